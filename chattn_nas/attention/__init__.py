@@ -1,0 +1,31 @@
+"""Channel attention mechanisms: plain torch, one file each, one registry."""
+
+from chattn_nas.attention.registry import (
+    BLOCKS,
+    PLACEMENTS,
+    AttentionType,
+    Blocks,
+    Hyperparameter,
+    Placement,
+    Site,
+    Size,
+    build,
+    get,
+    names,
+    register,
+)
+
+__all__ = [
+    "BLOCKS",
+    "PLACEMENTS",
+    "AttentionType",
+    "Blocks",
+    "Hyperparameter",
+    "Placement",
+    "Site",
+    "Size",
+    "build",
+    "get",
+    "names",
+    "register",
+]

@@ -1,0 +1,242 @@
+"""The registry of attention types: what each is, what may be chosen, what it needs and what it costs.
+
+A type is one file with one class, registered by decorator::
+
+    @register("eca", title="ECA-Net: ...", year=2020, hyperparameters={"gamma": Hyperparameter(2, 1), ...}, ...)
+    class ECA(nn.Module):
+        def __init__(self, channels: int, *, gamma: int = 2, ...): ...
+
+Third parties register through the entry-point group ``chattn_nas.attention`` (an entry loads a decorated class), or
+a spec names ``module:Class`` of a decorated class.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from torch import nn
+
+from chattn_nas.errors import InputError
+
+Size = tuple[int, int]
+Values = Mapping[str, Any]
+#: One place where an attention module would sit: its channels and its feature size (height, width).
+Site = tuple[int, Size]
+Placement = Literal["before_add", "before_block", "after_add", "before_convs"]
+Blocks = Literal["all", "last", "alternate"]
+
+PLACEMENTS: tuple[Placement, ...] = ("before_add", "before_block", "after_add", "before_convs")
+BLOCKS: tuple[Blocks, ...] = ("all", "last", "alternate")
+
+
+class Hyperparameter:
+    """A domain: the values worth searching, default first, and which others are allowed besides.
+
+    Args:
+        default, *others: The values that a search takes when the spec says ``search``; the first is the default.
+        minimum: For numbers: any value of the default's type from here up is allowed, listed or not.
+            Without it only the listed values are allowed.
+    """
+
+    def __init__(self, default: Any, *others: Any, minimum: float | None = None) -> None:
+        self.default = default
+        self.values = (default, *others)
+        self.minimum = minimum
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise :class:`InputError` unless ``value`` is allowed for the hyperparameter called ``name``."""
+        if any(value == known and type(value) is type(known) for known in self.values):
+            return
+        number = type(next(v for v in self.values if v is not None))
+        if self.minimum is None:
+            raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=self.values)
+        if type(value) is not number or value < self.minimum:
+            raise InputError(f"{name} must be {number.__name__} >= {self.minimum}, not {value!r}", where=(name,))
+
+
+def _no_problem(channels: int, feature_size: Size, values: Values) -> str | None:
+    return None
+
+
+def _unchanged(values: Values, sites: Sequence[Site]) -> Values:
+    return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionType:
+    """A registry entry.
+
+    Attributes:
+        name: What a spec calls it.
+        cls: The module class: ``channels`` first and positional, everything else keyword-only;
+            maps (B, C, H, W) to the same shape. With ``scope="stage"``: ``forward(x, state=None) -> (y, state)``.
+        title, year: Of the paper.
+        hyperparameters: Name to domain.
+        parameters: Closed formula ``(channels, feature_size, values) -> int``.
+        macs: Closed formula for multiply-accumulates per sample, as ``FlopCounterMode`` counts them
+            (convolutions, matrix products; nothing elementwise, no pooling).
+        problem: ``(channels, feature_size, values) -> None | str``: why it cannot be built there.
+        canonical: ``(values, sites) -> values``: one form for all values that compute the very same thing at
+            all of these sites.
+        scope: ``block``: independent modules. ``stage``: one module shared by the blocks of a stage.
+        placement, blocks: The authors' own place, where it is one of ours.
+        placements: Every place this type may take.
+        needs_feature_size: The constructor takes ``feature_size``.
+        needs_num_classes: The constructor takes ``num_classes``.
+        minimal_channels: Refused below.
+        needs_batch: Training needs more than one sample.
+        needs_map: Needs a map larger than 1x1.
+    """
+
+    name: str
+    cls: type[nn.Module]
+    title: str
+    year: int
+    hyperparameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
+    parameters: Callable[[int, Size, Values], int]
+    macs: Callable[[int, Size, Values], int]
+    problem: Callable[[int, Size, Values], str | None] = _no_problem
+    canonical: Callable[[Values, Sequence[Site]], Values] = _unchanged
+    scope: Literal["block", "stage"] = "block"
+    placement: Placement = "before_add"
+    blocks: Blocks = "all"
+    placements: tuple[Placement, ...] = PLACEMENTS
+    needs_feature_size: bool = False
+    needs_num_classes: bool = False
+    minimal_channels: int = 1
+    needs_batch: bool = False
+    needs_map: bool = False
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Default value of every hyperparameter."""
+        return {name: domain.default for name, domain in self.hyperparameters.items()}
+
+    @property
+    def no_weight_decay(self) -> tuple[str, ...]:
+        """Parameters that the authors train without weight decay, named relative to the module."""
+        return getattr(self.cls, "no_weight_decay", ())
+
+    def complete(self, values: Values) -> dict[str, Any]:
+        """``values`` checked, defaults filled in.
+
+        Raises:
+            InputError: An unknown hyperparameter or a value outside its domain.
+        """
+        for name, value in values.items():
+            if name not in self.hyperparameters:
+                raise InputError(
+                    f"{self.name} has no hyperparameter {name!r}", where=(name,), value=name, choices=self.hyperparameters
+                )
+            self.hyperparameters[name].check(name, value)
+        return self.defaults | dict(values)
+
+    def check(self, channels: int, feature_size: Size, values: Values) -> None:
+        """Raise :class:`InputError` with the reason where this type cannot be built at a site."""
+        height, width = feature_size
+        problem = self.problem(channels, feature_size, values)
+        if channels < self.minimal_channels:
+            problem = f"it needs at least {self.minimal_channels} channels"
+        elif self.needs_map and height * width == 1:
+            problem = "it needs a map larger than 1x1"
+        if problem:
+            raise InputError(f"{self.name} cannot sit on {channels} channels of {height}x{width}: {problem}")
+
+
+_types: dict[str, AttentionType] = {}
+
+
+def register(name: str, **fields: Any) -> Callable[[type[nn.Module]], type[nn.Module]]:
+    """Class decorator that adds an :class:`AttentionType`; ``fields`` are the attributes of that class.
+
+    Raises:
+        ValueError: The name is taken by another class.
+    """
+
+    def add(cls: type[nn.Module]) -> type[nn.Module]:
+        known = _types.get(name)
+        if known is not None and (known.cls.__module__, known.cls.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"attention type {name!r} is already registered by {known.cls.__module__}")
+        _types[name] = AttentionType(name=name, cls=cls, **fields)
+        return cls
+
+    return add
+
+
+@cache
+def _load_plugins() -> None:
+    for entry in entry_points(group="chattn_nas.attention"):
+        entry.load()
+
+
+def names() -> tuple[str, ...]:
+    """The names of all registered types, plugins included, sorted."""
+    _load_plugins()
+    return tuple(sorted(_types))
+
+
+def get(name: str) -> AttentionType:
+    """The type registered under ``name``, or of the class that ``module:Class`` names.
+
+    Raises:
+        InputError: No such type; the message lists those there are.
+    """
+    _load_plugins()
+    if name in _types:
+        return _types[name]
+    if ":" in name:
+        return _from_path(name)
+    raise InputError(f"unknown attention type {name!r}", value=name, choices=names())
+
+
+def _from_path(path: str) -> AttentionType:
+    module_name, _, class_name = path.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"attention type {path!r} cannot be imported: {error}") from error
+    for known in _types.values():
+        if known.cls is cls:
+            return known
+    raise InputError(f"{path!r} is not registered: decorate it with @chattn_nas.attention.register")
+
+
+def build(
+    name: str,
+    channels: int,
+    *,
+    feature_size: Size | None = None,
+    num_classes: int | None = None,
+    **hyperparameters: Any,
+) -> nn.Module:
+    """A new attention module for maps of shape (B, ``channels``, H, W).
+
+    Args:
+        name: A registered type or ``module:Class``.
+        channels: C of the map.
+        feature_size: (H, W) at build time; needed by types whose ``needs_feature_size`` is set.
+        num_classes: Needed by types whose ``needs_num_classes`` is set.
+        hyperparameters: Checked against the type's domains; those left out take their defaults.
+
+    Raises:
+        InputError: Unknown type or hyperparameter, a value outside its domain, or an impossible site.
+    """
+    kind = get(name)
+    values = kind.complete(hyperparameters)
+    needs: dict[str, Any] = {}
+    for wanted, key, given in (
+        (kind.needs_feature_size, "feature_size", feature_size),
+        (kind.needs_num_classes, "num_classes", num_classes),
+    ):
+        if wanted and given is None:
+            raise InputError(f"{name} needs {key}")
+        if wanted:
+            needs[key] = given
+    if feature_size is not None or kind.minimal_channels > channels:
+        kind.check(channels, feature_size or (2, 2), values)
+    return kind.cls(channels, **needs, **values)

@@ -1,0 +1,100 @@
+"""Every error that chattn-nas raises on purpose.
+
+::
+
+    ChattnError                  anything below; exit code 1
+    ├── InputError               the caller asked for something impossible; exit code 2
+    │   ├── SpecError            ... in a YAML spec: carries file and line
+    │   ├── BackboneError        ... of a backbone that cannot take attention
+    │   ├── DataError            ... of a data set that is missing, malformed or too large
+    │   ├── RunError             ... of a run directory or study that does not fit the request
+    │   └── MissingExtraError    ... of a feature whose packages are not installed
+    ├── SearchStopped            a search gave up: too many failures in a row
+    └── ExportError              an exported network could not be written or proved
+
+A message is one sentence: what was met, and what is possible. ``InputError`` carries the place inside the
+spec as a path of keys; :func:`chattn_nas.load_spec` turns it into a file and a line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+class ChattnError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code = 1
+
+
+class InputError(ChattnError):
+    """The caller asked for something that is not possible.
+
+    Args:
+        message: One sentence that names the value met.
+        where: Path of keys inside the spec, such as ``("space", "all", 1, "se", "reduction")``.
+        value: The offending value, compared with ``choices`` for a did-you-mean.
+        choices: What would have been possible.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self, message: str, *, where: tuple[str | int, ...] = (), value: Any = None, choices: Iterable[Any] = ()
+    ) -> None:
+        self.message = message
+        self.where = where
+        self.value = value
+        self.choices = tuple(choices)
+        super().__init__(message + self._hint())
+
+    def _hint(self) -> str:
+        if not self.choices:
+            return ""
+        names = [str(choice) for choice in self.choices]
+        close = difflib.get_close_matches(str(self.value), names, n=1)
+        listed = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
+        return (f"; did you mean {close[0]!r}?" if close else ";") + f" possible: {listed}"
+
+    def at(self, *where: str | int) -> InputError:
+        """The same error, its place prefixed by ``where``: a room knows its own keys, its caller the rest."""
+        self.where = (*where, *self.where)
+        return self
+
+
+class SpecError(InputError):
+    """A spec that cannot be used; ``str()`` starts with ``file:line:``."""
+
+    def __init__(self, message: str, *, file: Path | str, line: int, **rest: Any) -> None:
+        self.file, self.line = str(file), line
+        super().__init__(message, **rest)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {super().__str__()}"
+
+
+class BackboneError(InputError):
+    """A backbone that does not exist, or in which attention cannot be placed."""
+
+
+class DataError(InputError):
+    """A data set that is missing, malformed, or too large for the device."""
+
+
+class RunError(InputError):
+    """A run directory or study that does not fit what was asked."""
+
+
+class MissingExtraError(InputError):
+    """An optional feature whose packages are not installed; the message holds the ``pip install`` line."""
+
+
+class SearchStopped(ChattnError):
+    """A search that gave up because trials kept failing; the message names the commonest reason."""
+
+
+class ExportError(ChattnError):
+    """An exported network that could not be written, or that failed its own proof."""

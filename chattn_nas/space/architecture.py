@@ -1,0 +1,209 @@
+"""An architecture: a backbone and, per stage, the attention it gets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from chattn_nas import attention
+from chattn_nas.attention import BLOCKS, Blocks, Placement
+from chattn_nas.errors import InputError
+from chattn_nas.space.stage import Stage
+
+NONE = "none"
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, mappings as sorted pairs: what JSON and YAML give, made hashable."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((key, _frozen(item)) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    return value
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A timm model as the architecture names it.
+
+    Args:
+        model: Name of a timm model, ours included (``cifar_resnet8``, ...).
+        options: Keyword arguments of ``timm.create_model``.
+        existing: What becomes of an attention that a slot already holds: ``replace`` or ``keep``.
+        head: ``default``, or ``isqrt_cov`` for second-order pooling before the classifier.
+    """
+
+    model: str
+    options: Mapping[str, Any] | tuple[tuple[str, Any], ...] = ()
+    existing: str = "replace"
+    head: str = "default"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", _frozen(dict(self.options)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, defaults left out; :meth:`from_dict` reads them back."""
+        full = {"model": self.model, "options": dict(self.options), "existing": self.existing, "head": self.head}
+        plain = {"options": {}, "existing": "replace", "head": "default"}
+        return {key: value for key, value in full.items() if key not in plain or value != plain[key]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any] | str) -> Backbone:
+        """From what :meth:`to_dict` gave, or from the mere name of a model."""
+        return cls(data) if isinstance(data, str) else cls(**data)
+
+
+@dataclass(frozen=True)
+class StageChoice:
+    """The attention of one stage.
+
+    Args:
+        type: Name of a registered attention type, or ``module:Class``.
+        hyperparameters: Those that differ from the defaults may be given; all are stored.
+        placement: Where in a block; ``None`` takes the type's own.
+        blocks: In which blocks of the stage; ``None`` takes the type's own.
+
+    Raises:
+        InputError: Unknown type, hyperparameter, placement, or a value outside its domain.
+    """
+
+    type: str = NONE
+    hyperparameters: Mapping[str, Any] | tuple[tuple[str, Any], ...] = ()
+    placement: Placement | None = None
+    blocks: Blocks | None = None
+
+    def __post_init__(self) -> None:
+        kind = attention.get(self.type)
+        object.__setattr__(self, "hyperparameters", _frozen(kind.complete(dict(self.hyperparameters))))
+        for name, possible, own in (
+            ("placement", kind.placements, kind.placement),
+            ("blocks", BLOCKS, kind.blocks),
+        ):
+            value = getattr(self, name) or own
+            if value not in possible:
+                raise InputError(f"{self.type} cannot have {name} {value!r}", where=(name,), value=value, choices=possible)
+            object.__setattr__(self, name, value)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The hyperparameters as a dictionary."""
+        return dict(self.hyperparameters)
+
+    def canonical(self, stage: Stage) -> StageChoice:
+        """One form for every choice that builds the very same modules in ``stage``.
+
+        Raises:
+            InputError: The stage cannot take this choice.
+        """
+        if self.type == NONE:
+            return StageChoice()
+        kind = attention.get(self.type)
+        slots = stage.slots(self.placement, self.blocks)
+        for slot in slots:
+            kind.check(*slot.site, self.values)
+        same = next(blocks for blocks in BLOCKS if stage.slots(self.placement, blocks) == slots)
+        values = kind.canonical(self.values, [slot.site for slot in slots])
+        return StageChoice(self.type, values, self.placement, same)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: ``type``, the hyperparameters, and the place where it is not the type's own."""
+        kind = attention.get(self.type)
+        place = {"placement": self.placement, "blocks": self.blocks}
+        own = {"placement": kind.placement, "blocks": kind.blocks}
+        return {"type": self.type, **self.values, **{k: v for k, v in place.items() if v != own[k]}}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any] | str) -> StageChoice:
+        """From what :meth:`to_dict` gave, or from the mere name of a type."""
+        values = {"type": data} if isinstance(data, str) else dict(data)
+        return cls(values.pop("type"), placement=values.pop("placement", None), blocks=values.pop("blocks", None),
+                   hyperparameters=values)  # fmt: skip
+
+    def __str__(self) -> str:
+        described = self.to_dict()
+        name = described.pop("type")
+        settings = ", ".join(f"{key}={value}" for key, value in described.items() if value is not None)
+        return f"{name}({settings})" if settings else name
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A backbone and one choice per stage; a single choice stands for every stage.
+
+    Frozen, hashable, and plain in JSON and YAML (:meth:`to_dict`, :meth:`from_dict`).
+    """
+
+    backbone: Backbone
+    stages: tuple[StageChoice, ...]
+
+    @classmethod
+    def uniform(cls, backbone: Backbone | Mapping[str, Any] | str, type: str, **hyperparameters: Any) -> Architecture:
+        """The same attention in every stage.
+
+        Args:
+            backbone: A timm model's name, or a mapping ``{"model": ..., "options": {...}}``.
+            type: Attention type.
+            hyperparameters: Of the type; also ``placement`` and ``blocks``.
+        """
+        if not isinstance(backbone, Backbone):
+            backbone = Backbone.from_dict(backbone)
+        return cls(backbone, (StageChoice.from_dict({"type": type, **hyperparameters}),))
+
+    def choices(self, stages: int) -> tuple[StageChoice, ...]:
+        """One choice per stage for a backbone of that many stages.
+
+        Raises:
+            InputError: The architecture names another number of stages.
+        """
+        if len(self.stages) == 1:
+            return self.stages * stages
+        if len(self.stages) != stages:
+            raise InputError(f"the architecture has {len(self.stages)} stages, {self.backbone.model} has {stages}")
+        return self.stages
+
+    def canonical(self, stages: Sequence[Stage]) -> Architecture:
+        """One form for all architectures that build the very same network on a backbone with these stages.
+
+        Raises:
+            InputError: A stage cannot take its choice; ``where`` starts with the stage's number, from 1.
+        """
+        found = []
+        for number, (choice, stage) in enumerate(zip(self.choices(len(stages)), stages, strict=True), 1):
+            try:
+                found.append(choice.canonical(stage))
+            except InputError as error:
+                error.where = (number, choice.type, *error.where)
+                raise
+        return Architecture(self.backbone, tuple(found))
+
+    @property
+    def hash(self) -> str:
+        """12 hexadecimal digits; of the canonical form it says whether two networks are the same."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON and YAML."""
+        return {"backbone": self.backbone.to_dict(), "stages": [choice.to_dict() for choice in self.stages]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
+        """From what :meth:`to_dict` gave, or from JSON or YAML that holds it."""
+        stages = tuple(StageChoice.from_dict(choice) for choice in data["stages"])
+        return cls(Backbone.from_dict(data["backbone"]), stages)
+
+    def to_yaml(self) -> str:
+        """The architecture as YAML text."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Architecture:
+        """From what :meth:`to_yaml` gave."""
+        return cls.from_dict(yaml.safe_load(text))
+
+    def __str__(self) -> str:
+        return " | ".join(str(choice) for choice in self.stages)

@@ -1,0 +1,64 @@
+"""What a space must know of a backbone: its stages, and where attention could sit in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chattn_nas.attention import Blocks, Placement, Site
+from chattn_nas.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class SlotShape:
+    """One place for an attention module.
+
+    Attributes:
+        block: Index of its block within the stage, from 0.
+        channels: C of the map there.
+        feature_size: (H, W) of the map there.
+    """
+
+    block: int
+    channels: int
+    feature_size: tuple[int, int]
+
+    @property
+    def site(self) -> Site:
+        """(channels, feature size), as the attention types take it."""
+        return self.channels, self.feature_size
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a backbone.
+
+    Attributes:
+        name: Of the module, such as ``layer1``.
+        kind: ``native``, ``branch`` or ``stage``: how attention is put there.
+        blocks: Number of blocks that can take attention.
+        places: For every placement that this stage offers, its slots in the order of the blocks.
+    """
+
+    name: str
+    kind: str
+    blocks: int
+    places: Mapping[Placement, tuple[SlotShape, ...]] = field(hash=False)
+
+    def slots(self, placement: Placement = "before_add", blocks: Blocks = "all") -> tuple[SlotShape, ...]:
+        """The slots that a choice takes: all, those of the last block, or of every second block (the first on).
+
+        Raises:
+            InputError: This stage does not offer the placement.
+        """
+        if placement not in self.places:
+            raise InputError(
+                f"stage {self.name} has no place {placement!r}",
+                where=("placement",), value=placement, choices=self.places,
+            )  # fmt: skip
+        taken = {
+            "all": range(self.blocks),
+            "last": range(self.blocks - 1, self.blocks),
+            "alternate": range(0, self.blocks, 2),
+        }[blocks]
+        return tuple(slot for slot in self.places[placement] if slot.block in taken)
