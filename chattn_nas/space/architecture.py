@@ -6,14 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from chattn_nas import attention
 from chattn_nas.attention import BLOCKS, Blocks, Placement
 from chattn_nas.errors import InputError
-from chattn_nas.space.stage import Stage
+from chattn_nas.space.stage import SlotShape, Stage
 
 NONE = "none"
 
@@ -86,7 +86,9 @@ class StageChoice:
         ):
             value = getattr(self, name) or own
             if value not in possible:
-                raise InputError(f"{self.type} cannot have {name} {value!r}", where=(name,), value=value, choices=possible)
+                raise InputError(
+                    f"{self.type} cannot have {name} {value!r}", where=(name,), value=value, choices=possible
+                )
             object.__setattr__(self, name, value)
 
     @property
@@ -103,12 +105,26 @@ class StageChoice:
         if self.type == NONE:
             return StageChoice()
         kind = attention.get(self.type)
-        slots = stage.slots(self.placement, self.blocks)
+        slots = self.slots(stage)
         for slot in slots:
             kind.check(*slot.site, self.values)
-        same = next(blocks for blocks in BLOCKS if stage.slots(self.placement, blocks) == slots)
         values = kind.canonical(self.values, [slot.site for slot in slots])
-        return StageChoice(self.type, values, self.placement, same)
+        forms = (StageChoice(self.type, values, self.placement, blocks) for blocks in BLOCKS)
+        return next(form for form in forms if form.slots(stage) == slots)
+
+    def slots(self, stage: Stage) -> tuple[SlotShape, ...]:
+        """The slots of ``stage`` that this choice fills."""
+        return () if self.type == NONE else stage.slots(cast(Placement, self.placement), cast(Blocks, self.blocks))
+
+    def cost(self, stage: Stage) -> tuple[int, int]:
+        """Parameters and MACs per sample that this choice adds to ``stage``, from the type's closed formulas."""
+        kind = attention.get(self.type)
+        sites = [slot.site for slot in self.slots(stage)]
+        built = sites[:1] if kind.scope == "stage" else sites
+        return (
+            sum(kind.parameters(*site, self.values) for site in built),
+            sum(kind.macs(*site, self.values) for site in sites),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: ``type``, the hyperparameters, and the place where it is not the type's own."""
@@ -120,7 +136,7 @@ class StageChoice:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | str) -> StageChoice:
         """From what :meth:`to_dict` gave, or from the mere name of a type."""
-        values = {"type": data} if isinstance(data, str) else dict(data)
+        values: dict[str, Any] = {"type": data} if isinstance(data, str) else dict(data)
         return cls(values.pop("type"), placement=values.pop("placement", None), blocks=values.pop("blocks", None),
                    hyperparameters=values)  # fmt: skip
 

@@ -1,0 +1,109 @@
+"""One attention that a stage may take, with the values that each of its settings may have."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chattn_nas import attention
+from chattn_nas.attention import BLOCKS
+from chattn_nas.errors import InputError
+from chattn_nas.space.architecture import StageChoice
+
+#: Where a choice sits; every type has these beside its own hyperparameters.
+PLACE = ("placement", "blocks")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An attention type and a domain for each of its settings.
+
+    Attributes:
+        type: Name of the attention type.
+        domains: Every hyperparameter, ``placement`` and ``blocks``, to the values it may take.
+    """
+
+    type: str
+    domains: Mapping[str, tuple[Any, ...]]
+
+    @classmethod
+    def parse(cls, entry: Any) -> Candidate:
+        """From an entry of a spec: ``se``, ``{se: search}`` or ``{se: {reduction: [4, 8]}}``.
+
+        Raises:
+            InputError: ``where`` is the path of keys below the entry.
+        """
+        if isinstance(entry, Mapping) and len(entry) == 1:
+            (name, given), inside = next(iter(entry.items())), True
+        else:
+            name, given, inside = entry, None, False
+        if not isinstance(name, str):
+            raise InputError(f"an entry is an attention's name, or its name with settings, not {entry!r}")
+        try:
+            kind = attention.get(name)
+        except InputError as error:
+            raise (error.at(name) if inside else error) from None
+        own = {"placement": (kind.placement, *kind.placements), "blocks": (kind.blocks, *BLOCKS)}
+        if given == "search":
+            return cls(name, {key: domain.values for key, domain in kind.hyperparameters.items()}
+                       | {key: own[key][:1] for key in PLACE})  # fmt: skip
+        if not isinstance(given, Mapping | None):
+            raise InputError(
+                f"{name} takes settings or the word 'search', not {given!r}",
+                where=(name,),
+                value=given,
+                choices=("search",),
+            )
+        domains = {key: (value,) for key, value in kind.defaults.items()} | {key: own[key][:1] for key in PLACE}
+        for key, value in (given or {}).items():
+            domains[key] = cls._domain(kind, key, value)
+        return cls(name, domains)
+
+    @staticmethod
+    def _domain(kind: attention.AttentionType, key: str, value: Any) -> tuple[Any, ...]:
+        place = {"placement": kind.placements, "blocks": BLOCKS}
+        if key not in place and key not in kind.hyperparameters:
+            raise InputError(
+                f"{kind.name} has no setting {key!r}",
+                where=(kind.name, key), value=key, choices=(*kind.hyperparameters, *place),
+            )  # fmt: skip
+        if key in kind.hyperparameters and value == "search":
+            return kind.hyperparameters[key].values
+        values = tuple(value) if isinstance(value, list | tuple) else (value,)
+        if not values:
+            raise InputError(f"{key} has an empty list of values", where=(kind.name, key))
+        for one in values:
+            try:
+                if key not in place:
+                    kind.hyperparameters[key].check(key, one)
+                elif one not in place[key]:
+                    raise InputError(f"{key} cannot be {one!r}", where=(key,), value=one, choices=place[key])
+            except InputError as error:
+                raise error.at(kind.name) from None
+        if len(set(values)) < len(values):
+            raise InputError(f"{key} lists a value twice: {list(values)}", where=(kind.name, key))
+        return values
+
+    @property
+    def open(self) -> dict[str, tuple[Any, ...]]:
+        """The settings that have more than one value: what a sampler is asked for."""
+        return {key: values for key, values in self.domains.items() if len(values) > 1}
+
+    def choice(self, values: Mapping[str, Any]) -> StageChoice:
+        """The choice with these values for the open settings."""
+        return StageChoice.from_dict(
+            {"type": self.type, **{key: domain[0] for key, domain in self.domains.items()}, **values}
+        )
+
+    def choices(self) -> Iterator[StageChoice]:
+        """Every choice, in the order of the domains."""
+        for values in itertools.product(*self.domains.values()):
+            yield self.choice(dict(zip(self.domains, values, strict=True)))
+
+    def default(self) -> StageChoice:
+        """Each setting at the type's default where that is among its values, else at its first value."""
+        kind = attention.get(self.type)
+        preferred = kind.defaults | {"placement": kind.placement, "blocks": kind.blocks}
+        return self.choice({key: preferred[key] for key, values in self.open.items() if preferred[key] in values})

@@ -1,0 +1,106 @@
+"""The ``space`` section of a spec: which attentions each stage may take, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ConfigDict, GetJsonSchemaHandler, RootModel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from chattn_nas import attention
+from chattn_nas.errors import InputError
+from chattn_nas.space.candidate import Candidate
+
+ALL = "all"
+
+
+class SpaceSettings(RootModel[dict[int | str, list[Any]]]):
+    """``all`` or a stage's number (from 1) to a list of attentions.
+
+    An entry is a name (``se``: its default settings; ``se: search``: every setting worth searching) or a name with
+    hyperparameters, each one value or a list of values. A stage's own list replaces ``all`` for that stage.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    def candidates(self, stages: int) -> tuple[tuple[Candidate, ...], ...]:
+        """The candidates of each of that many stages.
+
+        Raises:
+            InputError: A stage that the backbone lacks, a stage without candidates, an unknown type, hyperparameter
+                or value; ``where`` is the path of keys below ``space``.
+        """
+        for key in self.root:
+            if key != ALL and key not in range(1, stages + 1):
+                raise InputError(
+                    f"the backbone has no stage {key!r}", where=(key,), value=key, choices=(ALL, *range(1, stages + 1))
+                )
+        parsed = {key: self._parse(key, entries) for key, entries in self.root.items()}
+        missing = [number for number in range(1, stages + 1) if number not in parsed and ALL not in parsed]
+        if missing:
+            raise InputError(f"stage {missing[0]} has no list: name its number or {ALL!r}")
+        return tuple(parsed.get(number, parsed.get(ALL, ())) for number in range(1, stages + 1))
+
+    def key_of(self, stage: int) -> int | str:
+        """The key whose list the stage with this number takes."""
+        return stage if stage in self.root else ALL
+
+    @staticmethod
+    def _parse(key: int | str, entries: list[Any]) -> tuple[Candidate, ...]:
+        if not entries:
+            raise InputError("the list of attentions is empty", where=(key,))
+        found: dict[str, Candidate] = {}
+        for index, entry in enumerate(entries):
+            try:
+                candidate = Candidate.parse(entry)
+            except InputError as error:
+                raise error.at(key, index) from None
+            if candidate.type in found:
+                raise InputError(f"{candidate.type} is listed twice: join its values in one entry", where=(key, index))
+            found[candidate.type] = candidate
+        return tuple(found.values())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        entries = {"type": "array", "minItems": 1, "items": {"anyOf": list(_entry_schemas())}}
+        return {
+            "type": "object",
+            "description": "Attentions per stage: 'all', or a stage's number from 1.",
+            "properties": {ALL: entries},
+            "patternProperties": {"^[1-9][0-9]*$": entries},
+            "additionalProperties": False,
+            "minProperties": 1,
+        }
+
+
+def _entry_schemas() -> Iterator[Mapping[str, Any]]:
+    yield {"type": "string", "enum": list(attention.names()), "description": "with its default settings"}
+    yield {"type": "string", "pattern": "^timm/|:", "description": "an attention of timm, or module:Class"}
+    for name in attention.names():
+        kind = attention.get(name)
+        domains = {
+            **{key: domain.values for key, domain in kind.hyperparameters.items()},
+            "placement": kind.placements,
+            "blocks": attention.BLOCKS,
+        }
+        settings = {
+            "type": "object",
+            "description": f"{kind.title} ({kind.year})" if kind.year else kind.title,
+            "properties": {key: _value_schema(values) for key, values in domains.items()},
+            "additionalProperties": False,
+        }
+        yield {
+            "type": "object",
+            "properties": {name: {"anyOf": [settings, {"const": "search"}, {"type": "null"}]}},
+            "required": [name],
+            "additionalProperties": False,
+        }
+    yield {"type": "object", "patternProperties": {"^timm/|:": {}}, "additionalProperties": False, "minProperties": 1}
+
+
+def _value_schema(values: tuple[Any, ...]) -> Mapping[str, Any]:
+    numbers = all(type(value) is int for value in values)
+    one = {"type": "integer", "examples": list(values)} if numbers else {"enum": list(values)}
+    return {"anyOf": [one, {"type": "array", "minItems": 1, "items": one}], "default": values[0]}
