@@ -1,0 +1,139 @@
+"""What goes with an exported network: where it came from, how good it is, how its input is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """The facts of a network that its weights do not hold.
+
+    Attributes:
+        name: What the network is called, such as the name of the run.
+        backbone: timm's name of the backbone.
+        dataset: What it was trained on.
+        class_names: In the order of the logits; empty where the data set has none.
+        mean, std: Per channel, of images in [0, 1]: ``(image - mean) / std`` is the network's input.
+        interpolation: How an image is brought to the image size: ``nearest``, ``bilinear`` or ``bicubic``.
+        accuracy: Mean validation accuracy of the proxy training, 0 to 1; None where there was none.
+        accuracy_se: Its standard error over the seeds, 0 to 1; None with a single seed.
+        seeds: Number of seeds behind ``accuracy``.
+        confirmed: Figures of the confirmation by name, or None: the card then says "not confirmed".
+        costs: Figures by name, such as ``{"parameters": 78042, "macs": 3200000}``.
+        origin: Where the network came from, such as "run quickstart, trial 12".
+    """
+
+    name: str
+    backbone: str
+    dataset: str = "no data set"
+    class_names: tuple[str, ...] = ()
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    interpolation: str = "bilinear"
+    accuracy: float | None = None
+    accuracy_se: float | None = None
+    seeds: int = 0
+    confirmed: Mapping[str, Any] | None = None
+    costs: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+
+    @property
+    def evidence(self) -> str:
+        """One sentence on how good the network is known to be."""
+        if self.accuracy is None:
+            return "It has not been trained: its weights are random."
+        spread = f" (standard error {100 * self.accuracy_se:.2f})" if self.accuracy_se is not None else ""
+        count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''}"
+        return f"Proxy validation accuracy {100 * self.accuracy:.2f} %{spread} over {count}."
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What export itself knows of the network it writes.
+
+    Attributes:
+        attention: Per stage, in words.
+        num_classes: Number of logits.
+        in_chans: Channels of the input.
+        image_size: (height, width) in pixels.
+        versions: Package name to version.
+        date: ISO date of the export.
+    """
+
+    attention: tuple[str, ...]
+    num_classes: int
+    in_chans: int
+    image_size: tuple[int, int]
+    versions: Mapping[str, str]
+    date: str
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+
+
+def card_text(card: Card, facts: Facts, files: Mapping[str, str]) -> str:
+    """The model card in Markdown.
+
+    Args:
+        card: What the caller knows.
+        facts: What export knows.
+        files: Name of each file written to what it is.
+    """
+    height, width = facts.image_size
+    made = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    stages = [f"| {number} | {text} |" for number, text in enumerate(facts.attention, 1)]
+    costs = [f"| {name} | {_figure(value)} |" for name, value in card.costs.items()]
+    confirmed = (
+        ["Confirmed by retraining at full length:", "", "| figure | value |", "|---|---|"]
+        + [f"| {name} | {_figure(value)} |" for name, value in card.confirmed.items()]
+        if card.confirmed
+        else ["Not confirmed: no full-length training with several seeds stands behind this network."]
+    )
+    lines = [
+        f"# {card.name}",
+        "",
+        f"`{card.backbone}` with channel attention{', from ' + card.origin if card.origin else ''}. "
+        f"Written by chattn-nas on {facts.date} ({made}).",
+        "",
+        "## Use",
+        "```python",
+        "import model  # the file in this folder; needs torch and nothing else",
+        "network = model.load()",
+        f"logits = network(images)  # float images (B, {facts.in_chans}, {height}, {width}), normalised as below",
+        "```",
+        "`python model.py` runs it on random images, `python model.py image.png` prints the likeliest classes of an "
+        "image (this needs Pillow).",
+        "",
+        "## Attention",
+        "| stage | attention |",
+        "|---|---|",
+        *stages,
+        "",
+        "## Accuracy",
+        card.evidence,
+        "",
+        *confirmed,
+        "",
+        "## Costs",
+        *(["| cost | value |", "|---|---|", *costs] if costs else ["Not measured."]),
+        "",
+        "## Data and preprocessing",
+        f"- trained on: {card.dataset}",
+        f"- classes: {facts.num_classes}" + (f" ({', '.join(card.class_names[:20])}"
+        f"{', ...' if len(card.class_names) > 20 else ''})" if card.class_names else ""),
+        f"- input: {facts.in_chans} channels, {height} x {width} pixels, {card.interpolation} resizing",
+        f"- scaled to [0, 1], then minus mean {list(card.mean)}, divided by std {list(card.std)}",
+        "",
+        "## Files",
+        *[f"- `{name}`: {what}" for name, what in files.items()],
+        "",
+        "Parts of the source come from timm (Apache-2.0, https://github.com/huggingface/pytorch-image-models).",
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)

@@ -1,0 +1,52 @@
+"""Run by :mod:`chattn_nas.export.proof` as a script of its own, ``python -I``: loads a folder where only torch may be.
+
+Argument 1: the exported folder. Argument 2: a file of inputs, and of answers once this script has run.
+"""
+
+import importlib.abc
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+BLOCKED = {"timm", "optuna", "chattn_nas", "torchvision", "safetensors", "yaml", "pandas", "pydantic", "PIL"}
+
+
+class Wall(importlib.abc.MetaPathFinder):
+    """Makes the import of anything but torch and what torch itself needs fail."""
+
+    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
+        """Raise for a blocked package, else leave it to the other finders."""
+        if fullname.partition(".")[0] in BLOCKED:
+            raise ImportError(f"{fullname} is walled off: an exported network imports only torch")
+        return None
+
+
+def main() -> None:
+    """Load the folder, answer the inputs in evaluation mode and after one training step."""
+    import torch
+
+    sys.meta_path.insert(0, Wall())
+    folder, file = Path(sys.argv[1]), Path(sys.argv[2])
+    given = torch.load(file, weights_only=True)
+    torch.set_num_threads(given["threads"])
+    spec = importlib.util.spec_from_file_location("exported_model", folder / "model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    model = importlib.util.module_from_spec(spec)
+    sys.modules["exported_model"] = model
+    spec.loader.exec_module(model)
+    network = model.load()
+    assert not network.training
+    step = given["step"]
+    answers = {}
+    with torch.no_grad():
+        answers["evaluation"] = network(given["images"])
+    namespace: dict[str, Any] = {}
+    exec(step, namespace)
+    answers |= namespace["training_step"](network, given["images"])
+    torch.save(answers, file)
+
+
+if __name__ == "__main__":
+    main()

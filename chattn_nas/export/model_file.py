@@ -1,0 +1,121 @@
+"""The text of ``model.py``: a header, the classes, and what loads and runs them."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from chattn_nas.export.card import Card, Facts
+from chattn_nas.export.source.layout import layout
+from chattn_nas.export.source.leaf import literal
+from chattn_nas.export.source.writer import Source
+
+_USE = '''
+def load(path: str | Path | None = None) -> nn.Module:
+    """The trained network in evaluation mode; ``path`` is a file of weights, by default weights.pt beside this one."""
+    network = build()
+    file = Path(path) if path else Path(__file__).with_name("weights.pt")
+    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    return network.eval()
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """Images (B, C, H, W) in 0 to 255 as the network takes them."""
+    mean = torch.tensor(MEAN, device=images.device).view(-1, 1, 1)
+    std = torch.tensor(STD, device=images.device).view(-1, 1, 1)
+    return (images.float() / 255 - mean) / std
+
+
+def read_image(path: str | Path) -> torch.Tensor:
+    """An image file as a batch (1, C, H, W), resized to IMAGE_SIZE and normalised."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise SystemExit("Reading an image file needs Pillow: pip install pillow") from None
+    with Image.open(path) as file:
+        image = file.convert("L" if IN_CHANS == 1 else "RGB")
+    height, width = IMAGE_SIZE
+    image = image.resize((width, height), getattr(Image.Resampling, INTERPOLATION.upper()))
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return normalise(pixels.view(1, height, width, -1).permute(0, 3, 1, 2))
+
+
+def main() -> None:
+    """Run a random batch, or print the likeliest classes of the image named on the command line."""
+    network = load()
+    with torch.no_grad():
+        if len(sys.argv) < 2:
+            logits = network(torch.randn(2, IN_CHANS, *IMAGE_SIZE))
+            print(f"{CARD}: two random images give logits of shape {tuple(logits.shape)}")
+            return
+        probabilities = network(read_image(sys.argv[1])).softmax(1)[0]
+    for index in probabilities.argsort(descending=True)[:5].tolist():
+        name = CLASS_NAMES[index] if CLASS_NAMES else f"class {index}"
+        print(f"{100 * probabilities[index]:6.2f} %  {name}")
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def model_text(source: Source, card: Card, facts: Facts) -> str:
+    """``model.py`` as text: laid out, free of unused imports, importing only torch and the standard library."""
+    building = "".join(f"    {line}\n" for line in (*source.shared, f"return {source.expression}"))
+    constants = {
+        "CARD": card.name,
+        "CLASS_NAMES": tuple(card.class_names),
+        "IN_CHANS": facts.in_chans,
+        "IMAGE_SIZE": tuple(facts.image_size),
+        "MEAN": tuple(card.mean),
+        "STD": tuple(card.std),
+        "INTERPOLATION": card.interpolation,
+    }
+    body = "\n\n".join(
+        [
+            "".join(f"{name} = {literal(value)}\n" for name, value in constants.items()),
+            source.definitions + "\n",
+            "def build() -> nn.Module:\n"
+            f'    """The network in training mode, with weights that are not trained."""\n{building}',
+        ]
+    )
+    body = body + "\n" + _USE
+    return layout(_header(card, facts) + _imports(body, source.imports) + "\n" + body)
+
+
+def _header(card: Card, facts: Facts) -> str:
+    made = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    stages = [f"    stage {number}: {text}" for number, text in enumerate(facts.attention, 1)]
+    wrapped = textwrap.fill(f"{card.evidence} Written by chattn-nas on {facts.date} ({made}).", 110)
+    origin = f", from {card.origin}" if card.origin else ""
+    return "\n".join(
+        [
+            f'"""{_plain(card.name)}: {_plain(card.backbone)} with channel attention{_plain(origin)}.',
+            "",
+            *stages,
+            "",
+            _plain(wrapped),
+            "Needs torch and nothing else: ``load()`` gives the trained network, ``build()`` an untrained one.",
+            "Parts come from timm (Apache-2.0, https://github.com/huggingface/pytorch-image-models), see the docstrings.",
+            '"""',
+            "",
+            "",
+        ]
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("\\", "/").replace('"""', "'''")
+
+
+def _imports(body: str, others: tuple[str, ...]) -> str:
+    standard = {"import sys", "from pathlib import Path"}
+    standard |= {line for line in others if "torch" not in line}
+    if re.search(r"\bmath\.", body):
+        standard.add("import math")
+    plain = sorted(line for line in standard if line.startswith("import "))
+    named = sorted(line for line in standard if line.startswith("from "))
+    torch_lines = ["import torch", "from torch import nn"]
+    if re.search(r"\bF\.", body):
+        torch_lines.append("from torch.nn import functional as F")
+    return "\n".join(["from __future__ import annotations", "", *plain, *named, "", *torch_lines, ""])

@@ -1,0 +1,88 @@
+"""Proves a written folder: a clean interpreter loads it and must compute what the searched network computes."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from chattn_nas.errors import ExportError
+from chattn_nas.export import clean_interpreter, training_step
+
+TIMEOUT = 300  # seconds for a process that imports torch and runs two small batches
+
+
+def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_difference: float) -> dict[str, float]:
+    """Compare ``folder/model.py`` with ``network`` in a process that cannot import timm, optuna or chattn_nas.
+
+    Compared are the logits in evaluation mode, the logits in training mode, and every weight and BatchNorm statistic
+    after one training step. Differences are absolute, divided by the largest value compared where that is above 1.
+
+    Args:
+        network: What was exported; it is copied, not changed.
+        folder: Holds ``model.py`` and ``weights.pt``.
+        images: (B, C, H, W), B >= 2.
+        max_difference: Above it the proof fails.
+
+    Returns:
+        Largest difference of ``evaluation``, ``training`` and ``state``.
+
+    Raises:
+        ExportError: The folder does not load there, or a difference is too large.
+    """
+    answers = _answers(folder, images)
+    reference = copy.deepcopy(network).to("cpu").float()
+    with torch.no_grad():
+        expected = {"evaluation": reference.eval()(images)}
+    expected |= training_step.training_step(reference, images)
+    if answers.keys() != expected.keys():
+        odd = sorted(answers.keys() ^ expected.keys())
+        raise ExportError(f"{folder}/model.py has other weights than the searched network: {', '.join(odd[:5])}")
+    differences: dict[str, float] = {}
+    for name, value in expected.items():
+        part = name.partition(".")[0]
+        differences[part] = max(differences.get(part, 0.0), difference(value, answers[name]))
+    for part, found in differences.items():
+        if not found <= max_difference:
+            raise ExportError(
+                f"{folder}/model.py differs from the searched network by {found:.3g} ({part}), allowed is "
+                f'{max_difference:.3g}; export it as "pt2" or "onnx" instead'
+            )
+    return differences
+
+
+def difference(expected: torch.Tensor, found: torch.Tensor) -> float:
+    """Largest absolute difference, divided by the largest expected magnitude where that is above 1; NaN equals NaN."""
+    if expected.shape != found.shape:
+        return float("inf")
+    if expected.numel() == 0:
+        return 0.0
+    one, other = expected.double(), found.double()
+    gap = (one - other).abs()
+    gap[(one == other) | (one.isnan() & other.isnan())] = 0
+    scale = one[one.isfinite()].abs().amax().item() if one.isfinite().any() else 1.0
+    worst = gap.amax().item() / max(1.0, scale)
+    return worst if worst == worst else float("inf")
+
+
+def _answers(folder: Path, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "exchange.pt"
+        step = inspect.getsource(training_step.training_step)
+        source = f"from __future__ import annotations\nimport torch\n{step}"
+        torch.save({"images": images, "threads": torch.get_num_threads(), "step": source}, file)
+        command = [sys.executable, "-I", clean_interpreter.__file__, str(folder), str(file)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise ExportError(f"{folder}/model.py did not answer within {TIMEOUT} s in a clean interpreter") from error
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise ExportError(f"{folder}/model.py fails in a clean interpreter: {last[0]}")
+        return torch.load(file, weights_only=True)

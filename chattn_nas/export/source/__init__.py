@@ -1,0 +1,1 @@
+"""Networks as readable Python source."""

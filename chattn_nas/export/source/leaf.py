@@ -1,0 +1,123 @@
+"""Constructor calls of torch's own modules, read from their attributes (``repr`` leaves things out)."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+from chattn_nas.export.source.layout import number
+from chattn_nas.export.source.refusal import Refusal
+
+_SKIPPED = {"device", "dtype"}
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Whether ``module`` is one of torch's own and no container, so that a constructor call says it all."""
+    kind = type(module)
+    return getattr(nn, kind.__name__, None) is kind and not isinstance(module, _CONTAINERS)
+
+
+def is_nothing(module: nn.Module) -> bool:
+    """Whether calling ``module`` with one tensor gives that tensor back, in training too."""
+    if type(module) is nn.Identity:
+        return True
+    if type(module) in (nn.Dropout, nn.Dropout2d):
+        return not module.p  # type: ignore[attr-defined]
+    return type(module).__name__ == "DropPath" and not getattr(module, "drop_prob", True)
+
+
+def literal(value: Any) -> str:
+    """Source text of a plain value.
+
+    Raises:
+        Refusal: It is not a plain value.
+    """
+    if value is None or isinstance(value, bool | int | str | complex) or value is Ellipsis:
+        return "..." if value is Ellipsis else repr(value)
+    if isinstance(value, float):
+        return number(value) if value == value and abs(value) != float("inf") else f'float("{value}")'
+    if isinstance(value, torch.dtype | torch.memory_format | torch.device):
+        return repr(value) if isinstance(value, torch.device) else str(value)
+    if isinstance(value, slice):
+        return f"slice({literal(value.start)}, {literal(value.stop)}, {literal(value.step)})"
+    if isinstance(value, tuple):  # torch.Size as well
+        inner = ", ".join(literal(item) for item in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, list):
+        return "[" + ", ".join(literal(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{literal(k)}: {literal(v)}" for k, v in value.items()) + "}"
+    raise Refusal(f"a value of type {type(value).__name__} cannot be written down")
+
+
+def leaf_call(module: nn.Module) -> str:
+    """The call that builds ``module``, defaults dropped, such as ``nn.Conv2d(3, 64, 7, stride=2, padding=3)``.
+
+    Raises:
+        Refusal: The call would not build the same module.
+    """
+    kind = type(module)
+    if nn.utils.parametrize.is_parametrized(module):
+        raise Refusal(f"{kind.__name__} is parametrized")
+    required, optional = [], {}
+    for name, parameter in _signature(kind).items():
+        if name in _SKIPPED or name.startswith("_"):
+            continue
+        value = _argument(module, name)
+        if parameter.default is inspect.Parameter.empty:
+            required.append(literal(value))
+        elif value != parameter.default or type(value) is not type(parameter.default):
+            optional[name] = literal(value)
+    call = f"nn.{kind.__name__}({', '.join([*required, *(f'{k}={v}' for k, v in optional.items())])})"
+    _check(module, call)
+    return call
+
+
+def _signature(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
+    if issubclass(kind, nn.RNNBase):  # LSTM and GRU hand *args on
+        names: dict[str, Any] = {"input_size": inspect.Parameter.empty, "hidden_size": inspect.Parameter.empty}
+        names |= {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        names |= {"proj_size": 0} if issubclass(kind, nn.LSTM) else {}
+        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        return {name: inspect.Parameter(name, keyword, default=default) for name, default in names.items()}
+    parameters = inspect.signature(kind.__init__).parameters
+    return {k: p for k, p in parameters.items() if k != "self" and p.kind is not inspect.Parameter.VAR_KEYWORD}
+
+
+def _argument(module: nn.Module, name: str) -> Any:
+    if isinstance(module, nn.MultiheadAttention):
+        special = {
+            "bias": module.in_proj_bias is not None,
+            "add_bias_kv": module.bias_k is not None,
+            "kdim": None if module.kdim == module.embed_dim else module.kdim,
+            "vdim": None if module.vdim == module.embed_dim else module.vdim,
+        }
+        if name in special:
+            return special[name]
+    if not hasattr(module, name):
+        raise Refusal(f"{type(module).__name__} does not keep its argument {name!r}")
+    value = getattr(module, name)
+    if name == "bias":
+        return value if isinstance(value, bool) else value is not None
+    pair = isinstance(value, tuple) and len(value) > 1 and len(set(value)) == 1
+    if pair and isinstance(module, nn.modules.conv._ConvNd):
+        return value[0]
+    return value
+
+
+def _check(module: nn.Module, call: str) -> None:
+    """Raise unless ``call`` builds a module with the same attributes and shapes."""
+    with torch.device("meta"):
+        twin = eval(call, {"nn": nn, "torch": torch})
+    shapes = {key: value.shape for key, value in module.state_dict().items()}
+    if shapes != {key: value.shape for key, value in twin.state_dict().items()}:
+        raise Refusal(f"{call} has other weights than the module it stands for")
+    for key, value in module.__dict__.items():
+        if key.startswith("_") or key == "training" or not isinstance(value, bool | int | float | str | tuple | None):
+            continue
+        if value != twin.__dict__.get(key):
+            raise Refusal(f"{call} loses {key}={value!r}")

@@ -1,0 +1,37 @@
+"""Names of the variables in a generated ``forward``."""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+_TENSORS = ("x", "y", "z", "u", "v", "w")
+_TAKEN = {"self", "torch", "nn", "F", "math", "super", "len", "int", "float", "max", "min", "sum", "tuple", "list"}
+
+
+class Names:
+    """Hands out names that are neither taken nor words of the language."""
+
+    def __init__(self) -> None:
+        self._live: set[str] = set()
+
+    def claim(self, name: str) -> str:
+        """Exactly this name: an argument."""
+        self._live.add(name)
+        return name
+
+    def release(self, name: str) -> None:
+        """Nothing reads this name any more."""
+        self._live.discard(name)
+
+    def new(self, wish: str, *, tensor: bool) -> str:
+        """A free name: a short one for feature maps, else ``wish``, numbered where it is taken."""
+        for name in _TENSORS if tensor else ():
+            if name not in self._live:
+                return self.claim(name)
+        base = re.sub(r"\W|^(?=\d)", "_", wish).strip("_").lower() or "y"
+        number, name = 1, base
+        while name in self._live or name in _TAKEN or keyword.iskeyword(name):
+            number += 1
+            name = f"{base}{number}"
+        return self.claim(name)

@@ -1,0 +1,319 @@
+"""Writes a network as Python source: one class per distinct block, and one expression that builds it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from chattn_nas.errors import ExportError
+from chattn_nas.export.source.calls import call_of, record_calls
+from chattn_nas.export.source.leaf import is_leaf, leaf_call, literal
+from chattn_nas.export.source.piece import Hole, Piece
+from chattn_nas.export.source.refusal import Refusal
+from chattn_nas.export.source.traced import trace
+
+_INSTEAD = 'export it as "pt2" or "onnx" instead'
+
+
+@dataclass
+class Definition:
+    """A class of the generated module, shared by all modules of one key."""
+
+    name: str
+    piece: Piece
+    members: list[tuple[nn.Module, Piece]] = field(default_factory=list)
+    lifted: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The parts of ``model.py`` that depend on the network: imports, classes, and what builds it."""
+
+    imports: tuple[str, ...]
+    definitions: str
+    shared: tuple[str, ...]
+    expression: str
+
+
+def write_source(network: nn.Module, example: torch.Tensor) -> Source:
+    """The source of ``network``.
+
+    Args:
+        network: Any tree of modules.
+        example: A batch (B, C, H, W) that it takes.
+
+    Raises:
+        ExportError: A module cannot be written; the message names it and says why.
+    """
+    return _Writer(network, example).write()
+
+
+class _Writer:
+    def __init__(self, network: nn.Module, example: torch.Tensor) -> None:
+        self.network = network
+        self.calls, self.shapes = record_calls(network, example)
+        self.paths: dict[nn.Module, str] = {}
+        self.pieces: dict[nn.Module, Piece] = {}
+        self.leaves: dict[nn.Module, str] = {}
+        self.definitions: dict[Any, Definition] = {}
+        self.functions: dict[str, str] = {}
+        self.imports: set[str] = set()
+        self.shared: dict[nn.Module, str] = {}
+        self.shared_lines: list[str] = []
+
+    def write(self) -> Source:
+        self._visit(self.network, "")
+        self._define()
+        for module, paths in self._owners().items():
+            if len(paths) > 1:
+                self.shared[module] = ""
+        expression = self._build(self.network)
+        text = [self._class_text(definition) for definition in self._in_order()]
+        functions = list(self.functions.values())
+        return Source(
+            tuple(sorted(self.imports)), "\n\n\n".join([*functions, *text]), tuple(self.shared_lines), expression
+        )
+
+    def _owners(self) -> dict[nn.Module, list[str]]:
+        found: dict[nn.Module, list[str]] = {}
+        for name, module in self.network.named_modules(remove_duplicate=False):
+            if module in self.paths:
+                found.setdefault(module, []).append(name)
+        # a child of a shared module has several paths too, but only one parent
+        return {
+            module: paths for module, paths in found.items()
+            if len({id(self.network.get_submodule(path.rpartition(".")[0])) for path in paths}) > 1 or len(paths) == 1
+        }  # fmt: skip
+
+    def _visit(self, module: nn.Module, path: str) -> None:
+        if module in self.paths:
+            return
+        self.paths[module] = path
+        try:
+            children = self._write(module)
+        except Refusal as refusal:
+            where = f"module {path!r}" if path else "the network"
+            kind = type(module)
+            raise ExportError(
+                f"{where} ({kind.__module__}.{kind.__name__}) cannot be written as source: {refusal}; {_INSTEAD}"
+            ) from refusal
+        for name in children:
+            self._visit(module._modules[name], f"{path}.{name}" if path else name)  # type: ignore[arg-type]
+
+    def _write(self, module: nn.Module) -> Iterable[str]:
+        """Take ``module`` down in one of the ways there are; the names of the children still to be written."""
+        kind = type(module)
+        if is_leaf(module):
+            self.leaves[module] = leaf_call(module)
+            return ()
+        if _is_container(module):
+            return [name for name, child in module._modules.items() if child is not None]
+        call = call_of(module, self.calls)
+        piece = trace(module, call)
+        self.pieces[module] = piece
+        del kind
+        return piece.children
+
+    def _define(self) -> None:
+        """Give every distinct piece a class, and lift the constants in which its instances differ."""
+        for module, piece in self.pieces.items():
+            definition = self.definitions.setdefault(piece.key, Definition("", piece))
+            definition.members.append((module, piece))
+            self.functions.update(piece.functions)
+            self.imports.update(piece.imports)
+        taken: set[str] = {"nn", "F", "torch", *self.functions}
+        for definition in self.definitions.values():
+            definition.name = _class_name(definition, self.definitions.values(), taken)
+            taken.add(definition.name)
+            definition.lifted = _lifted(definition)
+
+    def _in_order(self) -> list[Definition]:
+        """Innermost first, the network's own class last."""
+        order: list[Definition] = []
+
+        def descend(module: nn.Module) -> None:
+            for child in module.children():
+                descend(child)
+            if module in self.pieces:
+                definition = self.definitions[self.pieces[module].key]
+                if definition not in order:
+                    order.append(definition)
+
+        descend(self.network)
+        return order
+
+    def _build(self, module: nn.Module) -> str:
+        if module in self.shared:
+            if not self.shared[module]:
+                text = self._expression(module)
+                name = self.paths[module].replace(".", "_")
+                self.shared[module] = name
+                self.shared_lines.append(f"{name} = {text}")
+            return self.shared[module]
+        return self._expression(module)
+
+    def _expression(self, module: nn.Module) -> str:
+        if module in self.leaves:
+            return self.leaves[module]
+        if module not in self.pieces:
+            return self._container(module)
+        piece = self.pieces[module]
+        definition = self.definitions[piece.key]
+        arguments = []
+        for name in piece.tensors:
+            arguments.append((name, _tensor(module, name)))
+        for name in piece.children:
+            arguments.append((name, self._build(module._modules[name])))  # type: ignore[arg-type]
+        settings = {name: piece.holes[index].text for index, name in definition.lifted.items()}
+        arguments += settings.items()
+        if piece.bases == "nn.Sequential":
+            return f"{definition.name}({', '.join(text for _, text in arguments)})"
+        return f"{definition.name}({', '.join(f'{name}={text}' for name, text in arguments)})"
+
+    def _container(self, module: nn.Module) -> str:
+        children = [(name, self._build(child)) for name, child in module._modules.items() if child is not None]
+        numbered = [name for name, _ in children] == [str(i) for i in range(len(children))]
+        if isinstance(module, nn.ModuleDict):
+            inner = ", ".join(f"{literal(name)}: {text}" for name, text in children)
+            return f"nn.ModuleDict({{{inner}}})"
+        if isinstance(module, nn.ModuleList):
+            if not numbered:
+                raise ExportError(f"{self.paths[module]!r}: a list of modules with gaps; {_INSTEAD}")
+            return f"nn.ModuleList([{', '.join(text for _, text in children)}])"
+        if numbered:
+            return f"nn.Sequential({', '.join(text for _, text in children)})"
+        self.imports.add("from collections import OrderedDict")
+        inner = ", ".join(f"{name}={text}" for name, text in children)
+        if all(name.isidentifier() for name, _ in children):
+            return f"nn.Sequential(OrderedDict({inner}))"
+        inner = ", ".join(f"({literal(name)}, {text})" for name, text in children)
+        return f"nn.Sequential(OrderedDict([{inner}]))"
+
+    def _class_text(self, definition: Definition) -> str:
+        piece = definition.piece
+        names = list(dict.fromkeys(definition.lifted.values()))
+        methods = re.sub(
+            r"hole_(\d+)__",
+            lambda match: (
+                f"self.{definition.lifted[int(match[1])]}"
+                if int(match[1]) in definition.lifted
+                else piece.holes[int(match[1])].text
+            ),
+            piece.methods,
+        )
+        lines = [f"class {definition.name}({piece.bases}):", f'    """{_origin(piece)}"""', ""]
+        module = definition.members[0][0]
+        values = {name: piece.holes[index] for index, name in definition.lifted.items()}
+        arguments = [
+            f"{name}: {'nn.Parameter' if name in module._parameters else 'torch.Tensor'}" for name in piece.tensors
+        ]
+        arguments += [f"{name}: nn.Module" for name in piece.children]
+        arguments += [f"{name}: {_annotation(values[name])}" for name in names]
+        if arguments and piece.bases == "nn.Module":
+            lines += [f"    def __init__(self, {', '.join(arguments)}):", "        super().__init__()"]
+            for name in piece.tensors:
+                if name in module._parameters:
+                    lines.append(f"        self.{name} = {name}")
+                else:
+                    keep = ", persistent=False" if name in module._non_persistent_buffers_set else ""
+                    lines.append(f'        self.register_buffer("{name}", {name}{keep})')
+            lines += [f"        self.{name} = {name}" for name in (*piece.children, *names)]
+            lines.append("")
+        lines += ["    " + line if line else "" for line in methods.splitlines()]
+        return "\n".join(lines)
+
+
+def _is_container(module: nn.Module) -> bool:
+    kind = type(module)
+    if kind in (nn.Sequential, nn.ModuleList, nn.ModuleDict):
+        return True
+    return isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward
+
+
+def _origin(piece: Piece) -> str:
+    origin = piece.origin
+    credit = " (Apache-2.0)" if origin.__module__.startswith("timm") else ""
+    return f"{piece.note + ' ' if piece.note else ''}From {origin.__module__}.{origin.__qualname__}{credit}."
+
+
+def _class_name(definition: Definition, definitions: Iterable[Definition], taken: set[str]) -> str:
+    """The original name; what distinguishes a second class of that name by its children follows it."""
+    base = definition.piece.origin.__name__
+    if base not in taken:
+        return base
+    first = next(other for other in definitions if other.piece.origin.__name__ == base)
+    extra = [name for name in definition.piece.children if name not in first.piece.children]
+    missing = [name for name in first.piece.children if name not in definition.piece.children]
+    words = [_camel(name) for name in extra] or [f"No{_camel(name)}" for name in missing]
+    if 0 < len(words) <= 2 and base + "".join(words) not in taken:
+        return base + "".join(words)
+    number = 2
+    while f"{base}{number}" in taken:
+        number += 1
+    return f"{base}{number}"
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in re.split(r"\W|_", name))
+
+
+def _lifted(definition: Definition) -> dict[int, str]:
+    """For every hole in which the members differ the name of its constructor argument."""
+    named: dict[tuple[Any, ...], str] = {}
+    found: dict[int, str] = {}
+    taken = {*definition.piece.children, *definition.piece.tensors, "self", "training"}
+    for index in range(len(definition.piece.holes)):
+        texts = tuple(piece.holes[index].text for _, piece in definition.members)
+        if len(set(texts)) == 1:
+            continue
+        if texts not in named:
+            wish = definition.piece.holes[index].name
+            name = _attribute(definition, index, wish) or (wish if wish.isidentifier() else "") or "value"
+            while name in taken or hasattr(nn.Module, name):
+                name += "_"
+            named[texts] = name
+            taken.add(name)
+        found[index] = named[texts]
+    return found
+
+
+def _attribute(definition: Definition, index: int, wish: str) -> str:
+    """The attribute that holds the constant in every member."""
+
+    def holds(module: nn.Module, name: str, hole: Hole) -> bool:
+        try:
+            return name in module.__dict__ and literal(module.__dict__[name]) == hole.text
+        except Refusal:
+            return False
+
+    members = definition.members
+    names = [name for name in members[0][0].__dict__ if not name.startswith("_") and name.isidentifier()]
+    fitting = [name for name in names if all(holds(module, name, piece.holes[index]) for module, piece in members)]
+    return wish if wish in fitting else fitting[0] if fitting else ""
+
+
+def _annotation(hole: Hole) -> str:
+    value = hole.value
+    if isinstance(value, tuple) and value and len({type(item) for item in value}) == 1:
+        return f"tuple[{type(value[0]).__name__}, ...]"
+    return "object" if value is None else "tuple" if isinstance(value, tuple) else type(value).__name__
+
+
+def _tensor(module: nn.Module, name: str) -> str:
+    """What stands for a tensor until the weights are loaded; a buffer that no file holds is written out."""
+    value = getattr(module, name).detach()
+    if name in module._parameters:
+        filler = "ones" if name in ("weight", "scale") and value.ndim == 1 else "zeros"
+        kind = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
+        return f"nn.Parameter(torch.{filler}({literal(tuple(value.shape))}{kind}))"
+    if name in module._non_persistent_buffers_set:
+        if value.numel() > 256:
+            raise Refusal(f"its buffer {name!r} of {value.numel()} values is in no weights file")
+        return f"torch.tensor({literal(value.tolist())}, dtype={value.dtype})"
+    kind = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
+    return f"torch.zeros({literal(tuple(value.shape))}{kind})"
