@@ -1,5 +1,6 @@
 """Channel attention mechanisms: plain torch, one file each, one registry."""
 
+from chattn_nas.attention import eca, fca, gct, none, random_gate, se  # noqa: F401 (importing registers)
 from chattn_nas.attention.registry import (
     BLOCKS,
     PLACEMENTS,

@@ -131,7 +131,10 @@ class AttentionType:
         for name, value in values.items():
             if name not in self.hyperparameters:
                 raise InputError(
-                    f"{self.name} has no hyperparameter {name!r}", where=(name,), value=name, choices=self.hyperparameters
+                    f"{self.name} has no hyperparameter {name!r}",
+                    where=(name,),
+                    value=name,
+                    choices=self.hyperparameters,
                 )
             self.hyperparameters[name].check(name, value)
         return self.defaults | dict(values)

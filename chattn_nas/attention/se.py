@@ -1,0 +1,62 @@
+"""SE: Squeeze-and-Excitation Networks. Hu, Shen, Sun (2018).
+
+    y = x * gate(W2 relu(W1 z)),   z = global average pooling of x
+
+W1 is (C // r, C), W2 is (C, C // r). Parameters 2 C^2 / r, plus C / r + C with bias; MACs 2 C^2 / r.
+Official place: after the last norm of a block, before the residual add. The bias-free form and reduction 16 are those
+of the reference PyTorch implementation; the authors' Caffe networks have biases, their journal version drops them.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chattn_nas.attention.canonical import largest_reduction
+from chattn_nas.attention.registry import Hyperparameter, Values, register
+
+
+def _hidden(channels: int, values: Values) -> int:
+    return max(1, channels // values["reduction"])
+
+
+@register(
+    "se",
+    title="Squeeze-and-Excitation Networks",
+    year=2018,
+    hyperparameters={
+        "reduction": Hyperparameter(16, 2, 4, 8, 32, minimum=1),
+        "bias": Hyperparameter(False, True),
+        "squeeze": Hyperparameter("avg", "max"),
+        "gate": Hyperparameter("sigmoid", "hard_sigmoid"),
+    },
+    parameters=lambda c, _, v: 2 * c * _hidden(c, v) + v["bias"] * (c + _hidden(c, v)),
+    macs=lambda c, _, v: 2 * c * _hidden(c, v),
+    canonical=largest_reduction,
+)
+class SE(nn.Module):
+    """Squeeze-and-excitation on maps of shape (B, C, H, W).
+
+    Args:
+        channels: C.
+        reduction: The hidden width is ``max(1, channels // reduction)``.
+        bias: Whether the two layers have biases.
+        squeeze: ``avg`` or ``max`` pooling over the map.
+        gate: ``sigmoid`` or ``hard_sigmoid``.
+    """
+
+    def __init__(
+        self, channels: int, *, reduction: int = 16, bias: bool = False, squeeze: str = "avg", gate: str = "sigmoid"
+    ) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.squeeze = squeeze
+        self.gate = gate
+        self.reduce = nn.Linear(channels, hidden, bias=bias)
+        self.expand = nn.Linear(hidden, channels, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = x.mean((2, 3)) if self.squeeze == "avg" else x.amax((2, 3))
+        gate = self.expand(F.relu(self.reduce(z)))
+        gate = gate.sigmoid() if self.gate == "sigmoid" else F.hardsigmoid(gate)
+        return x * gate[:, :, None, None]
