@@ -1,0 +1,9 @@
+"""Where attention sits in a timm backbone; the network of an architecture; what it costs."""
+
+from chattn_nas.network.build import build_network
+from chattn_nas.network.constraints import Constraint
+from chattn_nas.network.cost import Cost, cost
+from chattn_nas.network.settings import BackboneSettings
+from chattn_nas.network.slots import stages
+
+__all__ = ["BackboneSettings", "Constraint", "Cost", "build_network", "cost", "stages"]

@@ -1,0 +1,137 @@
+"""CIFAR ResNets for timm, which has none: He, Zhang, Ren, Sun, "Deep Residual Learning" (2016), section 4.2.
+
+``cifar_resnet8/14/20/32/56``: a 3x3 stem of stride 1, three stages of n basic blocks at widths w, 2w, 4w (w = 16),
+depth 6 n + 2. Built from timm's own blocks and registered with timm, so they are ordinary timm models; ``width``
+is one more keyword argument.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from timm.layers import create_classifier
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.resnet import BasicBlock, make_blocks
+from torch import Tensor, nn
+
+
+class CifarResNet(nn.Module):
+    """A ResNet of three stages for small images, (B, in_chans, H, W) to (B, num_classes)."""
+
+    def __init__(
+        self,
+        depth: int,
+        num_classes: int = 10,
+        in_chans: int = 3,
+        width: int = 16,
+        global_pool: str = "avg",
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        zero_init_last: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.num_classes = num_classes
+        self.in_chans = in_chans
+        self.drop_rate = drop_rate
+        self.conv1 = nn.Conv2d(in_chans, width, 3, padding=1, bias=False, **place)
+        self.bn1 = nn.BatchNorm2d(width, **place)
+        self.act1 = nn.ReLU(inplace=True)
+        # timm's make_blocks halves the map in every stage but the first, and tells reductions for a stem of stride 4.
+        stages, info = make_blocks(
+            (BasicBlock,) * 3, (width, 2 * width, 4 * width), ((depth - 2) // 6,) * 3, width,
+            drop_path_rate=drop_path_rate, **place,
+        )  # fmt: skip
+        for name, stage in stages:
+            self.add_module(name, stage)
+        stem = {"num_chs": width, "reduction": 1, "module": "act1"}
+        self.feature_info = [stem, *({**entry, "reduction": entry["reduction"] // 4} for entry in info)]
+        self.num_features = self.head_hidden_size = 4 * width
+        self.global_pool, self.fc = create_classifier(self.num_features, num_classes, pool_type=global_pool, **place)
+        self.init_weights(zero_init_last)
+
+    @torch.no_grad()
+    def init_weights(self, zero_init_last: bool = True) -> None:
+        """Kaiming initialisation of the convolutions, as timm's ResNet."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if zero_init_last and isinstance(module, BasicBlock):
+                module.zero_init_last()
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer, as timm asks for it."""
+        return self.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str = "avg") -> None:
+        """A new last layer for another number of classes."""
+        self.num_classes = num_classes
+        self.global_pool, self.fc = create_classifier(self.num_features, num_classes, pool_type=global_pool)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(B, in_chans, H, W) to (B, 4 width, H / 4, W / 4)."""
+        x = self.act1(self.bn1(self.conv1(x)))
+        return self.layer3(self.layer2(self.layer1(x)))
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """The pooled map to logits."""
+        x = self.global_pool(x)
+        x = nn.functional.dropout(x, self.drop_rate, self.training)
+        return x if pre_logits else self.fc(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+
+_CONFIG = {
+    "url": "",
+    "num_classes": 10,
+    "input_size": (3, 32, 32),
+    "pool_size": (8, 8),
+    "interpolation": "bilinear",
+    "crop_pct": 1.0,
+    "mean": (0.4914, 0.4822, 0.4465),
+    "std": (0.2470, 0.2435, 0.2616),
+    "first_conv": "conv1",
+    "classifier": "fc",
+}
+default_cfgs = generate_default_cfgs({f"cifar_resnet{depth}": _CONFIG for depth in (8, 14, 20, 32, 56)})
+
+
+def _create(name: str, depth: int, pretrained: bool, options: dict[str, Any]) -> CifarResNet:
+    return build_model_with_cfg(
+        CifarResNet, name, pretrained, depth=depth, feature_cfg={"out_indices": (0, 1, 2, 3)}, **options
+    )
+
+
+@register_model
+def cifar_resnet8(pretrained: bool = False, **options: Any) -> CifarResNet:
+    """One block per stage; 78 thousand parameters at width 16."""
+    return _create("cifar_resnet8", 8, pretrained, options)
+
+
+@register_model
+def cifar_resnet14(pretrained: bool = False, **options: Any) -> CifarResNet:
+    """Two blocks per stage."""
+    return _create("cifar_resnet14", 14, pretrained, options)
+
+
+@register_model
+def cifar_resnet20(pretrained: bool = False, **options: Any) -> CifarResNet:
+    """Three blocks per stage; 272 thousand parameters at width 16."""
+    return _create("cifar_resnet20", 20, pretrained, options)
+
+
+@register_model
+def cifar_resnet32(pretrained: bool = False, **options: Any) -> CifarResNet:
+    """Five blocks per stage."""
+    return _create("cifar_resnet32", 32, pretrained, options)
+
+
+@register_model
+def cifar_resnet56(pretrained: bool = False, **options: Any) -> CifarResNet:
+    """Nine blocks per stage; 856 thousand parameters at width 16."""
+    return _create("cifar_resnet56", 56, pretrained, options)

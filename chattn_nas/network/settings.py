@@ -1,0 +1,39 @@
+"""The ``backbone`` section of a spec."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from chattn_nas.settings import Settings
+from chattn_nas.space import Backbone
+
+
+class BackboneSettings(Settings):
+    """A timm model, and how it is prepared.
+
+    Attributes:
+        model: Name of any convolutional timm model, ours included.
+        options: Keyword arguments of ``timm.create_model``.
+        existing: What becomes of an attention that a slot already holds.
+        head: ``isqrt_cov`` puts second-order pooling before the classifier.
+        pretrained: Load timm's pretrained weights before attention is placed.
+        weights: A local file of weights instead.
+        identity_init: Every attention starts as the exact identity.
+        freeze: ``stem`` and stage numbers that are not trained.
+        layer_decay: Factor of the learning rate per stage towards the stem.
+    """
+
+    model: str
+    options: dict[str, Any] = {}
+    existing: Literal["replace", "keep"] = "replace"
+    head: Literal["default", "isqrt_cov"] = "default"
+    pretrained: bool = False
+    weights: str | None = None
+    identity_init: bool = False
+    freeze: list[Literal["stem"] | int] = []
+    layer_decay: float = 1.0
+
+    @property
+    def backbone(self) -> Backbone:
+        """The part that an architecture names."""
+        return Backbone(self.model, self.options, self.existing, self.head)
