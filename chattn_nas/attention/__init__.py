@@ -1,6 +1,7 @@
 """Channel attention mechanisms: plain torch, one file each, one registry."""
 
-from chattn_nas.attention import eca, fca, gct, none, random_gate, se  # noqa: F401 (importing registers)
+from chattn_nas.attention import eca, fca, gct, none, random_gate, rcan, se, srm  # noqa: F401 (importing registers)
+from chattn_nas.attention.identity import IdentityStart
 from chattn_nas.attention.registry import (
     BLOCKS,
     PLACEMENTS,
@@ -22,6 +23,7 @@ __all__ = [
     "AttentionType",
     "Blocks",
     "Hyperparameter",
+    "IdentityStart",
     "Placement",
     "Site",
     "Size",

@@ -9,7 +9,7 @@ from chattn_nas.attention.registry import Site, Values
 
 def largest_reduction(values: Values, sites: Sequence[Site]) -> Values:
     """The largest ``reduction`` that gives the same hidden width ``max(1, channels // reduction)`` at all sites."""
-    reduction = values["reduction"]
-    # A site with fewer channels than the reduction has hidden width 1 and keeps it for every larger reduction.
-    bounds = [channels // (channels // reduction) for channels, _ in sites if channels >= reduction]
-    return {**values, "reduction": min(bounds) if bounds else max(channels for channels, _ in sites)}
+    widths = [(channels, channels // values["reduction"]) for channels, _ in sites]
+    # Width 1 is kept by every larger reduction, so only wider sites bound it.
+    bounds = [channels // width for channels, width in widths if width > 1]
+    return {**values, "reduction": min(bounds) if bounds else max(channels for channels, _ in widths)}

@@ -77,6 +77,7 @@ class ECA(nn.Module):
             self.conv = nn.Conv1d(channels, channels, k, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
         z = x.mean((2, 3))
         if self.shared:
             gate = self.conv(z[:, None]).squeeze(1)

@@ -14,7 +14,7 @@ learned. Official place: after the last norm, before the residual add; reduction
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,17 @@ ORDERS = {
 }
 
 
+SETS = tuple(f"{order}{n}" for order in ORDERS for n in (16, 1, 2, 4, 8, 32))
+
+
 def frequency_pairs(name: str) -> list[tuple[int, int]]:
     """The (u, v) pairs of a set such as ``top16``."""
     return [(int(pair[0]), int(pair[1])) for pair in ORDERS[name[:3]].split()[: int(name[3:])]]
+
+
+def basis_size(feature_size: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) of the basis of a named set: never below 7, where H // 7 would be 0."""
+    return feature_size if min(feature_size) >= 7 else (7, 7)
 
 
 def cosine(frequency: int, length: int) -> Tensor:
@@ -42,16 +50,18 @@ def cosine(frequency: int, length: int) -> Tensor:
     return row * math.sqrt((2 if frequency else 1) / length)
 
 
+def dct_basis(channels: int, pairs: Sequence[tuple[int, int]], height: int, width: int) -> Tensor:
+    """The basis of every channel, float64, shape (channels, height, width): consecutive channels share a pair."""
+    maps = torch.stack([cosine(u, height)[:, None] * cosine(v, width) for u, v in pairs])
+    return maps.repeat_interleave(channels // len(pairs), 0)
+
+
 def _hidden(channels: int, values: Values) -> int:
     return max(1, channels // values["reduction"])
 
 
-def _basis_size(feature_size: Size) -> Size:
-    return feature_size if min(feature_size) >= 7 else (7, 7)
-
-
 def _parameters(channels: int, feature_size: Size, values: Values) -> int:
-    height, width = _basis_size(feature_size)
+    height, width = basis_size(feature_size)
     basis = channels * height * width if values["basis"] == "learned" else 0
     return 2 * channels * _hidden(channels, values) + basis
 
@@ -65,9 +75,6 @@ def _canonical(values: Values, sites: Sequence[Site]) -> Values:
     pairs = frequency_pairs(values["frequencies"])
     same = next(name for name in SETS if frequency_pairs(name) == pairs)
     return {**largest_reduction(values, sites), "frequencies": same}
-
-
-SETS = tuple(f"{order}{n}" for order in ORDERS for n in (16, 1, 2, 4, 8, 32))
 
 
 @register(
@@ -90,10 +97,14 @@ class FCA(nn.Module):
 
     Args:
         channels: C, divisible by the number of frequencies.
-        feature_size: (H, W) that the basis is made for; other maps are resampled to it.
-        frequencies: A set such as ``top16``, or explicit pairs (u, v).
+        feature_size: (H, W) that the basis is made for; other maps are pooled to it.
+        frequencies: A set such as ``top16``, or explicit pairs (u, v), which are taken as they are on a basis of
+            exactly ``feature_size``.
         reduction: The hidden width is ``max(1, channels // reduction)``.
         basis: ``fixed`` cosines, or ``learned`` from them.
+
+    Raises:
+        ValueError: The channels cannot be divided among the frequencies.
     """
 
     basis: Tensor
@@ -108,12 +119,17 @@ class FCA(nn.Module):
         basis: str = "fixed",
     ) -> None:
         super().__init__()
-        height, width = feature_size if min(feature_size) >= 7 else (7, 7)
-        pairs = frequency_pairs(frequencies) if isinstance(frequencies, str) else list(frequencies)
+        if isinstance(frequencies, str):
+            height, width = basis_size(feature_size)
+            pairs = [(u * (height // 7), v * (width // 7)) for u, v in frequency_pairs(frequencies)]
+        else:
+            (height, width), pairs = feature_size, [(u, v) for u, v in frequencies]
         if channels % len(pairs):
             raise ValueError(f"{channels} channels cannot be divided among {len(pairs)} frequencies")
-        rows = [cosine(u * (height // 7), height)[:, None] * cosine(v * (width // 7), width) for u, v in pairs]
-        maps = torch.stack(rows).repeat_interleave(channels // len(pairs), 0).to(torch.get_default_dtype())
+        self.channels = channels
+        self.size = (height, width)
+        self.pairs = pairs
+        maps = dct_basis(channels, pairs, height, width).to(torch.get_default_dtype())
         if basis == "learned":
             self.basis = nn.Parameter(maps)
         else:
@@ -122,9 +138,20 @@ class FCA(nn.Module):
         self.reduce = nn.Linear(channels, hidden, bias=False)
         self.expand = nn.Linear(hidden, channels, bias=False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FCA:
+        # A buffer outside the checkpoint is empty after to_empty(), and a float32 one coarse after double(): made anew.
+        super()._apply(fn, recurse)
+        if "basis" in self._buffers:
+            self.basis = dct_basis(self.channels, self.pairs, *self.size).to(self.basis)
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
-        # Always called, also where nothing changes: a branch on the size would fix it in torch.export.
-        pooled = F.adaptive_avg_pool2d(x, self.basis.shape[1:])
+        """(B, C, H, W) to the same."""
+        height, width = x.shape[2:]
+        # Pooling to the same size is the identity, but takes 40 times as long as x * gate on a CPU (16, 256, 14, 14).
+        # Symbolic sizes (torch.export with free height and width) are never compared, which would fix them.
+        known = type(height) is int and type(width) is int
+        pooled = x if known and (height, width) == self.size else F.adaptive_avg_pool2d(x, self.size)
         z = (pooled * self.basis.to(x.dtype)).sum((2, 3))
         gate = self.expand(F.relu(self.reduce(z))).sigmoid()
         return x * gate[:, :, None, None]

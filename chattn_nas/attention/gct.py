@@ -51,6 +51,7 @@ class GCT(nn.Module):
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
         # Sums of squares overflow in half precision (|x| = 3 on a 112x112 map): float32 even inside autocast.
         with torch.autocast(x.device.type, enabled=False):
             wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

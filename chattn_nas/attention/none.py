@@ -15,4 +15,5 @@ class NoAttention(nn.Module):
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
         return x

@@ -27,4 +27,5 @@ class RandomGate(nn.Module):
         self.register_buffer("gate", torch.randn(channels, 1, 1).sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
         return x * self.gate.to(x.dtype)

@@ -56,6 +56,7 @@ class SE(nn.Module):
         self.expand = nn.Linear(hidden, channels, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
         z = x.mean((2, 3)) if self.squeeze == "avg" else x.amax((2, 3))
         gate = self.expand(F.relu(self.reduce(z)))
         gate = gate.sigmoid() if self.gate == "sigmoid" else F.hardsigmoid(gate)
