@@ -1,0 +1,46 @@
+"""Normalisation and augmentation of whole batches on the training device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from chattn_nas.data.tensors import Augmentation, Data
+
+
+class Normalize:
+    """uint8 images (B, C, H, W) to float32 of zero mean and unit deviation per channel."""
+
+    def __init__(self, data: Data, device: torch.device | str) -> None:
+        mean, std = (torch.tensor(v, device=device).reshape(1, -1, 1, 1) for v in (data.mean, data.std))
+        self.scale = 1 / (255 * std)
+        self.shift = -mean / std
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return torch.addcmul(self.shift, images.float(), self.scale)
+
+
+def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """Random crops out of a zero-padded border, and horizontal flips, one draw per image.
+
+    Args:
+        images: (B, C, H, W), any dtype.
+        augmentation: What to do.
+        generator: Draws offsets and flips, on the device of ``images``.
+    """
+    batch, _, height, width = images.shape
+    device, padding = images.device, augmentation.crop_padding
+    rows = torch.arange(height, device=device).expand(batch, -1)
+    columns = torch.arange(width, device=device).expand(batch, -1)
+    if augmentation.flip:
+        flip = torch.rand(batch, 1, device=device, generator=generator) < 0.5
+        columns = torch.where(flip, width - 1 - columns, columns)
+    if padding:
+        images = F.pad(images, (padding,) * 4)
+        offsets = torch.randint(0, 2 * padding + 1, (2, batch, 1), device=device, generator=generator)
+        rows, columns = rows + offsets[0], columns + offsets[1]
+    if not (padding or augmentation.flip):
+        return images
+    index = torch.arange(batch, device=device)[:, None, None]
+    return images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
