@@ -98,7 +98,9 @@ def export_network(
     differences: dict[str, float] = {}
     state = {name: value.detach().clone().contiguous() for name, value in network.state_dict().items()}
     if "source" in formats:
-        text = model_text(write_source(network, images), card, facts)
+        text = model_text(
+            write_source(network, images, choices=architecture.stages, num_classes=num_classes), card, facts
+        )
         (folder / "model.py").write_text(text)
         torch.save(state, folder / "weights.pt")
         differences |= prove_source(network, folder, images, max_difference=max_difference)

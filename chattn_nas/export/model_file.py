@@ -96,7 +96,7 @@ def _header(card: Card, facts: Facts) -> str:
             "",
             _plain(wrapped),
             "Needs torch and nothing else: ``load()`` gives the trained network, ``build()`` an untrained one.",
-            "Parts come from timm (Apache-2.0, https://github.com/huggingface/pytorch-image-models), see the docstrings.",
+            "Parts come from timm (https://github.com/huggingface/pytorch-image-models, Apache-2.0), as noted there.",
             '"""',
             "",
             "",
@@ -109,13 +109,25 @@ def _plain(text: str) -> str:
 
 
 def _imports(body: str, others: tuple[str, ...]) -> str:
-    standard = {"import sys", "from pathlib import Path"}
-    standard |= {line for line in others if "torch" not in line}
-    if re.search(r"\bmath\.", body):
-        standard.add("import math")
-    plain = sorted(line for line in standard if line.startswith("import "))
-    named = sorted(line for line in standard if line.startswith("from "))
-    torch_lines = ["import torch", "from torch import nn"]
-    if re.search(r"\bF\.", body):
-        torch_lines.append("from torch.nn import functional as F")
-    return "\n".join(["from __future__ import annotations", "", *plain, *named, "", *torch_lines, ""])
+    """The import lines that ``body`` needs, merged and sorted as ruff sorts them."""
+    lines = {"import sys", "from pathlib import Path", "import torch", "from torch import nn", *others}
+    lines |= {"import math"} if re.search(r"\bmath\.", body) else set()
+    lines |= {"from torch.nn import functional as F"} if re.search(r"\bF\.", body) else set()
+    plain: set[str] = set()
+    named: dict[str, set[str]] = {}
+    for line in lines:
+        source, _, names = line.removeprefix("from ").partition(" import ")
+        if line.startswith("from "):
+            named.setdefault(source, set()).add(names)
+        else:
+            plain.add(line)
+    merged = [f"from {source} import {', '.join(sorted(names, key=_rank))}" for source, names in sorted(named.items())]
+    every = [*sorted(plain), *merged]
+    standard = [line for line in every if line.split()[1].partition(".")[0] != "torch"]
+    torchs = [line for line in every if line not in standard]
+    return "\n".join(["from __future__ import annotations", "", *standard, "", *torchs, ""])
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Constants, then classes, then the rest."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)

@@ -34,10 +34,11 @@ def record_calls(
         }  # fmt: skip
         names = tuple(name for name in bound if name not in variadic)
         absent = frozenset(name for name in names if bound[name] is None)
+        lists = frozenset(name for name in names if isinstance(bound[name], list | dict))
         known = calls.get(module)
         if known is not None and known.names == names:
             absent &= known.absent
-        calls[module] = Call(names, absent)
+        calls[module] = Call(names, absent, lists)
         first = next(iter(bound.values()), None)
         if isinstance(first, torch.Tensor):
             shapes.setdefault(module, first.shape)

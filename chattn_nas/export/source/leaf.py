@@ -85,7 +85,11 @@ def _signature(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
         keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
         return {name: inspect.Parameter(name, keyword, default=default) for name, default in names.items()}
     parameters = inspect.signature(kind.__init__).parameters
-    return {k: p for k, p in parameters.items() if k != "self" and p.kind is not inspect.Parameter.VAR_KEYWORD}
+    return {
+        name: parameter
+        for name, parameter in parameters.items()
+        if name != "self" and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    }
 
 
 def _argument(module: nn.Module, name: str) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from chattn_nas.export.source.leaf import literal
+from chattn_nas.export.source.refusal import Refusal
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,37 @@ class Piece:
     def key(self) -> tuple[Any, ...]:
         """Modules of one key share a class."""
         return self.origin, self.methods, self.children, self.tensors, self.bases
+
+
+def children_and_base(module: nn.Module, used: Collection[str]) -> tuple[tuple[str, ...], str]:
+    """Names of the children that a class for ``module`` must have, and its base class.
+
+    A child that is neither called nor holds weights is left out, except in what may be iterated over.
+
+    Raises:
+        Refusal: The names cannot be those of constructor arguments.
+    """
+    names = tuple(name for name, _ in module.named_children())
+    base = next((b for b in (nn.Sequential, nn.ModuleList, nn.ModuleDict) if isinstance(module, b)), nn.Module)
+    if base in (nn.Sequential, nn.ModuleList) and names == tuple(str(i) for i in range(len(names))):
+        return names, f"nn.{base.__name__}"
+    if not all(name.isidentifier() for name in names):
+        raise Refusal(f"its children are called {', '.join(names[:5])}")
+    if base is nn.Module:
+        names = tuple(name for name in names if name in used or module._modules[name].state_dict())  # type: ignore[union-attr]
+    return names, f"nn.{base.__name__}"
+
+
+def own_tensors(module: nn.Module) -> tuple[str, ...]:
+    """Names of the parameters and buffers that ``module`` itself holds."""
+    return tuple(name for name, value in [*module._parameters.items(), *module._buffers.items()] if value is not None)
+
+
+def holder(module: nn.Module) -> Piece:
+    """A piece without ``forward``, for a module that is never called: it only holds its children and tensors."""
+    return Piece(
+        origin=type(module),
+        methods="",
+        children=tuple(name for name, _ in module.named_children()),
+        tensors=own_tensors(module),
+    )

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from chattn_nas.export.source.leaf import is_nothing
 from chattn_nas.export.source.names import Names
-from chattn_nas.export.source.piece import Hole, Piece
+from chattn_nas.export.source.piece import Hole, Piece, children_and_base, own_tensors
 from chattn_nas.export.source.refusal import Refusal
 
 _INFIX = {
@@ -29,10 +29,11 @@ _SIZE_ATTRIBUTES = {"shape", "dtype", "device", "ndim"}
 
 @dataclass(frozen=True)
 class Call:
-    """How the network calls a module: the names of its arguments, and which of them were None."""
+    """How a module is called: the names of its arguments, which were None, which were lists (that it may change)."""
 
     names: tuple[str, ...]
     absent: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
 
 
 class _Tracer(fx.Tracer):
@@ -59,7 +60,7 @@ class _Tracer(fx.Tracer):
         given = {name: None if name in self._call.absent else proxy for name, proxy in proxies.items()}
 
         def forward(*_: Any) -> Any:
-            return root_fn(self.root, **given)
+            return self.root.forward(**given)  # type: ignore[operator]  # some set another forward on the instance
 
         return forward, []
 
@@ -71,6 +72,11 @@ def _graph(module: nn.Module, call: Call) -> fx.Graph:
         raise Refusal(
             f"torch.fx: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         ) from error
+    for node in list(graph.nodes):
+        if node.op == "call_function" and node.target is F.dropout:
+            rate = node.args[1] if len(node.args) > 1 else node.kwargs.get("p", 0.5)
+            if rate == 0:
+                node.replace_all_uses_with(node.args[0])
     for node in reversed(list(graph.nodes)):
         is_check = node.op == "call_function" and "assert" in getattr(node.target, "__name__", "")
         unused = node.op not in ("placeholder", "output") and not node.users and not _has_effect(node)
@@ -92,6 +98,8 @@ def trace(module: nn.Module, call: Call) -> Piece:
     Raises:
         Refusal: It cannot be traced, or does another thing in training that is no mere ``training`` flag.
     """
+    if call.lists:
+        raise Refusal(f"it is called with a list ({', '.join(sorted(call.lists))})")
     modes = {name: child.training for name, child in module.named_modules()}
     try:
         written = []
@@ -143,22 +151,15 @@ class _Forward:
                     lines.append(self._statement(node))
         self._join_return(lines)
         methods = f"def forward(self, {', '.join(arguments)}):\n" + "\n".join("    " + line for line in lines)
-        children = tuple(
-            name
-            for name, child in self.module.named_children()
-            if name in used_children or any(True for _ in child.state_dict())
-        )
+        children, base = children_and_base(self.module, used_children)
         return Piece(
             origin=type(self.module),
             methods=methods,
             holes=tuple(self.holes),
             children=children,
-            tensors=tuple(
-                name
-                for name, value in [*self.module._parameters.items(), *self.module._buffers.items()]
-                if value is not None
-            ),
+            tensors=own_tensors(self.module),
             functions=self.functions,
+            bases=base,
         )
 
     def _last_uses(self) -> dict[fx.Node, int]:
@@ -274,6 +275,8 @@ class _Forward:
 
     def _expression(self, node: fx.Node) -> str:
         if node.op == "call_module":
+            if any(isinstance(value, list | dict) for value in (*node.args, *node.kwargs.values())):
+                raise Refusal(f"it hands a list to {node.target}, which may change it")
             return f"{_path(str(node.target))}({self._arguments(node)})"
         if node.op == "get_attr":
             return _path(str(node.target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,11 +12,15 @@ import torch
 from torch import nn
 
 from chattn_nas.errors import ExportError
+from chattn_nas.export.source.attention import attention_call, is_attention
 from chattn_nas.export.source.calls import call_of, record_calls
+from chattn_nas.export.source.copied import copy_methods
+from chattn_nas.export.source.inlined import Inlined
 from chattn_nas.export.source.leaf import is_leaf, leaf_call, literal
-from chattn_nas.export.source.piece import Hole, Piece
+from chattn_nas.export.source.piece import Hole, Piece, holder
 from chattn_nas.export.source.refusal import Refusal
 from chattn_nas.export.source.traced import trace
+from chattn_nas.space import StageChoice
 
 _INSTEAD = 'export it as "pt2" or "onnx" instead'
 
@@ -40,22 +45,31 @@ class Source:
     expression: str
 
 
-def write_source(network: nn.Module, example: torch.Tensor) -> Source:
+def write_source(
+    network: nn.Module, example: torch.Tensor, *, choices: Iterable[StageChoice] = (), num_classes: int = 0
+) -> Source:
     """The source of ``network``.
 
     Args:
         network: Any tree of modules.
         example: A batch (B, C, H, W) that it takes.
+        choices: Of the architecture: the hyperparameters of its attention modules.
+        num_classes: Number of logits.
 
     Raises:
         ExportError: A module cannot be written; the message names it and says why.
     """
-    return _Writer(network, example).write()
+    return _Writer(network, example, tuple(choices), num_classes).write()
 
 
 class _Writer:
-    def __init__(self, network: nn.Module, example: torch.Tensor) -> None:
+    def __init__(
+        self, network: nn.Module, example: torch.Tensor, choices: tuple[StageChoice, ...], num_classes: int
+    ) -> None:
         self.network = network
+        self.choices = choices
+        self.num_classes = num_classes
+        self.inlined = Inlined()
         self.calls, self.shapes = record_calls(network, example)
         self.paths: dict[nn.Module, str] = {}
         self.pieces: dict[nn.Module, Piece] = {}
@@ -74,7 +88,8 @@ class _Writer:
                 self.shared[module] = ""
         expression = self._build(self.network)
         text = [self._class_text(definition) for definition in self._in_order()]
-        functions = list(self.functions.values())
+        functions = [*self.inlined.texts.values(), *self.functions.values()]
+        self.imports |= self.inlined.imports
         return Source(
             tuple(sorted(self.imports)), "\n\n\n".join([*functions, *text]), tuple(self.shared_lines), expression
         )
@@ -107,17 +122,30 @@ class _Writer:
 
     def _write(self, module: nn.Module) -> Iterable[str]:
         """Take ``module`` down in one of the ways there are; the names of the children still to be written."""
-        kind = type(module)
         if is_leaf(module):
             self.leaves[module] = leaf_call(module)
             return ()
         if _is_container(module):
             return [name for name, child in module._modules.items() if child is not None]
-        call = call_of(module, self.calls)
-        piece = trace(module, call)
-        self.pieces[module] = piece
-        del kind
-        return piece.children
+        if is_attention(module):
+            with contextlib.suppress(Refusal):  # one that does not stand alone is written as any other module
+                shape = self.shapes.get(module)
+                self.leaves[module] = attention_call(module, shape, self.choices, self.num_classes, self.inlined)
+                return ()
+        self.pieces[module] = self._piece(module)
+        return self.pieces[module].children
+
+    def _piece(self, module: nn.Module) -> Piece:
+        """Traced, or else rewritten from its own source, or else (nothing calls it) a holder of its children."""
+        refusals = []
+        for write in (lambda: trace(module, call_of(module, self.calls)), lambda: copy_methods(module)):
+            try:
+                return write()
+            except Refusal as refusal:
+                refusals.append(str(refusal))
+        if module not in self.calls:
+            return holder(module)
+        raise Refusal("; ".join(refusals))
 
     def _define(self) -> None:
         """Give every distinct piece a class, and lift the constants in which its instances differ."""
@@ -126,7 +154,7 @@ class _Writer:
             definition.members.append((module, piece))
             self.functions.update(piece.functions)
             self.imports.update(piece.imports)
-        taken: set[str] = {"nn", "F", "torch", *self.functions}
+        taken: set[str] = {"nn", "F", "torch", *self.functions, *self.inlined.texts}
         for definition in self.definitions.values():
             definition.name = _class_name(definition, self.definitions.values(), taken)
             taken.add(definition.name)
@@ -171,7 +199,11 @@ class _Writer:
             arguments.append((name, self._build(module._modules[name])))  # type: ignore[arg-type]
         settings = {name: piece.holes[index].text for index, name in definition.lifted.items()}
         arguments += settings.items()
-        if piece.bases == "nn.Sequential":
+        if _positional(piece):
+            if len(arguments) > len(piece.children):
+                raise ExportError(f"{self.paths[module]!r} is a list of modules with settings of its own; {_INSTEAD}")
+            if piece.bases == "nn.ModuleList":
+                return f"{definition.name}([{', '.join(text for _, text in arguments)}])"
             return f"{definition.name}({', '.join(text for _, text in arguments)})"
         return f"{definition.name}({', '.join(f'{name}={text}' for name, text in arguments)})"
 
@@ -214,7 +246,7 @@ class _Writer:
         ]
         arguments += [f"{name}: nn.Module" for name in piece.children]
         arguments += [f"{name}: {_annotation(values[name])}" for name in names]
-        if arguments and piece.bases == "nn.Module":
+        if arguments and not _positional(piece):
             lines += [f"    def __init__(self, {', '.join(arguments)}):", "        super().__init__()"]
             for name in piece.tensors:
                 if name in module._parameters:
@@ -226,6 +258,11 @@ class _Writer:
             lines.append("")
         lines += ["    " + line if line else "" for line in methods.splitlines()]
         return "\n".join(lines)
+
+
+def _positional(piece: Piece) -> bool:
+    """Whether the children are handed in without names, as to ``nn.Sequential``."""
+    return bool(piece.children) and piece.children[0].isdigit()
 
 
 def _is_container(module: nn.Module) -> bool:
@@ -312,8 +349,11 @@ def _tensor(module: nn.Module, name: str) -> str:
         kind = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
         return f"nn.Parameter(torch.{filler}({literal(tuple(value.shape))}{kind}))"
     if name in module._non_persistent_buffers_set:
+        if value.ndim > 1 and len(value) > 1 and torch.equal(value, value[:1].expand_as(value)):
+            first, times = literal(value[:1].tolist()), ", ".join(["1"] * (value.ndim - 1))
+            return f"torch.tensor({first}, dtype={value.dtype}).repeat({len(value)}, {times})"
         if value.numel() > 256:
-            raise Refusal(f"its buffer {name!r} of {value.numel()} values is in no weights file")
+            raise ExportError(f"its buffer {name!r} of {value.numel()} values is in no weights file; {_INSTEAD}")
         return f"torch.tensor({literal(value.tolist())}, dtype={value.dtype})"
     kind = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
     return f"torch.zeros({literal(tuple(value.shape))}{kind})"

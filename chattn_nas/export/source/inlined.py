@@ -1,0 +1,126 @@
+"""Copies whole classes, as they stand in their files, with the functions and constants of the file that they use."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from chattn_nas.export.source.refusal import Refusal
+
+
+@dataclass
+class Inlined:
+    """Everything copied so far.
+
+    Attributes:
+        texts: Source by name, each after what it uses.
+        imports: Import lines.
+    """
+
+    texts: dict[str, str] = field(default_factory=dict)
+    imports: set[str] = field(default_factory=set)
+    _from: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, module: ModuleType) -> None:
+        """Copy what ``module`` calls ``name``, decorators stripped, and all that it uses.
+
+        Raises:
+            Refusal: It uses something that is neither in its file, nor torch, nor the standard library.
+        """
+        if self._from.get(name) == module.__name__:
+            return
+        if name in self._from:
+            raise Refusal(f"{self._from[name]} and {module.__name__} both define {name}")
+        statement = _definitions(module).get(name)
+        if statement is None:
+            raise Refusal(f"{module.__name__} does not define {name}")
+        self._from[name] = module.__name__
+        for used in names_used(statement):
+            if used != name:
+                self._resolve(used, module)
+        title = (module.__doc__ or "").strip().partition("\n")[0]
+        note = f"# {title} (from {module.__name__})\n" if isinstance(statement, ast.ClassDef) and title else ""
+        self.texts[name] = note + _segment(module, statement)
+
+    def copy(self) -> Inlined:
+        """An independent copy, to be thrown away where copying fails half-way."""
+        return Inlined(dict(self.texts), set(self.imports), dict(self._from))
+
+    def _resolve(self, name: str, module: ModuleType) -> None:
+        if name in _definitions(module):
+            self.add(name, module)
+            return
+        for statement in _tree(module).body:
+            if isinstance(statement, ast.Import):
+                for alias in statement.names:
+                    if (alias.asname or alias.name.partition(".")[0]) == name:
+                        _refuse_foreign(alias.name)
+                        self.imports.add(f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else ""))
+            elif isinstance(statement, ast.ImportFrom):
+                for alias in statement.names:
+                    if (alias.asname or alias.name) == name:
+                        self._import_from(statement.module or "", alias)
+
+    def _import_from(self, source: str, alias: ast.alias) -> None:
+        if source == "__future__":
+            return
+        if source.startswith("chattn_nas.") and not alias.asname:
+            self.add(alias.name, importlib.import_module(source))
+            return
+        _refuse_foreign(source)
+        self.imports.add(f"from {source} import {alias.name}" + (f" as {alias.asname}" if alias.asname else ""))
+
+
+def names_used(tree: ast.AST) -> list[str]:
+    """Names that ``tree`` reads, in order of appearance; decorators do not count."""
+    found: dict[str, None] = {}
+
+    class Visitor(ast.NodeVisitor):
+        def visit_Name(self, node: ast.Name) -> None:
+            found[node.id] = None
+
+        def visit_ClassDef(self, node: ast.ClassDef) -> None:
+            for part in (*node.bases, *node.body):
+                self.visit(part)
+
+    Visitor().visit(tree)
+    return list(found)
+
+
+def _refuse_foreign(package: str) -> None:
+    root = package.partition(".")[0]
+    if root != "torch" and root not in sys.stdlib_module_names:
+        raise Refusal(f"its file imports {package}")
+
+
+def _tree(module: ModuleType) -> ast.Module:
+    try:
+        return ast.parse(inspect.getsource(module))
+    except (OSError, TypeError) as error:
+        raise Refusal(f"the source of {module.__name__} is not there") from error
+
+
+def _definitions(module: ModuleType) -> dict[str, ast.stmt]:
+    found: dict[str, ast.stmt] = {}
+    for statement in _tree(module).body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            found[statement.name] = statement
+        targets: Iterable[ast.expr] = ()
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets = (statement.target,)
+        found |= {target.id: statement for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def _segment(module: ModuleType, statement: ast.stmt) -> str:
+    """The lines of ``statement`` as written, comments included, decorators left out."""
+    lines = inspect.getsource(module).splitlines()
+    assert statement.end_lineno is not None
+    return "\n".join(lines[statement.lineno - 1 : statement.end_lineno])
