@@ -1,0 +1,41 @@
+"""The ``proxy`` section of a spec: how one network is trained and scored."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from chattn_nas.settings import Settings
+
+
+class ProxySettings(Settings):
+    """One training run.
+
+    Attributes:
+        rungs: Epochs after which the network is scored; every rung ends a cosine cycle at zero learning rate.
+        batch_size: Images per step.
+        learning_rate: Peak, for a batch of 128; scaled linearly with the batch size.
+        momentum: Of SGD with Nesterov.
+        weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
+        label_smoothing: Of the cross-entropy in training.
+        warmup: Part of each rung in which the learning rate rises linearly.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+    """
+
+    rungs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [2, 6]
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    warmup: float = Field(default=0.2, ge=0, lt=1)
+    device: str = "auto"
+
+    @field_validator("rungs")
+    @classmethod
+    def _rising(cls, rungs: list[int]) -> list[int]:
+        if any(later <= earlier for earlier, later in pairwise(rungs)):
+            raise ValueError("rungs must rise")
+        return rungs
