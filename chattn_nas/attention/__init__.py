@@ -1,6 +1,6 @@
 """Channel attention mechanisms: plain torch, one file each, one registry."""
 
-from chattn_nas.attention import eca, fca, gct, none, random_gate, rcan, se, srm  # noqa: F401 (importing registers)
+from chattn_nas.attention import eca, fca, gct, none, random_gate, rcan, se, srm, timm_layers  # noqa: F401 (importing registers)
 from chattn_nas.attention.identity import IdentityStart
 from chattn_nas.attention.registry import (
     BLOCKS,
@@ -14,6 +14,7 @@ from chattn_nas.attention.registry import (
     build,
     get,
     names,
+    refuse,
     register,
 )
 
@@ -30,5 +31,6 @@ __all__ = [
     "build",
     "get",
     "names",
+    "refuse",
     "register",
 ]

@@ -128,7 +128,7 @@ class FCA(nn.Module):
             raise ValueError(f"{channels} channels cannot be divided among {len(pairs)} frequencies")
         self.channels = channels
         self.size = (height, width)
-        self.pairs = pairs
+        self.pairs = tuple(pairs)
         maps = dct_basis(channels, pairs, height, width).to(torch.get_default_dtype())
         if basis == "learned":
             self.basis = nn.Parameter(maps)

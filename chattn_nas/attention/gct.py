@@ -21,6 +21,7 @@ from chattn_nas.attention.registry import Hyperparameter, register
     "gct",
     title="Gated Channel Transformation for Visual Recognition",
     year=2020,
+    placement="before_convs",
     hyperparameters={
         "mode": Hyperparameter("l2", "l1"),
         "after_relu": Hyperparameter(False, True),
@@ -40,6 +41,7 @@ class GCT(nn.Module):
     """
 
     no_weight_decay = ("beta",)
+    starts_as_identity = True
 
     def __init__(self, channels: int, *, mode: str = "l2", after_relu: bool = False, epsilon: float = 1e-5) -> None:
         super().__init__()
@@ -52,17 +54,14 @@ class GCT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        # Sums of squares overflow in half precision (|x| = 3 on a 112x112 map): float32 even inside autocast.
-        with torch.autocast(x.device.type, enabled=False):
-            wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-            if self.mode == "l2":
-                s = (
-                    self.alpha
-                    * (torch.linalg.vector_norm(wide, dim=(2, 3), keepdim=True).square() + self.epsilon).sqrt()
-                )
-                n = s / (s.square().mean(1, keepdim=True) + self.epsilon).sqrt()
-            else:
-                s = self.alpha * (wide if self.after_relu else wide.abs()).sum((2, 3), keepdim=True)
-                n = s / (s.abs().mean(1, keepdim=True) + self.epsilon)
-            gate = 1 + torch.tanh(self.gamma * n + self.beta)
+        # At least float32, autocast or not: in half precision |x| = 3 on a 112x112 map overflows a sum of squares.
+        wide = torch.promote_types(x.dtype, torch.float32)
+        if self.mode == "l2":
+            norm = torch.linalg.vector_norm(x, dim=(2, 3), keepdim=True, dtype=wide)
+            s = self.alpha * (norm.square() + self.epsilon).sqrt()
+            n = s / (s.square().mean(1, keepdim=True) + self.epsilon).sqrt()
+        else:
+            s = self.alpha * (x if self.after_relu else x.abs()).sum((2, 3), keepdim=True, dtype=wide)
+            n = s / (s.abs().mean(1, keepdim=True) + self.epsilon)
+        gate = 1 + torch.tanh(self.gamma * n + self.beta)
         return x * gate.to(x.dtype)

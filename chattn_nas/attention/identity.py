@@ -3,7 +3,9 @@
     y = x + alpha * (module(x) - x),   alpha one number per channel, 0 at the start
 
 So attention can be added to a trained network without changing what it computes. alpha has a gradient from the first
-step, the module's own parameters from the second (ReZero: Bachlechner, Majumder, Mao, Cottrell, McAuley, 2021).
+step, the module's own parameters from the second (ReZero: Bachlechner, Majumder, Mao, Cottrell, McAuley, 2021). Where
+the module is the identity itself at the start (``starts_as_identity``, such as GCT), alpha starts at 1: with both
+alpha and module(x) - x at 0, neither would ever have a gradient.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class IdentityStart(nn.Module):
     def __init__(self, module: nn.Module, channels: int) -> None:
         super().__init__()
         self.module = module
-        self.alpha = nn.Parameter(torch.zeros(channels))
+        self.alpha = nn.Parameter(torch.full((channels,), float(getattr(module, "starts_as_identity", False))))
 
     def forward(self, x: Tensor, *state: Any) -> Any:
         """(B, C, H, W), and the state of a stage where there is one, to the same."""

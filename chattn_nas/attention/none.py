@@ -11,6 +11,8 @@ from chattn_nas.attention.registry import register
 class NoAttention(nn.Module):
     """(B, C, H, W) to itself."""
 
+    starts_as_identity = True
+
     def __init__(self, channels: int) -> None:
         super().__init__()
 

@@ -13,11 +13,12 @@ a spec names ``module:Class`` of a decorated class.
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from torch import nn
 
@@ -29,6 +30,7 @@ Values = Mapping[str, Any]
 Site = tuple[int, Size]
 Placement = Literal["before_add", "before_block", "after_add", "before_convs"]
 Blocks = Literal["all", "last", "alternate"]
+Maker = TypeVar("Maker", bound=Callable[..., nn.Module])
 
 PLACEMENTS: tuple[Placement, ...] = ("before_add", "before_block", "after_add", "before_convs")
 BLOCKS: tuple[Blocks, ...] = ("all", "last", "alternate")
@@ -73,8 +75,10 @@ class AttentionType:
 
     Attributes:
         name: What a spec calls it.
-        cls: The module class: ``channels`` first and positional, everything else keyword-only;
-            maps (B, C, H, W) to the same shape. With ``scope="stage"``: ``forward(x, state=None) -> (y, state)``.
+        cls: The module class (or a function that makes the module): ``channels`` first and positional, everything
+            else keyword-only; maps (B, C, H, W) to the same shape. With ``scope="stage"``:
+            ``forward(x, state=None) -> (y, state)``. Class attributes: ``no_weight_decay`` (see below), and
+            ``starts_as_identity = True`` where a fresh module is the identity already.
         title, year: Of the paper.
         hyperparameters: Name to domain.
         parameters: Closed formula ``(channels, feature_size, values) -> int``.
@@ -94,7 +98,7 @@ class AttentionType:
     """
 
     name: str
-    cls: type[nn.Module]
+    cls: Callable[..., nn.Module]
     title: str
     year: int
     hyperparameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
@@ -152,18 +156,19 @@ class AttentionType:
 
 
 _types: dict[str, AttentionType] = {}
+_refused: dict[str, str] = {}
 
 
-def register(name: str, **fields: Any) -> Callable[[type[nn.Module]], type[nn.Module]]:
+def register(name: str, **fields: Any) -> Callable[[Maker], Maker]:
     """Class decorator that adds an :class:`AttentionType`; ``fields`` are the attributes of that class.
 
     Raises:
         ValueError: The name is taken by another class.
     """
 
-    def add(cls: type[nn.Module]) -> type[nn.Module]:
+    def add(cls: Maker) -> Maker:
         known = _types.get(name)
-        if known is not None and (known.cls.__module__, known.cls.__qualname__) != (cls.__module__, cls.__qualname__):
+        if known is not None and _place(known.cls) != _place(cls):
             raise ValueError(f"attention type {name!r} is already registered by {known.cls.__module__}")
         _types[name] = AttentionType(name=name, cls=cls, **fields)
         return cls
@@ -171,10 +176,23 @@ def register(name: str, **fields: Any) -> Callable[[type[nn.Module]], type[nn.Mo
     return add
 
 
+def _place(cls: Callable[..., nn.Module]) -> tuple[str, str]:
+    # By name, not identity: a module that is imported again (reload, pytest) brings an equal class.
+    return cls.__module__, getattr(cls, "__qualname__", "")
+
+
+def refuse(name: str, reason: str) -> None:
+    """Have :func:`get` answer ``name`` with a reason instead of "unknown": for names known not to work."""
+    _refused[name] = reason
+
+
 @cache
 def _load_plugins() -> None:
     for entry in entry_points(group="chattn_nas.attention"):
-        entry.load()
+        try:
+            entry.load()
+        except Exception as error:  # somebody else's code: it must not take the built-in types with it
+            warnings.warn(f"attention plugin {entry.name} = {entry.value} cannot be loaded: {error}", stacklevel=2)
 
 
 def names() -> tuple[str, ...]:
@@ -192,6 +210,8 @@ def get(name: str) -> AttentionType:
     _load_plugins()
     if name in _types:
         return _types[name]
+    if name in _refused:
+        raise InputError(f"attention type {name!r} cannot be used: {_refused[name]}", value=name)
     if ":" in name:
         return _from_path(name)
     raise InputError(f"unknown attention type {name!r}", value=name, choices=names())
@@ -240,6 +260,5 @@ def build(
             raise InputError(f"{name} needs {key}")
         if wanted:
             needs[key] = given
-    if feature_size is not None or kind.minimal_channels > channels:
-        kind.check(channels, feature_size or (2, 2), values)
+    kind.check(channels, feature_size or (2, 2), values)
     return kind.cls(channels, **needs, **values)

@@ -62,9 +62,8 @@ class SRM(nn.Module):
         """
         if self.norm and self.training and x.shape[0] == 1:
             raise ValueError("SRM normalises over the batch: training needs more than one sample")
-        with torch.autocast(x.device.type, enabled=False):
-            style = (self._style(x).to(self.cfc.dtype) * self.cfc).sum(2)
-            gate = self.bn(style).sigmoid()
+        style = (self._style(x).to(self.cfc.dtype) * self.cfc).sum(2)
+        gate = self.bn(style).sigmoid()
         return x * gate.to(x.dtype)[:, :, None, None]
 
     def _style(self, x: Tensor) -> Tensor:
