@@ -1,0 +1,68 @@
+"""Pareto front and hypervolume among feasible architectures."""
+
+from __future__ import annotations
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from chattn_nas.results.record import records
+
+
+def front(table: pd.DataFrame, cost: str = "parameters", accuracy: str = "pooled") -> pd.DataFrame:
+    """The rows of a leaderboard that no other row beats in both: higher ``accuracy`` and lower ``cost``.
+
+    A leaderboard holds only architectures that were trained, and infeasible ones never are, so the front is that of
+    the constrained problem. The random-gate control is no candidate. Sorted by cost.
+    """
+    candidates = table[table["label"] != "random_gate"].dropna(subset=[cost, accuracy])
+    kept, highest = [], -np.inf
+    for index, row in candidates.sort_values([cost, accuracy], ascending=[True, False]).iterrows():
+        if row[accuracy] > highest:
+            kept.append(index)
+            highest = row[accuracy]
+    return candidates.loc[kept]
+
+
+def hypervolume(points: np.ndarray, reference: tuple[float, float]) -> float:
+    """Area that ``points`` (n, 2), both coordinates minimised, dominate below ``reference``."""
+    area, lowest = 0.0, reference[1]
+    for x, y in sorted(map(tuple, points)):
+        if x < reference[0] and y < lowest:
+            area += (reference[0] - x) * (lowest - y)
+            lowest = y
+    return float(area)
+
+
+def hypervolume_over_time(study: optuna.Study, cost: str = "parameters") -> pd.DataFrame:
+    """After each complete training: the best accuracy so far and the hypervolume of (accuracy, cost).
+
+    Columns: ``number, accuracy`` (percent), ``best`` (so far), ``hypervolume`` (share of the box between the worst and
+    the best value of each objective over the whole study, 0 to 1).
+    """
+    done = [
+        record
+        for record in records(study)
+        if record.accuracy is not None and record.measurement and getattr(record.measurement, cost) is not None
+    ]
+    columns = ["number", "accuracy", "best", "hypervolume"]
+    if not done:
+        return pd.DataFrame(columns=columns)
+    points = np.array([(-100 * float(r.accuracy or 0), float(getattr(r.measurement, cost))) for r in done])
+    low, high = points.min(axis=0), points.max(axis=0)
+    unit = (points - low) / np.where(high > low, high - low, 1.0)
+    candidates = np.array([not record.control for record in done])
+    rows = []
+    for end, record in enumerate(done, 1):
+        seen = unit[:end][candidates[:end]]
+        so_far = points[:end, 0][candidates[:end]]
+        rows.append(
+            {
+                "number": record.number,
+                "accuracy": -points[end - 1, 0],
+                "best": float(-so_far.min()) if len(so_far) else float("nan"),
+                # The reference point lies one percent outside the box, so that its corners count.
+                "hypervolume": hypervolume(seen, (1.01, 1.01)) / 1.01**2,
+            }
+        )
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,221 @@
+"""A study as DataFrames: trials, architectures, rungs, stages.
+
+Accuracies, standard errors and intervals are in percent and percentage points, costs in their own units, times in
+seconds; a column that ends in ``_x`` is a multiple of the backbone without attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from chattn_nas.errors import InputError
+from chattn_nas.results.pooled import Pooled, choices_of, fit
+from chattn_nas.results.record import Record, once_per_seed, records
+
+COSTS = ("parameters", "macs", "latency")
+#: Half-width of a 95 % interval in standard deviations.
+Z95 = 1.959964
+#: How ``best`` may choose: the pooled model, the mean over seeds, the single best trial.
+CRITERIA = ("pooled", "mean", "single")
+
+
+def percent(accuracy: float | None) -> float:
+    """An accuracy of 0 to 1 in percent; NaN for none."""
+    return float("nan") if accuracy is None else 100 * accuracy
+
+
+def trials(study: optuna.Study) -> pd.DataFrame:
+    """One row per trial, whatever became of it.
+
+    Columns: ``number, outcome, architecture, label, seed, accuracy`` (of a complete training), one ``epoch<n>`` per
+    rung, ``loss``, the costs and their multiples, ``seconds, images_per_second, peak_memory, stage<n>`` (types),
+    ``hash, value_source, reason``.
+    """
+    found = records(study)
+    epochs = sorted({rung.epoch for record in found for rung in record.rungs})
+    rows = []
+    for record in found:
+        measured = record.measurement
+        reached = {rung.epoch: 100 * rung.accuracy for rung in record.rungs}
+        rows.append(
+            {
+                "number": record.number,
+                "outcome": record.outcome,
+                "architecture": record.description,
+                "label": record.label,
+                "seed": record.seed,
+                "accuracy": percent(record.accuracy),
+                **{f"epoch{epoch}": reached.get(epoch, float("nan")) for epoch in epochs},
+                "loss": measured.loss if measured and record.trained else None,
+                **_costs(record),
+                "seconds": measured.seconds if measured and record.trained else None,
+                "images_per_second": measured.images_per_second if measured else None,
+                "peak_memory": measured.peak_memory if measured else None,
+                **{f"stage{number}": stage["type"] for number, stage in enumerate(record.stages, 1)},
+                "hash": record.hash,
+                "value_source": "trained" if record.trained else "record",
+                "reason": record.reason,
+            }
+        )
+    table = pd.DataFrame(rows)
+    for column in ("accuracy", "loss", "seconds", "images_per_second", *COSTS):
+        if column in table:
+            table[column] = pd.to_numeric(table[column])
+    return table
+
+
+def _costs(record: Record) -> dict[str, Any]:
+    measured = record.measurement
+    values: dict[str, Any] = {}
+    for cost in COSTS:
+        values[cost] = getattr(measured, cost) if measured else None
+        if cost in record.relative or cost != "latency":
+            values[f"{cost}_x"] = record.relative.get(cost, float("nan"))
+    return values
+
+
+def leaderboard(study: optuna.Study, by: str = "pooled") -> pd.DataFrame:
+    """One row per architecture that was trained to the end at least once, best first.
+
+    Columns: ``rank, hash, architecture, label, seeds`` (how many), ``mean, se`` (over seeds; NaN with one),
+    ``single`` (its best trial), ``pooled, pooled_sd, low, high`` (posterior and 95 % interval), the costs and their
+    multiples, ``seconds`` (mean), ``number`` (its best trial's), ``stage<n>``.
+
+    Args:
+        study: The study.
+        by: ``pooled``, ``mean`` or ``single``: what the order follows.
+
+    Raises:
+        InputError: Another ``by``.
+    """
+    if by not in CRITERIA:
+        raise InputError(f"cannot rank by {by!r}", value=by, choices=CRITERIA)
+    found = records(study)
+    groups = by_architecture(found)
+    model = pooled(found)
+    rows = [_row(group) for group in groups]
+    table = pd.DataFrame(rows, columns=None if rows else ["hash", "architecture", "label", "seeds", "mean", "single"])
+    if model is not None and rows:
+        estimate = model.predict([choices_of(group[0]) for group in groups])
+        table["pooled"], table["pooled_sd"] = estimate.mean, estimate.sd
+    else:
+        table["pooled"], table["pooled_sd"] = table["mean"], float("nan")
+    table["low"] = table["pooled"] - Z95 * table["pooled_sd"]
+    table["high"] = table["pooled"] + Z95 * table["pooled_sd"]
+    table = table.sort_values([by, "mean"], ascending=False, kind="stable").reset_index(drop=True)
+    table.insert(0, "rank", np.arange(1, len(table) + 1))
+    return table
+
+
+architectures = leaderboard
+
+
+def by_architecture(found: Sequence[Record]) -> list[list[Record]]:
+    """Complete trainings grouped by architecture, one per seed, in the order of first appearance."""
+    groups: dict[str, list[Record]] = {}
+    for record in once_per_seed(found):
+        if record.accuracy is not None:
+            groups.setdefault(record.hash, []).append(record)
+    return list(groups.values())
+
+
+def _row(group: list[Record]) -> dict[str, Any]:
+    accuracies = np.array([percent(record.accuracy) for record in group])
+    top = group[int(accuracies.argmax())]
+    several = len(group) > 1
+    measured = [record.measurement for record in group if record.measurement is not None]
+    return {
+        "hash": top.hash,
+        "architecture": top.description,
+        "label": next((record.label for record in group if record.label), ""),
+        "seeds": len(group),
+        "mean": float(accuracies.mean()),
+        "se": float(accuracies.std(ddof=1) / np.sqrt(len(group))) if several else float("nan"),
+        "single": float(accuracies.max()),
+        **_costs(top),
+        "seconds": float(np.mean([one.seconds for one in measured])),
+        "number": top.number,
+        **{f"stage{number}": stage["type"] for number, stage in enumerate(top.stages, 1)},
+    }
+
+
+def pooled(found: Sequence[Record]) -> Pooled | None:
+    """The pooled model of these records; the last few are remembered, since every table asks for it."""
+    return _fitted(tuple((r.number, r.hash, r.seed, r.outcome, r.rungs) for r in found), _Records(found))
+
+
+class _Records(tuple):
+    """Records that a cache does not look at: the key beside them says all that matters."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=4)
+def _fitted(key: tuple, found: _Records) -> Pooled | None:
+    return fit(found)
+
+
+def rungs(study: optuna.Study) -> pd.DataFrame:
+    """One row per trial and rung reached: ``number, hash, architecture, label, seed, outcome, rung, epoch, accuracy,
+    loss``."""
+    rows = [
+        {
+            "number": record.number,
+            "hash": record.hash,
+            "architecture": record.description,
+            "label": record.label,
+            "seed": record.seed,
+            "outcome": record.outcome,
+            "rung": index,
+            "epoch": rung.epoch,
+            "accuracy": 100 * rung.accuracy,
+            "loss": rung.loss,
+        }
+        for record in records(study)
+        for index, rung in enumerate(record.rungs)
+    ]
+    return pd.DataFrame(rows)
+
+
+def stages(study: optuna.Study) -> pd.DataFrame:
+    """Effect of every attention type in every stage, from the pooled model.
+
+    Columns: ``stage`` (from 1), ``type``, ``effect`` (points against ``none`` there, or against the mean of the types
+    where the stage never had ``none``), ``sd, low, high`` (95 %), ``trials`` (trainings that had it), ``against``.
+    """
+    found = records(study)
+    model = pooled(found)
+    rows: list[dict[str, Any]] = []
+    seen = model.seen if model is not None else []
+    for stage in range(len(seen[0].choices) if seen else 0):
+        counts: dict[str, int] = {}
+        for one in seen:
+            counts[one.choices[stage][0]] = counts.get(one.choices[stage][0], 0) + 1
+        names = sorted(counts, key=lambda name: (name != "none", name == "random_gate", name))
+        assert model is not None
+        estimate = model.effects(stage, names)
+        for name, effect, sd in zip(names, estimate.mean, estimate.sd, strict=True):
+            rows.append(
+                {
+                    "stage": stage + 1,
+                    "type": name,
+                    "effect": float(effect),
+                    "sd": float(sd),
+                    "low": float(effect - Z95 * sd),
+                    "high": float(effect + Z95 * sd),
+                    "trials": counts[name],
+                    "against": "none" if "none" in counts else "mean of the types",
+                }
+            )
+    columns = ["stage", "type", "effect", "sd", "low", "high", "trials", "against"]
+    return pd.DataFrame(rows, columns=columns)
