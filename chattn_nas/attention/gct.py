@@ -21,7 +21,6 @@ from chattn_nas.attention.registry import Hyperparameter, register
     "gct",
     title="Gated Channel Transformation for Visual Recognition",
     year=2020,
-    placement="before_convs",
     hyperparameters={
         "mode": Hyperparameter("l2", "l1"),
         "after_relu": Hyperparameter(False, True),

@@ -1,0 +1,1 @@
+"""Conformance batteries for what third parties add; import the submodule that you need."""
