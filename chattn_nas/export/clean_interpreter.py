@@ -1,6 +1,6 @@
 """Run by :mod:`chattn_nas.export.proof` as a script of its own, ``python -I``: loads a folder where only torch may be.
 
-Argument 1: the exported folder. Argument 2: a file of inputs, and of answers once this script has run.
+Argument 1: the exported folder, or a ``.pt2`` file. Argument 2: a file of inputs; this script puts the answers there.
 """
 
 import importlib.abc
@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BLOCKED = {"timm", "optuna", "chattn_nas", "torchvision", "safetensors", "yaml", "pandas", "pydantic", "PIL"}
+#: Not blocked are numpy, pandas and the like, which torch itself imports where it finds them.
+BLOCKED = {"timm", "optuna", "chattn_nas", "torchvision", "safetensors", "yaml", "pydantic", "PIL"}
 
 
 class Wall(importlib.abc.MetaPathFinder):
@@ -18,7 +19,7 @@ class Wall(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
         """Raise for a blocked package, else leave it to the other finders."""
         if fullname.partition(".")[0] in BLOCKED:
-            raise ImportError(f"{fullname} is walled off: an exported network imports only torch")
+            raise ModuleNotFoundError(f"{fullname} is walled off: an exported network imports only torch")
         return None
 
 
@@ -30,6 +31,11 @@ def main() -> None:
     folder, file = Path(sys.argv[1]), Path(sys.argv[2])
     given = torch.load(file, weights_only=True)
     torch.set_num_threads(given["threads"])
+    if folder.suffix == ".pt2":
+        program = torch.export.load(folder).module()
+        with torch.no_grad():
+            torch.save([program(batch) for batch in given["batches"]], file)
+        return
     spec = importlib.util.spec_from_file_location("exported_model", folder / "model.py")
     assert spec is not None
     assert spec.loader is not None

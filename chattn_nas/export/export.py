@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import copy
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import nn
 
 from chattn_nas.errors import InputError
 from chattn_nas.export.card import Card, Facts, card_text
-from chattn_nas.export.model_file import model_text
-from chattn_nas.export.proof import prove_source
-from chattn_nas.export.source.writer import write_source
+from chattn_nas.export.context import Context
+from chattn_nas.export.onnx import write_onnx
+from chattn_nas.export.pt2 import write_pt2
+from chattn_nas.export.source_format import write_safetensors, write_source_format
+from chattn_nas.export.timm_folder import write_timm
 from chattn_nas.space import Architecture
 
-FORMATS = ("source", "safetensors")
-_FILES = {
-    "model.py": "the network as source, with `build()`, `load()`, `read_image()` and the preprocessing constants",
-    "weights.pt": "its weights, as `load()` reads them (`weights_only=True`)",
-    "weights.safetensors": "the same weights as safetensors",
-    "architecture.yaml": "the architecture as chattn-nas reads it",
+#: Every format, and what writes and proves it.
+WRITERS: dict[str, Callable[[Context], tuple[dict[str, str], dict[str, float]]]] = {
+    "source": write_source_format,
+    "safetensors": write_safetensors,
+    "pt2": write_pt2,
+    "onnx": write_onnx,
+    "timm": write_timm,
 }
+FORMATS = tuple(WRITERS)
+DEFAULT_FORMATS = ("source", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def export_network(
     in_chans: int,
     image_size: int | tuple[int, int],
     card: Card,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
     max_difference: float = 1e-5,
 ) -> ExportReport:
     """Write ``network`` to ``out_dir`` in every format asked for, and prove each.
@@ -71,12 +75,14 @@ def export_network(
         in_chans: Channels of the input.
         image_size: Pixels, one number or (height, width).
         card: What else is known of the network.
-        formats: Of :data:`FORMATS`.
+        formats: Of :data:`FORMATS`: ``source`` (readable Python), ``safetensors``, ``pt2`` (torch.export), ``onnx``,
+            ``timm`` (a folder for ``timm.create_model("local-dir:...")``).
         max_difference: Above it a proof fails.
 
     Raises:
         InputError: An unknown format.
-        ExportError: A module cannot be written as source, or a proof fails.
+        MissingExtraError: A format whose packages are not installed.
+        ExportError: A format cannot hold this network, or a proof fails.
     """
     for name in formats:
         if name not in FORMATS:
@@ -94,21 +100,22 @@ def export_network(
         date=datetime.date.today().isoformat(),
     )
     images = torch.randn(2, in_chans, *size, generator=torch.Generator().manual_seed(0))
-    files: list[str] = []
+    context = Context(
+        network=network,
+        architecture=architecture,
+        folder=folder,
+        card=card,
+        facts=facts,
+        images=images,
+        max_difference=max_difference,
+    )
+    files: dict[str, str] = {}
     differences: dict[str, float] = {}
-    state = {name: value.detach().clone().contiguous() for name, value in network.state_dict().items()}
-    if "source" in formats:
-        text = model_text(
-            write_source(network, images, choices=architecture.stages, num_classes=num_classes), card, facts
-        )
-        (folder / "model.py").write_text(text)
-        torch.save(state, folder / "weights.pt")
-        differences |= prove_source(network, folder, images, max_difference=max_difference)
-        files += ["model.py", "weights.pt"]
-    if "safetensors" in formats:
-        safetensors.torch.save_file(state, folder / "weights.safetensors", metadata={"format": "pt"})
-        files.append("weights.safetensors")
+    for name in formats:
+        written, found = WRITERS[name](context)
+        files |= written
+        differences |= found
     (folder / "architecture.yaml").write_text(architecture.to_yaml())
-    files.append("architecture.yaml")
-    (folder / "README.md").write_text(card_text(card, facts, {name: _FILES[name] for name in files}))
+    files["architecture.yaml"] = "the architecture as chattn-nas reads it"
+    (folder / "README.md").write_text(card_text(card, facts, files))
     return ExportReport(folder, (*files, "README.md"), differences)

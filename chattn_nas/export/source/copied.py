@@ -324,10 +324,11 @@ class _Reducer(ast.NodeTransformer):
             return ast.parse(self._module_name(value), mode="eval").body
         if isinstance(value, _PLAIN):
             return ast.parse(literal(value), mode="eval").body
-        if isinstance(value, type) and value.__module__.startswith("torch"):
-            return ast.parse(_class_path(value), mode="eval").body
-        if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
-            return ast.Name(value.__name__, ast.Load())
+        if isinstance(value, type):
+            if value.__module__.startswith("torch"):
+                return ast.parse(_class_path(value), mode="eval").body
+            if getattr(builtins, value.__name__, None) is value:
+                return ast.Name(value.__name__, ast.Load())
         if callable(value) and hasattr(value, "__name__"):
             try:
                 return ast.parse(qualified(value), mode="eval").body

@@ -1,0 +1,69 @@
+"""Format ``onnx``: one file, by torch's dynamo exporter, checked with onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+
+import torch
+
+from chattn_nas.errors import ExportError, MissingExtraError
+from chattn_nas.export.context import Context
+from chattn_nas.export.proof import difference
+
+FILE = "network.onnx"
+
+
+def write_onnx(context: Context) -> tuple[dict[str, str], dict[str, float]]:
+    """Write ``network.onnx`` with a free batch size and compare it at batches of 1, 2 and 3.
+
+    The preprocessing lies inside as the metadata property ``preprocessing`` (JSON).
+
+    Returns:
+        File name to what it is, and the largest difference.
+
+    Raises:
+        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
+        ExportError: torch cannot export the network, or onnxruntime computes something else.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch's exporter needs it)
+    except ImportError as error:
+        raise MissingExtraError(
+            f'the onnx format needs {error.name}, which is not installed: pip install "chattn-nas[onnx]"'
+        ) from None
+    file = context.folder / FILE
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # the exporter warns of its own dependencies
+            program = torch.onnx.export(
+                context.network,
+                (context.images,),
+                input_names=["images"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                dynamo=True,
+                verbose=False,
+            )
+            assert program is not None
+            program.save(file, external_data=False)
+    except Exception as error:  # whatever the exporter raises, the user needs the sentence
+        first = str(error).strip().splitlines()[:1] or [""]
+        raise ExportError(f"torch.onnx cannot write this network: {type(error).__name__}: {first[0]}") from error
+    model = onnx.load(file)
+    onnx.helper.set_model_props(model, {"preprocessing": json.dumps(context.preprocessing)})
+    onnx.checker.check_model(model)
+    onnx.save(model, file)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for batch in context.batches():
+        (found,) = session.run(["logits"], {"images": batch.numpy()})
+        with torch.no_grad():
+            worst = max(worst, difference(context.network(batch), torch.from_numpy(found)))
+    if not worst <= context.max_difference:
+        raise ExportError(f"{file} differs from the searched network by {worst:.3g} in onnxruntime")
+    return {FILE: "for onnxruntime and other ONNX run times: any batch, images of the size below"}, {"onnx": worst}

@@ -1,0 +1,103 @@
+"""Format ``pt2``: a ``torch.export`` program with free batch size and, where the network allows it, image size."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from chattn_nas.errors import ExportError
+from chattn_nas.export import clean_interpreter
+from chattn_nas.export.context import Context
+from chattn_nas.export.proof import TIMEOUT, difference
+
+FILE = "network.pt2"
+
+
+def write_pt2(context: Context) -> tuple[dict[str, str], dict[str, float]]:
+    """Write ``network.pt2`` and compare it in a clean interpreter at batches of 1, 2 and 3, and at another size.
+
+    The preprocessing lies inside as the extra file ``preprocessing.json``.
+
+    Returns:
+        File name to what it is, and the largest difference.
+
+    Raises:
+        ExportError: torch cannot export the network, or the program computes something else.
+    """
+    free_size = True
+    try:
+        program = export_program(context.network, context.images, free_size=True)
+    except Exception:  # torch raises a dozen kinds where a size is not free
+        free_size = False
+        try:
+            program = export_program(context.network, context.images, free_size=False)
+        except Exception as error:
+            first = str(error).strip().splitlines()[:1] or [""]
+            raise ExportError(f"torch.export cannot write this network: {type(error).__name__}: {first[0]}") from error
+    extra = {"preprocessing.json": json.dumps(context.preprocessing)}
+    file = context.folder / FILE
+    with _quiet():
+        torch.export.save(program, file, extra_files=extra)
+    batches = context.batches()
+    if free_size:
+        height, width = context.facts.image_size
+        larger = torch.randn(2, context.facts.in_chans, height + 32, width + 64)
+        batches.append(larger)
+    worst = _compare(context.network, file, batches)
+    if not worst <= context.max_difference:
+        raise ExportError(f"{file} differs from the searched network by {worst:.3g}")
+    sizes = "any batch and image size" if free_size else "any batch, images of the size below"
+    what = f"for inference from C++ or Python without source (`torch.export.load(...).module()`): {sizes}"
+    return {FILE: what}, {"pt2": worst}
+
+
+def export_program(network: nn.Module, images: torch.Tensor, *, free_size: bool) -> torch.export.ExportedProgram:
+    """``network`` as an exported program of inference.
+
+    Args:
+        network: In evaluation mode.
+        images: (B, C, H, W), B >= 2: a batch of 1 would become a constant.
+        free_size: Let height and width be free as well as the batch.
+    """
+    free = torch.export.Dim.DYNAMIC
+    dynamic = {0: free, 2: free, 3: free} if free_size else {0: free}
+    with _quiet(), torch.no_grad():
+        return torch.export.export(network, (images,), dynamic_shapes=(dynamic,), strict=False)
+
+
+def _compare(network: nn.Module, file: Path, batches: list[torch.Tensor]) -> float:
+    with tempfile.TemporaryDirectory() as directory:
+        exchange = Path(directory) / "exchange.pt"
+        torch.save({"batches": batches, "threads": torch.get_num_threads()}, exchange)
+        command = [sys.executable, "-I", clean_interpreter.__file__, str(file), str(exchange)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise ExportError(f"{file} fails in a clean interpreter: {last[0]}")
+        found = torch.load(exchange, weights_only=True)
+    with torch.no_grad():
+        return max(difference(network(batch), answer) for batch, answer in zip(batches, found, strict=True))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings and log lines of torch.export, which concern its own insides."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

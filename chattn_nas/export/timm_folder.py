@@ -1,0 +1,73 @@
+"""Format ``timm``: a folder in the shape of the Hugging Face hub that ``timm.create_model("local-dir:...")`` loads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from chattn_nas.errors import ExportError
+from chattn_nas.export.context import Context
+from chattn_nas.export.proof import difference
+
+
+def write_timm(context: Context) -> tuple[dict[str, str], dict[str, float]]:
+    """Write ``config.json`` and ``model.safetensors``, load them through timm and compare.
+
+    Returns:
+        File name to what it is, and the largest difference.
+
+    Raises:
+        ExportError: timm cannot load the folder, or it computes something else.
+    """
+    import timm
+
+    from chattn_nas.export import timm_entry  # registers chattn_net with timm
+
+    folder = context.folder
+    (folder / "config.json").write_text(json.dumps(_config(context), indent=2) + "\n")
+    safetensors.torch.save_file(context.state, folder / "model.safetensors", metadata={"format": "pt"})
+    try:
+        found = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    except RuntimeError as error:
+        raise ExportError(f"timm cannot load {folder}: {str(error).splitlines()[0]}") from error
+    with torch.no_grad():
+        worst = difference(context.network(context.images), found(context.images))
+    if not worst <= context.max_difference:
+        raise ExportError(f"the timm folder {folder} differs from the searched network by {worst:.3g}")
+    how = f'after `import {timm_entry.__name__}`, `timm.create_model("local-dir:DIR", pretrained=True)` loads it'
+    return {"config.json": how, "model.safetensors": "the weights as timm reads them"}, {"timm": worst}
+
+
+def _config(context: Context) -> dict[str, Any]:
+    """``config.json`` as timm reads it: name of the entry point, its arguments, and the preprocessing."""
+    card, facts, network = context.card, context.facts, context.network
+    own = getattr(network, "pretrained_cfg", None) or {}
+    return {
+        "architecture": "chattn_net",
+        "num_classes": facts.num_classes,
+        "num_features": getattr(network, "num_features", None),
+        "model_args": {
+            "architecture": context.architecture.to_dict(),
+            "image_size": list(facts.image_size),
+            "num_classes": facts.num_classes,
+            "in_chans": facts.in_chans,
+        },
+        "pretrained_cfg": {
+            "tag": "chattn_nas",
+            "custom_load": False,
+            "input_size": [facts.in_chans, *facts.image_size],
+            "fixed_input_size": False,
+            "interpolation": card.interpolation,
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            "mean": list(card.mean),
+            "std": list(card.std),
+            "num_classes": facts.num_classes,
+            "first_conv": own.get("first_conv"),
+            "classifier": own.get("classifier"),
+            "label_names": list(card.class_names) or None,
+        },
+    }
