@@ -1,6 +1,23 @@
 """Writes a network that needs only torch, and proves that it does."""
 
+from chattn_nas.export.bench import Latency, bench_folder
 from chattn_nas.export.card import Card
-from chattn_nas.export.export import FORMATS, ExportReport, export_network
+from chattn_nas.export.evaluate import Score, evaluate_folder
+from chattn_nas.export.export import DEFAULT_FORMATS, FORMATS, ExportReport, export_network
+from chattn_nas.export.fold import fold_batchnorm
+from chattn_nas.export.folder import ExportedFolder, open_folder
 
-__all__ = ["FORMATS", "Card", "ExportReport", "export_network"]
+__all__ = [
+    "DEFAULT_FORMATS",
+    "FORMATS",
+    "Card",
+    "ExportReport",
+    "ExportedFolder",
+    "Latency",
+    "Score",
+    "bench_folder",
+    "evaluate_folder",
+    "export_network",
+    "fold_batchnorm",
+    "open_folder",
+]

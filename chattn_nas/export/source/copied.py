@@ -327,8 +327,9 @@ class _Reducer(ast.NodeTransformer):
         if isinstance(value, type):
             if value.__module__.startswith("torch"):
                 return ast.parse(_class_path(value), mode="eval").body
-            if getattr(builtins, value.__name__, None) is value:
-                return ast.Name(value.__name__, ast.Load())
+            name = value.__name__
+            if getattr(builtins, name, None) is value:
+                return ast.Name(name, ast.Load())
         if callable(value) and hasattr(value, "__name__"):
             try:
                 return ast.parse(qualified(value), mode="eval").body

@@ -30,6 +30,11 @@ def is_nothing(module: nn.Module) -> bool:
     return type(module).__name__ == "DropPath" and not getattr(module, "drop_prob", True)
 
 
+def is_norm_act(module: nn.Module) -> bool:
+    """Whether ``module`` is timm's BatchNorm with an activation, which does in training what torch's own does."""
+    return type(module).__name__ == "BatchNormAct2d" and isinstance(module, nn.BatchNorm2d)
+
+
 def literal(value: Any) -> str:
     """Source text of a plain value.
 
@@ -60,7 +65,23 @@ def leaf_call(module: nn.Module) -> str:
     Raises:
         Refusal: The call would not build the same module.
     """
-    kind = type(module)
+    return f"nn.{type(module).__name__}({call_arguments(module, type(module))})"
+
+
+def torch_base(module: nn.Module) -> type[nn.Module] | None:
+    """The class of torch's own, no container, that the class of ``module`` extends, such as ``nn.Conv2d``."""
+    for kind in type(module).__mro__:
+        if getattr(nn, kind.__name__, None) is kind and kind is not nn.Module and not issubclass(kind, _CONTAINERS):
+            return kind
+    return None
+
+
+def call_arguments(module: nn.Module, kind: type[nn.Module]) -> str:
+    """The arguments with which ``kind`` builds what ``module``, one of its instances, is; defaults dropped.
+
+    Raises:
+        Refusal: They would not build the same module.
+    """
     if nn.utils.parametrize.is_parametrized(module):
         raise Refusal(f"{kind.__name__} is parametrized")
     required, optional = [], {}
@@ -72,9 +93,9 @@ def leaf_call(module: nn.Module) -> str:
             required.append(literal(value))
         elif value != parameter.default or type(value) is not type(parameter.default):
             optional[name] = literal(value)
-    call = f"nn.{kind.__name__}({', '.join([*required, *(f'{k}={v}' for k, v in optional.items())])})"
-    _check(module, call)
-    return call
+    arguments = ", ".join([*required, *(f"{key}={value}" for key, value in optional.items())])
+    _check(module, kind, arguments)
+    return arguments
 
 
 def _signature(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
@@ -113,15 +134,22 @@ def _argument(module: nn.Module, name: str) -> Any:
     return value
 
 
-def _check(module: nn.Module, call: str) -> None:
-    """Raise unless ``call`` builds a module with the same attributes and shapes."""
+def _check(module: nn.Module, kind: type[nn.Module], arguments: str) -> None:
+    """Raise unless ``kind(arguments)`` has the attributes and the shapes of ``module``."""
+    call = f"nn.{kind.__name__}({arguments})"
     with torch.device("meta"):
         twin = eval(call, {"nn": nn, "torch": torch})
-    shapes = {key: value.shape for key, value in module.state_dict().items()}
-    if shapes != {key: value.shape for key, value in twin.state_dict().items()}:
+    if _shapes(module) != _shapes(twin):
         raise Refusal(f"{call} has other weights than the module it stands for")
-    for key, value in module.__dict__.items():
+    for key, value in twin.__dict__.items():
         if key.startswith("_") or key == "training" or not isinstance(value, bool | int | float | str | tuple | None):
             continue
-        if value != twin.__dict__.get(key):
-            raise Refusal(f"{call} loses {key}={value!r}")
+        if value != module.__dict__.get(key):
+            raise Refusal(f"{call} loses {key}={module.__dict__.get(key)!r}")
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    own = [*module._parameters.items(), *module._buffers.items()]
+    if isinstance(module, nn.MultiheadAttention):
+        own = list(module.state_dict().items())
+    return {name: value.shape for name, value in own if value is not None}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
-from chattn_nas.export.source.leaf import literal
+from chattn_nas.export.source.leaf import call_arguments, is_norm_act, literal, torch_base
 from chattn_nas.export.source.refusal import Refusal
 
 
@@ -44,7 +44,7 @@ class Piece:
         functions: Source of module-level functions and constants that the methods call, by name.
         imports: Import lines beside torch's.
         bases: Text of the base class.
-        note: One more sentence for the docstring.
+        base_arguments: Where the base is one of torch's own layers: what its constructor gets.
     """
 
     origin: type
@@ -55,7 +55,7 @@ class Piece:
     functions: Mapping[str, str] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
     bases: str = "nn.Module"
-    note: str = ""
+    base_arguments: str | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -80,6 +80,21 @@ def children_and_base(module: nn.Module, used: Collection[str]) -> tuple[tuple[s
     if base is nn.Module:
         names = tuple(name for name in names if name in used or module._modules[name].state_dict())  # type: ignore[union-attr]
     return names, f"nn.{base.__name__}"
+
+
+def on_torch_base(module: nn.Module, piece: Piece) -> Piece:
+    """The piece as a subclass of torch's own layer where the original is one and that layer makes all its tensors."""
+    base = torch_base(module)
+    if base is None:
+        return piece
+    try:
+        arguments = call_arguments(module, base)
+    except Refusal:
+        return piece
+    methods = piece.methods
+    if is_norm_act(module) and piece.children == ("act",):
+        methods = "def forward(self, x):\n    return self.act(super().forward(x))"
+    return replace(piece, methods=methods, bases=f"nn.{base.__name__}", tensors=(), base_arguments=arguments)
 
 
 def own_tensors(module: nn.Module) -> tuple[str, ...]:

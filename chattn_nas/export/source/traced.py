@@ -65,7 +65,12 @@ class _Tracer(fx.Tracer):
         return forward, []
 
 
-def _graph(module: nn.Module, call: Call) -> fx.Graph:
+def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
+    """The graph of ``module``'s forward as it is now, children as leaves, what has no effect removed.
+
+    Raises:
+        Refusal: It cannot be traced.
+    """
     try:
         graph = _Tracer(call).trace(module)
     except Exception as error:  # a module's own code runs here, and may raise anything at a symbolic value
@@ -105,7 +110,7 @@ def trace(module: nn.Module, call: Call) -> Piece:
         written = []
         for mode in (True, False):
             module.train(mode)
-            written.append(_Forward(module, _graph(module, call), call).write())
+            written.append(_Forward(module, trace_graph(module, call), call).write())
     finally:
         for name, child in module.named_modules():
             child.training = modes[name]

@@ -16,8 +16,8 @@ from chattn_nas.export.source.attention import attention_call, is_attention
 from chattn_nas.export.source.calls import call_of, record_calls
 from chattn_nas.export.source.copied import copy_methods
 from chattn_nas.export.source.inlined import Inlined
-from chattn_nas.export.source.leaf import is_leaf, leaf_call, literal
-from chattn_nas.export.source.piece import Hole, Piece, holder
+from chattn_nas.export.source.leaf import call_arguments, is_leaf, is_norm_act, is_nothing, leaf_call, literal
+from chattn_nas.export.source.piece import Hole, Piece, holder, on_torch_base
 from chattn_nas.export.source.refusal import Refusal
 from chattn_nas.export.source.traced import trace
 from chattn_nas.space import StageChoice
@@ -33,6 +33,11 @@ class Definition:
     piece: Piece
     members: list[tuple[nn.Module, Piece]] = field(default_factory=list)
     lifted: dict[int, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, int]:
+        """Constructor arguments that are constants, with a hole that each fills; torch's base class brings its own."""
+        known = self.members[0][0].__dict__ if self.piece.base_arguments is not None else {}
+        return {name: index for index, name in self.lifted.items() if name not in known}
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,9 @@ class _Writer:
         if is_leaf(module):
             self.leaves[module] = leaf_call(module)
             return ()
+        if is_norm_act(module) and all(is_nothing(child) for child in module.children()):
+            self.leaves[module] = f"nn.BatchNorm2d({call_arguments(module, nn.BatchNorm2d)})"
+            return ()
         if _is_container(module):
             return [name for name, child in module._modules.items() if child is not None]
         if is_attention(module):
@@ -140,7 +148,7 @@ class _Writer:
         refusals = []
         for write in (lambda: trace(module, call_of(module, self.calls)), lambda: copy_methods(module)):
             try:
-                return write()
+                return on_torch_base(module, write())
             except Refusal as refusal:
                 refusals.append(str(refusal))
         if module not in self.calls:
@@ -197,15 +205,15 @@ class _Writer:
             arguments.append((name, _tensor(module, name)))
         for name in piece.children:
             arguments.append((name, self._build(module._modules[name])))  # type: ignore[arg-type]
-        settings = {name: piece.holes[index].text for index, name in definition.lifted.items()}
-        arguments += settings.items()
+        arguments += [(name, piece.holes[index].text) for name, index in definition.settings().items()]
         if _positional(piece):
             if len(arguments) > len(piece.children):
                 raise ExportError(f"{self.paths[module]!r} is a list of modules with settings of its own; {_INSTEAD}")
             if piece.bases == "nn.ModuleList":
                 return f"{definition.name}([{', '.join(text for _, text in arguments)}])"
             return f"{definition.name}({', '.join(text for _, text in arguments)})"
-        return f"{definition.name}({', '.join(f'{name}={text}' for name, text in arguments)})"
+        before = [piece.base_arguments] if piece.base_arguments else []
+        return f"{definition.name}({', '.join([*before, *(f'{name}={text}' for name, text in arguments)])})"
 
     def _container(self, module: nn.Module) -> str:
         children = [(name, self._build(child)) for name, child in module._modules.items() if child is not None]
@@ -228,7 +236,7 @@ class _Writer:
 
     def _class_text(self, definition: Definition) -> str:
         piece = definition.piece
-        names = list(dict.fromkeys(definition.lifted.values()))
+        settings = definition.settings()
         methods = re.sub(
             r"hole_(\d+)__",
             lambda match: (
@@ -240,21 +248,24 @@ class _Writer:
         )
         lines = [f"class {definition.name}({piece.bases}):", f'    """{_origin(piece)}"""', ""]
         module = definition.members[0][0]
-        values = {name: piece.holes[index] for index, name in definition.lifted.items()}
         arguments = [
             f"{name}: {'nn.Parameter' if name in module._parameters else 'torch.Tensor'}" for name in piece.tensors
         ]
         arguments += [f"{name}: nn.Module" for name in piece.children]
-        arguments += [f"{name}: {_annotation(values[name])}" for name in names]
+        arguments += [f"{name}: {_annotation(piece.holes[index])}" for name, index in settings.items()]
         if arguments and not _positional(piece):
-            lines += [f"    def __init__(self, {', '.join(arguments)}):", "        super().__init__()"]
+            if piece.base_arguments is None:
+                lines += [f"    def __init__(self, {', '.join(arguments)}):", "        super().__init__()"]
+            else:
+                lines += [f"    def __init__(self, *args, {', '.join(arguments)}, **kwargs):"]
+                lines += ["        super().__init__(*args, **kwargs)"]
             for name in piece.tensors:
                 if name in module._parameters:
                     lines.append(f"        self.{name} = {name}")
                 else:
                     keep = ", persistent=False" if name in module._non_persistent_buffers_set else ""
                     lines.append(f'        self.register_buffer("{name}", {name}{keep})')
-            lines += [f"        self.{name} = {name}" for name in (*piece.children, *names)]
+            lines += [f"        self.{name} = {name}" for name in (*piece.children, *settings)]
             lines.append("")
         lines += ["    " + line if line else "" for line in methods.splitlines()]
         return "\n".join(lines)
@@ -275,7 +286,7 @@ def _is_container(module: nn.Module) -> bool:
 def _origin(piece: Piece) -> str:
     origin = piece.origin
     credit = " (Apache-2.0)" if origin.__module__.startswith("timm") else ""
-    return f"{piece.note + ' ' if piece.note else ''}From {origin.__module__}.{origin.__qualname__}{credit}."
+    return f"From {origin.__module__}.{origin.__qualname__}{credit}."
 
 
 def _class_name(definition: Definition, definitions: Iterable[Definition], taken: set[str]) -> str:
