@@ -3,6 +3,7 @@
 from chattn_nas.results.best import Margin, Pick, Standing, best
 from chattn_nas.results.pareto import front, hypervolume_over_time
 from chattn_nas.results.record import Record, records
+from chattn_nas.results.report import write_report
 from chattn_nas.results.selection import select
 from chattn_nas.results.tables import architectures, leaderboard, rungs, stages, trials
 
@@ -21,4 +22,5 @@ __all__ = [
     "select",
     "stages",
     "trials",
+    "write_report",
 ]

@@ -192,8 +192,9 @@ class Pooled:
         means, covariances, weights = [], [], []
         for weight, theta, alpha, inverse in self._points:
             variances = np.exp(2 * theta)
-            k = sum((v * kernel for v, kernel in zip(variances, across)), start=constant * (30 * self._scale) ** 2)
-            kk = sum((v * kernel for v, kernel in zip(variances, among)), start=constant * (30 * self._scale) ** 2)
+            flat = constant * (30 * self._scale) ** 2
+            k = flat + np.tensordot(variances[: len(across)], np.array(across), 1)
+            kk = flat + np.tensordot(variances[: len(among)], np.array(among), 1)
             means.append(k @ alpha)
             covariances.append(kk - k @ inverse @ k.T)
             weights.append(weight)

@@ -1,0 +1,148 @@
+"""What the report says, gathered once and free of any markup: both of its forms are written from this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import pandas as pd
+import yaml
+
+from chattn_nas.results.best import Standing
+from chattn_nas.results.record import CONTROL, NONE, UNIFORM, Record, records
+from chattn_nas.results.report import words
+from chattn_nas.results.report.verdict import Verdict, name_of, verdict
+from chattn_nas.results.tables import leaderboard, rungs, stages
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Attributes:
+    name: Of the run.
+    study: The Optuna study.
+    records, standing, verdict: Its trials, who stands where, and the paragraph.
+    board, effects, rungs, outcomes: Tables.
+    baselines: Best against every baseline, one row each.
+    """
+
+    name: str
+    study: optuna.Study
+    records: list[Record]
+    standing: Standing
+    verdict: Verdict
+    board: pd.DataFrame
+    effects: pd.DataFrame
+    rungs: pd.DataFrame
+    outcomes: pd.DataFrame
+    baselines: Rows
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The spec that the study was made with."""
+        return dict(self.study.user_attrs.get("spec", {}))
+
+    @property
+    def searched(self) -> str:
+        """One line on what was searched."""
+        backbone = self.spec.get("backbone", {}).get("model", "a backbone")
+        dataset = self.spec.get("data", {}).get("dataset", "its data")
+        types = sorted({stage["type"] for record in self.records for stage in record.stages} - {NONE, CONTROL})
+        count = max((len(record.stages) for record in self.records), default=0)
+        return (
+            f"Which channel attention belongs in which of the {words.plural(count, 'stage')} of {backbone} "
+            f"on {dataset}? "
+            f"{words.plural(len(self.records), 'trial')}; types in the race: none, {', '.join(types) or 'no other'}."
+        )
+
+    def shares(self, top: int = 10) -> Rows:
+        """Which attention the best few took in each stage: counts per type."""
+        best = self.board[self.board["label"] != CONTROL].head(top)
+        columns = [column for column in best.columns if column.startswith("stage")]
+        types = sorted({name for column in columns for name in best[column].dropna()})
+        return [{"type": name, **{column: int((best[column] == name).sum()) for column in columns}} for name in types]
+
+    def reproduction(self) -> list[tuple[str, str]]:
+        """What another one needs to get the same numbers."""
+        measured = [record.measurement for record in self.records if record.rungs and record.measurement]
+        versions = self.study.user_attrs.get("versions") or (measured[0].versions if measured else {})
+        seeds = sorted({record.seed for record in self.records if record.rungs and record.seed is not None})
+        found = {
+            "command": "chattn-nas search spec.yaml",
+            "study": self.study.study_name,
+            "training seeds": ", ".join(map(str, seeds)),
+            "device": ", ".join(sorted({one.device for one in measured})),
+            "hardware": str(self.study.user_attrs.get("hardware", "")),
+            "versions": ", ".join(
+                f"{name} {version}" for name, version in versions.items() if isinstance(version, str)
+            ),
+            "spec hash": str(self.study.user_attrs.get("spec_hash", "")),
+        }
+        return [(key, value) for key, value in found.items() if value]
+
+    def spec_text(self) -> str:
+        """The spec as YAML."""
+        return yaml.safe_dump(self.spec, sort_keys=False) if self.spec else ""
+
+
+def gather(study: optuna.Study) -> Facts:
+    """Read a study once for a report."""
+    found = records(study)
+    standing = Standing(study)
+    return Facts(
+        name=str(study.user_attrs.get("spec", {}).get("name", study.study_name)),
+        study=study,
+        records=found,
+        standing=standing,
+        verdict=verdict(study, found, standing),
+        board=leaderboard(study),
+        effects=stages(study),
+        rungs=rungs(study),
+        outcomes=_outcomes(found),
+        baselines=_baselines(standing),
+    )
+
+
+def _outcomes(found: list[Record]) -> pd.DataFrame:
+    rows: dict[str, dict[str, Any]] = {}
+    for record in found:
+        name = record.outcome if record.trained else "answered from the record"
+        row = rows.setdefault(name, {"outcome": name, "trials": 0, "seconds": 0.0, "reasons": {}})
+        row["trials"] += 1
+        if record.measurement and record.trained:
+            row["seconds"] += record.measurement.seconds
+        if record.reason:
+            row["reasons"][record.reason] = row["reasons"].get(record.reason, 0) + 1
+    for row in rows.values():
+        row["time"] = words.duration(row["seconds"])
+        commonest = sorted(row["reasons"].items(), key=lambda item: -item[1])[:2]
+        row["reasons"] = "; ".join(f"{reason} ({count})" for reason, count in commonest)
+    order = ("complete", "pruned", "answered from the record", "infeasible")
+    table = sorted(
+        rows.values(), key=lambda row: (order.index(row["outcome"]) if row["outcome"] in order else 9, row["outcome"])
+    )
+    return pd.DataFrame(table, columns=["outcome", "trials", "seconds", "time", "reasons"])
+
+
+def _baselines(standing: Standing) -> Rows:
+    """The best first, then each baseline with the best's margin over it."""
+    picks = [pick for pick in standing.picks if not pick.control]
+    if not picks:
+        return []
+    best = standing.best()
+    rows = []
+    for pick in [best, *(p for p in standing.baselines() if p.hash != best.hash)]:
+        margin = standing.margin(best, pick) if pick.hash != best.hash else None
+        rows.append(
+            {
+                "name": name_of(pick),
+                "role": "best" if pick.hash == best.hash else "control" if pick.control
+                else "uniform" if pick.label.startswith(UNIFORM) else "none",
+                "pick": pick,
+                "margin": margin,
+                "seeds": len(pick.seeds),
+            }
+        )  # fmt: skip
+    return rows

@@ -1,0 +1,243 @@
+"""The plots of the report as Plotly figures, written as plain data.
+
+Colours are tokens such as ``@ink`` or ``@c1``: the page puts in its own, so that one serves light, dark and print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from chattn_nas.results.best import Standing
+from chattn_nas.results.pareto import front, hypervolume_over_time
+from chattn_nas.results.record import CONTROL, NONE, UNIFORM
+from chattn_nas.results.report import words
+from chattn_nas.results.tables import Z95
+
+Figure = dict[str, Any]
+TITLES = {"parameters": "parameters", "macs": "MACs per image", "latency": "latency (s)"}
+
+
+def colours(types: Sequence[str]) -> dict[str, str]:
+    """Attention type to a CSS colour: greys for ``none`` and the control, then the Okabe-Ito palette by name."""
+    found = {NONE: "var(--c-none)", CONTROL: "var(--c-control)"}
+    for index, name in enumerate(sorted(set(types) - set(found))):
+        found[name] = f"var(--c{index % 8 + 1})"
+    return found
+
+
+def _layout(**more: Any) -> dict[str, Any]:
+    axis = {"gridcolor": "@grid", "zerolinecolor": "@grid", "linecolor": "@grid", "automargin": True, "ticks": ""}
+    base: dict[str, Any] = {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": "@ink", "family": "system-ui, sans-serif", "size": 13},
+        "margin": {"l": 56, "r": 12, "t": 12, "b": 48},
+        "height": 400,
+        "hoverlabel": {"bgcolor": "@surface", "bordercolor": "@grid", "font": {"color": "@ink"}, "align": "left"},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "xaxis": axis,
+        "yaxis": axis,
+    }
+    for key, value in more.items():
+        base[key] = {**base[key], **value} if isinstance(base.get(key), dict) and isinstance(value, dict) else value
+    return base
+
+
+def pareto(table: pd.DataFrame, standing: Standing, cost: str = "parameters") -> Figure:
+    """Pooled accuracy with 95 % intervals against a cost; the front, the baselines and the control marked."""
+    best = standing.best().hash
+    kept = front(table, cost)
+    groups = (
+        ("architectures", table[(table["label"] == "") & (table["hash"] != best)], "circle", "@c5", 8),
+        ("uniform", table[table["label"].str.startswith(UNIFORM) & (table["hash"] != best)], "square", "@c1", 10),
+        ("no attention", table[(table["label"] == NONE) & (table["hash"] != best)], "diamond", "@ink", 11),
+        ("random-gate control", table[table["label"] == CONTROL], "x", "@c-control", 10),
+        ("recommended", table[table["hash"] == best], "star", "@c6", 16),
+    )
+    data: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "Pareto front",
+            "x": kept[cost].tolist(),
+            "y": kept["pooled"].tolist(),
+            "line": {"shape": "hv", "color": "@c3", "width": 2},
+            "hoverinfo": "skip",
+        }
+    ]
+    for name, rows, symbol, colour, size in groups:
+        rows = rows.dropna(subset=[cost])
+        if rows.empty:
+            continue
+        errors = (Z95 * rows["pooled_sd"]).fillna(0).tolist()
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": rows[cost].tolist(),
+                "y": rows["pooled"].tolist(),
+                "error_y": {"type": "data", "array": errors, "thickness": 1, "width": 0, "color": "@faint"},
+                "marker": {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1, "color": "@surface"}},
+                "text": [
+                    f"{row['label'] or row['architecture']}<br>{words.plural(row['seeds'], 'seed')}"
+                    for row in rows.to_dict("records")
+                ],
+                "hovertemplate": "%{text}<br>%{y:.2f} % at %{x:,}<extra></extra>",
+            }
+        )
+    return {
+        "data": data,
+        "layout": _layout(
+            xaxis={"title": {"text": TITLES[cost]}}, yaxis={"title": {"text": "pooled validation accuracy (%)"}}
+        ),
+    }
+
+
+def effects(table: pd.DataFrame) -> Figure:
+    """Heat map: stages across, types down, points against ``none`` in that stage; bold where the interval has no 0."""
+    types = list(dict.fromkeys(table["type"]))
+    numbers = sorted(table["stage"].unique())
+    values: list[list[float | None]] = []
+    texts: list[list[str]] = []
+    hover: list[list[str]] = []
+    cells = {(row.stage, row.type): row for row in table.itertuples()}
+    for name in types:
+        rows = [cells.get((number, name)) for number in numbers]
+        values.append([None if row is None else float(row.effect) for row in rows])
+        texts.append(["" if row is None else _cell(row) for row in rows])
+        hover.append(
+            ["not tried" if row is None
+             else f"{row.effect:+.2f} [{row.low:+.2f}, {row.high:+.2f}] points, {row.trials} trainings"
+             for row in rows]
+        )  # fmt: skip
+    reach = max(float(np.abs(table["effect"].to_numpy(float)).max()), 0.1)
+    return {
+        "data": [
+            {
+                "type": "heatmap",
+                "x": [f"stage {number}" for number in numbers],
+                "y": types,
+                "z": values,
+                "text": texts,
+                "texttemplate": "%{text}",
+                "customdata": hover,
+                "hovertemplate": "%{y} in %{x}: %{customdata}<extra></extra>",
+                "zmin": -reach,
+                "zmax": reach,
+                "colorscale": [[0, "@low"], [0.5, "@middle"], [1, "@high"]],
+                "xgap": 3,
+                "ygap": 3,
+                "colorbar": {"title": {"text": "points", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+            }
+        ],
+        "layout": _layout(
+            height=110 + 46 * len(types),
+            xaxis={"side": "top", "showgrid": False},
+            yaxis={"autorange": "reversed", "showgrid": False},
+            margin={"l": 20, "r": 8, "t": 40, "b": 12},
+        ),
+    }
+
+
+def _cell(row: Any) -> str:
+    if row.type == NONE and row.against == NONE:
+        return "0"
+    said = f"{row.effect:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"<b>{said}</b>" if row.low > 0 or row.high < 0 else said
+
+
+def rungs(table: pd.DataFrame, best: str) -> Figure:
+    """Accuracy at every rung, one line per training; stopped ones end in a cross, the recommended one stands out."""
+    data: list[Figure] = []
+    kinds = (
+        ("complete", table[(table["outcome"] == "complete") & (table["hash"] != best)], "@faint", 1.2, 0.7),
+        ("recommended", table[table["hash"] == best], "@c6", 3, 1.0),
+    )
+    for name, rows, colour, width, opacity in kinds:
+        x: list[Any] = []
+        y: list[Any] = []
+        text: list[Any] = []
+        for number, curve in rows.groupby("number"):
+            x += [*curve["epoch"].tolist(), None]
+            y += [*curve["accuracy"].tolist(), None]
+            text += [*[f"trial {number}: {curve['architecture'].iloc[0]}"] * len(curve), None]
+        if x:
+            data.append(
+                {"type": "scatter", "mode": "lines+markers", "name": name, "x": x, "y": y, "text": text,
+                 "opacity": opacity, "line": {"color": colour, "width": width},
+                 "marker": {"size": 5 if width < 2 else 8, "color": colour},
+                 "hovertemplate": "%{text}<br>%{y:.2f} % after %{x} epochs<extra></extra>"}
+            )  # fmt: skip
+    stopped = table[table["outcome"] != "complete"].groupby("number").tail(1)
+    if len(stopped):
+        data.append(
+            {"type": "scatter", "mode": "markers", "name": "stopped early", "x": stopped["epoch"].tolist(),
+             "y": stopped["accuracy"].tolist(), "text": [f"trial {row.number}: {row.architecture}"
+              for row in stopped.itertuples()],
+             "marker": {"symbol": "x", "size": 8, "color": "@c2"},
+             "hovertemplate": "%{text}<br>%{y:.2f} % after %{x} epochs<extra></extra>"}
+        )  # fmt: skip
+    ticks = sorted(int(epoch) for epoch in table["epoch"].unique())
+    return {
+        "data": data,
+        "layout": _layout(
+            xaxis={"title": {"text": "epochs trained"}, "tickvals": ticks},
+            yaxis={"title": {"text": "validation accuracy (%)"}},
+        ),
+    }
+
+
+def progress(study: optuna.Study, cost: str = "parameters") -> Figure:
+    """Every complete training in order, the best single one so far, and the hypervolume so far."""
+    table = hypervolume_over_time(study, cost)
+    numbers = table["number"].tolist()
+    return {
+        "data": [
+            {"type": "scatter", "mode": "markers", "name": "training", "x": numbers, "y": table["accuracy"].tolist(),
+             "marker": {"size": 6, "color": "@c5"}, "hovertemplate": "trial %{x}: %{y:.2f} %<extra></extra>"},
+            {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": table["best"].tolist(),
+             "line": {"shape": "hv", "color": "@c6", "width": 2}, "hoverinfo": "skip"},
+            {"type": "scatter", "mode": "lines", "name": "hypervolume", "x": numbers,
+             "y": table["hypervolume"].tolist(), "yaxis": "y2",
+             "line": {"shape": "hv", "color": "@c3", "width": 2, "dash": "dot"},
+             "hovertemplate": "hypervolume %{y:.3f}<extra></extra>"},
+        ],
+        "layout": _layout(
+            height=340,
+            xaxis={"title": {"text": "trial"}},
+            yaxis={"title": {"text": "validation accuracy (%)"}},
+            yaxis2={"overlaying": "y", "side": "right", "range": [0, 1.02], "showgrid": False, "tickformat": ".1f",
+                    "title": {"text": "hypervolume"}, "automargin": True},
+        ),
+    }  # fmt: skip
+
+
+def outcomes(table: pd.DataFrame) -> Figure:
+    """Bars: trials and share of the time per outcome."""
+    tones: Mapping[str, str] = {"complete": "@c3", "pruned": "@c2", "infeasible": "@c-none", "running": "@c5"}
+    names = table["outcome"].tolist()
+    tone = [tones.get(name, "@c6") for name in names]
+    return {
+        "data": [
+            {"type": "bar", "orientation": "h", "y": names, "x": table["trials"].tolist(), "marker": {"color": tone},
+             "text": [str(value) for value in table["trials"]], "textposition": "auto", "name": "trials",
+             "hovertemplate": "%{y}: %{x} trials<extra></extra>", "xaxis": "x"},
+            {"type": "bar", "orientation": "h", "y": names, "x": table["seconds"].tolist(), "marker": {"color": tone},
+             "text": table["time"].tolist(), "textposition": "auto", "name": "time",
+             "hovertemplate": "%{y}: %{text}<extra></extra>", "xaxis": "x2"},
+        ],
+        "layout": _layout(
+            height=110 + 38 * len(names),
+            showlegend=False,
+            bargap=0.35,
+            xaxis={"domain": [0, 0.47], "title": {"text": "trials"}},
+            xaxis2={"domain": [0.53, 1], "title": {"text": "seconds of training"}, "gridcolor": "@grid"},
+            yaxis={"autorange": "reversed", "showgrid": False},
+        ),
+    }  # fmt: skip

@@ -1,0 +1,106 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const colour = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
+  const phone = matchMedia("(max-width: 640px)");
+  const rendered = new Map();
+
+  // Figures carry tokens such as "@ink"; the page's own colours go in, so that one figure serves both themes.
+  const painted = (value) => {
+    if (typeof value === "string") {
+      return value.startsWith("@") ? colour(value.slice(1)) : value;
+    }
+    if (Array.isArray(value)) {
+      return value.map(painted);
+    }
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, painted(inner)]));
+    }
+    return value;
+  };
+
+  const draw = (place, width) => {
+    const figure = painted(JSON.parse(document.getElementById(place.dataset.figure).textContent));
+    figure.layout.width = width || place.clientWidth;
+    if (figure.layout.width < 560) {
+      figure.layout.font.size = 12;
+      for (const trace of figure.data) {
+        if (trace.type === "heatmap") {
+          trace.showscale = false;
+        }
+      }
+    }
+    const config = { displaylogo: false, displayModeBar: phone.matches ? false : "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+    rendered.set(place, true);
+    return Plotly.react(place, figure.data, figure.layout, config);
+  };
+  const visible = () => [...document.querySelectorAll(".plot")].filter((place) => place.clientWidth > 0);
+  const drawAll = (width) => visible().forEach((place) => draw(place, width));
+
+  document.getElementById("theme").addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    drawAll();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll());
+
+  let waiting;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => drawAll(), 120);
+  });
+
+  // On paper: light, and as wide as the paper.
+  let before;
+  addEventListener("beforeprint", () => {
+    before = root.dataset.theme;
+    root.dataset.theme = "light";
+    drawAll(680);
+  });
+  addEventListener("afterprint", () => {
+    if (before) {
+      root.dataset.theme = before;
+    } else {
+      delete root.dataset.theme;
+    }
+    drawAll();
+  });
+
+  for (const button of document.querySelectorAll("[data-shows]")) {
+    button.addEventListener("click", () => {
+      for (const other of button.parentElement.querySelectorAll("[data-shows]")) {
+        other.setAttribute("aria-pressed", String(other === button));
+        document.getElementById(other.dataset.shows).hidden = other !== button;
+      }
+      drawAll();
+    });
+  }
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const body = table.tBodies[0];
+    table.querySelectorAll("th").forEach((heading, column) => {
+      const button = heading.querySelector("button");
+      if (!button) {
+        return;
+      }
+      button.addEventListener("click", () => {
+        const numeric = heading.classList.contains("number");
+        const turned = heading.getAttribute("aria-sort") === (numeric ? "descending" : "ascending");
+        const direction = numeric === turned ? 1 : -1;
+        const key = (row) => row.cells[column].dataset.value;
+        const rows = [...body.rows].sort((a, b) => {
+          const [x, y] = [key(a), key(b)];
+          if (x === "" || y === "") {
+            return (x === "") - (y === "");
+          }
+          return direction * (numeric ? Number(x) - Number(y) : x.localeCompare(y));
+        });
+        table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
+        heading.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
+        body.append(...rows);
+      });
+    });
+  }
+
+  drawAll();
+})();
