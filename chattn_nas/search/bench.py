@@ -1,0 +1,91 @@
+"""What a worker sets up once and uses for every trial: data on the device, stages, costs of the bare backbone."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from chattn_nas.data import load_data
+from chattn_nas.network import build_network, cost, stages
+from chattn_nas.proxy import Measurement, Report, resolve_device, train
+from chattn_nas.search.job import Job
+from chattn_nas.space import NONE, Architecture, Stage
+
+Costs = dict[str, float]
+
+
+class Bench(Protocol):
+    """What running one trial needs; a test or another way of training may stand in for :class:`ProxyBench`."""
+
+    stages: Sequence[Stage]
+    device: torch.device
+
+    def build(self, architecture: Architecture, seed: int) -> nn.Module:
+        """The network, initialised under the seed."""
+
+    def costs(self, network: nn.Module) -> Costs:
+        """``parameters``, ``macs`` and, where the search needs it, ``latency``."""
+
+    def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
+        """Train the network in place."""
+
+
+class ProxyBench:
+    """The real one.
+
+    Raises:
+        InputError: A backbone or data set that does not exist; ``where`` is the path of keys.
+    """
+
+    def __init__(self, job: Job, device: str | None = None) -> None:
+        self.job = job
+        self.device = resolve_device(device or job.proxy.device)
+        self.data = load_data(job.data, device=self.device)
+        self.stages = stages(job.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
+
+    def build(self, architecture: Architecture, seed: int) -> nn.Module:
+        """The network on the CPU, so that one seed gives the same weights whatever the device."""
+        prepared = {
+            field: value
+            for field in ("pretrained", "weights", "identity_init")
+            if (value := getattr(self.job.backbone, field))
+        }
+        return build_network(
+            architecture,
+            num_classes=self.data.num_classes,
+            in_chans=self.data.in_chans,
+            image_size=self.data.image_size,
+            seed=seed,
+            **prepared,
+        )
+
+    def costs(self, network: nn.Module) -> Costs:
+        """As the ``network`` room measures them; latency on this device, in seconds per batch of the proxy."""
+        timed: dict[str, Any] = {}
+        if self.job.search.needs_latency:
+            timed = {"device": self.device, "batch_size": self.job.proxy.batch_size}
+        found = cost(network, self.data.image_size, in_chans=self.data.in_chans, **timed)
+        costs: Costs = {"parameters": found.parameters, "macs": found.macs}
+        return costs | ({"latency": found.latency} if found.latency is not None else {})
+
+    def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
+        """Through all rungs of the spec."""
+        measured = train(network, self.data, self.job.proxy, seed=seed, report=report, device=self.device)
+        return replace(measured, seed=seed)
+
+
+def reference_costs(bench: Bench, job: Job) -> Costs:
+    """Costs of the backbone without attention."""
+    return bench.costs(bench.build(Architecture.uniform(job.backbone.backbone, NONE).canonical(bench.stages), seed=0))
+
+
+def versions() -> dict[str, str]:
+    """Of everything that results depend on."""
+    found = {name: version(name) for name in ("torch", "timm", "optuna", "chattn-nas")}
+    return {"python": platform.python_version(), **found}

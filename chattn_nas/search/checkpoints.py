@@ -1,0 +1,52 @@
+"""Trained weights of the best few architectures, as files that several workers write and remove at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import nn
+
+
+class Checkpoints:
+    """``<hash>-<seed>.safetensors`` in one folder.
+
+    Args:
+        directory: Made when the first file is written.
+        keep: Architectures whose files stay.
+    """
+
+    def __init__(self, directory: Path, keep: int) -> None:
+        self.directory, self.keep = directory, keep
+
+    def path(self, architecture: str, seed: int) -> Path:
+        """Where the weights of an architecture (its canonical hash) trained on a seed lie, if they were kept."""
+        return self.directory / f"{architecture}-{seed}.safetensors"
+
+    def write(self, network: nn.Module, architecture: str, seed: int) -> Path:
+        """Write the weights; a reader finds the whole file or none.
+
+        Raises:
+            OSError: The disk is full or read-only; nothing is left behind.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.path(architecture, seed)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            save_file(
+                {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, partial
+            )
+            partial.replace(path)
+        except Exception as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(f"cannot write {path}: {error}") from error
+        return path
+
+    def prune(self, ranking: Sequence[str]) -> None:
+        """Remove the files of all but the first ``keep`` architectures of ``ranking`` (hashes, best first)."""
+        kept = set(ranking[: self.keep])
+        for path in self.directory.glob("*.safetensors"):
+            if path.name.split("-")[0] not in kept:
+                path.unlink(missing_ok=True)

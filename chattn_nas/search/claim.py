@@ -1,0 +1,71 @@
+"""Which seed a trial trains its architecture on, so that no two trials train the same one.
+
+Two workers may propose one architecture at the same moment, and an Optuna storage has no lock. So a trial first
+writes which seed it means to take, then looks: of two that meant the same, at least one sees the other. A seed that
+another trial holds is passed over; of two that both still mean it, the one with the higher number passes it over, and
+the other waits until it did.
+"""
+
+from __future__ import annotations
+
+import time
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from chattn_nas.search.record import all_trials, seeds
+
+CLAIM = "chattn:claim"
+#: Seconds to wait for another trial to decide: a worker that takes longer over a few writes is dead, and its seed is
+#: passed over.
+PATIENCE = 10.0
+
+
+def claim_seed(study: optuna.Study, trial: optuna.Trial, architecture: str, *, first: int, most: int) -> int | None:
+    """The seed for this trial, recorded in its attributes ``hash`` and ``seed``.
+
+    Args:
+        study: Of the trial.
+        trial: Running; one that was given back keeps the seed it had.
+        architecture: Canonical hash.
+        first: The seed of the first training of every architecture.
+        most: Seeds per architecture.
+
+    Returns:
+        ``None`` where all are taken.
+    """
+    storage, key = study._storage, trial._trial_id
+    mine = storage.get_trial(key).user_attrs
+    if mine.get("hash") == architecture and mine.get("seed") is not None:
+        return int(mine["seed"])
+    passed: set[int] = set()
+    while True:
+        held = seeds(all_trials(study), architecture).keys() | passed
+        free = [seed for seed in range(first, first + most) if seed not in held]
+        meant = f"{architecture}/{free[0]}" if free else ""
+        storage.set_trial_system_attr(key, CLAIM, meant)
+        if not free:
+            return None
+        if _others_let_it_go(study, trial.number, architecture, free[0], meant):
+            trial.set_user_attr("hash", architecture)
+            trial.set_user_attr("seed", free[0])
+            return free[0]
+        passed.add(free[0])
+
+
+def _others_let_it_go(study: optuna.Study, number: int, architecture: str, seed: int, meant: str) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        trials = [trial for trial in all_trials(study) if trial.number != number]
+        if seed in seeds(trials, architecture):
+            return False
+        rivals = [trial.number for trial in trials if _means(trial, meant)]
+        if not rivals:
+            return True
+        if min(rivals) < number or time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+
+
+def _means(trial: FrozenTrial, meant: str) -> bool:
+    return trial.state is TrialState.RUNNING and trial.system_attrs.get(CLAIM) == meant

@@ -1,0 +1,54 @@
+"""Searches: from a job to a run whose study holds the asked number of trials."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from chattn_nas.search.bench import ProxyBench
+from chattn_nas.search.job import Job
+from chattn_nas.search.progress import Progress
+from chattn_nas.search.run import Run
+from chattn_nas.search.session import BenchFactory, enqueue_baselines, import_bench, quiet_optuna, start
+from chattn_nas.search.worker import work
+
+
+def search(
+    job: Job,
+    *,
+    run: Path | str | None = None,
+    trials: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    bench: str | None = None,
+) -> Run:
+    """Search, or go on searching: the same call after an interruption continues to the asked number of trials.
+
+    Args:
+        job: What ``load_spec`` gives.
+        run: Directory of the run; ``runs/<name>`` below the current folder by default.
+        trials: Trials that shall have ended in the whole run, instead of the job's number.
+        workers: Worker processes instead of the job's; ``0`` trains in this process.
+        progress: Show a live bar on a terminal, plain lines elsewhere.
+        bench: ``module:factory`` of another way to train; ours by default.
+
+    Raises:
+        RunError: The run exists with settings that make its trials incomparable, or another process searches in it.
+        SearchStopped: Trials keep failing; the message names the commonest reason.
+        KeyboardInterrupt: Ctrl-C, after the running trials were given back; the same call goes on later.
+    """
+    quiet_optuna()
+    changes = {field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None}
+    job = job.model_copy(update={"search": job.search.model_copy(update=changes)})
+    found = Run.create(job, Path(run) if run else None)
+    with found.lock():
+        enqueue_baselines(found.study, job.search_space())
+        with Progress(found.study, job.search, shown=progress) as shown:
+            _in_this_process(found, import_bench(bench) if bench else ProxyBench, shown)
+    return found
+
+
+def _in_this_process(run: Run, bench: BenchFactory, shown: Progress) -> None:
+    job = run.job
+    runner = start(job, run.storage_url, run.directory, None, bench)
+    work(runner, asked=job.search.trials, alone=True, stop=threading.Event(), ended=lambda study: shown.update())

@@ -1,0 +1,42 @@
+"""When a search gives up: trials that keep failing will go on failing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from optuna.trial import FrozenTrial
+
+from chattn_nas.errors import SearchStopped
+from chattn_nas.search.record import counts, has_failed, is_open, outcome
+
+IN_A_ROW = 5
+
+
+def check_failures(trials: Sequence[FrozenTrial], since: datetime) -> None:
+    """Stop after five failures in a row, or when every baseline failed.
+
+    Args:
+        trials: All of the study.
+        since: Only trials that ended later are looked at, so that a search can be resumed after its cause is mended.
+
+    Raises:
+        SearchStopped: With the commonest reason in one sentence.
+    """
+    ended = sorted(
+        (t for t in trials if counts(t) and t.datetime_complete is not None and t.datetime_complete >= since),
+        key=lambda trial: (trial.datetime_complete, trial.number),
+    )
+    row = ended[-IN_A_ROW:]
+    if len(row) == IN_A_ROW and all(map(has_failed, row)):
+        raise SearchStopped(f"the last {IN_A_ROW} trials failed, most often: {_commonest(row)}")
+    baselines = [trial for trial in trials if trial.user_attrs.get("label")]
+    recent = [trial for trial in ended if trial in baselines]
+    if recent and not any(map(is_open, baselines)) and all(has_failed(t) for t in baselines if counts(t)):
+        raise SearchStopped(f"every baseline failed, most often: {_commonest(recent)}")
+
+
+def _commonest(trials: Sequence[FrozenTrial]) -> str:
+    reasons = Counter(f"{outcome(trial)} ({trial.user_attrs.get('reason') or 'no reason given'})" for trial in trials)
+    return reasons.most_common(1)[0][0]

@@ -1,0 +1,101 @@
+"""Stops trials at a rung when others were better there."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.trial import FrozenTrial
+
+from chattn_nas.search.record import all_trials
+from chattn_nas.search.settings import SearchSettings
+
+#: User attribute of a multi-objective trial: accuracy at every rung so far. Optuna lets such trials report nothing.
+RUNGS = "rungs"
+
+
+def build_pruner(settings: SearchSettings, rungs: Sequence[int]) -> BasePruner:
+    """Optuna's pruner for one objective, over the spec's rungs (epochs)."""
+    if settings.pruner == "none" or len(rungs) < 2 or settings.objectives != ["accuracy"]:
+        return NopPruner()
+    factor = settings.reduction_factor
+    inner: BasePruner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=factor)
+    if settings.pruner == "hyperband":
+        inner = HyperbandPruner(min_resource=1, max_resource=factor ** (len(rungs) - 1), reduction_factor=factor)
+    return RungPruner(inner, rungs, factor)
+
+
+class RungPruner(BasePruner):
+    """Optuna's halving over rungs at any epochs.
+
+    Optuna knows only rungs at ``min_resource * reduction_factor ** i``: it is shown rung ``i`` there, while the study
+    (and its dashboard) keep the epochs.
+    """
+
+    def __init__(self, inner: BasePruner, rungs: Sequence[int], factor: int) -> None:
+        self.inner = inner
+        self.resource = {epoch: factor**index for index, epoch in enumerate(rungs)}
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether the trial should stop at the rung that it reported last."""
+        shown = copy.copy(trial)
+        shown.intermediate_values = {
+            self.resource[epoch]: value for epoch, value in trial.intermediate_values.items() if epoch in self.resource
+        }
+        return self.inner.prune(study, shown)
+
+
+def should_stop(study: optuna.Study, trial: optuna.Trial, settings: SearchSettings, *, rung: int, costs: Sequence[float],
+                accuracy: float) -> bool:  # fmt: skip
+    """Successive halving with several objectives: whether others dominate the trial at this rung.
+
+    Args:
+        study: Multi-objective.
+        trial: Running; ``accuracy`` and ``costs`` (the other objectives, known before training) are recorded in it.
+        settings: Objectives, pruner and reduction factor.
+        rung: Index of the rung just reached.
+        costs: In the order of the objectives, accuracy left out.
+        accuracy: At this rung.
+    """
+    reached = dict(study._storage.get_trial(trial._trial_id).user_attrs.get(RUNGS, {}))
+    trial.set_user_attr(RUNGS, reached | {str(rung): [accuracy, *costs]})
+    if settings.pruner == "none":
+        return False
+    others = [
+        other.user_attrs[RUNGS][str(rung)]
+        for other in all_trials(study)
+        if other.number != trial.number and str(rung) in other.user_attrs.get(RUNGS, {})
+    ]
+    losses = np.array([[-row[0], *row[1:]] for row in [*others, [accuracy, *costs]]])
+    return not survives(losses, settings.reduction_factor)
+
+
+def survives(losses: np.ndarray, factor: int) -> bool:
+    """Whether the last of the trials at a rung is among the best ``1 / factor`` by non-dominated rank.
+
+    A trial on the front survives always; with one objective this is asynchronous successive halving (Li et al., 2018)
+    as Optuna does it: at least the best one goes on.
+
+    Args:
+        losses: (trials, objectives), all minimised.
+        factor: Reduction factor.
+    """
+    ranks = nondominated_ranks(losses)
+    return int((ranks < ranks[-1]).sum()) < max(1, len(losses) // factor)
+
+
+def nondominated_ranks(losses: np.ndarray) -> np.ndarray:
+    """Rank 0 for rows that no other row dominates, 1 for those that only rank 0 dominates, and so on (Deb, 2002)."""
+    dominates = (losses[:, None] <= losses[None]).all(2) & (losses[:, None] < losses[None]).any(2)
+    ranks = np.full(len(losses), -1)
+    left = np.ones(len(losses), dtype=bool)
+    rank = 0
+    while left.any():
+        front = left & ~(dominates & left[:, None]).any(0)
+        ranks[front] = rank
+        left &= ~front
+        rank += 1
+    return ranks

@@ -1,0 +1,102 @@
+"""One session of a run in one process: opens the study, sets up the bench, enqueues baselines."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState, create_trial
+
+from chattn_nas.errors import InputError
+from chattn_nas.proxy import Outcome
+from chattn_nas.search.bench import Bench, ProxyBench, reference_costs, versions
+from chattn_nas.search.checkpoints import Checkpoints
+from chattn_nas.search.job import Job
+from chattn_nas.search.owner import owner
+from chattn_nas.search.pruning import build_pruner
+from chattn_nas.search.record import all_trials, is_open, outcome
+from chattn_nas.search.run import stage_to_dict
+from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
+from chattn_nas.search.storage import open_storage
+from chattn_nas.search.trial import TrialRunner
+from chattn_nas.space import SearchSpace
+
+BenchFactory = Callable[[Job, str | None], Bench]
+
+
+def open_search_study(job: Job, storage_url: str, space: SearchSpace) -> SearchStudy:
+    """The study with the sampler and pruner of the job."""
+    storage = open_storage(storage_url)
+    mine = f"{job.search.seed}/{owner()}"
+    if job.search.workers in (None, 0, 1):  # one process: the same spec proposes the same again
+        mine = f"{job.search.seed}/{len(_trials_of(storage, job.name))}"
+    seed = int.from_bytes(hashlib.sha256(mine.encode()).digest()[:4])
+    try:
+        sampler = build_sampler(job.search, space, seed)
+    except InputError as error:
+        raise error.at("search") from None
+    return SearchStudy(job.name, storage, sampler, build_pruner(job.search, job.proxy.rungs))
+
+
+def _trials_of(storage: optuna.storages.BaseStorage, name: str) -> list[optuna.trial.FrozenTrial]:
+    return storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False)
+
+
+def start(
+    job: Job, storage_url: str, directory: Path, device: str | None, bench: BenchFactory = ProxyBench
+) -> TrialRunner:
+    """Set up everything that trials share.
+
+    Args:
+        job: What is searched.
+        storage_url: Where its study lies.
+        directory: Where checkpoints go.
+        device: To train on; ``None`` takes the proxy's.
+        bench: Makes what trains.
+    """
+    space = job.search_space()
+    study = open_search_study(job, storage_url, space)
+    made = bench(job, device)
+    reference = study.user_attrs.get("reference")
+    if reference is None:
+        reference = reference_costs(made, job)
+        study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
+        study.set_user_attr("versions", versions())
+        study.set_user_attr("reference", reference)
+    checkpoints = Checkpoints(directory / "checkpoints", job.search.keep_checkpoints)
+    return TrialRunner(job, study, space, made, reference, checkpoints, owner())
+
+
+def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
+    """Queue every baseline that has no result and is not on its way to one: at the start of each session."""
+    trials = all_trials(study)
+    for label, architecture in space.baselines():
+        mine = [trial for trial in trials if trial.user_attrs.get("label") == label]
+        if any(is_open(trial) or outcome(trial) in (Outcome.COMPLETE, Outcome.INFEASIBLE) for trial in mine):
+            continue
+        params = space.params(architecture)
+        attributes = {"label": label} | ({GIVEN: architecture.to_dict()} if params is None else {})
+        study._storage.create_new_trial(
+            study._study_id,
+            template_trial=create_trial(
+                state=TrialState.WAITING, user_attrs=attributes, system_attrs={"fixed_params": params or {}}
+            ),
+        )
+
+
+def import_bench(name: str) -> BenchFactory:
+    """The factory at ``module:name``."""
+    module, _, attribute = name.partition(":")
+    factory: BenchFactory = getattr(importlib.import_module(module), attribute)
+    return factory
+
+
+def quiet_optuna() -> None:
+    """Optuna's own lines would break the progress bar, and its experimental features are used knowingly."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)

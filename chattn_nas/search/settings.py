@@ -1,0 +1,91 @@
+"""The ``search`` section of a spec: how many trials, proposed how, judged by what, trained where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from chattn_nas.errors import InputError
+from chattn_nas.network.constraints import COSTS, Constraint
+from chattn_nas.settings import Settings
+
+Objective = Literal["accuracy", "parameters", "macs", "latency"]
+SamplerName = Literal["random", "grid", "tpe", "gp", "nsga2", "nsga3", "cmaes"]
+PrunerName = Literal["successive_halving", "hyperband", "none"]
+
+
+class SearchSettings(Settings):
+    """Many trials.
+
+    Attributes:
+        engine: What asks and tells.
+        sampler: What proposes architectures; ``grid`` takes every different network once, in random order.
+        pruner: What stops trials at a rung; baselines are never stopped.
+        reduction_factor: One trial of so many goes on at each rung.
+        trials: Trials that shall have ended, over the whole run, baselines included. What is refused for its costs is
+            free and does not count.
+        objectives: ``accuracy`` is maximised, costs are minimised; more than one make a multi-objective study.
+        constraints: Upper bounds on costs, ``"<= 1.05x"`` of the backbone without attention, or ``"<= 300k"``.
+        seed: Of the sampler; the first training seed of every architecture, replicates take the next ones.
+        storage: URL of an Optuna storage; ``None`` is an SQLite file in the run's directory.
+        workers: Worker processes; ``None`` is one per device slot, ``0`` trains in this process.
+        trials_per_device: Slots of one device.
+        devices: ``cpu``, ``cuda:0``, ...; ``None`` takes every GPU that is visible, else the CPU.
+        max_seeds: So often a proposed architecture is trained, each time on another seed; then it is answered from
+            the record.
+        keep_checkpoints: Networks of so many architectures are kept on disk, the best by mean accuracy.
+        retries: So often a trial whose worker died or hung is given back to the queue.
+        timeout: Seconds that one trial may take.
+        memory: GiB that one worker may take.
+    """
+
+    engine: Literal["optuna"] = "optuna"
+    sampler: SamplerName = "tpe"
+    pruner: PrunerName = "successive_halving"
+    reduction_factor: int = Field(default=3, ge=2)
+    trials: int = Field(default=24, ge=1)
+    objectives: Annotated[list[Objective], Field(min_length=1)] = ["accuracy"]
+    constraints: dict[Literal["parameters", "macs", "latency"], str] = {}
+    seed: int = Field(default=0, ge=0)
+    storage: str | None = None
+    workers: int | None = Field(default=None, ge=0)
+    trials_per_device: int = Field(default=1, ge=1)
+    devices: Annotated[list[str], Field(min_length=1)] | None = None
+    max_seeds: int = Field(default=3, ge=1)
+    keep_checkpoints: int = Field(default=5, ge=0)
+    retries: int = Field(default=1, ge=0)
+    timeout: float | None = Field(default=None, gt=0)
+    memory: float | None = Field(default=None, gt=0)
+
+    @field_validator("objectives")
+    @classmethod
+    def _distinct(cls, objectives: list[Objective]) -> list[Objective]:
+        if len(set(objectives)) < len(objectives):
+            raise ValueError("an objective is listed twice")
+        return objectives
+
+    @field_validator("constraints")
+    @classmethod
+    def _readable(cls, constraints: dict[str, str]) -> dict[str, str]:
+        for text in constraints.values():
+            try:
+                Constraint.parse(text)
+            except InputError as error:
+                raise ValueError(error.message) from None
+        return constraints
+
+    @property
+    def bounds(self) -> dict[str, Constraint]:
+        """The constraints, parsed."""
+        return {cost: Constraint.parse(text) for cost, text in self.constraints.items()}
+
+    @property
+    def directions(self) -> list[str]:
+        """Optuna's direction of every objective."""
+        return ["maximize" if objective == "accuracy" else "minimize" for objective in self.objectives]
+
+    @property
+    def needs_latency(self) -> bool:
+        """Whether latency has to be measured before training."""
+        return COSTS[2] in self.objectives or COSTS[2] in self.constraints

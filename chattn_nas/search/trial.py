@@ -1,0 +1,243 @@
+"""Runs one trial: from what the sampler proposes to what the study is told."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from dataclasses import replace
+from statistics import fmean
+
+import optuna
+import torch
+from optuna.trial import TrialState
+
+from chattn_nas.errors import InputError
+from chattn_nas.proxy import Measurement, Outcome, Rung
+from chattn_nas.search import queue
+from chattn_nas.search.bench import Bench, Costs
+from chattn_nas.search.checkpoints import Checkpoints
+from chattn_nas.search.claim import claim_seed
+from chattn_nas.search.job import Job
+from chattn_nas.search.notes import note, save_note
+from chattn_nas.search.pruning import should_stop
+from chattn_nas.search.record import ANSWERED, TRAINED, accuracies, all_trials, mean_accuracies, outcome, seeds
+from chattn_nas.search.samplers import GIVEN
+from chattn_nas.space import Architecture, SearchSpace
+
+log = logging.getLogger(__name__)
+
+STATES = {
+    Outcome.COMPLETE: TrialState.COMPLETE,
+    Outcome.PRUNED: TrialState.PRUNED,
+    # Samplers learn from constraints of complete and pruned trials only, and a complete one would need a value.
+    Outcome.INFEASIBLE: TrialState.PRUNED,
+}
+#: CUDA errors after which every further call in the process fails.
+BROKEN = ("device-side assert", "illegal memory access", "CUDA error", "unspecified launch failure")
+
+
+class BrokenDevice(Exception):
+    """The process can train nothing more; the trial was recorded."""
+
+
+class TimedOut(Exception):
+    """A trial exceeded its limit of seconds."""
+
+
+class TrialRunner:
+    """Runs trials of one study in this process.
+
+    Args:
+        job: What is searched.
+        study: Where everything is recorded.
+        space: Of the job.
+        bench: What trains.
+        reference: Costs of the backbone without attention.
+        checkpoints: Where weights go.
+        owner: Name of this process.
+    """
+
+    def __init__(self, job: Job, study: optuna.Study, space: SearchSpace, bench: Bench, reference: Costs,
+                 checkpoints: Checkpoints, owner: str) -> None:  # fmt: skip
+        self.job, self.study, self.space, self.bench = job, study, space, bench
+        self.reference, self.checkpoints, self.owner = reference, checkpoints, owner
+
+    def run(self, trial: optuna.Trial) -> Outcome:
+        """Run a taken trial to its end, whatever happens in it.
+
+        Raises:
+            BrokenDevice: After the trial was recorded.
+            KeyboardInterrupt: After the trial was given back.
+        """
+        broken = False
+        try:
+            values, end = None, Outcome.CRASHED
+            try:
+                end, values = self._run(trial)
+            except InputError as error:
+                end = self._ended(trial, Outcome.INFEASIBLE, str(error))
+            except TimedOut as error:
+                end = self._ended(trial, Outcome.TIMED_OUT, str(error))
+            except Exception as error:
+                log.exception("trial %d failed", trial.number)
+                end = self._failed(trial, error)
+                broken = any(words in str(error) for words in BROKEN) and not _is_out_of_memory(error)
+            self._tell(trial, end, values)
+        except (KeyboardInterrupt, SystemExit):
+            if queue.is_mine(self.study, trial._trial_id, self.owner):
+                queue.give_back(self.study, trial._trial_id)
+            raise
+        if broken:
+            raise BrokenDevice
+        return end
+
+    def _run(self, trial: optuna.Trial) -> tuple[Outcome, list[float] | None]:
+        given = trial.user_attrs.get(GIVEN)
+        proposed = Architecture.from_dict(given) if given else self.space.sample(trial)
+        architecture = proposed.canonical(self.bench.stages)
+        trial.set_user_attr("architecture", architecture.to_dict())
+        search = self.job.search
+        seed = claim_seed(self.study, trial, architecture.hash, first=search.seed, most=search.max_seeds)
+        if seed is None:
+            return self._answer(trial, architecture)
+        network = self.bench.build(architecture, seed)
+        costs = self.bench.costs(network)
+        trial.set_user_attr("costs_relative", {cost: costs[cost] / self.reference[cost] for cost in costs})
+        broken_bounds = self._violations(trial, costs)
+        if broken_bounds:
+            refused = Measurement(
+                outcome=Outcome.INFEASIBLE, reason="; ".join(broken_bounds), seed=seed, **_costs(costs)
+            )
+            return self._record(trial, refused), None
+        measured = self.bench.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
+        measured = replace(measured, seed=seed, **_costs(costs))
+        end = self._record(trial, measured)
+        if end is not Outcome.COMPLETE:
+            return end, None
+        known = accuracies(all_trials(self.study), architecture.hash) | {seed: measured.rungs[-1].accuracy}
+        mean = fmean(known.values())
+        self._keep(network, architecture.hash, seed, mean)
+        return end, self._values(mean, costs)
+
+    def _answer(self, trial: optuna.Trial, architecture: Architecture) -> tuple[Outcome, list[float] | None]:
+        """All seeds of the architecture were trained: the record answers."""
+        key = architecture.hash
+        trials = all_trials(self.study)
+        earlier = list(seeds(trials, key).values())
+        known = accuracies(trials, key)
+        ended = [other for other in earlier if outcome(other) is not None]
+        source = next((o for o in ended if outcome(o) is Outcome.COMPLETE), ended[-1] if ended else earlier[-1])
+        measured = source.user_attrs.get("measurement")
+        end = Outcome.COMPLETE if known else outcome(source) or Outcome.PRUNED
+        reason = f"known from trials {', '.join(str(other.number) for other in earlier)}"
+        relative = source.user_attrs.get("costs_relative")
+        attributes = {
+            "hash": key,
+            "seed": source.user_attrs["seed"],
+            "measurement": measured,
+            "costs_relative": relative,
+        }
+        for name, value in {**attributes, "outcome": str(end), "reason": reason, "value_source": ANSWERED}.items():
+            if value is not None:
+                trial.set_user_attr(name, value)
+        if not known:
+            return end, None
+        costs = {cost: measured[cost] for cost in self.reference}
+        self._violations(trial, costs)
+        return end, self._values(fmean(known.values()), costs)
+
+    def _violations(self, trial: optuna.Trial, costs: Costs) -> list[str]:
+        """Record by how much every bound is exceeded, for samplers and for the dashboard; name those that are."""
+        found, excess = [], []
+        known = self.study._storage.get_trial(trial._trial_id).system_attrs
+        for cost, bound in self.job.search.bounds.items():
+            over = bound.violation(costs[cost], self.reference[cost])
+            excess.append(over)
+            if f"constraints:{cost}" not in known:
+                trial.set_constraint(cost, over)
+            if over > 0:
+                written = self.job.search.constraints[cost]
+                found.append(
+                    f"{cost} {costs[cost]:,.6g} ({costs[cost] / self.reference[cost]:.3f}x), allowed {written}"
+                )
+        if excess:  # the dashboard (0.21) reads only the list of older Optuna versions
+            self.study._storage.set_trial_system_attr(trial._trial_id, "constraints", excess)
+        return found
+
+    def _at_rung(self, trial: optuna.Trial, costs: Costs, rung: int, result: Rung) -> bool:
+        """Report a rung; ``True`` stops the training."""
+        self._check_time(trial)
+        settings = self.job.search
+        last = rung == len(self.job.proxy.rungs) - 1
+        if result.accuracy != result.accuracy:
+            return False
+        if settings.objectives == ["accuracy"]:
+            known = self.study._storage.get_trial(trial._trial_id).intermediate_values
+            if result.epoch not in known:  # a trial that was given back has some already
+                trial.report(result.accuracy, result.epoch)
+            stop = not last and trial.should_prune()
+        elif "accuracy" in settings.objectives:
+            others = [costs[name] for name in settings.objectives if name != "accuracy"]
+            stop = should_stop(self.study, trial, settings, rung=rung, costs=others, accuracy=result.accuracy)
+        else:
+            stop = False
+        return stop and not last and not trial.user_attrs.get("label")
+
+    def _check_time(self, trial: optuna.Trial) -> None:
+        limit = self.job.search.timeout
+        started = self.study._storage.get_trial(trial._trial_id).datetime_start if limit else None
+        if limit and started and time.time() - started.timestamp() > limit:
+            raise TimedOut(f"took longer than {limit:g} s")
+
+    def _values(self, accuracy: float, costs: Costs) -> list[float]:
+        return [accuracy if name == "accuracy" else costs[name] for name in self.job.search.objectives]
+
+    def _record(self, trial: optuna.Trial, measured: Measurement) -> Outcome:
+        trial.set_user_attr("measurement", measured.to_dict())
+        return self._ended(trial, measured.outcome, measured.reason)
+
+    def _ended(self, trial: optuna.Trial, end: Outcome, reason: str) -> Outcome:
+        trial.set_user_attr("value_source", TRAINED)
+        trial.set_user_attr("reason", reason)
+        trial.set_user_attr("outcome", str(end))
+        return end
+
+    def _failed(self, trial: optuna.Trial, error: Exception) -> Outcome:
+        if _is_out_of_memory(error):
+            torch.cuda.empty_cache()
+            return self._ended(trial, Outcome.OUT_OF_MEMORY, str(error).splitlines()[0])
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        said = (str(error).splitlines() or [""])[0]
+        return self._ended(trial, Outcome.CRASHED, f"{type(error).__name__}: {said} ({last.name}, line {last.lineno})")
+
+    def _keep(self, network: torch.nn.Module, architecture: str, seed: int, mean: float) -> None:
+        """Keep the weights while the architecture is among the best; a full disk costs the file, not the result."""
+        means = mean_accuracies(all_trials(self.study)) | {architecture: mean}
+        ranking = sorted(means, key=lambda key: -means[key])
+        try:
+            if architecture in ranking[: self.checkpoints.keep]:
+                self.checkpoints.write(network, architecture, seed)
+                self.checkpoints.prune(ranking)
+        except OSError as error:
+            log.warning("the weights of %s, seed %d, are not kept: %s", architecture, seed, error)
+
+    def _tell(self, trial: optuna.Trial, end: Outcome, values: list[float] | None) -> None:
+        if not queue.is_mine(self.study, trial._trial_id, self.owner):
+            log.warning("trial %d was taken for lost and is no longer this worker's", trial.number)
+            return
+        attributes = self.study._storage.get_trial(trial._trial_id).user_attrs
+        save_note(self.study, trial._trial_id, note(attributes, [stage.name for stage in self.bench.stages]))
+        self.study.tell(trial, values, state=STATES.get(end, TrialState.FAIL), skip_if_finished=True)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "out of memory" in str(error).lower()
+        or ("can't allocate memory" in str(error))
+    )
+
+
+def _costs(costs: Costs) -> dict[str, float]:
+    return {name: costs[name] for name in ("parameters", "macs", "latency") if name in costs}
