@@ -64,9 +64,9 @@ def _pairs(module: nn.Module, call: object) -> list[tuple[nn.Module, nn.Module, 
     if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         parts = list(module._modules.items())
         return [
-            (one, module, name)
+            (_last(one), module, name)
             for (_, one), (name, other) in itertools.pairwise(parts)
-            if one is not None and other is not None and _plain_conv(one)
+            if one is not None and other is not None and _plain_conv(_last(one))
         ]
     if call is None or not list(module.children()):
         return []
@@ -82,11 +82,18 @@ def _pairs(module: nn.Module, call: object) -> list[tuple[nn.Module, nn.Module, 
             continue
         if targets.count(node.target) > 1 or targets.count(before.target) > 1:
             continue
-        conv = module.get_submodule(str(before.target))
+        conv = _last(module.get_submodule(str(before.target)))
         parent, _, name = str(node.target).rpartition(".")
         if _plain_conv(conv):
             found.append((conv, module.get_submodule(parent), name))
     return found
+
+
+def _last(module: nn.Module) -> nn.Module:
+    """What computes the output of ``module``: the last of a sequence, else itself."""
+    while type(module) is nn.Sequential and len(module):
+        module = module[-1]
+    return module
 
 
 def _plain_conv(module: nn.Module) -> bool:
