@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Protocol
 
-import torch
 from torch import nn
 
 from chattn_nas.data import load_data
@@ -23,8 +22,9 @@ Costs = dict[str, float]
 class Bench(Protocol):
     """What running one trial needs; a test or another way of training may stand in for :class:`ProxyBench`."""
 
-    stages: Sequence[Stage]
-    device: torch.device
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Of the backbone."""
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
         """The network, initialised under the seed."""
@@ -78,6 +78,10 @@ class ProxyBench:
         """Through all rungs of the spec."""
         measured = train(network, self.data, self.job.proxy, seed=seed, report=report, device=self.device)
         return replace(measured, seed=seed)
+
+
+#: Makes a bench for a job on a device; ``None`` is the proxy's.
+BenchFactory = Callable[[Job, str | None], Bench]
 
 
 def reference_costs(bench: Bench, job: Job) -> Costs:

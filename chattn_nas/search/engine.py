@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from chattn_nas.search.bench import ProxyBench
+from chattn_nas.search.devices import device_slots
 from chattn_nas.search.job import Job
+from chattn_nas.search.join import join
 from chattn_nas.search.progress import Progress
+from chattn_nas.search.queue import is_done
 from chattn_nas.search.run import Run
-from chattn_nas.search.session import BenchFactory, enqueue_baselines, import_bench, quiet_optuna, start
-from chattn_nas.search.worker import work
+from chattn_nas.search.session import enqueue_baselines, import_bench, quiet_optuna
+from chattn_nas.search.supervisor import Supervisor
 
 
 def search(
@@ -41,14 +48,29 @@ def search(
     changes = {field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None}
     job = job.model_copy(update={"search": job.search.model_copy(update=changes)})
     found = Run.create(job, Path(run) if run else None)
-    with found.lock():
+    with found.lock(), _sigterm_as_interrupt():
         enqueue_baselines(found.study, job.search_space())
         with Progress(found.study, job.search, shown=progress) as shown:
-            _in_this_process(found, import_bench(bench) if bench else ProxyBench, shown)
+            if job.search.workers == 0:
+                factory = import_bench(bench) if bench else ProxyBench
+                join(found, bench=factory, ended=lambda study: shown.update())
+            elif not is_done(found.study, job.search.trials):
+                Supervisor(found, device_slots(job.search, job.proxy.device), shown, bench).run()
     return found
 
 
-def _in_this_process(run: Run, bench: BenchFactory, shown: Progress) -> None:
-    job = run.job
-    runner = start(job, run.storage_url, run.directory, None, bench)
-    work(runner, asked=job.search.trials, alone=True, stop=threading.Event(), ended=lambda study: shown.update())
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Batch systems end a job with SIGTERM: as clean an end as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

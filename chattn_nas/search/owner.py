@@ -15,6 +15,8 @@ def owner() -> str:
 
 def pid_of(name: str) -> int | None:
     """The process number, where the process runs or ran on this machine."""
+    if name.count("/") < 2:
+        return None
     machine, pid, _ = name.rsplit("/", 2)
     return int(pid) if machine == _machine() else None
 

@@ -39,8 +39,8 @@ class Progress:
         self._seen = {trial.number for trial in trials if trial.state.is_finished()}
         if self.console.is_terminal:
             self._bar = Bar(
-                TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"),
-                TimeRemainingColumn(), console=self.console,
+                TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[told]}"), TimeRemainingColumn(), console=self.console,
             )  # fmt: skip
             done = sum(map(counts, trials))
             self._task = self._bar.add_task("trials", total=self.asked, completed=done, told=self._told(trials))

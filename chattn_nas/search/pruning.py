@@ -48,8 +48,15 @@ class RungPruner(BasePruner):
         return self.inner.prune(study, shown)
 
 
-def should_stop(study: optuna.Study, trial: optuna.Trial, settings: SearchSettings, *, rung: int, costs: Sequence[float],
-                accuracy: float) -> bool:  # fmt: skip
+def should_stop(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    settings: SearchSettings,
+    *,
+    rung: int,
+    costs: Sequence[float],
+    accuracy: float,
+) -> bool:
     """Successive halving with several objectives: whether others dominate the trial at this rung.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -14,7 +13,7 @@ from optuna.trial import TrialState, create_trial
 
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
-from chattn_nas.search.bench import Bench, ProxyBench, reference_costs, versions
+from chattn_nas.search.bench import BenchFactory, ProxyBench, reference_costs, versions
 from chattn_nas.search.checkpoints import Checkpoints
 from chattn_nas.search.job import Job
 from chattn_nas.search.owner import owner
@@ -25,8 +24,6 @@ from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
 from chattn_nas.search.storage import open_storage
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import SearchSpace
-
-BenchFactory = Callable[[Job, str | None], Bench]
 
 
 def open_search_study(job: Job, storage_url: str, space: SearchSpace) -> SearchStudy:

@@ -81,7 +81,7 @@ class SearchSettings(Settings):
         return {cost: Constraint.parse(text) for cost, text in self.constraints.items()}
 
     @property
-    def directions(self) -> list[str]:
+    def directions(self) -> list[Literal["maximize", "minimize"]]:
         """Optuna's direction of every objective."""
         return ["maximize" if objective == "accuracy" else "minimize" for objective in self.objectives]
 

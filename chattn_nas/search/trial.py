@@ -106,13 +106,10 @@ class TrialRunner:
         trial.set_user_attr("costs_relative", {cost: costs[cost] / self.reference[cost] for cost in costs})
         broken_bounds = self._violations(trial, costs)
         if broken_bounds:
-            refused = Measurement(
-                outcome=Outcome.INFEASIBLE, reason="; ".join(broken_bounds), seed=seed, **_costs(costs)
-            )
-            return self._record(trial, refused), None
+            refused = Measurement(outcome=Outcome.INFEASIBLE, reason="; ".join(broken_bounds), seed=seed)
+            return self._record(trial, refused, costs), None
         measured = self.bench.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
-        measured = replace(measured, seed=seed, **_costs(costs))
-        end = self._record(trial, measured)
+        end = self._record(trial, replace(measured, seed=seed), costs)
         if end is not Outcome.COMPLETE:
             return end, None
         known = accuracies(all_trials(self.study), architecture.hash) | {seed: measured.rungs[-1].accuracy}
@@ -128,7 +125,7 @@ class TrialRunner:
         known = accuracies(trials, key)
         ended = [other for other in earlier if outcome(other) is not None]
         source = next((o for o in ended if outcome(o) is Outcome.COMPLETE), ended[-1] if ended else earlier[-1])
-        measured = source.user_attrs.get("measurement")
+        measured = source.user_attrs.get("measurement") or {}
         end = Outcome.COMPLETE if known else outcome(source) or Outcome.PRUNED
         reason = f"known from trials {', '.join(str(other.number) for other in earlier)}"
         relative = source.user_attrs.get("costs_relative")
@@ -157,7 +154,7 @@ class TrialRunner:
             if f"constraints:{cost}" not in known:
                 trial.set_constraint(cost, over)
             if over > 0:
-                written = self.job.search.constraints[cost]
+                written = self.job.search.constraints.get(cost)  # type: ignore[call-overload]
                 found.append(
                     f"{cost} {costs[cost]:,.6g} ({costs[cost] / self.reference[cost]:.3f}x), allowed {written}"
                 )
@@ -193,8 +190,8 @@ class TrialRunner:
     def _values(self, accuracy: float, costs: Costs) -> list[float]:
         return [accuracy if name == "accuracy" else costs[name] for name in self.job.search.objectives]
 
-    def _record(self, trial: optuna.Trial, measured: Measurement) -> Outcome:
-        trial.set_user_attr("measurement", measured.to_dict())
+    def _record(self, trial: optuna.Trial, measured: Measurement, costs: Costs) -> Outcome:
+        trial.set_user_attr("measurement", measured.to_dict() | costs)
         return self._ended(trial, measured.outcome, measured.reason)
 
     def _ended(self, trial: optuna.Trial, end: Outcome, reason: str) -> Outcome:
@@ -237,7 +234,3 @@ def _is_out_of_memory(error: Exception) -> bool:
         or "out of memory" in str(error).lower()
         or ("can't allocate memory" in str(error))
     )
-
-
-def _costs(costs: Costs) -> dict[str, float]:
-    return {name: costs[name] for name in ("parameters", "macs", "latency") if name in costs}

@@ -1,100 +1,63 @@
-"""A worker: takes one trial after the other until the asked number has ended."""
+"""A worker process: ``python -m chattn_nas.search.worker RUN --device cpu --threads 1``.
+
+It exits with 0 when the asked number of trials has ended, with 2 when the spec, the data or the run cannot be used,
+with 74 when the storage cannot be reached or written, with 75 when its device is broken and another process must go on.
+On SIGTERM it gives its trial back.
+"""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
+import signal
+import sys
+from types import FrameType
 
-import optuna
-from optuna.storages._heartbeat import BaseHeartbeat
-
-from chattn_nas.proxy import Outcome
-from chattn_nas.search import queue
-from chattn_nas.search.failures import check_failures
-from chattn_nas.search.record import all_trials
-from chattn_nas.search.trial import TrialRunner
-
-log = logging.getLogger(__name__)
+INPUT, STORAGE, BROKEN = 2, 74, 75
 
 
-def work(
-    runner: TrialRunner,
-    *,
-    asked: int,
-    alone: bool,
-    stop: threading.Event,
-    ended: Callable[[optuna.Study], None] = lambda study: None,
-) -> None:
-    """Run trials until ``asked`` have ended.
+def main() -> None:
+    """Parse the command line and work."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run")
+    parser.add_argument("--device")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bench")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal: the supervisor tells us
+    signal.signal(signal.SIGTERM, _terminate)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
 
-    Args:
-        runner: Of this process.
-        asked: Trials that shall have ended in the whole study.
-        alone: No supervisor looks after lost trials, failures in a row, or this process.
-        stop: Set when no further trial shall be taken.
-        ended: Called after every trial.
+    import torch
+    from optuna.exceptions import StorageInternalError
 
-    Raises:
-        SearchStopped: Trials keep failing (only where ``alone``).
-        BrokenDevice: This process can train nothing more.
-    """
-    study, retries = runner.study, runner.job.search.retries
-    since = datetime.now()
-    while not stop.is_set():
-        if alone:
-            for trial in queue.lost(study):
-                queue.lose(study, trial, Outcome.CRASHED, "its worker is gone", retries)
-        taken = queue.take(study, asked, runner.owner)
-        if taken is None:
-            if queue.is_done(study, asked):
-                return
-            stop.wait(0.3)  # those that run elsewhere may be lost, or refused for their costs
-            continue
-        with signs_of_life(study, taken._trial_id):
-            runner.run(taken)
-        ended(study)
-        if alone:
-            check_failures(all_trials(study), since)
+    from chattn_nas.errors import ChattnError
+    from chattn_nas.search.bench import ProxyBench
+    from chattn_nas.search.join import join
+    from chattn_nas.search.loop import watch_parent
+    from chattn_nas.search.session import import_bench
+    from chattn_nas.search.trial import BrokenDevice
 
-
-@contextmanager
-def signs_of_life(study: optuna.Study, trial_id: int) -> Iterator[None]:
-    """Tell the storage, while a trial runs, that its worker lives."""
-    storage = study._storage
-    interval = storage.get_heartbeat_interval() if isinstance(storage, BaseHeartbeat) else None
-    if interval is None:
-        yield
-        return
-    assert isinstance(storage, BaseHeartbeat)
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.is_set():
-            with suppress(Exception):  # a server that is away for a moment: the next sign may reach it
-                storage.record_heartbeat(trial_id)
-            over.wait(interval)
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
+    watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    torch.set_num_threads(arguments.threads)
+    bench = import_bench(arguments.bench) if arguments.bench else ProxyBench
     try:
-        yield
-    finally:
-        over.set()
-        thread.join(timeout=10)
+        join(arguments.run, device=arguments.device, alone=False, bench=bench)
+    except StorageInternalError:
+        logging.exception("the storage cannot be reached or written")
+        sys.exit(STORAGE)
+    except BrokenDevice:
+        sys.exit(BROKEN)
+    except ChattnError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
-def watch_parent(stop: threading.Event, die: Callable[[], None]) -> None:
-    """Call ``die`` once the process that started this one is gone."""
-    parent = os.getppid()
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + signum)
 
-    def watch() -> None:
-        while not stop.wait(1.0):
-            if os.getppid() != parent:
-                die()
-                return
 
-    threading.Thread(target=watch, daemon=True).start()
+if __name__ == "__main__":
+    main()

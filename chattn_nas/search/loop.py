@@ -1,0 +1,100 @@
+"""The loop of a worker: one trial after the other until the asked number has ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+
+import optuna
+from optuna.storages._heartbeat import BaseHeartbeat
+
+from chattn_nas.proxy import Outcome
+from chattn_nas.search import queue
+from chattn_nas.search.failures import check_failures
+from chattn_nas.search.record import all_trials
+from chattn_nas.search.trial import TrialRunner
+
+log = logging.getLogger(__name__)
+
+
+def work(
+    runner: TrialRunner,
+    *,
+    asked: int,
+    alone: bool,
+    stop: threading.Event,
+    ended: Callable[[optuna.Study], None] = lambda study: None,
+) -> None:
+    """Run trials until ``asked`` have ended.
+
+    Args:
+        runner: Of this process.
+        asked: Trials that shall have ended in the whole study.
+        alone: No supervisor looks after lost trials, failures in a row, or this process.
+        stop: Set when no further trial shall be taken.
+        ended: Called after every trial.
+
+    Raises:
+        SearchStopped: Trials keep failing (only where ``alone``).
+        BrokenDevice: This process can train nothing more.
+    """
+    study, retries = runner.study, runner.job.search.retries
+    since = datetime.now()
+    while not stop.is_set():
+        if alone:
+            for trial in queue.lost(study):
+                queue.lose(study, trial, Outcome.CRASHED, "its worker is gone", retries)
+        taken = queue.take(study, asked, runner.owner)
+        if taken is None:
+            if queue.is_done(study, asked):
+                return
+            stop.wait(0.3)  # those that run elsewhere may be lost, or refused for their costs
+            continue
+        with signs_of_life(study, taken._trial_id):
+            runner.run(taken)
+        ended(study)
+        if alone:
+            check_failures(all_trials(study), since)
+
+
+@contextmanager
+def signs_of_life(study: optuna.Study, trial_id: int) -> Iterator[None]:
+    """Tell the storage, while a trial runs, that its worker lives."""
+    storage = study._storage
+    interval = storage.get_heartbeat_interval() if isinstance(storage, BaseHeartbeat) else None
+    if interval is None:
+        yield
+        return
+    assert isinstance(storage, BaseHeartbeat)
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.is_set():
+            with suppress(Exception):  # a server that is away for a moment: the next sign may reach it
+                storage.record_heartbeat(trial_id)
+            over.wait(interval)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=10)
+
+
+def watch_parent(die: Callable[[], None]) -> None:
+    """Call ``die`` once the process that started this one is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        die()
+
+    threading.Thread(target=watch, daemon=True).start()

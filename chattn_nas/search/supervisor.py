@@ -1,0 +1,220 @@
+"""Keeps one worker process per device slot, and loses no trial whatever happens to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from optuna.exceptions import StorageInternalError
+from optuna.trial import FrozenTrial, TrialState
+
+from chattn_nas.errors import InputError, RunError, SearchStopped
+from chattn_nas.proxy import Outcome
+from chattn_nas.search import queue
+from chattn_nas.search.devices import Slot
+from chattn_nas.search.failures import IN_A_ROW, check_failures
+from chattn_nas.search.notes import note, save_note
+from chattn_nas.search.owner import pid_of
+from chattn_nas.search.progress import Progress
+from chattn_nas.search.record import all_trials
+from chattn_nas.search.run import Run
+from chattn_nas.search.worker import BROKEN, INPUT, STORAGE
+
+#: Seconds between two looks at the processes, and at the study.
+LOOK, READ = 0.1, 1.0
+#: Seconds that a worker has beyond a trial's limit to end it itself, and to give it back when told to stop.
+GRACE = 10.0
+#: Seconds that the storage may be away: a database server restarts in less.
+AWAY = 60.0
+OUTPUT_LINES = 15
+
+
+class Worker:
+    """One worker process and the file that holds what it prints."""
+
+    def __init__(self, slot: Slot, run: Path, bench: str | None) -> None:
+        self.slot = slot
+        self.log = run / "logs" / f"worker-{slot.index}.log"
+        self.log.parent.mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "chattn_nas.search.worker", str(run)]
+        command += ["--device", slot.device, "--threads", str(slot.threads)]
+        command += ["--bench", bench] if bench else []
+        threads = str(slot.threads)
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+            )
+
+    def output(self) -> str:
+        """The last lines that it printed."""
+        with self.log.open(errors="replace") as lines:
+            return "".join(deque(lines, OUTPUT_LINES)).rstrip()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def fate(self) -> str:
+        """How it ended, in words."""
+        code = self.process.returncode
+        if code == -signal.SIGKILL:
+            return "its worker was killed (SIGKILL); where nobody did so, the system lacked memory"
+        if code < 0:
+            return f"its worker died of {signal.Signals(-code).name}"
+        return f"its worker ended with exit code {code}"
+
+
+class Supervisor:
+    """Runs workers until the asked number of trials has ended.
+
+    Args:
+        run: What is searched.
+        slots: One worker each.
+        progress: Shown while they work.
+        bench: ``module:factory`` of another way to train.
+    """
+
+    def __init__(self, run: Run, slots: list[Slot], progress: Progress, bench: str | None = None) -> None:
+        self.run_, self.slots, self.progress, self.bench = run, slots, progress, bench
+        self.study, self.settings = run.study, run.job.search
+        self.workers: dict[int, Worker] = {}
+        self.idle_deaths = 0
+
+    def run(self) -> None:
+        """Work.
+
+        Raises:
+            SearchStopped: Trials keep failing, or workers do before they have one.
+            InputError: A worker found the spec, the data or the run unusable.
+            KeyboardInterrupt: After the running trials were given back.
+        """
+        since, read, away = datetime.now(), 0.0, 0.0
+        try:
+            for slot in self.slots:
+                self._start(slot)
+            while self.workers:
+                try:
+                    for worker in list(self.workers.values()):
+                        if worker.process.poll() is not None:
+                            self._ended(worker)
+                    if time.monotonic() - read >= READ:
+                        read = time.monotonic()
+                        self._look_after_trials()
+                        self.progress.update()
+                        check_failures(all_trials(self.study), since)
+                    away = 0.0
+                except StorageInternalError as error:
+                    away = away or time.monotonic()
+                    if time.monotonic() - away > AWAY:
+                        reason = str(error.__cause__ or error).splitlines()[0]
+                        raise RunError(f"the storage cannot be reached or written: {reason}") from error
+                    time.sleep(1.0)
+                time.sleep(LOOK)
+        finally:
+            self._stop()
+
+    def _start(self, slot: Slot) -> None:
+        self.workers[slot.index] = Worker(slot, self.run_.directory, self.bench)
+
+    def _ended(self, worker: Worker) -> None:
+        """A worker is gone: because all is done, because nothing can be, or it died and is replaced."""
+        code, trials = worker.process.returncode, self._trials_of(worker)
+        if code == INPUT and not trials:
+            said = worker.output().splitlines()
+            raise InputError(said[-1] if said else f"a worker could not start: see {worker.log}")
+        for trial in trials:
+            if code == STORAGE:
+                queue.give_back(self.study, trial._trial_id)
+            else:
+                self._lose(trial, Outcome.CRASHED, worker.fate, worker)
+        if trials:
+            self.idle_deaths = 0
+        elif code not in (0, STORAGE, BROKEN):
+            self._count_idle_death(worker)
+        del self.workers[worker.slot.index]
+        if code != 0:
+            self._start(worker.slot)
+
+    def _count_idle_death(self, worker: Worker) -> None:
+        self.idle_deaths += 1
+        if self.idle_deaths >= IN_A_ROW:
+            said = (worker.output().splitlines() or ["it printed nothing"])[-1]
+            raise SearchStopped(f"{IN_A_ROW} workers died before they had a trial: {worker.fate}; last line: {said}")
+
+    def _look_after_trials(self) -> None:
+        """Stop what takes too long or too much; give back what was lost elsewhere."""
+        now = time.time()
+        for worker in list(self.workers.values()):
+            for trial in self._trials_of(worker):
+                started = trial.datetime_start.timestamp() if trial.datetime_start else now
+                limit, memory = self.settings.timeout, self.settings.memory
+                if limit and now - started > limit + GRACE:
+                    self._replace(worker, trial, Outcome.TIMED_OUT, f"took longer than {limit:g} s")
+                elif memory and (taken := _resident_gib(worker.process.pid)) > memory:
+                    reason = f"its worker took {taken:.2f} GiB of memory, allowed {memory:g}"
+                    self._replace(worker, trial, Outcome.OUT_OF_MEMORY, reason)
+        mine = {worker.process.pid for worker in self.workers.values()}
+        for trial in queue.lost(self.study):
+            if pid_of(trial.system_attrs.get(queue.OWNER, "")) not in mine:
+                self._lose(trial, Outcome.CRASHED, "its worker is gone", None)
+
+    def _replace(self, worker: Worker, trial: FrozenTrial, how: Outcome, reason: str) -> None:
+        worker.kill()
+        del self.workers[worker.slot.index]
+        self._lose(trial, how, reason, worker)
+        self._start(worker.slot)
+
+    def _lose(self, trial: FrozenTrial, how: Outcome, reason: str, worker: Worker | None) -> None:
+        attributes = trial.user_attrs | {"reason": reason}
+        stages = [stage["name"] for stage in self.study.user_attrs.get("stages", ())]
+        # More memory is not there the second time either.
+        retries = 0 if how is Outcome.OUT_OF_MEMORY else self.settings.retries
+        if trial.system_attrs.get(queue.LOST, 0) >= retries:
+            attributes |= {"outcome": str(how)}
+        save_note(self.study, trial._trial_id, note(attributes, stages, worker.output() if worker else ""))
+        queue.lose(self.study, trial, how, reason, retries)
+
+    def _trials_of(self, worker: Worker) -> list[FrozenTrial]:
+        pid = worker.process.pid
+        return [
+            trial
+            for trial in all_trials(self.study)
+            if trial.state is TrialState.RUNNING and pid_of(trial.system_attrs.get(queue.OWNER, "")) == pid
+        ]
+
+    def _stop(self) -> None:
+        """Tell the workers to give their trials back; do it for those that cannot."""
+        for worker in self.workers.values():
+            with suppress(ProcessLookupError):
+                worker.process.terminate()
+        deadline = time.monotonic() + GRACE
+        for worker in self.workers.values():
+            try:
+                worker.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+            with suppress(StorageInternalError):  # then the next session finds its trial lost
+                for trial in self._trials_of(worker):
+                    queue.give_back(self.study, trial._trial_id)
+        self.workers.clear()
+
+
+def _resident_gib(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
