@@ -42,7 +42,11 @@ def load_spec(path: Path | str) -> Job:
         first = min(error.errors(), key=lambda e: _line(lines, e["loc"]))
         message, choices = _in_words(first)
         raise SpecError(
-            message, file=path, line=_line(lines, first["loc"]), value=first["input"] if choices else None, choices=choices
+            message,
+            file=path,
+            line=_line(lines, first["loc"]),
+            value=first["input"] if choices else None,
+            choices=choices,
         ) from None
     except InputError as error:
         raise SpecError(

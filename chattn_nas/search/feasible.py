@@ -1,78 +1,100 @@
-"""How much of a space satisfies its constraints, before anything is trained."""
+"""How much of a search space satisfies its constraints, known before anything is trained."""
 
 from __future__ import annotations
 
-import math
 import random
+from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 
+from chattn_nas.data import load_data
 from chattn_nas.network import build_network, cost
 from chattn_nas.search.job import Job
-from chattn_nas.space import NONE, Architecture, Stage, StageChoice
+from chattn_nas.space import NONE, Architecture, SearchSpace
 
-#: Up to this many networks a space is enumerated, beyond it sampled.
-ENUMERATED, SAMPLED = 200_000, 20_000
+#: Different sums of costs that are still added up exactly, and networks drawn where there are more.
+EXACT, DRAWN = 200_000, 20_000
 
 
 @dataclass(frozen=True)
 class FeasibleShare:
-    """The feasible part of a space.
+    """How many different networks satisfy the constraints on parameters and MACs.
 
     Attributes:
-        share: 0 to 1; ``low`` and ``high`` are its 95 % interval (Wilson, 1927), equal to it where ``exact``.
-        exact: Counted over every network; otherwise estimated from a seeded sample.
-        unchecked: Constraints that only a measurement can tell (latency).
+        feasible: So many of ...
+        networks: ... so many: all of the space where ``exact``, else a random sample.
+        exact: Whether all were counted.
+        latency_unknown: A bound on latency is not counted: it would have to be measured.
     """
 
-    share: float
-    low: float
-    high: float
+    feasible: int
+    networks: int
     exact: bool
-    unchecked: tuple[str, ...] = ()
+    latency_unknown: bool
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        return self.feasible / self.networks
 
     def __str__(self) -> str:
-        interval = "" if self.exact else f" (95 % interval {100 * self.low:.1f} to {100 * self.high:.1f} %)"
-        rest = f", {' and '.join(self.unchecked)} to be measured" if self.unchecked else ""
-        return f"{100 * self.share:.1f} % of them feasible{interval}{rest}"
+        about = "" if self.exact else "about "
+        rest = "; latency is measured in the search" if self.latency_unknown else ""
+        return f"{about}{self.share:.1%} of them satisfy the constraints{rest}"
 
 
-def feasible_share(job: Job, *, seed: int = 0) -> FeasibleShare:
-    """Count or estimate the part of the space within the bounds on parameters and MACs.
+def feasible_share(job: Job) -> FeasibleShare:
+    """Count by the closed formulas of every attention type, added to the measured costs of the bare backbone.
 
     Raises:
-        InputError: The backbone or the space is not possible.
+        InputError: The backbone, the space or the data do not exist.
     """
     space = job.search_space()
-    bounds = {name: bound for name, bound in job.search.bounds.items() if name != "latency"}
-    unchecked = tuple(name for name in job.search.bounds if name == "latency")
-    if not bounds:
-        return FeasibleShare(1.0, 1.0, 1.0, exact=True, unchecked=unchecked)
-    size = job.data.image_size
-    plain = Architecture.uniform(space.backbone, NONE)
-    found = cost(build_network(plain, num_classes=10, image_size=size, seed=0), size)
-    reference = {"parameters": found.parameters, "macs": found.macs}
+    latency = "latency" in job.search.bounds
+    bounds = [(job.search.bounds.get("parameters"), 0), (job.search.bounds.get("macs"), 1)]
+    if not any(bound for bound, _ in bounds):
+        return FeasibleShare(space.canonical_size, space.canonical_size, exact=True, latency_unknown=latency)
+    reference = _reference(job, space)
 
-    @cache
-    def added(choice: StageChoice, stage: Stage) -> dict[str, int]:
-        return dict(zip(("parameters", "macs"), choice.cost(stage), strict=True))
-
-    def feasible(architecture: Architecture) -> bool:
-        extra = [added(choice, stage) for choice, stage in zip(architecture.stages, space.stages, strict=True)]
+    def satisfied(added: tuple[int, int]) -> bool:
         return all(
-            bound.satisfied(reference[name] + sum(one[name] for one in extra), reference[name])
-            for name, bound in bounds.items()
+            bound is None or bound.satisfied(reference[index] + added[index], reference[index])
+            for bound, index in bounds
         )
 
-    if space.canonical_size <= ENUMERATED:
-        share = sum(map(feasible, space.enumerate())) / space.canonical_size
-        return FeasibleShare(share, share, share, exact=True, unchecked=unchecked)
-    rng = random.Random(seed)
-    share = sum(feasible(space.random(rng)) for _ in range(SAMPLED)) / SAMPLED
-    return FeasibleShare(share, *_wilson(share, SAMPLED), exact=False, unchecked=unchecked)
+    sums = _sums(space)
+    if sums is not None:
+        feasible = sum(count for added, count in sums.items() if satisfied(added))
+        return FeasibleShare(feasible, space.canonical_size, exact=True, latency_unknown=latency)
+    rng = random.Random(0)
+    drawn = [_added(space, space.random(rng)) for _ in range(DRAWN)]
+    return FeasibleShare(sum(map(satisfied, drawn)), DRAWN, exact=False, latency_unknown=latency)
 
 
-def _wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+def _reference(job: Job, space: SearchSpace) -> tuple[int, int]:
+    data = load_data(job.data)
+    bare = build_network(
+        Architecture.uniform(job.backbone.backbone, NONE),
+        num_classes=data.num_classes, in_chans=data.in_chans, image_size=data.image_size, seed=0,
+    )  # fmt: skip
+    found = cost(bare, data.image_size, in_chans=data.in_chans)
+    return found.parameters, found.macs
+
+
+def _sums(space: SearchSpace) -> Counter[tuple[int, int]] | None:
+    """What all networks add to the backbone, with how many add it; ``None`` where the sums are too many."""
+    sums = Counter({(0, 0): 1})
+    for stage, choices in zip(space.stages, space.canonical, strict=True):
+        costs = [form.cost(stage) for form in dict.fromkeys(choices.values())]
+        longer: Counter[tuple[int, int]] = Counter()
+        for (parameters, macs), count in sums.items():
+            for more_parameters, more_macs in costs:
+                longer[parameters + more_parameters, macs + more_macs] += count
+            if len(longer) > EXACT:
+                return None
+        sums = longer
+    return sums
+
+
+def _added(space: SearchSpace, architecture: Architecture) -> tuple[int, int]:
+    costs = [choice.cost(stage) for choice, stage in zip(architecture.stages, space.stages, strict=True)]
+    return sum(parameters for parameters, _ in costs), sum(macs for _, macs in costs)

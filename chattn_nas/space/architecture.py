@@ -141,10 +141,9 @@ class StageChoice:
                    hyperparameters=values)  # fmt: skip
 
     def __str__(self) -> str:
-        described = self.to_dict()
-        name = described.pop("type")
-        settings = ", ".join(f"{key}={value}" for key, value in described.items() if value is not None)
-        return f"{name}({settings})" if settings else name
+        defaults = {"type": self.type, **attention.get(self.type).defaults}
+        settings = [f"{key}={value}" for key, value in self.to_dict().items() if value != defaults.get(key)]
+        return f"{self.type}({', '.join(settings)})" if settings else self.type
 
 
 @dataclass(frozen=True)

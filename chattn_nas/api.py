@@ -1,0 +1,177 @@
+"""The Python API, four lines::
+
+spec = load_spec("spec.yaml")
+run = search(spec)
+run.trials()
+export(run.best(), "network")
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import safetensors.torch
+from torch import nn
+
+from chattn_nas import results
+from chattn_nas import search as search_room
+from chattn_nas.data import load_data
+from chattn_nas.errors import RunError
+from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, export_network
+from chattn_nas.network import build_network
+from chattn_nas.proxy import resolve_device, train
+from chattn_nas.search import Job
+from chattn_nas.space import Architecture
+
+log = logging.getLogger(__name__)
+
+
+class Run(search_room.Run):
+    """A run, finished or not: what was tried, what came out, what to take home.
+
+    Args:
+        directory: The run's directory, or its name below ``runs/``.
+
+    Raises:
+        RunError: There is no run.
+    """
+
+    @cached_property
+    def standing(self) -> results.Standing:
+        """Who stands where, as the study is at the first call."""
+        return results.Standing(self.study)
+
+    def trials(self, *, where: str | None = None, sort: str | None = None) -> pd.DataFrame:
+        """One row per trial; ``where`` and ``sort`` as on the command line.
+
+        Raises:
+            InputError: An unknown column, or a condition that cannot be read.
+        """
+        return results.select(results.trials(self.study), where, sort)
+
+    def leaderboard(self, by: str = "pooled") -> pd.DataFrame:
+        """One row per architecture, best first by ``pooled``, ``mean`` or ``single``."""
+        return results.leaderboard(self.study, by)
+
+    def best(self, by: str = "pooled") -> Trained:
+        """The recommended architecture.
+
+        Raises:
+            RunError: Nothing was trained to the end.
+        """
+        return Trained(self, self.standing.best(by))
+
+    def trial(self, number: int) -> Trained:
+        """The architecture of one trial.
+
+        Raises:
+            RunError: There is no such trial, or it was not trained to the end.
+        """
+        found = {record.number: record for record in results.records(self.study)}
+        if number not in found:
+            raise RunError(f"there is no trial {number}; possible: 0 to {len(found) - 1}")
+        pick = next((pick for pick in self.standing.picks if pick.hash == found[number].hash), None)
+        if pick is None:
+            raise RunError(f"trial {number} was not trained to the end ({found[number].outcome})")
+        return Trained(self, pick)
+
+    def write_trials(self) -> Path:
+        """Write ``trials.csv`` into the run's directory."""
+        path = self.directory / "trials.csv"
+        self.trials().to_csv(path, index=False)
+        return path
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One architecture of a run with the evidence behind it; :meth:`network` gives its weights."""
+
+    run: Run
+    pick: results.Pick
+
+    @property
+    def architecture(self) -> Architecture:
+        """In canonical form."""
+        return Architecture.from_dict(
+            {"backbone": self.run.job.backbone.backbone.to_dict(), "stages": self.pick.stages}
+        )
+
+    @property
+    def seed(self) -> int:
+        """The seed of its best trial, whose weights :meth:`network` gives."""
+        return int(self.run.study.trials[self.pick.number].user_attrs["seed"])
+
+    def network(self) -> nn.Module:
+        """The trained network in eval mode on the CPU; trained again where its weights were not kept."""
+        job = self.run.job
+        data = load_data(job.data)
+        network = build_network(
+            self.architecture,
+            num_classes=data.num_classes,
+            in_chans=data.in_chans,
+            image_size=data.image_size,
+            seed=self.seed,
+        )
+        kept = self.run.checkpoint(self.pick.hash, self.seed)
+        if kept is not None:
+            network.load_state_dict(safetensors.torch.load_file(kept))
+        else:
+            log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
+            train(network, data, job.proxy, seed=self.seed, device=resolve_device(job.proxy.device))
+        return network.cpu().eval()
+
+    def card(self) -> Card:
+        """What an export says of this network."""
+        job, pick = self.run.job, self.pick
+        data = load_data(job.data)
+        return Card(
+            name=f"{job.name}-{pick.hash}",
+            backbone=job.backbone.model,
+            dataset=" ".join(filter(None, (job.data.dataset, job.data.name, job.data.path))),
+            class_names=data.class_names,
+            mean=data.mean,
+            std=data.std,
+            accuracy=pick.mean / 100,
+            accuracy_se=None if pick.se is None else pick.se / 100,
+            seeds=len(pick.seeds),
+            costs={key: value for key, value in pick.costs.items() if value is not None}
+            | {f"{key} (without attention: 1)": value for key, value in pick.relative.items()},
+            origin=f"run {job.name}, trial {pick.number}",
+        )
+
+    def __str__(self) -> str:
+        spread = f" ± {self.pick.se:.2f}" if self.pick.se is not None else ""
+        count = f"{len(self.pick.seeds)} seed{'s' if len(self.pick.seeds) > 1 else ''}"
+        return f"{self.pick.description}, {self.pick.mean:.2f} %{spread} over {count}, unconfirmed"
+
+
+def search(job: Job, **options: Any) -> Run:
+    """Search as ``chattn_nas.search.search``, which takes the same options."""
+    return Run(search_room.search(job, **options).directory)
+
+
+def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> ExportReport:
+    """Write a network of a run into a folder that needs only torch, and prove it.
+
+    Raises:
+        ExportError: A module cannot be written as source, or a proof fails.
+    """
+    data = trained.run.job.data
+    network = trained.network()
+    card = trained.card()
+    return export_network(
+        network,
+        architecture=trained.architecture,
+        out_dir=out_dir,
+        num_classes=len(card.class_names),
+        in_chans=len(card.mean),
+        image_size=data.image_size,
+        card=card,
+        formats=formats,
+    )
