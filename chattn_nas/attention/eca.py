@@ -4,12 +4,14 @@
 
     k = t if t is odd, else t + 1,  with t = int(|(log2 C + b) / gamma|)
 
-Parameters k (k C with a filter per channel), MACs k C. Official place: after the last norm, before the residual add.
-No released model follows the formula for k everywhere: ResNet-50's kernels are 3, 5, 5, 7.
+Parameters k (k C with a filter per channel, the paper's ECA-NS), MACs k C. Official place: after the last norm of a
+block, before the residual add. Source: ``models/eca_module.py`` and ``models/eca_ns.py`` of BangguWu/ECANet. No
+released model follows the formula for k everywhere: ResNet-50's kernels are 3, 5, 5, 7.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -33,9 +35,15 @@ def _problem(channels: int, feature_size: Size, values: Values) -> str | None:
     return f"kernel_size must be odd, not {size}" if size is not None and size % 2 == 0 else None
 
 
-def _one_kernel(values: Values, sites: Sequence[Site]) -> Values:
-    kernels = {_kernel(channels, values) for channels, _ in sites}
-    return {**values, "gamma": 2, "b": 1, "kernel_size": kernels.pop()} if len(kernels) == 1 else values
+def _canonical(values: Values, sites: Sequence[Site]) -> Values:
+    kernels = [_kernel(channels, values) for channels, _ in sites]
+    if len(set(kernels)) == 1:
+        return {**values, "gamma": 2, "b": 1, "kernel_size": kernels[0]}
+    # Channels differ within the stage: the first (gamma, b) that gives the same kernel everywhere.
+    for gamma, b in itertools.product(range(1, 9), range(9)):
+        if kernels == [_adaptive_kernel(channels, gamma, b) for channels, _ in sites]:
+            return {**values, "gamma": gamma, "b": b}
+    return values
 
 
 @register(
@@ -51,7 +59,7 @@ def _one_kernel(values: Values, sites: Sequence[Site]) -> Values:
     parameters=lambda c, _, v: _kernel(c, v) * (1 if v["shared"] else c),
     macs=lambda c, _, v: _kernel(c, v) * c,
     problem=_problem,
-    canonical=_one_kernel,
+    canonical=_canonical,
 )
 class ECA(nn.Module):
     """Efficient channel attention on maps of shape (B, C, H, W).

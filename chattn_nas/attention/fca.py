@@ -7,8 +7,9 @@
 The channels are split into n groups, each squeezed with one frequency (u, v) of the 2D cosine transform. Frequencies
 are told for a 7x7 map and multiplied by H // 7 and W // 7; a map below 7 in either direction is resampled to 7x7, as
 in the official code, since its frequencies would all collapse to (0, 0). ``top1`` is average pooling times sqrt(H W):
-the family of SE, but another training run. Parameters and MACs as SE, C H W parameters more where the basis is
-learned. Official place: after the last norm, before the residual add; reduction 16, ``top16``.
+the family of SE, but another training run. Parameters 2 C^2 / r, and C H W more where the basis is learned; MACs
+2 C^2 / r. Official place: after the last norm of a block, before the residual add; r = 16, ``top16``. Source:
+``model/layer.py`` of cfzd/FcaNet.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     l2: s = alpha sqrt(sum_hw x^2 + eps),  n = s / sqrt(mean_c s^2 + eps)
     l1: s = alpha sum_hw |x|,              n = s / (mean_c |s| + eps)      (sum_hw x where the map is non-negative)
 
-alpha starts at 1, gamma and beta at 0: the module starts as the identity. Parameters 3 C, no MACs. Official place:
-before every convolution of a block. beta is trained without weight decay.
+alpha starts at 1, gamma and beta at 0: the module starts as the identity. Parameters 3 C, MACs none. Official place:
+before every convolution of a block. beta is trained without weight decay. Source: ``PyTorch/GCT.py`` of z-x-yang/GCT.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""RCAN's channel attention. Zhang, Li, Li, Wang, Zhong, Fu (2018): Image Super-Resolution Using Very Deep ...
+"""Image Super-Resolution Using Very Deep Residual Channel Attention Networks. Zhang, Li, Li, Wang, Zhong, Fu (2018).
 
     y = x * sigmoid(W2 relu(W1 z + b1) + b2),   z = global average pooling of x
 

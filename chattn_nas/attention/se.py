@@ -2,9 +2,10 @@
 
     y = x * gate(W2 relu(W1 z)),   z = global average pooling of x
 
-W1 is (C // r, C), W2 is (C, C // r). Parameters 2 C^2 / r, plus C / r + C with bias; MACs 2 C^2 / r.
-Official place: after the last norm of a block, before the residual add. The bias-free form and reduction 16 are those
-of the reference PyTorch implementation; the authors' Caffe networks have biases, their journal version drops them.
+W1 is (C // r, C), W2 is (C, C // r). Parameters 2 C^2 / r, plus C / r + C with bias; MACs 2 C^2 / r. The hidden width
+is never below 1: with 0 and no bias the gate would be 1/2 for ever. Official place: after the last norm of a block,
+before the residual add. Source: ``senet/se_module.py`` of moskomule/senet.pytorch, without biases and r = 16; the
+authors' Caffe networks have biases, their journal version drops them.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Mean and unbiased variance of each channel's map, eps 1e-5, one pair of weights per channel, nothing mixed across
 channels; BN normalises each channel's u over the batch. The weights start at 0, so the gate starts at exactly 1/2.
-Parameters 4 C (2 C for the weights of both styles, 2 C for BN), no MACs. Official place: after the last norm of a
+Parameters 4 C (2 C for the weights of both styles, 2 C for BN), MACs none. Official place: after the last norm of a
 block, before the residual add; weights and BN are trained without weight decay. Source:
 ``models/recalibration_modules.py`` of hyunjaelee410/style-based-recalibration-module.
 """

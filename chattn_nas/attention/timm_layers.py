@@ -3,8 +3,9 @@
 Each is timm's own module, unchanged, with timm's defaults; timm is imported when the first is asked for its cost or
 built. Costs are counted on the meta device, so they are what torch counts by construction. Whether a module can sit
 at a site is found by running it there on the meta device: ``halo`` needs sides divisible by 8, ``bat`` by 7,
-``lambda`` and ``bottleneck`` channels that their heads divide. Found with timm 1.0.31. Official place of all:
-where SE sits, after the last norm of a block.
+``lambda`` and ``bottleneck`` channels that their heads divide. Found with timm 1.0.31, which also showed: those that
+are no gate (``bat``, ``bottleneck``, ``halo``, ``lambda``, ``nl``, ``sk``, ``splat``) do not keep channels_last, some
+of them not float32 under autocast. Place: where SE sits, after the last norm of a block.
 """
 
 from __future__ import annotations
@@ -46,13 +47,20 @@ LAYERS: dict[str, tuple[str, int, float | None]] = {
 SIZED = {"bat", "bottleneck", "halo", "lambda"}
 #: Those whose constructor must know the size.
 POSITIONAL = {"bottleneck"}
+#: Those that normalise a pooled vector over the batch.
+BATCHED = {"sk"}
+#: Those whose last norm starts at 0, so that they start as x + 0.
+IDENTITIES = {"nl"}
 
 
 def _make(name: str, channels: int, feature_size: Size | None, values: Values) -> nn.Module:
     from timm.layers import create_attn
 
     size = {"feat_size": feature_size} if name in POSITIONAL else {}
-    return create_attn(name, channels, **size, **values)
+    module = create_attn(name, channels, **size, **values)
+    if name in IDENTITIES:
+        module.starts_as_identity = True  # told to IdentityStart
+    return module
 
 
 @cache
@@ -92,6 +100,7 @@ def _register(name: str, title: str, year: int, rd_ratio: float | None) -> None:
         macs=cost(1),
         problem=lambda c, size, v: _failure(name, c, size, tuple(sorted(v.items()))),
         needs_feature_size=name in SIZED,
+        needs_batch=name in BATCHED,
     )(make)
 
 
