@@ -1,25 +1,33 @@
 """Read a study: tables, the pooled model, comparison, confirmation, report."""
 
 from chattn_nas.results.best import Margin, Pick, Standing, best
+from chattn_nas.results.comparison import Comparison, compare, holm
+from chattn_nas.results.dashboard import annotate, serve
 from chattn_nas.results.pareto import front, hypervolume_over_time
 from chattn_nas.results.record import Record, records
-from chattn_nas.results.report import write_report
+from chattn_nas.results.report import markdown, write_report
 from chattn_nas.results.selection import select
 from chattn_nas.results.tables import architectures, leaderboard, rungs, stages, trials
 
 __all__ = [
+    "Comparison",
     "Margin",
     "Pick",
     "Record",
     "Standing",
+    "annotate",
     "architectures",
     "best",
+    "compare",
     "front",
+    "holm",
     "hypervolume_over_time",
     "leaderboard",
+    "markdown",
     "records",
     "rungs",
     "select",
+    "serve",
     "stages",
     "trials",
     "write_report",

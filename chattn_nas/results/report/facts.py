@@ -45,6 +45,11 @@ class Facts:
         return dict(self.study.user_attrs.get("spec", {}))
 
     @property
+    def confirmation(self) -> dict[str, Any] | None:
+        """What ``confirm`` found, once it was run."""
+        return self.study.user_attrs.get("confirmation")
+
+    @property
     def searched(self) -> str:
         """One line on what was searched."""
         backbone = self.spec.get("backbone", {}).get("model", "a backbone")
