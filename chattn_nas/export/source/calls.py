@@ -36,9 +36,10 @@ def record_calls(
         absent = frozenset(name for name in names if bound[name] is None)
         lists = frozenset(name for name in names if isinstance(bound[name], list | dict))
         known = calls.get(module)
-        if known is not None and known.names == names:
-            absent &= known.absent
-        calls[module] = Call(names, absent, lists)
+        varies = any(bound.get(name) for name in variadic)
+        if known is not None:
+            varies = varies or known.varies or (known.names, known.absent) != (names, absent)
+        calls[module] = Call(names, absent, lists, varies)
         first = next(iter(bound.values()), None)
         if isinstance(first, torch.Tensor):
             shapes.setdefault(module, first.shape)

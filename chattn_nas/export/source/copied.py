@@ -21,7 +21,7 @@ from torch import nn
 from chattn_nas.export.source.leaf import is_nothing, literal
 from chattn_nas.export.source.piece import Hole, Piece, children_and_base, own_tensors
 from chattn_nas.export.source.refusal import Refusal
-from chattn_nas.export.source.traced import qualified
+from chattn_nas.export.source.traced import qualified, references
 
 _UNKNOWN = object()
 _PLAIN = (bool, int, float, str, tuple, list, dict, type(None), torch.dtype)
@@ -47,7 +47,7 @@ class _Copier:
         self.methods: dict[str, str] = {}
         self.functions: dict[str, str] = {}
         self.imports: set[str] = set()
-        self.assigned: set[str] = set()
+        self.references: dict[str, nn.Module] = {}
 
     def copy(self) -> Piece:
         """Start at ``forward`` and take along what it calls."""
@@ -61,6 +61,7 @@ class _Copier:
             children=children,
             tensors=own_tensors(module),
             bases=base,
+            references=tuple(self.references.items()),
             functions=self.functions,
             imports=tuple(self.imports),
         )
@@ -303,6 +304,9 @@ class _Reducer(ast.NodeTransformer):
             found = self._outside(node, value)
             assert isinstance(found, ast.expr)
             return found
+        if isinstance(value, tuple) and name in references(module):
+            self.copier.references[name] = value[0]
+            return node
         if isinstance(value, _PLAIN):
             return self.copier.hole(name, value)
         raise Refusal(f"self.{name} is a {type(value).__name__}")

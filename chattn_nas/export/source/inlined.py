@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import sys
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -44,7 +45,10 @@ class Inlined:
             if used != name:
                 self._resolve(used, module)
         title = (module.__doc__ or "").strip().partition("\n")[0]
-        note = f"# {title} (from {module.__name__})\n" if isinstance(statement, ast.ClassDef) and title else ""
+        note = ""
+        if isinstance(statement, ast.ClassDef) and title:
+            wrapped = textwrap.wrap(f"{title} (From {module.__name__}.)", 116)
+            note = "".join(f"# {line}\n" for line in wrapped)
         self.texts[name] = note + _segment(module, statement)
 
     def copy(self) -> Inlined:

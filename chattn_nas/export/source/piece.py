@@ -44,6 +44,7 @@ class Piece:
         functions: Source of module-level functions and constants that the methods call, by name.
         imports: Import lines beside torch's.
         bases: Text of the base class.
+        references: Modules that it calls but does not own, by the name of the attribute that holds them in a tuple.
         base_arguments: Where the base is one of torch's own layers: what its constructor gets.
     """
 
@@ -56,11 +57,19 @@ class Piece:
     imports: tuple[str, ...] = ()
     bases: str = "nn.Module"
     base_arguments: str | None = None
+    references: tuple[tuple[str, nn.Module], ...] = ()
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Modules of one key share a class."""
-        return self.origin, self.methods, self.children, self.tensors, self.bases
+        return (
+            self.origin,
+            self.methods,
+            self.children,
+            self.tensors,
+            self.bases,
+            tuple(name for name, _ in self.references),
+        )
 
 
 def children_and_base(module: nn.Module, used: Collection[str]) -> tuple[tuple[str, ...], str]:

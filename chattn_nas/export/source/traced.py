@@ -29,11 +29,15 @@ _SIZE_ATTRIBUTES = {"shape", "dtype", "device", "ndim"}
 
 @dataclass(frozen=True)
 class Call:
-    """How a module is called: the names of its arguments, which were None, which were lists (that it may change)."""
+    """How a module is called: the names of its arguments, which were None, which were lists (that it may change).
+
+    ``varies`` where it is called in several ways.
+    """
 
     names: tuple[str, ...]
     absent: frozenset[str] = frozenset()
     lists: frozenset[str] = frozenset()
+    varies: bool = False
 
 
 class _Tracer(fx.Tracer):
@@ -44,6 +48,15 @@ class _Tracer(fx.Tracer):
     def __init__(self, call: Call) -> None:
         super().__init__(autowrap_modules=(math,))
         self._call = call
+        self.references: dict[str, nn.Module] = {}
+
+    def path_of_module(self, mod: nn.Module) -> str:
+        """As torch.fx names it; a module that the root refers to without owning it goes by the attribute's name."""
+        for name, held in references(self.root).items():
+            if held is mod:
+                self.references[name] = mod
+                return name
+        return super().path_of_module(mod)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return True
@@ -90,6 +103,16 @@ def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
     return graph
 
 
+def references(module: nn.Module) -> dict[str, nn.Module]:
+    """Modules that ``module`` holds without owning them: in a tuple of one, or behind the back of ``nn.Module``."""
+    found = {}
+    for name, value in module.__dict__.items():
+        held = value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
+        if isinstance(held, nn.Module):
+            found[name] = held
+    return found
+
+
 def _has_effect(node: fx.Node) -> bool:
     if node.op == "call_module":
         return True
@@ -103,6 +126,8 @@ def trace(module: nn.Module, call: Call) -> Piece:
     Raises:
         Refusal: It cannot be traced, or does another thing in training that is no mere ``training`` flag.
     """
+    if call.varies:
+        raise Refusal("it is called sometimes with and sometimes without an argument")
     if call.lists:
         raise Refusal(f"it is called with a list ({', '.join(sorted(call.lists))})")
     modes = {name: child.training for name, child in module.named_modules()}
@@ -133,6 +158,7 @@ class _Forward:
     call: Call
     holes: list[Hole] = field(default_factory=list)
     functions: dict[str, str] = field(default_factory=dict)
+    references: dict[str, nn.Module] = field(default_factory=dict)
 
     def write(self) -> Piece:
         """The piece; the order of the holes is that of the text."""
@@ -146,7 +172,7 @@ class _Forward:
         for node in self.nodes:
             if node.op == "placeholder":
                 self.bound[node] = self.names.claim(node.target)
-                arguments.append(self.bound[node] + (" = None" if node.target in self.call.absent else ""))
+                arguments.append(self.bound[node] + ("=None" if node.target in self.call.absent else ""))
             elif node.op == "output":
                 lines.append(f"return {self._text(node.args[0], hole=False)}")
             else:
@@ -165,6 +191,7 @@ class _Forward:
             tensors=own_tensors(self.module),
             functions=self.functions,
             bases=base,
+            references=tuple(self.references.items()),
         )
 
     def _last_uses(self) -> dict[fx.Node, int]:
@@ -228,7 +255,12 @@ class _Forward:
     def _wish(node: fx.Node) -> str:
         if node.op == "call_module":
             return str(node.target).rsplit(".", 1)[-1]
-        return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "y")
+        if node.target is getattr:
+            return str(node.args[1])
+        if node.target is operator.getitem and isinstance(node.args[1], int):
+            return f"dim{node.args[1]}" if node.args[1] >= 0 else f"dim_last{-node.args[1]}"
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "y")
+        return "n" if name in _INFIX else name
 
     def _text(self, value: Any, *, hole: bool = True, name: str = "") -> str:
         """Source of an argument; what holds no node becomes a hole."""
@@ -270,7 +302,9 @@ class _Forward:
             return ", ".join(self._index(item) for item in index) + ("," if len(index) == 1 else "")
         if isinstance(index, slice):
             parts = ["" if part is None else self._text(part, hole=False) for part in (index.start, index.stop)]
-            return ":".join(parts) + ("" if index.step is None else f":{self._text(index.step, hole=False)}")
+            spaced = any(" " in part for part in parts)
+            parts += [] if index.step is None else [self._text(index.step, hole=False)]
+            return (" : " if spaced else ":").join(parts).strip()
         return self._text(index, hole=False)
 
     def _operand(self, value: Any) -> str:
@@ -282,7 +316,11 @@ class _Forward:
         if node.op == "call_module":
             if any(isinstance(value, list | dict) for value in (*node.args, *node.kwargs.values())):
                 raise Refusal(f"it hands a list to {node.target}, which may change it")
-            return f"{_path(str(node.target))}({self._arguments(node)})"
+            held = references(self.module)
+            path = f"self.{node.target}[0]" if node.target in held else _path(str(node.target))
+            if node.target in held:
+                self.references[str(node.target)] = held[str(node.target)]
+            return f"{path}({self._arguments(node)})"
         if node.op == "get_attr":
             return _path(str(node.target))
         if node.op == "call_method":

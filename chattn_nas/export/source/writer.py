@@ -91,6 +91,13 @@ class _Writer:
         for module, paths in self._owners().items():
             if len(paths) > 1:
                 self.shared[module] = ""
+        for piece in self.pieces.values():
+            for name, held in piece.references:
+                if held not in self.paths:
+                    raise ExportError(
+                        f"a {piece.origin.__name__} uses a module ({name}) outside the network; {_INSTEAD}"
+                    )
+                self.shared[held] = ""
         expression = self._build(self.network)
         text = [self._class_text(definition) for definition in self._in_order()]
         functions = [*self.inlined.texts.values(), *self.functions.values()]
@@ -205,6 +212,7 @@ class _Writer:
             arguments.append((name, _tensor(module, name)))
         for name in piece.children:
             arguments.append((name, self._build(module._modules[name])))  # type: ignore[arg-type]
+        arguments += [(name, self._build(held)) for name, held in piece.references]
         arguments += [(name, piece.holes[index].text) for name, index in definition.settings().items()]
         if _positional(piece):
             if len(arguments) > len(piece.children):
@@ -252,6 +260,8 @@ class _Writer:
             f"{name}: {'nn.Parameter' if name in module._parameters else 'torch.Tensor'}" for name in piece.tensors
         ]
         arguments += [f"{name}: nn.Module" for name in piece.children]
+        references = [name for name, _ in piece.references]
+        arguments += [f"{name}: nn.Module" for name in references]
         arguments += [f"{name}: {_annotation(piece.holes[index])}" for name, index in settings.items()]
         if arguments and not _positional(piece):
             if piece.base_arguments is None:
@@ -266,6 +276,10 @@ class _Writer:
                     keep = ", persistent=False" if name in module._non_persistent_buffers_set else ""
                     lines.append(f'        self.register_buffer("{name}", {name}{keep})')
             lines += [f"        self.{name} = {name}" for name in (*piece.children, *settings)]
+            lines += [
+                f"        self.{name} = ({name},)  # in a tuple: registered by the block that owns it"
+                for name in references
+            ]
             lines.append("")
         lines += ["    " + line if line else "" for line in methods.splitlines()]
         return "\n".join(lines)
@@ -349,7 +363,10 @@ def _annotation(hole: Hole) -> str:
     value = hole.value
     if isinstance(value, tuple) and value and len({type(item) for item in value}) == 1:
         return f"tuple[{type(value[0]).__name__}, ...]"
-    return "object" if value is None else "tuple" if isinstance(value, tuple) else type(value).__name__
+    if value is None:
+        return "object"
+    plain = (bool, int, float, str, tuple, list, dict)  # torch.fx and torch.Size have their own kinds of these
+    return next((kind.__name__ for kind in plain if isinstance(value, kind)), "object")
 
 
 def _tensor(module: nn.Module, name: str) -> str:
