@@ -11,8 +11,8 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from chattn_nas.export.source.calls import call_of, record_calls
+from chattn_nas.export.source.graph import trace_graph
 from chattn_nas.export.source.refusal import Refusal
-from chattn_nas.export.source.traced import trace_graph
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from chattn_nas.export.source.traced import Call
+from chattn_nas.export.source.graph import Call
 
 
 def record_calls(

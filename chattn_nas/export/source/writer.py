@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,29 +14,15 @@ from chattn_nas.errors import ExportError
 from chattn_nas.export.source.attention import attention_call, is_attention
 from chattn_nas.export.source.calls import call_of, record_calls
 from chattn_nas.export.source.copied import copy_methods
+from chattn_nas.export.source.definition import Definition, class_name, class_text, is_positional, lifted_constants
 from chattn_nas.export.source.inlined import Inlined
 from chattn_nas.export.source.leaf import call_arguments, is_leaf, is_norm_act, is_nothing, leaf_call, literal
-from chattn_nas.export.source.piece import Hole, Piece, holder, on_torch_base
+from chattn_nas.export.source.piece import Piece, holder, on_torch_base
 from chattn_nas.export.source.refusal import Refusal
 from chattn_nas.export.source.traced import trace
 from chattn_nas.space import StageChoice
 
 _INSTEAD = 'export it as "pt2" or "onnx" instead'
-
-
-@dataclass
-class Definition:
-    """A class of the generated module, shared by all modules of one key."""
-
-    name: str
-    piece: Piece
-    members: list[tuple[nn.Module, Piece]] = field(default_factory=list)
-    lifted: dict[int, str] = field(default_factory=dict)
-
-    def settings(self) -> dict[str, int]:
-        """Constructor arguments that are constants, with a hole that each fills; torch's base class brings its own."""
-        known = self.members[0][0].__dict__ if self.piece.base_arguments is not None else {}
-        return {name: index for index, name in self.lifted.items() if name not in known}
 
 
 @dataclass(frozen=True)
@@ -99,7 +84,7 @@ class _Writer:
                     )
                 self.shared[held] = ""
         expression = self._build(self.network)
-        text = [self._class_text(definition) for definition in self._in_order()]
+        text = [class_text(definition) for definition in self._in_order()]
         functions = [*self.inlined.texts.values(), *self.functions.values()]
         self.imports |= self.inlined.imports
         return Source(
@@ -167,13 +152,15 @@ class _Writer:
         for module, piece in self.pieces.items():
             definition = self.definitions.setdefault(piece.key, Definition("", piece))
             definition.members.append((module, piece))
-            self.functions.update(piece.functions)
+            for name, text in piece.functions.items():
+                if self.functions.setdefault(name, text) != text:
+                    raise ExportError(f"two different functions are called {name}; {_INSTEAD}")
             self.imports.update(piece.imports)
         taken: set[str] = {"nn", "F", "torch", *self.functions, *self.inlined.texts}
         for definition in self.definitions.values():
-            definition.name = _class_name(definition, self.definitions.values(), taken)
+            definition.name = class_name(definition, self.definitions.values(), taken)
             taken.add(definition.name)
-            definition.lifted = _lifted(definition)
+            definition.lifted = lifted_constants(definition)
 
     def _in_order(self) -> list[Definition]:
         """Innermost first, the network's own class last."""
@@ -214,7 +201,7 @@ class _Writer:
             arguments.append((name, self._build(module._modules[name])))  # type: ignore[arg-type]
         arguments += [(name, self._build(held)) for name, held in piece.references]
         arguments += [(name, piece.holes[index].text) for name, index in definition.settings().items()]
-        if _positional(piece):
+        if is_positional(piece):
             if len(arguments) > len(piece.children):
                 raise ExportError(f"{self.paths[module]!r} is a list of modules with settings of its own; {_INSTEAD}")
             if piece.bases == "nn.ModuleList":
@@ -242,131 +229,12 @@ class _Writer:
         inner = ", ".join(f"({literal(name)}, {text})" for name, text in children)
         return f"nn.Sequential(OrderedDict([{inner}]))"
 
-    def _class_text(self, definition: Definition) -> str:
-        piece = definition.piece
-        settings = definition.settings()
-        methods = re.sub(
-            r"hole_(\d+)__",
-            lambda match: (
-                f"self.{definition.lifted[int(match[1])]}"
-                if int(match[1]) in definition.lifted
-                else piece.holes[int(match[1])].text
-            ),
-            piece.methods,
-        )
-        lines = [f"class {definition.name}({piece.bases}):", f'    """{_origin(piece)}"""', ""]
-        module = definition.members[0][0]
-        arguments = [
-            f"{name}: {'nn.Parameter' if name in module._parameters else 'torch.Tensor'}" for name in piece.tensors
-        ]
-        arguments += [f"{name}: nn.Module" for name in piece.children]
-        references = [name for name, _ in piece.references]
-        arguments += [f"{name}: nn.Module" for name in references]
-        arguments += [f"{name}: {_annotation(piece.holes[index])}" for name, index in settings.items()]
-        if arguments and not _positional(piece):
-            if piece.base_arguments is None:
-                lines += [f"    def __init__(self, {', '.join(arguments)}):", "        super().__init__()"]
-            else:
-                lines += [f"    def __init__(self, *args, {', '.join(arguments)}, **kwargs):"]
-                lines += ["        super().__init__(*args, **kwargs)"]
-            for name in piece.tensors:
-                if name in module._parameters:
-                    lines.append(f"        self.{name} = {name}")
-                else:
-                    keep = ", persistent=False" if name in module._non_persistent_buffers_set else ""
-                    lines.append(f'        self.register_buffer("{name}", {name}{keep})')
-            lines += [f"        self.{name} = {name}" for name in (*piece.children, *settings)]
-            lines += [
-                f"        self.{name} = ({name},)  # in a tuple: registered by the block that owns it"
-                for name in references
-            ]
-            lines.append("")
-        lines += ["    " + line if line else "" for line in methods.splitlines()]
-        return "\n".join(lines)
-
-
-def _positional(piece: Piece) -> bool:
-    """Whether the children are handed in without names, as to ``nn.Sequential``."""
-    return bool(piece.children) and piece.children[0].isdigit()
-
 
 def _is_container(module: nn.Module) -> bool:
     kind = type(module)
     if kind in (nn.Sequential, nn.ModuleList, nn.ModuleDict):
         return True
     return isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward
-
-
-def _origin(piece: Piece) -> str:
-    origin = piece.origin
-    credit = " (Apache-2.0)" if origin.__module__.startswith("timm") else ""
-    return f"From {origin.__module__}.{origin.__qualname__}{credit}."
-
-
-def _class_name(definition: Definition, definitions: Iterable[Definition], taken: set[str]) -> str:
-    """The original name; what distinguishes a second class of that name by its children follows it."""
-    base = definition.piece.origin.__name__
-    if base not in taken:
-        return base
-    first = next(other for other in definitions if other.piece.origin.__name__ == base)
-    extra = [name for name in definition.piece.children if name not in first.piece.children]
-    missing = [name for name in first.piece.children if name not in definition.piece.children]
-    words = [_camel(name) for name in extra] or [f"No{_camel(name)}" for name in missing]
-    if 0 < len(words) <= 2 and base + "".join(words) not in taken:
-        return base + "".join(words)
-    number = 2
-    while f"{base}{number}" in taken:
-        number += 1
-    return f"{base}{number}"
-
-
-def _camel(name: str) -> str:
-    return "".join(word.capitalize() for word in re.split(r"\W|_", name))
-
-
-def _lifted(definition: Definition) -> dict[int, str]:
-    """For every hole in which the members differ the name of its constructor argument."""
-    named: dict[tuple[Any, ...], str] = {}
-    found: dict[int, str] = {}
-    taken = {*definition.piece.children, *definition.piece.tensors, "self", "training"}
-    for index in range(len(definition.piece.holes)):
-        texts = tuple(piece.holes[index].text for _, piece in definition.members)
-        if len(set(texts)) == 1:
-            continue
-        if texts not in named:
-            wish = definition.piece.holes[index].name
-            name = _attribute(definition, index, wish) or (wish if wish.isidentifier() else "") or "value"
-            while name in taken or hasattr(nn.Module, name):
-                name += "_"
-            named[texts] = name
-            taken.add(name)
-        found[index] = named[texts]
-    return found
-
-
-def _attribute(definition: Definition, index: int, wish: str) -> str:
-    """The attribute that holds the constant in every member."""
-
-    def holds(module: nn.Module, name: str, hole: Hole) -> bool:
-        try:
-            return name in module.__dict__ and literal(module.__dict__[name]) == hole.text
-        except Refusal:
-            return False
-
-    members = definition.members
-    names = [name for name in members[0][0].__dict__ if not name.startswith("_") and name.isidentifier()]
-    fitting = [name for name in names if all(holds(module, name, piece.holes[index]) for module, piece in members)]
-    return wish if wish in fitting else fitting[0] if fitting else ""
-
-
-def _annotation(hole: Hole) -> str:
-    value = hole.value
-    if isinstance(value, tuple) and value and len({type(item) for item in value}) == 1:
-        return f"tuple[{type(value[0]).__name__}, ...]"
-    if value is None:
-        return "object"
-    plain = (bool, int, float, str, tuple, list, dict)  # torch.fx and torch.Size have their own kinds of these
-    return next((kind.__name__ for kind in plain if isinstance(value, kind)), "object")
 
 
 def _tensor(module: nn.Module, name: str) -> str:

@@ -1,0 +1,150 @@
+"""One generated class: its name, its constructor, and which of its constants differ between instances."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from chattn_nas.export.source.leaf import literal
+from chattn_nas.export.source.piece import Hole, Piece
+from chattn_nas.export.source.refusal import Refusal
+
+
+@dataclass
+class Definition:
+    """A class of the generated module, shared by all modules of one key."""
+
+    name: str
+    piece: Piece
+    members: list[tuple[nn.Module, Piece]] = field(default_factory=list)
+    lifted: dict[int, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, int]:
+        """Constructor arguments that are constants, with a hole that each fills; torch's base class brings its own."""
+        known = self.members[0][0].__dict__ if self.piece.base_arguments is not None else {}
+        return {name: index for index, name in self.lifted.items() if name not in known}
+
+
+def class_text(definition: Definition) -> str:
+    """The class as source, one statement per line."""
+    piece = definition.piece
+    settings = definition.settings()
+    methods = re.sub(
+        r"hole_(\d+)__",
+        lambda match: (
+            f"self.{definition.lifted[int(match[1])]}"
+            if int(match[1]) in definition.lifted
+            else piece.holes[int(match[1])].text
+        ),
+        piece.methods,
+    )
+    lines = [f"class {definition.name}({piece.bases}):", f'    """{_origin(piece)}"""', ""]
+    module = definition.members[0][0]
+    arguments = [
+        f"{name}: {'nn.Parameter' if name in module._parameters else 'torch.Tensor'}" for name in piece.tensors
+    ]
+    arguments += [f"{name}: nn.Module" for name in piece.children]
+    references = [name for name, _ in piece.references]
+    arguments += [f"{name}: nn.Module" for name in references]
+    arguments += [f"{name}: {_annotation(piece.holes[index])}" for name, index in settings.items()]
+    if arguments and not is_positional(piece):
+        if piece.base_arguments is None:
+            lines += [f"    def __init__(self, {', '.join(arguments)}):", "        super().__init__()"]
+        else:
+            lines += [f"    def __init__(self, *args, {', '.join(arguments)}, **kwargs):"]
+            lines += ["        super().__init__(*args, **kwargs)"]
+        for name in piece.tensors:
+            if name in module._parameters:
+                lines.append(f"        self.{name} = {name}")
+            else:
+                keep = ", persistent=False" if name in module._non_persistent_buffers_set else ""
+                lines.append(f'        self.register_buffer("{name}", {name}{keep})')
+        lines += [f"        self.{name} = {name}" for name in (*piece.children, *settings)]
+        lines += [
+            f"        self.{name} = ({name},)  # in a tuple: registered by the block that owns it"
+            for name in references
+        ]
+        lines.append("")
+    lines += ["    " + line if line else "" for line in methods.splitlines()]
+    return "\n".join(lines)
+
+
+def is_positional(piece: Piece) -> bool:
+    """Whether the children are handed in without names, as to ``nn.Sequential``."""
+    return bool(piece.children) and piece.children[0].isdigit()
+
+
+def _origin(piece: Piece) -> str:
+    origin = piece.origin
+    credit = " (Apache-2.0)" if origin.__module__.startswith("timm") else ""
+    return f"From {origin.__module__}.{origin.__qualname__}{credit}."
+
+
+def class_name(definition: Definition, definitions: Iterable[Definition], taken: set[str]) -> str:
+    """The original name; what distinguishes a second class of that name by its children follows it."""
+    base = definition.piece.origin.__name__
+    if base not in taken:
+        return base
+    first = next(other for other in definitions if other.piece.origin.__name__ == base)
+    extra = [name for name in definition.piece.children if name not in first.piece.children]
+    missing = [name for name in first.piece.children if name not in definition.piece.children]
+    words = [_camel(name) for name in extra] or [f"No{_camel(name)}" for name in missing]
+    if 0 < len(words) <= 2 and base + "".join(words) not in taken:
+        return base + "".join(words)
+    number = 2
+    while f"{base}{number}" in taken:
+        number += 1
+    return f"{base}{number}"
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in re.split(r"\W|_", name))
+
+
+def lifted_constants(definition: Definition) -> dict[int, str]:
+    """For every hole in which the members differ the name of its constructor argument."""
+    named: dict[tuple[Any, ...], str] = {}
+    found: dict[int, str] = {}
+    taken = {*definition.piece.children, *definition.piece.tensors, "self", "training"}
+    for index in range(len(definition.piece.holes)):
+        texts = tuple(piece.holes[index].text for _, piece in definition.members)
+        if len(set(texts)) == 1:
+            continue
+        if texts not in named:
+            wish = definition.piece.holes[index].name
+            name = _attribute(definition, index, wish) or (wish if wish.isidentifier() else "") or "value"
+            while name in taken or hasattr(nn.Module, name):
+                name += "_"
+            named[texts] = name
+            taken.add(name)
+        found[index] = named[texts]
+    return found
+
+
+def _attribute(definition: Definition, index: int, wish: str) -> str:
+    """The attribute that holds the constant in every member."""
+
+    def holds(module: nn.Module, name: str, hole: Hole) -> bool:
+        try:
+            return name in module.__dict__ and literal(module.__dict__[name]) == hole.text
+        except Refusal:
+            return False
+
+    members = definition.members
+    names = [name for name in members[0][0].__dict__ if not name.startswith("_") and name.isidentifier()]
+    fitting = [name for name in names if all(holds(module, name, piece.holes[index]) for module, piece in members)]
+    return wish if wish in fitting else fitting[0] if fitting else ""
+
+
+def _annotation(hole: Hole) -> str:
+    value = hole.value
+    if isinstance(value, tuple) and value and len({type(item) for item in value}) == 1:
+        return f"tuple[{type(value[0]).__name__}, ...]"
+    if value is None:
+        return "object"
+    plain = (bool, int, float, str, tuple, list, dict)  # torch.fx and torch.Size have their own kinds of these
+    return next((kind.__name__ for kind in plain if isinstance(value, kind)), "object")

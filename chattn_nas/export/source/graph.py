@@ -1,0 +1,109 @@
+"""The graph of one module's forward, by ``torch.fx``, all its children as leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import fx, nn
+from torch.nn import functional as F
+
+from chattn_nas.export.source.leaf import is_nothing
+from chattn_nas.export.source.refusal import Refusal
+
+IN_PLACE = {"iadd": "+=", "imul": "*=", "isub": "-=", "itruediv": "/="}
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a module is called: the names of its arguments, which were None, which were lists (that it may change).
+
+    ``varies`` where it is called in several ways.
+    """
+
+    names: tuple[str, ...]
+    absent: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
+    varies: bool = False
+
+
+class _Tracer(fx.Tracer):
+    """All children are leaves, those that do nothing vanish, buffers stay symbolic."""
+
+    proxy_buffer_attributes = True
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(autowrap_modules=(math,))
+        self._call = call
+        self.references: dict[str, nn.Module] = {}
+
+    def path_of_module(self, mod: nn.Module) -> str:
+        """As torch.fx names it; a module that the root refers to without owning it goes by the attribute's name."""
+        for name, held in references(self.root).items():
+            if held is mod:
+                self.references[name] = mod
+                return name
+        return super().path_of_module(mod)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return True
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if is_nothing(m):
+            return args[0]
+        return super().call_module(m, forward, args, kwargs)
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        proxies = {name: self.create_proxy("placeholder", name, (), {}) for name in self._call.names}
+        given = {name: None if name in self._call.absent else proxy for name, proxy in proxies.items()}
+
+        def forward(*_: Any) -> Any:
+            return self.root.forward(**given)  # type: ignore[operator]  # some set another forward on the instance
+
+        return forward, []
+
+
+def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
+    """The graph of ``module``'s forward as it is now, children as leaves, what has no effect removed.
+
+    Raises:
+        Refusal: It cannot be traced.
+    """
+    try:
+        graph = _Tracer(call).trace(module)
+    except Exception as error:  # a module's own code runs here, and may raise anything at a symbolic value
+        raise Refusal(
+            f"torch.fx: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        ) from error
+    for node in list(graph.nodes):
+        if node.op == "call_function" and node.target is F.dropout:
+            rate = node.args[1] if len(node.args) > 1 else node.kwargs.get("p", 0.5)
+            if rate == 0:
+                node.replace_all_uses_with(node.args[0])
+    for node in reversed(list(graph.nodes)):
+        is_check = node.op == "call_function" and "assert" in getattr(node.target, "__name__", "")
+        unused = node.op not in ("placeholder", "output") and not node.users and not _has_effect(node)
+        if is_check or unused:
+            graph.erase_node(node)
+    return graph
+
+
+def references(module: nn.Module) -> dict[str, nn.Module]:
+    """Modules that ``module`` holds without owning them: in a tuple of one, or behind the back of ``nn.Module``."""
+    found = {}
+    for name, value in module.__dict__.items():
+        held = value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
+        if isinstance(held, nn.Module):
+            found[name] = held
+    return found
+
+
+def _has_effect(node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return True
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return node.op != "get_attr" and (name.endswith("_") or name in IN_PLACE or name == "setitem")
