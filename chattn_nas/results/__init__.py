@@ -2,6 +2,8 @@
 
 from chattn_nas.results.best import Margin, Pick, Standing, best
 from chattn_nas.results.comparison import Comparison, compare, holm
+from chattn_nas.results.confirm import confirm, confirmation
+from chattn_nas.results.confirmation import Confirmation, Network
 from chattn_nas.results.dashboard import annotate, serve
 from chattn_nas.results.pareto import front, hypervolume_over_time
 from chattn_nas.results.record import Record, records
@@ -11,7 +13,9 @@ from chattn_nas.results.tables import architectures, leaderboard, rungs, stages,
 
 __all__ = [
     "Comparison",
+    "Confirmation",
     "Margin",
+    "Network",
     "Pick",
     "Record",
     "Standing",
@@ -19,6 +23,8 @@ __all__ = [
     "architectures",
     "best",
     "compare",
+    "confirm",
+    "confirmation",
     "front",
     "holm",
     "hypervolume_over_time",

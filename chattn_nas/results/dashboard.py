@@ -11,7 +11,7 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna_dashboard import run_server, save_note, save_plotly_graph_object
 
 from chattn_nas.results.report import figures, words
-from chattn_nas.results.report.facts import gather
+from chattn_nas.results.report.facts import gather, rows_of
 from chattn_nas.results.report.palette import LIGHT, painted
 
 LOOPBACK = "127.0.0.1"
@@ -44,7 +44,7 @@ def annotate(study: optuna.Study) -> list[str]:
         made["chattn-pareto"] = _titled(
             figures.pareto(facts.board, facts.standing), "Accuracy against parameters; infeasible ones are not trained"
         )
-        made["chattn-leaderboard"] = _leaderboard(facts.board.head(25).to_dict("records"))
+        made["chattn-leaderboard"] = _leaderboard(rows_of(facts.board.head(25)))
     if len(facts.effects):
         made["chattn-effects"] = _titled(
             figures.effects(facts.effects), "Points that an attention adds per stage; bold: the interval excludes 0"

@@ -92,6 +92,11 @@ class Facts:
         return yaml.safe_dump(self.spec, sort_keys=False) if self.spec else ""
 
 
+def rows_of(table: pd.DataFrame) -> Rows:
+    """The rows of a table as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
 def gather(study: optuna.Study) -> Facts:
     """Read a study once for a report."""
     found = records(study)

@@ -106,7 +106,7 @@ def effects(table: pd.DataFrame) -> Figure:
     values: list[list[float | None]] = []
     texts: list[list[str]] = []
     hover: list[list[str]] = []
-    cells = {(row.stage, row.type): row for row in table.itertuples()}
+    cells: dict[Any, Any] = {(row.stage, row.type): row for row in table.itertuples()}
     for name in types:
         rows = [cells.get((number, name)) for number in numbers]
         values.append([None if row is None else float(row.effect) for row in rows])

@@ -10,7 +10,7 @@ import optuna
 from chattn_nas.results.pareto import front
 from chattn_nas.results.record import CONTROL
 from chattn_nas.results.report import words
-from chattn_nas.results.report.facts import gather
+from chattn_nas.results.report.facts import gather, rows_of
 
 
 def markdown(study: optuna.Study, top: int = 10) -> str:
@@ -20,9 +20,9 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
     parts = [f"# {facts.name}: {verdict.headline} ({verdict.status})", " ".join(verdict.sentences), facts.searched]
     if facts.baselines:
         parts += ["## Against every baseline", _baselines(facts.baselines, verdict.status)]
-        parts += ["## Leaderboard", _leaderboard(facts.board.head(top).to_dict("records"))]
-        kept = front(facts.board).to_dict("records")
-        rows = [
+        parts += ["## Leaderboard", _leaderboard(rows_of(facts.board.head(top)))]
+        kept = rows_of(front(facts.board))
+        rows: list[tuple[Any, ...]] = [
             (row["architecture"], _spread(row["pooled"], row["pooled_sd"]), words.count(row["parameters"]),
              words.count(row["macs"])) for row in kept
         ]  # fmt: skip
@@ -32,11 +32,11 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
     if len(facts.effects):
         rows = [
             (row["stage"], row["type"], words.signed(row["effect"]), words.interval(row["low"], row["high"]),
-             row["trials"], row["against"]) for row in facts.effects.to_dict("records")
+             row["trials"], row["against"]) for row in rows_of(facts.effects)
         ]  # fmt: skip
         heads = ("stage", "attention", "effect (points)", "95 % interval", "trainings", "against")
         parts += ["## Effects per stage", table(heads, rows)]
-    rows = [(row["outcome"], row["trials"], row["time"], row["reasons"]) for row in facts.outcomes.to_dict("records")]
+    rows = [(row["outcome"], row["trials"], row["time"], row["reasons"]) for row in rows_of(facts.outcomes)]
     parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
     parts += ["## How to reproduce", table(("", ""), facts.reproduction())]
     if facts.spec:

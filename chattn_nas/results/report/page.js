@@ -2,8 +2,6 @@
 (() => {
   const root = document.documentElement;
   const colour = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
-  const phone = matchMedia("(max-width: 640px)");
-  const rendered = new Map();
 
   // Figures carry tokens such as "@ink"; the page's own colours go in, so that one figure serves both themes.
   const painted = (value) => {
@@ -30,8 +28,7 @@
         }
       }
     }
-    const config = { displaylogo: false, displayModeBar: phone.matches ? false : "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
-    rendered.set(place, true);
+    const config = { displaylogo: false, displayModeBar: false, responsive: false };
     return Plotly.react(place, figure.data, figure.layout, config);
   };
   const visible = () => [...document.querySelectorAll(".plot")].filter((place) => place.clientWidth > 0);

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
+from chattn_nas.results.comparison import Comparison
 from chattn_nas.results.pareto import front
 from chattn_nas.results.record import CONTROL
 from chattn_nas.results.report import words
@@ -46,6 +47,7 @@ def tables(facts: Facts, colours: Mapping[str, str]) -> dict[str, Table]:
     """Every table of the page by name."""
     return {
         "baselines": _baselines(facts),
+        "confirmation": _confirmation(facts),
         "leaderboard": _leaderboard(facts, colours),
         "front": _front(facts),
         "shares": _shares(facts, colours),
@@ -130,6 +132,46 @@ def _pooled(mean: float, sd: float | None) -> Cell:
 def _mean(mean: float, se: float | None) -> Cell:
     spread = "one seed" if words.missing(se) else f"se {words.accuracy(se)}"
     return _number(mean, Markup("{}<small>{}</small>").format(words.accuracy(mean), spread))
+
+
+def _confirmation(facts: Facts) -> Table:
+    columns = [
+        Column("network"),
+        Column("search %", "mean over the search's seeds, after fewer epochs", wide=True, number=True),
+        Column("confirmed %", "mean and standard deviation over new seeds", number=True),
+        Column("seeds", wide=True, number=True),
+        Column("over the best uniform", number=True),
+        Column("over none", number=True),
+        Column("verdict", "against the best uniform, for a baseline against none", wide=True),
+    ]
+    rows = []
+    for row in (facts.confirmation or {}).get("networks", ()):
+        differences = [
+            _number(None, words.NOT_THERE) if found is None
+            else _number(found["mean"], Markup("{}<small>{}</small>").format(
+                words.signed(found["mean"]), words.interval(found["t_low"], found["t_high"])))
+            for found in (row["uniform"], row["none"])
+        ]  # fmt: skip
+        judged = row["uniform"] or row["none"]
+        said = "control" if "control" in row["roles"] else Comparison.from_dict(judged).words if judged else ""
+        tone = "best" if row["hash"] == (facts.confirmation or {})["winner"] else ""
+        if said == "control":
+            tone = "control"
+        rows.append(
+            (
+                tone,
+                [
+                    Cell(row["name"], row["name"]),
+                    _number(row["search"], words.accuracy(row["search"])),
+                    _number(row["mean"], Markup("{}<small>sd {}</small>").format(
+                        words.accuracy(row["mean"]), words.accuracy(row["sd"]))),
+                    _number(row["seeds"], str(row["seeds"])),
+                    *differences,
+                    Cell(said, said),
+                ],
+            )
+        )  # fmt: skip
+    return Table(columns, rows)
 
 
 def _leaderboard(facts: Facts, colours: Mapping[str, str], top: int = 50) -> Table:

@@ -42,8 +42,16 @@ def verdict(study: optuna.Study, found: list[Record], standing: Standing) -> Ver
             "Nothing was trained to the end yet", False,
             (f"{words.plural(len(found), 'trial')} so far, none complete: there is nothing to compare.",),
         )  # fmt: skip
-    confirmation = study.user_attrs.get("confirmation")
-    sentences = [*_search(found, standing, best), *(_confirmed(confirmation) if confirmation else _unconfirmed(name))]
+    confirmation: Mapping[str, Any] | None = study.user_attrs.get("confirmation")
+    searched = list(_search(found, standing, best))
+    if confirmation is None:
+        sentences = [*searched, *_unconfirmed(name)]
+    elif best.hash in {one["hash"] for one in confirmation["networks"]}:
+        sentences = [*_confirmed(confirmation), *searched]
+    else:
+        yet = f"An earlier confirmation was about others: {confirmation['headline']}."
+        sentences = [*searched, yet, *_unconfirmed(name)]
+        confirmation = None
     return Verdict(_headline(standing, best, confirmation), bool(confirmation), tuple(sentences))
 
 
@@ -149,7 +157,7 @@ def _unconfirmed(name: str) -> Iterator[str]:
 
 
 def _confirmed(confirmation: Mapping[str, Any]) -> Iterator[str]:
-    yield f"**Confirmed** at full length: {confirmation['words']}"
+    yield f"**Confirmed** at full length: {confirmation['words']} What follows is from the search."
 
 
 def _listed(parts: list[str]) -> str:
