@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.attention.registry import Hyperparameter, register
+from chattn_nas.attention.squares import sum_of_squares
 
 
 @register(
@@ -53,13 +54,12 @@ class GCT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        # At least float32, autocast or not: in half precision |x| = 3 on a 112x112 map overflows a sum of squares.
-        wide = torch.promote_types(x.dtype, torch.float32)
+        # float32 at least, autocast or not: sums over a map overflow in half precision.
         if self.mode == "l2":
-            norm = torch.linalg.vector_norm(x, dim=(2, 3), keepdim=True, dtype=wide)
-            s = self.alpha * (norm.square() + self.epsilon).sqrt()
+            s = self.alpha * (sum_of_squares(x) + self.epsilon).sqrt()
             n = s / (s.square().mean(1, keepdim=True) + self.epsilon).sqrt()
         else:
+            wide = torch.promote_types(x.dtype, torch.float32)
             s = self.alpha * (x if self.after_relu else x.abs()).sum((2, 3), keepdim=True, dtype=wide)
             n = s / (s.abs().mean(1, keepdim=True) + self.epsilon)
         gate = 1 + torch.tanh(self.gamma * n + self.beta)

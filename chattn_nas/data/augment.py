@@ -18,6 +18,7 @@ class Normalize:
         self.shift = -mean / std
 
     def __call__(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
         return torch.addcmul(self.shift, images.float(), self.scale)
 
 

@@ -46,9 +46,11 @@ def npz(settings: DataSettings, part: str) -> Source:
         with np.load(path, allow_pickle=False) as archive:
             missing = [key for key in (f"x_{part}", f"y_{part}") if key not in archive]
             if missing:
-                raise DataError(f"{path} has no array {missing[0]!r}", where=("path",), value=missing[0], choices=archive)
+                raise DataError(
+                    f"{path} has no array {missing[0]!r}", where=("path",), value=missing[0], choices=archive
+                )
             images, labels = archive[f"x_{part}"], archive[f"y_{part}"]
-            names = archive["classes"] if "classes" in archive else None
+            names = archive.get("classes")
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot read {path}: {error}", where=("path",)) from None
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
@@ -64,7 +66,9 @@ def npz(settings: DataSettings, part: str) -> Source:
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(f"y_{part} of {path} has labels outside 0..{classes - 1}", where=("path",))
     class_names = tuple(map(str, names)) if names is not None else tuple(map(str, range(classes)))
-    return Source(images if images.ndim == 4 else images[..., None], labels.astype(np.int64), class_names, may_flip=True)
+    return Source(
+        images if images.ndim == 4 else images[..., None], labels.astype(np.int64), class_names, may_flip=True
+    )
 
 
 def torchvision(settings: DataSettings, part: str) -> Source:
@@ -73,7 +77,9 @@ def torchvision(settings: DataSettings, part: str) -> Source:
 
     if settings.name is None or not hasattr(datasets, settings.name):
         known = sorted(name for name in datasets.__all__ if name[0].isupper())
-        raise DataError(f"torchvision has no data set {settings.name!r}", where=("name",), value=settings.name, choices=known)
+        raise DataError(
+            f"torchvision has no data set {settings.name!r}", where=("name",), value=settings.name, choices=known
+        )
     cls = getattr(datasets, settings.name)
     arguments = {"root": settings.root or "data", "download": settings.download}
     try:
@@ -87,7 +93,9 @@ def torchvision(settings: DataSettings, part: str) -> Source:
     images = _stack([_channels(image) for image, _ in pairs], settings.image_size)
     labels = np.array([label for _, label in pairs], np.int64)
     names = tuple(map(str, getattr(found, "classes", range(int(labels.max()) + 1))))
-    return Source(images, labels, names, may_flip="MNIST" not in settings.name and settings.name not in ("SVHN", "USPS"))
+    return Source(
+        images, labels, names, may_flip="MNIST" not in settings.name and settings.name not in ("SVHN", "USPS")
+    )
 
 
 def image_folder(settings: DataSettings, part: str) -> Source:

@@ -3,7 +3,7 @@
 from chattn_nas.network.build import build_network
 from chattn_nas.network.constraints import Constraint
 from chattn_nas.network.cost import Cost, cost
+from chattn_nas.network.layout import stages
 from chattn_nas.network.settings import BackboneSettings
-from chattn_nas.network.slots import stages
 
 __all__ = ["BackboneSettings", "Constraint", "Cost", "build_network", "cost", "stages"]

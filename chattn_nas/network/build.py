@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import count
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from chattn_nas import attention
+from chattn_nas.errors import InputError
+from chattn_nas.network.layout import Layout, layout
 from chattn_nas.network.model import create_backbone
-from chattn_nas.network.slots import find_slots, stages
-from chattn_nas.space import NONE, Architecture
+from chattn_nas.network.surgery import empty, place
+from chattn_nas.space import NONE, Architecture, SlotShape, StageChoice
 
 
 def derived_seed(seed: int, *words: object) -> int:
     """Another seed, the same for the same words."""
-    return int.from_bytes(hashlib.sha256(repr((seed, *words)).encode()).digest()[:8]) >> 1
+    return int.from_bytes(hashlib.sha256(repr((seed, *words)).encode()).digest()[:8], "big") >> 1
 
 
 def build_network(
@@ -23,42 +27,91 @@ def build_network(
     *,
     num_classes: int = 10,
     in_chans: int = 3,
-    image_size: int = 224,
+    image_size: int | tuple[int, int] = 224,
     seed: int | None = None,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    identity_init: bool = False,
     device: torch.device | str | None = None,
 ) -> nn.Module:
-    """The network, in train mode.
+    """The network, in train mode; it carries ``network.architecture``.
 
     Args:
         architecture: Backbone and a choice per stage.
-        num_classes, in_chans, image_size: Of the data; images are (B, in_chans, image_size, image_size).
+        num_classes, in_chans, image_size: Of the data; images are (B, in_chans, image_size, image_size), or a pair
+            (height, width).
         seed: Initialises the backbone before attention is placed, and every attention under a seed of its own slot:
-            two architectures of one seed share all that they have in common. ``None`` takes the global state.
+            two architectures of one seed share all that they have in common. ``None`` takes it from the global state.
+            The global state itself stays as it was.
+        pretrained: Load timm's pretrained weights before attention is placed.
+        weights: A local file of weights instead.
+        identity_init: Every attention starts as the exact identity, so the network computes what the backbone did.
+            Attention that the pretrained backbone held itself must be kept for that (``existing: keep``).
         device: Where to build.
 
     Raises:
         BackboneError: The backbone does not exist or has no place for attention.
-        InputError: A stage cannot take its choice.
+        InputError: A stage cannot take its choice; ``where`` starts with the stage's number, from 1.
     """
+    backbone = architecture.backbone
+    plan = layout(backbone, in_chans, image_size)
     with torch.random.fork_rng(devices=[]):
         if seed is None:
             seed = int(torch.randint(2**62, ()))
         torch.manual_seed(seed)
-        model = create_backbone(architecture.backbone, num_classes=num_classes, in_chans=in_chans, device=device)
-        shapes = stages(architecture.backbone, in_chans=in_chans, image_size=image_size)
-        slots = find_slots(model)
-        for stage, choice in zip(shapes, architecture.choices(len(shapes)), strict=True):
-            places = [slot for slot in slots if slot.stage == stage.name]
-            for shape in choice.slots(stage) if choice.type != NONE else ():
-                torch.manual_seed(derived_seed(seed, stage.name, shape.block))
-                slot = places[shape.block]
-                module = attention.build(
-                    choice.type,
-                    shape.channels,
-                    feature_size=shape.feature_size,
-                    num_classes=num_classes,
-                    **choice.values,
-                ).to(device or "cpu")
-                setattr(model.get_submodule(slot.block), slot.name, module)
-    model.architecture = architecture
+        model = create_backbone(
+            backbone, num_classes=num_classes, in_chans=in_chans, device=device, pretrained=pretrained, weights=weights
+        )
+        if backbone.existing == "replace":
+            for block in plan.held:
+                empty(model, block)
+        for index, choice in enumerate(architecture.choices(len(plan.stages))):
+            if choice.type != NONE:
+                try:
+                    _fill(model, plan, index, choice, num_classes, seed, identity_init, device)
+                except InputError as error:
+                    raise error.at(index + 1, choice.type) from None
+        if backbone.head == "isqrt_cov":
+            from chattn_nas.network.head import put_second_order_head
+
+            torch.manual_seed(derived_seed(seed, "head"))
+            put_second_order_head(model, backbone.model, num_classes, in_chans, image_size)
+    model.architecture = architecture  # type: ignore[assignment]
     return model.train()
+
+
+def _fill(
+    model: nn.Module,
+    plan: Layout,
+    index: int,
+    choice: StageChoice,
+    num_classes: int,
+    seed: int,
+    identity_init: bool,
+    device: torch.device | str | None,
+) -> None:
+    """Put the attention of one choice into one stage."""
+    stage, blocks = plan.stages[index], plan.blocks[index]
+    numbers: dict[int, count[int]] = {}
+
+    def make(shape: SlotShape) -> nn.Module:
+        number = next(numbers.setdefault(shape.block, count()))
+        torch.manual_seed(derived_seed(seed, stage.name, shape.block, *([number] if number else [])))
+        module = attention.build(
+            choice.type, shape.channels, feature_size=shape.feature_size, num_classes=num_classes, **choice.values
+        )
+        if identity_init:
+            module = attention.IdentityStart(module, shape.channels)
+        return module.to(device or "cpu")
+
+    slots = choice.slots(stage)
+    if attention.get(choice.type).scope == "stage":
+        from chattn_nas.network.stage_scope import share
+
+        share(model, plan, index, choice, slots, make)
+        return
+    for number in dict.fromkeys(slot.block for slot in slots):
+        block = blocks[number]
+        modules = [make(slot) for slot in slots if slot.block == number]
+        assert choice.placement is not None
+        place(model, block, choice.placement, modules, plan.convolutions.get(block.path, ()), plan.channels_last)

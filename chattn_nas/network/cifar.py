@@ -19,6 +19,10 @@ from torch import Tensor, nn
 class CifarResNet(nn.Module):
     """A ResNet of three stages for small images, (B, in_chans, H, W) to (B, num_classes)."""
 
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+
     def __init__(
         self,
         depth: int,
@@ -83,6 +87,7 @@ class CifarResNet(nn.Module):
         return x if pre_logits else self.fc(x)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in_chans, H, W) to logits (B, num_classes)."""
         return self.forward_head(self.forward_features(x))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,42 +13,81 @@ from chattn_nas.space import Backbone
 
 
 def create_backbone(
-    backbone: Backbone, *, num_classes: int, in_chans: int, device: torch.device | str | None = None, **options: Any
+    backbone: Backbone,
+    *,
+    num_classes: int,
+    in_chans: int,
+    device: torch.device | str | None = None,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
 ) -> nn.Module:
-    """The timm model, with the last norm of every branch at 1 where timm would zero it.
+    """The timm model; no scale of a norm is zero in it unless it is trained or the options ask for it.
 
-    A zeroed norm gives every attention behind it a zero map and so a zero gradient in the first step.
+    timm zeroes the last norm of every residual branch by default. Attention behind it then sees a zero map and has a
+    zero gradient in the first step (measured: 0 of 8 modules of a ResNet-18), so those scales start at 1 here.
+
+    Args:
+        backbone: Model and options.
+        num_classes, in_chans: Of the data; timm adapts pretrained weights to them.
+        device: Where to build; ``meta`` costs no memory.
+        pretrained: Load timm's pretrained weights.
+        weights: Load this local file of weights (``.safetensors``, ``.pth``) instead.
 
     Raises:
-        BackboneError: timm has no such model, or cannot build it with these options.
+        BackboneError: timm has no such model, cannot build it with these options, or cannot load its weights.
     """
-    try:
-        import timm
-    except RuntimeError as error:
-        raise BackboneError(
-            f"timm cannot be imported ({error}): install torch and torchvision from one index, in matching versions"
-        ) from None
-    from chattn_nas.network import cifar  # noqa: F401 (importing registers our models with timm)
+    import_timm()
+    import timm
 
     if not timm.is_model(backbone.model):
         raise BackboneError(
             f"timm has no model {backbone.model!r}", where=("model",), value=backbone.model, choices=timm.list_models()
         )
+    options: dict[str, Any] = dict(backbone.options)
+    if weights is not None:
+        if not Path(weights).is_file():
+            raise BackboneError(f"there is no file of weights {str(weights)!r}", where=("weights",), value=weights)
+        options["pretrained_cfg_overlay"] = {**dict(options.get("pretrained_cfg_overlay", {})), "file": str(weights)}
+    loads = pretrained or weights is not None
     try:
-        model = timm.create_model(
-            backbone.model,
-            num_classes=num_classes,
-            in_chans=in_chans,
-            device=device,
-            **dict(backbone.options),
-            **options,
+        model: nn.Module = timm.create_model(
+            backbone.model, pretrained=loads, num_classes=num_classes, in_chans=in_chans, device=device, **options
         )
     except TypeError as error:
-        raise BackboneError(f"{backbone.model} cannot be built: {error}", where=("options",)) from None
-    for module in model.modules():
-        for name in ("bn3", "bn2"):
-            norm = getattr(module, name, None)
-            if hasattr(module, "zero_init_last") and norm is not None and norm.weight is not None:
-                nn.init.ones_(norm.weight)
-                break
+        raise BackboneError(f"{backbone.model} cannot be built: {error}", where=("options",)) from error
+    except Exception as error:  # timm asserts, and its loaders raise whatever the hub or the file made them raise
+        what = "load its weights" if loads else "be built with these options"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        where = ("weights",) if weights else ("pretrained",) if pretrained else ("options",)
+        raise BackboneError(f"{backbone.model} cannot {what}: {reason}", where=where) from error
+    if not loads and "zero_init_last" not in options and torch.device(device or "cpu").type != "meta":
+        _wake_zeroed_scales(model)
     return model
+
+
+def import_timm() -> None:
+    """Import timm and register our models with it.
+
+    Raises:
+        BackboneError: torch and torchvision do not fit each other.
+    """
+    try:
+        import timm  # noqa: F401
+
+        from chattn_nas.network import cifar  # noqa: F401 (importing registers)
+    except (RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BackboneError(
+            f"timm cannot be imported ({reason}): install torch and torchvision from one index, in matching versions"
+        ) from error
+
+
+@torch.no_grad()
+def _wake_zeroed_scales(model: nn.Module) -> None:
+    """Scales of norms, gains of NFNet's convolutions and its SkipInit gains: 1 where all of them are 0."""
+    for module in model.modules():
+        norm = isinstance(module, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.LayerNorm)
+        for name, parameter in module.named_parameters(recurse=False):
+            scale = (norm and name == "weight") or name in ("gain", "skipinit_gain")
+            if scale and not parameter.any():
+                parameter.fill_(1.0)

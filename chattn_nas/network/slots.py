@@ -1,72 +1,131 @@
-"""Where attention can sit in a timm model."""
+"""Finds the blocks of a timm model and the place for attention in each.
+
+Three kinds of slot:
+
+- ``native``: the block has an attribute for channel attention (``se``, ``attn``, ``attn_last``, ...), used or empty.
+- ``branch``: it has none, but its ``drop_path`` ends the residual branch just before the add.
+- ``stage``: no block of the model has either; attention is put behind each stage.
+
+A block is the outermost module with a slot. It belongs to the first entry of ``feature_info`` whose module contains it
+or is defined after it.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from typing import Literal
 
-import torch
 from torch import nn
 
 from chattn_nas.errors import BackboneError
-from chattn_nas.network.model import create_backbone
-from chattn_nas.space import Backbone, SlotShape, Stage
 
-NATIVE = "se"
+Kind = Literal["native", "branch", "stage"]
+
+#: Attributes that hold channel attention in timm's blocks; where a block has several empty ones, the first is taken.
+NATIVE = ("attn_last", "attn3", "attn2", "attn", "se", "se_early", "se_module")
+#: Ends of residual branches; of a MetaFormer block's two the second, in front of the block's last add.
+BRANCH = ("drop_path", "drop_path2")
+#: ``attn`` is also what transformers call their self-attention: only these classes are channel attention there.
+CHANNEL_ATTENTION = {
+    "SEModule", "SqueezeExcite", "EffectiveSEModule", "EffectiveSqueezeExcite", "EcaModule", "CecaModule", "CbamModule",
+    "LightCbamModule", "GatherExcite", "GlobalContext", "CoordAttn", "SimpleCoordAttn", "EfficientLocalAttn",
+    "StripAttn",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One place in a model: attribute ``name`` of the module at path ``block``, in the stage called ``stage``."""
+class Block:
+    """One block of a model.
+
+    Attributes:
+        stage: Name of the stage's module.
+        path: Name of the block's module.
+        kind: How attention is put there.
+        slot: Attribute of the block; empty for ``stage``.
+        held: The slot holds an attention already.
+    """
 
     stage: str
-    block: str
-    name: str
+    path: str
+    kind: Kind
+    slot: str = ""
+    held: bool = False
 
 
-def find_slots(model: nn.Module) -> list[Slot]:
-    """Every slot, in the order of the forward pass.
+def find_blocks(model: nn.Module, name: str) -> list[Block]:
+    """Every block with a place for attention, in the order of definition; or one ``stage`` block per stage.
+
+    Args:
+        model: Any timm model, on any device.
+        name: What to call it in errors.
 
     Raises:
-        BackboneError: The model has no stages or no place for attention.
+        BackboneError: The model does not tell its stages, or has no convolutions but those that cut patches.
+    """
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    if not any(max(conv.kernel_size) > max(conv.stride) for conv in convolutions):
+        raise BackboneError(f"{name} is no convolutional network (a transformer, it seems)", where=("model",))
+    features = stage_modules(model, name)
+    blocks = [block for block in _blocks(model, features) if block is not None]
+    return blocks or [Block(feature, feature, "stage") for feature in features if not _is_stem(feature)]
+
+
+def stage_modules(model: nn.Module, name: str) -> list[str]:
+    """Module names in ``feature_info``, in the order of the network.
+
+    Raises:
+        BackboneError: There are none, or they are no modules of the model.
     """
     info = getattr(model, "feature_info", None)
-    if info is None:
-        raise BackboneError(
-            f"{type(model).__name__} does not tell its stages (it has no feature_info)", where=("model",)
-        )
-    features = [entry["module"] for entry in info]
-    order = [name for name, _ in model.named_modules()]
-    slots = []
+    try:
+        found = list(dict.fromkeys(entry["module"] for entry in info))  # type: ignore[union-attr]
+    except (TypeError, KeyError):
+        found = []
+    modules = {path for path, _ in model.named_modules()}
+    found = [path for path in found if path in modules]
+    if not found:
+        raise BackboneError(f"{name} does not tell its stages (timm's feature_info)", where=("model",))
+    return found
+
+
+def _blocks(model: nn.Module, features: list[str]) -> Iterator[Block | None]:
+    order = {path: index for index, (path, _) in enumerate(model.named_modules())}
+    inside: tuple[str, ...] = ()
     for path, module in model.named_modules():
-        if hasattr(module, NATIVE) and hasattr(module, "zero_init_last"):
-            after = [f for f in features if path.startswith(f + ".") or order.index(f) >= order.index(path)]
-            slots.append(Slot(after[0] if after else features[-1], path, NATIVE))
-    if not slots:
-        raise BackboneError(f"{type(model).__name__} has no place for channel attention", where=("model",))
-    return slots
+        if not path or (inside and path.startswith(inside)):
+            continue
+        found = _slot(module)
+        if found is None:
+            continue
+        inside = (f"{path}.",)
+        kind, slot, held = found
+        stage = next(
+            (f for f in features if path == f or path.startswith(f + ".") or order[f] >= order[path]), features[-1]
+        )
+        yield Block(stage, path, kind, slot, held)
 
 
-@cache
-def stages(backbone: Backbone, *, in_chans: int = 3, image_size: int = 224) -> tuple[Stage, ...]:
-    """The stages of a backbone, with channels and feature size of every slot, from one forward on the meta device.
+def _slot(module: nn.Module) -> tuple[Kind, str, bool] | None:
+    children = dict(module.named_children())
+    empty = []
+    for name in NATIVE:
+        if name not in children and vars(module).get(name, module) is not None and name not in module._modules:
+            continue
+        child = children.get(name)
+        if child is None or isinstance(child, nn.Identity):
+            empty.append(name)
+        elif name.startswith("se") or type(child).__name__ in CHANNEL_ATTENTION:
+            return "native", name, True
+    if empty:
+        return "native", empty[0], False
+    if any(isinstance(m, nn.Conv2d) for m in module.modules()):
+        for name in BRANCH:
+            if name in children or name in module._modules or (name in vars(module) and vars(module)[name] is None):
+                return "branch", name, False
+    return None
 
-    Raises:
-        BackboneError: No such model, or attention cannot be placed in it.
-    """
-    model = create_backbone(backbone, num_classes=10, in_chans=in_chans, device="meta").eval()
-    slots = find_slots(model)
-    seen: dict[Slot, tuple[int, ...]] = {}
 
-    for slot in slots:
-        probe = nn.Identity()
-        probe.register_forward_hook(lambda _m, _i, output, slot=slot: seen.__setitem__(slot, tuple(output.shape)))
-        setattr(model.get_submodule(slot.block), slot.name, probe)
-    with torch.no_grad():
-        model(torch.empty(2, in_chans, image_size, image_size, device="meta"))
-    by_stage = defaultdict(list)
-    for slot in slots:
-        _, channels, height, width = seen[slot]
-        by_stage[slot.stage].append(SlotShape(len(by_stage[slot.stage]), channels, (height, width)))
-    return tuple(Stage(name, "native", len(shapes), {"before_add": tuple(shapes)}) for name, shapes in by_stage.items())
+def _is_stem(feature: str) -> bool:
+    last = feature.split(".")[-1]
+    return "stem" in feature or last in {"conv1", "act1", "bn1", "norm0", "act0", "relu0", "conv0", "pool0"}

@@ -67,8 +67,9 @@ class Job(Settings):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Job:
-        """From what :meth:`to_dict` gave."""
-        return cls.model_validate(data)
+        """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts."""
+        space = {int(key) if str(key).isdigit() else key: entries for key, entries in data["space"].items()}
+        return cls.model_validate({**data, "space": space})
 
     @property
     def hash(self) -> str:

@@ -47,8 +47,11 @@ def opened(browser, report: Path, *, width: int = 1200, dark: bool = False) -> N
 
 
 def drawn(browser) -> int:
-    return browser.execute_script("return document.querySelectorAll('.plot .main-svg .plot path, .plot .hm image').length"
-                                  " && document.querySelectorAll('.plot .main-svg:first-child').length")  # fmt: skip
+    """How many visible plots hold marks: points, lines, bars or a heat map's image."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('.plot')]"
+        ".filter(e => e.clientWidth && e.querySelector('.points path, .hm image, .lines path')).length"
+    )
 
 
 def test_no_console_error_and_no_request_beside_the_file(browser, report):

@@ -1,0 +1,88 @@
+"""Commands on one network: ``export``, ``evaluate``, ``bench``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chattn_nas.cli.app import AsJson, RunPath, app, console, print_table
+from chattn_nas.errors import InputError
+
+
+@app.command()
+def export(
+    run: RunPath,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    trial: Annotated[str, typer.Option(help="best, or a trial's number.")] = "best",
+    by: Annotated[str, typer.Option(help="What best means: pooled, mean or single.")] = "pooled",
+    format: Annotated[str, typer.Option(help="Comma-separated: source, safetensors, pt2, onnx, timm.")] = "",
+) -> None:
+    """Write a network that needs only torch, and prove that it computes the same."""
+    from chattn_nas import api
+    from chattn_nas.export import DEFAULT_FORMATS
+
+    opened = api.Run(run)
+    if trial != "best" and not trial.isdigit():
+        raise InputError(f"--trial is 'best' or a number, not {trial!r}")
+    chosen = opened.best(by) if trial == "best" else opened.trial(int(trial))
+    console.print(f"Exporting {chosen}", soft_wrap=True, highlight=False)
+    formats = [name.strip() for name in format.split(",") if name.strip()] or DEFAULT_FORMATS
+    written = api.export(chosen, out, formats)
+    for check, difference in written.differences.items():
+        console.print(f"  {check}: largest difference {difference:.3g}", highlight=False)
+    console.print(f"Wrote {', '.join(written.files)} to {written.folder}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
+    data: Annotated[Path, typer.Option(help="A spec, whose data section names the images.")],
+    part: Annotated[str, typer.Option(help="validation, or test.")] = "validation",
+    as_json: AsJson = False,
+) -> None:
+    """Score an exported network on a data set."""
+    from chattn_nas.data import load_data, load_test
+    from chattn_nas.export import evaluate_folder
+    from chattn_nas.spec import load_spec
+
+    if part not in ("validation", "test"):
+        raise InputError(f"--part cannot be {part!r}", value=part, choices=("validation", "test"))
+    settings = load_spec(data).data
+    score = evaluate_folder(folder, load_test(settings) if part == "test" else load_data(settings).validation)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(score)))
+    else:
+        console.print(
+            f"{part}: {100 * score.accuracy:.2f} % of {score.images:,} images, cross-entropy {score.loss:.4f}"
+        )
+
+
+@app.command()
+def bench(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Latency of an exported network against the same backbone without attention, measured in turns."""
+    from chattn_nas.export import bench_folder
+
+    found = bench_folder(folder, batch_size=batch_size, device=device)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found) | {"relative": found.relative}))
+        return
+    print_table(
+        [
+            {"network": name, "ms per batch": 1e3 * seconds, "relative": seconds / found.reference}
+            for name, seconds in (
+                ("without attention", found.reference),
+                ("as exported", found.network),
+                (f"with {found.folded_norms} norms folded", found.folded),
+            )
+        ],
+        f"batch {found.batch_size}, {found.device}, {found.threads} threads, float32, medians",
+    )

@@ -1,0 +1,63 @@
+"""Commands before and during a search: ``search``, ``space``, ``schema``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chattn_nas.cli.app import AsJson, SpecPath, app, console, print_table
+
+
+@app.command()
+def search(
+    spec: SpecPath,
+    run: Annotated[Path | None, typer.Option(help="Run directory; default: runs/<name> below this folder.")] = None,
+    name: Annotated[str | None, typer.Option(help="Another name than the spec's: starts a run of its own.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Finished trials asked for, over the whole run.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")] = None,
+) -> None:
+    """Search; run again to continue to the asked number of trials."""
+    from chattn_nas import api
+    from chattn_nas.spec import load_spec
+
+    job = load_spec(spec)
+    if name:
+        job = job.model_copy(update={"name": name})
+    found = api.search(job, run=run, trials=trials, workers=workers)
+    found.write_trials()
+    console.print(f"Best so far: {found.best()}\nRun: {found.directory}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def space(spec: SpecPath, as_json: AsJson = False) -> None:
+    """Size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
+    from chattn_nas.search.feasible import feasible_share
+    from chattn_nas.spec import load_spec
+
+    job = load_spec(spec)
+    found = job.search_space()
+    rows = [
+        {"stage": number, "module": stage.name, "choice": str(form), "parameters": cost[0], "MACs": cost[1]}
+        for number, (stage, choices) in enumerate(zip(found.stages, found.canonical, strict=True), 1)
+        for form in dict.fromkeys(choices.values())
+        for cost in (form.cost(stage),)
+    ]
+    share = feasible_share(job)
+    summary = {"size": found.size, "canonical_size": found.canonical_size, "feasible": dataclasses.asdict(share)}
+    if as_json:
+        print(json.dumps(summary | {"choices": rows}))
+        return
+    console.print(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
+    print_table(rows, f"What each choice adds to {job.backbone.model}, per sample of {job.data.image_size} px")
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of a spec, for editors: chattn-nas schema > schema.json."""
+    from chattn_nas.spec import Job
+
+    print(json.dumps(Job.model_json_schema(), indent=2))

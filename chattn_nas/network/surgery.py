@@ -1,0 +1,91 @@
+"""Puts attention modules where a layout says, and takes existing ones out."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from chattn_nas.attention import Placement
+from chattn_nas.network.slots import Block
+
+
+def put(model: nn.Module, path: str, module: nn.Module | None) -> None:
+    """Replace the submodule called ``path``; it keeps its place in the order."""
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, module)
+
+
+class Halved(nn.Module):
+    """Attention behind which the block multiplies by ``gain`` (NFNet's 2): identity stays identity.
+
+    Multiplying by a power of two is exact, so nothing is lost.
+    """
+
+    def __init__(self, attention: nn.Module, gain: float) -> None:
+        super().__init__()
+        self.attention = attention
+        self.scale = 1.0 / gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        return self.attention(x) * self.scale
+
+
+class ChannelsLast(nn.Module):
+    """Attention on maps that a model keeps as (B, H, W, C)."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) to the same."""
+        return self.attention(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def empty(model: nn.Module, block: Block) -> None:
+    """Take the attention out of a native slot, as the family leaves it out itself.
+
+    ``Identity`` is called by every family alike, but NFNet multiplies what its slot gives, so there it is ``None``.
+    """
+    module = model.get_submodule(block.path)
+    setattr(module, block.slot, None if hasattr(module, "attn_gain") else nn.Identity())
+
+
+def place(
+    model: nn.Module,
+    block: Block,
+    placement: Placement,
+    modules: list[nn.Module],
+    convolutions: tuple[str, ...] = (),
+    channels_last: bool = False,
+) -> None:
+    """Put attention into one block.
+
+    Args:
+        model: The network; changed.
+        block: Which block.
+        placement: ``before_add``: the block's slot. ``before_block``, ``after_add``: on the block's input or output,
+            by an ``nn.Sequential`` around it. ``before_convs``: an ``nn.Sequential`` around each convolution.
+        modules: One, or as many as ``convolutions``.
+        convolutions: Paths, for ``before_convs``.
+        channels_last: The block's maps are (B, H, W, C).
+    """
+    if placement == "before_convs":
+        for path, attention in zip(convolutions, modules, strict=True):
+            put(model, path, nn.Sequential(attention, model.get_submodule(path)))
+        return
+    (attention,) = modules
+    if channels_last:
+        attention = ChannelsLast(attention)
+    module = model.get_submodule(block.path)
+    if block.kind == "stage" or placement == "after_add":
+        put(model, block.path, nn.Sequential(module, attention))
+    elif placement == "before_block":
+        put(model, block.path, nn.Sequential(attention, module))
+    elif block.kind == "branch":
+        old = getattr(module, block.slot)
+        bare = old is None or isinstance(old, nn.Identity)
+        setattr(module, block.slot, attention if bare else nn.Sequential(attention, old))
+    else:
+        gain = getattr(module, "attn_gain", None)
+        setattr(module, block.slot, attention if gain is None else Halved(attention, gain))

@@ -1,0 +1,137 @@
+"""What a trial costs beside its training, by storage and sampler.
+
+Every trial is real (proposed, canonical, claimed, built, counted, recorded, told, noted) but is not trained: its
+accuracy is drawn. Beside it stands Optuna alone: ask, the same suggestions, two reports, tell. One worker; trials per
+hour are the ceiling when training takes no time.
+
+    python scripts/benchmarks/overhead.py --trials 200 --storages sqlite journal --samplers random tpe
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import random
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+
+import optuna
+
+from chattn_nas.proxy import Measurement, Outcome, Rung
+from chattn_nas.search.bench import ProxyBench
+from chattn_nas.search.job import Job
+from chattn_nas.search.join import join
+from chattn_nas.search.run import Run
+from chattn_nas.search.samplers import build_sampler
+from chattn_nas.search.storage import open_storage
+
+SPACE = {
+    "all": [
+        "none",
+        {"se": {"reduction": [2, 4, 8, 16]}},
+        {"eca": {"gamma": [1, 2], "b": [1, 2]}},
+        {"fca": {"frequencies": ["top1", "top2", "top4", "low2", "bot2"], "reduction": [4, 8]}},
+        {"gct": {"mode": ["l1", "l2"]}},
+    ]
+}
+
+
+class NoTraining(ProxyBench):
+    """Everything but the training."""
+
+    def train(self, network, seed, report):  # type: ignore[no-untyped-def]
+        """Rungs of drawn accuracies."""
+        rungs = []
+        for index, epoch in enumerate(self.job.proxy.rungs):
+            rungs.append(Rung(epoch=epoch, accuracy=random.random(), loss=1.0))
+            if report(index, rungs[-1]):
+                return Measurement(outcome=Outcome.PRUNED, rungs=tuple(rungs), seed=seed)
+        return Measurement(outcome=Outcome.COMPLETE, rungs=tuple(rungs), seed=seed)
+
+
+def job_for(sampler: str, trials: int, storage: str | None) -> Job:
+    """The quickstart's space."""
+    return Job.from_dict(
+        {
+            "name": f"overhead-{time.time_ns()}",
+            "backbone": {"model": "cifar_resnet8", "options": {"width": 16}},
+            "data": {"dataset": "digits", "image_size": 16},
+            "space": SPACE,
+            "proxy": {"rungs": [2, 6], "device": "cpu"},
+            "search": {
+                "sampler": sampler, "trials": trials, "storage": storage, "workers": 0, "max_seeds": 1000,
+                "keep_checkpoints": 0,
+            },
+        }
+    )  # fmt: skip
+
+
+@contextmanager
+def storage_url(kind: str, folder: str) -> Iterator[str | None]:
+    """The URL of a fresh storage; a PostgreSQL one is given by its own URL."""
+    yield {"sqlite": None, "journal": f"journal://{folder}/journal.log"}.get(kind, kind)
+
+
+def ours(kind: str, sampler: str, trials: int) -> list[float]:
+    """Seconds per trial of one worker."""
+    with tempfile.TemporaryDirectory() as folder, storage_url(kind, folder) as url:
+        run = Run.create(job_for(sampler, trials, url), Path(folder) / "run")
+        ended = [0.0]
+        join(run, bench=NoTraining, ended=lambda study: ended.append(time.perf_counter()))
+        return [later - earlier for earlier, later in pairwise(ended[1:])]
+
+
+def optuna_alone(kind: str, sampler: str, trials: int) -> list[float]:
+    """Seconds per trial of ask, the same suggestions, and tell."""
+    with tempfile.TemporaryDirectory() as folder, storage_url(kind, folder) as url:
+        job = job_for(sampler, trials, url)
+        space = job.search_space()
+        study = optuna.create_study(
+            storage=open_storage(url or f"sqlite:///{folder}/study.db"), study_name=job.name, direction="maximize",
+            sampler=build_sampler(job.search, space, 0),
+        )  # fmt: skip
+        found = []
+        for _ in range(trials):
+            started = time.perf_counter()
+            trial = study.ask()
+            space.sample(trial)
+            trial.report(random.random(), 2)
+            trial.report(random.random(), 6)
+            study.tell(trial, random.random())
+            found.append(time.perf_counter() - started)
+        return found
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--storages", nargs="+", default=["sqlite", "journal"], help="sqlite, journal, or a URL")
+    parser.add_argument("--samplers", nargs="+", default=["random", "tpe"])
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore")
+    print(
+        f"{date.today()}, {platform.processor() or platform.machine()}, optuna {version('optuna')}, "
+        f"torch {version('torch')}; median ms per trial over the last quarter of {arguments.trials} trials"
+    )
+    print(f"{'storage':12} {'sampler':8} {'ours':>8} {'optuna':>8} {'beyond':>8} {'trials/h':>9}")
+    for kind in arguments.storages:
+        for sampler in arguments.samplers:
+            mine = ours(kind, sampler, arguments.trials)
+            alone = optuna_alone(kind, sampler, arguments.trials)
+            last = len(mine) // 4
+            a, b = (sorted(times[-last:])[last // 2] * 1000 for times in (mine, alone))
+            name = kind.split(":")[0]
+            print(f"{name:12} {sampler:8} {a:8.0f} {b:8.0f} {a - b:8.0f} {3_600_000 / a:9,.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

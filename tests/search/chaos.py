@@ -1,0 +1,127 @@
+"""A search in processes of its own, and the means to harm it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import stub_bench
+from optuna.trial import TrialState, create_trial
+
+from chattn_nas.search import Job, Run
+from chattn_nas.search.record import all_trials, counts, outcome
+from chattn_nas.space import Architecture
+
+HERE = Path(__file__).parent
+DRIVER = """
+import json, sys
+from chattn_nas.search import Job, search
+search(Job.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], bench="stub_bench:StubBench")
+"""
+
+
+class Chaos:
+    """A run of ``trials`` trials by ``workers`` workers, all architectures enqueued beforehand."""
+
+    def __init__(self, folder: Path, *, storage: str | None, trials: int, workers: int = 4, seconds: float = 0.2,
+                 faults: dict[str, str] | None = None, **settings) -> None:  # fmt: skip
+        search = {"trials": trials, "workers": workers, "pruner": "none", "retries": 20, "devices": ["cpu"]}
+        search |= {"storage": storage, **settings}
+        self.data = {
+            "name": folder.name,
+            "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},
+            "data": {"dataset": "digits", "image_size": 8},
+            "space": {"all": ["none", {"se": {"reduction": [2, 4, 8]}}, {"eca": {"gamma": [1, 2], "b": [1, 2]}}]},
+            "proxy": {"rungs": [1, 3], "device": "cpu"},
+            "search": search,
+        }
+        self.folder, self.trials = folder, trials
+        self.log = folder.parent / f"{folder.name}.log"
+        path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.environment = os.environ | {"PYTHONPATH": path, "STUB_SECONDS": str(seconds), "OMP_NUM_THREADS": "1"}
+        self.environment["STUB_FAULTS"] = json.dumps(faults or {})
+        self.driver: subprocess.Popen | None = None
+
+    def enqueue_all(self) -> int:
+        """Queue different architectures for all trials but the baselines."""
+        job = Job.from_dict(self.data)
+        run, space = Run.create(job, self.folder), job.search_space()
+        baselines = space.baselines()
+        known = {architecture.canonical(space.stages).hash for _, architecture in baselines}
+        fresh = [architecture for architecture in space.enumerate() if architecture.hash not in known]
+        chosen = random.Random(0).sample(fresh, self.trials - len(baselines))
+        for architecture in chosen:
+            run.study._storage.create_new_trial(
+                run.study._study_id,
+                template_trial=create_trial(
+                    state=TrialState.WAITING,
+                    system_attrs={"fixed_params": space.params(architecture)},
+                    user_attrs={"enqueued": architecture.hash},
+                ),
+            )
+        return len(chosen)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.driver = subprocess.Popen(
+                [sys.executable, "-c", DRIVER, json.dumps(self.data), str(self.folder)],
+                stdout=log, stderr=log, env=self.environment,
+            )  # fmt: skip
+
+    def wait(self, seconds: float) -> int:
+        return self.driver.wait(timeout=seconds)
+
+    def workers(self) -> list[int]:
+        try:
+            children = Path(f"/proc/{self.driver.pid}/task/{self.driver.pid}/children").read_text().split()
+        except OSError:
+            return []
+        return [int(pid) for pid in children]
+
+    def ended(self) -> int:
+        return sum(map(counts, all_trials(Run(self.folder).study)))
+
+    def until(self, ended: int, seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
+        while self.ended() < ended:
+            assert time.monotonic() < deadline, self.log.read_text()[-2000:]
+            assert self.driver.poll() is None, self.log.read_text()[-2000:]
+            time.sleep(0.1)
+
+    def kill_a_worker(self, rng: random.Random) -> bool:
+        running = self.workers()
+        if not running:
+            return False
+        os.kill(rng.choice(running), signal.SIGKILL)
+        return True
+
+    def kill_the_supervisor(self) -> None:
+        self.driver.kill()
+        self.driver.wait()
+
+    def check(self) -> None:
+        """Nothing lost, nothing twice, and every result what an undisturbed run gives."""
+        trials = all_trials(Run(self.folder).study)
+        assert [trial.number for trial in trials] == list(range(len(trials))), "no number missing"
+        assert not [trial.number for trial in trials if trial.state is TrialState.RUNNING], "none is left running"
+        assert sum(map(counts, trials)) == self.trials, "exactly the asked number ended"
+        waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
+        assert not any("enqueued" in trial.user_attrs or trial.user_attrs.get("label") for trial in waiting)
+        trained = [trial for trial in trials if outcome(trial) is not None]
+        pairs = Counter((trial.user_attrs["hash"], trial.user_attrs["seed"]) for trial in trained)
+        assert max(pairs.values()) == 1, "none was trained twice on one seed"
+        labels = Counter(trial.user_attrs["label"] for trial in trained if trial.user_attrs.get("label"))
+        assert labels == {"none": 1, "uniform se": 1, "uniform eca": 1, "random_gate": 1}
+        for trial in trained:
+            found = trial.user_attrs
+            if "enqueued" in found:
+                assert found["hash"] == found["enqueued"], "what was enqueued is what was trained"
+            assert found["outcome"] == "complete"
+            architecture = Architecture.from_dict(found["architecture"])
+            assert found["measurement"]["rungs"][-1]["accuracy"] == stub_bench.score(architecture, found["seed"])
+            assert len(found["measurement"]["rungs"]) == 2

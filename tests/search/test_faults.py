@@ -1,0 +1,141 @@
+"""Nothing lost, nothing twice: real processes, killed at random moments, on real storages."""
+
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from chaos import Chaos
+from postgres_server import Server, binary
+
+from chattn_nas.search import Run
+from chattn_nas.search.queue import LOST
+from chattn_nas.search.record import all_trials, outcome
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find worker processes"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A PostgreSQL server of our own; ``None`` where the environment names one."""
+    if os.environ.get("CHATTN_NAS_POSTGRES_URL"):
+        yield None
+        return
+    pytest.importorskip("psycopg", reason="PostgreSQL faults: psycopg is not installed")
+    if binary("initdb") is None:
+        pytest.skip("PostgreSQL faults: no server is installed (Debian: apt-get install postgresql)")
+    made = Server(tmp_path_factory.mktemp("postgres"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def storage(request):
+    if request.param == "sqlite":
+        return None
+    made = request.getfixturevalue("server")
+    return os.environ["CHATTN_NAS_POSTGRES_URL"] if made is None else made.url
+
+
+@pytest.fixture
+def chaos(tmp_path):
+    made = []
+
+    def make(storage, name="faults", **settings):
+        unique = f"{name}-{time.time_ns()}"
+        made.append(Chaos(tmp_path / unique, storage=storage, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.driver is not None and one.driver.poll() is None:
+            one.driver.kill()
+            one.driver.wait()
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "postgresql"], indirect=True)
+def test_workers_and_the_supervisor_are_killed_and_nothing_is_lost(storage, chaos) -> None:
+    run, rng = chaos(storage, trials=30), random.Random(1)
+    run.enqueue_all()
+    run.start()
+    run.until(3)
+    killed = run.kill_a_worker(rng)
+    time.sleep(rng.uniform(0, 1))
+    killed &= run.kill_a_worker(rng)
+    run.until(12)
+    run.kill_the_supervisor()
+    run.start()
+    assert run.wait(150) == 0, run.log.read_text()[-3000:]
+    assert killed
+    run.check()
+
+
+def test_the_database_server_stops_and_comes_back(server, chaos) -> None:
+    if server is None:
+        pytest.skip("the server that the environment names is not ours to stop")
+    run = chaos(server.url, trials=16, workers=2)
+    run.enqueue_all()
+    run.start()
+    run.until(4)
+    server.stop()
+    time.sleep(2)
+    server.start()
+    assert run.wait(150) == 0, run.log.read_text()[-3000:]
+    run.check()
+
+
+def test_what_kills_its_worker_every_time_ends_as_crashed_with_its_last_words(chaos) -> None:
+    run = chaos(None, trials=6, workers=1, retries=1, faults={"random_gate | random_gate": "die"})
+    run.start()
+    assert run.wait(120) == 0, run.log.read_text()[-3000:]
+    study = Run(run.folder).study
+    crashed = next(trial for trial in all_trials(study) if trial.user_attrs.get("label") == "random_gate")
+    assert outcome(crashed) == "crashed"
+    assert crashed.system_attrs[LOST] == 2, "given back once, then recorded"
+    assert "exit code 9" in crashed.user_attrs["reason"]
+    from optuna_dashboard._note import get_note_from_system_attrs
+
+    note = get_note_from_system_attrs(study._storage.get_study_system_attrs(study._study_id), crashed._trial_id)
+    assert "last words of a worker" in note["body"]
+    assert run.ended() == 6
+
+
+def test_what_hangs_is_killed_and_timed_out(chaos, monkeypatch) -> None:
+    run = chaos(None, trials=5, workers=1, retries=0, timeout=1.0, seconds=0.02, faults={"random_gate |": "hang"})
+    run.start()
+    assert run.wait(120) == 0, run.log.read_text()[-3000:]
+    hung = next(t for t in all_trials(Run(run.folder).study) if t.user_attrs.get("label") == "random_gate")
+    assert outcome(hung) == "timed_out"
+    assert "longer than 1 s" in hung.user_attrs["reason"]
+
+
+def test_a_full_disk_ends_with_one_sentence_and_the_search_goes_on_later(tmp_path, chaos) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("a full disk: mounting a tmpfs is not allowed here")
+    try:
+        run = chaos(None, trials=30, workers=2)
+        run.folder = disk / run.folder.name
+        run.start()
+        assert run.wait(200) != 0
+        assert "the storage cannot be reached or written" in run.log.read_text()
+        done = run.ended()
+        assert 0 < done < 30
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        run.start()
+        assert run.wait(120) == 0, run.log.read_text()[-3000:]
+        run.check()
+    finally:
+        if run.driver is not None and run.driver.poll() is None:
+            run.driver.kill()
+            run.driver.wait()
+        subprocess.run(["umount", "-l", str(disk)], check=True)

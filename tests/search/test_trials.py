@@ -1,0 +1,223 @@
+"""One process, the real runner, a stub in place of the training."""
+
+import json
+from collections import Counter
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from optuna_dashboard._note import get_note_from_system_attrs
+
+from chattn_nas.errors import RunError, SearchStopped
+from chattn_nas.search import Run
+from chattn_nas.search.record import all_trials, counts, outcome, seeds
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+def trials_of(run):
+    return all_trials(run.study)
+
+
+def test_baselines_come_first_and_the_asked_number_ends(run_stub) -> None:
+    run = run_stub()
+    trials = trials_of(run)
+    assert [trial.user_attrs["label"] for trial in trials[:4]] == ["none", "uniform se", "uniform eca", "random_gate"]
+    assert sum(map(counts, trials)) == len(trials) == 12
+    assert all("label" not in trial.user_attrs for trial in trials[4:])
+
+
+def test_every_record_is_complete(run_stub) -> None:
+    run = run_stub(constraints={"parameters": "<= 1.2x"})
+    for trial in trials_of(run):
+        found = trial.user_attrs
+        assert {"architecture", "hash", "seed", "outcome", "reason", "costs_relative", "measurement"} <= set(found)
+        assert found["value_source"] == "trained"
+        assert {"parameters", "macs", "rungs", "versions"} <= set(found["measurement"])
+        json.dumps(found)
+        note = get_note_from_system_attrs(
+            run.study._storage.get_study_system_attrs(run.study._study_id), trial._trial_id
+        )
+        assert found["outcome"] in note["body"]
+        assert "layer1" in note["body"]
+    assert len(run.stages) == 3
+    assert run.stages[0].slots("before_add")[0].channels == 8
+    assert run.reference["parameters"] == 20_000
+    assert {"torch", "timm", "optuna", "chattn-nas", "python"} <= set(run.study.user_attrs["versions"])
+    assert list(run.trials().columns[:2]) == ["number", "outcome"]
+
+
+def test_a_repeat_is_trained_on_the_next_seed_then_answered_from_the_record(run_stub) -> None:
+    run = run_stub(space={"all": ["none"], 1: ["none", "se"]}, trials=14, seed=5)
+    trials = trials_of(run)
+    trained = [trial for trial in trials if trial.user_attrs["value_source"] == "trained"]
+    pairs = Counter((trial.user_attrs["hash"], trial.user_attrs["seed"]) for trial in trained)
+    assert max(pairs.values()) == 1
+    assert {seed for _, seed in pairs} == {5, 6, 7}
+    for architecture in {trial.user_attrs["hash"] for trial in trials}:
+        scores = []
+        for trial in (t for t in trials if t.user_attrs["hash"] == architecture):
+            if trial.user_attrs["value_source"] == "trained":
+                scores.append(trial.user_attrs["measurement"]["rungs"][-1]["accuracy"])
+            assert trial.value == pytest.approx(sum(scores) / len(scores)), "the mean so far"
+    answered = [trial for trial in trials if trial.user_attrs["value_source"] != "trained"]
+    assert answered
+    assert all(trial.user_attrs["outcome"] == "complete" for trial in answered)
+    assert len(seeds(trials, answered[0].user_attrs["hash"])) == 3
+
+
+def test_what_is_infeasible_is_refused_before_training_and_does_not_count(run_stub) -> None:
+    run = run_stub(constraints={"parameters": "<= 1.003x"}, trials=8)
+    trials = trials_of(run)
+    refused = [trial for trial in trials if outcome(trial) == "infeasible"]
+    assert refused
+    assert sum(map(counts, trials)) == 8
+    for trial in refused:
+        assert trial.state is TrialState.PRUNED
+        assert not trial.user_attrs["measurement"]["rungs"]
+        assert "allowed <= 1.003x" in trial.user_attrs["reason"]
+        assert trial.system_attrs["constraints"][0] > 0
+        assert trial.system_attrs["constraints:parameters"] > 0
+    for trial in trials:
+        if trial not in refused and trial.user_attrs["value_source"] == "trained":
+            assert trial.system_attrs["constraints"][0] <= 0
+
+
+def test_failures_are_outcomes_and_the_search_goes_on(run_stub, monkeypatch) -> None:
+    monkeypatch.setenv("STUB_FAULTS", json.dumps({"se(reduction=8) | none": "memory", "eca(gamma=1, b=2) |": "raise"}))
+    run = run_stub(trials=40, max_seeds=1)
+    ends = Counter(str(outcome(trial)) for trial in trials_of(run))
+    assert ends["complete"] > 20
+    assert ends["crashed"] + ends["out_of_memory"] > 0
+    for trial in trials_of(run):
+        if outcome(trial) == "crashed":
+            assert "ValueError: planned failure" in trial.user_attrs["reason"]
+            assert trial.state is TrialState.FAIL
+
+
+def test_five_failures_in_a_row_stop_the_search_with_the_reason(run_stub, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("STUB_FAULTS", json.dumps({"se": "raise", "eca": "raise"}))
+    with pytest.raises(SearchStopped, match=r"the last 5 trials failed, most often: crashed .*planned failure"):
+        run_stub(trials=60, max_seeds=1)
+    monkeypatch.delenv("STUB_FAULTS")
+    resumed = run_stub(trials=20, max_seeds=1)
+    assert sum(map(counts, trials_of(resumed))) == 20, "the cause was mended: the same call goes on"
+
+
+def test_every_baseline_failing_stops_the_search(run_stub, monkeypatch) -> None:
+    monkeypatch.setenv("STUB_FAULTS", json.dumps({"": "raise"}))
+    with pytest.raises(SearchStopped, match="every baseline failed"):
+        run_stub()
+
+
+def test_a_repeated_call_does_nothing_more_and_a_larger_number_goes_on(run_stub) -> None:
+    first = run_stub()
+    again = run_stub()
+    assert len(trials_of(again)) == len(trials_of(first)) == 12
+    assert len(trials_of(run_stub(trials=15))) == 15
+    assert len(trials_of(run_stub(trials=5))) == 15
+
+
+def test_one_seed_proposes_the_same_twice(run_stub, tmp_path) -> None:
+    runs = [run_stub(directory=tmp_path / name, sampler="tpe", trials=16) for name in ("a", "b")]
+    first, second = ([t.user_attrs["hash"] for t in trials_of(run)] for run in runs)
+    assert first == second
+
+
+def test_incomparable_changes_are_refused_free_ones_are_not(run_stub, make_job, tmp_path) -> None:
+    from chattn_nas.search import search
+
+    run_stub()
+    job = make_job()
+    other = job.model_copy(update={"data": job.data.model_copy(update={"image_size": 12})})
+    with pytest.raises(RunError, match=r"data.image_size.*--name") as caught:
+        search(other, run=tmp_path / "stub", progress=False, bench="stub_bench:StubBench")
+    assert caught.value.where == ("data", "image_size")
+    with pytest.raises(RunError, match=r"search\.objectives"):
+        run_stub(objectives=["accuracy", "macs"])
+    run_stub(sampler="tpe", retries=3, timeout=100.0, trials=13)
+
+
+def test_two_searches_do_not_work_in_one_directory(run_stub, tmp_path) -> None:
+    run = run_stub(trials=4)
+    with run.lock(), pytest.raises(RunError, match="another search works in"):
+        run_stub(trials=5)
+
+
+def test_a_run_is_found_by_directory_or_name(run_stub, tmp_path, monkeypatch) -> None:
+    run_stub(directory=tmp_path / "runs" / "stub", trials=4)
+    monkeypatch.chdir(tmp_path)
+    assert Run("stub").directory == Run(tmp_path / "runs" / "stub").directory.relative_to(tmp_path)
+    with pytest.raises(RunError, match="did you mean 'stub'"):
+        Run("stbu")
+
+
+def test_checkpoints_are_of_the_best_architectures_only(run_stub) -> None:
+    run = run_stub(trials=20, keep_checkpoints=3)
+    kept = {path.name.split("-")[0] for path in (run.directory / "checkpoints").iterdir()}
+    means = {}
+    for trial in trials_of(run):
+        means.setdefault(trial.user_attrs["hash"], []).append(trial.user_attrs["measurement"]["rungs"][-1]["accuracy"])
+    ranking = sorted(means, key=lambda key: -sum(means[key]) / len(means[key]))
+    assert set(ranking[:1]) <= kept <= set(ranking)
+    assert len(kept) <= 3
+    assert run.checkpoint(ranking[0], 0) is not None
+    assert run.checkpoint(ranking[-1], 0) is None
+
+
+def test_an_interrupted_trial_is_given_back(run_stub, monkeypatch) -> None:
+    import stub_bench
+
+    real, calls = stub_bench.StubBench.train, []
+
+    def interrupted(self, network, seed, report):
+        calls.append(str(network.architecture))
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return real(self, network, seed, report)
+
+    monkeypatch.setattr(stub_bench.StubBench, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_stub()
+    run = run_stub()
+    trials = trials_of(run)
+    assert [trial.number for trial in trials] == list(range(12))
+    assert calls[5] == calls[6], "the trial goes on as the architecture that it was"
+    assert all(trial.state.is_finished() for trial in trials)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sampler", "objectives"),
+    [(name, ["accuracy"]) for name in ("random", "grid", "tpe", "gp", "nsga2")]
+    + [(name, ["accuracy", "parameters"]) for name in ("tpe", "gp", "nsga2", "nsga3")],
+)
+def test_every_sampler_runs_with_every_kind_of_trial(run_stub, sampler, objectives) -> None:
+    run = run_stub(
+        sampler=sampler, objectives=objectives, trials=24, constraints={"parameters": "<= 1.02x"},
+        pruner="successive_halving", reduction_factor=2,
+    )  # fmt: skip
+    trials = trials_of(run)
+    ends = Counter(str(outcome(trial)) for trial in trials)
+    assert sum(map(counts, trials)) == 24
+    assert ends["infeasible"] > 0
+    assert ends["pruned"] > 0
+    assert set(ends) <= {"complete", "pruned", "infeasible"}
+    assert all(outcome(t) in ("complete", "infeasible") for t in trials if t.user_attrs.get("label"))
+    if len(objectives) == 2:
+        front = run.study.best_trials
+        assert front
+        assert all(optuna.trial.TrialState.COMPLETE is trial.state for trial in front)
+
+
+def test_grid_takes_every_network_once_before_it_repeats(run_stub) -> None:
+    run = run_stub(sampler="grid", trials=40)
+    trials = trials_of(run)
+    inside = [trial.user_attrs["hash"] for trial in trials if "given" not in trial.user_attrs]
+    assert len(set(inside)) == len(inside)
+
+
+def test_cmaes_is_refused_with_the_reason(run_stub) -> None:
+    with pytest.raises(Exception, match="every choice here is a category") as caught:
+        run_stub(sampler="cmaes")
+    assert caught.value.where == ("search", "sampler")
