@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.benchmark import Timer
 
 from chattn_nas.export.fold import fold_batchnorm
 from chattn_nas.export.folder import open_folder
@@ -84,6 +83,8 @@ def bench_folder(
 
 def _alternate(networks: list[nn.Module], images: torch.Tensor, seconds: float, rounds: int = 4) -> list[float]:
     """Smallest of the rounds' medians for each network: what another process steals only ever adds."""
+    from torch.utils.benchmark import Timer  # here: importing it warns where nvcc is installed without a GPU
+
     best = [float("inf")] * len(networks)
     with torch.no_grad():
         for _ in range(rounds):
