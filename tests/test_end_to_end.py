@@ -49,10 +49,10 @@ def records(folder: Path) -> list[dict]:
 @pytest.fixture(scope="module")
 def run(folder) -> Path:
     """A search that was killed hard after its first trials, resumed, and finished."""
-    log = (folder / "log").open("w")
-    first = subprocess.Popen(
-        [*COMMAND, "search", "spec.yaml"], cwd=folder, stdout=log, stderr=log, start_new_session=True
-    )
+    with (folder / "log").open("w") as log:
+        first = subprocess.Popen(
+            [*COMMAND, "search", "spec.yaml"], cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
     deadline = time.monotonic() + 120
     while (folder / "log").read_text().count("complete") < 2 and time.monotonic() < deadline:
         assert first.poll() is None, (folder / "log").read_text()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState, create_trial
 
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.results.best import Pick, Standing
@@ -16,8 +15,7 @@ from chattn_nas.results.report.verdict import name_of
 from chattn_nas.results.tables import percent
 from chattn_nas.results.unseen import read_test_set
 from chattn_nas.search import Job, Run, search
-from chattn_nas.search.samplers import GIVEN
-from chattn_nas.search.session import quiet_optuna
+from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import SpaceSettings
 
 #: Full length: this many times the search's last rung, in one cycle, unless the caller says how many epochs.
@@ -65,7 +63,10 @@ def confirm(
     _same_length(run, job)
     opened = Run.create(job, run.directory / "confirm")
     plan = _plan(run, opened.study, top)
-    _enqueue(opened.study, plan, range(job.search.seed, job.search.seed + seeds))
+    fresh = range(job.search.seed, job.search.seed + seeds)
+    enqueue_trainings(
+        opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
+    )
     asked = sum(_is_asked(trial) for trial in opened.study.get_trials(deepcopy=False))
     search(job, run=opened.directory, trials=asked, workers=workers, progress=progress)
     found = judge(_measured(opened.study, plan), epochs=job.proxy.rungs[-1])
@@ -157,26 +158,6 @@ def _row(run: Run, pick: Pick) -> dict[str, Any]:
         "search_seeds": len(pick.seeds),
         "architecture": {"backbone": run.job.backbone.backbone.to_dict(), "stages": list(pick.stages)},
     }
-
-
-def _enqueue(study: optuna.Study, plan: Sequence[dict[str, Any]], seeds: range) -> None:
-    """Queue every network on every seed that has no result and is not on its way to one; a seed at a time."""
-    there = {
-        (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
-        for trial in study.get_trials(deepcopy=False)
-        if not trial.state.is_finished() or trial.state == TrialState.COMPLETE
-    }
-    for seed in seeds:
-        for row in plan:
-            if (row["hash"], seed) in there:
-                continue
-            attributes = {GIVEN: row["architecture"], "hash": row["hash"], "seed": seed, "label": row["label"]}
-            study._storage.create_new_trial(
-                study._study_id,
-                template_trial=create_trial(
-                    state=TrialState.WAITING, user_attrs=attributes, system_attrs={"fixed_params": {}}
-                ),
-            )
 
 
 def _is_asked(trial: optuna.trial.FrozenTrial) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -78,12 +80,29 @@ def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
             continue
         params = space.params(architecture)
         attributes = {"label": label} | ({GIVEN: architecture.to_dict()} if params is None else {})
-        study._storage.create_new_trial(
-            study._study_id,
-            template_trial=create_trial(
-                state=TrialState.WAITING, user_attrs=attributes, system_attrs={"fixed_params": params or {}}
-            ),
-        )
+        _enqueue(study, params or {}, attributes)
+
+
+def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str, Any], str, int, str]]) -> None:
+    """Queue given networks on given seeds, where they have no result there and are not on their way to one.
+
+    Args:
+        study: Of any space; a training needs none.
+        trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
+    """
+    there = {
+        (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
+        for trial in all_trials(study)
+        if is_open(trial) or outcome(trial) is Outcome.COMPLETE
+    }
+    for architecture, key, seed, label in trainings:
+        if (key, seed) not in there:
+            _enqueue(study, {}, {GIVEN: dict(architecture), "hash": key, "seed": seed, "label": label})
+
+
+def _enqueue(study: optuna.Study, params: dict[str, Any], attributes: dict[str, Any]) -> None:
+    template = create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs={"fixed_params": params})
+    study._storage.create_new_trial(study._study_id, template_trial=template)
 
 
 def import_bench(name: str) -> BenchFactory:
