@@ -45,6 +45,7 @@ class Measurement:
         seconds: Of training and evaluation, build excluded.
         images_per_second: Training images per second of training time.
         peak_memory: Bytes; of the device on CUDA, of the process on a CPU.
+        test_accuracy: Top-1 on the test set, 0 to 1; only where it was asked for: a search never does.
         parameters, macs, latency: Costs; latency in seconds per batch, ``None`` where not measured.
         seed, device, versions: What the numbers depend on.
     """
@@ -52,6 +53,7 @@ class Measurement:
     outcome: Outcome
     reason: str = ""
     rungs: tuple[Rung, ...] = ()
+    test_accuracy: float | None = None
     train_loss_sum: float | None = None
     seconds: float = 0.0
     images_per_second: float | None = None

@@ -1,0 +1,1 @@
+"""What every network of a space is worth: tables of real trainings, and searches compared on them."""

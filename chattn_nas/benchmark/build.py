@@ -1,0 +1,108 @@
+"""Trains every network of a space on several seeds: a table that searches can be compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from chattn_nas.benchmark.rows import COLUMNS, read_rows, row_of
+from chattn_nas.data import load_test
+from chattn_nas.proxy import Measurement, Report, evaluate
+from chattn_nas.search import Job, Run, search
+from chattn_nas.search.bench import ProxyBench
+from chattn_nas.search.record import all_trials
+from chattn_nas.search.session import enqueue_trainings
+from chattn_nas.space import SpaceSettings
+
+
+class TestedBench(ProxyBench):
+    """Trains as the proxy does, then scores the network on the test set as well."""
+
+    __test__ = False  # no class of tests, whatever its name begins with
+
+    def __init__(self, job: Job, device: str | None = None) -> None:
+        super().__init__(job, device)
+        self.test = load_test(job.data, device=self.device)
+
+    def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
+        """Through all rungs; accuracy on the test set is that of the end."""
+        measured = super().train(network, seed, report)
+        accuracy, _ = evaluate(
+            network, self.test, self.data, batch_size=self.job.proxy.batch_size, device=self.device
+        )  # fmt: skip
+        return replace(measured, test_accuracy=accuracy)
+
+
+def build_table(
+    job: Job, *, seeds: int, out: Path, run: Path, part: int = 20, workers: int | None = None, progress: bool = True
+) -> pd.DataFrame:
+    """Train every canonical network of a job's space, and the random-gate control, on ``seeds`` seeds.
+
+    All networks are trained on the first seed, then all on the second, and so on. Rows are added to ``out`` after
+    every ``part`` trainings; those that stand there are not trained again, whatever became of the run directory.
+
+    Args:
+        job: Its space, proxy and data; the first seed is ``search.seed``.
+        seeds: Trainings of every network.
+        out: A CSV file, compressed as its ending says (``.csv.xz``).
+        run: Directory of the run that trains.
+        part: Trainings between two writings of ``out``.
+        workers: As for ``search``.
+        progress: As for ``search``.
+
+    Returns:
+        The whole table, sorted by seed and network.
+    """
+    rows = read_rows(out, job.search_space()) if out.exists() else pd.DataFrame(columns=COLUMNS)
+    wanted = [training for training in _trainings(job, seeds) if training[1:3] not in _keys(rows)]
+    for start in range(0, len(wanted), part):
+        # What is trained is given trial by trial; the space only has to know none.
+        space = SpaceSettings.model_validate({"all": ["none"]})
+        opened = Run.create(_without_choice(job, space), run)
+        enqueue_trainings(opened.study, wanted[start : start + part])
+        asked = len(all_trials(opened.study))
+        search(opened.job, run=run, trials=asked, workers=workers, progress=progress, bench=f"{__name__}:TestedBench")
+        rows = _with_new(rows, opened)
+        partial = out.with_name(f".{out.name}")
+        rows.to_csv(partial, index=False, compression="xz" if out.suffix == ".xz" else None)
+        partial.replace(out)
+    return rows
+
+
+def _trainings(job: Job, seeds: int) -> Iterator[tuple[dict[str, Any], str, int, str]]:
+    """Architecture, hash, seed and label of all that the table shall hold, a seed at a time."""
+    space = job.search_space()
+    labels = {architecture.canonical(space.stages): label for label, architecture in space.baselines()}
+    networks = dict.fromkeys((*labels, *space.enumerate()))
+    for seed in range(job.search.seed, job.search.seed + seeds):
+        for architecture in networks:
+            yield architecture.to_dict(), architecture.hash, seed, labels.get(architecture, "")
+
+
+def _without_choice(job: Job, space: SpaceSettings) -> Job:
+    changes = {
+        "sampler": "random",
+        "pruner": "none",
+        "objectives": ["accuracy"],
+        "constraints": {},
+        "keep_checkpoints": 0,
+    }
+    return job.model_copy(update={"space": space, "search": job.search.model_copy(update=changes)})
+
+
+def _keys(rows: pd.DataFrame) -> set[tuple[str, int]]:
+    return set(zip(rows["hash"], rows["seed"], strict=True))
+
+
+def _with_new(rows: pd.DataFrame, run: Run) -> pd.DataFrame:
+    known = _keys(rows)
+    versions = run.study.user_attrs.get("versions", {})
+    new = [row_of(trial, versions) for trial in all_trials(run.study) if trial.user_attrs.get("measurement")]
+    added = pd.DataFrame([row for row in new if (row["hash"], row["seed"]) not in known])
+    whole = pd.concat([rows, added], ignore_index=True) if len(rows) else added
+    return whole.sort_values(["seed", "hash"], ignore_index=True)

@@ -1,0 +1,59 @@
+"""One row of a table: what one training of one network gave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from optuna.trial import FrozenTrial
+
+from chattn_nas.proxy import Measurement
+from chattn_nas.space import Architecture, SearchSpace
+
+#: Columns that every table has; ``epoch<n>`` (validation accuracy at every rung) come besides.
+COLUMNS = (
+    "hash", "seed", "stages", "label", "outcome", "accuracy", "loss", "test_accuracy", "train_loss_sum",
+    "parameters", "macs", "seconds", "images_per_second", "peak_memory", "device", "versions", "date",
+)  # fmt: skip
+
+
+def row_of(trial: FrozenTrial, versions: dict[str, str]) -> dict[str, Any]:
+    """A finished trial as a row.
+
+    Accuracies are 0 to 1; ``stages`` is JSON, one mapping per stage with the type and all its settings.
+    """
+    attributes = trial.user_attrs
+    measured = Measurement.from_dict(attributes["measurement"])
+    return {
+        "hash": attributes["hash"],
+        "seed": attributes["seed"],
+        "stages": json.dumps(attributes["architecture"]["stages"]),
+        "label": attributes.get("label", ""),
+        "outcome": str(measured.outcome),
+        **{f"epoch{rung.epoch}": rung.accuracy for rung in measured.rungs},
+        "accuracy": measured.accuracy,
+        "loss": measured.loss,
+        "test_accuracy": measured.test_accuracy,
+        "train_loss_sum": measured.train_loss_sum,
+        "parameters": measured.parameters,
+        "macs": measured.macs,
+        "seconds": round(measured.seconds, 2),
+        "images_per_second": round(measured.images_per_second or 0.0, 1),
+        "peak_memory": measured.peak_memory,
+        "device": measured.device,
+        "versions": " ".join(f"{name} {number}" for name, number in versions.items()),
+        "date": trial.datetime_complete.date().isoformat() if trial.datetime_complete else "",
+    }
+
+
+def read_rows(path: Path, space: SearchSpace) -> pd.DataFrame:
+    """The rows of a file, with the hashes that their networks have today: a type may have got new settings since."""
+    rows = pd.read_csv(path, keep_default_na=True).fillna({"label": ""})
+    backbone = space.backbone.to_dict()
+    today = {
+        text: Architecture.from_dict({"backbone": backbone, "stages": json.loads(text)}).canonical(space.stages).hash
+        for text in rows["stages"].unique()
+    }
+    return rows.assign(hash=rows["stages"].map(today))
