@@ -16,7 +16,7 @@ from chattn_nas.proxy import Measurement, Report, evaluate
 from chattn_nas.search import Job, Run, search
 from chattn_nas.search.bench import ProxyBench
 from chattn_nas.search.record import all_trials
-from chattn_nas.search.session import enqueue_trainings
+from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import SpaceSettings
 
 
@@ -58,6 +58,7 @@ def build_table(
     Returns:
         The whole table, sorted by seed and network.
     """
+    quiet_optuna()
     rows = read_rows(out, job.search_space()) if out.exists() else pd.DataFrame(columns=COLUMNS)
     wanted = [training for training in _trainings(job, seeds) if training[1:3] not in _keys(rows)]
     for start in range(0, len(wanted), part):

@@ -50,7 +50,8 @@ def row_of(trial: FrozenTrial, versions: dict[str, str]) -> dict[str, Any]:
 
 def read_rows(path: Path, space: SearchSpace) -> pd.DataFrame:
     """The rows of a file, with the hashes that their networks have today: a type may have got new settings since."""
-    rows = pd.read_csv(path, keep_default_na=True).fillna({"label": ""})
+    texts = ("label", "versions", "date")
+    rows = pd.read_csv(path, dtype=dict.fromkeys(texts, "object")).fillna(dict.fromkeys(texts, ""))
     backbone = space.backbone.to_dict()
     today = {
         text: Architecture.from_dict({"backbone": backbone, "stages": json.loads(text)}).canonical(space.stages).hash

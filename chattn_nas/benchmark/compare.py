@@ -1,0 +1,134 @@
+"""Many searches on a table: which sampler, which pruner and which way to pick the winner find the best cheapest."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler, TPESampler
+
+from chattn_nas.benchmark.evolution import RegularizedEvolution
+from chattn_nas.benchmark.simulate import pick, simulate
+from chattn_nas.benchmark.table import Table
+from chattn_nas.errors import InputError
+from chattn_nas.results.tables import CRITERIA, Z95
+from chattn_nas.search.pruning import build_pruner
+from chattn_nas.search.samplers import build_sampler
+from chattn_nas.search.session import quiet_optuna
+from chattn_nas.search.settings import SearchSettings
+
+Method = Callable[[Table, int], tuple[BaseSampler, BasePruner | None]]
+
+
+def _ours(name: str, pruner: str = "none") -> Method:
+    def make(table: Table, seed: int) -> tuple[BaseSampler, BasePruner | None]:
+        settings = SearchSettings.model_validate({"sampler": name, "pruner": pruner, "seed": seed})
+        return build_sampler(settings, table.space, seed), build_pruner(settings, table.rungs)
+
+    return make
+
+
+#: What is compared, by name; ``+ halving`` stops trials at the table's rungs (asynchronous successive halving).
+METHODS: dict[str, Method] = {
+    "random": _ours("random"),
+    "tpe": _ours("tpe"),
+    "tpe group": lambda table, seed: (TPESampler(seed=seed, multivariate=True, group=True), None),
+    "nsga2": _ours("nsga2"),
+    "gp": _ours("gp"),
+    "evolution": lambda table, seed: (RegularizedEvolution(table.space, seed), None),
+    "random + halving": _ours("random", "successive_halving"),
+    "tpe + halving": _ours("tpe", "successive_halving"),
+}
+
+
+def compare_samplers(
+    table: Table, *, budget: int = 40, repeats: int = 100, methods: Sequence[str] = tuple(METHODS), seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:  # fmt: skip
+    """Regret of every method, for every way to pick the winner.
+
+    Args:
+        table: Answers instead of trainings.
+        budget: In full trainings, baselines included.
+        repeats: Searches per method, each with seeds of its own.
+        methods: Of :data:`METHODS`.
+        seed: Of the first search.
+        progress: Called with a line after every method.
+
+    Returns:
+        One row per method and criterion: ``method, by, budget, repeats, regret`` (points of test accuracy below the
+        table's best mean), ``low, high`` (95 %), ``found`` (share of searches that picked the very best network),
+        ``trained`` (different networks, mean).
+
+    Raises:
+        InputError: An unknown method.
+    """
+    for name in methods:
+        if name not in METHODS:
+            raise InputError(f"there is no method {name!r}", value=name, choices=METHODS)
+    quiet_optuna()
+    rows: list[dict[str, object]] = []
+    for name in methods:
+        found = []
+        for number in range(seed, seed + repeats):
+            sampler, pruner = METHODS[name](table, number)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                found.append(simulate(table, sampler, budget=budget, seed=number, pruner=pruner))
+        trained = float(np.mean([len({record.hash for record in search}) for search in found]))
+        for by in CRITERIA:
+            picks = [pick(search, by) for search in found]
+            rows.append({"method": name, "by": by, "budget": budget, **_regret(table, picks), "trained": trained})
+        progress(f"{name}: {repeats} searches of {budget} trainings")
+    return pd.DataFrame(rows)
+
+
+def compare_picks(
+    table: Table, *, budgets: Sequence[int] = (20, 40, 80, 160), repeats: int = 100, seed: int = 0
+) -> pd.DataFrame:
+    """Regret by the way to pick the winner and by seeds per network, at equal cost: networks are drawn at random.
+
+    Returns:
+        One row per budget, seeds per network and criterion; columns as :func:`compare_samplers`, with ``seeds``.
+    """
+    rows: list[dict[str, object]] = []
+    networks = list(table.networks.values())
+    for budget in budgets:
+        for seeds in range(1, len(table.seeds) + 1):
+            found = []
+            for number in range(seed, seed + repeats):
+                drawn = random.Random(number).sample(networks, min(budget // seeds, len(networks)))
+                sampler = _Fixed([params for network in drawn if (params := table.space.params(network)) is not None])
+                found.append(
+                    simulate(table, sampler, budget=len(drawn) * seeds, seed=number, max_seeds=seeds, baselines=False)
+                )
+            for by in CRITERIA:
+                picks = [pick(search, by) for search in found]
+                rows.append({"budget": budget, "seeds": seeds, "by": by, **_regret(table, picks)})
+    return pd.DataFrame(rows)
+
+
+class _Fixed(optuna.samplers.RandomSampler):
+    """Proposes given networks in turn, again and again: each comes back once for every seed."""
+
+    def __init__(self, params: Sequence[dict[str, object]]) -> None:
+        super().__init__(0)
+        self.params = params
+
+    def sample_independent(self, study, trial, param_name, param_distribution):  # type: ignore[no-untyped-def]
+        return self.params[trial.number % len(self.params)][param_name]
+
+
+def _regret(table: Table, picks: Sequence[str]) -> dict[str, float | int]:
+    values = table.values
+    best = max(values.values())
+    regrets = np.array([best - values[key] for key in picks])
+    half = Z95 * float(regrets.std(ddof=1)) / len(regrets) ** 0.5
+    mean = float(regrets.mean())
+    return {"repeats": len(picks), "regret": mean, "low": mean - half, "high": mean + half,
+            "found": float((regrets == 0).mean())}  # fmt: skip

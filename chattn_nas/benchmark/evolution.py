@@ -1,0 +1,66 @@
+"""Regularised evolution as an Optuna sampler.
+
+Real, Aggarwal, Huang, Le (2019), "Regularized Evolution for Image Classifier Architecture Search": the best of a random
+few out of the youngest ``population`` has one stage redrawn.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from chattn_nas.space import Architecture, SearchSpace
+
+_CHOSEN = "chattn:chosen"
+
+
+class RegularizedEvolution(BaseSampler):
+    """Proposes children of good networks.
+
+    Args:
+        space: What it proposes from.
+        seed: Of its choices.
+        population: So many of the newest trials may become parents; before as many have ended, networks are random.
+        tournament: The parent is the best of so many drawn.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int, population: int = 16, tournament: int = 4) -> None:
+        self.space, self.population, self.tournament = space, population, tournament
+        self._rng = random.Random(seed)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Choose the network of this trial."""
+        study._storage.set_trial_system_attr(trial._trial_id, _CHOSEN, self.space.params(self._choose(study)))
+
+    def _choose(self, study: optuna.Study) -> Architecture:
+        young = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))[-self.population :]
+        other = self.space.random(self._rng)
+        if len(young) < self.population:
+            return other
+        drawn = self._rng.sample(young, self.tournament)
+        best = max(drawn, key=lambda one: one.value if one.value is not None else float("-inf"))
+        parent = self.space.sample(optuna.trial.FixedTrial(best.params)).canonical(self.space.stages)
+        stage = self._rng.randrange(len(self.space.stages))
+        stages = (*parent.stages[:stage], other.stages[stage], *parent.stages[stage + 1 :])
+        return Architecture(self.space.backbone, stages)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """None: the chosen network fixes every parameter by itself."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The parameter's value in the chosen network."""
+        return study._storage.get_trial(trial._trial_id).system_attrs[_CHOSEN][param_name]

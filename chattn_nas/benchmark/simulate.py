@@ -1,0 +1,113 @@
+"""One search on a table: the same proposals, replicates, pruning and picks as a real one, in a second."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from statistics import fmean
+
+import optuna
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler
+
+from chattn_nas.benchmark.table import Table
+from chattn_nas.proxy import Measurement, Outcome
+from chattn_nas.results.pooled import choices_of, fit
+from chattn_nas.results.record import Record
+from chattn_nas.space import Architecture
+
+#: Proposals per training that the budget allows; more are answered from the record, and the search has converged.
+PATIENCE = 5
+
+
+def simulate(
+    table: Table, sampler: BaseSampler, *, budget: float, seed: int, pruner: BasePruner | None = None,
+    max_seeds: int = 3, baselines: bool = True,
+) -> list[Record]:  # fmt: skip
+    """Search until ``budget`` full trainings are spent; a training stopped at a rung costs its epochs.
+
+    Args:
+        table: Answers instead of trainings.
+        sampler: Proposes; a known network is trained on the next seed, as in a real search.
+        budget: In full trainings.
+        seed: Of the order in which seeds are used, the same for all networks (common random numbers).
+        pruner: Sees a trial's rungs; none by default.
+        max_seeds: Trainings per network; then the record answers, which costs nothing.
+        baselines: Begin with ``none`` and every uniform network.
+    """
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner or NopPruner())
+    protected = _enqueue_baselines(study, table) if baselines else 0
+    order = random.Random(seed).sample(table.seeds, len(table.seeds))[:max_seeds]
+    seen: dict[str, list[float]] = {}
+    used: dict[str, int] = {}
+    found: list[Record] = []
+    spent, proposals = 0.0, 0
+    while spent < budget and proposals < PATIENCE * budget:
+        trial = study.ask()
+        proposals += 1
+        architecture = table.space.sample(trial).canonical(table.space.stages)
+        key = architecture.hash
+        if used.get(key, 0) == len(order):
+            study.tell(trial, fmean(seen[key]) if seen.get(key) else None,
+                       state=None if seen.get(key) else optuna.trial.TrialState.PRUNED)  # fmt: skip
+            continue
+        measured = table.measurement(architecture, order[used.get(key, 0)])
+        used[key] = used.get(key, 0) + 1
+        reached = _reached(trial, measured, protected=trial.number < protected)
+        spent += measured.rungs[reached].epoch / table.rungs[-1]
+        found.append(_record(trial.number, architecture, measured, reached))
+        if reached == len(measured.rungs) - 1:
+            seen.setdefault(key, []).append(measured.rungs[-1].accuracy)
+            study.tell(trial, fmean(seen[key]))
+        else:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    return found
+
+
+def pick(found: Sequence[Record], by: str) -> str:
+    """Hash of the network to recommend: by ``single`` best training, ``mean`` over seeds, or the ``pooled`` model."""
+    accuracies: dict[str, list[float]] = {}
+    first: dict[str, Record] = {}
+    for record in found:
+        if record.accuracy is not None:
+            accuracies.setdefault(record.hash, []).append(record.accuracy)
+            first.setdefault(record.hash, record)
+    if by == "single":
+        return max(accuracies, key=lambda key: max(accuracies[key]))
+    model = fit(found) if by == "pooled" else None
+    if model is None:
+        return max(accuracies, key=lambda key: fmean(accuracies[key]))
+    means = model.predict([choices_of(record) for record in first.values()]).mean
+    return list(first)[int(means.argmax())]
+
+
+def _enqueue_baselines(study: optuna.Study, table: Table) -> int:
+    known = [params for _, network in table.space.baselines() if (params := table.space.params(network)) is not None]
+    for params in known:
+        study.enqueue_trial(params)
+    return len(known)
+
+
+def _reached(trial: optuna.Trial, measured: Measurement, *, protected: bool) -> int:
+    """Index of the rung at which the trial ends; baselines are never stopped."""
+    for index, rung in enumerate(measured.rungs[:-1]):
+        trial.report(rung.accuracy, rung.epoch)
+        if trial.should_prune() and not protected:
+            return index
+    return len(measured.rungs) - 1
+
+
+def _record(number: int, architecture: Architecture, measured: Measurement, reached: int) -> Record:
+    whole = reached == len(measured.rungs) - 1
+    return Record(
+        number=number,
+        stages=tuple(choice.to_dict() for choice in architecture.stages),
+        hash=architecture.hash,
+        seed=measured.seed,
+        outcome="complete" if whole else "pruned",
+        measurement=Measurement(
+            outcome=Outcome.COMPLETE if whole else Outcome.PRUNED,
+            rungs=measured.rungs[: reached + 1],
+            seed=measured.seed,
+        ),
+    )

@@ -1,0 +1,116 @@
+"""A table of real trainings, asked as if each question were a training."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+
+from chattn_nas.benchmark.rows import read_rows
+from chattn_nas.errors import InputError
+from chattn_nas.proxy import Measurement, Outcome, Rung
+from chattn_nas.search import Job
+from chattn_nas.space import Architecture, SearchSpace
+from chattn_nas.spec import load_spec
+
+TABLES = Path(str(files("chattn_nas.benchmark") / "tables"))
+
+
+class Table:
+    """What every network of a space gave on several seeds.
+
+    Args:
+        job: The spec that was trained.
+        path: Of the rows.
+
+    Attributes:
+        rows: One per training, as :mod:`.rows` describes them, of the networks in the space.
+        seeds: Those that all networks were trained on.
+
+    Raises:
+        InputError: No seed was trained for every network of the space.
+    """
+
+    def __init__(self, job: Job, path: Path) -> None:
+        self.job = job
+        self.space: SearchSpace = job.search_space()
+        every = read_rows(path, self.space)
+        self.networks: dict[str, Architecture] = {network.hash: network for network in self.space.enumerate()}
+        self.control = every[~every["hash"].isin(self.networks)]
+        inside = every[every["hash"].isin(self.networks) & (every["outcome"] == Outcome.COMPLETE)]
+        counts = inside.groupby("seed")["hash"].nunique()
+        self.seeds: tuple[int, ...] = tuple(int(seed) for seed in counts[counts == len(self.networks)].index)
+        if not self.seeds:
+            raise InputError(f"{path} holds no seed on which all {len(self.networks)} networks were trained")
+        self.rows: pd.DataFrame = inside[inside["seed"].isin(self.seeds)].reset_index(drop=True)
+        self._by_key: dict[tuple[str, int], dict[Hashable, Any]] = {
+            (row["hash"], row["seed"]): row for row in self.rows.to_dict("records")
+        }
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which every training was scored."""
+        return tuple(self.job.proxy.rungs)
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """What a network is worth: accuracy on the test set, mean over seeds, in percent, by hash."""
+        return {
+            str(key): 100 * float(value) for key, value in self.rows.groupby("hash")["test_accuracy"].mean().items()
+        }
+
+    def measurement(self, architecture: Architecture, seed: int) -> Measurement:
+        """What training a network of the space on one of :attr:`seeds` gave.
+
+        Raises:
+            InputError: The network is not in the space, or was not trained on this seed.
+        """
+        key = architecture.canonical(self.space.stages).hash
+        row = self._by_key.get((key, seed))
+        if row is None:
+            raise InputError(
+                f"the table has no training of {architecture} on seed {seed}", choices=self.seeds, value=seed
+            )
+        found = tuple(Rung(epoch=e, accuracy=row[f"epoch{e}"], loss=float("nan")) for e in self.rungs[:-1])
+        end = Rung(epoch=self.rungs[-1], accuracy=row["accuracy"], loss=row["loss"])
+        same = ("test_accuracy", "train_loss_sum", "seconds", "images_per_second", "parameters", "macs", "device")
+        return Measurement(
+            outcome=Outcome.COMPLETE, rungs=(*found, end), seed=seed, **{name: row[name] for name in same}
+        )
+
+    def objective(self, seed: int = 0) -> Callable[[optuna.Trial], float]:
+        """An objective for ``study.optimize``: samples a network, reports its rungs, returns its accuracy (0 to 1).
+
+        Noise included: every call answers with one of the trainings, drawn under ``seed``. A trial that its study's
+        pruner stops ends at that rung.
+        """
+        rng = random.Random(seed)
+
+        def objective(trial: optuna.Trial) -> float:
+            architecture = self.space.sample(trial)
+            measured = self.measurement(architecture, rng.choice(self.seeds))
+            for rung in measured.rungs:
+                trial.report(rung.accuracy, rung.epoch)
+                if rung.epoch != self.rungs[-1] and trial.should_prune():
+                    raise optuna.TrialPruned
+            return measured.rungs[-1].accuracy
+
+        return objective
+
+
+def load(name: str) -> Table:
+    """A table that ships with the package, such as ``cifar_resnet8_16px``.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    known = sorted(path.name.removesuffix(".csv.xz") for path in TABLES.glob("*.csv.xz"))
+    if name not in known:
+        raise InputError(f"there is no table {name!r}", value=name, choices=known)
+    return Table(load_spec(TABLES / f"{name}.yaml"), TABLES / f"{name}.csv.xz")

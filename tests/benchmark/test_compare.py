@@ -1,0 +1,68 @@
+import pytest
+
+from chattn_nas.benchmark import METHODS, compare_picks, compare_samplers, write_comparison
+from chattn_nas.benchmark.compare import _ours
+from chattn_nas.benchmark.simulate import pick, simulate
+from chattn_nas.errors import InputError
+
+
+def test_a_simulated_search_spends_its_budget_and_repeats_nothing(simulated):
+    for name in ("random", "tpe", "evolution", "random + halving"):
+        sampler, pruner = METHODS[name](simulated, 3)
+        found = simulate(simulated, sampler, budget=20, seed=3, pruner=pruner)
+        spent = sum(record.rungs[-1].epoch for record in found) / 3
+        assert 20 <= spent < 21
+        trained = [(record.hash, record.seed) for record in found]
+        assert len(set(trained)) == len(trained)
+        for record in found:
+            assert len(record.rungs) == (2 if record.outcome == "complete" else 1)
+
+
+def test_baselines_come_first_and_are_never_stopped(simulated):
+    sampler, pruner = METHODS["random + halving"](simulated, 0)
+    found = simulate(simulated, sampler, budget=12, seed=0, pruner=pruner)
+    first = [{stage["type"] for stage in record.stages} for record in found[:5]]
+    assert first == [{"none"}, {"se"}, {"eca"}, {"gct"}, {"srm"}]
+    assert all(record.outcome == "complete" for record in found[:5])
+    assert any(record.outcome == "pruned" for record in found[5:])
+
+
+def test_the_same_seed_searches_the_same(simulated):
+    one, two = (
+        [r.hash for r in simulate(simulated, _ours("tpe")(simulated, 5)[0], budget=15, seed=5)] for _ in range(2)
+    )
+    assert one == two
+
+
+def test_picks_look_at_what_they_say(simulated):
+    sampler, _ = METHODS["random"](simulated, 1)
+    found = simulate(simulated, sampler, budget=30, seed=1)
+    assert pick(found, "single") == max(found, key=lambda record: record.accuracy or 0).hash
+    assert {pick(found, by) for by in ("single", "mean", "pooled")} <= {record.hash for record in found}
+
+
+def test_regret_is_counted_from_the_best_network(simulated):
+    found = compare_samplers(simulated, budget=15, repeats=6, methods=("random", "tpe"))
+    assert len(found) == 6
+    assert (found["regret"] >= 0).all()
+    assert (found["low"] <= found["regret"]).all()
+    assert (found["regret"] <= found["high"]).all()
+    spread = max(simulated.values.values()) - min(simulated.values.values())
+    assert (found["regret"] < spread).all()
+    with pytest.raises(InputError, match="did you mean 'tpe'"):
+        compare_samplers(simulated, methods=("tpee",))
+
+
+def test_replicates_and_budgets_cost_the_same(simulated):
+    found = compare_picks(simulated, budgets=(12, 60), repeats=12)
+    assert list(found["seeds"].unique()) == [1, 2, 3]
+    by_budget = found[found["by"] == "pooled"].groupby("budget")["regret"].mean()
+    assert by_budget[60] < by_budget[12], "more trainings find better networks"
+
+
+def test_the_comparison_is_written_as_table_and_figure(simulated, tmp_path):
+    write_comparison(compare_samplers(simulated, budget=10, repeats=3, methods=("random", "nsga2")), tmp_path / "out")
+    assert (tmp_path / "out" / "comparison.csv").read_text().count("\n") == 7
+    page = (tmp_path / "out" / "comparison.html").read_text()
+    assert "nsga2" in page
+    assert 'src="http' not in page

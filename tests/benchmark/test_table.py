@@ -1,0 +1,76 @@
+import optuna
+import pytest
+
+from chattn_nas import Architecture
+from chattn_nas.benchmark import Table, build_table, facts, load
+from chattn_nas.benchmark.table import TABLES
+from chattn_nas.errors import InputError
+from chattn_nas.search import Job
+
+TINY = {
+    "name": "tiny",
+    "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},
+    "data": {"dataset": "digits", "image_size": 8, "train_limit": 300},
+    "space": {"all": ["none", {"se": {"reduction": 4}}]},
+    "proxy": {"rungs": [1, 2], "device": "cpu"},
+}
+
+
+def test_a_table_is_built_in_parts_and_never_trains_a_row_twice(tmp_path):
+    job, out = Job.from_dict(TINY), tmp_path / "tiny.csv.xz"
+    first = build_table(job, seeds=1, out=out, run=tmp_path / "one", part=4, workers=0, progress=False)
+    assert len(first) == 2**3 + 1, "all networks and the random-gate control"
+    both = build_table(job, seeds=2, out=out, run=tmp_path / "two", part=50, workers=0, progress=False)
+    kept = both[both["seed"] == 0].reset_index(drop=True)
+    assert kept[["hash", "accuracy", "seconds"]].equals(first[["hash", "accuracy", "seconds"]])
+    table = Table(job, out)
+    assert table.seeds == (0, 1)
+    assert list(table.control["label"].unique()) == ["random_gate"]
+    measured = table.measurement(Architecture.uniform(job.backbone.backbone, "se", reduction=4), seed=1)
+    assert [rung.epoch for rung in measured.rungs] == [1, 2]
+    assert measured.test_accuracy is not None
+    assert 0 <= measured.test_accuracy <= 1
+    assert measured.parameters == int(both[both["label"] == "uniform se"]["parameters"].iloc[0])
+
+
+def test_a_table_asked_twice_may_answer_with_another_seed(simulated):
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.NopPruner())
+    objective = simulated.objective(seed=0)
+    fixed = simulated.space.params(next(iter(simulated.networks.values())))
+    for _ in range(12):
+        study.enqueue_trial(fixed)
+    study.optimize(objective, n_trials=12)
+    answers = {trial.value for trial in study.trials}
+    assert len(answers) == 3
+    assert all(set(trial.intermediate_values) == {1, 3} for trial in study.trials)
+
+
+def test_what_is_not_in_a_table_is_refused(simulated):
+    with pytest.raises(InputError, match=r"no training of .*rcan"):
+        simulated.measurement(Architecture.uniform(simulated.job.backbone.backbone, "rcan"), seed=0)
+    with pytest.raises(InputError, match="there is no table 'cifar'"):
+        load("cifar")
+
+
+def test_facts_find_what_was_simulated(simulated):
+    found = facts(simulated)
+    assert (found.networks, found.seeds) == (125, 3)
+    assert found.noise == pytest.approx(0.8, rel=0.15)
+    assert found.paired == pytest.approx(0.8 * 2**0.5, rel=0.15)
+    assert found.unpaired > found.paired, "seeds are blocks: a pair on one seed has less noise"
+    assert found.seeds_needed > 50, "0.3 points against a noise of 0.8"
+    assert 0.8 < found.additive <= 1, "interactions have a sixth of the variance of one stage's effects"
+    assert found.rung_taus[1] < 1
+    assert found.ceiling is not None
+    assert 0 < found.ceiling < 1
+    assert found.margin_low < found.margin < found.margin_high
+
+
+@pytest.mark.parametrize("path", sorted(TABLES.glob("*.csv.xz")), ids=lambda path: path.name)
+def test_every_shipped_table_can_be_asked(path):
+    table = load(path.name.removesuffix(".csv.xz"))
+    assert path.stat().st_size < 1_000_000
+    assert len(table.rows) == len(table.networks) * len(table.seeds)
+    assert table.rows["accuracy"].between(0, 1).all()
+    assert (table.rows["date"].str.len() == 10).all(), "a figure comes with its date"
+    assert table.rows["versions"].str.contains("torch").all()
