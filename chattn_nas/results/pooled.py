@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg, optimize
+from threadpoolctl import threadpool_limits
 
 from chattn_nas.results.fidelity import early_rungs
 from chattn_nas.results.record import Record, key_of, once_per_seed
@@ -25,9 +26,12 @@ from chattn_nas.results.record import Record, key_of, once_per_seed
 #: The terms whose standard deviations are learned.
 TERMS = ("type", "setting", "architecture", "seed", "noise")
 #: Prior guess for each standard deviation, as a share of the accuracies' own; log-normal with the spread below, wide
-#: enough that a factor of 7 costs no more than two log units.
-PRIOR_SHARE = np.array([0.3, 0.15, 0.25, 0.25, 0.8])
+#: enough that a factor of 7 costs no more than two log units. Over 50 simulated studies each of five worlds (interaction
+#: none to 0.5 points, noise 0.3 to 1.2) 95 % intervals cover 93 to 99 %; with the true deviations known, 96 %.
+PRIOR_SHARE = np.array([0.3, 0.1, 0.16, 0.2, 0.8])
 PRIOR_SPREAD = 1.0
+#: The mode is looked for within so many log units of the guess: beyond, the covariance is singular in double precision.
+PRIOR_REACH = 5.0
 #: Beyond this many observations a fit takes minutes: the oldest are left out.
 LIMIT = 1500
 
@@ -107,7 +111,8 @@ class Pooled:
         choices = [one.choices for one in self.seen]
         seeds = np.array([-1 if one.seed is None else one.seed for one in self.seen])
         self._kernels = [*_kernels(choices, choices), (seeds[:, None] == seeds[None, :]).astype(float)]
-        self._points = self._integrate()
+        with threadpool_limits(1, user_api="blas"):  # with two threads on two busy cores a fit takes 15 times as long
+            self._points = self._integrate()
         weights = np.array([weight for weight, _, _, _ in self._points])
         squares = np.array([np.exp(2 * theta) for _, theta, _, _ in self._points])
         self.deviations = dict(zip(TERMS, np.sqrt(weights @ squares).tolist(), strict=True))
@@ -140,7 +145,8 @@ class Pooled:
         Martino, Chopin 2009): plugging in the mode alone makes intervals too short.
         """
         start = np.log(PRIOR_SHARE * self._scale)
-        mode = optimize.minimize(self._loss, start, jac=True, method="L-BFGS-B").x
+        bounds = [(guess - PRIOR_REACH, guess + PRIOR_REACH) for guess in start]
+        mode = optimize.minimize(self._loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
         step = 1e-3
         hessian = np.array(
             [(self._loss(mode + step * e)[1] - self._loss(mode - step * e)[1]) / (2 * step) for e in np.eye(len(mode))]
