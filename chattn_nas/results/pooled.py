@@ -26,12 +26,14 @@ from chattn_nas.results.record import Record, key_of, once_per_seed
 #: The terms whose standard deviations are learned.
 TERMS = ("type", "setting", "architecture", "seed", "noise")
 #: Prior guess for each standard deviation, as a share of the accuracies' own; log-normal with the spread below, wide
-#: enough that a factor of 7 costs no more than two log units. Over 50 simulated studies each of five worlds (interaction
-#: none to 0.5 points, noise 0.3 to 1.2) 95 % intervals cover 93 to 99 %; with the true deviations known, 96 %.
+#: enough that a factor of 7 costs no more than two log units. Over 50 simulated studies in each of five worlds
+#: (interaction none to 0.5 points, noise 0.3 to 1.2) 95 % intervals cover 93 to 99 %; with the true deviations, 96 %.
 PRIOR_SHARE = np.array([0.3, 0.1, 0.16, 0.2, 0.8])
 PRIOR_SPREAD = 1.0
 #: The mode is looked for within so many log units of the guess: beyond, the covariance is singular in double precision.
 PRIOR_REACH = 5.0
+#: Matrices are small: with two threads on two busy cores a fit took 15 times as long as with one.
+_one_thread = threadpool_limits.wrap(1, user_api="blas")
 #: Beyond this many observations a fit takes minutes: the oldest are left out.
 LIMIT = 1500
 
@@ -111,8 +113,7 @@ class Pooled:
         choices = [one.choices for one in self.seen]
         seeds = np.array([-1 if one.seed is None else one.seed for one in self.seen])
         self._kernels = [*_kernels(choices, choices), (seeds[:, None] == seeds[None, :]).astype(float)]
-        with threadpool_limits(1, user_api="blas"):  # with two threads on two busy cores a fit takes 15 times as long
-            self._points = self._integrate()
+        self._points = self._integrate()
         weights = np.array([weight for weight, _, _, _ in self._points])
         squares = np.array([np.exp(2 * theta) for _, theta, _, _ in self._points])
         self.deviations = dict(zip(TERMS, np.sqrt(weights @ squares).tolist(), strict=True))
@@ -138,6 +139,7 @@ class Pooled:
         gradient = -np.exp(2 * theta) * np.array(pulls) + away / PRIOR_SPREAD
         return float(loss), gradient
 
+    @_one_thread
     def _integrate(self) -> list[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
         """Weighted settings of the standard deviations around the mode: (weight, theta, alpha, inverse).
 
@@ -192,6 +194,7 @@ class Pooled:
             [pick @ kernel for kernel in across], [pick @ kernel @ pick.T for kernel in among], constant=0.0, center=0.0
         )
 
+    @_one_thread
     def _posterior(
         self, across: Sequence[np.ndarray], among: Sequence[np.ndarray], *, constant: float, center: float
     ) -> Estimate:
