@@ -28,6 +28,7 @@ def search(
     workers: int | None = None,
     progress: bool = True,
     bench: str | None = None,
+    baselines: bool = True,
 ) -> Run:
     """Search, or go on searching: the same call after an interruption continues to the asked number of trials.
 
@@ -38,6 +39,7 @@ def search(
         workers: Worker processes instead of the job's; ``0`` trains in this process.
         progress: Show a live bar on a terminal, plain lines elsewhere.
         bench: ``module:factory`` of another way to train; ours by default.
+        baselines: Queue ``none``, every type uniformly and the control first; not where all trainings are given.
 
     Raises:
         RunError: The run exists with settings that make its trials incomparable, or another process searches in it.
@@ -49,7 +51,8 @@ def search(
     job = job.model_copy(update={"search": job.search.model_copy(update=changes)})
     found = Run.create(job, Path(run) if run else None)
     with found.lock(), _sigterm_as_interrupt():
-        enqueue_baselines(found.study, job.search_space())
+        if baselines:
+            enqueue_baselines(found.study, job.search_space())
         with Progress(found.study, job.search, shown=progress) as shown:
             if job.search.workers == 0:
                 factory = import_bench(bench) if bench else ProxyBench
