@@ -10,7 +10,7 @@ from chattn_nas.data.tensors import Augmentation, Data
 
 
 class Normalize:
-    """uint8 images (B, C, H, W) to float32 of zero mean and unit deviation per channel."""
+    """uint8 images (B, C, H, W) to float32 of zero mean and unit deviation per channel, in channels_last."""
 
     def __init__(self, data: Data, device: torch.device | str) -> None:
         mean, std = (torch.tensor(v, device=device).reshape(1, -1, 1, 1) for v in (data.mean, data.std))
@@ -19,7 +19,7 @@ class Normalize:
 
     def __call__(self, images: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        return torch.addcmul(self.shift, images.float(), self.scale)
+        return torch.addcmul(self.shift, images.contiguous(memory_format=torch.channels_last).float(), self.scale)
 
 
 def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:

@@ -46,6 +46,7 @@ class Measurement:
         images_per_second: Training images per second of training time.
         peak_memory: Bytes; of the device on CUDA, of the process on a CPU.
         test_accuracy: Top-1 on the test set, 0 to 1; only where it was asked for: a search never does.
+        accumulate: Parts that each batch was taken in: 2 where the whole one did not fit.
         parameters, macs, latency: Costs; latency in seconds per batch, ``None`` where not measured.
         seed, device, versions: What the numbers depend on.
     """
@@ -58,6 +59,7 @@ class Measurement:
     seconds: float = 0.0
     images_per_second: float | None = None
     peak_memory: int | None = None
+    accumulate: int = 1
     parameters: int | None = None
     macs: int | None = None
     latency: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from chattn_nas.proxy.settings import ProxySettings
 
@@ -35,13 +35,40 @@ def build_optimizer(network: nn.Module, settings: ProxySettings) -> torch.optim.
         {"params": [p for name, p in trained if name not in exempt], "weight_decay": settings.weight_decay},
         {"params": [p for name, p in trained if name in exempt], "weight_decay": 0.0},
     ]
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         [group for group in groups if group["params"]],
         lr=settings.learning_rate * settings.batch_size / 128,
         momentum=settings.momentum,
         nesterov=settings.momentum > 0,
-        foreach=True,
+        fused=True,  # the one form that takes the learning rate from the device; on a CPU the same bits as foreach
     )
+    if settings.momentum:  # from zero, as the first step would: so that every step is the same work
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
+
+
+class Rates:
+    """The learning rates of an optimiser's groups as tensors on the device, each a factor of its peak.
+
+    Args:
+        optimizer: Its rates now are the peaks; tensors take their place.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.pairs = []
+        for group in optimizer.param_groups:
+            device = group["params"][0].device
+            dtype = torch.float64 if device.type == "cpu" else torch.float32  # what the fused kernels read
+            peak = float(group["lr"])
+            group["lr"] = torch.tensor(peak, dtype=dtype, device=device)
+            self.pairs.append((group["lr"], peak))
+
+    def set(self, factor: Tensor) -> None:
+        """Of one element, on the device."""
+        for rate, peak in self.pairs:
+            rate.copy_(factor.squeeze() * peak)
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -21,6 +21,8 @@ class ProxySettings(Settings):
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
         label_smoothing: Of the cross-entropy in training.
         warmup: Part of each rung in which the learning rate rises linearly.
+        patience: ``diverged`` also stops a network whose accuracy after the first rung is at chance; one whose loss is
+            not finite is stopped always.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
     """
 
@@ -31,6 +33,7 @@ class ProxySettings(Settings):
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     warmup: float = Field(default=0.2, ge=0, lt=1)
+    patience: Literal["none", "diverged"] = "none"
     device: str = "auto"
 
     @field_validator("rungs")

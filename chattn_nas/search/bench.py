@@ -12,7 +12,7 @@ from torch import nn
 
 from chattn_nas.data import load_data
 from chattn_nas.network import build_network, cost, stages
-from chattn_nas.proxy import Measurement, Report, resolve_device, train
+from chattn_nas.proxy import Measurement, Report, resolve_device, train_within_memory
 from chattn_nas.search.job import Job
 from chattn_nas.space import NONE, Architecture, Stage
 
@@ -75,8 +75,8 @@ class ProxyBench:
         return costs | ({"latency": found.latency} if found.latency is not None else {})
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
-        """Through all rungs of the spec."""
-        measured = train(network, self.data, self.job.proxy, seed=seed, report=report, device=self.device)
+        """Through all rungs of the spec; where memory is short, once more at half the batch."""
+        measured = train_within_memory(network, self.data, self.job.proxy, seed=seed, report=report, device=self.device)
         return replace(measured, seed=seed)
 
 

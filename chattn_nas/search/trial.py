@@ -13,7 +13,7 @@ import torch
 from optuna.trial import TrialState
 
 from chattn_nas.errors import InputError
-from chattn_nas.proxy import Measurement, Outcome, Rung
+from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory
 from chattn_nas.search import queue
 from chattn_nas.search.bench import Bench, Costs
 from chattn_nas.search.checkpoints import Checkpoints
@@ -82,7 +82,7 @@ class TrialRunner:
             except Exception as error:
                 log.exception("trial %d failed", trial.number)
                 end = self._failed(trial, error)
-                broken = any(words in str(error) for words in BROKEN) and not _is_out_of_memory(error)
+                broken = any(words in str(error) for words in BROKEN) and not is_out_of_memory(error)
             self._tell(trial, end, values)
         except (KeyboardInterrupt, SystemExit):
             if queue.is_mine(self.study, trial._trial_id, self.owner):
@@ -201,8 +201,8 @@ class TrialRunner:
         return end
 
     def _failed(self, trial: optuna.Trial, error: Exception) -> Outcome:
-        if _is_out_of_memory(error):
-            torch.cuda.empty_cache()
+        if is_out_of_memory(error):
+            free_caches()
             return self._ended(trial, Outcome.OUT_OF_MEMORY, str(error).splitlines()[0])
         last = traceback.extract_tb(error.__traceback__)[-1]
         said = (str(error).splitlines() or [""])[0]
@@ -226,11 +226,3 @@ class TrialRunner:
         attributes = self.study._storage.get_trial(trial._trial_id).user_attrs
         save_note(self.study, trial._trial_id, note(attributes, [stage.name for stage in self.bench.stages]))
         self.study.tell(trial, values, state=STATES.get(end, TrialState.FAIL), skip_if_finished=True)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "out of memory" in str(error).lower()
-        or ("can't allocate memory" in str(error))
-    )

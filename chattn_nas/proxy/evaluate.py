@@ -1,0 +1,62 @@
+"""Scores a network."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from chattn_nas.data import Data, Normalize, TensorSet
+from chattn_nas.proxy.capture import Capture, Replayed
+from chattn_nas.proxy.step import autocast
+
+
+class Evaluation:
+    """Scores one network on one set, as often as it is called.
+
+    Args:
+        network: On the device of the images.
+        images: To score it on.
+        data: Says how images are normalised.
+        batch_size: Images at a time.
+        capture: ``None`` runs eagerly.
+    """
+
+    def __init__(
+        self, network: nn.Module, images: TensorSet, data: Data, batch_size: int, capture: Capture | None = None
+    ) -> None:
+        device = images.labels.device
+        self.network, self.images, self.normalize = network, images, Normalize(data, device)
+        self.batch = torch.arange(min(batch_size, len(images)), device=device)
+        self.start = torch.zeros((), dtype=torch.int64, device=device)
+        self.correct = torch.zeros((), device=device)
+        self.loss = torch.zeros((), device=device)
+        self.advance = Replayed(lambda: self._score(self.batch), capture)
+
+    @torch.no_grad()
+    def __call__(self) -> tuple[float, float]:
+        """Top-1 accuracy (0 to 1) and mean cross-entropy, in eval mode."""
+        self.network.eval()
+        for tensor in (self.start, self.correct, self.loss):
+            tensor.zero_()
+        whole, rest = divmod(len(self.images), len(self.batch))
+        for _ in range(whole):
+            self.advance()
+        if rest:
+            self._score(self.batch[:rest])
+        return float(self.correct) / len(self.images), float(self.loss) / len(self.images)
+
+    def _score(self, batch: torch.Tensor) -> None:
+        found = self.images[batch + self.start]
+        with autocast(batch.device):
+            logits = self.network(self.normalize(found.images)).float()
+        self.correct += (logits.argmax(1) == found.labels).sum()
+        self.loss += F.cross_entropy(logits, found.labels, reduction="sum")
+        self.start += len(batch)
+
+
+def evaluate(
+    network: nn.Module, images: TensorSet, data: Data, *, batch_size: int, device: torch.device
+) -> tuple[float, float]:
+    """Top-1 accuracy (0 to 1) and mean cross-entropy of ``network`` on ``images``, in eval mode."""
+    return Evaluation(network.to(device), images.to(device), data, batch_size)()

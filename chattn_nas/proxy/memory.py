@@ -1,0 +1,31 @@
+"""Memory: whether an error says that it was short, and how much was used."""
+
+from __future__ import annotations
+
+import gc
+import resource
+
+import torch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the process could not allocate."""
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "out of memory" in str(error).lower()
+        or "can't allocate memory" in str(error)
+    )
+
+
+def free_caches() -> None:
+    """Give back what nothing uses; call it outside the ``except`` block, whose error still holds the tensors."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: of the device since its peak was last reset on CUDA, of the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,70 @@
+"""Epochs over images that lie on the training device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from chattn_nas.data import TensorSet
+from chattn_nas.proxy.capture import Capture, Replayed
+from chattn_nas.proxy.optimizer import Rates
+
+
+class Resident:
+    """Shuffled full batches, epoch by epoch; what does not fill a batch is left out of that epoch.
+
+    Order, schedule and the step's number lie in tensors on the device, so every step is the same work: it can be
+    captured, and needs nothing from the host.
+
+    Args:
+        step: Trains on one batch and returns its loss.
+        images: On the training device.
+        batch_size: At most their number.
+        rates: Of the optimiser.
+        generator: Of the order, on the device.
+        capture: ``None`` runs eagerly.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[TensorSet], Tensor],
+        images: TensorSet,
+        batch_size: int,
+        rates: Rates,
+        generator: torch.Generator,
+        capture: Capture | None = None,
+    ) -> None:
+        device = images.labels.device
+        self.step, self.images, self.batch_size = step, images, batch_size
+        self.rates, self.generator = rates, generator
+        self.steps = len(images) // batch_size
+        self.order = torch.empty(self.steps, batch_size, dtype=torch.int64, device=device)
+        self.factors = torch.empty(self.steps, dtype=torch.float64, device=device)
+        self.number = torch.zeros(1, dtype=torch.int64, device=device)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.advance = Replayed(self._advance, capture)
+
+    def epoch(self, factors: Sequence[float], after: Callable[[], None] | None = None) -> float:
+        """Train for one epoch; the sum of its losses. The only wait for the device is at its end.
+
+        Args:
+            factors: Of the peak learning rate, one per step.
+            after: Called after every step.
+        """
+        order = torch.randperm(len(self.images), device=self.order.device, generator=self.generator)
+        self.order.copy_(order[: self.order.numel()].view_as(self.order))
+        self.factors.copy_(torch.tensor(factors, dtype=torch.float64))
+        self.number.zero_()
+        self.loss_sum.zero_()
+        for _ in range(self.steps):
+            self.advance()
+            if after is not None:
+                after()
+        return float(self.loss_sum)
+
+    def _advance(self) -> None:
+        self.rates.set(self.factors[self.number])
+        self.loss_sum += self.step(self.images[self.order[self.number].squeeze(0)])
+        self.number += 1

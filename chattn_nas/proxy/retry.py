@@ -1,0 +1,38 @@
+"""Training in the memory there is."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from torch import nn
+
+from chattn_nas.data import Data
+from chattn_nas.proxy.measurement import Measurement
+from chattn_nas.proxy.memory import free_caches, is_out_of_memory
+from chattn_nas.proxy.settings import ProxySettings
+from chattn_nas.proxy.train import train
+
+log = logging.getLogger(__name__)
+
+
+def train_within_memory(network: nn.Module, data: Data, settings: ProxySettings, **options: Any) -> Measurement:
+    """Train as ``train`` does; where memory is short, once more from the same start with every batch in two parts.
+
+    The second attempt sees the same batches and follows their whole gradient, so its result stands beside those of
+    networks that fitted at once; only the statistics of BatchNorm are those of half a batch.
+
+    Raises:
+        torch.OutOfMemoryError: Half the batch does not fit either. Other ways of saying so are handed on as they are.
+    """
+    start = {name: value.to("cpu", copy=True) for name, value in network.state_dict().items()}
+    try:
+        return train(network, data, settings, **options)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        log.warning("out of memory: once more at half the batch, gradients accumulated")
+    network.zero_grad(set_to_none=True)
+    free_caches()
+    network.load_state_dict(start)
+    return train(network, data, settings, **options, accumulate=2)
