@@ -111,9 +111,9 @@ def image_folder(settings: DataSettings, part: str) -> Source:
         raise DataError(f"{root} has no folder {' or '.join(names)}", where=("path",))
     try:
         found = ImageFolder(str(folder))
-    except (FileNotFoundError, OSError) as error:
+        images = _stack([_channels(np.asarray(image)) for image, _ in found], settings.image_size)
+    except OSError as error:  # no class in it, or a file that is no image
         raise DataError(f"{folder}: {error}", where=("path",)) from None
-    images = _stack([_channels(np.asarray(image)) for image, _ in found], settings.image_size)
     return Source(images, np.array(found.targets, np.int64), tuple(found.classes), may_flip=True)
 
 
