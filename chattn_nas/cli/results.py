@@ -1,44 +1,74 @@
-"""Commands that read a run: ``trials``, ``report``, ``dashboard``."""
+"""Commands that read a run: ``trials``, ``leaderboard``, ``effects``, ``report``, ``dashboard``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 
 from chattn_nas.cli.app import AsJson, RunPath, app, console, print_table
+
+Csv = Annotated[Path | None, typer.Option(help="Write the whole table to this file.")]
+Where = Annotated[str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and type~se'.")]
+#: What of a table fits a terminal; all of it is in --csv and --json.
+SHOWN = {
+    "trials": ("number", "outcome", "architecture", "seed", "accuracy", "parameters_x", "macs_x", "seconds", "reason"),
+    "leaderboard": ("rank", "architecture", "seeds", "pooled", "low", "high", "mean", "se", "single",
+                    "parameters_x", "macs_x"),
+    "effects": ("stage", "type", "effect", "low", "high", "trials", "against"),
+}  # fmt: skip
 
 
 @app.command()
 def trials(
     run: RunPath,
-    csv: Annotated[Path | None, typer.Option(help="Write the whole table to this file.")] = None,
-    sort: Annotated[str | None, typer.Option(help="Column to sort by, best first.")] = None,
-    where: Annotated[str | None, typer.Option(help="Only trials for which this holds, as 'parameters<1.02x'.")] = None,
+    csv: Csv = None,
+    sort: Annotated[str | None, typer.Option(help="Column to sort by, best first; -column turns it round.")] = None,
+    where: Where = None,
     as_json: AsJson = False,
 ) -> None:
     """Every trial of a run: architecture, accuracy per rung, costs, outcome."""
     from chattn_nas import api
 
-    table = api.Run(run).trials(sort=sort, where=where)
-    if csv:
-        table.to_csv(csv, index=False)
-        console.print(f"{len(table)} trials: {csv}")
-    elif as_json:
-        print(table.to_json(orient="records"))
-    else:
-        print_table([{str(key): value for key, value in row.items()} for row in table.to_dict("records")])
+    _give("trials", api.Run(run).trials(sort=sort, where=where), csv, as_json)
 
 
 @app.command()
-def report(run: RunPath) -> None:
+def leaderboard(
+    run: RunPath,
+    by: Annotated[str, typer.Option(help="pooled, mean or single.")] = "pooled",
+    where: Where = None,
+    csv: Csv = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every architecture of a run that was trained to the end, best first."""
+    from chattn_nas import api, results
+
+    _give("leaderboard", results.select(api.Run(run).leaderboard(by), where), csv, as_json)
+
+
+@app.command()
+def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False) -> None:
+    """What every attention adds in every stage, in points with 95 % intervals, from the pooled model."""
+    from chattn_nas import api, results
+
+    _give("effects", results.stages(api.Run(run).study), csv, as_json)
+
+
+@app.command()
+def report(
+    run: RunPath,
+    format: Annotated[str, typer.Option(help="html, or md: the same for a pull request.")] = "html",
+) -> None:
     """Write the report: what won, by how much, at what cost, and how sure that is."""
     from chattn_nas import api, results
 
     opened = api.Run(run)
     opened.write_trials()
-    console.print(f"Report: {results.write_report(opened.directory, opened.study)}", soft_wrap=True, highlight=False)
+    path = results.write_report(opened.directory, opened.study, format)
+    console.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -49,4 +79,20 @@ def dashboard(
     """Show a run's trials in the Optuna dashboard; Ctrl-C ends it."""
     from chattn_nas import api, results
 
+    console.print(f"http://127.0.0.1:{port}", highlight=False)
     results.serve(api.Run(run), port=port)
+
+
+def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool) -> None:
+    """A table as a file, as JSON, or as what of it fits a terminal."""
+    if csv:
+        table.to_csv(csv, index=False)
+    if as_json:
+        print(table.to_json(orient="records"))
+    elif csv:
+        console.print(f"{len(table)} rows: {csv}", soft_wrap=True, highlight=False)
+    else:
+        if "label" in table:
+            table["architecture"] = table["architecture"].where(table["label"] == "", table["label"])
+        shown = table[[column for column in SHOWN[name] if column in table and table[column].notna().any()]]
+        print_table([{str(key): value for key, value in row.items()} for row in shown.to_dict("records")])

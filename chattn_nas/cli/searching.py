@@ -21,7 +21,7 @@ def search(
     workers: Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")] = None,
 ) -> None:
     """Search; run again to continue to the asked number of trials."""
-    from chattn_nas import api
+    from chattn_nas import api, results
     from chattn_nas.spec import load_spec
 
     job = load_spec(spec)
@@ -29,7 +29,10 @@ def search(
         job = job.model_copy(update={"name": name})
     found = api.search(job, run=run, trials=trials, workers=workers)
     found.write_trials()
-    console.print(f"Best so far: {found.best()}\nRun: {found.directory}", soft_wrap=True, highlight=False)
+    report = results.write_report(found.directory, found.study)
+    console.print(
+        f"Best so far: {found.best()}\nRun: {found.directory}\nReport: {report}", soft_wrap=True, highlight=False
+    )
 
 
 @app.command()

@@ -86,9 +86,12 @@ def confirmation(study: optuna.Study) -> Confirmation | None:
 def job_of(run: Run, seeds: int, epochs: int | None) -> Job:
     """The job of a run's confirmation: one long rung, nothing stopped early, nothing refused for its cost."""
     job = run.job
+    length = epochs or FULL * job.proxy.rungs[-1]
+    limit = job.search.timeout
     changes: dict[str, Any] = {
         "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {},
         "seed": job.search.seed + FRESH, "max_seeds": seeds, "storage": run.storage_url,
+        "timeout": limit and limit * max(1.0, length / job.proxy.rungs[-1]),
         "keep_checkpoints": 1000,  # all: the test set is read from them
     }  # fmt: skip
     return job.model_copy(
@@ -96,7 +99,7 @@ def job_of(run: Run, seeds: int, epochs: int | None) -> Job:
             "name": f"{job.name}-confirm",
             # What is trained is given trial by trial; the space only has to know none and the control.
             "space": SpaceSettings.model_validate({"all": [NONE]}),
-            "proxy": job.proxy.model_copy(update={"rungs": [epochs or FULL * job.proxy.rungs[-1]]}),
+            "proxy": job.proxy.model_copy(update={"rungs": [length]}),
             "search": job.search.model_copy(update=changes),
         }
     )

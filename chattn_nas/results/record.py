@@ -84,17 +84,21 @@ class Record:
 def in_words(stage: Mapping[str, Any], searched: Set[tuple[str, str]] = frozenset()) -> str:
     """A stage's choice in words: the settings that were searched (type, key), and those that are not the default.
 
-    A type that is not registered here, say because its plug-in is missing, is shown with all its settings.
+    Where a setting is given that is derived from others by default (ECA's kernel size in its canonical form), those
+    others say nothing and are left out. A type that is not registered here, say because its plug-in is missing, is
+    shown with all its settings.
     """
     name = str(stage["type"])
     try:
         defaults = attention.get(name).defaults
     except InputError:
         defaults = {}
+    derived = any(defaults.get(key, "") is None and value is not None for key, value in stage.items())
     shown = [
         f"{key}={value}"
         for key, value in stage.items()
-        if key != "type" and ((name, key) in searched or key not in defaults or value != defaults[key])
+        if key != "type"
+        and (key not in defaults or value != defaults[key] or ((name, key) in searched and not derived))
     ]
     return f"{name}({', '.join(shown)})" if shown else name
 

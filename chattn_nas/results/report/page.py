@@ -1,10 +1,9 @@
-"""``report.html``: one self-contained file that opens from disk, without a network."""
+"""The report as one self-contained page that opens from disk, without a network."""
 
 from __future__ import annotations
 
 import json
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -17,14 +16,6 @@ from chattn_nas.results.report import figures, words
 from chattn_nas.results.report.facts import Facts, gather
 from chattn_nas.results.report.picture import picture
 from chattn_nas.results.report.tables import Table, tables
-
-
-def write_report(run_directory: Path | str, study: optuna.Study) -> Path:
-    """Write ``report.html`` into the run's directory and return its path."""
-    path = Path(run_directory) / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html(study), encoding="utf-8")
-    return path
 
 
 def html(study: optuna.Study) -> str:
@@ -119,4 +110,4 @@ def _tiles(facts: Facts) -> list[dict[str, Any]]:
     return tiles
 
 
-__all__ = ["Table", "html", "strong", "write_report"]
+__all__ = ["Table", "html", "strong"]
