@@ -40,7 +40,7 @@ def build_optimizer(network: nn.Module, settings: ProxySettings) -> torch.optim.
         lr=settings.learning_rate * settings.batch_size / 128,
         momentum=settings.momentum,
         nesterov=settings.momentum > 0,
-        fused=True,  # the one form that takes the learning rate from the device; on a CPU the same bits as foreach
+        fused=True,  # the one form that reads the learning rate on the device
     )
     if settings.momentum:  # from zero, as the first step would: so that every step is the same work
         for group in optimizer.param_groups:

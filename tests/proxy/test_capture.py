@@ -1,0 +1,98 @@
+"""The step as a GPU would run it: recorded once and replayed. A CPU cannot record, so a stand-in does."""
+
+import importlib
+import logging
+
+import pytest
+import torch
+
+from chattn_nas.proxy import evaluate, train
+from chattn_nas.proxy import train as proxy_train
+from chattn_nas.proxy.capture import WARM_UP, Replayed, cuda_graphs
+from chattn_nas.proxy.resident import Resident
+
+
+@pytest.fixture
+def capture_with(monkeypatch):
+    """Trainings capture with a stand-in."""
+    module = importlib.import_module(proxy_train.__module__)
+    return lambda capture: monkeypatch.setattr(module, "cuda_graphs", lambda *_: capture)
+
+
+def test_a_cpu_captures_nothing() -> None:
+    assert cuda_graphs(torch.device("cpu")) is None
+
+
+def test_work_is_warmed_up_captured_once_and_replayed() -> None:
+    done = []
+
+    def capture(work):
+        done.append("captured")
+        return lambda: done.append("replayed")
+
+    replayed = Replayed(lambda: done.append("eager"), capture)
+    for _ in range(WARM_UP + 2):
+        replayed()
+    assert done == ["eager"] * WARM_UP + ["captured", "replayed", "replayed"]
+
+
+def test_a_step_that_cannot_be_captured_runs_eagerly_and_says_why(data, build, settings, capture_with, caplog) -> None:
+    expected = train(build(), data, settings, seed=1)
+    tried = []
+
+    def failing(work):
+        tried.append(work)
+        raise RuntimeError("operation not permitted when stream is capturing\nCUDA kernel errors might be ...")
+
+    capture_with(failing)
+    with caplog.at_level(logging.WARNING):
+        found = train(build(), data, settings, seed=1)
+    assert found.rungs == expected.rungs
+    assert len(tried) == 2, "the step and the evaluation, each once in a whole training"
+    assert "RuntimeError: operation not permitted when stream is capturing" in caplog.text
+    assert "might be" not in caplog.text
+
+
+def test_a_step_reads_and_writes_only_tensors_that_stay_where_they_are(data, build, settings, capture_with) -> None:
+    """What makes a graph valid: between two replays nothing but the contents of known tensors has changed."""
+    expected = train(build(), data, settings, seed=1)
+    replays = []
+
+    def recording(work):
+        resident = getattr(work, "__self__", None)
+        if not isinstance(resident, Resident):
+            return work
+        tensors = [resident.order, resident.factors, resident.number, resident.loss_sum, resident.images.images]
+        tensors += [rate for rate, _ in resident.rates.pairs]
+        optimizer = resident.step.optimizer
+        tensors += [p for group in optimizer.param_groups for p in group["params"]]
+        tensors += [state["momentum_buffer"] for state in optimizer.state.values()]
+        tensors += resident.step.network.buffers()
+        held = [tensor.data_ptr() for tensor in tensors]
+
+        def replay():
+            work()
+            replays.append([tensor.data_ptr() for tensor in tensors] == held)
+            assert [group["lr"].data_ptr() for group in optimizer.param_groups] == [
+                rate.data_ptr() for rate, _ in resident.rates.pairs
+            ]
+
+        return replay
+
+    capture_with(recording)
+    found = train(build(), data, settings, seed=1)
+    assert found.rungs == expected.rungs
+    assert found.train_loss_sum == expected.train_loss_sum
+    assert replays == [True] * (2 * (len(data.train) // 64) - WARM_UP)
+
+
+def test_evaluation_takes_the_last_smaller_batch(data, build) -> None:
+    network = build().eval()
+    network(torch.zeros(1, 1, 8, 8))
+    scores = [
+        evaluate(network, data.validation, data, batch_size=size, device=torch.device("cpu"))
+        for size in (len(data.validation), 64, 7, 10_000)
+    ]
+    assert len({accuracy for accuracy, _ in scores}) == 1
+    for _, loss in scores:
+        assert loss == pytest.approx(scores[0][1], rel=1e-5)
