@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chattn_nas.cli.app import AsJson, RunPath, app, console, print_table
+
+if TYPE_CHECKING:  # torch is imported where a command needs it
+    from chattn_nas.results import Comparison, Network
 
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
@@ -30,28 +33,31 @@ def confirm(
     if as_json:
         print(json.dumps(found.to_dict()))
         return
-    print_table(
-        [_row(row) for row in found.table().to_dict("records")], f"{found.epochs} epochs, differences in points"
-    )
+    print_table([_row(one) for one in found.networks], f"{found.epochs} epochs each, differences in points")
     console.print(f"{found.headline}: {found.words.replace('**', '')}", soft_wrap=True, highlight=False)
 
 
-def _row(row: dict[Any, Any]) -> dict[str, Any]:
+def _row(one: Network) -> dict[str, Any]:
     """One network of a confirmation in the width of a terminal."""
     from chattn_nas.results.report import words
 
-    shown = {
-        "network": row["network"],
-        "search %": words.accuracy(row["search"]),
-        "confirmed %": f"{words.accuracy(row['mean'])} (sd {words.accuracy(row['sd'])}, {row['seeds']} seeds)",
+    return {
+        "network": one.name,
+        "search %": words.accuracy(one.search),
+        "confirmed %": f"{words.accuracy(one.mean)}\nsd {words.accuracy(one.sd)}\n"
+        + words.plural(len(one.accuracies), "seed"),
+        "over the best uniform": _difference(one.uniform),
+        "over none": _difference(one.none),
     }
-    for rival, title in (("uniform", "over the best uniform"), ("none", "over none")):
-        shown[title] = words.NOT_THERE
-        if row[f"verdict_{rival}"]:
-            shown[title] = (
-                f"{words.signed(row[f'vs_{rival}'])}\n"
-                f"t {words.interval(row[f't_low_{rival}'], row[f't_high_{rival}'])}\n"
-                f"bootstrap {words.interval(row[f'bootstrap_low_{rival}'], row[f'bootstrap_high_{rival}'])}\n"
-                f"sign test p {row[f'sign_p_{rival}']:.3f}\n{row[f'verdict_{rival}']}"
-            )
-    return shown
+
+
+def _difference(found: Comparison | None) -> str:
+    from chattn_nas.results.report import words
+
+    if found is None:
+        return words.NOT_THERE
+    return (
+        f"{words.signed(found.mean)}: t {words.interval(found.t_low, found.t_high)}\n"
+        f"bootstrap {words.interval(found.bootstrap_low, found.bootstrap_high)}\n"
+        f"sign test p {found.sign_p:.3f}, Holm p {found.p_holm:.3f}\n{found.words}"
+    )
