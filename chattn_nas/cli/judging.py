@@ -1,17 +1,20 @@
-"""Commands that train more in order to judge: ``confirm``."""
+"""Commands that train more in order to judge: ``confirm``, ``calibrate``."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from chattn_nas.cli.app import AsJson, RunPath, app, console, print_table
+from chattn_nas.cli.app import AsJson, RunPath, SpecPath, app, console, print_table
+from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
     from chattn_nas.results import Comparison, Network
 
+Number = TypeVar("Number", int, float)
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
 
@@ -35,6 +38,77 @@ def confirm(
         return
     print_table([_row(one) for one in found.networks], f"{found.epochs} epochs each, differences in points")
     console.print(f"{found.headline}: {found.words.replace('**', '')}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def calibrate(
+    spec: SpecPath,
+    run: Annotated[Path | None, typer.Option(help="Directory; default: runs/<name>-calibrate.")] = None,
+    architectures: Annotated[int, typer.Option(help="Of the stratified sample.")] = 16,
+    epochs: Annotated[str, typer.Option(help="Candidates, as 1,2,6; any list: every combination is tried.")] = "",
+    image_sizes: Annotated[str, typer.Option(help="Candidates in pixels, as 16,32.")] = "",
+    widths: Annotated[str, typer.Option(help="Candidates for the backbone's option width, as 8,16.")] = "",
+    data: Annotated[str, typer.Option(help="Candidates as parts of the training images, as 0.25,1.")] = "",
+    full_epochs: Annotated[int | None, typer.Option(help="Of full training; default: 4 times the last rung.")] = None,
+    seeds: Annotated[int, typer.Option(help="Full trainings per architecture.")] = 2,
+    part: Annotated[float, typer.Option(help="Part of the noise ceiling that a proxy shall reach.")] = 0.8,
+    budget: Annotated[float | None, typer.Option(help="Minutes of training; candidates beyond are left out.")] = None,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """May this spec's short trainings be trusted? Compare rankings at many fidelities with full training."""
+    from chattn_nas import results
+    from chattn_nas.data import load_data
+    from chattn_nas.spec import load_spec
+
+    job = load_spec(spec)
+    own = results.of_spec(job, len(load_data(job.data).train))
+    tried = results.candidates(
+        own,
+        epochs=_numbers("epochs", epochs, int),
+        image_sizes=_numbers("image-sizes", image_sizes, int),
+        widths=_numbers("widths", widths, int),
+        data=_numbers("data", data, float),
+    )
+    found = results.calibrate(
+        job, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
+        budget=budget and 60 * budget, workers=workers, progress=not as_json,
+    )  # fmt: skip
+    if as_json:
+        print(json.dumps(found.to_dict()))
+        return
+    rows = [
+        {
+            "fidelity": row["fidelity"],
+            "Kendall tau": _interval(row["tau"], row["tau_low"], row["tau_high"]),
+            "Spearman rho": _interval(row["rho"], row["rho_low"], row["rho_high"]),
+            "seconds": row["seconds"],
+            "of full": row["cost"],
+            "note": row["note"],
+        }
+        for row in found.table().to_dict("records")
+    ]
+    print_table(rows, "Agreement with full training, with 95 % intervals")
+    console.print(found.words, soft_wrap=True, highlight=False)
+    if found.recommended is not None:
+        lines = found.spec_lines
+        console.print(
+            f"Put into the spec:\n{lines}" if lines else "The spec may stay as it is.", soft_wrap=True, highlight=False
+        )
+
+
+def _numbers(option: str, text: str, kind: type[Number]) -> list[Number]:
+    """A comma-separated list."""
+    try:
+        return [kind(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"--{option} is a list of numbers such as 1,2, not {text!r}") from None
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
+    from chattn_nas.results.report import words
+
+    return words.NOT_THERE if words.missing(value) else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _row(one: Network) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """Read a study: tables, the pooled model, comparison, confirmation, report."""
 
 from chattn_nas.results.best import Margin, Pick, Standing, best
+from chattn_nas.results.calibrate import calibrate
+from chattn_nas.results.calibration import Calibration
 from chattn_nas.results.comparison import Comparison, compare, holm
 from chattn_nas.results.confirm import confirm, confirmation
 from chattn_nas.results.confirmation import Confirmation, Network
 from chattn_nas.results.dashboard import annotate, serve
+from chattn_nas.results.fidelities import Fidelity, candidates, of_spec
 from chattn_nas.results.pareto import front, hypervolume_over_time
 from chattn_nas.results.record import Record, records
 from chattn_nas.results.report import markdown, write_report
@@ -12,8 +15,10 @@ from chattn_nas.results.selection import select
 from chattn_nas.results.tables import architectures, leaderboard, rungs, stages, trials
 
 __all__ = [
+    "Calibration",
     "Comparison",
     "Confirmation",
+    "Fidelity",
     "Margin",
     "Network",
     "Pick",
@@ -22,6 +27,8 @@ __all__ = [
     "annotate",
     "architectures",
     "best",
+    "calibrate",
+    "candidates",
     "compare",
     "confirm",
     "confirmation",
@@ -30,6 +37,7 @@ __all__ = [
     "hypervolume_over_time",
     "leaderboard",
     "markdown",
+    "of_spec",
     "records",
     "rungs",
     "select",

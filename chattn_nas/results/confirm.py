@@ -67,7 +67,7 @@ def confirm(
     enqueue_trainings(
         opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
     )
-    asked = sum(_is_asked(trial) for trial in opened.study.get_trials(deepcopy=False))
+    asked = sum(is_asked(trial) for trial in opened.study.get_trials(deepcopy=False))
     search(job, run=opened.directory, trials=asked, workers=workers, progress=progress)
     found = judge(_measured(opened.study, plan), epochs=job.proxy.rungs[-1])
     run.study.set_user_attr(ATTRIBUTE, found.to_dict())
@@ -163,7 +163,8 @@ def _row(run: Run, pick: Pick) -> dict[str, Any]:
     }
 
 
-def _is_asked(trial: optuna.trial.FrozenTrial) -> bool:
+def is_asked(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether the trial is one of those that a search has to end."""
     return trial.user_attrs.get("outcome") != "infeasible"
 
 

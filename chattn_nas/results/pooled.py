@@ -8,7 +8,7 @@ luckiest. Here every trial informs every architecture that shares a choice with 
 
 with every term but the mean Gaussian, its standard deviation learned from the study (a Gaussian process whose kernel is
 the sum of the terms; random effects, Henderson 1975; seeds as blocks, Fisher 1935). Architectures that were never
-trained get an answer too. Trials that were stopped early enter with the noise of their rung (:mod:`.fidelity`).
+trained get an answer too. Trials that were stopped early enter with the noise of their rung (:mod:`.early_rungs`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from scipy import linalg, optimize
 from threadpoolctl import threadpool_limits
 
-from chattn_nas.results.fidelity import early_rungs
+from chattn_nas.results.early_rungs import early_rungs
 from chattn_nas.results.record import Record, key_of, once_per_seed
 
 #: The terms whose standard deviations are learned.

@@ -6,7 +6,7 @@ from results_study import TYPES, World, add_trial, architecture_of, make_world, 
 
 from chattn_nas.results import Standing, records
 from chattn_nas.results.best import Pick
-from chattn_nas.results.fidelity import early_rungs
+from chattn_nas.results.early_rungs import early_rungs
 from chattn_nas.results.pooled import Observation, Pooled, fit, observations
 from chattn_nas.results.record import key_of
 
