@@ -24,6 +24,7 @@ class ProxySettings(Settings):
         patience: ``diverged`` also stops a network whose accuracy after the first rung is at chance; one whose loss is
             not finite is stopped always.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        cuda_graphs: On a GPU, capture the training step once per trial and replay it, where it can be captured.
     """
 
     rungs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [2, 6]
@@ -35,6 +36,7 @@ class ProxySettings(Settings):
     warmup: float = Field(default=0.2, ge=0, lt=1)
     patience: Literal["none", "diverged"] = "none"
     device: str = "auto"
+    cuda_graphs: bool = True
 
     @field_validator("rungs")
     @classmethod

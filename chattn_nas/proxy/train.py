@@ -84,8 +84,9 @@ def _train(
         network, optimizer, prepare, label_smoothing=settings.label_smoothing, accumulate=accumulate
     )  # fmt: skip
     batch_size = min(settings.batch_size, len(images))
-    resident = Resident(step, images, batch_size, Rates(optimizer), generator, cuda_graphs(device, generator))
-    evaluation = Evaluation(network, data.validation.to(device), data, settings.batch_size, cuda_graphs(device))
+    capture = cuda_graphs(device, generator) if settings.cuda_graphs else None
+    resident = Resident(step, images, batch_size, Rates(optimizer), generator, capture)
+    evaluation = Evaluation(network, data.validation.to(device), data, settings.batch_size, capture)
 
     started = time.perf_counter()
     training, trained, loss_sum = 0.0, 0, 0.0

@@ -19,11 +19,13 @@ from chattn_nas.space import SearchSpace, SpaceSettings
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
 FREE = (
     ("proxy", "device"),
+    ("proxy", "cuda_graphs"),
     *(
         ("search", field)
         for field in (
             "engine", "sampler", "pruner", "reduction_factor", "trials", "storage", "workers", "trials_per_device",
             "devices", "max_seeds", "keep_checkpoints", "retries", "timeout", "memory",
+            "nni_tuner", "nni_port", "nni_duration", "training_service",
         )
     ),
 )  # fmt: skip
