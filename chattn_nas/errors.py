@@ -6,7 +6,8 @@
     ├── InputError               the caller asked for something impossible; exit code 2
     │   ├── SpecError            ... in a YAML spec: carries file and line
     │   ├── BackboneError        ... of a backbone that cannot take attention
-    │   ├── DataError            ... of a data set that is missing, malformed or too large
+    │   ├── DataError            ... of a data set that is missing or malformed
+    │   │   └── TooLargeError    ... or too large for the device
     │   ├── RunError             ... of a run directory or study that does not fit the request
     │   └── MissingExtraError    ... of a feature whose packages are not installed
     ├── SearchStopped            a search gave up: too many failures in a row
@@ -81,7 +82,11 @@ class BackboneError(InputError):
 
 
 class DataError(InputError):
-    """A data set that is missing, malformed, or too large for the device."""
+    """A data set that is missing or malformed."""
+
+
+class TooLargeError(DataError):
+    """A data set that does not fit the device."""
 
 
 class RunError(InputError):

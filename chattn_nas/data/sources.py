@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.errors import DataError
+
+if TYPE_CHECKING:
+    from torchvision.datasets import ImageFolder
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -100,6 +104,20 @@ def torchvision(settings: DataSettings, part: str) -> Source:
 
 def image_folder(settings: DataSettings, part: str) -> Source:
     """A folder with ``train`` and ``test`` (or ``val``), each with one folder of images per class."""
+    found = open_folder(settings, part)
+    try:
+        images = _stack([_channels(np.asarray(image)) for image, _ in found], settings.image_size)
+    except OSError as error:  # a file that is no image
+        raise DataError(f"{found.root}: {error}", where=("path",)) from None
+    return Source(images, np.array(found.targets, np.int64), tuple(found.classes), may_flip=True)
+
+
+def open_folder(settings: DataSettings, part: str) -> ImageFolder:
+    """The files and labels of an image folder; no image is read.
+
+    Raises:
+        DataError: There is no such folder, or no class in it.
+    """
     from torchvision.datasets import ImageFolder
 
     if settings.path is None:
@@ -110,11 +128,9 @@ def image_folder(settings: DataSettings, part: str) -> Source:
     if folder is None:
         raise DataError(f"{root} has no folder {' or '.join(names)}", where=("path",))
     try:
-        found = ImageFolder(str(folder))
-        images = _stack([_channels(np.asarray(image)) for image, _ in found], settings.image_size)
-    except OSError as error:  # no class in it, or a file that is no image
+        return ImageFolder(str(folder))
+    except OSError as error:
         raise DataError(f"{folder}: {error}", where=("path",)) from None
-    return Source(images, np.array(found.targets, np.int64), tuple(found.classes), may_flip=True)
 
 
 def _channels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
