@@ -23,6 +23,7 @@ def join(
     device: str | None = None,
     *,
     alone: bool = True,
+    propose: bool = True,
     bench: BenchFactory = ProxyBench,
     stop: threading.Event | None = None,
     ended: Callable[[optuna.Study], None] = lambda study: None,
@@ -34,6 +35,7 @@ def join(
         storage: URL of the study; the job's by default.
         device: To train on; the proxy's by default.
         alone: No supervisor looks after this process.
+        propose: ``False`` runs only trials that wait already.
         bench: Makes what trains.
         stop: Set it to stop after the trial that runs.
         ended: Called after every trial.
@@ -58,4 +60,4 @@ def join(
         raise RunError(f"the study {job.name!r} is of another spec" + (f": {fields} differ" if fields else ""))
     runner = start(job, url, directory, device, bench)
     asked = Job.from_dict(study.user_attrs["spec"]).search.trials
-    work(runner, asked=asked, alone=alone, stop=stop or threading.Event(), ended=ended)
+    work(runner, asked=asked, alone=alone, propose=propose, stop=stop or threading.Event(), ended=ended)

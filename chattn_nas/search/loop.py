@@ -16,7 +16,7 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.failures import check_failures
-from chattn_nas.search.record import all_trials
+from chattn_nas.search.record import all_trials, is_open
 from chattn_nas.search.trial import TrialRunner
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ def work(
     *,
     asked: int,
     alone: bool,
+    propose: bool = True,
     stop: threading.Event,
     ended: Callable[[optuna.Study], None] = lambda study: None,
 ) -> None:
@@ -36,6 +37,7 @@ def work(
         runner: Of this process.
         asked: Trials that shall have ended in the whole study.
         alone: No supervisor looks after lost trials, failures in a row, or this process.
+        propose: ``False`` runs only trials that wait, until none is left open.
         stop: Set when no further trial shall be taken.
         ended: Called after every trial.
 
@@ -49,9 +51,9 @@ def work(
         if alone:
             for trial in queue.lost(study):
                 queue.lose(study, trial, Outcome.CRASHED, "its worker is gone", retries)
-        taken = queue.take(study, asked, runner.owner)
+        taken = queue.take(study, asked, runner.owner, propose=propose)
         if taken is None:
-            if queue.is_done(study, asked):
+            if queue.is_done(study, asked) or not (propose or any(map(is_open, all_trials(study)))):
                 return
             stop.wait(0.3)  # those that run elsewhere may be lost, or refused for their costs
             continue

@@ -9,7 +9,9 @@ seed: it cannot be lost between two records, nor exist twice.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -27,9 +29,15 @@ LOST = "chattn:lost"
 NAMELESS = timedelta(seconds=20)
 
 
-def take(study: optuna.Study, asked: int, owner: str) -> Trial | None:
-    """The next trial, now running under ``owner``; ``None`` where all that were asked for have ended or run."""
-    storage = study._storage
+def take(study: optuna.Study, asked: int, owner: str, *, propose: bool = True) -> Trial | None:
+    """The next trial, now running under ``owner``; ``None`` where all that were asked for have ended or run.
+
+    Args:
+        study: Whose queue it is.
+        asked: Trials that shall have ended in the whole study.
+        owner: Of this process.
+        propose: Where none waits, make a new one.
+    """
     room = asked
     for trial in all_trials(study):
         if not (is_open(trial) or counts(trial)):
@@ -37,16 +45,44 @@ def take(study: optuna.Study, asked: int, owner: str) -> Trial | None:
         if room == 0:
             return None
         room -= 1
-        if trial.state is TrialState.WAITING and _set_state(storage, trial._trial_id, TrialState.RUNNING):
-            storage.set_trial_system_attr(trial._trial_id, OWNER, owner)
-            return _trial(study, trial._trial_id)
-    if room == 0:
+        if trial.state is TrialState.WAITING and (taken := take_one(study, trial._trial_id, owner)):
+            return taken
+    return add(study, asked, owner) if room > 0 and propose else None
+
+
+def take_one(study: optuna.Study, trial_id: int, owner: str) -> Trial | None:
+    """This waiting trial, now running under ``owner``; ``None`` where another process has it."""
+    if not _set_state(study._storage, trial_id, TrialState.RUNNING):
         return None
-    template = create_trial(state=TrialState.RUNNING, system_attrs={OWNER: owner})
+    study._storage.set_trial_system_attr(trial_id, OWNER, owner)
+    return _trial(study, trial_id)
+
+
+def add(
+    study: optuna.Study,
+    asked: int,
+    owner: str,
+    params: Mapping[str, Any] | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> Trial | None:
+    """A new trial, running under ``owner``; ``None`` (and the trial waits) where others took the last places.
+
+    Args:
+        study: That gets it.
+        asked: Trials that shall have ended in the whole study.
+        owner: Of this process.
+        params: What it shall propose; the sampler decides where there are none.
+        attributes: User attributes.
+    """
+    storage = study._storage
+    fixed = {} if params is None else {"fixed_params": dict(params)}
+    template = create_trial(
+        state=TrialState.RUNNING, system_attrs={OWNER: owner, **fixed}, user_attrs=dict(attributes or {})
+    )
     new = storage.create_new_trial(study._study_id, template_trial=template)
     number = storage.get_trial(new).number
     before = sum(1 for trial in all_trials(study) if trial.number < number and (is_open(trial) or counts(trial)))
-    if before >= asked:  # another worker took the last place in the same moment
+    if before >= asked:
         _set_state(storage, new, TrialState.WAITING)
         return None
     return _trial(study, new)

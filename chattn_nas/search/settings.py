@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from chattn_nas.errors import InputError
 from chattn_nas.network.constraints import COSTS, Constraint
@@ -13,13 +13,15 @@ from chattn_nas.settings import Settings
 Objective = Literal["accuracy", "parameters", "macs", "latency"]
 SamplerName = Literal["random", "grid", "tpe", "gp", "nsga2", "nsga3", "cmaes"]
 PrunerName = Literal["successive_halving", "hyperband", "none"]
+NniTuner = Literal["tpe", "evolution", "random", "grid", "regularized_evolution", "optuna"]
+LOCAL = {"platform": "local"}
 
 
 class SearchSettings(Settings):
     """Many trials.
 
     Attributes:
-        engine: What asks and tells.
+        engine: What asks and tells; ``nni`` is Microsoft's NNI 3.0 (``pip install "chattn-nas[nni]"``).
         sampler: What proposes architectures; ``grid`` takes every different network once, in random order.
         pruner: What stops trials at a rung; baselines are never stopped.
         reduction_factor: One trial of so many goes on at each rung.
@@ -38,9 +40,13 @@ class SearchSettings(Settings):
         retries: So often a trial whose worker died or hung is given back to the queue.
         timeout: Seconds that one trial may take.
         memory: GiB that one worker may take.
+        nni_tuner: What proposes architectures in NNI; ``optuna`` asks the sampler of this spec.
+        nni_port: Of NNI's web page, which listens on all interfaces without a login; a free one by default.
+        nni_duration: Seconds after which NNI is stopped, whatever it says of itself.
+        training_service: Where NNI runs trials, in its own words (``platform: remote``, ...); this machine by default.
     """
 
-    engine: Literal["optuna"] = "optuna"
+    engine: Literal["optuna", "nni"] = "optuna"
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "successive_halving"
     reduction_factor: int = Field(default=3, ge=2)
@@ -57,6 +63,10 @@ class SearchSettings(Settings):
     retries: int = Field(default=1, ge=0)
     timeout: float | None = Field(default=None, gt=0)
     memory: float | None = Field(default=None, gt=0)
+    nni_tuner: NniTuner = "tpe"
+    nni_port: int | None = Field(default=None, ge=1024, le=65534)
+    nni_duration: float | None = Field(default=None, gt=0)
+    training_service: dict[str, Any] = LOCAL
 
     @field_validator("objectives")
     @classmethod
@@ -74,6 +84,21 @@ class SearchSettings(Settings):
             except InputError as error:
                 raise ValueError(error.message) from None
         return constraints
+
+    @model_validator(mode="after")
+    def _possible_with_nni(self) -> SearchSettings:
+        if self.engine != "nni":
+            return self
+        if self.nni_tuner != "optuna" and self.objectives != ["accuracy"]:
+            raise ValueError("NNI's own tuners know one objective, accuracy; nni_tuner 'optuna' knows several")
+        if any(key.replace("_", "").lower() == "trialgpunumber" for key in self.training_service):
+            raise ValueError(
+                "training_service with trialGpuNumber makes NNI 3.0 start processes without end; leave it out: trials "
+                "share the devices of their machine by themselves"
+            )
+        if self.training_service.get("platform") != "local" and self.storage is None:
+            raise ValueError("training_service needs a storage that its machines reach, such as postgresql://...")
+        return self
 
     @property
     def bounds(self) -> dict[str, Constraint]:

@@ -39,13 +39,14 @@ OUTPUT_LINES = 15
 class Worker:
     """One worker process and the file that holds what it prints."""
 
-    def __init__(self, slot: Slot, run: Path, bench: str | None) -> None:
+    def __init__(self, slot: Slot, run: Path, bench: str | None, propose: bool) -> None:
         self.slot = slot
         self.log = run / "logs" / f"worker-{slot.index}.log"
         self.log.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "chattn_nas.search.worker", str(run)]
         command += ["--device", slot.device, "--threads", str(slot.threads)]
         command += ["--bench", bench] if bench else []
+        command += [] if propose else ["--queued"]
         threads = str(slot.threads)
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -85,10 +86,13 @@ class Supervisor:
         slots: One worker each.
         progress: Shown while they work.
         bench: ``module:factory`` of another way to train.
+        propose: ``False`` runs only trials that wait, and ends when none is left open.
     """
 
-    def __init__(self, run: Run, slots: list[Slot], progress: Progress, bench: str | None = None) -> None:
-        self.run_, self.slots, self.progress, self.bench = run, slots, progress, bench
+    def __init__(
+        self, run: Run, slots: list[Slot], progress: Progress, bench: str | None = None, *, propose: bool = True
+    ) -> None:
+        self.run_, self.slots, self.progress, self.bench, self.propose = run, slots, progress, bench, propose
         self.study, self.settings = run.study, run.job.search
         self.workers: dict[int, Worker] = {}
         self.idle_deaths = 0
@@ -127,7 +131,7 @@ class Supervisor:
             self._stop()
 
     def _start(self, slot: Slot) -> None:
-        self.workers[slot.index] = Worker(slot, self.run_.directory, self.bench)
+        self.workers[slot.index] = Worker(slot, self.run_.directory, self.bench, self.propose)
 
     def _ended(self, worker: Worker) -> None:
         """A worker is gone: because all is done, because nothing can be, or it died and is replaced."""

@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--device")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bench")
+    parser.add_argument("--queued", action="store_true", help="run only trials that wait")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal: the supervisor tells us
     signal.signal(signal.SIGTERM, _terminate)
@@ -43,7 +44,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     bench = import_bench(arguments.bench) if arguments.bench else ProxyBench
     try:
-        join(arguments.run, device=arguments.device, alone=False, bench=bench)
+        join(arguments.run, device=arguments.device, alone=False, propose=not arguments.queued, bench=bench)
     except StorageInternalError:
         logging.exception("the storage cannot be reached or written")
         sys.exit(STORAGE)
