@@ -11,6 +11,7 @@
     │   ├── RunError             ... of a run directory or study that does not fit the request
     │   └── MissingExtraError    ... of a feature whose packages are not installed
     ├── SearchStopped            a search gave up: too many failures in a row
+    ├── TrainingStopped          the final training cannot go on
     └── ExportError              an exported network could not be written or proved
 
 A message is one sentence: what was met, and what is possible. ``InputError`` carries the place inside the
@@ -99,6 +100,10 @@ class MissingExtraError(InputError):
 
 class SearchStopped(ChattnError):
     """A search that gave up because trials kept failing; the message names the commonest reason."""
+
+
+class TrainingStopped(ChattnError):
+    """A final training whose loss was not finite."""
 
 
 class ExportError(ChattnError):

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chattn_nas.data.tensors import Augmentation, Data
+from chattn_nas.data.tensors import Augmentation
+
+
+class Statistics(Protocol):
+    """Of a data set, on the scale 0 to 1."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel."""
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Per channel."""
 
 
 class Normalize:
     """uint8 images (B, C, H, W) to float32 of zero mean and unit deviation per channel, in channels_last."""
 
-    def __init__(self, data: Data, device: torch.device | str) -> None:
+    def __init__(self, data: Statistics, device: torch.device | str) -> None:
         mean, std = (torch.tensor(v, device=device).reshape(1, -1, 1, 1) for v in (data.mean, data.std))
         self.scale = 1 / (255 * std)
         self.shift = -mean / std

@@ -21,10 +21,11 @@ class Resident:
     Args:
         step: Trains on one batch and returns its loss.
         images: On the training device.
-        batch_size: At most their number.
+        batch_size: At most their number; of all processes together.
         rates: Of the optimiser.
         generator: Of the order, on the device.
         capture: ``None`` runs eagerly.
+        part: Number of this process, and how many share every batch.
     """
 
     def __init__(
@@ -35,12 +36,13 @@ class Resident:
         rates: Rates,
         generator: torch.Generator,
         capture: Capture | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         device = images.labels.device
-        self.step, self.images, self.batch_size = step, images, batch_size
+        self.step, self.images, self.batch_size, self.part = step, images, batch_size, part
         self.rates, self.generator = rates, generator
         self.steps = len(images) // batch_size
-        self.order = torch.empty(self.steps, batch_size, dtype=torch.int64, device=device)
+        self.order = torch.empty(self.steps, batch_size // part[1], dtype=torch.int64, device=device)
         self.factors = torch.empty(self.steps, dtype=torch.float64, device=device)
         self.number = torch.zeros(1, dtype=torch.int64, device=device)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -54,7 +56,9 @@ class Resident:
             after: Called after every step.
         """
         order = torch.randperm(len(self.images), device=self.order.device, generator=self.generator)
-        self.order.copy_(order[: self.order.numel()].view_as(self.order))
+        rank, processes = self.part
+        whole = order[: self.steps * self.batch_size].view(self.steps, self.batch_size)
+        self.order.copy_(whole[:, rank::processes])
         self.factors.copy_(torch.tensor(factors, dtype=torch.float64))
         self.number.zero_()
         self.loss_sum.zero_()

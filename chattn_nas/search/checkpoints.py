@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import nn
+
+from chattn_nas.network.weights import write_weights
 
 
 class Checkpoints:
@@ -31,18 +31,7 @@ class Checkpoints:
         Raises:
             OSError: The disk is full or read-only; nothing is left behind.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.path(architecture, seed)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            save_file(
-                {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, partial
-            )
-            partial.replace(path)
-        except Exception as error:
-            partial.unlink(missing_ok=True)
-            raise OSError(f"cannot write {path}: {error}") from error
-        return path
+        return write_weights(network, self.path(architecture, seed))
 
     def prune(self, ranking: Sequence[str]) -> None:
         """Remove the files of all but the first ``keep`` architectures of ``ranking`` (hashes, best first)."""

@@ -15,6 +15,7 @@ from chattn_nas.proxy import ProxySettings
 from chattn_nas.search.settings import SearchSettings
 from chattn_nas.settings import Settings
 from chattn_nas.space import SearchSpace, SpaceSettings
+from chattn_nas.training import TrainingSettings
 
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
 FREE = (
@@ -28,6 +29,7 @@ FREE = (
             "nni_tuner", "nni_port", "nni_duration", "training_service",
         )
     ),
+    *(("training", field) for field in TrainingSettings.model_fields),
 )  # fmt: skip
 #: Where data lie on a machine, not what they are.
 PLACES = (("data", "path"), ("data", "root"), ("data", "download"))
@@ -38,7 +40,7 @@ class Job(Settings):
 
     Attributes:
         name: Of the run: ``runs/<name>``, and of the study.
-        backbone, data, space, proxy, search: One section per room.
+        backbone, data, space, proxy, search, training: One section per room.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -47,6 +49,7 @@ class Job(Settings):
     space: SpaceSettings
     proxy: ProxySettings = ProxySettings()
     search: SearchSettings = SearchSettings()
+    training: TrainingSettings = TrainingSettings()
 
     def search_space(self) -> SearchSpace:
         """The search space on this backbone.

@@ -1,0 +1,94 @@
+"""All that a training needs to go on exactly where it was."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chattn_nas.errors import RunError
+
+NAME = "checkpoint.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """The end of an epoch. What is random in the next one is drawn under seeds that its number gives.
+
+    Attributes:
+        plan: What is trained and how; a checkpoint of another plan is refused.
+        epoch: Epochs done.
+        network, momentum, ema: States; ``ema`` is ``None`` where there is none.
+        rows: Of the log.
+    """
+
+    plan: dict[str, Any]
+    epoch: int
+    network: dict[str, Tensor]
+    momentum: list[Tensor]
+    ema: dict[str, Tensor] | None
+    rows: list[dict[str, Any]]
+
+    def write(self, directory: Path) -> None:
+        """Into a folder; a reader finds the whole file or the one before."""
+        partial = directory / f".{NAME}.{os.getpid()}"
+        try:
+            torch.save(asdict(self), partial)
+            partial.replace(directory / NAME)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
+    """The checkpoint in a folder, or ``None`` where there is none.
+
+    Raises:
+        RunError: It is of another plan.
+    """
+    path = directory / NAME
+    if not path.is_file():
+        return None
+    found = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    refuse_another(directory, found.plan, plan)
+    return found
+
+
+def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Refuse to go on with a training under another plan.
+
+    Raises:
+        RunError: Names what differs.
+    """
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if changed:
+        words = ", ".join(f"{name} {old.get(name)!r}, not {new.get(name)!r}" for name in changed)
+        raise RunError(
+            f"the training in {directory} was started with {words}: remove that folder to begin anew, or take another "
+            "seed (--seed)"
+        )
+
+
+def momentum_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The momentum of every parameter, in their order."""
+    return [
+        optimizer.state[parameter]["momentum_buffer"]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if "momentum_buffer" in optimizer.state[parameter]
+    ]
+
+
+@torch.no_grad()
+def restore(
+    checkpoint: Checkpoint, network: nn.Module, optimizer: torch.optim.Optimizer, ema: nn.Module | None
+) -> None:
+    """Put the states of a checkpoint where they belong; no tensor changes its place."""
+    network.load_state_dict(checkpoint.network)
+    for held, value in zip(momentum_of(optimizer), checkpoint.momentum, strict=True):
+        held.copy_(value)
+    if ema is not None and checkpoint.ema is not None:
+        ema.load_state_dict(checkpoint.ema)

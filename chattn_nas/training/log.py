@@ -1,0 +1,53 @@
+"""The log of a final training: one row per epoch in ``log.csv``, and TensorBoard's files where asked for."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from chattn_nas.errors import MissingExtraError
+
+
+class Log:
+    """Rows so far; a resumed training goes on after those of its checkpoint.
+
+    Args:
+        directory: Of the training.
+        tensorboard: Whether to write event files into its folder ``tensorboard``.
+        rows: Of earlier sessions.
+
+    Raises:
+        MissingExtraError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, directory: Path, tensorboard: bool, rows: list[dict[str, Any]]) -> None:
+        self.path, self.rows = directory / "log.csv", rows
+        self.writer = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise MissingExtraError(
+                    "TensorBoard is not installed: pip install 'chattn-nas[tensorboard]'", where=("tensorboard",)
+                ) from None
+            self.writer = SummaryWriter(directory / "tensorboard", purge_step=len(rows) + 1)  # type: ignore[no-untyped-call]
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One epoch more."""
+        self.rows.append(row)
+        partial = self.path.with_name(f".{self.path.name}")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        partial.replace(self.path)
+        if self.writer is not None:
+            for name, value in row.items():
+                if name != "epoch" and value is not None:
+                    self.writer.add_scalar(name, value, row["epoch"])  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Write what is buffered."""
+        if self.writer is not None:
+            self.writer.close()  # type: ignore[no-untyped-call]

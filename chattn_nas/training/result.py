@@ -1,0 +1,47 @@
+"""What a final training gave."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+NAME = "result.json"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """A finished training; its weights lie beside it.
+
+    Attributes:
+        plan: What was trained and how.
+        test_accuracy, test_loss: On the test set, read once at the end; accuracy 0 to 1.
+        accuracy, loss: On the validation set; ``None`` where the network was trained on it.
+        seconds: Of all epochs, over all sessions.
+        date: When it ended, ISO.
+        device, versions: What the numbers depend on.
+    """
+
+    plan: dict[str, Any]
+    test_accuracy: float
+    test_loss: float
+    accuracy: float | None
+    loss: float | None
+    seconds: float
+    date: str
+    device: str
+    versions: dict[str, str]
+
+    def write(self, directory: Path) -> None:
+        """Into a folder, at once."""
+        partial = directory / f".{NAME}"
+        partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        partial.replace(directory / NAME)
+
+
+def read_result(directory: Path) -> TrainingResult | None:
+    """The result in a folder, or ``None`` while there is none."""
+    path = directory / NAME
+    return TrainingResult(**json.loads(path.read_text())) if path.is_file() else None
