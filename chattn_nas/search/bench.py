@@ -51,18 +51,8 @@ class ProxyBench:
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
         """The network on the CPU, so that one seed gives the same weights whatever the device."""
-        prepared = {
-            field: value
-            for field in ("pretrained", "weights", "identity_init")
-            if (value := getattr(self.job.backbone, field))
-        }
-        return build_network(
-            architecture,
-            num_classes=self.data.num_classes,
-            in_chans=self.data.in_chans,
-            image_size=self.data.image_size,
-            seed=seed,
-            **prepared,
+        return build_prepared(
+            self.job, architecture, seed=seed, num_classes=self.data.num_classes, in_chans=self.data.in_chans
         )
 
     def costs(self, network: nn.Module) -> Costs:
@@ -78,6 +68,21 @@ class ProxyBench:
         """Through all rungs of the spec; where memory is short, once more at half the batch."""
         measured = train_within_memory(network, self.data, self.job.proxy, seed=seed, report=report, device=self.device)
         return replace(measured, seed=seed)
+
+
+def build_prepared(job: Job, architecture: Architecture, *, seed: int, num_classes: int, in_chans: int) -> nn.Module:
+    """The network of an architecture on the CPU, its backbone prepared as the job says."""
+    prepared = {
+        field: value for field in ("pretrained", "weights", "identity_init") if (value := getattr(job.backbone, field))
+    }
+    return build_network(
+        architecture,
+        num_classes=num_classes,
+        in_chans=in_chans,
+        image_size=job.data.image_size,
+        seed=seed,
+        **prepared,
+    )
 
 
 #: Makes a bench for a job on a device; ``None`` is the proxy's.
