@@ -73,6 +73,7 @@ def calibrate(
     found = results.calibrate(
         job, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
         budget=budget and 60 * budget, workers=workers, progress=not as_json,
+        begins=lambda fidelity: None if as_json else console.print(str(fidelity), highlight=False),
     )  # fmt: skip
     if as_json:
         print(json.dumps(found.to_dict()))

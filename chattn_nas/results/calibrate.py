@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
@@ -42,6 +42,7 @@ def calibrate(
     budget: float | None = None,
     workers: int | None = None,
     progress: bool = True,
+    begins: Callable[[Fidelity], None] = lambda fidelity: None,
 ) -> Calibration:
     """Train a stratified sample at every fidelity of ``tried`` and at the full one, and compare their rankings.
 
@@ -61,6 +62,7 @@ def calibrate(
         budget: Seconds of training for everything; a candidate that would exceed it is left out.
         workers: As for ``search``.
         progress: As for ``search``.
+        begins: Called before the trainings of a fidelity.
 
     Raises:
         InputError: Fewer than 4 architectures (or a space of fewer), fewer than 2 seeds, or a part outside 0 to 1.
@@ -83,6 +85,7 @@ def calibrate(
 
     first = job.search.seed + FRESH
     fresh = range(first, first + seeds)
+    begins(full)
     scores, full_seconds = _train(job, full, fresh, **options)
     ceiling = _compare([(scores[a], scores[b]) for a, b in combinations(fresh, 2)])
     if ceiling is None:
@@ -94,6 +97,7 @@ def calibrate(
             reason = f"left out: it would take about {words.duration(guess)}, more than is left of the budget"
             found.append(Tried(fidelity=fidelity, reason=reason))
             continue
+        begins(fidelity)
         one = _try(job, fidelity, scores, **options)
         spent += (one.seconds or 0.0) * len(chosen)
         found.append(one)

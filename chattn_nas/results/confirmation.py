@@ -11,6 +11,7 @@ import pandas as pd
 
 from chattn_nas.errors import RunError
 from chattn_nas.results.comparison import Comparison, compare, holm
+from chattn_nas.results.report import words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,17 +114,21 @@ class Confirmation:
         said = [
             f"over {len(winner.accuracies)} new seeds of {self.epochs} epochs each, {winner.name} reaches "
             f"{winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search had said "
-            f"{winner.search if winner.search is not None else float('nan'):.2f} % after fewer epochs."
+            f"{words.accuracy(winner.search)} % after fewer epochs."
         ]
         for rival, called in ((winner.uniform, "the best uniform choice"), (winner.none, "no attention")):
             if rival is not None:
                 said.append(
-                    f"Against {called}: **{rival.words}** ({rival.mean:+.2f}, 95 % interval {rival.t_low:+.2f} to "
-                    f"{rival.t_high:+.2f}, Holm-corrected p {rival.p_holm:.3f}, sign test p {rival.sign_p:.3f})."
+                    f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, 95 % interval "
+                    f"{words.interval(rival.t_low, rival.t_high)}, Holm-corrected p {rival.p_holm:.3f}, sign test p "
+                    f"{rival.sign_p:.3f})."
                 )
-        for key, values in self.test.items():
-            mean = 100 * float(np.mean(list(values.values())))
-            said.append(f"On the test set, read once, {self.network(key).name} reaches {mean:.2f} %.")
+        scores = [
+            f"{self.network(key).name} {100 * float(np.mean(list(values.values()))):.2f} %"
+            for key, values in self.test.items()
+        ]
+        if scores:
+            said.append(f"On the test set, read once: {', '.join(scores)}.")
         return " ".join(said)
 
     def table(self) -> pd.DataFrame:

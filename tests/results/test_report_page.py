@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 from results_study import add_trial, architecture_of, make_world, new_study, simulate
 
-from chattn_nas.results import Standing, records
+from chattn_nas.results import Standing, leaderboard, records
 from chattn_nas.results.report import html, write_report
 from chattn_nas.results.report.page import strong
 from chattn_nas.results.report.picture import picture
@@ -104,7 +104,7 @@ def test_the_verdict_says_when_attention_does_not_pay():
     ):
         for seed in range(3):
             add_trial(study, architecture_of(types), seed=seed, accuracies=[70, 92 - index - 0.1 * seed], label=label)
-    said = verdict(study, records(study), Standing(study))
+    said = verdict(study, records(study), Standing(study), leaderboard(study))
     assert said.headline == "No attention at all leads"
     assert "Attention does not pay here" in " ".join(said.sentences)
 
@@ -119,7 +119,9 @@ def test_the_verdict_says_when_the_control_is_as_good():
     ]:
         for seed in range(3):
             add_trial(study, architecture_of(types), seed=seed, accuracies=[70, accuracy + 0.1 * seed], label=label)
-    assert "not evidence for attention" in " ".join(verdict(study, records(study), Standing(study)).sentences)
+    assert "not evidence for attention" in " ".join(
+        verdict(study, records(study), Standing(study), leaderboard(study)).sentences
+    )
 
 
 def test_the_verdict_names_what_luck_would_have_chosen():
@@ -128,7 +130,7 @@ def test_the_verdict_names_what_luck_would_have_chosen():
         study = simulate(make_world(seed), 60)
         standing = Standing(study)
         single = standing.best("single")
-        said = " ".join(verdict(study, records(study), standing).sentences)
+        said = " ".join(verdict(study, records(study), standing, leaderboard(study)).details)
         if single.hash != standing.best().hash:
             assert "The three ways to choose differ" in said
             assert f"{single.single:.2f} %" in said

@@ -9,11 +9,14 @@ import optuna
 import pandas as pd
 import yaml
 
-from chattn_nas.results.best import Standing
+from chattn_nas.results.best import Pick, Standing
+from chattn_nas.results.efficiency import efficiency
+from chattn_nas.results.importance import importance
+from chattn_nas.results.pareto import hypervolume_over_time
 from chattn_nas.results.record import CONTROL, NONE, UNIFORM, Record, records
 from chattn_nas.results.report import words
 from chattn_nas.results.report.verdict import Verdict, name_of, verdict
-from chattn_nas.results.tables import leaderboard, rungs, stages
+from chattn_nas.results.tables import COSTS, leaderboard, rungs, stages
 
 Rows = list[dict[str, Any]]
 
@@ -24,7 +27,7 @@ class Facts:
     name: Of the run.
     study: The Optuna study.
     records, standing, verdict: Its trials, who stands where, and the paragraph.
-    board, effects, rungs, outcomes: Tables.
+    board, effects, importance, rungs, progress, efficiency, outcomes: Tables.
     baselines: Best against every baseline, one row each.
     """
 
@@ -35,7 +38,10 @@ class Facts:
     verdict: Verdict
     board: pd.DataFrame
     effects: pd.DataFrame
+    importance: pd.DataFrame
     rungs: pd.DataFrame
+    progress: pd.DataFrame
+    efficiency: pd.DataFrame
     outcomes: pd.DataFrame
     baselines: Rows
 
@@ -48,6 +54,18 @@ class Facts:
     def confirmation(self) -> dict[str, Any] | None:
         """What ``confirm`` found, once it was run."""
         return self.study.user_attrs.get("confirmation")
+
+    @property
+    def lead(self) -> Pick | None:
+        """What the page is about: the winner of the confirmation, else the best by pooled mean."""
+        if self.verdict.confirmed and self.confirmation is not None:
+            return next(pick for pick in self.standing.picks if pick.hash == self.confirmation["winner"])
+        return next((pick for pick in self.standing.picks if not pick.control), None)
+
+    @property
+    def cost(self) -> str:
+        """What accuracy is weighed against: the first cost among the objectives, else parameters."""
+        return cost_of(self.study)
 
     @property
     def searched(self) -> str:
@@ -97,21 +115,32 @@ def rows_of(table: pd.DataFrame) -> Rows:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
+def cost_of(study: optuna.Study) -> str:
+    """The first cost among a study's objectives, else ``parameters``."""
+    objectives = study.user_attrs.get("spec", {}).get("search", {}).get("objectives", ())
+    return next((name for name in objectives if name in COSTS), COSTS[0])
+
+
 def gather(study: optuna.Study) -> Facts:
     """Read a study once for a report."""
     found = records(study)
     standing = Standing(study)
+    board = leaderboard(study)
+    judged = verdict(study, found, standing, board)
     return Facts(
         name=str(study.user_attrs.get("spec", {}).get("name", study.study_name)),
         study=study,
         records=found,
         standing=standing,
-        verdict=verdict(study, found, standing),
-        board=leaderboard(study),
+        verdict=judged,
+        board=board,
         effects=stages(study),
+        importance=importance(study),
         rungs=rungs(study),
+        progress=hypervolume_over_time(study, cost_of(study)),
+        efficiency=efficiency(study),
         outcomes=_outcomes(found),
-        baselines=_baselines(standing),
+        baselines=_baselines(standing, study.user_attrs.get("confirmation") if judged.confirmed else None),
     )
 
 
@@ -136,8 +165,9 @@ def _outcomes(found: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["outcome", "trials", "seconds", "time", "reasons"])
 
 
-def _baselines(standing: Standing) -> Rows:
+def _baselines(standing: Standing, confirmation: dict[str, Any] | None) -> Rows:
     """The best first, then each baseline with the best's margin over it."""
+    confirmed = {one["hash"] for one in (confirmation or {}).get("networks", ())}
     picks = [pick for pick in standing.picks if not pick.control]
     if not picks:
         return []
@@ -153,6 +183,7 @@ def _baselines(standing: Standing) -> Rows:
                 "pick": pick,
                 "margin": margin,
                 "seeds": len(pick.seeds),
+                "status": "confirmed" if pick.hash in confirmed else "unconfirmed",
             }
         )  # fmt: skip
     return rows

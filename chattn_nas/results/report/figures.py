@@ -1,19 +1,18 @@
-"""The plots of the report as Plotly figures, written as plain data.
+"""The plots of what was found, as Plotly figures written as plain data.
 
 Colours are tokens such as ``@ink`` or ``@c1``: the page puts in its own, so that one serves light, dark and print.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
 
 from chattn_nas.results.best import Standing
-from chattn_nas.results.pareto import front, hypervolume_over_time
+from chattn_nas.results.pareto import front
 from chattn_nas.results.record import CONTROL, NONE, UNIFORM
 from chattn_nas.results.report import words
 from chattn_nas.results.tables import Z95
@@ -30,7 +29,8 @@ def colours(types: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _layout(**more: Any) -> dict[str, Any]:
+def layout(**more: Any) -> dict[str, Any]:
+    """The look that all plots share, with what this one has of its own."""
     axis = {"gridcolor": "@grid", "zerolinecolor": "@grid", "linecolor": "@grid", "automargin": True, "ticks": ""}
     base: dict[str, Any] = {
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -93,7 +93,7 @@ def pareto(table: pd.DataFrame, standing: Standing, cost: str = "parameters") ->
         )
     return {
         "data": data,
-        "layout": _layout(
+        "layout": layout(
             xaxis={"title": {"text": TITLES[cost]}}, yaxis={"title": {"text": "pooled validation accuracy (%)"}}
         ),
     }
@@ -136,7 +136,7 @@ def effects(table: pd.DataFrame) -> Figure:
                 "colorbar": {"title": {"text": "points", "side": "right"}, "thickness": 10, "outlinewidth": 0},
             }
         ],
-        "layout": _layout(
+        "layout": layout(
             height=110 + 46 * len(types),
             xaxis={"side": "top", "showgrid": False},
             yaxis={"autorange": "reversed", "showgrid": False},
@@ -152,92 +152,23 @@ def _cell(row: Any) -> str:
     return f"<b>{said}</b>" if row.low > 0 or row.high < 0 else said
 
 
-def rungs(table: pd.DataFrame, best: str) -> Figure:
-    """Accuracy at every rung, one line per training; stopped ones end in a cross, the recommended one stands out."""
-    data: list[Figure] = []
-    kinds = (
-        ("complete", table[(table["outcome"] == "complete") & (table["hash"] != best)], "@faint", 1.2, 0.7),
-        ("recommended", table[table["hash"] == best], "@c6", 3, 1.0),
-    )
-    for name, rows, colour, width, opacity in kinds:
-        x: list[Any] = []
-        y: list[Any] = []
-        text: list[Any] = []
-        for number, curve in rows.groupby("number"):
-            x += [*curve["epoch"].tolist(), None]
-            y += [*curve["accuracy"].tolist(), None]
-            text += [*[f"trial {number}: {curve['architecture'].iloc[0]}"] * len(curve), None]
-        if x:
-            data.append(
-                {"type": "scatter", "mode": "lines+markers", "name": name, "x": x, "y": y, "text": text,
-                 "opacity": opacity, "line": {"color": colour, "width": width},
-                 "marker": {"size": 5 if width < 2 else 8, "color": colour},
-                 "hovertemplate": "%{text}<br>%{y:.2f} % after %{x} epochs<extra></extra>"}
-            )  # fmt: skip
-    stopped = table[table["outcome"] != "complete"].groupby("number").tail(1)
-    if len(stopped):
-        data.append(
-            {"type": "scatter", "mode": "markers", "name": "stopped early", "x": stopped["epoch"].tolist(),
-             "y": stopped["accuracy"].tolist(), "text": [f"trial {row.number}: {row.architecture}"
-              for row in stopped.itertuples()],
-             "marker": {"symbol": "x", "size": 8, "color": "@c2"},
-             "hovertemplate": "%{text}<br>%{y:.2f} % after %{x} epochs<extra></extra>"}
-        )  # fmt: skip
-    ticks = sorted(int(epoch) for epoch in table["epoch"].unique())
-    return {
-        "data": data,
-        "layout": _layout(
-            xaxis={"title": {"text": "epochs trained"}, "tickvals": ticks},
-            yaxis={"title": {"text": "validation accuracy (%)"}},
-        ),
-    }
-
-
-def progress(study: optuna.Study, cost: str = "parameters") -> Figure:
-    """Every complete training in order, the best single one so far, and the hypervolume so far."""
-    table = hypervolume_over_time(study, cost)
-    numbers = table["number"].tolist()
+def importance(table: pd.DataFrame) -> Figure:
+    """Bars: how much the attention of each stage decides, by both evaluators."""
+    rows = table[table["parameter"] == "attention"]
+    names = [f"stage {number}" for number in rows["stage"]]
     return {
         "data": [
-            {"type": "scatter", "mode": "markers", "name": "training", "x": numbers, "y": table["accuracy"].tolist(),
-             "marker": {"size": 6, "color": "@c5"}, "hovertemplate": "trial %{x}: %{y:.2f} %<extra></extra>"},
-            {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": table["best"].tolist(),
-             "line": {"shape": "hv", "color": "@c6", "width": 2}, "hoverinfo": "skip"},
-            {"type": "scatter", "mode": "lines", "name": "hypervolume", "x": numbers,
-             "y": table["hypervolume"].tolist(), "yaxis": "y2",
-             "line": {"shape": "hv", "color": "@c3", "width": 2, "dash": "dot"},
-             "hovertemplate": "hypervolume %{y:.3f}<extra></extra>"},
+            {"type": "bar", "orientation": "h", "y": names, "x": rows[column].tolist(), "name": title,
+             "marker": {"color": colour}, "text": [f"{value:.0%}" for value in rows[column]], "textposition": "auto",
+             "hovertemplate": "%{y}: %{text}<extra></extra>"}
+            for column, title, colour in (
+                ("fanova", "of the variance", "@c1"), ("ped_anova", "of being among the best quarter", "@c3")
+            )
         ],
-        "layout": _layout(
-            height=340,
-            xaxis={"title": {"text": "trial"}},
-            yaxis={"title": {"text": "validation accuracy (%)"}},
-            yaxis2={"overlaying": "y", "side": "right", "range": [0, 1.02], "showgrid": False, "tickformat": ".1f",
-                    "title": {"text": "hypervolume"}, "automargin": True},
-        ),
-    }  # fmt: skip
-
-
-def outcomes(table: pd.DataFrame) -> Figure:
-    """Bars: trials and share of the time per outcome."""
-    tones: Mapping[str, str] = {"complete": "@c3", "pruned": "@c2", "infeasible": "@c-none", "running": "@c5"}
-    names = table["outcome"].tolist()
-    tone = [tones.get(name, "@c6") for name in names]
-    return {
-        "data": [
-            {"type": "bar", "orientation": "h", "y": names, "x": table["trials"].tolist(), "marker": {"color": tone},
-             "text": [str(value) for value in table["trials"]], "textposition": "auto", "name": "trials",
-             "hovertemplate": "%{y}: %{x} trials<extra></extra>", "xaxis": "x"},
-            {"type": "bar", "orientation": "h", "y": names, "x": table["seconds"].tolist(), "marker": {"color": tone},
-             "text": table["time"].tolist(), "textposition": "auto", "name": "time",
-             "hovertemplate": "%{y}: %{text}<extra></extra>", "xaxis": "x2"},
-        ],
-        "layout": _layout(
-            height=110 + 38 * len(names),
-            showlegend=False,
-            bargap=0.35,
-            xaxis={"domain": [0, 0.47], "title": {"text": "trials"}},
-            xaxis2={"domain": [0.53, 1], "title": {"text": "seconds of training"}, "gridcolor": "@grid"},
+        "layout": layout(
+            height=120 + 60 * len(names),
+            barmode="group",
+            xaxis={"tickformat": ".0%", "rangemode": "tozero"},
             yaxis={"autorange": "reversed", "showgrid": False},
         ),
     }  # fmt: skip

@@ -1,46 +1,19 @@
-"""The tables of the report: cells with what is shown and, for sorting, what it is."""
+"""The tables of what was found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from chattn_nas.results.comparison import Comparison
 from chattn_nas.results.pareto import front
 from chattn_nas.results.record import CONTROL
-from chattn_nas.results.report import words
+from chattn_nas.results.report import course_tables, words
+from chattn_nas.results.report.cells import Cell, Column, Table, bar, chip, number, over_seeds, pooled
 from chattn_nas.results.report.facts import Facts
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is shown and what sorting compares (a number or text); ``tone`` is a CSS class."""
-
-    shown: Any
-    sorting: Any = ""
-    tone: str = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A heading; ``hint`` says what it means; ``wide`` columns are left out on a phone; ``number`` aligns right."""
-
-    title: str
-    hint: str = ""
-    wide: bool = False
-    number: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns and rows; a row's class marks the recommended one."""
-
-    columns: Sequence[Column]
-    rows: Sequence[tuple[str, Sequence[Cell]]]
 
 
 def tables(facts: Facts, colours: Mapping[str, str]) -> dict[str, Table]:
@@ -52,35 +25,12 @@ def tables(facts: Facts, colours: Mapping[str, str]) -> dict[str, Table]:
         "front": _front(facts),
         "shares": _shares(facts, colours),
         "effects": _effects(facts),
-        "rungs": _rungs(facts),
-        "outcomes": _outcomes(facts),
+        "importance": _importance(facts),
+        "rungs": course_tables.rungs(facts),
+        "progress": course_tables.progress(facts),
+        "efficiency": course_tables.efficiency(facts),
+        "outcomes": course_tables.outcomes(facts),
     }
-
-
-def chip(name: str, text: str, colours: Mapping[str, str]) -> Markup:
-    """An attention as a coloured chip."""
-    kind = " empty" if name == "none" else ""
-    return Markup('<span class="chip{}" style="--chip:{}">{}</span>').format(
-        Markup(kind), Markup(colours.get(name, "var(--c8)")), text
-    )
-
-
-def _number(value: float | None, shown: str, tone: str = "") -> Cell:
-    return Cell(shown, "" if words.missing(value) else value, tone)
-
-
-def _bar(low: float, mean: float, high: float, reach: tuple[float, float], zero: float | None = None) -> Markup:
-    """An interval as a small picture on a common scale."""
-    width, span = 140.0, max(reach[1] - reach[0], 1e-9)
-
-    def x(value: float) -> float:
-        return 4 + (width - 8) * (value - reach[0]) / span
-
-    mark = f'<line class="zero" x1="{x(zero):.1f}" x2="{x(zero):.1f}" y1="0" y2="16"/>' if zero is not None else ""
-    return Markup(
-        f'<svg class="bar" viewBox="0 0 {width:.0f} 16" width="{width:.0f}" height="16" aria-hidden="true">{mark}'
-        f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="8" y2="8"/><circle cx="{x(mean):.1f}" cy="8" r="4"/></svg>'
-    )
 
 
 def _baselines(facts: Facts) -> Table:
@@ -112,26 +62,16 @@ def _baselines(facts: Facts) -> Table:
                     Cell(
                         Markup("<b>{}</b>").format(row["name"]) if row["role"] == "best" else row["name"], row["name"]
                     ),
-                    _number(row["seeds"], str(row["seeds"])),
-                    _pooled(pick.value("pooled"), pick.sd),
-                    _mean(pick.mean, pick.se),
-                    _number(margin.mean if margin else None, said),
-                    Cell(_bar(margin.low, margin.mean, margin.high, reach, 0.0) if margin else ""),
-                    Cell(facts.verdict.status),
+                    number(row["seeds"], str(row["seeds"])),
+                    pooled(pick.value("pooled"), pick.sd),
+                    over_seeds(pick.mean, pick.se),
+                    number(margin.mean if margin else None, said),
+                    Cell(bar(margin.low, margin.mean, margin.high, reach, 0.0) if margin else ""),
+                    Cell(row["status"]),
                 ],
             )
         )
     return Table(columns, rows)
-
-
-def _pooled(mean: float, sd: float | None) -> Cell:
-    spread = "" if words.missing(sd) else f"\N{PLUS-MINUS SIGN} {words.accuracy(sd)}"
-    return _number(mean, Markup("{}<small>{}</small>").format(words.accuracy(mean), spread))
-
-
-def _mean(mean: float, se: float | None) -> Cell:
-    spread = "one seed" if words.missing(se) else f"se {words.accuracy(se)}"
-    return _number(mean, Markup("{}<small>{}</small>").format(words.accuracy(mean), spread))
 
 
 def _confirmation(facts: Facts) -> Table:
@@ -147,8 +87,8 @@ def _confirmation(facts: Facts) -> Table:
     rows = []
     for row in (facts.confirmation or {}).get("networks", ()):
         differences = [
-            _number(None, words.NOT_THERE) if found is None
-            else _number(found["mean"], Markup("{}<small>{}</small>").format(
+            number(None, words.NOT_THERE) if found is None
+            else number(found["mean"], Markup("{}<small>{}</small>").format(
                 words.signed(found["mean"]), words.interval(found["t_low"], found["t_high"])))
             for found in (row["uniform"], row["none"])
         ]  # fmt: skip
@@ -162,10 +102,10 @@ def _confirmation(facts: Facts) -> Table:
                 tone,
                 [
                     Cell(row["name"], row["name"]),
-                    _number(row["search"], words.accuracy(row["search"])),
-                    _number(row["mean"], Markup("{}<small>sd {}</small>").format(
+                    number(row["search"], words.accuracy(row["search"])),
+                    number(row["mean"], Markup("{}<small>sd {}</small>").format(
                         words.accuracy(row["mean"]), words.accuracy(row["sd"]))),
-                    _number(row["seeds"], str(row["seeds"])),
+                    number(row["seeds"], str(row["seeds"])),
                     *differences,
                     Cell(said, said),
                 ],
@@ -197,21 +137,21 @@ def _leaderboard(facts: Facts, colours: Mapping[str, str], top: int = 50) -> Tab
             chip(stage["type"], text, colours) for stage, text in zip(record.stages, record.choices, strict=True)
         )
         label = Markup('<small class="label">{}</small>').format(row["label"]) if row["label"] else ""
-        interval = "" if words.missing(row["low"]) else _bar(row["low"], row["pooled"], row["high"], reach)
+        interval = "" if words.missing(row["low"]) else bar(row["low"], row["pooled"], row["high"], reach)
         tone = "best" if row["hash"] == best else "control" if row["label"] == CONTROL else ""
         rows.append(
             (
                 tone,
                 [
-                    _number(row["rank"], str(row["rank"])),
+                    number(row["rank"], str(row["rank"])),
                     Cell(Markup('<span class="chips">{}</span>{}').format(chips, label), record.description),
-                    _pooled(row["pooled"], row["pooled_sd"]),
+                    pooled(row["pooled"], row["pooled_sd"]),
                     Cell(interval, row["low"] if interval else ""),
-                    _mean(row["mean"], row["se"]),
-                    _number(row["seeds"], str(row["seeds"])),
-                    _number(row["single"], words.accuracy(row["single"])),
-                    _number(row["parameters_x"], words.multiple(row["parameters_x"])),
-                    _number(row["macs_x"], words.multiple(row["macs_x"])),
+                    over_seeds(row["mean"], row["se"]),
+                    number(row["seeds"], str(row["seeds"])),
+                    number(row["single"], words.accuracy(row["single"])),
+                    number(row["parameters_x"], words.multiple(row["parameters_x"])),
+                    number(row["macs_x"], words.multiple(row["macs_x"])),
                 ],
             )
         )
@@ -226,16 +166,16 @@ def _front(facts: Facts) -> Table:
         Column("MACs", number=True, wide=True),
         Column("seeds", number=True),
     ]
-    kept = front(facts.board) if len(facts.board) else pd.DataFrame()
+    kept = front(facts.board, facts.cost) if len(facts.board) else pd.DataFrame()
     rows = [
         (
             "",
             [
                 Cell(row["architecture"], row["architecture"]),
-                _pooled(row["pooled"], row["pooled_sd"]),
-                _number(row["parameters"], words.count(row["parameters"])),
-                _number(row["macs"], words.count(row["macs"])),
-                _number(row["seeds"], str(row["seeds"])),
+                pooled(row["pooled"], row["pooled_sd"]),
+                number(row["parameters"], words.count(row["parameters"])),
+                number(row["macs"], words.count(row["macs"])),
+                number(row["seeds"], str(row["seeds"])),
             ],
         )
         for row in kept.to_dict("records")
@@ -254,7 +194,7 @@ def _shares(facts: Facts, colours: Mapping[str, str]) -> Table:
             [
                 Cell(chip(row["type"], row["type"], colours), row["type"]),
                 *(
-                    _number(row[stage], str(row[stage] or words.NOT_THERE), "most" if row[stage] == most[stage] else "")
+                    number(row[stage], str(row[stage] or words.NOT_THERE), "most" if row[stage] == most[stage] else "")
                     for stage in stages
                 ),
             ],
@@ -277,11 +217,11 @@ def _effects(facts: Facts) -> Table:
         (
             "",
             [
-                _number(row["stage"], str(row["stage"])),
+                number(row["stage"], str(row["stage"])),
                 Cell(row["type"], row["type"]),
-                _number(row["effect"], words.signed(row["effect"])),
-                _number(row["low"], words.interval(row["low"], row["high"])),
-                _number(row["trials"], str(row["trials"])),
+                number(row["effect"], words.signed(row["effect"])),
+                number(row["low"], words.interval(row["low"], row["high"])),
+                number(row["trials"], str(row["trials"])),
                 Cell(row["against"], row["against"]),
             ],
         )
@@ -290,44 +230,27 @@ def _effects(facts: Facts) -> Table:
     return Table(columns, rows)
 
 
-def _rungs(facts: Facts) -> Table:
+def _importance(facts: Facts) -> Table:
     columns = [
-        Column("epochs", number=True),
-        Column("reached by", "trainings", number=True),
-        Column("mean %", number=True),
-        Column("sd", "over trainings, points", number=True),
-        Column("best %", number=True),
+        Column("stage", number=True),
+        Column("what"),
+        Column("values", "how many were seen", number=True, wide=True),
+        Column("trainings", "that had it", number=True, wide=True),
+        Column("of the variance", "fANOVA, over the stages", number=True),
+        Column("of the best quarter", "PED-ANOVA", number=True),
     ]
-    rows = []
-    for epoch, group in facts.rungs.groupby("epoch") if len(facts.rungs) else ():
-        values = group["accuracy"]
-        rows.append(
-            (
-                "",
-                [
-                    _number(float(str(epoch)), str(epoch)),
-                    _number(len(values), str(len(values))),
-                    _number(values.mean(), words.accuracy(values.mean())),
-                    _number(values.std(), words.accuracy(values.std())),
-                    _number(values.max(), words.accuracy(values.max())),
-                ],
-            )
-        )
-    return Table(columns, rows)
-
-
-def _outcomes(facts: Facts) -> Table:
-    columns = [Column("outcome"), Column("trials", number=True), Column("time", number=True), Column("why", wide=True)]
     rows = [
         (
             "",
             [
-                Cell(row["outcome"], row["outcome"]),
-                _number(row["trials"], str(row["trials"])),
-                _number(row["seconds"], row["time"]),
-                Cell(escape(row["reasons"]), row["reasons"]),
+                number(row["stage"], str(row["stage"])),
+                Cell(row["parameter"], row["parameter"]),
+                number(row["values"], str(row["values"])),
+                number(row["trainings"], str(row["trainings"])),
+                number(row["fanova"], words.share(row["fanova"])),
+                number(row["ped_anova"], words.share(row["ped_anova"])),
             ],
         )
-        for row in facts.outcomes.to_dict("records")
+        for row in facts.importance.to_dict("records")
     ]
     return Table(columns, rows)

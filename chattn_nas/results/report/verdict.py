@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+import pandas as pd
 
 from chattn_nas.errors import RunError
 from chattn_nas.results.best import Margin, Pick, Standing
+from chattn_nas.results.pareto import front
 from chattn_nas.results.record import NONE, UNIFORM, Record
 from chattn_nas.results.report import words
+from chattn_nas.results.tables import COSTS
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,13 @@ class Verdict:
     headline: A dozen words.
     confirmed: Whether a confirmation lies behind it.
     sentences: The paragraph; ``**`` marks what is bold.
+    details: What stands below it.
     """
 
     headline: str
     confirmed: bool
     sentences: tuple[str, ...]
+    details: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -32,8 +37,8 @@ class Verdict:
         return "confirmed" if self.confirmed else "unconfirmed"
 
 
-def verdict(study: optuna.Study, found: list[Record], standing: Standing) -> Verdict:
-    """The verdict of a study as it stands."""
+def verdict(study: optuna.Study, found: list[Record], standing: Standing, board: pd.DataFrame) -> Verdict:
+    """The verdict of a study as it stands; ``board`` is its leaderboard."""
     name = study.user_attrs.get("spec", {}).get("name", study.study_name)
     try:
         best = standing.best()
@@ -43,16 +48,19 @@ def verdict(study: optuna.Study, found: list[Record], standing: Standing) -> Ver
             (f"{words.plural(len(found), 'trial')} so far, none complete: there is nothing to compare.",),
         )  # fmt: skip
     confirmation: Mapping[str, Any] | None = study.user_attrs.get("confirmation")
-    searched = list(_search(found, standing, best))
+    searched = [*_search(found, standing, best), *_objectives(study, board)]
+    details = [*_criteria(standing, best), *_noise(standing)]
     if confirmation is None:
-        sentences = [*searched, *_unconfirmed(name)]
+        sentences = [*searched, *_costs(best), *_unconfirmed(name)]
     elif best.hash in {one["hash"] for one in confirmation["networks"]}:
-        sentences = [*_confirmed(confirmation), *searched]
+        winner = next(pick for pick in standing.picks if pick.hash == confirmation["winner"])
+        sentences = [f"**Confirmed** at full length: {confirmation['words']}", *_costs(winner)]
+        details = ["From the search:", *searched, *details]
     else:
         yet = f"An earlier confirmation was about others: {confirmation['headline']}."
-        sentences = [*searched, yet, *_unconfirmed(name)]
+        sentences = [*searched, *_costs(best), yet, *_unconfirmed(name)]
         confirmation = None
-    return Verdict(_headline(standing, best, confirmation), bool(confirmation), tuple(sentences))
+    return Verdict(_headline(standing, best, confirmation), bool(confirmation), tuple(sentences), tuple(details))
 
 
 def name_of(pick: Pick) -> str:
@@ -108,17 +116,36 @@ def _search(found: list[Record], standing: Standing, best: Pick) -> Iterator[str
             f"The random-gate control, which learns nothing, reaches {words.accuracy(control.value('pooled'))} %: "
             "the gain is not evidence for attention."
         )
+
+
+def _costs(pick: Pick) -> Iterator[str]:
+    if pick.label == NONE:
+        return
     costs = [
-        f"{words.multiple(best.relative.get(key))} the {noun}"
+        f"{words.multiple(pick.relative.get(key))} the {noun}"
         for key, noun in (("parameters", "parameters"), ("macs", "MACs"), ("latency", "latency"))
-        if key in best.relative
+        if key in pick.relative
     ]
     if costs:
         yield f"It costs {_listed(costs)} of the backbone without attention."
-    yield from _criteria(standing, best)
+
+
+def _noise(standing: Standing) -> Iterator[str]:
     noise = standing.noise()
     if noise is not None:
         yield f"One training run scatters by {words.accuracy(noise)} points around its architecture."
+
+
+def _objectives(study: optuna.Study, board: pd.DataFrame) -> Iterator[str]:
+    """With several objectives no single network is the answer: how many share the front."""
+    objectives = study.user_attrs.get("spec", {}).get("search", {}).get("objectives", ("accuracy",))
+    costs = [name for name in objectives if name in COSTS and board[name].notna().any()]
+    if len(objectives) > 1 and costs:
+        kept = len(front(board, costs[0]))
+        yield (
+            f"The search weighed {_listed(list(objectives))}: {words.plural(kept, 'architecture')} of {len(board)} "
+            f"{'is' if kept == 1 else 'are'} on the front of accuracy and {costs[0]}; named here is the most accurate."
+        )
 
 
 def _against(margin: Margin | None, best: Pick, rival: Pick, called: str) -> str:
@@ -154,10 +181,6 @@ def _unconfirmed(name: str) -> Iterator[str]:
         f"All of this is **unconfirmed**: it rests on the short trainings of the search. "
         f"`chattn-nas confirm {name}` retrains the best and the baselines at full length."
     )
-
-
-def _confirmed(confirmation: Mapping[str, Any]) -> Iterator[str]:
-    yield f"**Confirmed** at full length: {confirmation['words']} What follows is from the search."
 
 
 def _listed(parts: list[str]) -> str:

@@ -58,6 +58,11 @@ def multiple(value: float | None) -> str:
     return NOT_THERE if missing(value) else f"{value:.3f}\N{MULTIPLICATION SIGN}"
 
 
+def share(value: float | None) -> str:
+    """``12 %``."""
+    return NOT_THERE if value is None or missing(value) else f"{100 * value:.0f} %"
+
+
 def duration(seconds: float | None) -> str:
     """``48 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds is None or missing(seconds):
