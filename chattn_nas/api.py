@@ -22,12 +22,14 @@ from torch import nn
 from chattn_nas import results
 from chattn_nas import search as search_room
 from chattn_nas.data import load_data
-from chattn_nas.errors import RunError
+from chattn_nas.errors import InputError, RunError
 from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, export_network
-from chattn_nas.network import build_network
-from chattn_nas.proxy import resolve_device, train
+from chattn_nas.final_training import final_training, trained_weights
+from chattn_nas.proxy import resolve_device, train_within_memory
 from chattn_nas.search import Job
+from chattn_nas.search.bench import build_prepared
 from chattn_nas.space import Architecture
+from chattn_nas.training import TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,18 @@ class Run(search_room.Run):
             raise RunError(f"trial {number} was not trained to the end ({found[number].outcome})")
         return Trained(self, pick)
 
+    def chosen(self, trial: str | int = "best", by: str = "pooled") -> Trained:
+        """``best`` as :meth:`best`, or a number as :meth:`trial`.
+
+        Raises:
+            InputError: Neither of them.
+        """
+        if str(trial).isdigit():
+            return self.trial(int(trial))
+        if trial != "best":
+            raise InputError(f"--trial is 'best' or a number, not {trial!r}")
+        return self.best(by)
+
     def write_trials(self) -> Path:
         """Write ``trials.csv`` into the run's directory."""
         path = self.directory / "trials.csv"
@@ -107,23 +121,29 @@ class Trained:
         """The seed of its best trial, whose weights :meth:`network` gives."""
         return int(self.run.study.trials[self.pick.number].user_attrs["seed"])
 
+    def train(self, **options: Any) -> TrainingResult:
+        """Train it at full length as :func:`chattn_nas.final_training.final_training`, which takes the same options."""
+        return final_training(self.run, self.architecture, **options)
+
     def network(self) -> nn.Module:
-        """The trained network in eval mode on the CPU; trained again where its weights were not kept."""
+        """The trained network in eval mode on the CPU.
+
+        Its weights are those of the latest finished :meth:`train`, else of its best trial; where those were not kept,
+        it is trained as in that trial again.
+        """
         job = self.run.job
         data = load_data(job.data)
-        network = build_network(
-            self.architecture,
-            num_classes=data.num_classes,
-            in_chans=data.in_chans,
-            image_size=data.image_size,
-            seed=self.seed,
+        network = build_prepared(
+            job, self.architecture, seed=self.seed, num_classes=data.num_classes, in_chans=data.in_chans
         )
-        kept = self.run.checkpoint(self.pick.hash, self.seed)
+        final = trained_weights(self.run, self.pick.hash)
+        kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
         if kept is not None:
             network.load_state_dict(safetensors.torch.load_file(kept))
         else:
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
-            train(network, data, job.proxy, seed=self.seed, device=resolve_device(job.proxy.device))
+            device = resolve_device(job.proxy.device)
+            train_within_memory(network, data, job.proxy, seed=self.seed, device=device)
         return network.cpu().eval()
 
     def card(self) -> Card:
@@ -142,8 +162,16 @@ class Trained:
             seeds=len(pick.seeds),
             costs={key: value for key, value in pick.costs.items() if value is not None}
             | {f"{key} (without attention: 1)": value for key, value in pick.relative.items()},
-            origin=f"run {job.name}, trial {pick.number}",
+            origin=f"run {job.name}, trial {pick.number}{self._final()}",
         )
+
+    def _final(self) -> str:
+        """What the card says of the final training behind the weights."""
+        final = trained_weights(self.run, self.pick.hash)
+        if final is None:
+            return ""
+        plan, test = final[1].plan, f"{100 * final[1].test_accuracy:.2f} % on the test set"
+        return f"; weights of a training of {plan['epochs']} epochs on seed {plan['seed']}: {test}"
 
     def __str__(self) -> str:
         spread = f" ± {self.pick.se:.2f}" if self.pick.se is not None else ""

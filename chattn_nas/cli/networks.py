@@ -25,10 +25,7 @@ def export(
     from chattn_nas import api
     from chattn_nas.export import DEFAULT_FORMATS
 
-    opened = api.Run(run)
-    if trial != "best" and not trial.isdigit():
-        raise InputError(f"--trial is 'best' or a number, not {trial!r}")
-    chosen = opened.best(by) if trial == "best" else opened.trial(int(trial))
+    chosen = api.Run(run).chosen(trial, by)
     console.print(f"Exporting {chosen}", soft_wrap=True, highlight=False)
     formats = [name.strip() for name in format.split(",") if name.strip()] or DEFAULT_FORMATS
     written = api.export(chosen, out, formats)

@@ -1,0 +1,48 @@
+"""The command that trains at full length: ``train``."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from chattn_nas.cli.app import RunPath, app, console
+
+
+@app.command()
+def train(
+    run: RunPath,
+    trial: Annotated[str, typer.Option(help="best, or a trial's number.")] = "best",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the spec's, else 4 times the last rung.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Default: the search's.")] = None,
+    with_validation: Annotated[
+        bool | None,
+        typer.Option("--with-validation/--without-validation", help="Train on the validation images as well."),
+    ] = None,
+    tensorboard: Annotated[bool | None, typer.Option(help="Write TensorBoard's files as well.")] = None,
+) -> None:
+    """Train a run's network at full length, as the spec's section ``training`` says; run again to go on.
+
+    On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
+    """
+    from chattn_nas import api
+
+    speaks = os.environ.get("RANK", "0") == "0"
+    chosen = api.Run(run).chosen(trial)
+    if speaks:
+        console.print(f"Training {chosen}", soft_wrap=True, highlight=False)
+
+    def told(row: dict[str, Any]) -> None:
+        scored = f", validation {100 * row['accuracy']:.2f} %" if "accuracy" in row else ""
+        console.print(
+            f"epoch {row['epoch']}: loss {row['train_loss']:.4f}{scored}, {row['seconds']:.1f} s", highlight=False
+        )
+
+    result = chosen.train(epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, told=told)
+    if speaks:
+        console.print(
+            f"Test accuracy {100 * result.test_accuracy:.2f} % after {result.plan['epochs']} epochs; "
+            "'chattn-nas export' takes these weights",
+            highlight=False,
+        )
