@@ -13,6 +13,7 @@ from optuna_dashboard import run_server, save_note, save_plotly_graph_object
 from chattn_nas.results.report import figures, words
 from chattn_nas.results.report.facts import gather, rows_of
 from chattn_nas.results.report.palette import LIGHT, painted
+from chattn_nas.search.artifacts import FOLDER
 
 LOOPBACK = "127.0.0.1"
 
@@ -91,7 +92,7 @@ def _leaderboard(rows: list[dict[str, Any]]) -> figures.Figure:
 def serve(run: HasStudy, port: int = 8080) -> None:
     """Annotate the study and serve the Optuna dashboard on this machine only, until interrupted."""
     annotate(run.study)
-    artifacts = run.directory / "artifacts"
+    artifacts = run.directory / FOLDER
     artifacts.mkdir(exist_ok=True)
     store = FileSystemArtifactStore(str(artifacts))
     run_server(run.study._storage, host=LOOPBACK, port=port, artifact_store=store)

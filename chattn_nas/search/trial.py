@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory
 from chattn_nas.search import queue
+from chattn_nas.search.artifacts import Artifacts
 from chattn_nas.search.bench import Bench, Costs
 from chattn_nas.search.checkpoints import Checkpoints
 from chattn_nas.search.claim import claim_seed
@@ -62,6 +63,7 @@ class TrialRunner:
                  checkpoints: Checkpoints, owner: str) -> None:  # fmt: skip
         self.job, self.study, self.space, self.bench = job, study, space, bench
         self.reference, self.checkpoints, self.owner = reference, checkpoints, owner
+        self.artifacts = Artifacts(checkpoints.directory.parent)
 
     def run(self, trial: optuna.Trial) -> Outcome:
         """Run a taken trial to its end, whatever happens in it.
@@ -71,6 +73,7 @@ class TrialRunner:
             KeyboardInterrupt: After the trial was given back.
         """
         broken = False
+        self.artifacts.begin()
         try:
             values, end = None, Outcome.CRASHED
             try:
@@ -225,4 +228,5 @@ class TrialRunner:
             return
         attributes = self.study._storage.get_trial(trial._trial_id).user_attrs
         save_note(self.study, trial._trial_id, note(attributes, [stage.name for stage in self.bench.stages]))
+        self.artifacts.store(trial, attributes)
         self.study.tell(trial, values, state=STATES.get(end, TrialState.FAIL), skip_if_finished=True)
