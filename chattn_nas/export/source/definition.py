@@ -47,12 +47,15 @@ def class_text(definition: Definition) -> str:
     arguments = [
         f"{name}: {'nn.Parameter' if name in module._parameters else 'torch.Tensor'}" for name in piece.tensors
     ]
-    arguments += [f"{name}: nn.Module" for name in piece.children]
+    children = () if is_positional(piece) else piece.children
+    arguments += [f"{name}: nn.Module" for name in children]
     references = [name for name, _ in piece.references]
     arguments += [f"{name}: nn.Module" for name in references]
     arguments += [f"{name}: {_annotation(piece.holes[index])}" for name, index in settings.items()]
-    if arguments and not is_positional(piece):
-        if piece.base_arguments is None:
+    if arguments:
+        if is_positional(piece):
+            lines += [f"    def __init__(self, *args, {', '.join(arguments)}):", "        super().__init__(*args)"]
+        elif piece.base_arguments is None:
             lines += [f"    def __init__(self, {', '.join(arguments)}):", "        super().__init__()"]
         else:
             lines += [f"    def __init__(self, *args, {', '.join(arguments)}, **kwargs):"]
@@ -63,7 +66,7 @@ def class_text(definition: Definition) -> str:
             else:
                 keep = ", persistent=False" if name in module._non_persistent_buffers_set else ""
                 lines.append(f'        self.register_buffer("{name}", {name}{keep})')
-        lines += [f"        self.{name} = {name}" for name in (*piece.children, *settings)]
+        lines += [f"        self.{name} = {name}" for name in (*children, *settings)]
         lines += [
             f"        self.{name} = ({name},)  # in a tuple: registered by the block that owns it"
             for name in references
@@ -74,7 +77,7 @@ def class_text(definition: Definition) -> str:
 
 
 def is_positional(piece: Piece) -> bool:
-    """Whether the children are handed in without names, as to ``nn.Sequential``."""
+    """Whether the children are handed in without names of their own, as to ``nn.Sequential``."""
     return bool(piece.children) and piece.children[0].isdigit()
 
 
@@ -93,12 +96,30 @@ def class_name(definition: Definition, definitions: Iterable[Definition], taken:
     extra = [name for name in definition.piece.children if name not in first.piece.children]
     missing = [name for name in first.piece.children if name not in definition.piece.children]
     words = [_camel(name) for name in extra] or [f"No{_camel(name)}" for name in missing]
-    if 0 < len(words) <= 2 and base + "".join(words) not in taken:
-        return base + "".join(words)
+    for wish in (words, _flags(definition, first)):
+        if 0 < len(wish) <= 2 and base + "".join(wish) not in taken:
+            return base + "".join(wish)
     number = 2
     while f"{base}{number}" in taken:
         number += 1
     return f"{base}{number}"
+
+
+def _flags(definition: Definition, first: Definition) -> list[str]:
+    """Words for the yes-or-no settings, such as ``has_skip``, in which two classes of one origin differ."""
+    mine, theirs = _settings(definition), _settings(first)
+    differing = [name for name in mine if name in theirs and mine[name] is not theirs[name]]
+    return [("" if mine[name] else "No") + _camel(re.sub("^(has|use|is)_", "", name)) for name in differing]
+
+
+def _settings(definition: Definition) -> dict[str, bool]:
+    """The yes-or-no settings that all members share."""
+    values: dict[str, set[object]] = {}
+    for module, _ in definition.members:
+        for name, value in module.__dict__.items():
+            if not name.startswith("_") and name != "training":
+                values.setdefault(name, set()).add(value if isinstance(value, bool) else None)
+    return {name: bool(*found) for name, found in values.items() if found in ({True}, {False})}
 
 
 def _camel(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from chattn_nas.export.source.graph import IN_PLACE, Call, references
+from chattn_nas.export.source.leaf import literal
 from chattn_nas.export.source.names import Names
 from chattn_nas.export.source.piece import Hole, Piece, children_and_base, own_tensors
 from chattn_nas.export.source.refusal import Refusal
@@ -134,7 +136,9 @@ class ForwardText:
             return str(node.target).rsplit(".", 1)[-1]
         if node.target is getattr:
             return str(node.args[1])
-        if node.target is operator.getitem and isinstance(node.args[1], int):
+        if node.target is operator.getitem:
+            if not isinstance(node.args[1], int):
+                return "sizes"
             return f"dim{node.args[1]}" if node.args[1] >= 0 else f"dim_last{-node.args[1]}"
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "y")
         return "n" if name in _INFIX else name
@@ -179,7 +183,7 @@ class ForwardText:
             return ", ".join(self._index(item) for item in index) + ("," if len(index) == 1 else "")
         if isinstance(index, slice):
             parts = ["" if part is None else self._text(part, hole=False) for part in (index.start, index.stop)]
-            spaced = any(" " in part for part in parts)
+            spaced = any(part and not re.fullmatch(r"-?\w+", part) for part in parts)
             parts += [] if index.step is None else [self._text(index.step, hole=False)]
             return (" : " if spaced else ":").join(parts).strip()
         return self._text(index, hole=False)
@@ -194,12 +198,12 @@ class ForwardText:
             if any(isinstance(value, list | dict) for value in (*node.args, *node.kwargs.values())):
                 raise Refusal(f"it hands a list to {node.target}, which may change it")
             held = references(self.module)
-            path = f"self.{node.target}[0]" if node.target in held else _path(str(node.target))
+            path = f"self.{node.target}[0]" if node.target in held else _path(self.module, str(node.target))
             if node.target in held:
                 self.references[str(node.target)] = held[str(node.target)]
             return f"{path}({self._arguments(node)})"
         if node.op == "get_attr":
-            return _path(str(node.target))
+            return _path(self.module, str(node.target))
         if node.op == "call_method":
             return f"{self._operand(node.args[0])}.{node.target}({self._arguments(node, skip=1)})"
         function: Any = node.target
@@ -229,15 +233,18 @@ def _is_infix(node: fx.Node) -> bool:
     return node.op == "call_function" and (infix or node.target is operator.neg)
 
 
-def _path(target: str) -> str:
-    text = "self"
+def _path(module: nn.Module, target: str) -> str:
+    text, found = "self", module
     for part in target.split("."):
-        if part.isdigit():
+        if isinstance(found, nn.ModuleDict):
+            text += f"[{literal(part)}]"
+        elif part.isdigit():
             text += f"[{part}]"
         elif part.isidentifier():
             text += f".{part}"
         else:
             raise Refusal(f"its child is called {part!r}, which is no Python name")
+        found = getattr(found, part)
     return text
 
 

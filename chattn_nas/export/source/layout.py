@@ -22,7 +22,7 @@ def layout(text: str) -> str:
             done.append(line.rstrip())
             continue
         indent = len(line) - len(line.lstrip())
-        done += _fit(_double_quotes(line.strip()), indent)
+        done += _fit(_tight_powers(_double_quotes(line.strip())), indent)
     return "\n".join(done) + "\n"
 
 
@@ -49,6 +49,12 @@ def _double_quotes(line: str) -> str:
                 pieces += [line[end:column], prefix, '"', body[:-1], '"']
                 end = token.end[1]
     return "".join(pieces) + line[end:]
+
+
+def _tight_powers(line: str) -> str:
+    """``x**2``, without spaces where both sides are names or numbers."""
+    simple = r"[A-Za-z_][\w.]*+|\d[\w.]*+"
+    return re.sub(rf"(?<![\w.\])])({simple}) \*\* (-?(?:{simple}))(?![(\[])", r"\1**\2", line)
 
 
 def _tokens(line: str) -> list[tokenize.TokenInfo]:

@@ -12,13 +12,13 @@ from chattn_nas.export.source.layout import number
 from chattn_nas.export.source.refusal import Refusal
 
 _SKIPPED = {"device", "dtype"}
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def is_leaf(module: nn.Module) -> bool:
     """Whether ``module`` is one of torch's own and no container, so that a constructor call says it all."""
     kind = type(module)
-    return getattr(nn, kind.__name__, None) is kind and not isinstance(module, _CONTAINERS)
+    return getattr(nn, kind.__name__, None) is kind and not isinstance(module, CONTAINERS)
 
 
 def is_nothing(module: nn.Module) -> bool:
@@ -71,7 +71,7 @@ def leaf_call(module: nn.Module) -> str:
 def torch_base(module: nn.Module) -> type[nn.Module] | None:
     """The class of torch's own, no container, that the class of ``module`` extends, such as ``nn.Conv2d``."""
     for kind in type(module).__mro__:
-        if getattr(nn, kind.__name__, None) is kind and kind is not nn.Module and not issubclass(kind, _CONTAINERS):
+        if getattr(nn, kind.__name__, None) is kind and kind is not nn.Module and not issubclass(kind, CONTAINERS):
             return kind
     return None
 

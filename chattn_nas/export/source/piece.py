@@ -82,7 +82,7 @@ def children_and_base(module: nn.Module, used: Collection[str]) -> tuple[tuple[s
     """
     names = tuple(name for name, _ in module.named_children())
     base = next((b for b in (nn.Sequential, nn.ModuleList, nn.ModuleDict) if isinstance(module, b)), nn.Module)
-    if base in (nn.Sequential, nn.ModuleList) and names == tuple(str(i) for i in range(len(names))):
+    if base is not nn.Module and names == tuple(str(i) for i in range(len(names))):
         return names, f"nn.{base.__name__}"
     if not all(name.isidentifier() for name in names):
         raise Refusal(f"its children are called {', '.join(names[:5])}")

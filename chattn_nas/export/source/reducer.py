@@ -16,7 +16,7 @@ from torch import nn
 from chattn_nas.export.source.forward_text import qualified
 from chattn_nas.export.source.graph import references
 from chattn_nas.export.source.known import UNKNOWN, Known
-from chattn_nas.export.source.leaf import is_nothing, literal
+from chattn_nas.export.source.leaf import CONTAINERS, is_nothing, literal
 from chattn_nas.export.source.refusal import Refusal
 
 _PLAIN = (bool, int, float, str, tuple, list, dict, type(None), torch.dtype)
@@ -160,7 +160,8 @@ class Reducer(Known, ast.NodeTransformer):
         if name in module._parameters or name in module._buffers:
             return node
         if inspect.ismethod(value) and value.__self__ is module:
-            self.luggage.method(name, value.__func__)
+            if not (isinstance(module, CONTAINERS) and value.__func__.__module__.startswith("torch.")):
+                self.luggage.method(name, value.__func__)
             return node
         if inspect.isfunction(value) or inspect.isbuiltin(value):
             found = self._outside(node, value)

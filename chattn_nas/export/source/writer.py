@@ -197,17 +197,15 @@ class _Writer:
         arguments = []
         for name in piece.tensors:
             arguments.append((name, _tensor(module, name)))
-        for name in piece.children:
-            arguments.append((name, self._build(module._modules[name])))  # type: ignore[arg-type]
+        children = [(name, self._build(module._modules[name])) for name in piece.children]  # type: ignore[arg-type]
+        arguments += [] if is_positional(piece) else children
         arguments += [(name, self._build(held)) for name, held in piece.references]
         arguments += [(name, piece.holes[index].text) for name, index in definition.settings().items()]
-        if is_positional(piece):
-            if len(arguments) > len(piece.children):
-                raise ExportError(f"{self.paths[module]!r} is a list of modules with settings of its own; {_INSTEAD}")
-            if piece.bases == "nn.ModuleList":
-                return f"{definition.name}([{', '.join(text for _, text in arguments)}])"
-            return f"{definition.name}({', '.join(text for _, text in arguments)})"
         before = [piece.base_arguments] if piece.base_arguments else []
+        if is_positional(piece):
+            inner = ", ".join(f"{literal(name)}: {text}" if piece.bases == "nn.ModuleDict" else text
+                for name, text in children)  # fmt: skip
+            before = [{"nn.ModuleDict": f"{{{inner}}}", "nn.ModuleList": f"[{inner}]"}.get(piece.bases, inner)]
         return f"{definition.name}({', '.join([*before, *(f'{name}={text}' for name, text in arguments)])})"
 
     def _container(self, module: nn.Module) -> str:
