@@ -78,8 +78,10 @@ def open_loader(images: Dataset[Any], device: torch.device, workers: int | None,
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
     return DataLoader(
-        images, num_workers=workers, persistent_workers=workers > 0, pin_memory=device.type == "cuda", **how
-    )
+        images, num_workers=workers, persistent_workers=workers > 0, pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # its workers decide nothing: the global state is left to the training
+        **how,
+    )  # fmt: skip
 
 
 def batches(loader: DataLoader[Any], device: torch.device) -> Iterator[TensorSet]:

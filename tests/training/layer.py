@@ -1,0 +1,21 @@
+"""A training without statistics of a batch: how many processes share it makes no difference."""
+
+import torch
+from torch import nn
+
+from chattn_nas.data import DataSettings
+from chattn_nas.proxy import ProxySettings
+from chattn_nas.training import TrainingSettings, load_material, train_fully
+
+
+def train_layer(world, directory) -> nn.Sequential:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    settings = TrainingSettings(epochs=2, clip=0.5)
+    proxy = ProxySettings(batch_size=64, learning_rate=0.02, device="cpu")
+    data = DataSettings(image_size=8, train_limit=256, crop_padding=0)
+    train_fully(
+        network, load_material(data, settings, world.device), settings.recipe(proxy), settings, seed=0,
+        directory=directory, plan={}, world=world,
+    )  # fmt: skip
+    return network

@@ -1,0 +1,217 @@
+"""The final training of a run: exact resume, one look at the test set, weights that the export takes."""
+
+import csv
+import os
+import signal
+import subprocess
+
+import pytest
+import safetensors.torch
+import torch
+
+from chattn_nas import final_training as composed
+from chattn_nas.data import load_data
+from chattn_nas.data import streams as streams_module
+from chattn_nas.errors import InputError, MissingExtraError, RunError, TooLargeError, TrainingStopped
+from chattn_nas.training import TrainingSettings, material, read_result
+from chattn_nas.training import train as train_module
+
+
+def weights(run, seed=0):
+    (path,) = (run.directory / "training").glob(f"*-{seed}/weights.safetensors")
+    return safetensors.torch.load_file(path)
+
+
+def assert_equal(first, second) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(epochs):
+    def told(row):
+        if row["epoch"] == epochs:
+            raise Killed
+
+    return told
+
+
+def test_what_it_leaves_and_that_export_takes_its_weights(run) -> None:
+    best = run.best()
+    before = best.network().state_dict()
+    told = []
+    result = best.train(told=told.append)
+    assert [row["epoch"] for row in told] == [1, 2, 3]
+    (folder,) = (run.directory / "training").iterdir()
+    with (folder / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["train_loss"]) for row in rows] == [row["train_loss"] for row in told]
+    assert result == read_result(folder)
+    assert 0 < result.test_accuracy <= 1
+    assert result.accuracy == told[-1]["accuracy"]
+    assert result.plan["epochs"] == 3
+    after = best.network().state_dict()
+    assert_equal(after, weights(run))
+    assert any(not torch.equal(value, before[name]) for name, value in after.items())
+    assert "3 epochs on seed 0" in best.card().origin
+
+
+def test_the_test_set_is_read_once(run, monkeypatch) -> None:
+    read = []
+    original = material.load_test
+    monkeypatch.setattr(material, "load_test", lambda *a, **k: read.append(a) or original(*a, **k))
+    first = run.best().train()
+    assert run.best().train() == first
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize("data_on", ["device", "disk"])
+def test_a_training_cut_off_goes_on_to_the_same_bits(run, data_on) -> None:
+    best = run.best()
+    with pytest.raises(Killed):
+        best.train(data_on=data_on, told=killed_after(2))  # epoch 2 is trained and not yet kept
+    rows = []
+    best.train(data_on=data_on, told=rows.append)
+    assert [row["epoch"] for row in rows] == [2, 3]
+    resumed = weights(run)
+    (folder,) = (run.directory / "training").iterdir()
+    with (folder / "log.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    for path in folder.iterdir():
+        path.unlink()
+    best.train(data_on=data_on)
+    assert_equal(resumed, weights(run))
+
+
+@pytest.mark.slow
+def test_a_training_killed_for_real_goes_on_to_the_same_bits(run, chattn_nas) -> None:
+    folder = run.directory.parent
+    process = chattn_nas("train", str(run.directory), cwd=folder)
+    for line in process.stdout:
+        if line.startswith("epoch 2"):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.wait(timeout=60)
+    process.stdout.close()
+    assert process.returncode == -signal.SIGKILL
+    assert not list((run.directory / "training").glob("*/result.json"))
+    printed, _ = chattn_nas("train", str(run.directory), cwd=folder).communicate(timeout=120)
+    assert "epoch 1:" not in printed, printed
+    assert "epoch 3:" in printed
+    assert "Test accuracy" in printed
+    resumed = weights(run)
+    (trained,) = (run.directory / "training").iterdir()
+    for path in trained.iterdir():
+        path.unlink()
+    run.best().train()
+    assert_equal(resumed, weights(run))
+
+
+def test_a_loader_gives_what_the_device_holds(run) -> None:
+    run.best().train(data_on="device")
+    held = weights(run)
+    (folder,) = (run.directory / "training").iterdir()
+    for path in folder.iterdir():
+        path.unlink()
+    run.best().train(data_on="disk")
+    assert_equal(held, weights(run))
+
+
+def test_a_set_too_large_for_the_device_goes_through_a_loader(run, monkeypatch, caplog) -> None:
+    def full(settings, device="cpu"):
+        raise TooLargeError("1,797 images take 9 GiB, more than cuda has free")
+
+    monkeypatch.setattr(material, "load_data", full)
+    monkeypatch.setattr(streams_module, "load_data", load_data)
+    found = run.best().train(epochs=1)
+    assert found.test_accuracy > 0
+    assert "images go through a loader: 1,797 images" in caplog.text
+    with pytest.raises(TooLargeError):
+        run.best().train(epochs=1, data_on="device", seed=1)
+
+
+def test_validation_images_are_trained_on_when_asked_for(run, monkeypatch) -> None:
+    counts = []
+    original = train_module.TrainingStep.__call__
+
+    def counting(self, batch):
+        counts.append(len(batch))
+        return original(self, batch)
+
+    monkeypatch.setattr(train_module.TrainingStep, "__call__", counting)
+    assert run.best().train(epochs=1).accuracy is not None
+    without, counts[:] = sum(counts), []
+    result = run.best().train(epochs=1, with_validation=True, seed=1)
+    assert result.accuracy is None
+    data = load_data(run.job.data)
+    assert without == len(data.train) // 64 * 64
+    assert sum(counts) == (len(data.train) + len(data.validation)) // 64 * 64
+
+
+def test_another_plan_is_refused(run) -> None:
+    run.best().train(epochs=1)
+    with pytest.raises(RunError, match=r"epochs 1, not 2.*--seed"):
+        run.best().train(epochs=2)
+    run.best().train(epochs=2, seed=5)
+    with pytest.raises(Killed):
+        run.best().train(epochs=2, seed=6, told=killed_after(2))
+    with pytest.raises(RunError, match=r"ema 0\.9, not 0\.5"):
+        run.best().train(epochs=2, seed=6, ema=0.5)
+
+
+def test_another_process_in_the_folder_is_refused(run) -> None:
+    def told(row):
+        with pytest.raises(RunError, match="another process trains"):
+            run.best().train(epochs=1)
+
+    run.best().train(epochs=1, told=told)
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(run) -> None:
+    with pytest.raises(TrainingStopped, match=r"epoch 1: a smaller training\.learning_rate"):
+        run.best().train(learning_rate=1e30, clip=None, epochs=2, mixup=0.0)
+
+
+def test_tensorboard_files_or_how_to_get_them(run, monkeypatch) -> None:
+    pytest.importorskip("tensorboard")
+    run.best().train(epochs=1, tensorboard=True)
+    assert list(run.directory.glob("training/*/tensorboard/events*"))
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'chattn-nas\[tensorboard\]'"):
+        run.best().train(epochs=1, seed=1, tensorboard=True)
+
+
+def test_only_settings_of_the_training_can_be_changed(run) -> None:
+    with pytest.raises(ValueError, match="epoch_count"):
+        run.best().train(epoch_count=3)
+    with pytest.raises(InputError, match="'best' or a number"):
+        run.chosen("good")
+
+
+def test_what_is_not_given_is_the_proxys(run) -> None:
+    proxy = run.job.proxy
+    assert TrainingSettings().recipe(proxy).rungs == [4]
+    recipe = TrainingSettings(epochs=7, learning_rate=0.5).recipe(proxy)
+    assert recipe == proxy.model_copy(update={"rungs": [7], "learning_rate": 0.5})
+    plan = composed.plan_of(run.job, TrainingSettings(), run.best().architecture, 3)
+    assert plan["batch_size"] == 64
+    assert plan["learning_rate"] == proxy.learning_rate
+    assert not {"workers", "data_on", "tensorboard", "device"} & plan.keys()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(run, chattn_nas) -> None:
+    process = chattn_nas("train", str(run.directory), "--epochs", "2", cwd=run.directory.parent, processes=2)
+    try:
+        printed, _ = process.communicate(timeout=200)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.returncode == 0, printed
+    assert printed.count("epoch 2:") == 1, "one of them speaks"
+    assert printed.count("Test accuracy") == 1
+    assert weights(run)

@@ -1,0 +1,96 @@
+"""Parts of the final training: shares of a batch, augmentation, several processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from chattn_nas.data import Augmentation, DataSettings, Normalize, TensorSet, load_data
+from chattn_nas.errors import InputError
+from chattn_nas.training import TrainingSettings, World
+from chattn_nas.training.prepare import Prepare
+from chattn_nas.training.streamed import Order
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # the layer is imported by name, here and under torchrun
+
+from layer import train_layer  # noqa: E402
+
+
+def test_processes_share_every_batch() -> None:
+    shares = [list(Order(26, 8, torch.Generator().manual_seed(0), (rank, 2))) for rank in range(2)]
+    whole = list(Order(26, 8, torch.Generator().manual_seed(0), (0, 1)))
+    assert len(whole) == 3
+    for first, second, both in zip(*shares, whole, strict=True):
+        assert len(first) == len(second) == 4
+        assert {*first, *second} == {*both}
+    assert len({index for batch in whole for index in batch}) == 24
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    assert World(0, 2, torch.device("cpu")).share(64) == 32
+    with pytest.raises(InputError, match="batch of 65 cannot be divided among 2"):
+        World(0, 2, torch.device("cpu")).share(65)
+
+
+@pytest.fixture
+def batch() -> TensorSet:
+    data = load_data(DataSettings(image_size=16))
+    return TensorSet(data.train.images[:32], data.train.labels[:32])
+
+
+def prepare(**settings) -> Prepare:
+    data = load_data(DataSettings(image_size=16))
+    return Prepare(TrainingSettings(**settings), Normalize(data, "cpu"), Augmentation(), 10, torch.Generator())
+
+
+def test_plain_augmentation_is_the_proxys(batch) -> None:
+    images, targets = prepare()(batch)
+    data = load_data(DataSettings(image_size=16))
+    assert torch.equal(images, Normalize(data, "cpu")(batch.images))
+    assert torch.equal(targets, batch.labels)
+    assert not prepare().draws_on_host
+
+
+@pytest.mark.parametrize("settings", [{"randaugment": 2}, {"erasing": 1.0}, {"mixup": 0.5}])
+def test_what_is_asked_for_is_done_under_the_global_seed(batch, settings) -> None:
+    chosen = prepare(**settings)
+    assert chosen.draws_on_host
+    torch.manual_seed(1)
+    images, targets = chosen(batch)
+    torch.manual_seed(1)
+    again, targets_again = chosen(batch)
+    assert torch.equal(images, again)
+    assert torch.equal(targets, targets_again)
+    plain, labels = prepare()(batch)
+    assert images.shape == plain.shape
+    assert images.dtype == torch.float32
+    changed = (images != plain).flatten(1).any(1).float().mean()
+    assert changed > 0.5, "most images"
+    if "mixup" in settings:
+        assert targets.shape == (32, 10)
+        torch.testing.assert_close(targets.sum(1), torch.ones(32))
+        assert (targets.gather(1, labels[:, None]) > 0).all()
+    else:
+        assert torch.equal(targets, labels)
+    if "erasing" in settings:
+        assert (images == 0).flatten(1).float().mean(1).min() > 0.01, "every image has a hole"
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(tmp_path) -> None:
+    alone = train_layer(World(0, 1, torch.device("cpu")), tmp_path / "one")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+         str(HERE / "two_processes.py"), str(tmp_path / "two")],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}, capture_output=True, text=True,
+        timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = safetensors.torch.load_file(tmp_path / "two" / "weights.safetensors")
+    torch.testing.assert_close(found["1.weight"], alone[1].weight.detach(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found["1.bias"], alone[1].bias.detach(), atol=1e-5, rtol=1e-4)
