@@ -95,6 +95,9 @@ class Run(search_room.Run):
             raise InputError(f"--trial is 'best' or a number, not {trial!r}")
         return self.best(by)
 
+    def _repr_html_(self) -> str:
+        return results.run_html(self.study)
+
     def write_trials(self) -> Path:
         """Write ``trials.csv`` into the run's directory."""
         path = self.directory / "trials.csv"
@@ -173,6 +176,9 @@ class Trained:
         plan, test = final[1].plan, f"{100 * final[1].test_accuracy:.2f} % on the test set"
         return f"; weights of a training of {plan['epochs']} epochs on seed {plan['seed']}: {test}"
 
+    def _repr_html_(self) -> str:
+        return results.network_html(self.run.study, self.pick)
+
     def __str__(self) -> str:
         spread = f" ± {self.pick.se:.2f}" if self.pick.se is not None else ""
         count = f"{len(self.pick.seeds)} seed{'s' if len(self.pick.seeds) > 1 else ''}"
@@ -193,7 +199,7 @@ def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAU
     data = trained.run.job.data
     network = trained.network()
     card = trained.card()
-    return export_network(
+    written = export_network(
         network,
         architecture=trained.architecture,
         out_dir=out_dir,
@@ -203,3 +209,5 @@ def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAU
         card=card,
         formats=formats,
     )
+    results.link_export(trained.run.study, trained.run.directory, trained.pick.number, written.folder)
+    return written

@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from chattn_nas.results.report import course_figures, figures, words
 from chattn_nas.results.report.facts import Facts, gather
-from chattn_nas.results.report.picture import picture
+from chattn_nas.results.report.picture import picture_of
 from chattn_nas.results.report.tables import tables
 from chattn_nas.results.report.tiles import tiles
 from chattn_nas.results.tables import COSTS
@@ -27,15 +27,15 @@ def html(study: optuna.Study) -> str:
     plots = _plots(facts)
     types = [stage["type"] for record in facts.records for stage in record.stages]
     colours = figures.colours(types)
-    return environment.from_string(_file("page.html.j2")).render(
+    return environment.from_string(file_text("page.html.j2")).render(
         facts=facts,
         tables=tables(facts, colours),
         plots={name: Markup(_json(figure)) for name, figure in plots.items()},
-        picture=Markup(_picture(facts, colours)),
+        picture=Markup(picture_of(study, facts.lead, colours) if facts.lead else ""),
         tiles=tiles(facts),
         costs=_costs(facts),
-        style=Markup(_file("style.css")),
-        script=Markup(_file("page.js")),
+        style=Markup(file_text("picture.css") + file_text("style.css")),
+        script=Markup(file_text("page.js")),
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
     )
 
@@ -48,7 +48,8 @@ def strong(text: str) -> Markup:
     return Markup("".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts)))
 
 
-def _file(name: str) -> str:
+def file_text(name: str) -> str:
+    """A file of this folder."""
     return resources.files("chattn_nas.results.report").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -79,14 +80,3 @@ def _costs(facts: Facts) -> list[str]:
     """The costs that were measured, the objective's first."""
     measured = [cost for cost in COSTS if len(facts.board) and facts.board[cost].notna().any()]
     return sorted(measured, key=lambda cost: cost != facts.cost)
-
-
-def _picture(facts: Facts, colours: dict[str, str]) -> str:
-    if facts.lead is None:
-        return ""
-    return picture(
-        facts.lead.choices,
-        facts.study.user_attrs.get("stages", []),
-        backbone=facts.spec.get("backbone", {}).get("model", "backbone"),
-        colours=colours,
-    )

@@ -7,6 +7,8 @@ from typing import Any
 #: The light theme of ``style.css``.
 LIGHT = {
     "ink": "#1c2024",
+    "soft": "#565e66",
+    "page": "#f6f6f3",
     "surface": "#ffffff",
     "faint": "#a9b0b7",
     "grid": "#e4e5e1",

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import optuna
+
+from chattn_nas.results.best import Pick
+
 WIDTH, HEIGHT, GAP, LEFT = 168, 188, 34, 92
+
+
+def picture_of(study: optuna.Study, pick: Pick, colours: Mapping[str, str]) -> str:
+    """The picture of an architecture of a study."""
+    backbone = study.user_attrs.get("spec", {}).get("backbone", {}).get("model", "backbone")
+    return picture(pick.choices, study.user_attrs.get("stages", []), backbone=backbone, colours=colours)
 
 
 def picture(
