@@ -1,6 +1,22 @@
 """Channel attention mechanisms: plain torch, one file each, one registry."""
 
-from chattn_nas.attention import eca, fca, gct, none, random_gate, rcan, se, srm, timm_layers  # noqa: F401 (importing registers)
+from chattn_nas.attention import (  # noqa: F401 (importing registers)
+    bilinear,
+    dia,
+    eca,
+    enc,
+    enc_module,
+    fca,
+    gct,
+    gsop,
+    none,
+    random_gate,
+    rcan,
+    se,
+    soca,
+    srm,
+    timm_layers,
+)
 from chattn_nas.attention.identity import IdentityStart
 from chattn_nas.attention.registry import (
     BLOCKS,
