@@ -116,7 +116,8 @@ def open_folder(settings: DataSettings, part: str) -> ImageFolder:
     """The files and labels of an image folder; no image is read.
 
     Raises:
-        DataError: There is no such folder, or no class in it.
+        DataError: There is no such folder, no class in it, or the test images have other classes than the training
+            images.
     """
     from torchvision.datasets import ImageFolder
 
@@ -128,9 +129,14 @@ def open_folder(settings: DataSettings, part: str) -> ImageFolder:
     if folder is None:
         raise DataError(f"{root} has no folder {' or '.join(names)}", where=("path",))
     try:
-        return ImageFolder(str(folder))
+        found = ImageFolder(str(folder))
     except OSError as error:
         raise DataError(f"{folder}: {error}", where=("path",)) from None
+    expected = found.classes if part == "train" else found.find_classes(str(root / "train"))[0]
+    if found.classes != expected:  # labels are numbered by the folders that are there
+        odd = sorted({*found.classes} ^ {*expected})
+        raise DataError(f"{folder} and {root / 'train'} hold different classes: {', '.join(odd)}", where=("path",))
+    return found
 
 
 def _channels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -154,3 +155,4 @@ def own_stream_and_state(device: torch.device, seed: int) -> Iterator[None]:
         with torch.cuda.stream(own):
             yield
         before.wait_stream(own)
+        gc.collect()  # graphs and what they hold are in cycles with what they were captured from

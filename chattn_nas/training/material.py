@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.data import Data, DataSettings, Normalize, Streams, TensorSet, load_data, load_streams, load_test
+from chattn_nas.data.sources import open_folder
 from chattn_nas.data.streams import load_test_stream
 from chattn_nas.errors import TooLargeError
 from chattn_nas.proxy import evaluate
@@ -114,8 +115,10 @@ def load_material(data: DataSettings, settings: TrainingSettings, device: torch.
     """The images where the settings want them.
 
     Raises:
-        DataError: As ``load_data``.
+        DataError: As ``load_data``; or a folder has no test images, which would otherwise be found out at the end.
     """
+    if data.dataset == "image_folder":
+        open_folder(data, "test")
     if settings.data_on != "disk":
         try:
             return OnDevice(load_data(data, device=device), data, device)

@@ -156,6 +156,13 @@ def test_bad_image_folders_are_refused(tmp_path) -> None:
         load_data(settings)
 
 
+def test_test_images_of_other_classes_are_refused(tmp_path) -> None:
+    folder(tmp_path)
+    (tmp_path / "val" / "ant").rename(tmp_path / "val" / "cat")
+    with pytest.raises(DataError, match="different classes: ant, cat"):
+        load_test(DataSettings(dataset="image_folder", path=str(tmp_path), image_size=8))
+
+
 def test_torchvision_sets_by_name(tmp_path) -> None:
     with pytest.raises(DataError, match="did you mean 'CIFAR10'"):
         load_data(DataSettings(dataset="torchvision", name="CIFAR_10"))

@@ -32,6 +32,10 @@ class Killed(Exception):
     pass
 
 
+def killed(*_, **__):
+    raise Killed
+
+
 def killed_after(epochs):
     def told(row):
         if row["epoch"] == epochs:
@@ -87,6 +91,17 @@ def test_a_training_cut_off_goes_on_to_the_same_bits(run, data_on) -> None:
     assert_equal(resumed, weights(run))
 
 
+def test_a_training_cut_off_before_its_test_is_only_tested(run, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(material, "load_test", killed)
+        with pytest.raises(Killed):
+            run.best().train(epochs=2)
+    told = []
+    result = run.best().train(epochs=2, told=told.append)
+    assert told == []
+    assert result.accuracy is not None
+
+
 @pytest.mark.slow
 def test_a_training_killed_for_real_goes_on_to_the_same_bits(run, chattn_nas) -> None:
     folder = run.directory.parent
@@ -111,13 +126,14 @@ def test_a_training_killed_for_real_goes_on_to_the_same_bits(run, chattn_nas) ->
     assert_equal(resumed, weights(run))
 
 
-def test_a_loader_gives_what_the_device_holds(run) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_gives_what_the_device_holds(run, workers) -> None:
     run.best().train(data_on="device")
     held = weights(run)
     (folder,) = (run.directory / "training").iterdir()
     for path in folder.iterdir():
         path.unlink()
-    run.best().train(data_on="disk")
+    run.best().train(data_on="disk", workers=workers)
     assert_equal(held, weights(run))
 
 
