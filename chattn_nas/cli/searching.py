@@ -1,4 +1,4 @@
-"""Commands before and during a search: ``search``, ``space``, ``schema``."""
+"""Commands before and during a search: ``search``, ``space``, ``nni-config``, ``schema``."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ def space(spec: SpecPath, as_json: AsJson = False) -> None:
         return
     console.print(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
     print_table(rows, f"What each choice adds to {job.backbone.model}, per sample of {job.data.image_size} px")
+
+
+@app.command()
+def nni_config(
+    spec: SpecPath,
+    out: Annotated[Path, typer.Option(help="Folder to write: the run that the experiment fills.")],
+) -> None:
+    """Write config.yml and search_space.json for: nnictl create --config OUT/config.yml."""
+    from chattn_nas.search.nni_config import write_config
+    from chattn_nas.spec import load_spec
+
+    console.print(
+        f"Wrote {write_config(load_spec(spec), out)}; the baselines wait: chattn-nas search {spec} --run {out}",
+        soft_wrap=True, highlight=False,
+    )  # fmt: skip
 
 
 @app.command()

@@ -13,6 +13,7 @@ from chattn_nas.search.bench import ProxyBench
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.job import Job
 from chattn_nas.search.join import join
+from chattn_nas.search.nni_engine import require_nni, search_with_nni
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
 from chattn_nas.search.run import Run
@@ -42,19 +43,24 @@ def search(
         baselines: Queue ``none``, every type uniformly and the control first; not where all trainings are given.
 
     Raises:
+        MissingExtraError: Engine ``nni`` without its packages.
         RunError: The run exists with settings that make its trials incomparable, or another process searches in it.
-        SearchStopped: Trials keep failing; the message names the commonest reason.
+        SearchStopped: Trials keep failing, or NNI does; the message names the commonest reason.
         KeyboardInterrupt: Ctrl-C, after the running trials were given back; the same call goes on later.
     """
     quiet_optuna()
     changes = {field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None}
     job = job.model_copy(update={"search": job.search.model_copy(update=changes)})
+    if job.search.engine == "nni":
+        require_nni()
     found = Run.create(job, Path(run) if run else None)
     with found.lock(), _sigterm_as_interrupt():
         if baselines:
             enqueue_baselines(found.study, job.search_space())
         with Progress(found.study, job.search, shown=progress) as shown:
-            if job.search.workers == 0:
+            if job.search.engine == "nni":
+                search_with_nni(found, shown, bench)
+            elif job.search.workers == 0:
                 factory = import_bench(bench) if bench else ProxyBench
                 join(found, bench=factory, ended=lambda study: shown.update())
             elif not is_done(found.study, job.search.trials):

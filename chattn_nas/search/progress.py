@@ -69,6 +69,11 @@ class Progress:
             done = sum(map(counts, trials))
             self.console.print(f"[{done}/{self.asked}] {line(trial)}", markup=False, highlight=False, soft_wrap=True)
 
+    def say(self, text: str) -> None:
+        """One line about the search itself."""
+        if self.shown:
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def _told(self, trials: list[FrozenTrial]) -> str:
         pruned = sum(outcome(trial) is Outcome.PRUNED for trial in trials)
         best = max(mean_accuracies(trials).values(), default=None)

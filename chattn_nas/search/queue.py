@@ -93,6 +93,11 @@ def is_done(study: optuna.Study, asked: int) -> bool:
     return sum(map(counts, all_trials(study))) >= asked
 
 
+def open_places(study: optuna.Study, asked: int) -> int:
+    """How many trials of those that were asked for neither ended nor run nor wait."""
+    return max(0, asked - sum(1 for trial in all_trials(study) if is_open(trial) or counts(trial)))
+
+
 def is_mine(study: optuna.Study, trial_id: int, owner: str) -> bool:
     """Whether the trial still runs under ``owner``: it may have been taken for lost."""
     trial = study._storage.get_trial(trial_id)

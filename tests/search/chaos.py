@@ -8,13 +8,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 
+import optuna
 import stub_bench
-from optuna.trial import TrialState, create_trial
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from chattn_nas.search import Job, Run
 from chattn_nas.search.record import all_trials, counts, outcome
+from chattn_nas.search.run import SPEC
 from chattn_nas.space import Architecture
 
 HERE = Path(__file__).parent
@@ -64,6 +68,7 @@ class Chaos:
                     user_attrs={"enqueued": architecture.hash},
                 ),
             )
+        self.study = run.study
         return len(chosen)
 
     def start(self) -> None:
@@ -83,8 +88,25 @@ class Chaos:
             return []
         return [int(pid) for pid in children]
 
+    @cached_property
+    def study(self) -> optuna.Study:
+        """Seen from outside."""
+        return Run(self.folder).study
+
+    def records(self) -> list[FrozenTrial]:
+        return all_trials(self.study) if (self.folder / SPEC).exists() else []
+
     def ended(self) -> int:
-        return sum(map(counts, all_trials(Run(self.folder).study)))
+        return sum(map(counts, self.records()))
+
+    def close(self) -> None:
+        if self.driver is not None and self.driver.poll() is None:
+            self.driver.kill()
+            self.driver.wait()
+        storage = self.__dict__.get("study") and self.study._storage
+        if isinstance(storage, _CachedStorage):
+            storage._backend.remove_session()
+            storage._backend.engine.dispose()
 
     def until(self, ended: int, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
@@ -106,7 +128,7 @@ class Chaos:
 
     def check(self) -> None:
         """Nothing lost, nothing twice, and every result what an undisturbed run gives."""
-        trials = all_trials(Run(self.folder).study)
+        trials = self.records()
         assert [trial.number for trial in trials] == list(range(len(trials))), "no number missing"
         assert not [trial.number for trial in trials if trial.state is TrialState.RUNNING], "none is left running"
         assert sum(map(counts, trials)) == self.trials, "exactly the asked number ended"

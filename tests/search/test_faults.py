@@ -10,9 +10,8 @@ import pytest
 from chaos import Chaos
 from postgres_server import Server, binary
 
-from chattn_nas.search import Run
 from chattn_nas.search.queue import LOST
-from chattn_nas.search.record import all_trials, outcome
+from chattn_nas.search.record import outcome
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,9 +54,7 @@ def chaos(tmp_path):
 
     yield make
     for one in made:
-        if one.driver is not None and one.driver.poll() is None:
-            one.driver.kill()
-            one.driver.wait()
+        one.close()
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "postgresql"], indirect=True)
@@ -95,13 +92,13 @@ def test_what_kills_its_worker_every_time_ends_as_crashed_with_its_last_words(ch
     run = chaos(None, trials=6, workers=1, retries=1, faults={"random_gate | random_gate": "die"})
     run.start()
     assert run.wait(120) == 0, run.log.read_text()[-3000:]
-    study = Run(run.folder).study
-    crashed = next(trial for trial in all_trials(study) if trial.user_attrs.get("label") == "random_gate")
+    crashed = next(trial for trial in run.records() if trial.user_attrs.get("label") == "random_gate")
     assert outcome(crashed) == "crashed"
     assert crashed.system_attrs[LOST] == 2, "given back once, then recorded"
     assert "exit code 9" in crashed.user_attrs["reason"]
     from optuna_dashboard._note import get_note_from_system_attrs
 
+    study = run.study
     note = get_note_from_system_attrs(study._storage.get_study_system_attrs(study._study_id), crashed._trial_id)
     assert "last words of a worker" in note["body"]
     assert run.ended() == 6
@@ -111,7 +108,7 @@ def test_what_hangs_is_killed_and_timed_out(chaos, monkeypatch) -> None:
     run = chaos(None, trials=5, workers=1, retries=0, timeout=1.0, seconds=0.02, faults={"random_gate |": "hang"})
     run.start()
     assert run.wait(120) == 0, run.log.read_text()[-3000:]
-    hung = next(t for t in all_trials(Run(run.folder).study) if t.user_attrs.get("label") == "random_gate")
+    hung = next(t for t in run.records() if t.user_attrs.get("label") == "random_gate")
     assert outcome(hung) == "timed_out"
     assert "longer than 1 s" in hung.user_attrs["reason"]
 
@@ -135,7 +132,5 @@ def test_a_full_disk_ends_with_one_sentence_and_the_search_goes_on_later(tmp_pat
         assert run.wait(120) == 0, run.log.read_text()[-3000:]
         run.check()
     finally:
-        if run.driver is not None and run.driver.poll() is None:
-            run.driver.kill()
-            run.driver.wait()
+        run.close()
         subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -1,0 +1,157 @@
+"""One trial of an NNI experiment: ``python -m chattn_nas.search.nni_trial RUN``, started by NNI.
+
+NNI's tables may show other parameters than these (with several trials at once it hands them to whichever process asks
+first), so the trial tells the Optuna study what it really trained. It reports a final accuracy to NNI whatever
+happens, 0 where there is none: NNI's TPE dies of trials that end without one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+import nni
+import optuna
+from torch import nn, set_num_threads
+
+from chattn_nas.proxy import Measurement, Report, Rung
+from chattn_nas.search import queue
+from chattn_nas.search.bench import Bench, Costs, ProxyBench
+from chattn_nas.search.job import Job
+from chattn_nas.search.loop import signs_of_life
+from chattn_nas.search.nni_config import is_local, slots
+from chattn_nas.search.run import Run
+from chattn_nas.search.samplers import GIVEN
+from chattn_nas.search.session import import_bench, quiet_optuna, start
+from chattn_nas.search.slot_lock import slot_of
+from chattn_nas.search.trial import TrialRunner
+from chattn_nas.space import Architecture, Stage
+from chattn_nas.space.nni import read_nni
+
+log = logging.getLogger(__name__)
+
+#: Key, beside the stages', under which a tuner names the waiting trial of the study that its parameters are of.
+TRIAL = "optuna_trial"
+WORST = 0.0
+#: Seconds for NNI to take in the last result: where it hears first that the trial ended, its tuner may die.
+FAREWELL = 1.0
+
+
+def main() -> None:
+    """Parse the command line, ask NNI for parameters, train, report."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run")
+    parser.add_argument("--bench")
+    arguments = parser.parse_args()
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _terminate)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    parameters = nni.get_next_parameter()
+    if parameters is None:
+        sys.exit("NNI has no parameters for this trial")
+    accuracy = WORST
+    try:
+        accuracy = run_trial(Run(arguments.run), parameters, arguments.bench)
+    except Exception:
+        log.exception("the trial could not be run")
+    nni.report_final_result(accuracy)
+    time.sleep(FAREWELL)
+
+
+def run_trial(run: Run, parameters: dict[str, Any], bench: str | None = None) -> float:
+    """Train what NNI proposes, on a free device slot, and record it in the study.
+
+    Returns:
+        The accuracy (0 to 1) that NNI is told: the mean over seeds, the last rung of a pruned trial, else 0.
+
+    Raises:
+        InputError: The data or the backbone of the run cannot be used, or the parameters are of another space.
+    """
+    quiet_optuna()
+    job = run.job
+    with slot_of(slots(job), f"{job.name}-{job.hash}") as slot:
+        set_num_threads(slot.threads)
+        make = import_bench(bench) if bench else ProxyBench
+        runner = start(job, run.storage_url, run.directory, slot.device if is_local(job) else None,
+                       lambda job, device: Reporting(make(job, device)))  # fmt: skip
+        trial = _trial(runner, parameters)
+        if trial is None:
+            log.warning("all trials that were asked for have ended or run: this one is not needed")
+            return WORST
+        with signs_of_life(runner.study, trial._trial_id):
+            runner.run(trial)
+        return accuracy_of(runner.study._storage.get_trial(trial._trial_id))
+
+
+def accuracy_of(trial: optuna.trial.FrozenTrial) -> float:
+    """What NNI is told of an ended trial: an accuracy from 0 to 1."""
+    if len(trial.values or ()) == 1:
+        return float(trial.values[0])
+    rungs = (trial.user_attrs.get("measurement") or {}).get("rungs") if trial.state.name != "FAIL" else None
+    return float(rungs[-1]["accuracy"]) if rungs else WORST
+
+
+def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | None:
+    """The trial in the study for these parameters, running under this process."""
+    study, space = runner.study, runner.space
+    names = {
+        "nni_experiment": nni.get_experiment_id(),
+        "nni_trial": nni.get_trial_id(),
+        "nni_parameter_id": nni.trial._params["parameter_id"],  # NNI hands it on in no other way
+    }
+    if TRIAL in parameters:
+        trial = queue.take_one(study, parameters[TRIAL], runner.owner)
+        if trial is not None:
+            for name, value in names.items():
+                trial.set_user_attr(name, value)
+        return trial
+    architecture = read_nni(space, parameters)
+    params = space.params(architecture)
+    given = {GIVEN: architecture.to_dict()} if params is None else {}
+    asked = Job.from_dict(study.user_attrs["spec"]).search.trials
+    return queue.add(study, asked, runner.owner, params or {}, names | given)
+
+
+class Reporting:
+    """A bench that tells NNI the accuracy at every rung."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Of the backbone."""
+        return self.bench.stages
+
+    def build(self, architecture: Architecture, seed: int) -> nn.Module:
+        """The network, initialised under the seed."""
+        return self.bench.build(architecture, seed)
+
+    def costs(self, network: nn.Module) -> Costs:
+        """As the bench measures them."""
+        return self.bench.costs(network)
+
+    def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
+        """Train the network in place."""
+
+        def told(index: int, rung: Rung) -> bool:
+            nni.report_intermediate_result(rung.accuracy)
+            return report(index, rung)
+
+        return self.bench.train(network, seed, told)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, signal.SIG_IGN)
+    raise SystemExit(128 + signum)
+
+
+if __name__ == "__main__":
+    main()

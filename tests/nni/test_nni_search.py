@@ -1,0 +1,246 @@
+"""Searches with NNI as users start them: real processes, some of which are killed. Needs the nni extra."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from chattn_nas.search import Job, Run
+from chattn_nas.search.bench import ProxyBench
+from chattn_nas.search.owner import is_dead
+from chattn_nas.search.queue import OWNER
+from chattn_nas.search.record import TRAINED, all_trials, counts, outcome
+from chattn_nas.space import Architecture
+
+psutil = pytest.importorskip("psutil", reason="NNI: the nni extra is not installed (scripts/install-nni)")
+pytest.importorskip("nni.experiment", reason="NNI: the nni extra is not installed (scripts/install-nni)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+]
+
+DRIVER = """
+import json, sys
+from chattn_nas.search import Job, search
+search(Job.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], bench=sys.argv[3])
+"""
+STUB = "stub_bench:StubBench"
+
+
+class Search:
+    """A search in a process of its own. What it starts is found by a variable in its environment."""
+
+    def __init__(self, data, folder: Path, bench: str) -> None:
+        self.folder, self.log = folder, folder.with_suffix(".log")
+        self.mark = f"{folder.name}-{time.time_ns()}"
+        with self.log.open("ab") as log:
+            self.driver = subprocess.Popen(
+                [sys.executable, "-c", DRIVER, json.dumps(data), str(folder), bench],
+                stdout=log, stderr=log, env=os.environ | {"TEST_OF_NNI": self.mark},
+            )  # fmt: skip
+
+    @property
+    def study(self):
+        return Run(self.folder).study
+
+    def processes(self, words: str = "") -> list:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                mine = process.environ().get("TEST_OF_NNI") == self.mark and process.pid != self.driver.pid
+                if mine and words in " ".join(process.cmdline()):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def until(self, condition, seconds: float = 150) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            assert self.driver.poll() is None, self.log.read_text()[-3000:]
+            time.sleep(0.2)
+
+    def wait(self, seconds: float = 250) -> int:
+        return self.driver.wait(seconds)
+
+    def by_nni(self, state: str) -> list:
+        trials = all_trials(self.study) if (self.folder / "study.db").exists() else []
+        return [t for t in trials if t.state.name == state and "nni_experiment" in t.user_attrs]
+
+    def ended(self) -> int:
+        return sum(map(counts, all_trials(self.study)))
+
+    def check_nothing_runs(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while left := self.processes():
+            assert time.monotonic() < deadline, [p.cmdline() for p in left]
+            time.sleep(0.2)
+        running = [trial for trial in all_trials(self.study) if trial.state.name == "RUNNING"]
+        assert not running, running
+
+
+@pytest.fixture
+def start(elsewhere):
+    made = []
+
+    def start(data, bench=STUB, name=None):
+        made.append(Search(data, elsewhere / (name or data["name"]), bench))
+        return made[-1]
+
+    yield start
+    for one in made:
+        for process in [one.driver, *one.processes()]:
+            try:
+                process.kill()
+            except (psutil.NoSuchProcess, ProcessLookupError):
+                continue
+
+
+@pytest.mark.parametrize("tuner", ["evolution", "tpe"])
+def test_twelve_real_trials_with_accidents(spec, start, elsewhere, monkeypatch, tuner) -> None:
+    monkeypatch.setenv("ACCIDENTS", str(elsewhere))
+    data = spec(tuner, trials=15, nni_tuner=tuner)  # 3 of them are baselines
+    run = start(data, "nni_bench:Accidents")
+    assert run.wait() == 0, run.log.read_text()[-3000:]
+    run.check_nothing_runs()
+    assert "listens on all interfaces, without a login" in run.log.read_text()
+    trials = all_trials(run.study)
+    ended = [trial for trial in trials if counts(trial)]
+    assert len(ended) == len(trials) == 15
+    proposed = [trial for trial in ended if "nni_experiment" in trial.user_attrs]
+    assert len(proposed) == 12
+    assert len({trial.user_attrs["nni_trial"] for trial in proposed}) == 12
+    assert all(isinstance(trial.user_attrs["nni_parameter_id"], int) for trial in proposed)
+    assert [outcome(trial) for trial in ended if "planned failure" in trial.user_attrs["reason"]] == ["crashed"]
+    assert sum(outcome(trial) == "complete" for trial in ended) == 14, "what was killed was trained in a second go"
+
+    job = Job.from_dict(data)
+    bench = ProxyBench(job)
+    torch.set_num_threads(1)
+    whole = [t for t in proposed if outcome(t) == "complete" and t.user_attrs["value_source"] == TRAINED]
+    for trial in random.Random(0).sample(whole, 3):
+        found = trial.user_attrs
+        architecture = Architecture.from_dict(found["architecture"])
+        assert architecture.hash == found["hash"]
+        measured = bench.train(bench.build(architecture, found["seed"]), found["seed"], lambda rung, result: False)
+        assert [rung.accuracy for rung in measured.rungs] == [r["accuracy"] for r in found["measurement"]["rungs"]]
+
+
+def test_whatever_dies_the_search_ends_or_goes_on_and_nothing_is_left(spec, start, monkeypatch) -> None:
+    monkeypatch.setenv("STUB_SECONDS", "2")
+    data = spec("deaths", trials=11, nni_tuner="random", retries=20)
+    run = start(data)
+    run.until(lambda: len(run.by_nni("COMPLETE")) >= 1)
+    for words in ("--exp_params", "main.js", "nni_keeper"):  # tuner, manager, keeper
+        run.until(lambda: run.by_nni("RUNNING") and run.processes("main.js") and run.processes("--exp_params"))
+        experiments = _experiments(run)
+        for process in run.processes(words):
+            process.kill()
+        run.until(lambda: _experiments(run) > experiments or run.ended() == 11)  # noqa: B023
+        if run.ended() >= 8:
+            break
+    run.until(lambda: run.by_nni("RUNNING"))
+    run.driver.kill()
+    run.driver.wait()
+    run.check_nothing_runs()
+
+    run = start(data)
+    assert run.wait() == 0, run.log.read_text()[-3000:]
+    run.check_nothing_runs()
+    assert run.ended() == 11
+    ended = [trial for trial in all_trials(run.study) if counts(trial)]
+    assert all(outcome(trial) == "complete" for trial in ended)
+
+
+def _experiments(run: Search) -> int:
+    return len(
+        {trial.user_attrs["nni_experiment"] for trial in all_trials(run.study) if "nni_experiment" in trial.user_attrs}
+    )
+
+
+def test_ctrl_c_gives_running_trials_back_and_the_same_call_goes_on(spec, start, monkeypatch) -> None:
+    monkeypatch.setenv("STUB_SECONDS", "4")
+    data = spec("interrupted", trials=6, nni_tuner="tpe")
+    run = start(data)
+    run.until(lambda: run.by_nni("RUNNING"))
+    began = {trial.number for trial in run.by_nni("RUNNING")}
+    run.driver.send_signal(signal.SIGINT)
+    assert run.wait(90) != 0
+    run.check_nothing_runs()
+    waiting = {trial.number for trial in all_trials(run.study) if trial.state.name == "WAITING"}
+    assert began <= waiting
+    monkeypatch.setenv("STUB_SECONDS", "0")
+    run = start(data)
+    assert run.wait() == 0, run.log.read_text()[-3000:]
+    run.check_nothing_runs()
+    assert run.ended() == 6
+
+
+def test_the_studys_own_sampler_proposes_through_nni(spec, start) -> None:
+    run = start(spec("asking", trials=6, nni_tuner="optuna", objectives=["accuracy", "macs"]))
+    assert run.wait() == 0, run.log.read_text()[-3000:]
+    run.check_nothing_runs()
+    trials = all_trials(run.study)
+    assert [outcome(trial) for trial in trials] == ["complete"] * 6
+    proposed = [trial for trial in trials if "nni_experiment" in trial.user_attrs]
+    assert len(proposed) == 3
+    assert all(trial.params and len(trial.values) == 2 for trial in proposed)
+
+
+def test_a_grid_ends_when_all_is_proposed_and_its_time_is_kept(spec, start) -> None:
+    data = spec("small", trials=30, nni_tuner="grid")
+    data["space"] = {"all": ["none"], 3: ["none", "se"]}
+    run = start(data)
+    assert run.wait() == 0, run.log.read_text()[-3000:]
+    run.check_nothing_runs()
+    assert "no more to propose" in run.log.read_text()
+    late = start(spec("late", trials=30, nni_tuner="regularized_evolution", nni_duration=12), name="late")
+    assert late.wait() == 0, late.log.read_text()[-3000:]
+    late.check_nothing_runs()
+    assert "nni_duration is over" in late.log.read_text()
+    assert late.ended() < 30
+
+
+def test_nnictl_runs_what_nni_config_wrote(spec, elsewhere, monkeypatch) -> None:
+    from nni.experiment import Experiment
+
+    commands = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    (elsewhere / "spec.yaml").write_text(yaml.safe_dump(spec("written", trials=5, nni_tuner="random")))
+
+    def call(*words: str) -> str:
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    call("chattn-nas", "nni-config", "spec.yaml", "--out", "run")
+    from chattn_nas.search.nni_keeper import _free_port
+
+    port = str(_free_port())
+    call("nnictl", "create", "--config", "run/config.yml", "--port", port)
+    study = Run(elsewhere / "run").study
+    try:
+        deadline = time.monotonic() + 150
+        while sum(map(counts, all_trials(study))) < 2:
+            assert time.monotonic() < deadline, (elsewhere / "run" / "nni").glob("**/trial.stderr")
+            time.sleep(0.5)
+        experiment = Experiment.connect(int(port))
+        manager = experiment._proc.pid
+    finally:
+        call("nnictl", "stop", "--port", port)
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(manager):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    ended = [trial for trial in all_trials(study) if counts(trial)]
+    assert all(trial.user_attrs["nni_experiment"] == experiment.id for trial in ended)
+    assert all(is_dead(trial.system_attrs[OWNER]) for trial in ended)
