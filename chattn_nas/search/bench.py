@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import nn
 
 from chattn_nas.data import load_data
@@ -92,6 +95,17 @@ BenchFactory = Callable[[Job, str | None], Bench]
 def reference_costs(bench: Bench, job: Job) -> Costs:
     """Costs of the backbone without attention."""
     return bench.costs(bench.build(Architecture.uniform(job.backbone.backbone, NONE).canonical(bench.stages), seed=0))
+
+
+def hardware() -> str:
+    """What the numbers were measured on: processor, cores, and the GPUs that are visible."""
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+        processor = next(line.split(":")[1].strip() for line in told.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return ", ".join([f"{processor}, {os.cpu_count()} cores", *gpus])
 
 
 def versions() -> dict[str, str]:

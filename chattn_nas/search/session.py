@@ -15,7 +15,7 @@ from optuna.trial import TrialState, create_trial
 
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
-from chattn_nas.search.bench import BenchFactory, ProxyBench, reference_costs, versions
+from chattn_nas.search.bench import BenchFactory, ProxyBench, hardware, reference_costs, versions
 from chattn_nas.search.checkpoints import Checkpoints
 from chattn_nas.search.job import Job
 from chattn_nas.search.owner import owner
@@ -66,6 +66,7 @@ def start(
         reference = reference_costs(made, job)
         study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
         study.set_user_attr("versions", versions())
+        study.set_user_attr("hardware", hardware())
         study.set_user_attr("reference", reference)
     checkpoints = Checkpoints(directory / "checkpoints", job.search.keep_checkpoints)
     return TrialRunner(job, study, space, made, reference, checkpoints, owner())
