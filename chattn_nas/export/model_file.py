@@ -59,6 +59,15 @@ if __name__ == "__main__":
 '''
 
 
+_TABLE = '''
+def table(name: str) -> torch.Tensor:
+    """A constant of the network, too large to be written here."""
+    return torch.load(Path(__file__).with_name("tables.pt"), weights_only=True)[name]
+
+
+'''
+
+
 def model_text(source: Source, card: Card, facts: Facts) -> str:
     """``model.py`` as text: laid out, free of unused imports, importing only torch and the standard library."""
     building = "".join(f"    {line}\n" for line in (*source.shared, f"return {source.expression}"))
@@ -74,7 +83,7 @@ def model_text(source: Source, card: Card, facts: Facts) -> str:
     body = "\n\n".join(
         [
             "".join(f"{name} = {literal(value)}\n" for name, value in constants.items()),
-            source.definitions + "\n",
+            (_TABLE.lstrip() if source.tables else "") + source.definitions + "\n",
             "def build() -> nn.Module:\n"
             f'    """The network in training mode, with weights that are not trained."""\n{building}',
         ]

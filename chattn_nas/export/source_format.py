@@ -28,11 +28,15 @@ def write_source_format(context: Context) -> tuple[dict[str, str], dict[str, flo
     )
     (context.folder / "model.py").write_text(model_text(source, context.card, context.facts))
     torch.save(context.state, context.folder / "weights.pt")
+    if source.tables:
+        torch.save(dict(source.tables), context.folder / "tables.pt")
     found = prove_source(context.network, context.folder, context.images, max_difference=context.max_difference)
     files = {
         "model.py": "the network as source, with `build()`, `load()`, `read_image()` and the preprocessing constants",
         "weights.pt": "its weights, as `load()` reads them (`weights_only=True`)",
     }
+    if source.tables:
+        files["tables.pt"] = "constants of the network, as `build()` reads them (`weights_only=True`)"
     return files, found
 
 

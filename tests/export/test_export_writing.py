@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import timm
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from chattn_nas import attention
 from chattn_nas.attention import IdentityStart
 from chattn_nas.errors import ExportError
-from chattn_nas.export import Card
+from chattn_nas.export import Card, export_network
 from chattn_nas.export.card import Facts
 from chattn_nas.export.model_file import model_text
 from chattn_nas.export.proof import difference
@@ -33,9 +34,11 @@ def _written(network, images=IMAGES, choices=()):
     """The text, and the network that it builds, with the same weights."""
     source = write_source(network, images, choices=choices, num_classes=10)
     text = model_text(source, Card(name="x", backbone="x"), Facts((), 10, 3, (32, 32), {}, "today"))
-    space = {"__name__": "written"}
-    exec(compile(text, "model.py", "exec"), space)
-    built = space["build"]()
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(dict(source.tables), f"{folder}/tables.pt")
+        space = {"__name__": "written", "__file__": f"{folder}/model.py"}
+        exec(compile(text, "model.py", "exec"), space)
+        built = space["build"]()
     built.load_state_dict(network.state_dict())
     return text, built
 
@@ -156,6 +159,80 @@ def test_blocks_that_differ_in_a_constant_share_a_class():
     text = _assert_same(network)
     assert text.count("\nclass ") == 1
     assert "_Scaled(factor=3.0)" in text
+
+
+class _Parts(nn.ModuleDict):
+    """Numbered children, a setting, and a method of the container."""
+
+    def __init__(self, sizes):
+        super().__init__({str(index): nn.Conv2d(size, size, 1) for index, size in enumerate(sizes)})
+        self.sizes = sizes
+
+    def forward(self, x):
+        parts = torch.split(x, self.sizes, 1)
+        return torch.cat([conv(parts[index]) for index, conv in enumerate(self.values())], 1)
+
+
+class _Many(nn.Module):
+    """More maps at once than there are short names for them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(9))
+
+    def forward(self, x):
+        maps = [x]
+        for layer in self.layers:
+            maps.append(layer(maps[-1]))
+        return torch.cat(maps, 1)
+
+
+def test_containers_keep_their_children_and_their_methods():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), _Parts([1, 3]), _Parts([2, 2]), _Many(), nn.Flatten(), nn.Linear(40960, 10)
+    )
+    text = _assert_same(network)
+    assert '_Parts({"0": nn.Conv2d(2, 2, 1), "1": nn.Conv2d(2, 2, 1)}, sizes=[2, 2])' in text
+    assert "layers5 = self.layers[5](" in text
+
+
+class _Table(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("order", torch.randperm(3072), persistent=False)
+        self.fc = nn.Linear(3072, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1)[:, self.order])
+
+
+def test_a_large_constant_lies_beside_the_source(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(_Table())
+    text = _assert_same(network)
+    assert 'order=table("0.order")' in text
+    report = export_network(
+        network, architecture=Architecture(Backbone("bare"), (StageChoice(),)), out_dir=tmp_path, num_classes=10,
+        in_chans=3, image_size=32, card=Card(name="table", backbone="bare"), formats=("source",),
+    )  # fmt: skip
+    assert report.max_difference == 0
+    assert "tables.pt" in report.files
+
+
+class _Step(nn.Module):
+    def __init__(self, has_skip):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.has_skip = has_skip
+
+    def forward(self, x):
+        return self.conv(x) + x if self.has_skip else self.conv(x)
+
+
+def test_classes_are_told_apart_by_the_setting_in_which_they_differ():
+    text = _assert_same(nn.Sequential(_Step(False), _Step(True), nn.Flatten(), nn.Linear(3072, 10)))
+    assert "class _Step(nn.Module)" in text
+    assert "class _StepSkip(nn.Module)" in text
 
 
 @pytest.mark.parametrize("name", [name for name in attention.names() if not name.startswith("timm/")])

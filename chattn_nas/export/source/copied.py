@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from chattn_nas.export.source.leaf import literal
-from chattn_nas.export.source.piece import Hole, Piece, children_and_base, own_tensors
+from chattn_nas.export.source.piece import Hole, Piece, children_and_base, origin_of, own_tensors
 from chattn_nas.export.source.reducer import Reducer
 from chattn_nas.export.source.refusal import Refusal
 
@@ -98,9 +98,9 @@ class _Copier:
         name = function.__name__
         if name not in self.functions:
             self.functions[name] = ""  # for recursion
-            text = self.function_text(inspect.unwrap(function), name, None)
+            signature, _, body = self.function_text(inspect.unwrap(function), name, None).partition("\n")
             del self.functions[name]  # so that it comes after what it uses
-            self.functions[name] = text
+            self.functions[name] = f'{signature}\n    """{origin_of(function)}"""\n{body}'
         return name
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from chattn_nas.export.source.leaf import literal
-from chattn_nas.export.source.piece import Hole, Piece
+from chattn_nas.export.source.piece import Hole, Piece, origin_of
 from chattn_nas.export.source.refusal import Refusal
 
 
@@ -42,7 +42,7 @@ def class_text(definition: Definition) -> str:
         ),
         piece.methods,
     )
-    lines = [f"class {definition.name}({piece.bases}):", f'    """{_origin(piece)}"""', ""]
+    lines = [f"class {definition.name}({piece.bases}):", f'    """{origin_of(piece.origin)}"""', ""]
     module = definition.members[0][0]
     arguments = [
         f"{name}: {'nn.Parameter' if name in module._parameters else 'torch.Tensor'}" for name in piece.tensors
@@ -79,12 +79,6 @@ def class_text(definition: Definition) -> str:
 def is_positional(piece: Piece) -> bool:
     """Whether the children are handed in without names of their own, as to ``nn.Sequential``."""
     return bool(piece.children) and piece.children[0].isdigit()
-
-
-def _origin(piece: Piece) -> str:
-    origin = piece.origin
-    credit = " (Apache-2.0)" if origin.__module__.startswith("timm") else ""
-    return f"From {origin.__module__}.{origin.__qualname__}{credit}."
 
 
 def class_name(definition: Definition, definitions: Iterable[Definition], taken: set[str]) -> str:

@@ -102,7 +102,7 @@ class ForwardText:
 
     def _statement(self, node: fx.Node) -> str:
         name = getattr(node.target, "__name__", "")
-        if node.op == "call_function" and name in IN_PLACE:
+        if node.op == "call_function" and name in IN_PLACE and isinstance(node.args[0], fx.Node):
             target = self._text(node.args[0])
             if not target.startswith("self."):
                 self.bound[node] = target
@@ -133,7 +133,8 @@ class ForwardText:
     @staticmethod
     def _wish(node: fx.Node) -> str:
         if node.op == "call_module":
-            return str(node.target).rsplit(".", 1)[-1]
+            *before, last = str(node.target).split(".")
+            return f"{before[-1]}{last}" if before and last.isdigit() else last
         if node.target is getattr:
             return str(node.args[1])
         if node.target is operator.getitem:

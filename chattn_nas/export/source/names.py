@@ -29,7 +29,8 @@ class Names:
         for name in _TENSORS if tensor else ():
             if name not in self._live:
                 return self.claim(name)
-        base = re.sub(r"\W|^(?=\d)", "_", wish).strip("_").lower() or "y"
+        base = re.sub(r"\W", "_", wish).strip("_").lower()
+        base = base if base.isidentifier() else f"y{base}"
         number, name = 1, base
         while name in self._live or name in _TAKEN or keyword.iskeyword(name):
             number += 1

@@ -72,6 +72,12 @@ class Piece:
         )
 
 
+def origin_of(original: Any) -> str:
+    """One sentence: which class or function the generated one was written from."""
+    credit = " (Apache-2.0)" if original.__module__.startswith("timm") else ""
+    return f"From {original.__module__}.{original.__qualname__}{credit}."
+
+
 def children_and_base(module: nn.Module, used: Collection[str]) -> tuple[tuple[str, ...], str]:
     """Names of the children that a class for ``module`` must have, and its base class.
 

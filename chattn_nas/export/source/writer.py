@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +23,26 @@ from chattn_nas.export.source.traced import trace
 from chattn_nas.space import StageChoice
 
 _INSTEAD = 'export it as "pt2" or "onnx" instead'
+_LONGEST = 64  # numbers of a constant that are written into the source
 
 
 @dataclass(frozen=True)
 class Source:
-    """The parts of ``model.py`` that depend on the network: imports, classes, and what builds it."""
+    """The parts of ``model.py`` that depend on the network: imports, classes, and what builds it.
+
+    Attributes:
+        imports: Import lines beside those that every file has.
+        definitions: Functions and classes.
+        shared: Lines that build the modules that several blocks use.
+        expression: Builds the network.
+        tables: Constants too large for the text, which are in no weights file either, by name.
+    """
 
     imports: tuple[str, ...]
     definitions: str
     shared: tuple[str, ...]
     expression: str
+    tables: Mapping[str, torch.Tensor]
 
 
 def write_source(
@@ -69,6 +79,7 @@ class _Writer:
         self.imports: set[str] = set()
         self.shared: dict[nn.Module, str] = {}
         self.shared_lines: list[str] = []
+        self.tables: dict[str, torch.Tensor] = {}
 
     def write(self) -> Source:
         self._visit(self.network, "")
@@ -88,7 +99,11 @@ class _Writer:
         functions = [*self.inlined.texts.values(), *self.functions.values()]
         self.imports |= self.inlined.imports
         return Source(
-            tuple(sorted(self.imports)), "\n\n\n".join([*functions, *text]), tuple(self.shared_lines), expression
+            tuple(sorted(self.imports)),
+            "\n\n\n".join([*functions, *text]),
+            tuple(self.shared_lines),
+            expression,
+            self.tables,
         )
 
     def _owners(self) -> dict[nn.Module, list[str]]:
@@ -196,7 +211,7 @@ class _Writer:
         definition = self.definitions[piece.key]
         arguments = []
         for name in piece.tensors:
-            arguments.append((name, _tensor(module, name)))
+            arguments.append((name, self._tensor(module, name)))
         children = [(name, self._build(module._modules[name])) for name in piece.children]  # type: ignore[arg-type]
         arguments += [] if is_positional(piece) else children
         arguments += [(name, self._build(held)) for name, held in piece.references]
@@ -207,6 +222,24 @@ class _Writer:
                 for name, text in children)  # fmt: skip
             before = [{"nn.ModuleDict": f"{{{inner}}}", "nn.ModuleList": f"[{inner}]"}.get(piece.bases, inner)]
         return f"{definition.name}({', '.join([*before, *(f'{name}={text}' for name, text in arguments)])})"
+
+    def _tensor(self, module: nn.Module, name: str) -> str:
+        """What stands for a tensor until the weights are loaded; a buffer that no file of weights holds is written."""
+        value = getattr(module, name).detach()
+        if name in module._parameters:
+            filler = "ones" if name in ("weight", "scale") and value.ndim == 1 else "zeros"
+            return f"nn.Parameter({_filled(filler, value)})"
+        if name not in module._non_persistent_buffers_set:
+            return _filled("zeros", value)
+        if value.ndim > 1 and len(value) > 1 and torch.equal(value, value[:1].expand_as(value)):
+            first, times = literal(value[:1].tolist()), ", ".join(["1"] * (value.ndim - 1))
+            return f"torch.tensor({first}, dtype={value.dtype}).repeat({len(value)}, {times})"
+        if value.numel() <= _LONGEST:
+            return f"torch.tensor({literal(value.tolist())}, dtype={value.dtype})"
+        known = (key for key, table in self.tables.items() if table.dtype == value.dtype and torch.equal(table, value))
+        key = next(known, f"{self.paths[module]}.{name}")
+        self.tables.setdefault(key, value.cpu().clone())
+        return f"table({literal(key)})"
 
     def _container(self, module: nn.Module) -> str:
         children = [(name, self._build(child)) for name, child in module._modules.items() if child is not None]
@@ -235,19 +268,6 @@ def _is_container(module: nn.Module) -> bool:
     return isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward
 
 
-def _tensor(module: nn.Module, name: str) -> str:
-    """What stands for a tensor until the weights are loaded; a buffer that no file holds is written out."""
-    value = getattr(module, name).detach()
-    if name in module._parameters:
-        filler = "ones" if name in ("weight", "scale") and value.ndim == 1 else "zeros"
-        kind = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
-        return f"nn.Parameter(torch.{filler}({literal(tuple(value.shape))}{kind}))"
-    if name in module._non_persistent_buffers_set:
-        if value.ndim > 1 and len(value) > 1 and torch.equal(value, value[:1].expand_as(value)):
-            first, times = literal(value[:1].tolist()), ", ".join(["1"] * (value.ndim - 1))
-            return f"torch.tensor({first}, dtype={value.dtype}).repeat({len(value)}, {times})"
-        if value.numel() > 256:
-            raise ExportError(f"its buffer {name!r} of {value.numel()} values is in no weights file; {_INSTEAD}")
-        return f"torch.tensor({literal(value.tolist())}, dtype={value.dtype})"
+def _filled(filler: str, value: torch.Tensor) -> str:
     kind = "" if value.dtype == torch.float32 else f", dtype={value.dtype}"
-    return f"torch.zeros({literal(tuple(value.shape))}{kind})"
+    return f"torch.{filler}({literal(tuple(value.shape))}{kind})"
