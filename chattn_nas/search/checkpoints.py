@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from torch import nn
 
 from chattn_nas.network.weights import write_weights
+
+#: Seconds after which a file that is not whole belongs to nobody.
+STALE = 600
 
 
 class Checkpoints:
@@ -35,6 +40,10 @@ class Checkpoints:
 
     def prune(self, ranking: Sequence[str]) -> None:
         """Remove the files of all but the first ``keep`` architectures of ``ranking`` (hashes, best first)."""
+        for partial in self.directory.glob(".*.safetensors.*"):  # of a worker that was killed while it wrote
+            with suppress(FileNotFoundError):
+                if time.time() - partial.stat().st_mtime > STALE:
+                    partial.unlink()
         kept = set(ranking[: self.keep])
         for path in self.directory.glob("*.safetensors"):
             if path.name.split("-")[0] not in kept:

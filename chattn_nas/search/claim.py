@@ -13,7 +13,7 @@ import time
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.search.record import all_trials, seeds
+from chattn_nas.search.record import TRAINED, all_trials, seeds
 
 CLAIM = "chattn:claim"
 #: Seconds to wait for another trial to decide: a worker that takes longer over a few writes is dead, and its seed is
@@ -36,7 +36,8 @@ def claim_seed(study: optuna.Study, trial: optuna.Trial, architecture: str, *, f
     """
     storage, key = study._storage, trial._trial_id
     mine = storage.get_trial(key).user_attrs
-    if mine.get("hash") == architecture and mine.get("seed") is not None:
+    trained = mine.get("value_source", TRAINED) == TRAINED
+    if trained and mine.get("hash") == architecture and mine.get("seed") is not None:
         return int(mine["seed"])
     passed: set[int] = set()
     while True:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from chattn_nas.search.bench import ProxyBench
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.job import Job
 from chattn_nas.search.join import join
+from chattn_nas.search.loop import sigterm_as_interrupt
 from chattn_nas.search.nni_engine import require_nni, search_with_nni
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
@@ -54,7 +50,7 @@ def search(
     if job.search.engine == "nni":
         require_nni()
     found = Run.create(job, Path(run) if run else None)
-    with found.lock(), _sigterm_as_interrupt():
+    with found.lock(), sigterm_as_interrupt():
         if baselines:
             enqueue_baselines(found.study, job.search_space())
         with Progress(found.study, job.search, shown=progress) as shown:
@@ -66,20 +62,3 @@ def search(
             elif not is_done(found.study, job.search.trials):
                 Supervisor(found, device_slots(job.search, job.proxy.device), shown, bench).run()
     return found
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Batch systems end a job with SIGTERM: as clean an end as Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import optuna
@@ -11,7 +12,8 @@ import optuna
 from chattn_nas.errors import RunError
 from chattn_nas.search.bench import ProxyBench
 from chattn_nas.search.job import Job
-from chattn_nas.search.loop import work
+from chattn_nas.search.loop import sigterm_as_interrupt, work
+from chattn_nas.search.progress import Progress
 from chattn_nas.search.run import Run
 from chattn_nas.search.session import BenchFactory, quiet_optuna, start
 from chattn_nas.search.storage import load_study, open_storage
@@ -24,6 +26,7 @@ def join(
     *,
     alone: bool = True,
     propose: bool = True,
+    progress: bool = False,
     bench: BenchFactory = ProxyBench,
     stop: threading.Event | None = None,
     ended: Callable[[optuna.Study], None] = lambda study: None,
@@ -36,6 +39,7 @@ def join(
         device: To train on; the proxy's by default.
         alone: No supervisor looks after this process.
         propose: ``False`` runs only trials that wait already.
+        progress: Show a live bar on a terminal, plain lines elsewhere.
         bench: Makes what trains.
         stop: Set it to stop after the trial that runs.
         ended: Called after every trial.
@@ -43,6 +47,7 @@ def join(
     Raises:
         RunError: The storage holds no such study, or one of another spec.
         SearchStopped: Trials keep failing.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the running trial was given back (only where ``alone``).
     """
     quiet_optuna()
     found = run if isinstance(run, Run | Job) else Run(run)
@@ -59,5 +64,11 @@ def join(
         fields = ", ".join(job.differences(Job.from_dict(told))) if told else ""
         raise RunError(f"the study {job.name!r} is of another spec" + (f": {fields} differ" if fields else ""))
     runner = start(job, url, directory, device, bench)
-    asked = Job.from_dict(study.user_attrs["spec"]).search.trials
-    work(runner, asked=asked, alone=alone, propose=propose, stop=stop or threading.Event(), ended=ended)
+    asked = Job.from_dict(study.user_attrs["spec"]).search
+    with sigterm_as_interrupt() if alone else nullcontext(), Progress(study, asked, shown=progress) as shown:
+
+        def told(study: optuna.Study) -> None:
+            shown.update()
+            ended(study)
+
+        work(runner, asked=asked.trials, alone=alone, propose=propose, stop=stop or threading.Event(), ended=told)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from types import FrameType
 
 import optuna
 from optuna.storages._heartbeat import BaseHeartbeat
@@ -57,7 +59,7 @@ def work(
                 return
             stop.wait(0.3)  # those that run elsewhere may be lost, or refused for their costs
             continue
-        with signs_of_life(study, taken._trial_id):
+        with signs_of_life(study, taken._trial_id, runner.job.search.timeout):
             runner.run(taken)
         ended(study)
         if alone:
@@ -65,8 +67,8 @@ def work(
 
 
 @contextmanager
-def signs_of_life(study: optuna.Study, trial_id: int) -> Iterator[None]:
-    """Tell the storage, while a trial runs, that its worker lives."""
+def signs_of_life(study: optuna.Study, trial_id: int, timeout: float | None = None) -> Iterator[None]:
+    """Tell the storage, while a trial runs, that its worker lives; one that hangs beyond its timeout does not."""
     storage = study._storage
     interval = storage.get_heartbeat_interval() if isinstance(storage, BaseHeartbeat) else None
     if interval is None:
@@ -74,9 +76,10 @@ def signs_of_life(study: optuna.Study, trial_id: int) -> Iterator[None]:
         return
     assert isinstance(storage, BaseHeartbeat)
     over = threading.Event()
+    since = time.monotonic()
 
     def beat() -> None:
-        while not over.is_set():
+        while not over.is_set() and (timeout is None or time.monotonic() - since < timeout + interval):
             with suppress(Exception):  # a server that is away for a moment: the next sign may reach it
                 storage.record_heartbeat(trial_id)
             over.wait(interval)
@@ -100,3 +103,20 @@ def watch_parent(die: Callable[[], None]) -> None:
         die()
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Batch systems end a job with SIGTERM: as clean an end as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -105,8 +106,13 @@ def is_mine(study: optuna.Study, trial_id: int, owner: str) -> bool:
 
 
 def give_back(study: optuna.Study, trial_id: int) -> None:
-    """Let a trial wait again, as if it had never been taken."""
-    _set_state(study._storage, trial_id, TrialState.WAITING)
+    """Let a trial wait again, as if it had never been taken.
+
+    Its worker's name goes first: a trial that is taken anew must not look for an instant as if it were the old one's.
+    """
+    with suppress(UpdateFinishedTrialError):
+        study._storage.set_trial_system_attr(trial_id, OWNER, "")
+        study._storage.set_trial_state_values(trial_id, TrialState.WAITING)
 
 
 def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, retries: int) -> bool:
@@ -116,7 +122,10 @@ def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, ret
         Whether it was given back.
     """
     storage, key = study._storage, trial._trial_id
-    times = trial.system_attrs.get(LOST, 0) + 1
+    now = storage.get_trial(key)
+    if now.state is not TrialState.RUNNING or now.system_attrs.get(OWNER) != trial.system_attrs.get(OWNER):
+        return False  # another process saw it first
+    times = now.system_attrs.get(LOST, 0) + 1
     try:
         storage.set_trial_system_attr(key, LOST, times)
         storage.set_trial_user_attr(key, "reason", reason)
@@ -145,7 +154,7 @@ def lost(study: optuna.Study) -> list[FrozenTrial]:
 
 def _is_orphan(trial: FrozenTrial) -> bool:
     owner = trial.system_attrs.get(OWNER)
-    if owner is None:
+    if not owner:
         return trial.datetime_start is not None and datetime.now() - trial.datetime_start > NAMELESS
     return is_dead(owner)
 

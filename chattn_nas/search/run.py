@@ -153,8 +153,8 @@ class Run:
             )
         study.set_user_attr("spec", job.to_dict())
         if "spec_hash" not in attributes:
-            study.set_user_attr("spec_hash", job.hash)
             study.set_metric_names(list(map(str, job.search.objectives)))
+            study.set_user_attr("spec_hash", job.hash)
         self.__dict__["study"] = study
 
     def _attribute(self, name: str) -> Any:

@@ -13,7 +13,7 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import Engine, event
 
-from chattn_nas.errors import MissingExtraError, RunError
+from chattn_nas.errors import MissingExtraError, RunError, StorageError
 
 #: Seconds between two signs of life of a running trial, and after which silence it counts as lost. Trials whose worker
 #: ran on this machine are found lost at once, by their process; this is for those of other machines.
@@ -33,7 +33,8 @@ def open_storage(url: str) -> BaseStorage:
 
     Raises:
         MissingExtraError: PostgreSQL without its driver.
-        RunError: The storage cannot be opened.
+        StorageError: The storage cannot be opened.
+        RunError: Its driver is not installed.
     """
     if url.startswith(JOURNAL):
         return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
@@ -52,7 +53,7 @@ def open_storage(url: str) -> BaseStorage:
         raise RunError(f"the storage {_without_password(url)} needs a driver: {error}") from error
     except Exception as error:  # each database has its own exceptions
         reason = str(error).splitlines()[0]
-        raise RunError(f"the storage {_without_password(url)} cannot be opened: {reason}") from error
+        raise StorageError(f"the storage {_without_password(url)} cannot be opened: {reason}") from error
     if sqlite:
         _one_writer_at_a_time(storage.engine)
     return _CachedStorage(storage)

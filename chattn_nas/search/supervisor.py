@@ -15,7 +15,7 @@ from pathlib import Path
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.errors import InputError, RunError, SearchStopped
+from chattn_nas.errors import InputError, SearchStopped, StorageError
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
@@ -25,12 +25,10 @@ from chattn_nas.search.owner import pid_of
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.record import all_trials
 from chattn_nas.search.run import Run
-from chattn_nas.search.worker import BROKEN, INPUT, STORAGE
+from chattn_nas.search.worker import BROKEN, GRACE, INPUT, STORAGE
 
 #: Seconds between two looks at the processes, and at the study.
 LOOK, READ = 0.1, 1.0
-#: Seconds that a worker has beyond a trial's limit to end it itself, and to give it back when told to stop.
-GRACE = 10.0
 #: Seconds that the storage may be away: a database server restarts in less.
 AWAY = 60.0
 OUTPUT_LINES = 15
@@ -95,7 +93,7 @@ class Supervisor:
         self.run_, self.slots, self.progress, self.bench, self.propose = run, slots, progress, bench, propose
         self.study, self.settings = run.study, run.job.search
         self.workers: dict[int, Worker] = {}
-        self.idle_deaths = 0
+        self.idle_deaths = self.cut_off = 0
 
     def run(self) -> None:
         """Work.
@@ -124,7 +122,7 @@ class Supervisor:
                     away = away or time.monotonic()
                     if time.monotonic() - away > AWAY:
                         reason = str(error.__cause__ or error).splitlines()[0]
-                        raise RunError(f"the storage cannot be reached or written: {reason}") from error
+                        raise StorageError(f"the storage cannot be reached or written: {reason}") from error
                     time.sleep(1.0)
                 time.sleep(LOOK)
         finally:
@@ -144,9 +142,11 @@ class Supervisor:
                 queue.give_back(self.study, trial._trial_id)
             else:
                 self._lose(trial, Outcome.CRASHED, worker.fate, worker)
-        if trials:
-            self.idle_deaths = 0
-        elif code not in (0, STORAGE, BROKEN):
+        if trials or code == 0:
+            self.idle_deaths = self.cut_off = 0
+        elif code == STORAGE:
+            self._count_cut_off(worker)
+        elif code != BROKEN:
             self._count_idle_death(worker)
         del self.workers[worker.slot.index]
         if code != 0:
@@ -157,6 +157,13 @@ class Supervisor:
         if self.idle_deaths >= IN_A_ROW:
             said = (worker.output().splitlines() or ["it printed nothing"])[-1]
             raise SearchStopped(f"{IN_A_ROW} workers died before they had a trial: {worker.fate}; last line: {said}")
+
+    def _count_cut_off(self, worker: Worker) -> None:
+        """A worker takes seconds to start: a server that restarts is back before all of them gave up so often."""
+        self.cut_off += 1
+        if self.cut_off >= 2 * IN_A_ROW * len(self.slots):
+            said = (worker.output().splitlines() or ["it printed nothing"])[-1]
+            raise StorageError(f"the storage cannot be reached or written by any worker: {said}")
 
     def _look_after_trials(self) -> None:
         """Stop what takes too long or too much; give back what was lost elsewhere."""

@@ -10,6 +10,7 @@ from statistics import fmean
 
 import optuna
 import torch
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from chattn_nas.errors import InputError
@@ -44,6 +45,10 @@ class BrokenDevice(Exception):
 
 class TimedOut(Exception):
     """A trial exceeded its limit of seconds."""
+
+
+class TakenAway(Exception):
+    """This worker was taken for dead, and its trial was given to another."""
 
 
 class TrialRunner:
@@ -82,11 +87,15 @@ class TrialRunner:
                 end = self._ended(trial, Outcome.INFEASIBLE, str(error))
             except TimedOut as error:
                 end = self._ended(trial, Outcome.TIMED_OUT, str(error))
+            except (StorageInternalError, UpdateFinishedTrialError, TakenAway):
+                raise
             except Exception as error:
                 log.exception("trial %d failed", trial.number)
                 end = self._failed(trial, error)
                 broken = any(words in str(error) for words in BROKEN) and not is_out_of_memory(error)
             self._tell(trial, end, values)
+        except (TakenAway, UpdateFinishedTrialError):
+            log.warning("trial %d was taken for lost and is no longer this worker's", trial.number)
         except (KeyboardInterrupt, SystemExit):
             if queue.is_mine(self.study, trial._trial_id, self.owner):
                 queue.give_back(self.study, trial._trial_id)
@@ -133,12 +142,13 @@ class TrialRunner:
         reason = f"known from trials {', '.join(str(other.number) for other in earlier)}"
         relative = source.user_attrs.get("costs_relative")
         attributes = {
+            "value_source": ANSWERED,  # first: until then the seed would look as if this trial trained on it
             "hash": key,
             "seed": source.user_attrs["seed"],
             "measurement": measured,
             "costs_relative": relative,
         }
-        for name, value in {**attributes, "outcome": str(end), "reason": reason, "value_source": ANSWERED}.items():
+        for name, value in {**attributes, "outcome": str(end), "reason": reason}.items():
             if value is not None:
                 trial.set_user_attr(name, value)
         if not known:
@@ -167,6 +177,8 @@ class TrialRunner:
 
     def _at_rung(self, trial: optuna.Trial, costs: Costs, rung: int, result: Rung) -> bool:
         """Report a rung; ``True`` stops the training."""
+        if not queue.is_mine(self.study, trial._trial_id, self.owner):
+            raise TakenAway
         self._check_time(trial)
         settings = self.job.search
         last = rung == len(self.job.proxy.rungs) - 1
@@ -224,8 +236,7 @@ class TrialRunner:
 
     def _tell(self, trial: optuna.Trial, end: Outcome, values: list[float] | None) -> None:
         if not queue.is_mine(self.study, trial._trial_id, self.owner):
-            log.warning("trial %d was taken for lost and is no longer this worker's", trial.number)
-            return
+            raise TakenAway
         attributes = self.study._storage.get_trial(trial._trial_id).user_attrs
         save_note(self.study, trial._trial_id, note(attributes, [stage.name for stage in self.bench.stages]))
         self.artifacts.store(trial, attributes)

@@ -12,9 +12,12 @@ import logging
 import os
 import signal
 import sys
+import time
 from types import FrameType
 
 INPUT, STORAGE, BROKEN = 2, 74, 75
+#: Seconds to give a trial back when told to stop.
+GRACE = 10.0
 
 
 def main() -> None:
@@ -33,19 +36,19 @@ def main() -> None:
     import torch
     from optuna.exceptions import StorageInternalError
 
-    from chattn_nas.errors import ChattnError
+    from chattn_nas.errors import ChattnError, StorageError
     from chattn_nas.search.bench import ProxyBench
     from chattn_nas.search.join import join
     from chattn_nas.search.loop import watch_parent
     from chattn_nas.search.session import import_bench
     from chattn_nas.search.trial import BrokenDevice
 
-    watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    watch_parent(_orphaned)
     torch.set_num_threads(arguments.threads)
     bench = import_bench(arguments.bench) if arguments.bench else ProxyBench
     try:
         join(arguments.run, device=arguments.device, alone=False, propose=not arguments.queued, bench=bench)
-    except StorageInternalError:
+    except (StorageInternalError, StorageError):
         logging.exception("the storage cannot be reached or written")
         sys.exit(STORAGE)
     except BrokenDevice:
@@ -58,6 +61,13 @@ def main() -> None:
 def _terminate(signum: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + signum)
+
+
+def _orphaned() -> None:
+    """Give the trial back; where that is not possible because the process hangs, at least end."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(1)
 
 
 if __name__ == "__main__":
