@@ -14,10 +14,12 @@ MACs 10 C C // r per block. Official place: after the last norm of a block, befo
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from chattn_nas.attention.canonical import largest_reduction
 from chattn_nas.attention.registry import Hyperparameter, Values, register
+from chattn_nas.attention.wide import without_autocast
 
 State = tuple[Tensor, Tensor]
 
@@ -64,7 +66,9 @@ class DIA(nn.Module):
 
     def step(self, z: Tensor, state: State | None = None) -> State:
         """The cell alone: pooled features (B, C) and the state before to the state after."""
-        h, c = (z.new_zeros(z.shape), z.new_zeros(z.shape)) if state is None else state
-        i, f, g, o = (self.of_input(z) + self.of_hidden(h)).chunk(4, 1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return o.sigmoid() * (c.sigmoid() if self.gate == "sigmoid" else c.tanh()), c
+        with without_autocast(z):  # rounding would add up from block to block
+            z = z.to(next(self.of_input.parameters()).dtype)
+            h, c = (torch.zeros_like(z), torch.zeros_like(z)) if state is None else state
+            i, f, g, o = (self.of_input(z) + self.of_hidden(h)).chunk(4, 1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            return o.sigmoid() * (c.sigmoid() if self.gate == "sigmoid" else c.tanh()), c

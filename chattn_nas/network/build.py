@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from itertools import count
 from pathlib import Path
@@ -11,8 +12,10 @@ from torch import nn
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
+from chattn_nas.network.head import put_second_order_head
 from chattn_nas.network.layout import Layout, layout
 from chattn_nas.network.model import create_backbone
+from chattn_nas.network.stage_scope import share
 from chattn_nas.network.surgery import empty, place
 from chattn_nas.space import NONE, Architecture, SlotShape, StageChoice
 
@@ -72,12 +75,25 @@ def build_network(
                 except InputError as error:
                     raise error.at(index + 1, choice.type) from None
         if backbone.head == "isqrt_cov":
-            from chattn_nas.network.head import put_second_order_head
-
             torch.manual_seed(derived_seed(seed, "head"))
             put_second_order_head(model, backbone.model, num_classes, in_chans, image_size)
+    if any(attention.get(choice.type).scope == "stage" for choice in architecture.stages):
+        _check_that_state_arrives(model, architecture, in_chans, image_size)
     model.architecture = architecture  # type: ignore[assignment]
     return model.train()
+
+
+def _check_that_state_arrives(
+    model: nn.Module, architecture: Architecture, in_chans: int, image_size: int | tuple[int, int]
+) -> None:
+    """One forward on the meta device: blocks that do not follow each other directly cannot share a cell."""
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    meta = copy.deepcopy(model).to("meta").eval()
+    try:
+        with torch.no_grad():
+            meta(torch.empty(2, in_chans, *size, device="meta"))
+    except RuntimeError as error:
+        raise InputError(f"{architecture} cannot be built on {architecture.backbone.model}: {error}") from error
 
 
 def _fill(
@@ -106,12 +122,16 @@ def _fill(
 
     slots = choice.slots(stage)
     if attention.get(choice.type).scope == "stage":
-        from chattn_nas.network.stage_scope import share
-
-        share(model, plan, index, choice, slots, make)
+        share(model, plan, index, choice.place(stage), slots, make)
         return
     for number in dict.fromkeys(slot.block for slot in slots):
         block = blocks[number]
         modules = [make(slot) for slot in slots if slot.block == number]
-        assert choice.placement is not None
-        place(model, block, choice.placement, modules, plan.convolutions.get(block.path, ()), plan.channels_last)
+        place(
+            model,
+            block,
+            choice.place(stage),
+            modules,
+            plan.convolutions.get(block.path, ()),
+            plan.channels_last,
+        )

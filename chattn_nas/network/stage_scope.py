@@ -1,0 +1,122 @@
+"""Attention of stage scope (DIANet): one cell in all blocks of a stage, its state handed from block to block.
+
+The state of a forward rides on the map that one block gives to the next, as an attribute of that tensor, and is at
+hand for the slot only while its block runs, in a place of its own per thread. So nothing of a forward is left in the
+network: forwards do not see each other, whatever runs beside them, and a block that gradient checkpointing runs again
+finds on its input the state that it had the first time. The cell is registered in the first slot of the stage alone,
+to which the others refer; so ``state_dict`` and every copy hold it once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from chattn_nas.attention import Placement
+from chattn_nas.network.layout import Layout
+from chattn_nas.network.surgery import place
+from chattn_nas.space import SlotShape
+
+#: The attribute of a map that holds what rides on it: the first slot of the stage, whose state it is, and the state.
+RIDES = "_chattn_nas_state"
+#: Its ``state``: the same pair, for the block that this thread runs.
+_running = threading.local()
+
+
+class StageSlot(nn.Module):
+    """The place of a stage's cell in one block: (B, C, H, W) to the same.
+
+    Args:
+        cell: ``forward(x, state=None) -> (y, state)``, where this is the stage's first slot.
+        first: The first slot, where this is another.
+    """
+
+    def __init__(self, cell: nn.Module | None = None, first: StageSlot | None = None) -> None:
+        super().__init__()
+        if cell is not None:
+            self.cell = cell
+        # In a tuple, so that it is no submodule: deepcopy, pickle and functional_call see the cell once.
+        self.__dict__["_first"] = (first,)
+
+    @property
+    def first(self) -> StageSlot:
+        """The slot that holds the cell."""
+        first: StageSlot | None = self.__dict__["_first"][0]
+        return self if first is None else first
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gates the map, and leaves the new state for the block's output.
+
+        Raises:
+            RuntimeError: The state of the block before did not arrive: the blocks do not follow each other directly.
+        """
+        first = self.first
+        owner, state = getattr(_running, "state", None) or (None, None)
+        if self is first:
+            state = None
+        elif owner is not first:
+            raise RuntimeError("the attention's state did not arrive from the block before")
+        y, state = first.cell(x, state)
+        _running.state = (first, state)
+        return y
+
+
+class Receive:
+    """Forward pre-hook of a block: takes the state off its input."""
+
+    def __call__(self, block: nn.Module, arguments: tuple[Any, ...]) -> None:
+        """Called by torch before the block's forward."""
+        _running.state = getattr(arguments[0], RIDES, None) if arguments else None
+
+
+class HandOn:
+    """Forward hook of a block: puts the state onto its output."""
+
+    def __call__(self, block: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        """Called by torch behind the block's forward."""
+        state, _running.state = getattr(_running, "state", None), None
+        if state is not None and isinstance(output, Tensor):
+            setattr(output, RIDES, state)
+
+
+class LetGo:
+    """Forward hook of the last block: nothing rides on what the stage gives."""
+
+    def __call__(self, block: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        """Called by torch behind the block's forward."""
+        _running.state = None
+
+
+def share(
+    model: nn.Module,
+    plan: Layout,
+    index: int,
+    placement: Placement,
+    slots: Sequence[SlotShape],
+    make: Callable[[SlotShape], nn.Module],
+) -> None:
+    """Put one cell into a stage; changed in place.
+
+    Args:
+        model: The network.
+        plan: Its layout.
+        index: Of the stage, from 0.
+        placement: Where in each block.
+        slots: Those that the cell serves, one per block.
+        make: Gives the cell.
+    """
+    blocks = plan.blocks[index]
+    first = StageSlot(make(slots[0]))
+    for number, slot in enumerate(slots):
+        place(
+            model, blocks[slot.block], placement, [first if number == 0 else StageSlot(first=first)],
+            channels_last=plan.channels_last,
+        )  # fmt: skip
+    # Blocks between two slots have none of their own, and hand the state on.
+    for number in range(slots[0].block, slots[-1].block + 1):
+        module = model.get_submodule(blocks[number].path)
+        module.register_forward_pre_hook(Receive())
+        module.register_forward_hook(LetGo() if number == slots[-1].block else HandOn())
