@@ -208,7 +208,9 @@ def _stage(name: str, blocks: list[Block], seen: _Seen, channels_last: bool, tri
     places: dict[Placement, tuple[SlotShape, ...]] = {
         "before_add": tuple(shape(index, seen.slots[path]) for index, path in enumerate(paths))
     }
-    if blocks[0].kind != "stage":
+    if blocks[0].kind == "stage":
+        places["after_add"] = places["before_add"]  # behind the stage is behind the add of its last block
+    else:
         if all(path in seen.inputs and path in seen.outputs for path in paths) and trial.works(paths):
             places["before_block"] = tuple(shape(index, seen.inputs[path]) for index, path in enumerate(paths))
             places["after_add"] = tuple(shape(index, seen.outputs[path]) for index, path in enumerate(paths))

@@ -109,12 +109,32 @@ class StageChoice:
         for slot in slots:
             kind.check(*slot.site, self.values)
         values = kind.canonical(self.values, [slot.site for slot in slots])
-        forms = (StageChoice(self.type, values, self.placement, blocks) for blocks in BLOCKS)
+        forms = (StageChoice(self.type, values, self.place(stage), blocks) for blocks in BLOCKS)
         return next(form for form in forms if form.slots(stage) == slots)
 
+    def place(self, stage: Stage) -> Placement:
+        """Where in the blocks of ``stage`` this choice sits: the type's own place, where that stage lacks it, is
+        ``before_add``."""
+        own = attention.get(self.type).placement
+        placement = cast(Placement, self.placement)
+        return "before_add" if placement == own and own not in stage.places else placement
+
     def slots(self, stage: Stage) -> tuple[SlotShape, ...]:
-        """The slots of ``stage`` that this choice fills."""
-        return () if self.type == NONE else stage.slots(cast(Placement, self.placement), cast(Blocks, self.blocks))
+        """The slots of ``stage`` that this choice fills.
+
+        Raises:
+            InputError: The stage lacks the placement, or differs in channels where one module serves all its blocks.
+        """
+        if self.type == NONE:
+            return ()
+        found = stage.slots(self.place(stage), cast(Blocks, self.blocks))
+        widths = sorted({slot.channels for slot in found})
+        if attention.get(self.type).scope == "stage" and len(widths) > 1:
+            raise InputError(
+                f"{self.type} has one module for all blocks of {stage.name}, which have {', '.join(map(str, widths))} "
+                "channels"
+            )
+        return found
 
     def cost(self, stage: Stage) -> tuple[int, int]:
         """Parameters and MACs per sample that this choice adds to ``stage``, from the type's closed formulas."""
