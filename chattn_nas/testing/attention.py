@@ -134,6 +134,7 @@ def gradients_are_right(case: Case) -> None:
         def run(x: Tensor, *values: Tensor, module: nn.Module = module, names: list[str] = names) -> Tensor:
             # A copy: numeric differences call this many times, and training moves running statistics.
             given = dict(zip(names, values, strict=True))
+            torch.manual_seed(0)  # what a module draws at random is the same at every call
             return torch.func.functional_call(copy.deepcopy(module), given, (x,))
 
         x = case.input(batch=2, dtype=torch.float64).requires_grad_()
@@ -148,10 +149,14 @@ def every_parameter_learns(case: Case) -> None:
         module, x = case.build(seed).eval(), case.input(seed=seed).requires_grad_()
         module(x).square().mean().backward()
         learning |= _with_gradient(module)
-    # An auxiliary head is trained by its own loss; it has a loss_weight.
-    heads = {id(p) for m in module.modules() if hasattr(m, "loss_weight") for p in m.parameters()}
+    heads = {id(p) for p in _auxiliary(module)}
     idle = {name for name, parameter in module.named_parameters() if id(parameter) not in heads} - learning
     assert not idle, f"no gradient for {sorted(idle)}"
+
+
+def _auxiliary(module: nn.Module) -> list[nn.Parameter]:
+    """Parameters of auxiliary heads, which are trained by a loss of their own and counted nowhere."""
+    return [p for m in module.modules() if hasattr(m, "loss_weight") for p in m.parameters()]
 
 
 def _with_gradient(module: nn.Module) -> set[str]:
@@ -225,7 +230,7 @@ def costs_as_declared(case: Case) -> None:
         x = torch.empty(1, case.channels, *case.feature_size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(x)
-    found = sum(p.numel() for p in module.parameters())
+    found = sum(p.numel() for p in module.parameters()) - sum(p.numel() for p in _auxiliary(module))
     declared = kind.parameters(*site, case.complete)
     assert found == declared, f"{found} parameters, {declared} declared"
     macs = counter.get_total_flops() / 2
