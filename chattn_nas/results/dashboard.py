@@ -43,7 +43,14 @@ def annotate(study: optuna.Study) -> list[str]:
     made: dict[str, figures.Figure] = {}
     if any(not pick.control for pick in facts.standing.picks):
         made["chattn-pareto"] = _titled(
-            figures.pareto(facts.board, facts.standing), "Accuracy against parameters; infeasible ones are not trained"
+            figures.pareto(
+                facts.board,
+                facts.standing,
+                facts.cost,
+                refused=facts.refused(facts.cost),
+                bound=facts.bound(facts.cost),
+            ),
+            f"Accuracy against {facts.cost}, constraints respected",
         )
         made["chattn-leaderboard"] = _leaderboard(rows_of(facts.board.head(25)))
     if len(facts.effects):
@@ -59,7 +66,8 @@ def _titled(figure: figures.Figure, title: str) -> figures.Figure:
     layout = figure["layout"]
     margin = {**layout["margin"], "t": layout["margin"]["t"] + 60}
     colours = {"paper_bgcolor": "@surface", "plot_bgcolor": "@surface"}
-    titled = {**layout, **colours, "title": {"text": title, "font": {"size": 15}}, "margin": margin}
+    below = {"legend": {"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0}}  # a panel is narrow
+    titled = {**layout, **colours, **below, "title": {"text": title, "font": {"size": 15}}, "margin": margin}
     return {"data": figure["data"], "layout": titled | {"height": layout["height"] + 60}}
 
 

@@ -106,7 +106,7 @@ def candidates(
     if epochs or image_sizes or widths or data:
         wide: Sequence[int | None] = widths or [spec.width]
         found = [
-            replace(shortened(spec, e), image_size=s, width=w, images=max(1, round(spec.images * part)))
+            replace(shortened(spec, e), image_size=s, width=w, images=max(2, round(spec.images * part)))
             for e, s, w, part in itertools.product(
                 epochs or spec.rungs[-1:], image_sizes or [spec.image_size], wide, data or [1.0]
             )

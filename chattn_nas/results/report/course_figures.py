@@ -94,7 +94,13 @@ def efficiency(table: pd.DataFrame) -> Figure:
 
 def outcomes(table: pd.DataFrame) -> Figure:
     """Bars: trials and share of the time per outcome."""
-    tones: dict[str, str] = {"complete": "@c3", "pruned": "@c2", "infeasible": "@c-none", "running": "@c5"}
+    tones: dict[str, str] = {
+        "complete": "@c3",
+        "pruned": "@c2",
+        "infeasible": "@c-none",
+        "running": "@c5",
+        "waiting": "@c-none",
+    }
     names = table["outcome"].tolist()
     tone = [tones.get(name, "@c6") for name in names]
     return {

@@ -9,6 +9,7 @@ import optuna
 import pandas as pd
 import yaml
 
+from chattn_nas.network.constraints import Constraint
 from chattn_nas.results.best import Pick, Standing
 from chattn_nas.results.efficiency import efficiency
 from chattn_nas.results.importance import importance
@@ -67,12 +68,33 @@ class Facts:
         """What accuracy is weighed against: the first cost among the objectives, else parameters."""
         return cost_of(self.study)
 
+    def refused(self, cost: str) -> list[float]:
+        """That cost of every infeasible architecture where it was counted."""
+        found = {
+            record.hash: getattr(record.measurement, cost)
+            for record in self.records
+            if record.outcome == "infeasible" and record.measurement is not None
+        }
+        return sorted(float(value) for value in found.values() if value is not None)
+
+    def bound(self, cost: str) -> float | None:
+        """The upper bound on that cost, in its own units."""
+        text = self.spec.get("search", {}).get("constraints", {}).get(cost)
+        reference = self.study.user_attrs.get("reference", {}).get(cost)
+        if text is None or reference is None:
+            return None
+        parsed = Constraint.parse(text)
+        return parsed.limit * reference if parsed.relative else parsed.limit
+
     @property
     def searched(self) -> str:
         """One line on what was searched."""
         backbone = self.spec.get("backbone", {}).get("model", "a backbone")
         dataset = self.spec.get("data", {}).get("dataset", "its data")
-        types = sorted({stage["type"] for record in self.records for stage in record.stages} - {NONE, CONTROL})
+        listed = {stage["type"] for record in self.records for stage in record.stages}
+        for entries in self.spec.get("space", {}).values():
+            listed |= {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+        types = sorted(listed - {NONE, CONTROL})
         count = max((len(record.stages) for record in self.records), default=0)
         return (
             f"Which channel attention belongs in which of the {words.plural(count, 'stage')} of {backbone} "

@@ -48,8 +48,19 @@ def layout(**more: Any) -> dict[str, Any]:
     return base
 
 
-def pareto(table: pd.DataFrame, standing: Standing, cost: str = "parameters") -> Figure:
-    """Pooled accuracy with 95 % intervals against a cost; the front, the baselines and the control marked."""
+def pareto(
+    table: pd.DataFrame,
+    standing: Standing,
+    cost: str = "parameters",
+    *,
+    refused: Sequence[float] = (),
+    bound: float | None = None,
+) -> Figure:
+    """Pooled accuracy with 95 % intervals against a cost; the front, the baselines and the control marked.
+
+    ``refused`` are costs of infeasible architectures, which have no accuracy: they stand along the bottom; ``bound`` is
+    drawn as a line.
+    """
     best = standing.best().hash
     kept = front(table, cost)
     groups = (
@@ -91,10 +102,26 @@ def pareto(table: pd.DataFrame, standing: Standing, cost: str = "parameters") ->
                 "hovertemplate": "%{text}<br>%{y:.2f} % at %{x:,}<extra></extra>",
             }
         )
+    if refused:
+        floor = float((table["low"].fillna(table["pooled"])).min())
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "infeasible, not trained",
+                "x": list(refused),
+                "y": [floor] * len(refused),
+                "marker": {"symbol": "line-ns-open", "color": "@c-none", "size": 12, "line": {"width": 2}},
+                "hovertemplate": "infeasible at %{x:,}<extra></extra>",
+            }
+        )
+    line = {"type": "line", "x0": bound, "x1": bound, "y0": 0, "y1": 1, "yref": "paper"}
     return {
         "data": data,
         "layout": layout(
-            xaxis={"title": {"text": TITLES[cost]}}, yaxis={"title": {"text": "pooled validation accuracy (%)"}}
+            xaxis={"title": {"text": TITLES[cost]}},
+            yaxis={"title": {"text": "pooled validation accuracy (%)"}},
+            shapes=[line | {"line": {"color": "@c2", "dash": "dash", "width": 1.5}}] if bound is not None else [],
         ),
     }
 

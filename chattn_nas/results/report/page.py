@@ -62,7 +62,9 @@ def _plots(facts: Facts) -> dict[str, figures.Figure]:
     plots: dict[str, figures.Figure] = {}
     if facts.lead is not None:
         for cost in _costs(facts):
-            plots[f"pareto-{cost}"] = figures.pareto(facts.board, facts.standing, cost)
+            plots[f"pareto-{cost}"] = figures.pareto(
+                facts.board, facts.standing, cost, refused=facts.refused(cost), bound=facts.bound(cost)
+            )
         plots["rungs"] = course_figures.rungs(facts.rungs, facts.lead.hash)
         plots["progress"] = course_figures.progress(facts.progress)
         if len(facts.efficiency) > 2:

@@ -49,7 +49,7 @@ def verdict(study: optuna.Study, found: list[Record], standing: Standing, board:
         )  # fmt: skip
     confirmation: Mapping[str, Any] | None = study.user_attrs.get("confirmation")
     searched = [*_search(found, standing, best), *_objectives(study, board)]
-    details = [*_criteria(standing, best), *_noise(standing)]
+    details = [*_criteria(standing, best), *_noise(standing)] if _others(standing, best) else []
     if confirmation is None:
         sentences = [*searched, *_costs(best), *_unconfirmed(name)]
     elif best.hash in {one["hash"] for one in confirmation["networks"]}:
@@ -73,6 +73,8 @@ def name_of(pick: Pick) -> str:
 def _headline(standing: Standing, best: Pick, confirmation: Mapping[str, Any] | None) -> str:
     if confirmation:
         return str(confirmation["headline"])
+    if not _others(standing, best):
+        return f"Only {name_of(best)} was trained to the end so far"
     if best.label == NONE:
         return "No attention at all leads"
     rival = standing.best_uniform()
@@ -97,6 +99,9 @@ def _search(found: list[Record], standing: Standing, best: Pick) -> Iterator[str
         f"{basis} **{name_of(best)}** first, at {level}{spread} validation accuracy; "
         f"it was trained on {words.plural(len(best.seeds), 'seed')}."
     )
+    if not _others(standing, best):
+        yield "Nothing else was trained to the end yet: there is nothing to compare it with."
+        return
     none, rival, control = standing.none(), standing.best_uniform(), standing.control()
     if rival is not None and rival.hash != best.hash:
         yield _against(
@@ -116,6 +121,10 @@ def _search(found: list[Record], standing: Standing, best: Pick) -> Iterator[str
             f"The random-gate control, which learns nothing, reaches {words.accuracy(control.value('pooled'))} %: "
             "the gain is not evidence for attention."
         )
+
+
+def _others(standing: Standing, best: Pick) -> bool:
+    return any(pick.hash != best.hash for pick in standing.picks)
 
 
 def _costs(pick: Pick) -> Iterator[str]:
