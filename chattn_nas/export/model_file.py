@@ -70,7 +70,9 @@ def table(name: str) -> torch.Tensor:
 
 def model_text(source: Source, card: Card, facts: Facts) -> str:
     """``model.py`` as text: laid out, free of unused imports, importing only torch and the standard library."""
-    building = "".join(f"    {line}\n" for line in (*source.shared, f"return {source.expression}"))
+    result = [f"network = {source.expression}", *source.hooks, "return network"]
+    lines = [*source.shared, *(result if source.hooks else [f"return {source.expression}"])]
+    building = "".join(f"    {line}\n" for line in lines)
     constants = {
         "CARD": card.name,
         "CLASS_NAMES": tuple(card.class_names),

@@ -253,11 +253,50 @@ def test_every_attention_is_copied_whole(name):
 def test_the_identity_start_is_written():
     network = nn.Sequential(nn.Conv2d(3, 8, 3), IdentityStart(attention.build("se", 8), 8), nn.Flatten())
     network.append(nn.Linear(8 * 900, 10))
-    assert "IdentityStart(alpha=" in _assert_same(network, choices=(StageChoice("se"),))
+    assert "IdentityStart(SE(8), 8)" in _assert_same(network, choices=(StageChoice("se"),))
+
+
+WRAPPED = [
+    ("cifar_resnet14", "dia", {}, False),  # two blocks per stage: the state goes from one to the other
+    ("cifar_resnet14", "dia", {"placement": "after_add"}, True),
+    ("cifar_resnet8", "se", {"placement": "before_block"}, False),
+    ("cifar_resnet8", "gct", {"placement": "before_convs"}, True),
+    ("test_nfnet", "eca", {}, True),  # Halved
+    ("mambaout_femto", "fca", {}, False),  # ChannelsLast
+]
+
+
+@pytest.mark.parametrize(("model", "kind", "options", "identity"), WRAPPED)
+def test_wrappers_and_placements(model, kind, options, identity):
+    choice = StageChoice(kind, **options)
+    network = build_network(
+        Architecture(Backbone(model), (choice,)), num_classes=10, in_chans=3, image_size=32, seed=0,
+        identity_init=identity,
+    )  # fmt: skip
+    text = _assert_same(network, choices=(choice,))
+    assert f"{attention.get(kind).cls.__name__}(" in text
+    if kind == "dia":
+        assert "StageSlot(first=stages_0_blocks_0_" in text or "StageSlot(first=layer1_0" in text
+
+
+def test_the_second_order_head():
+    architecture = Architecture(Backbone("cifar_resnet8", head="isqrt_cov"), (StageChoice("eca"),))
+    network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
+    assert "class CovariancePool(" in _assert_same(network, choices=architecture.stages)
+
+
+def test_a_hook_that_is_no_class_of_its_own_is_refused():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+    network[1].register_forward_hook(lambda *_: None)
+    with pytest.raises(ExportError, match=r"'1'.*has a hook.*pt2"):
+        _written(network)
 
 
 #: One small model per trap that the prototype fell into, and per template.
-TRAPS = ["test_efficientnet", "test_nfnet", "tf_mobilenetv3_small_minimal_100", "ese_vovnet19b_slim", "efficientvit_b0"]
+TRAPS = [
+    "test_efficientnet", "test_nfnet", "tf_mobilenetv3_small_minimal_100", "ese_vovnet19b_slim", "efficientvit_b0",
+    "mobilevit_xxs",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TRAPS)

@@ -47,11 +47,13 @@ class ForwardText:
         self.names = Names()
         self.bound: dict[fx.Node, str] = {}
         used_children: set[str] = set()
-        lines, arguments = [], []
+        lines: list[str] = []
+        arguments: list[str] = []
         for node in self.nodes:
             if node.op == "placeholder":
                 self.bound[node] = self.names.claim(node.target)
-                arguments.append(self.bound[node] + ("=None" if node.target in self.call.absent else ""))
+                optional = node.target in self.call.absent or (arguments and arguments[-1].endswith("=None"))
+                arguments.append(self.bound[node] + ("=None" if optional else ""))
             elif node.op == "output":
                 lines.append(f"return {self._text(node.args[0], hole=False)}")
             else:
@@ -199,12 +201,12 @@ class ForwardText:
             if any(isinstance(value, list | dict) for value in (*node.args, *node.kwargs.values())):
                 raise Refusal(f"it hands a list to {node.target}, which may change it")
             held = references(self.module)
-            path = f"self.{node.target}[0]" if node.target in held else _path(self.module, str(node.target))
+            path = f"self.{node.target}[0]" if node.target in held else path_text(self.module, str(node.target))
             if node.target in held:
                 self.references[str(node.target)] = held[str(node.target)]
             return f"{path}({self._arguments(node)})"
         if node.op == "get_attr":
-            return _path(self.module, str(node.target))
+            return path_text(self.module, str(node.target))
         if node.op == "call_method":
             return f"{self._operand(node.args[0])}.{node.target}({self._arguments(node, skip=1)})"
         function: Any = node.target
@@ -234,9 +236,14 @@ def _is_infix(node: fx.Node) -> bool:
     return node.op == "call_function" and (infix or node.target is operator.neg)
 
 
-def _path(module: nn.Module, target: str) -> str:
-    text, found = "self", module
-    for part in target.split("."):
+def path_text(module: nn.Module, target: str, root: str = "self") -> str:
+    """How source that calls ``module`` by the name ``root`` reaches its submodule ``target``.
+
+    Raises:
+        Refusal: A child's name is no name of Python.
+    """
+    text, found = root, module
+    for part in target.split(".") if target else ():
         if isinstance(found, nn.ModuleDict):
             text += f"[{literal(part)}]"
         elif part.isdigit():

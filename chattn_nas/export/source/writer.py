@@ -15,11 +15,13 @@ from chattn_nas.export.source.attention import attention_call, is_attention
 from chattn_nas.export.source.calls import call_of, record_calls
 from chattn_nas.export.source.copied import copy_methods
 from chattn_nas.export.source.definition import Definition, class_name, class_text, is_positional, lifted_constants
+from chattn_nas.export.source.hooks import hook_lines
 from chattn_nas.export.source.inlined import Inlined
 from chattn_nas.export.source.leaf import call_arguments, is_leaf, is_norm_act, is_nothing, leaf_call, literal
 from chattn_nas.export.source.piece import Piece, holder, on_torch_base
 from chattn_nas.export.source.refusal import Refusal
 from chattn_nas.export.source.traced import trace
+from chattn_nas.export.source.wrappers import is_wrapper, referred, wrapper_call
 from chattn_nas.space import StageChoice
 
 _INSTEAD = 'export it as "pt2" or "onnx" instead'
@@ -35,6 +37,7 @@ class Source:
         definitions: Functions and classes.
         shared: Lines that build the modules that several blocks use.
         expression: Builds the network.
+        hooks: Lines that register hooks on what the expression built, ``network``.
         tables: Constants too large for the text, which are in no weights file either, by name.
     """
 
@@ -42,6 +45,7 @@ class Source:
     definitions: str
     shared: tuple[str, ...]
     expression: str
+    hooks: tuple[str, ...]
     tables: Mapping[str, torch.Tensor]
 
 
@@ -74,6 +78,7 @@ class _Writer:
         self.paths: dict[nn.Module, str] = {}
         self.pieces: dict[nn.Module, Piece] = {}
         self.leaves: dict[nn.Module, str] = {}
+        self.wrappers: set[nn.Module] = set()
         self.definitions: dict[Any, Definition] = {}
         self.functions: dict[str, str] = {}
         self.imports: set[str] = set()
@@ -94,7 +99,12 @@ class _Writer:
                         f"a {piece.origin.__name__} uses a module ({name}) outside the network; {_INSTEAD}"
                     )
                 self.shared[held] = ""
+        for wrapper in self.wrappers:
+            first = referred(wrapper)
+            if first is not None:
+                self.shared[first] = ""
         expression = self._build(self.network)
+        hooks = hook_lines(self.network, self.inlined)
         text = [class_text(definition) for definition in self._in_order()]
         functions = [*self.inlined.texts.values(), *self.functions.values()]
         self.imports |= self.inlined.imports
@@ -103,6 +113,7 @@ class _Writer:
             "\n\n\n".join([*functions, *text]),
             tuple(self.shared_lines),
             expression,
+            hooks,
             self.tables,
         )
 
@@ -140,6 +151,9 @@ class _Writer:
         if is_norm_act(module) and all(is_nothing(child) for child in module.children()):
             self.leaves[module] = f"nn.BatchNorm2d({call_arguments(module, nn.BatchNorm2d)})"
             return ()
+        if is_wrapper(module):
+            self.wrappers.add(module)
+            return list(module._modules)
         if _is_container(module):
             return [name for name, child in module._modules.items() if child is not None]
         if is_attention(module):
@@ -205,6 +219,8 @@ class _Writer:
     def _expression(self, module: nn.Module) -> str:
         if module in self.leaves:
             return self.leaves[module]
+        if module in self.wrappers:
+            return wrapper_call(module, self._build, self.inlined)
         if module not in self.pieces:
             return self._container(module)
         piece = self.pieces[module]
