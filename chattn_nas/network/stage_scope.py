@@ -1,10 +1,10 @@
 """Attention of stage scope (DIANet): one cell in all blocks of a stage, its state handed from block to block.
 
-The state of a forward rides on the map that one block gives to the next, as an attribute of that tensor, and is at
-hand for the slot only while its block runs, in a place of its own per thread. So nothing of a forward is left in the
+The state of a forward rides on the map that one block gives to the next, as an attribute of that tensor, and is at hand
+for the slot only while its block runs, in a place of its own per thread. So nothing of a forward is left in the
 network: forwards do not see each other, whatever runs beside them, and a block that gradient checkpointing runs again
-finds on its input the state that it had the first time. The cell is registered in the first slot of the stage alone,
-to which the others refer; so ``state_dict`` and every copy hold it once.
+finds on its input the state that it had the first time. The cell is registered in the first slot of the stage alone;
+the others refer to it from outside the module tree, so a state_dict holds it once.
 """
 
 from __future__ import annotations
