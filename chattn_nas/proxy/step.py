@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.data import TensorSet
+from chattn_nas.proxy.auxiliary import AuxiliaryHeads, presence_loss
 
 #: Turns a batch of uint8 images into what the network takes, and its labels into targets.
 Prepare = Callable[[TensorSet], tuple[Tensor, Tensor]]
@@ -46,6 +47,7 @@ class TrainingStep:
         self.network, self.optimizer, self.prepare = network, optimizer, prepare
         self.label_smoothing, self.accumulate, self.clip = label_smoothing, accumulate, clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.auxiliary = AuxiliaryHeads(network)
 
     def __call__(self, batch: TensorSet) -> Tensor:
         """Train on one batch; the mean loss, a tensor on the device."""
@@ -54,16 +56,22 @@ class TrainingStep:
         losses = []
         for part, target in zip(images.chunk(self.accumulate), targets.chunk(self.accumulate), strict=True):
             share = len(part) / len(images)
-            loss = self.loss(part, target) * share if share < 1 else self.loss(part, target)
-            loss.backward()
+            loss, auxiliary = self.loss(part, target)
+            loss = loss * share if share < 1 else loss
+            (loss + auxiliary * share).backward()
             losses.append(loss.detach())
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
-    def loss(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of normalised images (B, C, H, W) against labels (B,) or class shares (B, classes)."""
-        with autocast(images.device):
+    def loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Cross-entropy of normalised images (B, C, H, W) against labels (B,) or class shares (B, classes).
+
+        Beside it the loss of auxiliary heads: trained on, but not told, so that a network with such a head is
+        compared by the same loss as the others.
+        """
+        with autocast(images.device), self.auxiliary.heard() as heard:
             logits = self.network(images)
-        return F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
+        return loss, presence_loss(heard, targets)

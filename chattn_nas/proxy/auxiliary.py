@@ -1,0 +1,60 @@
+"""Auxiliary losses: modules whose logits enter the loss of training beside the network's own.
+
+A module with a ``loss_weight`` above 0, such as the head of EncNet's context encoding module, gives logits (B, classes)
+of the presence of every class in the image wherever its network calls it. They are heard by hooks for the time of one
+forward, so nothing is kept in a module: copies, threads and exported networks know nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: Weight and logits of every auxiliary head that a forward called.
+Heard = list[tuple[float, Tensor]]
+
+
+class AuxiliaryHeads:
+    """Those of a network whose loss counts.
+
+    Args:
+        network: Searched once; a head with weight 0 is left out, so it has no gradient.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.heads = [m for m in network.modules() if getattr(m, "loss_weight", 0) > 0]
+
+    @contextmanager
+    def heard(self) -> Iterator[Heard]:
+        """The logits of the heads that a forward inside calls; hooks are removed at the end."""
+        found: Heard = []
+
+        def hear(module: nn.Module, arguments: Any, logits: Tensor) -> None:
+            found.append((module.loss_weight, logits))  # type: ignore[arg-type]
+
+        hooks = [head.register_forward_hook(hear) for head in self.heads]
+        try:
+            yield found
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def presence_loss(heard: Heard, targets: Tensor) -> Tensor | float:
+    """Weighted binary cross-entropies of the presence of every class; 0 where no head was heard.
+
+    Zhang, Dana, Shi, Zhang, Wang, Tyagi, Agrawal, "Context Encoding for Semantic Segmentation" (2018): SE-loss.
+
+    Args:
+        heard: What :meth:`AuxiliaryHeads.heard` gave.
+        targets: Labels (B,), or class shares (B, classes): a class with any share is present.
+    """
+    loss: Tensor | float = 0.0
+    for weight, logits in heard:
+        present = targets > 0 if targets.ndim > 1 else F.one_hot(targets, logits.shape[1])
+        loss = loss + weight * F.binary_cross_entropy_with_logits(logits.float(), present.float())
+    return loss
