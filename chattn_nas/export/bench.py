@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from chattn_nas.export.fold import fold_batchnorm
 from chattn_nas.export.folder import open_folder
-from chattn_nas.network import build_network
+from chattn_nas.network import build_network, measure_latency
 from chattn_nas.space import Architecture, StageChoice
 
 
@@ -52,11 +51,11 @@ def bench_folder(
         seconds: Measuring time per network; the three take turns, so that a busy machine disturbs all alike.
 
     Raises:
-        InputError: No exported folder, or its backbone cannot be built here.
+        InputError: No exported folder, its backbone cannot be built here, or there is no such device.
     """
     folder = open_folder(path)
-    images = torch.randn(batch_size, folder.in_chans, *folder.image_size, device=device)
     network = folder.network(device)
+    images = torch.randn(batch_size, folder.in_chans, *folder.image_size, device=device)
     with torch.no_grad():
         classes = network(images).shape[1]
     folded, norms = fold_batchnorm(network, images)
@@ -69,7 +68,7 @@ def bench_folder(
         image_size=height if height == width else (height, width),  # type: ignore[arg-type]
         device=device,
     ).eval()
-    medians = _alternate([network, folded, plain], images, seconds)
+    medians = [found.median for found in measure_latency([network, folded, plain], images, seconds=seconds)]
     return Latency(
         network=medians[0],
         folded=medians[1],
@@ -79,21 +78,3 @@ def bench_folder(
         device=str(device),
         threads=torch.get_num_threads(),
     )
-
-
-def _alternate(networks: list[nn.Module], images: torch.Tensor, seconds: float, rounds: int = 4) -> list[float]:
-    """Smallest of the rounds' medians for each network: what another process steals only ever adds."""
-    from torch.utils.benchmark import Timer  # here: importing it warns where nvcc is installed without a GPU
-
-    best = [float("inf")] * len(networks)
-    with torch.no_grad():
-        for _ in range(rounds):
-            for index, network in enumerate(networks):
-                timer = Timer(
-                    "network(images)",
-                    globals={"network": network, "images": images},
-                    num_threads=torch.get_num_threads(),
-                )
-                measured = timer.blocked_autorange(min_run_time=seconds / rounds)
-                best[index] = min(best[index], measured.median)
-    return best

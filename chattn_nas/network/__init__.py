@@ -3,7 +3,17 @@
 from chattn_nas.network.build import build_network
 from chattn_nas.network.constraints import Constraint
 from chattn_nas.network.cost import Cost, cost
+from chattn_nas.network.latency import Latency, measure_latency
 from chattn_nas.network.layout import stages
 from chattn_nas.network.settings import BackboneSettings
 
-__all__ = ["BackboneSettings", "Constraint", "Cost", "build_network", "cost", "stages"]
+__all__ = [
+    "BackboneSettings",
+    "Constraint",
+    "Cost",
+    "Latency",
+    "build_network",
+    "cost",
+    "measure_latency",
+    "stages",
+]

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,8 @@ from chattn_nas.search.job import Job
 from chattn_nas.space import NONE, Architecture, Stage
 
 Costs = dict[str, float]
+#: Beside ``latency`` in a bench's costs: the ratio to the bare backbone, measured in turns with it.
+LATENCY_RATIO = "latency_relative"
 
 
 class Bench(Protocol):
@@ -62,10 +65,18 @@ class ProxyBench:
         """As the ``network`` room measures them; latency on this device, in seconds per batch of the proxy."""
         timed: dict[str, Any] = {}
         if self.job.search.needs_latency:
-            timed = {"device": self.device, "batch_size": self.job.proxy.batch_size}
+            timed = {"device": self.device, "batch_size": self.job.proxy.batch_size, "against": self._bare}
         found = cost(network, self.data.image_size, in_chans=self.data.in_chans, **timed)
         costs: Costs = {"parameters": found.parameters, "macs": found.macs}
-        return costs | ({"latency": found.latency} if found.latency is not None else {})
+        if found.latency is None or found.latency_relative is None:
+            return costs
+        return costs | {"latency": found.latency, LATENCY_RATIO: found.latency_relative}
+
+    @cached_property
+    def _bare(self) -> nn.Module:
+        """The backbone without attention, in eval mode on the device."""
+        bare = Architecture.uniform(self.job.backbone.backbone, NONE).canonical(self.stages)
+        return self.build(bare, seed=0).to(self.device).eval()
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
         """Through all rungs of the spec; where memory is short, once more at half the batch."""
@@ -94,7 +105,15 @@ BenchFactory = Callable[[Job, str | None], Bench]
 
 def reference_costs(bench: Bench, job: Job) -> Costs:
     """Costs of the backbone without attention."""
-    return bench.costs(bench.build(Architecture.uniform(job.backbone.backbone, NONE).canonical(bench.stages), seed=0))
+    costs = bench.costs(bench.build(Architecture.uniform(job.backbone.backbone, NONE).canonical(bench.stages), seed=0))
+    costs.pop(LATENCY_RATIO, None)
+    return costs
+
+
+def consistent(costs: Costs, reference: Costs) -> Costs:
+    """The costs with the latency that the measured ratio gives: it holds whatever else the machine did meanwhile."""
+    ratio = costs.pop(LATENCY_RATIO, None)
+    return costs if ratio is None else costs | {"latency": ratio * reference["latency"]}
 
 
 def hardware() -> str:

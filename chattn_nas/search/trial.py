@@ -17,7 +17,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory
 from chattn_nas.search import queue
 from chattn_nas.search.artifacts import Artifacts
-from chattn_nas.search.bench import Bench, Costs
+from chattn_nas.search.bench import Bench, Costs, consistent
 from chattn_nas.search.checkpoints import Checkpoints
 from chattn_nas.search.claim import claim_seed
 from chattn_nas.search.job import Job
@@ -114,7 +114,7 @@ class TrialRunner:
         if seed is None:
             return self._answer(trial, architecture)
         network = self.bench.build(architecture, seed)
-        costs = self.bench.costs(network)
+        costs = consistent(self.bench.costs(network), self.reference)
         trial.set_user_attr("costs_relative", {cost: costs[cost] / self.reference[cost] for cost in costs})
         broken_bounds = self._violations(trial, costs)
         if broken_bounds:

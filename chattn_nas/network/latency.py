@@ -1,0 +1,89 @@
+"""Latency of networks, measured in turns: on a busy machine their ratio holds where neither number does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Seconds per batch, in eval mode.
+
+    Attributes:
+        median, low, high: Of the rounds: their median and quartiles.
+        relative: Median over rounds of the ratio to the first network that was measured beside it; its own is 1.
+    """
+
+    median: float
+    low: float
+    high: float
+    relative: float
+
+
+def measure_latency(
+    networks: Sequence[nn.Module], images: Tensor, *, dtype: torch.dtype = torch.float32, seconds: float = 1.0,
+    rounds: int = 8, graphs: bool = True,
+) -> list[Latency]:  # fmt: skip
+    """Time networks in turns, round after round, each warmed up.
+
+    Args:
+        networks: On the device of ``images``, in eval mode; the first is what the others are compared with.
+        images: One batch (B, C, H, W).
+        dtype: Below float32 the networks run under autocast.
+        seconds: Per network, over all rounds.
+        rounds: So many turns.
+        graphs: On a GPU, replay CUDA graphs, as deployed networks do; eager where a network cannot be captured.
+    """
+    # Importing the timer imports torch's builder of extensions, which warns where nvcc is installed without a GPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    from torch.utils.benchmark import Timer
+
+    cast = dtype != torch.float32
+    context = torch.autocast(images.device.type, dtype) if cast else nullcontext()
+    with torch.no_grad(), context:
+        runs = [
+            _graphed(network, images) if graphs and images.is_cuda else _eager(network, images) for network in networks
+        ]
+        timers = [Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads()) for run in runs]
+        for timer in timers:
+            timer.timeit(3)
+        times = [
+            [timer.blocked_autorange(min_run_time=seconds / rounds).median for timer in timers] for _ in range(rounds)
+        ]
+    found = []
+    for index in range(len(networks)):
+        mine = sorted(turn[index] for turn in times)
+        found.append(
+            Latency(
+                median=median(mine), low=mine[len(mine) // 4], high=mine[-1 - len(mine) // 4],
+                relative=median(turn[index] / turn[0] for turn in times),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _eager(network: nn.Module, images: Tensor) -> Callable[[], object]:
+    return lambda: network(images)
+
+
+def _graphed(network: nn.Module, images: Tensor) -> Callable[[], object]:
+    try:
+        for _ in range(3):
+            network(images)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            network(images)
+    except RuntimeError as error:
+        log.warning("latency is measured without CUDA graphs: %s", str(error).splitlines()[0])
+        return _eager(network, images)
+    return graph.replay
