@@ -23,7 +23,7 @@ from chattn_nas import results
 from chattn_nas import search as search_room
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError
-from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, export_network
+from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, check_request, export_network
 from chattn_nas.final_training import final_training, trained_weights
 from chattn_nas.proxy import resolve_device, train_within_memory
 from chattn_nas.search import Job
@@ -149,6 +149,12 @@ class Trained:
             train_within_memory(network, data, job.proxy, seed=self.seed, device=device)
         return network.cpu().eval()
 
+    @property
+    def confirmed(self) -> dict[str, str]:
+        """Figures of the run's confirmation by name; none where it was not confirmed."""
+        found = results.confirmation(self.run.study)
+        return found.figures(self.pick.hash) if found else {}
+
     def card(self) -> Card:
         """What an export says of this network."""
         job, pick = self.run.job, self.pick
@@ -163,6 +169,7 @@ class Trained:
             accuracy=pick.mean / 100,
             accuracy_se=None if pick.se is None else pick.se / 100,
             seeds=len(pick.seeds),
+            confirmed=self.confirmed,
             costs={key: value for key, value in pick.costs.items() if value is not None}
             | {f"{key} (without attention: 1)": value for key, value in pick.relative.items()},
             origin=f"run {job.name}, trial {pick.number}{self._final()}",
@@ -182,7 +189,8 @@ class Trained:
     def __str__(self) -> str:
         spread = f" ± {self.pick.se:.2f}" if self.pick.se is not None else ""
         count = f"{len(self.pick.seeds)} seed{'s' if len(self.pick.seeds) > 1 else ''}"
-        return f"{self.pick.description}, {self.pick.mean:.2f} %{spread} over {count}, unconfirmed"
+        state = "confirmed" if self.confirmed else "unconfirmed"
+        return f"{self.pick.description}, {self.pick.mean:.2f} %{spread} over {count}, {state}"
 
 
 def search(job: Job, **options: Any) -> Run:
@@ -194,8 +202,11 @@ def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAU
     """Write a network of a run into a folder that needs only torch, and prove it.
 
     Raises:
-        ExportError: A module cannot be written as source, or a proof fails.
+        InputError: An unknown format, or a folder that cannot be written.
+        MissingExtraError: A format whose packages are not installed.
+        ExportError: A format cannot hold this network, or a proof fails.
     """
+    check_request(formats, out_dir)  # before a network is trained again for it
     data = trained.run.job.data
     network = trained.network()
     card = trained.card()

@@ -60,6 +60,7 @@ def _row(entry: str, attention: str) -> tuple[str, bool, str]:
     family = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
     start = time.perf_counter()
     exact = False
+    directory = ""
     try:
         network, architecture = _build(name, size, attention)
         with tempfile.TemporaryDirectory() as directory:
@@ -77,7 +78,7 @@ def _row(entry: str, attention: str) -> tuple[str, bool, str]:
         exact = report.max_difference == 0
         result = " / ".join(f"{report.differences[part]:.2g}" for part in ("evaluation", "training", "state"))
     except ChattnError as error:
-        lines, result = 0, f"refused: {error}".replace("|", "\\|").replace("\n", " ")
+        lines, result = 0, f"refused: {error}".replace(directory or "\0", "DIR").replace("|", "\\|").replace("\n", " ")
     except Exception as error:  # one model that breaks must not end the table
         lines, result = 0, f"broken: {type(error).__name__}: {error}".replace("|", "\\|").replace("\n", " ")[:300]
     return (

@@ -1,6 +1,6 @@
-"""Run by :mod:`chattn_nas.export.proof` as a script of its own, ``python -I``: loads a folder where only torch may be.
+"""Run by :mod:`chattn_nas.export.proof` as a script of its own, ``python -I``: loads a network where only torch may be.
 
-Argument 1: the exported folder, or a ``.pt2`` file. Argument 2: a file of inputs; this script puts the answers there.
+Argument 1: a ``model.py`` or a ``.pt2`` file. Argument 2: a file of inputs; this script puts the answers there.
 """
 
 import importlib.abc
@@ -24,19 +24,19 @@ class Wall(importlib.abc.MetaPathFinder):
 
 
 def main() -> None:
-    """Load the folder, answer the inputs in evaluation mode and after one training step."""
+    """Load the network, answer the inputs in evaluation mode and after one training step."""
     import torch
 
     sys.meta_path.insert(0, Wall())
-    folder, file = Path(sys.argv[1]), Path(sys.argv[2])
+    what, file = Path(sys.argv[1]), Path(sys.argv[2])
     given = torch.load(file, weights_only=True)
     torch.set_num_threads(given["threads"])
-    if folder.suffix == ".pt2":
-        program = torch.export.load(folder).module()
+    if what.suffix == ".pt2":
+        program = torch.export.load(what).module()
         with torch.no_grad():
             torch.save([program(batch) for batch in given["batches"]], file)
         return
-    spec = importlib.util.spec_from_file_location("exported_model", folder / "model.py")
+    spec = importlib.util.spec_from_file_location("exported_model", what)
     assert spec is not None
     assert spec.loader is not None
     model = importlib.util.module_from_spec(spec)

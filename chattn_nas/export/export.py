@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from torch import nn
 from chattn_nas.errors import InputError
 from chattn_nas.export.card import Card, Facts, card_text
 from chattn_nas.export.context import Context
-from chattn_nas.export.onnx import write_onnx
+from chattn_nas.export.onnx import onnx_packages, write_onnx
 from chattn_nas.export.pt2 import write_pt2
 from chattn_nas.export.source_format import write_safetensors, write_source_format
 from chattn_nas.export.timm_folder import write_timm
@@ -53,6 +54,28 @@ class ExportReport:
         return max(self.differences.values(), default=0.0)
 
 
+def check_request(formats: Sequence[str], out_dir: Path | str) -> None:
+    """Raise where an export could not even begin; the folder is made where it is missing.
+
+    Raises:
+        InputError: An unknown format, none at all, or a folder that cannot be written.
+        MissingExtraError: A format whose packages are not installed.
+    """
+    if not formats:
+        raise InputError("no export format is asked for", where=("formats",), choices=FORMATS)
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f"unknown export format {name!r}", where=("formats",), value=name, choices=FORMATS)
+    if "onnx" in formats:
+        onnx_packages()
+    folder = Path(out_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be written: {error.strerror}", where=("out",)) from None
+
+
 def export_network(
     network: nn.Module,
     *,
@@ -80,16 +103,13 @@ def export_network(
         max_difference: Above it a proof fails.
 
     Raises:
-        InputError: An unknown format.
+        InputError: An unknown format, or a folder that cannot be written.
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """
-    for name in formats:
-        if name not in FORMATS:
-            raise InputError(f"unknown export format {name!r}", where=("formats",), value=name, choices=FORMATS)
+    check_request(formats, out_dir)
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     network = copy.deepcopy(network).to("cpu").float().eval()
     facts = Facts(
         attention=tuple(str(choice) for choice in architecture.stages),

@@ -43,9 +43,21 @@ class ExportedFolder:
         return int(height), int(width)
 
     def network(self, device: torch.device | str = "cpu") -> nn.Module:
-        """The trained network, in evaluation mode."""
-        network: nn.Module = self.model.load()
-        return network.to(device)
+        """The trained network, in evaluation mode.
+
+        Raises:
+            InputError: Its weights cannot be read, or do not fit ``model.py``; or there is no such device.
+        """
+        try:
+            network: nn.Module = self.model.load()
+        except Exception as error:  # torch raises a dozen kinds for a broken file
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"the weights in {self.path} cannot be loaded: {reason}") from error
+        try:
+            return network.to(device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"there is no device {str(device)!r} here: {reason}", value=str(device)) from None
 
 
 def open_folder(path: Path | str) -> ExportedFolder:

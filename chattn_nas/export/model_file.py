@@ -32,8 +32,13 @@ def read_image(path: str | Path) -> torch.Tensor:
         from PIL import Image
     except ImportError:
         raise SystemExit("Reading an image file needs Pillow: pip install pillow") from None
-    with Image.open(path) as file:
-        image = file.convert("L" if IN_CHANS == 1 else "RGB")
+    if IN_CHANS not in (1, 3):
+        raise SystemExit(f"The network takes images of {IN_CHANS} channels, image files have 1 or 3")
+    try:
+        with Image.open(path) as file:
+            image = file.convert("L" if IN_CHANS == 1 else "RGB")
+    except OSError as error:
+        raise SystemExit(f"{path} cannot be read as an image: {error}") from None
     height, width = IMAGE_SIZE
     image = image.resize((width, height), getattr(Image.Resampling, INTERPOLATION.upper()))
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)

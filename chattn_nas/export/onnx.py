@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import warnings
+from types import ModuleType
 
 import torch
 
@@ -14,6 +15,23 @@ from chattn_nas.export.context import Context
 from chattn_nas.export.proof import difference
 
 FILE = "network.onnx"
+
+
+def onnx_packages() -> tuple[ModuleType, ModuleType]:
+    """onnx and onnxruntime.
+
+    Raises:
+        MissingExtraError: They, or onnxscript, which torch's exporter needs, are not installed.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f'the onnx format needs {error.name}, which is not installed: pip install "chattn-nas[onnx]"'
+        ) from None
+    return onnx, onnxruntime
 
 
 def write_onnx(context: Context) -> tuple[dict[str, str], dict[str, float]]:
@@ -28,14 +46,7 @@ def write_onnx(context: Context) -> tuple[dict[str, str], dict[str, float]]:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ExportError: torch cannot export the network, or onnxruntime computes something else.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401 (torch's exporter needs it)
-    except ImportError as error:
-        raise MissingExtraError(
-            f'the onnx format needs {error.name}, which is not installed: pip install "chattn-nas[onnx]"'
-        ) from None
+    onnx, onnxruntime = onnx_packages()
     file = context.folder / FILE
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -77,12 +78,26 @@ def _answers(folder: Path, images: torch.Tensor) -> dict[str, torch.Tensor]:
         step = inspect.getsource(training_step.training_step)
         source = f"from __future__ import annotations\nimport torch\n{step}"
         torch.save({"images": images, "threads": torch.get_num_threads(), "step": source}, file)
-        command = [sys.executable, "-I", clean_interpreter.__file__, str(folder), str(file)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise ExportError(f"{folder}/model.py did not answer within {TIMEOUT} s in a clean interpreter") from error
-        if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise ExportError(f"{folder}/model.py fails in a clean interpreter: {last[0]}")
-        return torch.load(file, weights_only=True)
+        found: dict[str, torch.Tensor] = run_clean(folder / "model.py", file)
+        return found
+
+
+def run_clean(what: Path, file: Path) -> Any:
+    """Let a process that may import torch alone answer the inputs in ``file``; it puts its answers there.
+
+    Args:
+        what: A ``model.py`` or a ``.pt2`` file.
+        file: As :mod:`chattn_nas.export.clean_interpreter` reads it.
+
+    Raises:
+        ExportError: The process fails, or takes longer than ``TIMEOUT``.
+    """
+    command = [sys.executable, "-I", clean_interpreter.__file__, str(what), str(file)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"{what} did not answer within {TIMEOUT} s in a clean interpreter") from error
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise ExportError(f"{what} fails in a clean interpreter: {last[0]}")
+    return torch.load(file, weights_only=True)

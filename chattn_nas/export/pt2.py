@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -16,9 +14,8 @@ import torch
 from torch import nn
 
 from chattn_nas.errors import ExportError
-from chattn_nas.export import clean_interpreter
 from chattn_nas.export.context import Context
-from chattn_nas.export.proof import TIMEOUT, difference
+from chattn_nas.export.proof import difference, run_clean
 
 FILE = "network.pt2"
 
@@ -34,31 +31,38 @@ def write_pt2(context: Context) -> tuple[dict[str, str], dict[str, float]]:
     Raises:
         ExportError: torch cannot export the network, or the program computes something else.
     """
-    free_size = True
+    file = context.folder / FILE
+    height, width = context.facts.image_size
+    larger = torch.randn(2, context.facts.in_chans, height + 32, width + 64)
     try:
-        program = export_program(context.network, context.images, free_size=True)
-    except Exception:  # torch raises a dozen kinds where a size is not free
-        free_size = False
+        worst, sizes = _write(context, file, larger), "any batch, images of any size that the network takes"
+    except Exception:  # that a size is not free shows in a dozen ways: torch's, and the network's own
         try:
-            program = export_program(context.network, context.images, free_size=False)
+            worst, sizes = _write(context, file, None), "any batch, images of the size below"
+        except ExportError:
+            raise
         except Exception as error:
             first = str(error).strip().splitlines()[:1] or [""]
             raise ExportError(f"torch.export cannot write this network: {type(error).__name__}: {first[0]}") from error
-    extra = {"preprocessing.json": json.dumps(context.preprocessing)}
-    file = context.folder / FILE
-    with _quiet():
-        torch.export.save(program, file, extra_files=extra)
-    batches = context.batches()
-    if free_size:
-        height, width = context.facts.image_size
-        larger = torch.randn(2, context.facts.in_chans, height + 32, width + 64)
-        batches.append(larger)
-    worst = _compare(context.network, file, batches)
-    if not worst <= context.max_difference:
-        raise ExportError(f"{file} differs from the searched network by {worst:.3g}")
-    sizes = "any batch and image size" if free_size else "any batch, images of the size below"
     what = f"for inference from C++ or Python without source (`torch.export.load(...).module()`): {sizes}"
     return {FILE: what}, {"pt2": worst}
+
+
+def _write(context: Context, file: Path, larger: torch.Tensor | None) -> float:
+    """Write and compare; with ``larger`` images the size is free, and they are compared too."""
+    program = export_program(context.network, context.images, free_size=larger is not None)
+    with _quiet():
+        torch.export.save(program, file, extra_files={"preprocessing.json": json.dumps(context.preprocessing)})
+    batches = [*context.batches(), *([] if larger is None else [larger])]
+    with tempfile.TemporaryDirectory() as directory:
+        exchange = Path(directory) / "exchange.pt"
+        torch.save({"batches": batches, "threads": torch.get_num_threads()}, exchange)
+        found = run_clean(file, exchange)
+    with torch.no_grad():
+        worst = max(difference(context.network(batch), answer) for batch, answer in zip(batches, found, strict=True))
+    if not worst <= context.max_difference:
+        raise ExportError(f"{file} differs from the searched network by {worst:.3g}")
+    return worst
 
 
 def export_program(network: nn.Module, images: torch.Tensor, *, free_size: bool) -> torch.export.ExportedProgram:
@@ -73,20 +77,6 @@ def export_program(network: nn.Module, images: torch.Tensor, *, free_size: bool)
     dynamic = {0: free, 2: free, 3: free} if free_size else {0: free}
     with _quiet(), torch.no_grad():
         return torch.export.export(network, (images,), dynamic_shapes=(dynamic,), strict=False)
-
-
-def _compare(network: nn.Module, file: Path, batches: list[torch.Tensor]) -> float:
-    with tempfile.TemporaryDirectory() as directory:
-        exchange = Path(directory) / "exchange.pt"
-        torch.save({"batches": batches, "threads": torch.get_num_threads()}, exchange)
-        command = [sys.executable, "-I", clean_interpreter.__file__, str(file), str(exchange)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-        if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise ExportError(f"{file} fails in a clean interpreter: {last[0]}")
-        found = torch.load(exchange, weights_only=True)
-    with torch.no_grad():
-        return max(difference(network(batch), answer) for batch, answer in zip(batches, found, strict=True))
 
 
 @contextmanager

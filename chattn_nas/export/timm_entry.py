@@ -1,8 +1,8 @@
-"""The timm model ``chattn_net``: any architecture of chattn-nas; importing this module registers it with timm.
+"""The timm model ``chattn_net``: any architecture of chattn-nas; importing ``chattn_nas`` registers it with timm.
 
 A folder that the ``timm`` format wrote then loads like any other timm model::
 
-    import chattn_nas.export.timm_entry, timm
+    import chattn_nas, timm
     network = timm.create_model("local-dir:DIR", pretrained=True)
 """
 

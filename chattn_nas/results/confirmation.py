@@ -131,6 +131,22 @@ class Confirmation:
             said.append(f"On the test set, read once: {', '.join(scores)}.")
         return " ".join(said)
 
+    def figures(self, hash: str) -> dict[str, str]:
+        """What was confirmed of one network, in words by name; nothing where it was not among those retrained."""
+        found = next((one for one in self.networks if one.hash == hash and one.accuracies), None)
+        if found is None:
+            return {}
+        spread = f", standard deviation {found.sd:.2f}" if len(found.accuracies) > 1 else ""
+        said = {"validation accuracy": f"{found.mean:.2f} %{spread}, {len(found.accuracies)} seeds"}
+        said["training"] = f"{self.epochs} epochs each"
+        for rival, called in ((found.uniform, "the best uniform choice"), (found.none, "no attention")):
+            if rival is not None:
+                interval = words.interval(rival.t_low, rival.t_high)
+                said[f"against {called}"] = f"{words.signed(rival.mean)}, 95 % interval {interval}: {rival.words}"
+        if hash in self.test:
+            said["test accuracy"] = f"{100 * float(np.mean(list(self.test[hash].values()))):.2f} %"
+        return said
+
     def table(self) -> pd.DataFrame:
         """One row per network: search score beside confirmed score, differences with intervals, verdicts."""
         rows = []
