@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from chattn_nas.attention import Placement
 from chattn_nas.network.layout import Layout
 from chattn_nas.network.surgery import place
-from chattn_nas.space import SlotShape
+from chattn_nas.space import SlotShape, of_one_width
 
 #: The attribute of a map that holds what rides on it: the first slot of the stage, whose state it is, and the state.
 RIDES = "_chattn_nas_state"
@@ -98,25 +98,24 @@ def share(
     slots: Sequence[SlotShape],
     make: Callable[[SlotShape], nn.Module],
 ) -> None:
-    """Put one cell into a stage; changed in place.
+    """Put one cell into a stage, or one for each run of blocks with as many channels; changed in place.
 
     Args:
         model: The network.
         plan: Its layout.
         index: Of the stage, from 0.
         placement: Where in each block.
-        slots: Those that the cell serves, one per block.
-        make: Gives the cell.
+        slots: Of the stage, one per block.
+        make: Gives a cell.
     """
     blocks = plan.blocks[index]
-    first = StageSlot(make(slots[0]))
-    for number, slot in enumerate(slots):
-        place(
-            model, blocks[slot.block], placement, [first if number == 0 else StageSlot(first=first)],
-            channels_last=plan.channels_last,
-        )  # fmt: skip
-    # Blocks between two slots have none of their own, and hand the state on.
-    for number in range(slots[0].block, slots[-1].block + 1):
-        module = model.get_submodule(blocks[number].path)
-        module.register_forward_pre_hook(Receive())
-        module.register_forward_hook(LetGo() if number == slots[-1].block else HandOn())
+    for run in of_one_width(slots):
+        first = StageSlot(make(run[0]))
+        for slot in run:
+            module = first if slot is run[0] else StageSlot(first=first)
+            place(model, blocks[slot.block], placement, [module], channels_last=plan.channels_last)
+        # Blocks between two slots have none of their own, and hand the state on.
+        for number in range(run[0].block, run[-1].block + 1):
+            block = model.get_submodule(blocks[number].path)
+            block.register_forward_pre_hook(Receive())
+            block.register_forward_hook(LetGo() if number == run[-1].block else HandOn())

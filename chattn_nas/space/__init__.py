@@ -4,7 +4,7 @@ from chattn_nas.space.architecture import NONE, Architecture, Backbone, StageCho
 from chattn_nas.space.candidate import Candidate
 from chattn_nas.space.search_space import SearchSpace
 from chattn_nas.space.settings import SpaceSettings
-from chattn_nas.space.stage import SlotShape, Stage
+from chattn_nas.space.stage import SlotShape, Stage, of_one_width
 
 __all__ = [
     "NONE",
@@ -16,4 +16,5 @@ __all__ = [
     "SpaceSettings",
     "Stage",
     "StageChoice",
+    "of_one_width",
 ]

@@ -13,7 +13,7 @@ import yaml
 from chattn_nas import attention
 from chattn_nas.attention import BLOCKS, Blocks, Placement
 from chattn_nas.errors import InputError
-from chattn_nas.space.stage import SlotShape, Stage
+from chattn_nas.space.stage import SlotShape, Stage, of_one_width
 
 NONE = "none"
 
@@ -123,24 +123,16 @@ class StageChoice:
         """The slots of ``stage`` that this choice fills.
 
         Raises:
-            InputError: The stage lacks the placement, or differs in channels where one module serves all its blocks.
+            InputError: The stage lacks the placement.
         """
-        if self.type == NONE:
-            return ()
-        found = stage.slots(self.place(stage), cast(Blocks, self.blocks))
-        widths = sorted({slot.channels for slot in found})
-        if attention.get(self.type).scope == "stage" and len(widths) > 1:
-            raise InputError(
-                f"{self.type} has one module for all blocks of {stage.name}, which have {', '.join(map(str, widths))} "
-                "channels"
-            )
-        return found
+        return () if self.type == NONE else stage.slots(self.place(stage), cast(Blocks, self.blocks))
 
     def cost(self, stage: Stage) -> tuple[int, int]:
         """Parameters and MACs per sample that this choice adds to ``stage``, from the type's closed formulas."""
         kind = attention.get(self.type)
-        sites = [slot.site for slot in self.slots(stage)]
-        built = sites[:1] if kind.scope == "stage" else sites
+        slots = self.slots(stage)
+        sites = [slot.site for slot in slots]
+        built = [run[0].site for run in of_one_width(slots)] if kind.scope == "stage" else sites
         return (
             sum(kind.parameters(*site, self.values) for site in built),
             sum(kind.macs(*site, self.values) for site in sites),

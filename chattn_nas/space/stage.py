@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from chattn_nas.attention import Blocks, Placement, Site
 from chattn_nas.errors import InputError
@@ -62,3 +63,8 @@ class Stage:
             "alternate": range(0, self.blocks, 2),
         }[blocks]
         return tuple(slot for slot in self.places[placement] if slot.block in taken)
+
+
+def of_one_width(slots: Iterable[SlotShape]) -> list[tuple[SlotShape, ...]]:
+    """Slots that follow each other and have as many channels: those that one module of stage scope can serve."""
+    return [tuple(run) for _, run in groupby(slots, key=lambda slot: slot.channels)]

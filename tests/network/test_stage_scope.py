@@ -9,7 +9,7 @@ from timm.utils import ModelEmaV3
 
 from chattn_nas import Architecture, build_network
 from chattn_nas.attention.dia import DIA
-from chattn_nas.errors import InputError
+from chattn_nas.network.layout import layout
 from chattn_nas.network.stage_scope import RIDES, StageSlot
 
 
@@ -125,9 +125,22 @@ def test_some_blocks_only_and_other_places(images):
     assert torch.equal(network.eval()(images), bare.eval()(images))
 
 
-def test_what_one_cell_cannot_serve_is_refused():
-    with pytest.raises(InputError, match=r"one module for all blocks of blocks\.1, which have 72, 88 channels"):
-        dia("mobilenetv3_small_100", size=64)
+def test_blocks_of_another_width_have_another_cell():
+    network = dia("mobilenetv3_small_100", size=64)
+    slots = [module for module in network.modules() if isinstance(module, StageSlot)]
+    widths = [slot.first.cell.of_input[0].in_features for slot in slots]
+    assert len(set(widths)) > 4, "blocks of one stage differ"
+    for before, slot, width, last in zip(slots, slots[1:], widths[1:], widths, strict=False):
+        assert slot.first is slot or (slot.first is before.first and width == last)
+    assert len(cells(network)) < len(slots), "neighbours of one width share"
+    network(torch.randn(2, 3, 64, 64)).sum().backward()
+    architecture = network.architecture
+    stages = layout(architecture.backbone, 3, 64).stages
+    counted = [choice.cost(stage)[0] for choice, stage in zip(architecture.choices(len(stages)), stages, strict=True)]
+    assert sum(counted) == sum(p.numel() for cell in cells(network) for p in cell.parameters())
+
+
+def test_a_block_alone_has_no_state():
     network = dia().eval()
     x = torch.randn(2, 16, 8, 8)
     with pytest.raises(RuntimeError, match="did not arrive"):
