@@ -29,6 +29,7 @@ from chattn_nas.attention.squares import sum_of_squares
     parameters=lambda c, *_: 3 * c,
     macs=lambda *_: 0,
     canonical=lambda v, _: {**v, "after_relu": v["after_relu"] and v["mode"] == "l1"},
+    placement="before_convs",
 )
 class GCT(nn.Module):
     """Gated channel transformation on maps of shape (B, C, H, W).

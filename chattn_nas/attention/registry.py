@@ -52,9 +52,10 @@ class Hyperparameter:
 
     def check(self, name: str, value: Any) -> None:
         """Raise :class:`InputError` unless ``value`` is allowed for the hyperparameter called ``name``."""
+        number = type(next(v for v in self.values if v is not None))
+        value = float(value) if number is float and type(value) is int else value  # YAML's 0 is 0.0
         if any(value == known and type(value) is type(known) for known in self.values):
             return
-        number = type(next(v for v in self.values if v is not None))
         if self.minimum is None:
             raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=self.values)
         if type(value) is not number or value < self.minimum:
@@ -141,7 +142,10 @@ class AttentionType:
                     choices=self.hyperparameters,
                 )
             self.hyperparameters[name].check(name, value)
-        return self.defaults | dict(values)
+        return {
+            name: float(value) if type(self.hyperparameters[name].default) is float and value is not None else value
+            for name, value in (self.defaults | dict(values)).items()
+        }
 
     def check(self, channels: int, feature_size: Size, values: Values) -> None:
         """Raise :class:`InputError` with the reason where this type cannot be built at a site."""
