@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import nn
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
+from chattn_nas.network import finetune
+from chattn_nas.network.finetune import parts_of
 from chattn_nas.network.head import put_second_order_head
 from chattn_nas.network.layout import Layout, layout
 from chattn_nas.network.model import create_backbone
@@ -35,6 +38,8 @@ def build_network(
     pretrained: bool = False,
     weights: str | Path | None = None,
     identity_init: bool = False,
+    freeze: Sequence[str | int] = (),
+    layer_decay: float = 1.0,
     device: torch.device | str | None = None,
 ) -> nn.Module:
     """The network, in train mode; it carries ``network.architecture``.
@@ -50,10 +55,12 @@ def build_network(
         weights: A local file of weights instead.
         identity_init: Every attention starts as the exact identity, so the network computes what the backbone did.
             Attention that the pretrained backbone held itself must be kept for that (``existing: keep``).
+        freeze: ``stem`` and numbers of stages whose backbone is not trained.
+        layer_decay: Factor of the learning rate per part towards the stem, told in ``network.rate_factors``.
         device: Where to build.
 
     Raises:
-        BackboneError: The backbone does not exist or has no place for attention.
+        BackboneError: The backbone does not exist, has no place for attention, or no part of a name in ``freeze``.
         InputError: A stage cannot take its choice; ``where`` starts with the stage's number, from 1.
     """
     backbone = architecture.backbone
@@ -68,6 +75,8 @@ def build_network(
         if backbone.existing == "replace":
             for block in plan.held:
                 empty(model, block)
+        parts = parts_of(model, plan)
+        finetune.freeze(parts, freeze)
         for index, choice in enumerate(architecture.choices(len(plan.stages))):
             if choice.type != NONE:
                 try:
@@ -80,6 +89,8 @@ def build_network(
     if any(attention.get(choice.type).scope == "stage" for choice in architecture.stages):
         _check_that_state_arrives(model, architecture, in_chans, image_size)
     model.architecture = architecture  # type: ignore[assignment]
+    if layer_decay != 1:
+        model.rate_factors = finetune.rate_factors(model, parts, layer_decay)  # type: ignore[assignment]
     return model.train()
 
 

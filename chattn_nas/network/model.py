@@ -47,7 +47,8 @@ def create_backbone(
     if weights is not None:
         if not Path(weights).is_file():
             raise BackboneError(f"there is no file of weights {str(weights)!r}", where=("weights",), value=weights)
-        options["pretrained_cfg_overlay"] = {**dict(options.get("pretrained_cfg_overlay", {})), "file": str(weights)}
+        given = dict(options.get("pretrained_cfg_overlay", {}))
+        options["pretrained_cfg_overlay"] = {**_shapes_in(Path(weights), backbone.model, in_chans), **given}
     loads = pretrained or weights is not None
     try:
         model: nn.Module = timm.create_model(
@@ -63,6 +64,39 @@ def create_backbone(
     if not loads and "zero_init_last" not in options and torch.device(device or "cpu").type != "meta":
         _wake_zeroed_scales(model)
     return model
+
+
+def _shapes_in(path: Path, model: str, in_chans: int) -> dict[str, Any]:
+    """What timm must know of a file to load it: as trained by its user it need not have timm's 1000 classes.
+
+    timm keeps the classifier where the numbers of classes are equal, and adapts the first convolution where it has
+    other channels than the images.
+
+    Raises:
+        BackboneError: The file cannot be read.
+    """
+    import timm
+    from timm.models import load_state_dict
+
+    try:
+        state = load_state_dict(str(path))
+    except Exception as error:  # torch and safetensors each raise their own
+        reason = str(error).strip().splitlines()[0]
+        raise BackboneError(f"cannot read the weights {str(path)!r}: {reason}", where=("weights",)) from error
+    found: dict[str, Any] = {"file": str(path)}
+    config = timm.get_pretrained_cfg(model, allow_unregistered=True)
+    classifier, first = (_weight(state, getattr(config, key, None)) for key in ("classifier", "first_conv"))
+    if classifier is not None:
+        found["num_classes"] = classifier.shape[0]
+    if first is not None and first.shape[1] == in_chans:
+        found["first_conv"] = None  # nothing to adapt
+    return found
+
+
+def _weight(state: dict[str, Any], names: Any) -> Any:
+    """The weight of a layer that timm's configuration names: by a name, or by several."""
+    first = names[0] if isinstance(names, list | tuple) and names else names
+    return state.get(f"{first}.weight")
 
 
 def import_timm() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from chattn_nas.settings import Settings
 from chattn_nas.space import Backbone
 
@@ -19,8 +21,8 @@ class BackboneSettings(Settings):
         pretrained: Load timm's pretrained weights before attention is placed.
         weights: A local file of weights instead.
         identity_init: Every attention starts as the exact identity.
-        freeze: ``stem`` and stage numbers that are not trained.
-        layer_decay: Factor of the learning rate per stage towards the stem.
+        freeze: ``stem`` and numbers of stages whose backbone is not trained; attention placed there is.
+        layer_decay: Factor of the learning rate per stage towards the stem; 1 for the head and for attention.
     """
 
     model: str
@@ -31,7 +33,7 @@ class BackboneSettings(Settings):
     weights: str | None = None
     identity_init: bool = False
     freeze: list[Literal["stem"] | int] = []
-    layer_decay: float = 1.0
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
 
     @property
     def backbone(self) -> Backbone:

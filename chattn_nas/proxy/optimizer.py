@@ -28,16 +28,23 @@ def without_weight_decay(network: nn.Module) -> set[str]:
 
 
 def build_optimizer(network: nn.Module, settings: ProxySettings) -> torch.optim.SGD:
-    """SGD with Nesterov momentum over the trainable parameters of ``network``."""
-    exempt = without_weight_decay(network)
-    trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for name, p in trained if name not in exempt], "weight_decay": settings.weight_decay},
-        {"params": [p for name, p in trained if name in exempt], "weight_decay": 0.0},
-    ]
+    """SGD with Nesterov momentum over the trainable parameters of ``network``.
+
+    Parameters that ``network.rate_factors`` names, where it has one, take that factor of the learning rate.
+    """
+    exempt, factors = without_weight_decay(network), getattr(network, "rate_factors", {})
+    peak = settings.learning_rate * settings.batch_size / 128
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            decay = 0.0 if name in exempt else settings.weight_decay
+            groups.setdefault((decay, factors.get(name, 1.0)), []).append(parameter)
     optimizer = torch.optim.SGD(
-        [group for group in groups if group["params"]],
-        lr=settings.learning_rate * settings.batch_size / 128,
+        [
+            {"params": parameters, "weight_decay": decay, "lr": peak * factor}
+            for (decay, factor), parameters in sorted(groups.items(), key=lambda item: (-item[0][0], -item[0][1]))
+        ],
+        lr=peak,
         momentum=settings.momentum,
         nesterov=settings.momentum > 0,
         fused=True,  # the one form that reads the learning rate on the device

@@ -16,6 +16,7 @@ from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.evaluate import Evaluation
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.memory import peak_memory
+from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.patience import at_chance
 from chattn_nas.proxy.resident import Resident
@@ -94,7 +95,7 @@ def _train(
     rungs: list[Rung] = []
     outcome, reason = Outcome.COMPLETE, ""
     for index, (start, end) in enumerate(zip([0, *settings.rungs], settings.rungs, strict=False)):
-        network.train()
+        train_mode(network)
         begun = time.perf_counter()
         total = (end - start) * resident.steps
         factors = [schedule(number, total, settings.warmup) for number in range(total)]

@@ -86,16 +86,18 @@ class ProxyBench:
 
 def build_prepared(job: Job, architecture: Architecture, *, seed: int, num_classes: int, in_chans: int) -> nn.Module:
     """The network of an architecture on the CPU, its backbone prepared as the job says."""
-    prepared = {
-        field: value for field in ("pretrained", "weights", "identity_init") if (value := getattr(job.backbone, field))
-    }
+    backbone = job.backbone
     return build_network(
         architecture,
         num_classes=num_classes,
         in_chans=in_chans,
         image_size=job.data.image_size,
         seed=seed,
-        **prepared,
+        pretrained=backbone.pretrained,
+        weights=backbone.weights,
+        identity_init=backbone.identity_init,
+        freeze=backbone.freeze,
+        layer_decay=backbone.layer_decay,
     )
 
 

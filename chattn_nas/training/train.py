@@ -20,6 +20,7 @@ from chattn_nas.network.build import derived_seed
 from chattn_nas.network.weights import write_weights
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.proxy.capture import cuda_graphs
+from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.step import TrainingStep
 from chattn_nas.proxy.train import own_stream_and_state
@@ -101,7 +102,7 @@ def train_fully(
             order.manual_seed(derived_seed(seed, "order", epoch))
             crops.manual_seed(derived_seed(seed, "crops", epoch, world.rank))
             torch.manual_seed(derived_seed(seed, "layers", epoch, world.rank))
-            network.train()
+            train_mode(network)
             started = time.perf_counter()
             loss = epochs.epoch(factors[epoch * epochs.steps : (epoch + 1) * epochs.steps], after) / epochs.steps
             if loss - loss != 0:

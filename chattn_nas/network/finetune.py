@@ -1,0 +1,70 @@
+"""Which parts of a backbone are trained, and how fast: for fine-tuning pretrained weights.
+
+Parts are counted from the input: 0 is the stem, then the stages that take attention, from 1, last the head. Attention
+that is placed in a frozen stage is new, so it is trained, and at the full rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import nn
+
+from chattn_nas.errors import BackboneError
+from chattn_nas.network.layout import Layout
+
+STEM = "stem"
+
+
+def parts_of(model: nn.Module, plan: Layout) -> dict[int, list[nn.Parameter]]:
+    """The parameters of a backbone without attention, by part.
+
+    A module is of the first stage that contains it or is defined after it; of the stem where it comes before the first
+    block, of the head behind the last stage.
+    """
+    order = {path: index for index, (path, _) in enumerate(model.named_modules())}
+    names = [stage.name for stage in plan.stages]
+    first = min(order[block.path] for block in plan.blocks[0])
+    found: dict[int, list[nn.Parameter]] = {part: [] for part in range(len(names) + 2)}
+    for path, module in model.named_modules():
+        inside = next((i for i, name in enumerate(names, 1) if path == name or path.startswith(f"{name}.")), None)
+        if inside is None and order[path] < first:
+            inside = 0
+        if inside is None:
+            inside = next((i for i, name in enumerate(names, 1) if order[name] >= order[path]), len(names) + 1)
+        found[inside].extend(module.parameters(recurse=False))
+    return found
+
+
+def freeze(parts: Mapping[int, Iterable[nn.Parameter]], wanted: Sequence[str | int]) -> None:
+    """Train nothing in these parts.
+
+    Raises:
+        BackboneError: A part that the backbone lacks.
+    """
+    possible = (STEM, *range(1, len(parts) - 1))
+    for index, name in enumerate(wanted):
+        if name not in possible:
+            raise BackboneError(
+                f"the backbone has no part {name!r} to freeze", where=("freeze", index), value=name, choices=possible
+            )
+        for parameter in parts[0 if name == STEM else int(name)]:
+            parameter.requires_grad_(False)
+
+
+def rate_factors(
+    network: nn.Module, parts: Mapping[int, Iterable[nn.Parameter]], layer_decay: float
+) -> dict[str, float]:
+    """Factor of the learning rate of every parameter of the backbone, by name; what is not named takes 1.
+
+    The head takes 1, the last stage ``layer_decay``, the one before its square, and so on to the stem (Howard, Ruder,
+    2018, "Universal Language Model Fine-tuning for Text Classification").
+    """
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    last = len(parts) - 1
+    return {
+        names[id(parameter)]: layer_decay ** (last - part)
+        for part, parameters in parts.items()
+        for parameter in parameters
+        if id(parameter) in names and part < last
+    }
