@@ -9,6 +9,7 @@
     │   ├── DataError            ... of a data set that is missing or malformed
     │   │   └── TooLargeError    ... or too large for the device
     │   ├── RunError             ... of a run directory or study that does not fit the request
+    │   │   └── StorageError     ... or of a storage that cannot be reached or written
     │   └── MissingExtraError    ... of a feature whose packages are not installed
     ├── SearchStopped            a search gave up: too many failures in a row
     ├── TrainingStopped          the final training cannot go on
@@ -92,6 +93,10 @@ class TooLargeError(DataError):
 
 class RunError(InputError):
     """A run directory or study that does not fit what was asked."""
+
+
+class StorageError(RunError):
+    """A storage that cannot be reached or written, perhaps for a moment only."""
 
 
 class MissingExtraError(InputError):
