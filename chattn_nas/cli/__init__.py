@@ -1,13 +1,9 @@
 """The console command ``chattn-nas``: each command a few lines over one public function."""
 
-from chattn_nas.cli import (  # noqa: F401 (importing adds their commands)
-    benchmark,
-    judging,
-    networks,
-    results,
-    searching,
-    training,
-)
+# Importing adds the commands; help lists them in this order.
+# isort: off
+from chattn_nas.cli import searching, results, judging, networks, training, backbones, benchmark  # noqa: F401
 from chattn_nas.cli.app import app, main
+# isort: on
 
 __all__ = ["app", "main"]

@@ -1,0 +1,59 @@
+"""The command ``backbones``: which timm models can take attention, and where."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.progress import track
+
+from chattn_nas.cli.app import AsJson, app, print_table
+from chattn_nas.errors import BackboneError
+
+
+@app.command()
+def backbones(
+    pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="Models as in timm, such as 'resnet*'.")] = "*",
+    check: Annotated[bool, typer.Option("--check", help="Build each with attention, run it forward and back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """timm models that can take attention: kind of slot, stages, slots and channels per stage."""
+    import timm
+
+    from chattn_nas.network.model import import_timm
+    from chattn_nas.network.survey import check as try_out
+    from chattn_nas.network.survey import survey
+
+    import_timm()
+    names = timm.list_models(pattern)
+    if not names:
+        raise BackboneError(f"timm has no model {pattern!r}", value=pattern, choices=timm.list_models())
+    rows: list[dict[str, Any]] = []
+    for name in track(names, "timm models", disable=as_json or not sys.stdout.isatty(), transient=True):
+        try:
+            found = survey(name)
+            if check:
+                try_out(found)
+            rows.append(found.to_dict() | {"result": "runs" if check else "ok"})
+        except BackboneError as error:
+            rows.append({"model": name, "result": f"refused: {error.message}"})
+    if as_json:
+        print(json.dumps(rows))
+        return
+    taken = [row for row in rows if "kinds" in row]
+    print_table(
+        [
+            {
+                "model": row["model"],
+                "slots": ", ".join(row.get("kinds", ())),
+                "stages": " ".join(row.get("stages", ())),
+                "per stage": " ".join(map(str, row.get("slots", ()))),
+                "channels": " ".join(row.get("channels", ())),
+                "result": row["result"],
+            }
+            for row in rows
+        ],
+        f"{len(taken)} of {len(rows)} models can take attention",
+    )
