@@ -3,33 +3,54 @@
     S = covariance of x over its pixels, (C, C);   R = its square root, by a few Newton-Schulz iterations on S / tr S
     z = mean over each row of R;   y = x * sigmoid(W2 relu(W1 z + b1) + b2)
 
-The iterations are ended early (5 leave an error of 4 to 24 %), and that is the function which is meant. Their last ones
-are applied to a vector: a row mean needs no matrix. A trace below 1e-12, of a constant map, is taken for 1e-12.
-Parameters 2 C^2 / r + C / r + C; MACs C^2 N for the covariance of N pixels, C^3 (3 m - 2) + 3^(k - m) C^2 for k
-iterations, m = max(1, k - 3) of them on matrices, 2 C^2 / r for the gate. Official place: once, behind the last block
+The iterations are ended early (5 leave an error of 4 to 24 %), and that is the function which is meant. A row mean
+needs no root but a vector: with W_0 = S / tr S and W_{i+1} = W_i (3 - W_i)^2 / 4, k iterations give R = tr(S)^(1/2) W_0
+T_0 ... T_{k-1}, T_i = (3 - W_i) / 2, and all of them commute. Only the first m = max(0, k - 3) steps of W are done on
+matrices; and where a map has fewer pixels N than channels, on the N x N products of its pixels, since
+p(F F') F = F p(F' F). A trace below 1e-12, of a constant map, is taken for 1e-12.
+Parameters 2 C^2 / r + C / r + C; MACs, with n the lesser of C and N: C N n for S, n^3 2 m + n^2 (m + (3^(k-m) - 1) / 2)
+for the iterations, C n for the row means, 2 C^2 / r for the gate. Official place: once, behind the last block
 of a group of blocks; r = 8 in the class, 16 in its options. Source: ``TrainCode/model/san.py::SOCA`` of daitao/SAN.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
-from chattn_nas.attention.covariance import covariance, newton_schulz
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
-from chattn_nas.attention.wide import without_autocast
+from chattn_nas.attention.wide import widened, without_autocast
 
 
 def _hidden(channels: int, values: Values) -> int:
     return max(1, channels // values["reduction"])
 
 
+def _on_matrices(iterations: int) -> int:
+    return max(0, iterations - 3)
+
+
 def _macs(channels: int, feature_size: Size, values: Values) -> int:
     pixels, k = feature_size[0] * feature_size[1], values["iterations"]
-    m = max(1, k - 3)
-    root = channels**3 * (3 * m - 2) + channels**2 * 3 ** (k - m)
-    return channels**2 * pixels + root + 2 * channels * _hidden(channels, values)
+    n, m = min(channels, pixels), _on_matrices(k)
+    iterations = 2 * m * n**3 + (m + (3 ** (k - m) - 1) // 2) * n**2
+    return channels * pixels * n + iterations + channels * n + 2 * channels * _hidden(channels, values)
+
+
+def _three_minus(w: Tensor, u: Tensor) -> Tensor:
+    """(3 - w) u for w (B, n, n), u (B, n, 1) or (B, n, n)."""
+    return torch.baddbmm(u, w, u, beta=3, alpha=-1)
+
+
+def _later(w: Tensor, u: Tensor, steps: int) -> Tensor:
+    """What ``w`` becomes after further ``steps``, times the vector ``u``."""
+    if steps == 0:
+        return w @ u
+    for _ in range(2):
+        u = 3 * u - _later(w, u, steps - 1)
+    return _later(w, u, steps - 1) / 4
 
 
 @register(
@@ -80,17 +101,19 @@ class SoCA(nn.Module):
 
     def _row_sums(self, x: Tensor) -> Tensor:
         """Of the root of the covariance: (B, C, H, W) to (B, C), in float32 at least."""
-        s = covariance(x)
         with without_autocast(x):
+            maps = widened(x).flatten(2)
+            maps = maps - maps.mean(2, keepdim=True)
+            channels, pixels = maps.shape[1:]
+            few = pixels < channels
+            s = (maps.mT @ maps if few else maps @ maps.mT) / pixels
             trace = s.diagonal(dim1=1, dim2=2).sum(1).clamp_min(self.epsilon)[:, None, None]
-            on_matrices = max(1, self.iterations - 3)
-            y, z = newton_schulz(s / trace, on_matrices)
-            ones = s.new_ones(1, s.shape[1], 1).expand(s.shape[0], -1, -1)
-            return (trace.sqrt() * self._times(y, z, ones, self.iterations - on_matrices, True)).squeeze(2)
-
-    def _times(self, y: Tensor, z: Tensor, v: Tensor, further: int, root: bool) -> Tensor:
-        """What ``y`` (or ``z``) becomes after ``further`` iterations, times ``v``: all of them commute."""
-        if further == 0:
-            return (y if root else z) @ v
-        inner = self._times(y, z, self._times(y, z, v, further - 1, True), further - 1, False)
-        return self._times(y, z, (3 * v - inner) / 2, further - 1, root)
+            w = s / trace
+            u = maps.sum(1)[:, :, None] if few else torch.ones_like(w[:, :, :1])
+            on_matrices = _on_matrices(self.iterations)
+            for _ in range(on_matrices):
+                u = _three_minus(w, u) / 2
+                w = _three_minus(w, _three_minus(w, w)) / 4
+            for steps in range(self.iterations - on_matrices):
+                u = (3 * u - _later(w, u, steps)) / 2
+            return ((maps @ u / pixels if few else s @ u) * trace.rsqrt()).squeeze(2)
