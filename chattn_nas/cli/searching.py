@@ -1,4 +1,4 @@
-"""Commands before and during a search: ``search``, ``space``, ``nni-config``, ``schema``."""
+"""Commands before and during a search: ``search``, ``worker``, ``space``, ``nni-config``, ``schema``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,23 @@ def search(
     console.print(
         f"Best so far: {found.best()}\nRun: {found.directory}\nReport: {report}", soft_wrap=True, highlight=False
     )
+
+
+@app.command()
+def worker(
+    target: Annotated[Path, typer.Argument(metavar="RUN|SPEC", help="A run, or its spec on another machine.")],
+    storage: Annotated[str | None, typer.Option(help="URL of the study; default: the run's or the spec's.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; default: the spec's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the search, where it was started with --name.")] = None,
+) -> None:
+    """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
+    from chattn_nas.search import Run, join
+    from chattn_nas.spec import load_spec
+
+    found = load_spec(target) if target.is_file() else Run(target)
+    if name and not isinstance(found, Run):
+        found = found.model_copy(update={"name": name})
+    join(found, storage, device, progress=True)
 
 
 @app.command()
