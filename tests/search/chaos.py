@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -71,11 +72,11 @@ class Chaos:
         self.study = run.study
         return len(chosen)
 
-    def start(self) -> None:
+    def start(self, command: Sequence[str] = (), **options) -> None:
         with self.log.open("ab") as log:
             self.driver = subprocess.Popen(
-                [sys.executable, "-c", DRIVER, json.dumps(self.data), str(self.folder)],
-                stdout=log, stderr=log, env=self.environment,
+                [sys.executable, *(command or ("-c", DRIVER)), json.dumps(self.data), str(self.folder)],
+                stdout=log, stderr=log, env=self.environment, **options,
             )  # fmt: skip
 
     def wait(self, seconds: float) -> int:
@@ -108,7 +109,7 @@ class Chaos:
             storage._backend.remove_session()
             storage._backend.engine.dispose()
 
-    def until(self, ended: int, seconds: float = 120) -> None:
+    def until(self, ended: int, seconds: float = 250) -> None:
         deadline = time.monotonic() + seconds
         while self.ended() < ended:
             assert time.monotonic() < deadline, self.log.read_text()[-2000:]
