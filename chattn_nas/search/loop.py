@@ -93,9 +93,8 @@ def signs_of_life(study: optuna.Study, trial_id: int, timeout: float | None = No
         thread.join(timeout=10)
 
 
-def watch_parent(die: Callable[[], None]) -> None:
-    """Call ``die`` once the process that started this one is gone."""
-    parent = os.getppid()
+def watch_parent(parent: int, die: Callable[[], None]) -> None:
+    """Call ``die`` once the process that started this one is gone: perhaps it went while this one imported torch."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -43,6 +43,7 @@ class Worker:
         self.log.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "chattn_nas.search.worker", str(run)]
         command += ["--device", slot.device, "--threads", str(slot.threads)]
+        command += ["--parent", str(os.getpid())]
         command += ["--bench", bench] if bench else []
         command += [] if propose else ["--queued"]
         threads = str(slot.threads)

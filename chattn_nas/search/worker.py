@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--device")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bench")
+    parser.add_argument("--parent", type=int, help="process number of the supervisor")
     parser.add_argument("--queued", action="store_true", help="run only trials that wait")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal: the supervisor tells us
@@ -43,7 +44,7 @@ def main() -> None:
     from chattn_nas.search.session import import_bench
     from chattn_nas.search.trial import BrokenDevice
 
-    watch_parent(_orphaned)
+    watch_parent(arguments.parent or os.getppid(), _orphaned)
     torch.set_num_threads(arguments.threads)
     bench = import_bench(arguments.bench) if arguments.bench else ProxyBench
     try:
