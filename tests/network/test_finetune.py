@@ -13,9 +13,7 @@ from chattn_nas.proxy.optimizer import build_optimizer
 HOLD_ATTENTION = {"mobilenetv3_small_050"}
 
 
-@pytest.mark.parametrize(
-    "model", ["resnet10t", "convnext_atto", "mobilenetv3_small_050", "nf_resnet26", "densenet121"]
-)
+@pytest.mark.parametrize("model", ["resnet10t", "convnext_atto", "mobilenetv3_small_050", "nf_resnet26", "densenet121"])
 def test_identity_start_gives_the_pretrained_logits_exactly(tmp_path, model):
     """A checkpoint of random weights with another number of classes, as timm writes it; loaded before surgery."""
     torch.manual_seed(5)
