@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.attention.canonical import largest_reduction
+from chattn_nas.attention.pooling import average
 from chattn_nas.attention.registry import Hyperparameter, Values, register
 from chattn_nas.attention.wide import without_autocast
 
@@ -61,7 +62,7 @@ class DIA(nn.Module):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """(B, C, H, W), and (h, c) of shape (B, C) each from the block before, to the same."""
-        state = self.step(x.mean((2, 3)), state)
+        state = self.step(average(x), state)
         return x * state[0].to(x.dtype)[:, :, None, None], state
 
     def step(self, z: Tensor, state: State | None = None) -> State:

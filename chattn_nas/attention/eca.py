@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chattn_nas.attention.pooling import average
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 
 
@@ -86,7 +87,7 @@ class ECA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        z = x.mean((2, 3))
+        z = average(x)
         if self.shared:
             gate = self.conv(z[:, None]).squeeze(1)
         else:

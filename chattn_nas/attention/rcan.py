@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
+from chattn_nas.attention.pooling import average
 from chattn_nas.attention.registry import Hyperparameter, Values, register
 
 
@@ -47,5 +48,5 @@ class RCAN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        gate = self.expand(F.relu(self.reduce(x.mean((2, 3))))).sigmoid()
+        gate = self.expand(F.relu(self.reduce(average(x)))).sigmoid()
         return x * gate[:, :, None, None]

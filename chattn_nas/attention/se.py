@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
+from chattn_nas.attention.pooling import average
 from chattn_nas.attention.registry import Hyperparameter, Values, register
 
 
@@ -58,7 +59,7 @@ class SE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        z = x.mean((2, 3)) if self.squeeze == "avg" else x.amax((2, 3))
+        z = average(x) if self.squeeze == "avg" else x.amax((2, 3))
         gate = self.expand(F.relu(self.reduce(z)))
         gate = gate.sigmoid() if self.gate == "sigmoid" else F.hardsigmoid(gate)
         return x * gate[:, :, None, None]
