@@ -1,0 +1,255 @@
+"""Every attention's forward and backward, as multiples of reading and writing the map once.
+
+Timed in turn, all in one run, so that whatever else the machine does falls on all alike; given are medians of ratios.
+On one CPU thread what is taken is the time that this thread computed, not the time that it waited for a busy machine.
+Memory is kept (MALLOC_TRIM_THRESHOLD_), as in a training loop; otherwise most of the time of the floor is page faults.
+
+    ours     our module
+    (a)      a plain statement of the same formula with the same weights (checked to give the same output)
+    (b)      the same mechanism of timm.layers, where timm has it
+    (N x N)  soca with the centring matrix of the official code
+    floor    x * gate with a gate given, (B, C, 1, 1): 1.0 by definition
+
+    MALLOC_TRIM_THRESHOLD_=8000000000 python scripts/benchmarks/attention.py     # float32 on the CPU
+    python scripts/benchmarks/attention.py --device cuda     # bfloat16 under autocast on a GPU
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
+
+import torch
+from timm.layers import create_attn
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chattn_nas import attention
+
+SIZES = ((64, 56, 56), (256, 14, 14), (512, 7, 7))
+#: What timm calls the same mechanism.
+TIMM = {"se": "se", "eca": "eca"}
+#: Most that ours should take: forward, and forward with backward.
+AIM = dict.fromkeys(("se", "eca", "rcan", "gct", "dia"), (1.6, 3.0)) | dict.fromkeys(("fca", "srm"), (2.3, 3.0))
+
+
+def gated(x: Tensor, gate: Tensor) -> Tensor:
+    """Gate of shape (B, C), written as most code writes it."""
+    return x * gate.view(*gate.shape, 1, 1).expand_as(x)
+
+
+def pooled(x: Tensor) -> Tensor:
+    """Global average pooling, (B, C)."""
+    return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+
+def _se(m: nn.Module, x: Tensor) -> Tensor:
+    return gated(x, m.expand(F.relu(m.reduce(pooled(x)))).sigmoid())
+
+
+def _rcan(m: nn.Module, x: Tensor) -> Tensor:
+    z = F.conv2d(F.adaptive_avg_pool2d(x, 1), m.reduce.weight[:, :, None, None], m.reduce.bias)
+    return x * F.conv2d(F.relu(z), m.expand.weight[:, :, None, None], m.expand.bias).sigmoid()
+
+
+def _eca(m: nn.Module, x: Tensor) -> Tensor:
+    z = F.adaptive_avg_pool2d(x, 1)
+    z = m.conv(z.squeeze(-1).transpose(-1, -2)).transpose(-1, -2).unsqueeze(-1)
+    return x * z.sigmoid().expand_as(x)
+
+
+def _fca(m: nn.Module, x: Tensor) -> Tensor:
+    x7 = x if x.shape[2:] == m.basis.shape[1:] else F.adaptive_avg_pool2d(x, m.basis.shape[1:])
+    return gated(x, m.expand(F.relu(m.reduce((x7 * m.basis).sum([2, 3])))).sigmoid())
+
+
+def _gct(m: nn.Module, x: Tensor) -> Tensor:
+    embedding = (x.pow(2).sum((2, 3), keepdim=True) + m.epsilon).pow(0.5) * m.alpha
+    norm = m.gamma / (embedding.pow(2).mean(1, keepdim=True) + m.epsilon).pow(0.5)
+    return x * (1 + torch.tanh(embedding * norm + m.beta))
+
+
+def _srm(m: nn.Module, x: Tensor) -> Tensor:
+    flat = x.view(*x.shape[:2], -1)
+    styles = torch.stack((flat.mean(2), (flat.var(2) + m.epsilon).sqrt()), 2)
+    return gated(x, m.bn((styles * m.cfc).sum(2)).sigmoid())
+
+
+def _dia(m: nn.Module, x: Tensor, state: tuple[Tensor, Tensor]) -> Tensor:
+    h, c = state
+    i, f, g, o = (m.of_input(pooled(x)) + m.of_hidden(h)).chunk(4, 1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return gated(x, o.sigmoid() * c.sigmoid())
+
+
+def _bilinear(m: nn.Module, x: Tensor) -> Tensor:
+    p = F.relu(m.reduce_norm(m.reduce(x)))
+    width = p.shape[1]
+    outer = torch.einsum("bchw,bdhw->bcdhw", p, p)
+    q = torch.cat([outer.diagonal(-apart, 1, 2).permute(0, 3, 1, 2) for apart in range(width)], 1)
+    inner = F.relu(m.inner_norm(m.inner(F.adaptive_avg_pool2d(q, 1))))
+    return x * (inner * F.relu(m.outer_norm(m.outer(q)))).sigmoid()
+
+
+def encoded(m: nn.Module, x: Tensor) -> Tensor:
+    """The encoding layer with all differences written out, (B, N, K, D)."""
+    away = x.flatten(2).transpose(1, 2)[:, :, None] - m.codewords
+    assigned = (m.scale * away.pow(2).sum(3)).softmax(2)
+    return (assigned[..., None] * away).sum(1)
+
+
+def _enc(m: nn.Module, x: Tensor) -> Tensor:
+    code = encoded(m.encoding, F.relu(m.norm(m.reduce(x)))).flatten(1)
+    return gated(x, m.expand(F.normalize(code, dim=1, eps=1e-8)).sigmoid())
+
+
+def _enc_module(m: nn.Module, x: Tensor) -> Tensor:
+    code = F.relu(m.code_norm(encoded(m.encoding, F.relu(m.norm(m.project(x)))))).mean(1)
+    if m.training:
+        m.head(code)
+    return F.relu(x + gated(x, m.gate(code).sigmoid()))
+
+
+def centred(x: Tensor) -> Tensor:
+    """Covariance by centred maps, (B, C, C)."""
+    x = x.flatten(2)
+    x = x - x.mean(2, keepdim=True)
+    return x.bmm(x.transpose(1, 2)) / x.shape[2]
+
+
+def by_matrix(x: Tensor) -> Tensor:
+    """Covariance by the N x N centring matrix, (B, C, C)."""
+    x, n = x.flatten(2), x.shape[2] * x.shape[3]
+    centring = (torch.eye(n, device=x.device, dtype=x.dtype) - 1 / n) / n
+    return x.bmm(centring.expand(x.shape[0], n, n)).bmm(x.transpose(1, 2))
+
+
+def _gsop(m: nn.Module, x: Tensor) -> Tensor:
+    u = F.relu(m.norm(m.reduce(F.relu(x))))
+    return x * m.expand(m.row_conv(m.row_norm(centred(u)[..., None]))).sigmoid()
+
+
+def _soca(m: nn.Module, x: Tensor, covariance: Callable[[Tensor], Tensor] = centred) -> Tensor:
+    s = covariance(x)
+    trace = s.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+    one = torch.eye(s.shape[1], device=s.device, dtype=s.dtype).expand_as(s)
+    y, z = s / trace, one
+    for _ in range(m.iterations):
+        t = 0.5 * (3 * one - z.bmm(y))
+        y, z = y.bmm(t), t.bmm(z)
+    return gated(x, m.expand(F.relu(m.reduce((y * trace.sqrt()).mean(1)))).sigmoid())
+
+
+PLAIN: dict[str, Callable[..., Tensor]] = {
+    "se": _se, "rcan": _rcan, "eca": _eca, "fca": _fca, "gct": _gct, "srm": _srm,
+    "dia": _dia, "bilinear": _bilinear, "enc": _enc, "enc_module": _enc_module,
+    "gsop": _gsop, "soca": _soca,
+}  # fmt: skip
+
+
+def contenders(name: str, x: Tensor) -> dict[str, tuple[Callable[[Tensor], Tensor], nn.Module | None]]:
+    """What is timed for one type, by column: a function of the map, and the module whose gradients it fills."""
+    channels, device = x.shape[1], x.device
+    module = attention.build(name, channels, feature_size=tuple(x.shape[2:]), num_classes=10).to(device)
+    with torch.no_grad():
+        for parameter in module.parameters():  # off the start, where some gates are constant
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    twin, plain = copy.deepcopy(module), PLAIN[name]
+    state = () if name != "dia" else ((torch.rand(x.shape[0], channels, device=device),) * 2,)
+
+    def ours(x: Tensor) -> Tensor:
+        y = module(x, *state)
+        return y[0] if state else y
+
+    found: dict[str, tuple[Callable[[Tensor], Tensor], nn.Module | None]] = {
+        "ours": (ours, module), "(a)": (lambda x: plain(twin, x, *state), twin),
+    }  # fmt: skip
+    if name in TIMM:
+        layer = create_attn(TIMM[name], channels).to(device)
+        found["(b)"] = (layer, layer)
+    if name == "soca" and x.shape[2:] == (56, 56):
+        third = copy.deepcopy(module)
+        found["(N x N)"] = (lambda x: _soca(third, x, by_matrix), third)
+    with torch.no_grad():  # in training mode, as timed; two modules, so that running statistics do not differ
+        error = (ours(x) - plain(twin, x, *state)).abs().max() / x.abs().max()
+    assert error < (1e-4 if device.type == "cpu" else 3e-2), f"{name}: the plain statement differs by {error:.1e}"
+    return found
+
+
+def seconds(run: Callable[[Tensor], Tensor], module: nn.Module | None, x: Tensor, backward: bool) -> float:
+    """One call, its backward included where asked for."""
+    x = x.detach().requires_grad_(backward)
+    weights = [p for p in module.parameters() if p.requires_grad] if backward and module is not None else []
+    upstream = torch.ones_like(x)
+    _wait(x)
+    clock = time.thread_time if torch.get_num_threads() == 1 and not x.is_cuda else time.perf_counter
+    start = clock()
+    with torch.set_grad_enabled(backward), torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
+        y = run(x)
+    if backward:
+        torch.autograd.grad(y, [x, *weights], upstream, allow_unused=True)
+    _wait(x)
+    return clock() - start
+
+
+def _wait(x: Tensor) -> None:
+    if x.is_cuda:
+        torch.cuda.synchronize()
+
+
+def ratios(name: str, x: Tensor, rounds: int, backward: bool) -> dict[str, float]:
+    """Medians over the rounds of each contender's time over the floor's in that round."""
+    gate = torch.rand(x.shape[0], x.shape[1], 1, 1, device=x.device)
+    gate = gate.to(x.dtype).requires_grad_(backward)
+    timed = {"floor": (lambda x: x * gate, None), **contenders(name, x)}
+    for run, module in timed.values():
+        seconds(run, module, x, backward)
+    found: dict[str, list[float]] = {key: [] for key in timed}
+    for _ in range(rounds):
+        # In another order each time: who comes next finds warm caches, or pays for memory given back.
+        order = random.sample(list(timed), len(timed))
+        taken = {key: seconds(*timed[key], x, backward) for key in order}
+        for key, time_of in taken.items():
+            found[key].append(time_of / taken["floor"])
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def main() -> None:
+    """Print the facts of the run and a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--types", nargs="+", default=list(PLAIN), choices=list(PLAIN))
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    random.seed(0)
+    dtype = torch.bfloat16 if options.device.startswith("cuda") else torch.float32
+    where = platform.processor() or platform.machine()
+    where = torch.cuda.get_device_name() if dtype == torch.bfloat16 else f"{where}, {options.threads} thread(s)"
+    print(f"{date.today()}, {where}, {dtype}, torch {torch.__version__}, timm {version('timm')}, "
+          f"batch {options.batch}, {options.rounds} rounds\n")  # fmt: skip
+    columns = ("ours", "(a)", "(b)", "(N x N)")
+    print("| type | map | pass | " + " | ".join(columns) + " | aim |\n|---|---|---|" + "---|" * len(columns) + "---|")
+    for name in options.types:
+        for channels, *size in SIZES:
+            x = torch.randn(options.batch, channels, *size, device=options.device, dtype=dtype)
+            for backward in (False, True):
+                found = ratios(name, x, options.rounds, backward)
+                aim = AIM.get(name, ("", ""))[backward]
+                cells = " | ".join(f"{found[key]:.2f}" if key in found else "" for key in columns)
+                shape = "x".join(map(str, (channels, *size)))
+                print(f"| {name} | {shape} | {'both' if backward else 'forward'} | {cells} | {aim} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
