@@ -58,7 +58,7 @@ def search_with_nni(run: Run, progress: Progress, bench: str | None = None) -> N
         KeyboardInterrupt: After NNI was stopped and the running trials were given back.
     """
     settings, since = run.job.search, time.monotonic()
-    exhausted, fruitless = False, 0
+    exhausted, fruitless, before = False, 0, None
     while True:
         if any(trial.state is TrialState.WAITING for trial in all_trials(run.study)):
             Supervisor(run, slots(run.job), progress, bench, propose=False).run()
@@ -67,7 +67,7 @@ def search_with_nni(run: Run, progress: Progress, bench: str | None = None) -> N
         left = None
         if settings.nni_duration is not None:
             left = max(0.0, settings.nni_duration - (time.monotonic() - since))
-        before = _ended(run)
+        before = _ended(run) if before is None else before
         experiment = NniExperiment(run, bench, left)
         code = experiment.follow(progress)
         reason = experiment.state().get("reason") or f"its keeper ended with exit code {code}: see {experiment.log}"
@@ -78,6 +78,7 @@ def search_with_nni(run: Run, progress: Progress, bench: str | None = None) -> N
             exhausted = True
             continue
         fruitless = 0 if _ended(run) > before else fruitless + 1
+        before = _ended(run)
         if fruitless == IN_A_ROW:
             raise SearchStopped(f"NNI ended {IN_A_ROW} times without a trial: {reason}; see {experiment.log}")
         if code != DONE:

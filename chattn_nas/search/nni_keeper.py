@@ -64,6 +64,7 @@ class Keeper:
         self.places = config["maxTrialNumber"]
         self.folder = run.directory / "nni"
         self.experiment = Experiment(ExperimentConfig(**config))
+        self.known = self._known() if self.settings.nni_tuner in LEARNING else []
         self.refused, self.busy, self.heard = 0, time.monotonic(), time.monotonic()
 
     def keep(self, stop: threading.Event) -> int:
@@ -87,8 +88,6 @@ class Keeper:
         self.port = self.settings.nni_port or _free_port()
         self.experiment.start(self.port)
         self.manager = psutil.Process(self.experiment._proc.pid)
-        if self.settings.nni_tuner in LEARNING and (known := self._known()):
-            rest.post(self.port, "/experiment/import-data", known)
         self._tell(experiment=self.experiment.id, port=self.port, manager=self.manager.pid)
 
     def _watch(self, stop: threading.Event) -> tuple[int, str]:
@@ -108,7 +107,9 @@ class Keeper:
                 if time.monotonic() - self.heard > SILENT:
                     return DIED, f"NNI's manager does not answer: {error}"
                 continue
-            self.busy = time.monotonic() if busy else self.busy
+            if busy:
+                self.busy = time.monotonic()
+                self._teach()
             if status in ("ERROR", "STOPPED"):
                 return DIED, f"NNI's status is {status}"
             if status == "DONE":
@@ -119,6 +120,12 @@ class Keeper:
                 return DIED, f"NNI starts no more trials, its status is {status}"
             self._replace_refused()
         return DONE, "stopped"
+
+    def _teach(self) -> None:
+        """Tell the tuner what is known, once it has proposed something: before, NNI never answers."""
+        if self.known:
+            rest.post(self.port, "/experiment/import-data", self.known)
+        self.known = []
 
     def _look_after_trials(self) -> None:
         """Give back or record what was lost; end what takes too long."""

@@ -1,8 +1,9 @@
 """One trial of an NNI experiment: ``python -m chattn_nas.search.nni_trial RUN``, started by NNI.
 
-NNI's tables may show other parameters than these (with several trials at once it hands them to whichever process asks
-first), so the trial tells the Optuna study what it really trained. It reports a final accuracy to NNI whatever
-happens, 0 where there is none: NNI's TPE dies of trials that end without one.
+NNI 3.0 hands parameters to whichever process asks first and then takes them for the trial that it started first: its
+tables are wrong, and its tuners die of results that come under another trial's name. So trials ask in the order in
+which they were started, and tell the Optuna study what they really trained. They report a final accuracy whatever
+happens, 0 where there is none.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ TRIAL = "optuna_trial"
 WORST = 0.0
 #: Seconds for NNI to take in the last result: where it hears first that the trial ended, its tuner may die.
 FAREWELL = 1.0
+#: Seconds to wait for the trial before this one to ask NNI: one that takes longer was killed before it could.
+PATIENCE = 60.0
 
 
 def main() -> None:
@@ -52,16 +55,29 @@ def main() -> None:
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _terminate)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    parameters = nni.get_next_parameter()
+    quiet_optuna()
+    run = Run(arguments.run)
+    parameters = ask(run.study)
     if parameters is None:
         sys.exit("NNI has no parameters for this trial")
     accuracy = WORST
     try:
-        accuracy = run_trial(Run(arguments.run), parameters, arguments.bench)
+        accuracy = run_trial(run, parameters, arguments.bench)
     except Exception:
         log.exception("the trial could not be run")
     nni.report_final_result(accuracy)
     time.sleep(FAREWELL)
+
+
+def ask(study: optuna.Study) -> dict[str, Any] | None:
+    """The parameters of this trial, asked for when it is its turn; ``None`` where NNI has none."""
+    storage, key = study._storage, f"chattn:nni:{nni.get_experiment_id()}"
+    turn, deadline = nni.get_sequence_id(), time.monotonic() + PATIENCE
+    while storage.get_study_system_attrs(study._study_id).get(key, -1) < turn - 1 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    parameters: dict[str, Any] | None = nni.get_next_parameter()
+    storage.set_study_system_attr(study._study_id, key, turn)
+    return parameters
 
 
 def run_trial(run: Run, parameters: dict[str, Any], bench: str | None = None) -> float:
@@ -73,7 +89,6 @@ def run_trial(run: Run, parameters: dict[str, Any], bench: str | None = None) ->
     Raises:
         InputError: The data or the backbone of the run cannot be used, or the parameters are of another space.
     """
-    quiet_optuna()
     job = run.job
     with slot_of(slots(job), f"{job.name}-{job.hash}") as slot:
         set_num_threads(slot.threads)

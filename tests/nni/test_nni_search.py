@@ -24,6 +24,7 @@ psutil = pytest.importorskip("psutil", reason="NNI: the nni extra is not install
 pytest.importorskip("nni.experiment", reason="NNI: the nni extra is not installed (scripts/install-nni)")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),  # a busy machine takes several times as long
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
 
@@ -62,14 +63,14 @@ class Search:
                 continue
         return found
 
-    def until(self, condition, seconds: float = 150) -> None:
+    def until(self, condition, seconds: float = 700) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
             assert self.driver.poll() is None, self.log.read_text()[-3000:]
             time.sleep(0.2)
 
-    def wait(self, seconds: float = 250) -> int:
+    def wait(self, seconds: float = 800) -> int:
         return self.driver.wait(seconds)
 
     def by_nni(self, state: str) -> list:
@@ -118,6 +119,7 @@ def test_twelve_real_trials_with_accidents(spec, start, elsewhere, monkeypatch, 
     assert len(ended) == len(trials) == 15
     proposed = [trial for trial in ended if "nni_experiment" in trial.user_attrs]
     assert len(proposed) == 12
+    assert len({trial.user_attrs["nni_experiment"] for trial in proposed}) == 1, "NNI did not die of it"
     assert len({trial.user_attrs["nni_trial"] for trial in proposed}) == 12
     assert all(isinstance(trial.user_attrs["nni_parameter_id"], int) for trial in proposed)
     assert [outcome(trial) for trial in ended if "planned failure" in trial.user_attrs["reason"]] == ["crashed"]
@@ -136,9 +138,9 @@ def test_twelve_real_trials_with_accidents(spec, start, elsewhere, monkeypatch, 
 
 
 def test_whatever_dies_the_search_ends_or_goes_on_and_nothing_is_left(spec, start, monkeypatch) -> None:
-    monkeypatch.setenv("STUB_SECONDS", "2")
+    monkeypatch.setenv("NNI_SECONDS", "2")
     data = spec("deaths", trials=11, nni_tuner="random", retries=20)
-    run = start(data)
+    run = start(data, "nni_bench:Patient")
     run.until(lambda: len(run.by_nni("COMPLETE")) >= 1)
     for words in ("--exp_params", "main.js", "nni_keeper"):  # tuner, manager, keeper
         run.until(lambda: run.by_nni("RUNNING") and run.processes("main.js") and run.processes("--exp_params"))
@@ -153,7 +155,7 @@ def test_whatever_dies_the_search_ends_or_goes_on_and_nothing_is_left(spec, star
     run.driver.wait()
     run.check_nothing_runs()
 
-    run = start(data)
+    run = start(data, "nni_bench:Patient")
     assert run.wait() == 0, run.log.read_text()[-3000:]
     run.check_nothing_runs()
     assert run.ended() == 11
@@ -168,18 +170,18 @@ def _experiments(run: Search) -> int:
 
 
 def test_ctrl_c_gives_running_trials_back_and_the_same_call_goes_on(spec, start, monkeypatch) -> None:
-    monkeypatch.setenv("STUB_SECONDS", "4")
+    monkeypatch.setenv("NNI_SECONDS", "300")
     data = spec("interrupted", trials=6, nni_tuner="tpe")
-    run = start(data)
+    run = start(data, "nni_bench:Patient")
     run.until(lambda: run.by_nni("RUNNING"))
     began = {trial.number for trial in run.by_nni("RUNNING")}
     run.driver.send_signal(signal.SIGINT)
-    assert run.wait(90) != 0
+    assert run.wait() != 0
     run.check_nothing_runs()
     waiting = {trial.number for trial in all_trials(run.study) if trial.state.name == "WAITING"}
     assert began <= waiting
-    monkeypatch.setenv("STUB_SECONDS", "0")
-    run = start(data)
+    monkeypatch.setenv("NNI_SECONDS", "0")
+    run = start(data, "nni_bench:Patient")
     assert run.wait() == 0, run.log.read_text()[-3000:]
     run.check_nothing_runs()
     assert run.ended() == 6
@@ -218,7 +220,7 @@ def test_nnictl_runs_what_nni_config_wrote(spec, elsewhere, monkeypatch) -> None
     (elsewhere / "spec.yaml").write_text(yaml.safe_dump(spec("written", trials=5, nni_tuner="random")))
 
     def call(*words: str) -> str:
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -229,7 +231,7 @@ def test_nnictl_runs_what_nni_config_wrote(spec, elsewhere, monkeypatch) -> None
     call("nnictl", "create", "--config", "run/config.yml", "--port", port)
     study = Run(elsewhere / "run").study
     try:
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 700
         while sum(map(counts, all_trials(study))) < 2:
             assert time.monotonic() < deadline, (elsewhere / "run" / "nni").glob("**/trial.stderr")
             time.sleep(0.5)
