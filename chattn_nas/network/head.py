@@ -58,7 +58,7 @@ def put_second_order_head(
     """Replace the global pooling and the classifier of a timm model; changed in place.
 
     Raises:
-        BackboneError: The head is not a global pooling that a linear layer follows.
+        BackboneError: The head is not a global pooling that a linear layer follows, or it pools a single pixel.
     """
     refused = BackboneError(
         f"{name} does not end in a global pooling and a linear layer, so it cannot have head: isqrt_cov",
@@ -76,6 +76,8 @@ def put_second_order_head(
     put(model, path, nn.Linear(pool.features, num_classes, device=device))
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     meta = copy.deepcopy(model).to("meta").eval()
+    maps: list[torch.Size] = []
+    meta.get_submodule(pools[0]).register_forward_pre_hook(lambda _module, given: maps.append(given[0].shape[2:]))
     try:
         with torch.no_grad():
             shape = meta(torch.empty(2, in_chans, *size, device="meta")).shape
@@ -83,3 +85,9 @@ def put_second_order_head(
         raise refused from error
     if shape != (2, num_classes):
         raise refused
+    if maps[0].numel() == 1:
+        raise BackboneError(
+            f"{name} ends in a map of 1x1 on {size[0]}x{size[1]} images, which has no covariance: take larger images "
+            "for head: isqrt_cov",
+            where=("head",), value="isqrt_cov", choices=("default",),
+        )  # fmt: skip
