@@ -112,6 +112,8 @@ def _slot(module: nn.Module) -> tuple[Kind, str, bool] | None:
     for name in NATIVE:
         if name not in children and vars(module).get(name, module) is not None and name not in module._modules:
             continue
+        if name == "attn" and hasattr(module, "norm1"):
+            continue  # self-attention behind its norm, even where the block leaves both out (Visformer)
         child = children.get(name)
         if child is None or isinstance(child, nn.Identity):
             empty.append(name)

@@ -6,6 +6,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
+from scipy import stats
+
 from chattn_nas.data import load_data
 from chattn_nas.network import build_network, cost
 from chattn_nas.search.job import Job
@@ -36,8 +38,17 @@ class FeasibleShare:
         """0 to 1."""
         return self.feasible / self.networks
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the share (Clopper and Pearson, 1934); the share itself where all were counted."""
+        if self.exact:
+            return self.share, self.share
+        found = stats.binomtest(self.feasible, self.networks).proportion_ci(0.95)
+        return float(found.low), float(found.high)
+
     def __str__(self) -> str:
-        about = "" if self.exact else "about "
+        low, high = self.interval
+        about = "" if self.exact else f"about {low:.1%} to {high:.1%} (95 %, {self.networks:,} drawn), "
         rest = "; latency is measured in the search" if self.latency_unknown else ""
         return f"{about}{self.share:.1%} of them satisfy the constraints{rest}"
 

@@ -68,8 +68,8 @@ class SpaceSettings(RootModel[dict[int | str, list[Any]]]):
         return {
             "type": "object",
             "description": "Attentions per stage: 'all', or a stage's number from 1.",
-            "properties": {ALL: entries},
-            "patternProperties": {"^[1-9][0-9]*$": entries},
+            "properties": {ALL: {"description": "Every stage that has no list of its own."}},
+            "patternProperties": {f"^({ALL}|[1-9][0-9]*)$": entries},
             "additionalProperties": False,
             "minProperties": 1,
         }
