@@ -48,7 +48,7 @@ def search(
     changes = {field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None}
     job = job.model_copy(update={"search": job.search.model_copy(update=changes)})
     if job.search.engine == "nni":
-        require_nni()
+        require_nni(job)
     found = Run.create(job, Path(run) if run else None)
     with found.lock(), sigterm_as_interrupt():
         if baselines:

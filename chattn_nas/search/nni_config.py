@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
-from chattn_nas.errors import RunError
+from chattn_nas.errors import InputError, RunError
 from chattn_nas.search.devices import Slot, device_slots
 from chattn_nas.search.job import Job
 from chattn_nas.search.queue import open_places
+from chattn_nas.search.record import all_trials
 from chattn_nas.search.run import SPEC, Run
-from chattn_nas.search.session import enqueue_baselines
+from chattn_nas.search.session import enqueue_baselines, quiet_optuna
 from chattn_nas.space.nni import nni_layers, nni_space
 
 CONFIG, SPACE = "config.yml", "search_space.json"
@@ -49,7 +50,7 @@ def experiment(run: Run, *, bench: str | None = None) -> dict[str, Any]:
     space = job.search_space()
     layers = search.nni_tuner == "regularized_evolution"
     (folder / SPACE).write_text(json.dumps(nni_layers(space) if layers else nni_space(space), indent=2) + "\n")
-    at_once = min(places, len(slots(job)))
+    at_once = min(places, len(slots(job)) if is_local(job) else search.workers or 1)
     duration = {} if search.nni_duration is None else {"maxExperimentDuration": f"{search.nni_duration:.0f}s"}
     return {
         "experimentName": job.name,
@@ -74,8 +75,12 @@ def write_config(job: Job, out: Path) -> Path:
         The path of ``config.yml``.
 
     Raises:
+        InputError: The spec names another engine.
         RunError: ``out`` holds a run that this job cannot continue, or that is complete.
     """
+    if job.search.engine != "nni":
+        raise InputError(f"nni-config needs 'engine: nni' in the spec, not {job.search.engine!r}", where=("search",))
+    quiet_optuna()
     run = Run.create(job, out)
     enqueue_baselines(run.study, job.search_space())
     config = experiment(run)
@@ -91,9 +96,9 @@ def is_local(job: Job) -> bool:
 
 
 def slots(job: Job) -> list[Slot]:
-    """The device slots of this machine; elsewhere only how many trials run at once is known, from ``workers``."""
-    settings = job.search.model_copy(update={"workers": job.search.workers or (None if is_local(job) else 1)})
-    return device_slots(settings, job.proxy.device)
+    """The device slots of this machine: one per worker of the spec, or one per device where it runs elsewhere."""
+    workers = (job.search.workers or None) if is_local(job) else None
+    return device_slots(job.search.model_copy(update={"workers": workers}), job.proxy.device)
 
 
 def _command(run: Run, bench: str | None) -> str:
@@ -112,7 +117,7 @@ def _tuner(run: Run, trials: int, at_once: int) -> dict[str, Any]:
             "codeDirectory": str(Path(__file__).parent),
             "classArgs": {"run": str(run.directory.resolve())},
         }
-    seed = search.seed + len(run.study.trials)  # a later session shall not propose the same again
+    seed = search.seed + len(all_trials(run.study))  # a later session shall not propose the same again
     # A population as large as NNI's default (32, 100) would be all that a short search ever sees.
     population = max(2 * at_once, min(32, trials // 3))
     arguments: dict[str, dict[str, Any]] = {

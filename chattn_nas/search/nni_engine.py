@@ -15,16 +15,16 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from optuna.trial import TrialState
-
-from chattn_nas.errors import MissingExtraError, SearchStopped
+from chattn_nas.errors import InputError, MissingExtraError, SearchStopped
 from chattn_nas.search import queue
 from chattn_nas.search.failures import check_failures
+from chattn_nas.search.job import Job
 from chattn_nas.search.nni_config import slots
 from chattn_nas.search.nni_protocol import DONE, EXHAUSTED, MARK, OUT_OF_TIME, STATE
 from chattn_nas.search.progress import Progress
-from chattn_nas.search.record import all_trials, counts
+from chattn_nas.search.record import all_trials, counts, is_open
 from chattn_nas.search.run import Run
+from chattn_nas.search.settings import LOCAL
 from chattn_nas.search.supervisor import Supervisor
 
 LOOK = 0.5
@@ -35,14 +35,30 @@ IN_A_ROW = 3
 STOPPING = 60.0
 
 
-def require_nni() -> None:
-    """Check that NNI is installed.
+def require_nni(job: Job) -> None:
+    """Check that NNI is installed, and knows the training service of a job.
 
     Raises:
         MissingExtraError: It is not.
+        InputError: It does not.
     """
     if importlib.util.find_spec("nni") is None:
         raise MissingExtraError('engine nni needs NNI 3.0: pip install "chattn-nas[nni]"', where=("search", "engine"))
+    service = job.search.training_service
+    if service == LOCAL:
+        return
+    from nni.experiment.config import ExperimentConfig
+
+    try:
+        ExperimentConfig(
+            search_space={}, trial_command=":", trial_concurrency=1, tuner={"name": "Random"}, training_service=service
+        ).validate()
+    except Exception as error:  # each service has its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"NNI refuses training_service of platform {service.get('platform')!r}: {reason}",
+            where=("search", "training_service"),
+        ) from None
 
 
 def search_with_nni(run: Run, progress: Progress, bench: str | None = None) -> None:
@@ -60,7 +76,7 @@ def search_with_nni(run: Run, progress: Progress, bench: str | None = None) -> N
     settings, since = run.job.search, time.monotonic()
     exhausted, fruitless, before = False, 0, None
     while True:
-        if any(trial.state is TrialState.WAITING for trial in all_trials(run.study)):
+        if any(map(is_open, all_trials(run.study))):
             Supervisor(run, slots(run.job), progress, bench, propose=False).run()
         if exhausted or queue.is_done(run.study, settings.trials):
             return

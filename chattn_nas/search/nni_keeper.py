@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 from nni.experiment import Experiment, rest
 from nni.experiment.config import ExperimentConfig
+from optuna.trial import FrozenTrial
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
@@ -31,7 +32,7 @@ from chattn_nas.search.nni_processes import end
 from chattn_nas.search.nni_protocol import DIED, DONE, EXHAUSTED, MARK, OUT_OF_TIME, STATE
 from chattn_nas.search.nni_trial import accuracy_of
 from chattn_nas.search.owner import pid_of
-from chattn_nas.search.record import all_trials, outcome
+from chattn_nas.search.record import all_trials, is_open, outcome
 from chattn_nas.search.run import Run
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.space import Architecture
@@ -128,26 +129,35 @@ class Keeper:
         self.known = []
 
     def _look_after_trials(self) -> None:
-        """Give back or record what was lost; end what takes too long."""
-        limit = self.settings.timeout
-        for trial in all_trials(self.study) if limit else ():
-            pid = pid_of(trial.system_attrs.get(queue.OWNER, "")) if not trial.state.is_finished() else None
-            started = trial.datetime_start
-            if limit and pid and started and time.time() - started.timestamp() > limit + LATE:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                queue.lose(self.study, trial, Outcome.TIMED_OUT, f"took longer than {limit:g} s", self.settings.retries)
+        """Give back or record what was lost; end what takes too long or too much."""
+        limit, memory, retries = self.settings.timeout, self.settings.memory, self.settings.retries
+        for trial in self._mine():
+            pid = pid_of(trial.system_attrs.get(queue.OWNER, "")) if is_open(trial) else None
+            if pid is None:
+                continue
+            started = trial.datetime_start.timestamp() if trial.datetime_start else time.time()
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                if limit and time.time() - started > limit + LATE:
+                    process.kill()
+                    queue.lose(self.study, trial, Outcome.TIMED_OUT, f"took longer than {limit:g} s", retries)
+                elif memory and (taken := process.memory_info().rss / 2**30) > memory:
+                    process.kill()
+                    reason = f"its process took {taken:.2f} GiB of memory, allowed {memory:g}"
+                    queue.lose(self.study, trial, Outcome.OUT_OF_MEMORY, reason, 0)
         for trial in queue.lost(self.study):
             reason = "its process was killed, or died; its last words are in NNI's folder of the trial"
-            queue.lose(self.study, trial, Outcome.CRASHED, reason, self.settings.retries)
+            queue.lose(self.study, trial, Outcome.CRASHED, reason, retries)
 
     def _replace_refused(self) -> None:
         """Networks refused for their costs are free: NNI may try as many more."""
-        mine = [t for t in all_trials(self.study) if t.user_attrs.get("nni_experiment") == self.experiment.id]
-        refused = sum(outcome(trial) is Outcome.INFEASIBLE for trial in mine)
+        refused = sum(outcome(trial) is Outcome.INFEASIBLE for trial in self._mine())
         if refused > self.refused:
             self.experiment.update_max_trial_number(self.places + refused)
             self.refused = refused
+
+    def _mine(self) -> list[FrozenTrial]:
+        return [t for t in all_trials(self.study) if t.user_attrs.get("nni_experiment") == self.experiment.id]
 
     def _busy_trials(self) -> int:
         counts = self.experiment.get_job_statistics()

@@ -26,7 +26,7 @@ from chattn_nas.search import queue
 from chattn_nas.search.bench import Bench, Costs, ProxyBench
 from chattn_nas.search.job import Job
 from chattn_nas.search.loop import signs_of_life
-from chattn_nas.search.nni_config import is_local, slots
+from chattn_nas.search.nni_config import slots
 from chattn_nas.search.run import Run
 from chattn_nas.search.samplers import GIVEN
 from chattn_nas.search.session import import_bench, quiet_optuna, start
@@ -93,7 +93,7 @@ def run_trial(run: Run, parameters: dict[str, Any], bench: str | None = None) ->
     with slot_of(slots(job), f"{job.name}-{job.hash}") as slot:
         set_num_threads(slot.threads)
         make = import_bench(bench) if bench else ProxyBench
-        runner = start(job, run.storage_url, run.directory, slot.device if is_local(job) else None,
+        runner = start(job, run.storage_url, run.directory, slot.device,
                        lambda job, device: Reporting(make(job, device)))  # fmt: skip
         trial = _trial(runner, parameters)
         if trial is None:

@@ -4,14 +4,26 @@ import json
 
 import pytest
 
+from chattn_nas.errors import InputError
 from chattn_nas.search import Job
 from chattn_nas.search.nni_config import NAMES
+from chattn_nas.search.nni_engine import require_nni
 from chattn_nas.space.nni import nni_layers, nni_sample, nni_space, read_nni
 
 pytest.importorskip("nni", reason="NNI: the nni extra is not installed (scripts/install-nni)")
 pytestmark = pytest.mark.filterwarnings("ignore")  # NNI's own
 SPACE = ["none", {"se": {"reduction": [2, 4, 8]}}, {"eca": {"gamma": [1, 2], "b": [1, 2]}},
          {"gct": {"mode": ["l1", "l2"], "blocks": ["all", "last"]}}]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("service", "message"),
+    [({"platform": "nowhere"}, "nowhere"), ({"platform": "local", "colour": 1}, "colour")],
+)
+def test_a_training_service_that_nni_does_not_know(spec, service, message) -> None:
+    job = Job.from_dict(spec("service", training_service=service, storage="sqlite:///shared.db"))
+    with pytest.raises(InputError, match=f"NNI refuses training_service.*{message}"):
+        require_nni(job)
 
 
 @pytest.mark.parametrize("tuner", NAMES)
