@@ -113,7 +113,7 @@ def _tuner(run: Run, trials: int, at_once: int) -> dict[str, Any]:
     search = run.job.search
     if search.nni_tuner == "optuna":
         return {
-            "className": "chattn_nas.search.nni_tuner.StudyTuner",
+            "className": "nni_tuner.StudyTuner",
             "codeDirectory": str(Path(__file__).parent),
             "classArgs": {"run": str(run.directory.resolve())},
         }

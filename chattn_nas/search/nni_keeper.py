@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 LOOK = 1.0
 #: Seconds that NNI may leave a question unanswered, or have nothing to do without saying that it is done.
-SILENT, IDLE = 30.0, 60.0
+SILENT, IDLE = 30.0, 120.0
 #: Seconds that a trial has beyond its limit to end itself, and that NNI has to stop.
 LATE, STOPPING = 10.0, 30.0
 #: Tuners that take in what is known; the others of NNI pass over it, and ``optuna`` has the study itself.

@@ -1,4 +1,4 @@
-"""What a search and the keeper of its NNI experiment tell each other."""
+"""What a search, the keeper of its NNI experiment, its tuner and its trials tell each other."""
 
 #: The keeper's exit codes.
 DONE, EXHAUSTED, OUT_OF_TIME, DIED = 0, 3, 4, 5
@@ -8,3 +8,5 @@ STATE = "state.json"
 MARK = "CHATTN_NAS_NNI"
 #: Seconds that a process has to end by itself.
 GRACE = 8.0
+#: Among a tuner's parameters: the waiting trial of the study that they are of.
+TRIAL = "optuna_trial"

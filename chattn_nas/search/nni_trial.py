@@ -27,6 +27,7 @@ from chattn_nas.search.bench import Bench, Costs, ProxyBench
 from chattn_nas.search.job import Job
 from chattn_nas.search.loop import signs_of_life
 from chattn_nas.search.nni_config import slots
+from chattn_nas.search.nni_protocol import TRIAL
 from chattn_nas.search.run import Run
 from chattn_nas.search.samplers import GIVEN
 from chattn_nas.search.session import import_bench, quiet_optuna, start
@@ -37,8 +38,6 @@ from chattn_nas.space.nni import read_nni
 
 log = logging.getLogger(__name__)
 
-#: Key, beside the stages', under which a tuner names the waiting trial of the study that its parameters are of.
-TRIAL = "optuna_trial"
 WORST = 0.0
 #: Seconds for NNI to take in the last result: where it hears first that the trial ended, its tuner may die.
 FAREWELL = 1.0

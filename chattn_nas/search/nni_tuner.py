@@ -1,20 +1,20 @@
-"""A tuner for NNI that asks the study of a run: its sampler, its history, its baselines."""
+"""A tuner for NNI that asks the study of a run: its sampler, its history.
+
+NNI imports this file by itself, with its folder on the path, and gives a tuner 10 s to answer: a slow machine needs
+longer to import torch and this package, which is therefore done at the first question.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import nni
 from nni.tuner import Tuner
 
-from chattn_nas.search import queue
-from chattn_nas.search.job import Job
-from chattn_nas.search.nni_trial import TRIAL
-from chattn_nas.search.owner import owner
-from chattn_nas.search.run import Run
-from chattn_nas.search.session import open_search_study, quiet_optuna
-from chattn_nas.space.nni import nni_sample
+if TYPE_CHECKING:
+    from chattn_nas.search.samplers import SearchStudy
+    from chattn_nas.space import SearchSpace
 
 
 class StudyTuner(Tuner):
@@ -25,10 +25,18 @@ class StudyTuner(Tuner):
     """
 
     def __init__(self, run: str) -> None:
+        self.run = run
+
+    @cached_property
+    def opened(self) -> tuple[SearchStudy, SearchSpace]:
+        """The study with its sampler, and the space."""
+        from chattn_nas.search.run import Run
+        from chattn_nas.search.session import open_search_study, quiet_optuna
+
         quiet_optuna()
-        found = Run(Path(run))
-        self.space = found.job.search_space()
-        self.study = open_search_study(found.job, found.storage_url, self.space)
+        run = Run(self.run)
+        space = run.job.search_space()
+        return open_search_study(run.job, run.storage_url, space), space
 
     def update_search_space(self, search_space: dict[str, Any]) -> None:
         """Nothing: the space is the run's."""
@@ -39,13 +47,19 @@ class StudyTuner(Tuner):
         Raises:
             NoMoreTrialError: All trials that were asked for have ended or run.
         """
-        asked = Job.from_dict(self.study.user_attrs["spec"]).search.trials
-        trial = queue.add(self.study, asked, owner())
+        study, space = self.opened
+        from chattn_nas.search import queue
+        from chattn_nas.search.job import Job
+        from chattn_nas.search.nni_protocol import TRIAL
+        from chattn_nas.search.owner import owner
+        from chattn_nas.space.nni import nni_sample
+
+        trial = queue.add(study, Job.from_dict(study.user_attrs["spec"]).search.trials, owner())
         if trial is None:
             raise nni.NoMoreTrialError
-        sample = nni_sample(self.space, self.space.sample(trial))
+        sample = nni_sample(space, space.sample(trial))
         assert sample is not None, "the sampler proposes from this space"
-        queue.give_back(self.study, trial._trial_id)
+        queue.give_back(study, trial._trial_id)
         return sample | {TRIAL: trial._trial_id}
 
     def receive_trial_result(self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any) -> None:

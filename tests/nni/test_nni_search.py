@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from chattn_nas.errors import RunError
 from chattn_nas.search import Job, Run
 from chattn_nas.search.bench import ProxyBench
 from chattn_nas.search.owner import is_dead
@@ -74,7 +75,10 @@ class Search:
         return self.driver.wait(seconds)
 
     def by_nni(self, state: str) -> list:
-        trials = all_trials(self.study) if (self.folder / "study.db").exists() else []
+        try:
+            trials = all_trials(self.study)
+        except RunError:  # it is not made yet
+            return []
         return [t for t in trials if t.state.name == state and "nni_experiment" in t.user_attrs]
 
     def ended(self) -> int:
@@ -104,6 +108,7 @@ def start(elsewhere):
                 process.kill()
             except (psutil.NoSuchProcess, ProcessLookupError):
                 continue
+        one.driver.wait()
 
 
 @pytest.mark.parametrize("tuner", ["evolution", "tpe"])
