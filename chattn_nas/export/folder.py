@@ -51,7 +51,7 @@ class ExportedFolder:
         try:
             network: nn.Module = self.model.load()
         except Exception as error:  # torch raises a dozen kinds for a broken file
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise InputError(f"the weights in {self.path} cannot be loaded: {reason}") from error
         try:
             return network.to(device)
