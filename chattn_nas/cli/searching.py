@@ -27,7 +27,11 @@ def search(
     job = load_spec(spec)
     if name:
         job = job.model_copy(update={"name": name})
-    found = api.search(job, run=run, trials=trials, workers=workers)
+    try:
+        found = api.search(job, run=run, trials=trials, workers=workers)
+    except KeyboardInterrupt:
+        console.print("Stopped. Trials that ran wait again: the same command goes on.")
+        raise typer.Exit(130) from None
     found.write_trials()
     report = results.write_report(found.directory, found.study)
     console.print(
