@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,17 @@ class Artifacts(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self.folder = directory / FOLDER
         self.lines: list[str] = []
+        self.thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one record."""
-        self.lines.append(self.format(record))
+        """Keep one record, unless another trial's thread made it."""
+        if record.thread == self.thread:
+            self.lines.append(self.format(record))
 
     def begin(self) -> None:
         """Collect from here on; forget what belongs to an earlier trial."""
         self.lines.clear()
+        self.thread = threading.get_ident()
         logging.getLogger("chattn_nas").addHandler(self)
 
     def store(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:

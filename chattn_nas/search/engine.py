@@ -12,6 +12,7 @@ from chattn_nas.search.loop import sigterm_as_interrupt
 from chattn_nas.search.nni_engine import require_nni, search_with_nni
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
+from chattn_nas.search.ray_engine import require_ray, search_with_ray
 from chattn_nas.search.run import Run
 from chattn_nas.search.session import enqueue_baselines, import_bench, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
@@ -39,7 +40,7 @@ def search(
         baselines: Queue ``none``, every type uniformly and the control first; not where all trainings are given.
 
     Raises:
-        MissingExtraError: Engine ``nni`` without its packages.
+        MissingExtraError: Engine ``nni`` or ``ray`` without its packages.
         RunError: The run exists with settings that make its trials incomparable, or another process searches in it.
         SearchStopped: Trials keep failing, or NNI does; the message names the commonest reason.
         KeyboardInterrupt: Ctrl-C, after the running trials were given back; the same call goes on later.
@@ -49,6 +50,8 @@ def search(
     job = job.model_copy(update={"search": job.search.model_copy(update=changes)})
     if job.search.engine == "nni":
         require_nni(job)
+    if job.search.engine == "ray":
+        require_ray()
     found = Run.create(job, Path(run) if run else None)
     with found.lock(), sigterm_as_interrupt():
         if baselines:
@@ -56,6 +59,8 @@ def search(
         with Progress(found.study, job.search, shown=progress) as shown:
             if job.search.engine == "nni":
                 search_with_nni(found, shown, bench)
+            elif job.search.engine == "ray":
+                search_with_ray(found, shown, bench)
             elif job.search.workers == 0:
                 factory = import_bench(bench) if bench else ProxyBench
                 join(found, bench=factory, ended=lambda study: shown.update())

@@ -21,7 +21,8 @@ class SearchSettings(Settings):
     """Many trials.
 
     Attributes:
-        engine: What asks and tells; ``nni`` is Microsoft's NNI 3.0 (``pip install "chattn-nas[nni]"``).
+        engine: What asks and tells; ``nni`` is Microsoft's NNI 3.0 (``pip install "chattn-nas[nni]"``); with ``ray``
+            (``pip install "chattn-nas[ray]"``) Optuna asks and tells in this process and Ray places the trainings.
         sampler: What proposes architectures; ``grid`` takes every different network once, in random order.
         pruner: What stops trials at a rung; baselines are never stopped.
         reduction_factor: One trial of so many goes on at each rung.
@@ -31,7 +32,8 @@ class SearchSettings(Settings):
         constraints: Upper bounds on costs, ``"<= 1.05x"`` of the backbone without attention, or ``"<= 300k"``.
         seed: Of the sampler; the first training seed of every architecture, replicates take the next ones.
         storage: URL of an Optuna storage; ``None`` is an SQLite file in the run's directory.
-        workers: Worker processes; ``None`` is one per device slot, ``0`` trains in this process.
+        workers: Worker processes; ``None`` is one per device slot, ``0`` trains in this process. With Ray: trials at a
+            time, by default as many as the cluster has room for.
         trials_per_device: Slots of one device.
         devices: ``cpu``, ``cuda:0``, ...; ``None`` takes every GPU that is visible, else the CPU.
         max_seeds: So often a proposed architecture is trained, each time on another seed; then it is answered from
@@ -46,7 +48,7 @@ class SearchSettings(Settings):
         training_service: Where NNI runs trials, in its own words (``platform: remote``, ...); this machine by default.
     """
 
-    engine: Literal["optuna", "nni"] = "optuna"
+    engine: Literal["optuna", "nni", "ray"] = "optuna"
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "successive_halving"
     reduction_factor: int = Field(default=3, ge=2)
