@@ -107,7 +107,8 @@ class SoCA(nn.Module):
             channels, pixels = maps.shape[1:]
             few = pixels < channels
             s = (maps.mT @ maps if few else maps @ maps.mT) / pixels
-            trace = s.diagonal(dim1=1, dim2=2).sum(1).clamp_min(self.epsilon)[:, None, None]
+            # Its diagonal by steps: torch.compile warns of its own ``diagonal`` (torch 2.14).
+            trace = s.flatten(1)[:, :: s.shape[1] + 1].sum(1).clamp_min(self.epsilon)[:, None, None]
             w = s / trace
             u = maps.sum(1)[:, :, None] if few else torch.ones_like(w[:, :, :1])
             on_matrices = _on_matrices(self.iterations)
