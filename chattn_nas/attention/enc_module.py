@@ -72,7 +72,8 @@ class EncModule(nn.Module):
         if self.training:
             self.head(code)  # seen by whoever trains, through a hook
         gate = self.gate(code).sigmoid().to(x.dtype)
-        return F.relu(x + x * gate[:, :, None, None])
+        # relu, but of what it keeps for backward nothing is its output, to which timm's blocks add in place.
+        return F.threshold(x + x * gate[:, :, None, None], 0.0, 0.0)
 
     def code(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the mean code (B, C)."""
