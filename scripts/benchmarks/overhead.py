@@ -10,8 +10,11 @@ hour are the ceiling when training takes no time.
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import random
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -109,8 +112,23 @@ def optuna_alone(kind: str, sampler: str, trials: int) -> list[float]:
         return found
 
 
+def start_up() -> float:
+    """Seconds of a fresh process until it could take its first trial: imports, search space, data, stages."""
+    job = job_for("random", 1, None)
+    code = (
+        "import json, sys; from chattn_nas.search.bench import ProxyBench; from chattn_nas.search.job import Job; "
+        "job = Job.from_dict(json.loads(sys.argv[1])); job.search_space(); ProxyBench(job, 'cpu')"
+    )
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code, json.dumps(job.to_dict())], check=True)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--storages", nargs="+", default=["sqlite", "journal"], help="sqlite, journal, or a URL")
@@ -122,6 +140,7 @@ def main() -> None:
         f"{date.today()}, {platform.processor() or platform.machine()}, optuna {version('optuna')}, "
         f"torch {version('torch')}; median ms per trial over the last quarter of {arguments.trials} trials"
     )
+    print(f"a worker is ready after {start_up():.1f} s (the best of 3)")
     print(f"{'storage':12} {'sampler':8} {'ours':>8} {'optuna':>8} {'beyond':>8} {'trials/h':>9}")
     for kind in arguments.storages:
         for sampler in arguments.samplers:

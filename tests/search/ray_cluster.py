@@ -1,0 +1,36 @@
+"""A search on a cluster of two nodes on loopback, of which one is lost: python ray_cluster.py JOB FOLDER."""
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from ray.cluster_utils import Cluster
+
+from chattn_nas.search import Job, Run, search
+from chattn_nas.search.record import all_trials, counts
+
+node = {"object_store_memory": 100 * 2**20}
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **node})
+second = cluster.add_node(num_cpus=2, **node)
+cluster.wait_for_nodes()
+os.environ["RAY_ADDRESS"] = cluster.address
+job, folder = Job.from_dict(json.loads(sys.argv[1])), Path(sys.argv[2])
+study = Run.create(job, folder).study
+lose_at = int(os.environ["LOSE_NODE_AT"])
+
+
+def lose_a_node() -> None:
+    while sum(map(counts, all_trials(study))) < lose_at:
+        time.sleep(0.2)
+    cluster.remove_node(second, allow_graceful=False)
+    print("one node is gone", flush=True)
+
+
+try:
+    threading.Thread(target=lose_a_node, daemon=True).start()
+    search(job, run=folder, bench="stub_bench:StubBench")
+finally:
+    cluster.shutdown()

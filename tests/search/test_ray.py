@@ -1,0 +1,69 @@
+"""Ray on loopback; skipped where it is not installed."""
+
+import importlib.util
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from chaos import Chaos
+
+from chattn_nas.errors import MissingExtraError
+from chattn_nas.search import ray_engine
+from chattn_nas.search.record import outcome
+
+HERE = Path(__file__).parent
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+    pytest.mark.timeout(700),
+]
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+
+
+@pytest.fixture
+def on_ray(tmp_path):
+    """Search with engine ``ray`` in a process of its own, whose children end with it."""
+    made = []
+
+    def run(*command, faults=None, lose_at=0, **settings):
+        chaos = Chaos(tmp_path / "ray", storage=None, engine="ray", workers=None, faults=faults, **settings)
+        chaos.environment |= {"LOSE_NODE_AT": str(lose_at)}
+        chaos.environment["RAY_memory_monitor_refresh_ms"] = "0"  # it looks at the whole machine's memory
+        chaos.start(command, start_new_session=True)
+        made.append(chaos)
+        return chaos
+
+    yield run
+    for chaos in made:
+        with suppress(ProcessLookupError):
+            os.killpg(chaos.driver.pid, signal.SIGKILL)
+        chaos.close()
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_node_is_lost_and_nothing_else(on_ray) -> None:
+    run = on_ray(str(HERE / "ray_cluster.py"), trials=20, lose_at=6, seconds=1.0)
+    assert run.wait(300) == 0, run.log.read_text()[-3000:]
+    assert "one node is gone" in run.log.read_text()
+    run.check()
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_training_that_kills_its_process_is_begun_again_and_then_crashed(on_ray) -> None:
+    faults = {"random_gate | random_gate": "die"}
+    run = on_ray(trials=8, seconds=0.1, retries=1, faults=faults, pruner="successive_halving", keep_checkpoints=2)
+    assert run.wait(300) == 0, run.log.read_text()[-3000:]
+    ends = {trial.user_attrs.get("label"): outcome(trial) for trial in run.records()}
+    assert ends["random_gate"] == "crashed"
+    assert ends["none"] == "complete"
+    assert run.ended() == 8
+    assert len({path.name.split("-")[0] for path in (run.folder / "checkpoints").iterdir()}) == 2
+
+
+def test_without_ray_the_message_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setattr(ray_engine.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"chattn-nas\[ray\]"):
+        ray_engine.require_ray()
