@@ -1,4 +1,4 @@
-"""When a search gives up: trials that keep failing will go on failing."""
+"""When a search gives up: trials that keep failing, or keep being refused, will go on so."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from datetime import datetime
 from optuna.trial import FrozenTrial
 
 from chattn_nas.errors import SearchStopped
+from chattn_nas.proxy import Outcome
 from chattn_nas.search.record import counts, has_failed, is_open, outcome
 
 IN_A_ROW = 5
+#: Proposals refused for their costs one after the other: were one network in 100 feasible, so many would be met by one
+#: search in 20.
+REFUSED_IN_A_ROW = 300
 
 
 def check_failures(trials: Sequence[FrozenTrial], since: datetime) -> None:
-    """Stop after five failures in a row, or when every baseline failed.
+    """Stop after five failures in a row, when every baseline failed, or when constraints refuse all that is proposed.
 
     Args:
         trials: All of the study.
@@ -31,10 +35,24 @@ def check_failures(trials: Sequence[FrozenTrial], since: datetime) -> None:
     row = ended[-IN_A_ROW:]
     if len(row) == IN_A_ROW and all(map(has_failed, row)):
         raise SearchStopped(f"the last {IN_A_ROW} trials failed, most often: {_commonest(row)}")
+    proposed = [trial for trial in trials if trial.state.is_finished() and not trial.user_attrs.get("label")]
+    refused = proposed[-REFUSED_IN_A_ROW:]
+    if len(refused) == REFUSED_IN_A_ROW and all(
+        outcome(t) is Outcome.INFEASIBLE and _ended(t) >= since for t in refused
+    ):
+        raise SearchStopped(
+            f"the last {REFUSED_IN_A_ROW} networks that were proposed violate the constraints, most often: "
+            f"{_commonest(refused[-1:])}; 'chattn-nas space SPEC' says how much of the space satisfies them"
+        )
     baselines = [trial for trial in trials if trial.user_attrs.get("label")]
     recent = [trial for trial in ended if trial in baselines]
     if recent and not any(map(is_open, baselines)) and all(has_failed(t) for t in baselines if counts(t)):
         raise SearchStopped(f"every baseline failed, most often: {_commonest(recent)}")
+
+
+def _ended(trial: FrozenTrial) -> datetime:
+    assert trial.datetime_complete is not None
+    return trial.datetime_complete
 
 
 def _commonest(trials: Sequence[FrozenTrial]) -> str:

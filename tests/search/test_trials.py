@@ -104,6 +104,11 @@ def test_five_failures_in_a_row_stop_the_search_with_the_reason(run_stub, monkey
     assert sum(map(counts, trials_of(resumed))) == 20, "the cause was mended: the same call goes on"
 
 
+def test_constraints_that_nothing_meets_end_the_search(run_stub) -> None:
+    with pytest.raises(SearchStopped, match=r"the last 300 networks .* violate the constraints, .*allowed <= 10\)"):
+        run_stub(constraints={"parameters": "<= 10"}, sampler="random")
+
+
 def test_every_baseline_failing_stops_the_search(run_stub, monkeypatch) -> None:
     monkeypatch.setenv("STUB_FAULTS", json.dumps({"": "raise"}))
     with pytest.raises(SearchStopped, match="every baseline failed"):
