@@ -111,6 +111,6 @@ def test_bad_lists_are_refused_with_their_place(stages, lists, message, where) -
 
 def test_schema_names_every_type_and_its_settings() -> None:
     schema = SpaceSettings.model_json_schema()
-    entries = schema["properties"]["all"]["items"]["anyOf"]
+    (entries,) = (pattern["items"]["anyOf"] for pattern in schema["patternProperties"].values())
     se = next(entry["properties"]["se"] for entry in entries if "se" in entry.get("properties", {}))
     assert se["anyOf"][0]["properties"]["reduction"]["default"] == 16
