@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, TPESampler
+from optuna.trial import FrozenTrial
 
 from chattn_nas.benchmark.evolution import RegularizedEvolution
 from chattn_nas.benchmark.simulate import pick, simulate
@@ -18,7 +20,7 @@ from chattn_nas.benchmark.table import Table
 from chattn_nas.errors import InputError
 from chattn_nas.results.tables import CRITERIA, Z95
 from chattn_nas.search.pruning import build_pruner
-from chattn_nas.search.samplers import build_sampler
+from chattn_nas.search.samplers import WholeNetworkSampler, build_sampler
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.search.settings import SearchSettings
 
@@ -103,7 +105,7 @@ def compare_picks(
             found = []
             for number in range(seed, seed + repeats):
                 drawn = random.Random(number).sample(networks, min(budget // seeds, len(networks)))
-                sampler = _Fixed([params for network in drawn if (params := table.space.params(network)) is not None])
+                sampler = _InTurn([params for network in drawn if (params := table.space.params(network)) is not None])
                 found.append(
                     simulate(table, sampler, budget=len(drawn) * seeds, seed=number, max_seeds=seeds, baselines=False)
                 )
@@ -113,15 +115,15 @@ def compare_picks(
     return pd.DataFrame(rows)
 
 
-class _Fixed(optuna.samplers.RandomSampler):
+class _InTurn(WholeNetworkSampler):
     """Proposes given networks in turn, again and again: each comes back once for every seed."""
 
-    def __init__(self, params: Sequence[dict[str, object]]) -> None:
-        super().__init__(0)
-        self.params = params
+    def __init__(self, networks: Sequence[dict[str, Any]]) -> None:
+        self.networks = networks
 
-    def sample_independent(self, study, trial, param_name, param_distribution):  # type: ignore[no-untyped-def]
-        return self.params[trial.number % len(self.params)][param_name]
+    def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """By the trial's number."""
+        return self.networks[trial.number % len(self.networks)]
 
 
 def _regret(table: Table, picks: Sequence[str]) -> dict[str, float | int]:

@@ -10,16 +10,15 @@ import random
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from chattn_nas.search.samplers import WholeNetworkSampler
 from chattn_nas.space import Architecture, SearchSpace
 
 _CHOSEN = "chattn:chosen"
 
 
-class RegularizedEvolution(BaseSampler):
+class RegularizedEvolution(WholeNetworkSampler):
     """Proposes children of good networks.
 
     Args:
@@ -49,18 +48,7 @@ class RegularizedEvolution(BaseSampler):
         stages = (*parent.stages[:stage], other.stages[stage], *parent.stages[stage + 1 :])
         return Architecture(self.space.backbone, stages)
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """None: the chosen network fixes every parameter by itself."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The parameter's value in the chosen network."""
-        return study._storage.get_trial(trial._trial_id).system_attrs[_CHOSEN][param_name]
+    def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """The network that was chosen before the trial."""
+        chosen: dict[str, Any] = study._storage.get_trial(trial._trial_id).system_attrs[_CHOSEN]
+        return chosen

@@ -77,7 +77,31 @@ def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> Ba
     return TPESampler(seed=seed)
 
 
-class GridSampler(BaseSampler):
+class WholeNetworkSampler(BaseSampler):
+    """Proposes whole networks: a subclass says which, and every parameter is its value there."""
+
+    def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """The parameters of the network that ``trial`` gets, the same at every call."""
+        raise NotImplementedError
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """None: the network fixes every parameter by itself."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The parameter's value in the network."""
+        return self.proposal(study, trial)[param_name]
+
+
+class GridSampler(WholeNetworkSampler):
     """Every different network of the space once, in an order drawn under ``seed``, then again (on the next seed).
 
     Optuna's own grid crosses all parameters, also those of types that were not chosen: most of its points are repeats.
@@ -98,23 +122,11 @@ class GridSampler(BaseSampler):
         self.space, self.grid = space, rest or grid
         random.Random(seed).shuffle(self.grid)
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """None: the grid fixes every parameter by itself."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The parameter's value in the network whose turn it is: counted by the earlier trials that were proposed."""
+    def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """The network whose turn it is: counted by the earlier trials that were proposed."""
         turn = sum(
             1 for other in all_trials(study) if other.number < trial.number and "fixed_params" not in other.system_attrs
         )
         params = self.space.params(self.grid[turn % len(self.grid)])
         assert params is not None, "the grid is of this space"
-        return params[param_name]
+        return params
