@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -114,21 +115,31 @@ def test_what_hangs_is_killed_and_timed_out(chaos, monkeypatch) -> None:
     assert "longer than 1 s" in hung.user_attrs["reason"]
 
 
+def _fill(path: Path) -> None:
+    """Write until there is no room left."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
 def test_a_full_disk_ends_with_one_sentence_and_the_search_goes_on_later(tmp_path, chaos) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", str(disk)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode != 0:
         pytest.skip("a full disk: mounting a tmpfs is not allowed here")
     try:
-        run = chaos(None, trials=30, workers=2)
+        run = chaos(None, trials=30, workers=2, seconds=0.3)
         run.folder = disk / run.folder.name
+        run.enqueue_all()
         run.start()
+        run.until(3)
+        _fill(disk / "filler")
         assert run.wait(300) != 0
         assert "the storage cannot be reached or written" in run.log.read_text()
         done = run.ended()
         assert 0 < done < 30
-        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        (disk / "filler").unlink()
         run.start()
         assert run.wait(300) == 0, run.log.read_text()[-3000:]
         run.check()
