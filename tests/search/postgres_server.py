@@ -4,7 +4,11 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
+
+#: Exit code of ``pg_ctl status`` where there is no server.
+NOT_RUNNING = 3
 
 
 def binary(name: str) -> str | None:
@@ -41,11 +45,20 @@ class Server:
         self._call("pg_ctl", "-o", options, "-l", str(self.folder / "log"), "-w", "start")
 
     def stop(self) -> None:
-        self._call("pg_ctl", "-m", "immediate", "-w", "stop")
+        """Until it is gone: on a busy machine the signal may find it between two states."""
+        for _ in range(5):
+            self._run("pg_ctl", "-m", "immediate", "-w", "stop")
+            if self._run("pg_ctl", "status").returncode == NOT_RUNNING:
+                return
+            time.sleep(1.0)
+        raise AssertionError((self.folder / "log").read_text()[-2000:])
 
     def _call(self, name: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [binary(name), "-D", str(self.data), *arguments], user=self.user, cwd="/", stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if name != "pg_ctl" else subprocess.DEVNULL, stderr=subprocess.STDOUT, timeout=60,
-        )  # fmt: skip
+        done = self._run(name, *arguments)
         assert done.returncode == 0, (name, done.stdout)
+
+    def _run(self, name: str, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [binary(name), "-D", str(self.data), *arguments], user=self.user, cwd="/", stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if name != "pg_ctl" else subprocess.DEVNULL, stderr=subprocess.STDOUT, timeout=90,
+        )  # fmt: skip
