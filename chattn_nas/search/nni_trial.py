@@ -13,7 +13,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -64,8 +64,16 @@ def main() -> None:
         accuracy = run_trial(run, parameters, arguments.bench)
     except Exception:
         log.exception("the trial could not be run")
-    nni.report_final_result(accuracy)
+    _tell(nni.report_final_result, accuracy)
     time.sleep(FAREWELL)
+
+
+def _tell(report: Callable[[float], None], accuracy: float) -> None:
+    """Tell NNI; where its manager is gone the training goes on all the same, since the study is the record."""
+    try:
+        report(accuracy)
+    except OSError as error:  # of the connection
+        log.warning("NNI's manager does not answer: %s", error)
 
 
 def ask(study: optuna.Study) -> dict[str, Any] | None:
@@ -155,7 +163,7 @@ class Reporting:
         """Train the network in place."""
 
         def told(index: int, rung: Rung) -> bool:
-            nni.report_intermediate_result(rung.accuracy)
+            _tell(nni.report_intermediate_result, rung.accuracy)
             return report(index, rung)
 
         return self.bench.train(network, seed, told)
