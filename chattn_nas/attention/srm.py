@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
 from chattn_nas.attention.squares import sum_of_squares
+from chattn_nas.attention.wide import widened
 
 
 def _parameters(channels: int, feature_size: Size, values: Values) -> int:
@@ -34,7 +35,7 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        wide = widened(x)
         mean = wide.mean((2, 3), keepdim=True)
         return mean, sum_of_squares(wide - mean) / _freedom(x)
 
