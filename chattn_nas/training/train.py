@@ -50,7 +50,7 @@ def train_fully(
     """Train ``network`` in place, or go on with the training in ``directory``; score it on the test set at the end.
 
     All that is random in an epoch is drawn under seeds that ``seed`` and the number of the epoch give, so a training
-    that was killed goes on as if nothing had happened: on a CPU to the same bits.
+    that was killed goes on as if nothing had happened: on a CPU with as many threads to the same bits.
 
     Args:
         network: As built; the same in all processes.
