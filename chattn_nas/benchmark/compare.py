@@ -91,8 +91,9 @@ def compare_samplers(
 
 
 def compare_picks(
-    table: Table, *, budgets: Sequence[int] = (20, 40, 80, 160), repeats: int = 100, seed: int = 0
-) -> pd.DataFrame:
+    table: Table, *, budgets: Sequence[int] = (20, 40, 80, 160), repeats: int = 100, seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:  # fmt: skip
     """Regret by the way to pick the winner and by seeds per network, at equal cost: networks are drawn at random.
 
     Returns:
@@ -112,6 +113,7 @@ def compare_picks(
             for by in CRITERIA:
                 picks = [pick(search, by) for search in found]
                 rows.append({"budget": budget, "seeds": seeds, "by": by, **_regret(table, picks)})
+            progress(f"{seeds} seeds per network: {repeats} searches of {budget} trainings")
     return pd.DataFrame(rows)
 
 

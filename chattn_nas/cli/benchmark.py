@@ -1,15 +1,19 @@
-"""Commands on tables of real trainings: ``table``, ``compare-samplers``."""
+"""Commands on tables of real trainings: ``table``, ``compare-samplers``, ``compare-picks``."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chattn_nas.cli.app import AsJson, app, console, print_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TableName = Annotated[str, typer.Option("--table", help="A table that ships with the package.")]
 
@@ -42,15 +46,38 @@ def compare_samplers(
     from chattn_nas.benchmark import METHODS, load, write_comparison
     from chattn_nas.benchmark import compare_samplers as compare
 
-    lines = None if as_json else (lambda line: console.print(line, highlight=False))
     found = compare(load(table), budget=budget, repeats=repeats, methods=method or tuple(METHODS),
-                    progress=lines or (lambda line: None))  # fmt: skip
+                    progress=_progress(as_json))  # fmt: skip
+    _show(found, table, as_json)
+    if out:
+        write_comparison(found, out)
+
+
+@app.command()
+def compare_picks(
+    table: TableName = "cifar_resnet8_16px",
+    budget: Annotated[list[int] | None, typer.Option(min=8, help="Trainings per search; several times.")] = None,
+    repeats: Annotated[int, typer.Option(min=2, help="Searches per budget and number of seeds.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="A CSV file to write.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How to pick the winner: one, two or three seeds per network at equal cost, best single, mean or pooled model."""
+    from chattn_nas.benchmark import compare_picks as compare
+    from chattn_nas.benchmark import load
+
+    found = compare(load(table), budgets=budget or (20, 40, 80, 160), repeats=repeats, progress=_progress(as_json))
+    _show(found, table, as_json)
+    if out:
+        found.to_csv(out, index=False)
+
+
+def _progress(as_json: bool) -> Callable[[str], None]:
+    return (lambda line: None) if as_json else (lambda line: console.print(line, highlight=False))
+
+
+def _show(found: pd.DataFrame, table: str, as_json: bool) -> None:
     if as_json:
         print(found.to_json(orient="records"))
     else:
-        print_table(
-            [{str(key): value for key, value in row.items()} for row in found.to_dict("records")],
-            f"Points below the best of {table}, 95 % intervals",
-        )
-    if out:
-        write_comparison(found, out)
+        rows = [{str(key): value for key, value in row.items()} for row in found.to_dict("records")]
+        print_table(rows, f"Points below the best of {table}, 95 % intervals")

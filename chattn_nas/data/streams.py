@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,30 +13,22 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 from chattn_nas.data.load import load_data, load_test, split
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import open_folder
-from chattn_nas.data.tensors import Augmentation, channel_statistics
+from chattn_nas.data.tensors import Augmentation, Images, channel_statistics
 
 #: Mean and deviation of the images in a folder are estimated on so many of them.
 SAMPLE = 2048
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Streams:
+class Streams(Images):
     """As :class:`~chattn_nas.data.Data`, but images are read when they are asked for.
 
     Attributes:
         train, validation: Disjoint; an item is an image (C, S, S) uint8 and its label.
-        num_classes, in_chans, image_size, mean, std, class_names, augmentation: As of ``Data``.
     """
 
     train: Dataset[Any]
     validation: Dataset[Any]
-    num_classes: int
-    in_chans: int
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    class_names: tuple[str, ...]
-    augmentation: Augmentation
 
     @property
     def both(self) -> Dataset[Any]:
@@ -55,9 +47,8 @@ def load_streams(settings: DataSettings) -> Streams:
         return Streams(
             train=TensorDataset(data.train.images, data.train.labels),
             validation=TensorDataset(data.validation.images, data.validation.labels),
-            num_classes=data.num_classes, in_chans=data.in_chans, image_size=data.image_size, mean=data.mean,
-            std=data.std, class_names=data.class_names, augmentation=data.augmentation,
-        )  # fmt: skip
+            **{field.name: getattr(data, field.name) for field in fields(Images)},
+        )
     files = _files(settings, "train")
     train, validation = split(np.array(files.targets), settings)
     sample = np.random.default_rng(settings.seed).permutation(train)[:SAMPLE]

@@ -35,19 +35,16 @@ class Augmentation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Data:
-    """What a search sees of a data set: training and validation images, never the test set.
+class Images:
+    """What is known of a data set, wherever its images lie.
 
     Attributes:
-        train, validation: Disjoint.
         num_classes, in_chans, image_size: Of the images and labels.
         mean, std: Per channel of the training images scaled to 0..1.
         class_names: By label.
         augmentation: Of training batches.
     """
 
-    train: TensorSet
-    validation: TensorSet
     num_classes: int
     in_chans: int
     image_size: int
@@ -55,6 +52,18 @@ class Data:
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     augmentation: Augmentation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Data(Images):
+    """What a search sees of a data set: training and validation images, never the test set.
+
+    Attributes:
+        train, validation: Disjoint.
+    """
+
+    train: TensorSet
+    validation: TensorSet
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -87,6 +87,11 @@ class _Writer:
         self.tables: dict[str, torch.Tensor] = {}
 
     def write(self) -> Source:
+        """The source.
+
+        Raises:
+            ExportError: A part of the network cannot be written as source.
+        """
         self._visit(self.network, "")
         self._define()
         for module, paths in self._owners().items():
