@@ -109,6 +109,8 @@ def _in_words(error: Any) -> tuple[str, tuple[str, ...]]:
         return f"key {where!r} is missing", ()
     if error["type"] in ("literal_error", "enum"):
         return f"{where} cannot be {error['input']!r}", tuple(re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    if error["type"] == "too_short":
+        return f"{where} needs at least {error['ctx']['min_length']} entry", ()
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{where or 'the spec'}: {message}, not {error['input']!r}", ()
 

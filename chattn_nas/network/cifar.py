@@ -37,6 +37,8 @@ class CifarResNet(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        if type(width) is not int or width < 1:
+            raise ValueError(f"width must be an integer above 0, not {width!r}")
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.num_classes = num_classes
         self.in_chans = in_chans

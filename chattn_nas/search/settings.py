@@ -75,6 +75,8 @@ class SearchSettings(Settings):
     def _distinct(cls, objectives: list[Objective]) -> list[Objective]:
         if len(set(objectives)) < len(objectives):
             raise ValueError("an objective is listed twice")
+        if "accuracy" not in objectives:
+            raise ValueError("accuracy must be among the objectives: costs alone are known without training")
         return objectives
 
     @field_validator("constraints")
