@@ -52,7 +52,11 @@ def compare_samplers(
     table: Table, *, budget: int = 40, repeats: int = 100, methods: Sequence[str] = tuple(METHODS), seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Regret of every method, for every way to pick the winner.
+    """What every method finds, for every way to pick the winner.
+
+    Every search leaves one seed of the table unseen. ``regret`` counts from the table's means, in which the trainings
+    that the search saw have a part, luck included: it favours who picks the luckiest. ``gain`` is measured on the
+    unseen seed alone.
 
     Args:
         table: Answers instead of trainings.
@@ -64,8 +68,9 @@ def compare_samplers(
 
     Returns:
         One row per method and criterion: ``method, by, budget, repeats, regret`` (points of test accuracy below the
-        table's best mean), ``low, high`` (95 %), ``found`` (share of searches that picked the very best network),
-        ``trained`` (different networks, mean).
+        table's best mean), ``low, high`` (95 %), ``gain`` (points above the average network on the unseen seed;
+        NaN where the table has but one), ``gain_low, gain_high``, ``found`` (share of searches that picked the
+        network with the best mean), ``trained`` (different networks, mean).
 
     Raises:
         InputError: An unknown method.
@@ -76,16 +81,20 @@ def compare_samplers(
     quiet_optuna()
     rows: list[dict[str, object]] = []
     for name in methods:
-        found = []
+        found, unseen = [], []
         for number in range(seed, seed + repeats):
             sampler, pruner = METHODS[name](table, number)
+            seen, left = _split(table, number, max(1, len(table.seeds) - 1))
+            unseen.append(left)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                found.append(simulate(table, sampler, budget=budget, seed=number, pruner=pruner))
+                found.append(simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner))
         trained = float(np.mean([len({record.hash for record in search}) for search in found]))
         for by in CRITERIA:
             picks = [pick(search, by) for search in found]
-            rows.append({"method": name, "by": by, "budget": budget, **_regret(table, picks), "trained": trained})
+            rows.append(
+                {"method": name, "by": by, "budget": budget, **_judged(table, picks, unseen), "trained": trained}
+            )
         progress(f"{name}: {repeats} searches of {budget} trainings")
     return pd.DataFrame(rows)
 
@@ -94,25 +103,26 @@ def compare_picks(
     table: Table, *, budgets: Sequence[int] = (20, 40, 80, 160), repeats: int = 100, seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Regret by the way to pick the winner and by seeds per network, at equal cost: networks are drawn at random.
+    """The same by the way to pick the winner and by seeds per network, at equal cost: networks are drawn at random.
 
     Returns:
         One row per budget, seeds per network and criterion; columns as :func:`compare_samplers`, with ``seeds``.
+        ``gain`` is NaN where no seed is left unseen.
     """
     rows: list[dict[str, object]] = []
     networks = list(table.networks.values())
     for budget in budgets:
         for seeds in range(1, len(table.seeds) + 1):
-            found = []
+            found, unseen = [], []
             for number in range(seed, seed + repeats):
+                seen, left = _split(table, number, seeds)
+                unseen.append(left)
                 drawn = random.Random(number).sample(networks, min(budget // seeds, len(networks)))
                 sampler = _InTurn([params for network in drawn if (params := table.space.params(network)) is not None])
-                found.append(
-                    simulate(table, sampler, budget=len(drawn) * seeds, seed=number, max_seeds=seeds, baselines=False)
-                )
+                found.append(simulate(table, sampler, budget=len(drawn) * seeds, seeds=seen, baselines=False))
             for by in CRITERIA:
                 picks = [pick(search, by) for search in found]
-                rows.append({"budget": budget, "seeds": seeds, "by": by, **_regret(table, picks)})
+                rows.append({"budget": budget, "seeds": seeds, "by": by, **_judged(table, picks, unseen)})
             progress(f"{seeds} seeds per network: {repeats} searches of {budget} trainings")
     return pd.DataFrame(rows)
 
@@ -128,11 +138,27 @@ class _InTurn(WholeNetworkSampler):
         return self.networks[trial.number % len(self.networks)]
 
 
-def _regret(table: Table, picks: Sequence[str]) -> dict[str, float | int]:
+def _split(table: Table, number: int, seeds: int) -> tuple[list[int], list[int]]:
+    """So many of the table's seeds for search ``number``, in the order of their use, and those that it never sees."""
+    order = random.Random(number).sample(table.seeds, len(table.seeds))
+    return order[:seeds], order[seeds:]
+
+
+def _judged(table: Table, picks: Sequence[str], unseen: Sequence[list[int]]) -> dict[str, float | int]:
     values = table.values
     best = max(values.values())
     regrets = np.array([best - values[key] for key in picks])
-    half = Z95 * float(regrets.std(ddof=1)) / len(regrets) ** 0.5
-    mean = float(regrets.mean())
-    return {"repeats": len(picks), "regret": mean, "low": mean - half, "high": mean + half,
-            "found": float((regrets == 0).mean())}  # fmt: skip
+    regret, low, high = _mean(regrets)
+    tests = 100 * table.rows.pivot(index="hash", columns="seed", values="test_accuracy")
+    above = tests - tests.mean()
+    gain, gain_low, gain_high = _mean(
+        np.array([above.loc[key].loc[left].mean() for key, left in zip(picks, unseen, strict=True)])
+    )
+    return {"repeats": len(picks), "regret": regret, "low": low, "high": high, "gain": gain, "gain_low": gain_low,
+            "gain_high": gain_high, "found": float((regrets == 0).mean())}  # fmt: skip
+
+
+def _mean(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean and its 95 % interval."""
+    mean, half = float(values.mean()), Z95 * float(values.std(ddof=1)) / len(values) ** 0.5
+    return mean, mean - half, mean + half

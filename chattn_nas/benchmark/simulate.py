@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -21,8 +20,8 @@ PATIENCE = 5
 
 
 def simulate(
-    table: Table, sampler: BaseSampler, *, budget: float, seed: int, pruner: BasePruner | None = None,
-    max_seeds: int = 3, baselines: bool = True,
+    table: Table, sampler: BaseSampler, *, budget: float, seeds: Sequence[int], pruner: BasePruner | None = None,
+    baselines: bool = True,
 ) -> list[Record]:  # fmt: skip
     """Search until ``budget`` full trainings are spent; a training stopped at a rung costs its epochs.
 
@@ -30,14 +29,13 @@ def simulate(
         table: Answers instead of trainings.
         sampler: Proposes; a known network is trained on the next seed, as in a real search.
         budget: In full trainings.
-        seed: Of the order in which seeds are used, the same for all networks (common random numbers).
+        seeds: Of the table, in the order in which every network is trained on them (common random numbers); after the
+            last one the record answers, which costs nothing.
         pruner: Sees a trial's rungs; none by default.
-        max_seeds: Trainings per network; then the record answers, which costs nothing.
         baselines: Begin with ``none`` and every uniform network.
     """
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner or NopPruner())
     protected = _enqueue_baselines(study, table) if baselines else 0
-    order = random.Random(seed).sample(table.seeds, len(table.seeds))[:max_seeds]
     seen: dict[str, list[float]] = {}
     used: dict[str, int] = {}
     found: list[Record] = []
@@ -47,11 +45,11 @@ def simulate(
         proposals += 1
         architecture = table.space.sample(trial).canonical(table.space.stages)
         key = architecture.hash
-        if used.get(key, 0) == len(order):
+        if used.get(key, 0) == len(seeds):
             study.tell(trial, fmean(seen[key]) if seen.get(key) else None,
                        state=None if seen.get(key) else optuna.trial.TrialState.PRUNED)  # fmt: skip
             continue
-        measured = table.measurement(architecture, order[used.get(key, 0)])
+        measured = table.measurement(architecture, seeds[used.get(key, 0)])
         used[key] = used.get(key, 0) + 1
         reached = _reached(trial, measured, protected=trial.number < protected)
         spent += measured.rungs[reached].epoch / table.rungs[-1]

@@ -9,7 +9,7 @@ from chattn_nas.errors import InputError
 def test_a_simulated_search_spends_its_budget_and_repeats_nothing(simulated):
     for name in ("random", "tpe", "evolution", "random + halving"):
         sampler, pruner = METHODS[name](simulated, 3)
-        found = simulate(simulated, sampler, budget=20, seed=3, pruner=pruner)
+        found = simulate(simulated, sampler, budget=20, seeds=(2, 0, 1), pruner=pruner)
         spent = sum(record.rungs[-1].epoch for record in found) / 3
         assert 20 <= spent < 21
         trained = [(record.hash, record.seed) for record in found]
@@ -20,7 +20,7 @@ def test_a_simulated_search_spends_its_budget_and_repeats_nothing(simulated):
 
 def test_baselines_come_first_and_are_never_stopped(simulated):
     sampler, pruner = METHODS["random + halving"](simulated, 0)
-    found = simulate(simulated, sampler, budget=12, seed=0, pruner=pruner)
+    found = simulate(simulated, sampler, budget=12, seeds=(0, 1, 2), pruner=pruner)
     first = [{stage["type"] for stage in record.stages} for record in found[:5]]
     assert first == [{"none"}, {"se"}, {"eca"}, {"gct"}, {"srm"}]
     assert all(record.outcome == "complete" for record in found[:5])
@@ -29,14 +29,14 @@ def test_baselines_come_first_and_are_never_stopped(simulated):
 
 def test_the_same_seed_searches_the_same(simulated):
     one, two = (
-        [r.hash for r in simulate(simulated, _ours("tpe")(simulated, 5)[0], budget=15, seed=5)] for _ in range(2)
+        [r.hash for r in simulate(simulated, _ours("tpe")(simulated, 5)[0], budget=15, seeds=(0, 1))] for _ in range(2)
     )
     assert one == two
 
 
 def test_picks_look_at_what_they_say(simulated):
     sampler, _ = METHODS["random"](simulated, 1)
-    found = simulate(simulated, sampler, budget=30, seed=1)
+    found = simulate(simulated, sampler, budget=30, seeds=(1, 2))
     assert pick(found, "single") == max(found, key=lambda record: record.accuracy or 0).hash
     assert {pick(found, by) for by in ("single", "mean", "pooled")} <= {record.hash for record in found}
 
@@ -49,6 +49,8 @@ def test_regret_is_counted_from_the_best_network(simulated):
     assert (found["regret"] <= found["high"]).all()
     spread = max(simulated.values.values()) - min(simulated.values.values())
     assert (found["regret"] < spread).all()
+    assert (found["gain_low"] < found["gain"]).all()
+    assert (found["gain"] > 0).all(), "better than a network drawn blindly"
     with pytest.raises(InputError, match="did you mean 'tpe'"):
         compare_samplers(simulated, methods=("tpee",))
 
@@ -58,6 +60,7 @@ def test_replicates_and_budgets_cost_the_same(simulated):
     assert list(found["seeds"].unique()) == [1, 2, 3]
     by_budget = found[found["by"] == "pooled"].groupby("budget")["regret"].mean()
     assert by_budget[60] < by_budget[12], "more trainings find better networks"
+    assert found["gain"].isna().equals(found["seeds"] == 3), "no seed is left to measure it on"
 
 
 def test_the_comparison_is_written_as_table_and_figure(simulated, tmp_path):
