@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from chattn_nas.results.report.palette import LIGHT
 from chattn_nas.results.tables import CRITERIA
@@ -24,27 +25,33 @@ def write_comparison(found: pd.DataFrame, folder: Path) -> None:
 
 
 def figure(found: pd.DataFrame) -> go.Figure:
-    """Regret with its 95 % interval, one line of marks per way to pick the winner; best method on top."""
-    order = found[found["by"] == "pooled"].sort_values("regret", ascending=False)["method"].tolist()
-    plot = go.Figure()
+    """Regret and gain with their 95 % intervals, one line of marks per way to pick the winner; best gain on top."""
+    repeats = int(found["repeats"].iloc[0])
+    panels = [("regret", "high", "points below the best mean of the table")]
+    if found["gain"].notna().all():
+        panels.append(("gain", "gain_high", "points above the average network, on a seed not seen"))
+    pooled = found[found["by"] == "pooled"]
+    order = pooled.sort_values("gain" if len(panels) > 1 else "regret", ascending=len(panels) > 1)["method"].tolist()
+    plot = make_subplots(cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04)
     for index, by in enumerate(CRITERIA):
         rows = found[found["by"] == by].set_index("method").loc[order]
-        plot.add_scatter(
-            x=rows["regret"],
-            y=[position + 0.18 * (1 - index) for position in range(len(order))],
-            error_x={"type": "data", "array": rows["high"] - rows["regret"], "thickness": 1.5, "width": 3},
-            mode="markers",
-            marker={"size": 9, "color": LIGHT[f"c{(1, 2, 6)[index]}"]},
-            name={"pooled": "picked by the pooled model", "mean": "by the mean over seeds",
-                  "single": "by the best single training"}[by],
-        )  # fmt: skip
-    budget, repeats = int(found["budget"].iloc[0]), int(found["repeats"].iloc[0])
+        for column, (value, high, title) in enumerate(panels, start=1):
+            plot.add_scatter(
+                x=rows[value],
+                y=[position + 0.18 * (1 - index) for position in range(len(order))],
+                error_x={"type": "data", "array": rows[high] - rows[value], "thickness": 1.5, "width": 3},
+                mode="markers",
+                marker={"size": 9, "color": LIGHT[f"c{(1, 2, 6)[index]}"]},
+                name={"pooled": "picked by the pooled model", "mean": "by the mean over seeds",
+                      "single": "by the best single training"}[by],
+                showlegend=column == 1, col=column, row=1,
+            )  # fmt: skip
+            plot.update_xaxes(title=title, rangemode="tozero", col=column)
+    plot.update_yaxes(tickvals=list(range(len(order))), ticktext=order)
     plot.update_layout(
-        template="simple_white", width=860, height=120 + 46 * len(order), font={"size": 14},
-        xaxis={"title": f"points of test accuracy below the best network (mean of {repeats} searches, 95 %)",
-               "rangemode": "tozero"},
-        yaxis={"tickvals": list(range(len(order))), "ticktext": order},
+        template="simple_white", width=520 + 420 * (len(panels) - 1), height=140 + 46 * len(order), font={"size": 13},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        title=f"{budget} trainings per search", margin={"l": 10, "r": 20, "t": 90, "b": 10},
+        title=f"{int(found['budget'].iloc[0])} trainings per search, means of {repeats} searches, 95 % intervals",
+        margin={"l": 10, "r": 20, "t": 90, "b": 10},
     )  # fmt: skip
     return plot
