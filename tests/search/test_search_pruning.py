@@ -1,13 +1,17 @@
+import copy
+
 import numpy as np
 import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.pruners import SuccessiveHalvingPruner
+from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 from optuna.pruners._successive_halving import _is_trial_promotable_to_next_rung
 from optuna.study import StudyDirection
 
-from chattn_nas.search.pruning import RungPruner, nondominated_ranks, survives
+from chattn_nas.search.pruning import build_pruner, nondominated_ranks, survives
+from chattn_nas.search.record import all_trials, counts, outcome
+from chattn_nas.search.settings import SearchSettings
 
 numbers = st.integers(0, 6).map(float)
 
@@ -57,17 +61,25 @@ def test_no_more_than_the_front_or_one_in_factor_goes_on(rows, factor) -> None:
 
 
 @pytest.mark.parametrize("rungs", [[2, 6], [1, 5, 7], [10, 20, 40, 50]])
-def test_rungs_at_any_epochs_are_optunas_rungs(rungs) -> None:
+@pytest.mark.parametrize("name", ["successive_halving", "hyperband"])
+def test_rungs_at_any_epochs_are_optunas_rungs(name, rungs) -> None:
     """The same accuracies, reported at our epochs and at Optuna's own resources, stop the same trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rng = np.random.default_rng(0)
-    table = rng.random((20, len(rungs)))
-    inner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
+    table = rng.random((40, len(rungs)))
+    given = SearchSettings(pruner=name, reduction_factor=2)
+    inner = {
+        "successive_halving": SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+        "hyperband": HyperbandPruner(min_resource=1, max_resource=2 ** (len(rungs) - 1), reduction_factor=2),
+    }[name]
     stopped = []
-    for pruner, steps in ((RungPruner(inner, rungs, 2), rungs), (inner, [2**i for i in range(len(rungs))])):
-        study = optuna.create_study(direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler(0))
+    for ours, steps in ((True, rungs), (False, [2**i for i in range(len(rungs))])):
+        # Hyperband draws a trial's bracket from the study's name and the trial's number: a resumed search keeps it.
+        study = optuna.create_study(study_name="rungs", direction="maximize", sampler=optuna.samplers.RandomSampler(0))
         decisions = []
-        for row in table:
+        for number, row in enumerate(table):
+            if number in (0, 20):  # half way, as a search that goes on in another process
+                study.pruner = build_pruner(given, rungs) if ours else copy.deepcopy(inner)
             trial = study.ask()
             for step, value in zip(steps, row, strict=True):
                 trial.report(value, step)
@@ -80,3 +92,19 @@ def test_rungs_at_any_epochs_are_optunas_rungs(rungs) -> None:
         stopped.append(decisions)
     assert stopped[0] == stopped[1]
     assert len(set(stopped[0])) > 1
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_search_with_hyperband_stops_trials_of_its_first_bracket_only(run_stub) -> None:
+    run_stub(pruner="hyperband", trials=16)
+    run = run_stub(pruner="hyperband", trials=32)  # goes on
+    trials = [trial for trial in all_trials(run.study) if outcome(trial) is not None]
+    assert sum(map(counts, trials)) == 32
+    stopped = [trial for trial in trials if outcome(trial) == "pruned"]
+    assert stopped
+    assert all(len(trial.user_attrs["measurement"]["rungs"]) == 1 for trial in stopped)
+    pruner = build_pruner(run.job.search, run.job.proxy.rungs).inner
+    pruner._try_initialization(run.study)
+    brackets = {trial.number: pruner._get_bracket_id(run.study, trial) for trial in trials}
+    assert set(brackets.values()) == {0, 1}, "two rungs, two brackets"
+    assert {brackets[trial.number] for trial in stopped} == {0}, "the second bracket trains to the end"
