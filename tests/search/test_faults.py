@@ -4,15 +4,21 @@ import os
 import random
 import subprocess
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from chaos import Chaos
+import yaml
+from chaos import DRIVER, Chaos
+from optuna.trial import TrialState
 from postgres_server import Server, binary
 
+from chattn_nas.search import Job, Run
 from chattn_nas.search.queue import LOST
-from chattn_nas.search.record import outcome
+from chattn_nas.search.record import counts, outcome
+
+QUICKSTART = Path(__file__).parents[2] / "search_spaces" / "quickstart.yaml"
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,19 +67,42 @@ def chaos(tmp_path):
 
 @pytest.mark.parametrize("storage", ["sqlite", "postgresql"], indirect=True)
 def test_workers_and_the_supervisor_are_killed_and_nothing_is_lost(storage, chaos) -> None:
-    run, rng = chaos(storage, trials=30), random.Random(1)
+    run, rng = chaos(storage, trials=60), random.Random(1)
     run.enqueue_all()
     run.start()
     run.until(3)
     killed = run.kill_a_worker(rng)
     time.sleep(rng.uniform(0, 1))
     killed &= run.kill_a_worker(rng)
-    run.until(12)
+    run.until(24)
     run.kill_the_supervisor()
     run.start()
     assert run.wait(300) == 0, run.log.read_text()[-3000:]
     assert killed
     run.check()
+
+
+def test_the_quickstart_loses_nothing_while_two_of_its_four_workers_are_killed(chaos) -> None:
+    """Its own space, data and sampler, really trained, for two epochs."""
+    run, rng = chaos(None, trials=40, seconds=0), random.Random(2)
+    run.data = yaml.safe_load(QUICKSTART.read_text()) | {"proxy": {"rungs": [1, 2], "batch_size": 128}}
+    run.data["search"] |= {"trials": 40, "workers": 4, "devices": ["cpu"]}
+    Run.create(Job.from_dict(run.data), run.folder)
+    run.start(("-c", DRIVER.replace(', bench="stub_bench:StubBench"', "")))
+    for ended in (6, 16):
+        run.until(ended)
+        assert run.kill_a_worker(rng)
+    assert run.wait(300) == 0, run.log.read_text()[-3000:]
+    trials = run.records()
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    assert sum(map(counts, trials)) == 40
+    assert not [trial.number for trial in trials if trial.state is TrialState.RUNNING]
+    ended = [trial for trial in trials if counts(trial)]
+    assert {outcome(trial) for trial in ended} <= {"complete", "pruned"}, "a killed trial was given back"
+    trained = [trial.user_attrs for trial in ended if trial.user_attrs["value_source"] == "trained"]
+    assert max(Counter((found["hash"], found["seed"]) for found in trained).values()) == 1, "none twice on one seed"
+    labels = {trial.user_attrs["label"] for trial in ended if trial.user_attrs.get("label")}
+    assert {"none", "uniform se", "uniform eca", "uniform fca", "uniform gct", "random_gate"} == labels
 
 
 def test_the_database_server_stops_and_comes_back(server, chaos) -> None:
