@@ -1,16 +1,18 @@
 """What a trial costs beside its training, by storage and sampler.
 
 Every trial is real (proposed, canonical, claimed, built, counted, recorded, told, noted) but is not trained: its
-accuracy is drawn. Beside it stands Optuna alone: ask, the same suggestions, two reports, tell. One worker; trials per
-hour are the ceiling when training takes no time.
+accuracy is drawn. Beside it stands Optuna alone: ask, the same suggestions, two reports, tell. With one worker, then
+with several at once; trials per hour are the ceiling when training takes no time. ``postgresql`` starts a server of our
+own on loopback (Debian: postgresql).
 
-    python scripts/benchmarks/overhead.py --trials 200 --storages sqlite journal --samplers random tpe
+    python scripts/benchmarks/overhead.py --trials 200 --storages sqlite journal postgresql --samplers random tpe
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import random
 import subprocess
@@ -28,12 +30,19 @@ from pathlib import Path
 import optuna
 
 from chattn_nas.proxy import Measurement, Outcome, Rung
+from chattn_nas.search import search
 from chattn_nas.search.bench import ProxyBench
 from chattn_nas.search.job import Job
 from chattn_nas.search.join import join
+from chattn_nas.search.record import all_trials, counts
 from chattn_nas.search.run import Run
 from chattn_nas.search.samplers import build_sampler
 from chattn_nas.search.storage import open_storage
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "tests" / "search"))
+
+from postgres_server import Server  # noqa: E402
 
 SPACE = {
     "all": [
@@ -59,7 +68,7 @@ class NoTraining(ProxyBench):
         return Measurement(outcome=Outcome.COMPLETE, rungs=tuple(rungs), seed=seed)
 
 
-def job_for(sampler: str, trials: int, storage: str | None) -> Job:
+def job_for(sampler: str, trials: int, storage: str | None, workers: int = 0) -> Job:
     """The quickstart's space."""
     return Job.from_dict(
         {
@@ -69,8 +78,8 @@ def job_for(sampler: str, trials: int, storage: str | None) -> Job:
             "space": SPACE,
             "proxy": {"rungs": [2, 6], "device": "cpu"},
             "search": {
-                "sampler": sampler, "trials": trials, "storage": storage, "workers": 0, "max_seeds": 1000,
-                "keep_checkpoints": 0,
+                "sampler": sampler, "trials": trials, "storage": storage, "workers": workers, "max_seeds": 1000,
+                "keep_checkpoints": 0, "devices": ["cpu"],
             },
         }
     )  # fmt: skip
@@ -78,8 +87,18 @@ def job_for(sampler: str, trials: int, storage: str | None) -> Job:
 
 @contextmanager
 def storage_url(kind: str, folder: str) -> Iterator[str | None]:
-    """The URL of a fresh storage; a PostgreSQL one is given by its own URL."""
-    yield {"sqlite": None, "journal": f"journal://{folder}/journal.log"}.get(kind, kind)
+    """The URL of a fresh storage, or of the one that ``kind`` names."""
+    if kind == "postgresql":
+        place = Path(folder) / "postgres"
+        place.mkdir()
+        server = Server(place)
+        server.start()
+        try:
+            yield server.url
+        finally:
+            server.stop()
+    else:
+        yield {"sqlite": None, "journal": f"journal://{folder}/journal.log"}.get(kind, kind)
 
 
 def ours(kind: str, sampler: str, trials: int) -> list[float]:
@@ -112,6 +131,17 @@ def optuna_alone(kind: str, sampler: str, trials: int) -> list[float]:
         return found
 
 
+def together(kind: str, sampler: str, trials: int, workers: int) -> float:
+    """Trials per hour of several workers at once, over the second half of the search."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryDirectory() as folder, storage_url(kind, folder) as url:
+        job = job_for(sampler, trials, url, workers)
+        run = search(job, run=Path(folder) / "run", progress=False, bench="overhead:NoTraining")
+        ends = sorted(t.datetime_complete for t in all_trials(run.study) if counts(t) and t.datetime_complete)
+        later = ends[len(ends) // 2 :]
+        return 3600 * (len(later) - 1) / (later[-1] - later[0]).total_seconds()
+
+
 def start_up() -> float:
     """Seconds of a fresh process until it could take its first trial: imports, search space, data, stages."""
     job = job_for("random", 1, None)
@@ -131,7 +161,8 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--storages", nargs="+", default=["sqlite", "journal"], help="sqlite, journal, or a URL")
+    parser.add_argument("--workers", type=int, default=4, help="of the last column")
+    parser.add_argument("--storages", nargs="+", default=["sqlite", "journal"], help="these, postgresql, or a URL")
     parser.add_argument("--samplers", nargs="+", default=["random", "tpe"])
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -141,15 +172,20 @@ def main() -> None:
         f"torch {version('torch')}; median ms per trial over the last quarter of {arguments.trials} trials"
     )
     print(f"a worker is ready after {start_up():.1f} s (the best of 3)")
-    print(f"{'storage':12} {'sampler':8} {'ours':>8} {'optuna':>8} {'beyond':>8} {'trials/h':>9}")
+    columns = ("ours", "optuna", "beyond", "trials/h", f"by {arguments.workers}")
+    print(f"{'storage':12} {'sampler':8} " + " ".join(f"{column:>9}" for column in columns))
     for kind in arguments.storages:
         for sampler in arguments.samplers:
             mine = ours(kind, sampler, arguments.trials)
             alone = optuna_alone(kind, sampler, arguments.trials)
             last = len(mine) // 4
             a, b = (sorted(times[-last:])[last // 2] * 1000 for times in (mine, alone))
+            by_many = together(kind, sampler, arguments.trials, arguments.workers)
             name = kind.split(":")[0]
-            print(f"{name:12} {sampler:8} {a:8.0f} {b:8.0f} {a - b:8.0f} {3_600_000 / a:9,.0f}", flush=True)
+            print(
+                f"{name:12} {sampler:8} {a:9.0f} {b:9.0f} {a - b:9.0f} {3_600_000 / a:9,.0f} {by_many:9,.0f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
