@@ -87,7 +87,7 @@ def search_with_nni(run: Run, progress: Progress, bench: str | None = None) -> N
         experiment = NniExperiment(run, bench, left)
         code = experiment.follow(progress)
         reason = experiment.state().get("reason") or f"its keeper ended with exit code {code}: see {experiment.log}"
-        if code in (EXHAUSTED, OUT_OF_TIME):
+        if code == OUT_OF_TIME or (code == EXHAUSTED and settings.nni_tuner != "optuna"):
             progress.say(f"{reason}: {_ended(run)} of {settings.trials} trials")
             if code == OUT_OF_TIME:
                 return
@@ -97,7 +97,7 @@ def search_with_nni(run: Run, progress: Progress, bench: str | None = None) -> N
         before = _ended(run)
         if fruitless == IN_A_ROW:
             raise SearchStopped(f"NNI ended {IN_A_ROW} times without a trial: {reason}; see {experiment.log}")
-        if code != DONE:
+        if code not in (DONE, EXHAUSTED):  # our own tuner had no place left: a trial refused for its costs gives one
             progress.say(f"{reason}; going on with a new experiment")
 
 

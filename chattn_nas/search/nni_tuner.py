@@ -54,7 +54,9 @@ class StudyTuner(Tuner):
         from chattn_nas.search.owner import owner
         from chattn_nas.space.nni import nni_sample
 
-        trial = queue.add(study, Job.from_dict(study.user_attrs["spec"]).search.trials, owner())
+        asked = Job.from_dict(study.user_attrs["spec"]).search.trials
+        # NNI asks ahead: where there is no place, no trial is made that would only wait.
+        trial = queue.add(study, asked, owner()) if queue.open_places(study, asked) else None
         if trial is None:
             raise nni.NoMoreTrialError
         sample = nni_sample(space, space.sample(trial))

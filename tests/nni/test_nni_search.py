@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -195,15 +196,35 @@ def test_ctrl_c_gives_running_trials_back_and_the_same_call_goes_on(spec, start,
 
 
 def test_the_studys_own_sampler_proposes_through_nni(spec, start) -> None:
-    run = start(spec("asking", trials=6, nni_tuner="optuna", objectives=["accuracy", "macs"]))
+    """Networks refused for their costs take no place, and NNI's question ahead leaves no trial that waits for ever."""
+    bounds = {"parameters": "<= 1.02x"}
+    data = spec("asking", trials=6, nni_tuner="optuna", objectives=["accuracy", "macs"], constraints=bounds)
+    run = start(data)
     assert run.wait() == 0, run.log.read_text()[-3000:]
     run.check_nothing_runs()
-    # NNI asks for one proposal ahead: what it never ran waits for the next session.
-    trials = [trial for trial in all_trials(run.study) if trial.state.name != "WAITING"]
-    assert [outcome(trial) for trial in trials] == ["complete"] * 6
-    proposed = [trial for trial in trials if "nni_experiment" in trial.user_attrs]
-    assert len(proposed) == 3
-    assert all(trial.params and len(trial.values) == 2 for trial in proposed)
+    outcomes = Counter(outcome(trial) for trial in all_trials(run.study))
+    assert outcomes["complete"] == 6
+    assert outcomes["infeasible"] >= 1
+    assert outcomes.total() == outcomes["complete"] + outcomes["infeasible"], "nothing waits, nothing runs"
+    proposed = [trial for trial in all_trials(run.study) if "nni_experiment" in trial.user_attrs]
+    assert len(proposed) >= 3
+    assert all(trial.params for trial in proposed)
+    assert all(len(trial.values) == 2 for trial in proposed if outcome(trial) == "complete")
+
+
+def test_a_resumed_search_teaches_its_new_experiment_what_is_known(spec, start) -> None:
+    for trials in (6, 9):
+        run = start(spec("more", trials=trials, nni_tuner="tpe"))
+        assert run.wait() == 0, run.log.read_text()[-3000:]
+        run.check_nothing_runs()
+    trials = all_trials(run.study)
+    assert sum(map(counts, trials)) == len(trials) == 9
+    first, second = dict.fromkeys(t.user_attrs["nni_experiment"] for t in trials if "nni_experiment" in t.user_attrs)
+    logs = run.folder / "nni" / "experiments"
+    for name, known in ((first, 2), (second, 5)):  # the random gate is no network of the space
+        assert f"Replayed {known} FINISHED trials" in (logs / name / "log" / "dispatcher.log").read_text()
+    trained = [t.user_attrs for t in trials if t.user_attrs["value_source"] == TRAINED]
+    assert max(Counter((found["hash"], found["seed"]) for found in trained).values()) == 1
 
 
 def test_a_grid_ends_when_all_is_proposed_and_its_time_is_kept(spec, start) -> None:
