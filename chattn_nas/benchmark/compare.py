@@ -45,6 +45,7 @@ METHODS: dict[str, Method] = {
     "evolution": lambda table, seed: (RegularizedEvolution(table.space, seed), None),
     "random + halving": _ours("random", "successive_halving"),
     "tpe + halving": _ours("tpe", "successive_halving"),
+    "gp + halving": _ours("gp", "successive_halving"),
 }
 
 
