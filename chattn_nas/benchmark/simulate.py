@@ -62,21 +62,20 @@ def simulate(
     return found
 
 
-def pick(found: Sequence[Record], by: str) -> str:
-    """Hash of the network to recommend: by ``single`` best training, ``mean`` over seeds, or the ``pooled`` model."""
+def ranked(found: Sequence[Record], by: str) -> list[str]:
+    """Hashes of the trained networks, best first: by ``single`` best training, ``mean`` over seeds, or ``pooled``."""
     accuracies: dict[str, list[float]] = {}
     first: dict[str, Record] = {}
     for record in found:
         if record.accuracy is not None:
             accuracies.setdefault(record.hash, []).append(record.accuracy)
             first.setdefault(record.hash, record)
-    if by == "single":
-        return max(accuracies, key=lambda key: max(accuracies[key]))
+    worth = {key: max(seen) if by == "single" else fmean(seen) for key, seen in accuracies.items()}
     model = fit(found) if by == "pooled" else None
-    if model is None:
-        return max(accuracies, key=lambda key: fmean(accuracies[key]))
-    means = model.predict([choices_of(record) for record in first.values()]).mean
-    return list(first)[int(means.argmax())]
+    if model is not None:
+        means = model.predict([choices_of(record) for record in first.values()]).mean
+        worth = dict(zip(first, means.tolist(), strict=True))
+    return sorted(worth, key=worth.__getitem__, reverse=True)
 
 
 def _enqueue_baselines(study: optuna.Study, table: Table) -> int:

@@ -78,6 +78,14 @@ def _progress(as_json: bool) -> Callable[[str], None]:
 def _show(found: pd.DataFrame, table: str, as_json: bool) -> None:
     if as_json:
         print(found.to_json(orient="records"))
-    else:
-        rows = [{str(key): value for key, value in row.items()} for row in found.to_dict("records")]
-        print_table(rows, f"Points below the best of {table}, 95 % intervals")
+        return
+    rows = []
+    for row in found.to_dict("records"):
+        named = {str(key): row[key] for key in ("method", "budget", "seeds", "by") if key in row}
+        rows.append(named | {
+            "regret": f"{row['regret']:.2f} ± {row['high'] - row['regret']:.2f}",
+            "gain": f"{row['gain']:.2f} ± {row['gain_high'] - row['gain']:.2f}" if row["gain"] == row["gain"] else "",
+            "best ten": row["gain10"],
+            "found": row["found"],
+        })  # fmt: skip
+    print_table(rows, f"Points below the best mean of {table}, and above its average network on a seed not seen; 95 %")

@@ -1,9 +1,13 @@
+import json
+
 import optuna
 import pytest
+from typer.testing import CliRunner
 
 from chattn_nas import Architecture
 from chattn_nas.benchmark import Table, build_table, facts, load
 from chattn_nas.benchmark.table import TABLES
+from chattn_nas.cli import app
 from chattn_nas.errors import InputError
 from chattn_nas.search import Job
 
@@ -74,3 +78,24 @@ def test_every_shipped_table_can_be_asked(path):
     assert table.rows["accuracy"].between(0, 1).all()
     assert (table.rows["date"].str.len() == 10).all(), "a figure comes with its date"
     assert table.rows["versions"].str.contains("torch").all()
+
+
+def test_the_commands_ask_the_shipped_table(tmp_path):
+    def call(*words):
+        done = CliRunner().invoke(app, [*words])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    said = json.loads(call("table", "cifar_resnet8_16px", "--json"))
+    assert (said["networks"], said["seeds"]) == (216, 3)
+    assert 0.4 < said["noise"] < 0.6
+    out = call("compare-samplers", "--budget", "10", "--repeats", "2", "--method", "random", "--out", str(tmp_path))
+    assert "random" in out
+    assert (tmp_path / "comparison.html").exists()
+    rows = json.loads(call("compare-picks", "--budget", "12", "--repeats", "2", "--json"))
+    assert {(row["seeds"], row["by"]) for row in rows} == {
+        (n, by) for n in (1, 2, 3) for by in ("pooled", "mean", "single")
+    }
+    refused = CliRunner().invoke(app, ["table", "cifar"])
+    assert isinstance(refused.exception, InputError)
+    assert "there is no table 'cifar'" in str(refused.exception)
