@@ -26,6 +26,10 @@ from postgres_server import Server  # noqa: E402
 
 #: Seconds after which one round counts as stuck.
 LIMIT = 600.0
+#: Share of blows that wait for a trial to end: a busy machine starts a worker more slowly than blows follow each other.
+PATIENT = 0.7
+#: Seconds that they wait at most.
+WAIT = 60.0
 
 
 def disturb(run: Chaos, rng: random.Random, server: Server | None) -> str:
@@ -46,6 +50,15 @@ def disturb(run: Chaos, rng: random.Random, server: Server | None) -> str:
     return f"the server was away for {away:.0f} s"
 
 
+def until_one_more_ends(run: Chaos) -> None:
+    """Or the search does, or :data:`WAIT` is over."""
+    ended, deadline = run.ended(), time.monotonic() + WAIT
+    while run.driver is not None and run.driver.poll() is None and run.ended() == ended:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.2)
+
+
 def one_round(folder: Path, number: int, trials: int, server: Server | None, rng: random.Random) -> None:
     """Search, disturbed, until all has ended; check."""
     began = time.monotonic()
@@ -58,6 +71,8 @@ def one_round(folder: Path, number: int, trials: int, server: Server | None, rng
             if time.monotonic() - began > LIMIT:
                 raise SystemExit(f"stuck: {run.ended()} of {trials} after {LIMIT:g} s; see {run.log}")
             time.sleep(rng.uniform(0.5, 8))
+            if rng.random() < PATIENT:
+                until_one_more_ends(run)
             if run.driver.poll() is None:
                 ended, seconds = run.ended(), time.monotonic() - began
                 print(f"  {seconds:5.0f} s, {ended} ended: {disturb(run, rng, server)}", flush=True)
