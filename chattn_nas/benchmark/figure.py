@@ -46,7 +46,7 @@ def figure(found: pd.DataFrame) -> go.Figure:
                       "single": "by the best single training"}[by],
                 showlegend=column == 1, col=column, row=1,
             )  # fmt: skip
-            plot.update_xaxes(title=title, rangemode="tozero", col=column)
+            plot.update_xaxes(title={"text": title, "font": {"size": 12}}, rangemode="tozero", col=column)
     plot.update_yaxes(tickvals=list(range(len(order))), ticktext=order)
     plot.update_layout(
         template="simple_white", width=520 + 420 * (len(panels) - 1), height=140 + 46 * len(order), font={"size": 13},

@@ -1,7 +1,10 @@
 #!/usr/bin/env python
-"""scripts/pictures/take.py RUN: the README's pictures of a finished run, by headless Chromium.
+"""The repository's pictures, by headless Chromium.
 
-Writes report.png and dashboard.png beside this file. Needs Debian's packages chromium and chromium-driver, and the
+    take.py RUN                    report.png and dashboard.png of a finished run
+    take.py FOLDER/comparison.html comparison.png, of what `chattn-nas compare-samplers --out FOLDER` wrote
+
+They are written beside this file. Needs Debian's packages chromium and chromium-driver, and the
 project's dev extra.
 """
 
@@ -77,8 +80,18 @@ def shoot(driver: webdriver.Chrome, name: str, height: int, scale: float = 1.0) 
     print(HERE / name)
 
 
-def main(run: Path) -> None:
-    """Take both pictures."""
+def of_comparison(page: Path) -> None:
+    """Take the picture of a comparison of samplers."""
+    with browser(980, 640) as driver:
+        driver.get(page.resolve().as_uri())
+        time.sleep(3)
+        shoot(
+            driver, "comparison.png", driver.execute_script("return document.querySelector('.main-svg').clientHeight")
+        )
+
+
+def of_run(run: Path) -> None:
+    """Take the pictures of a run."""
     subprocess.run([sys.executable, "-m", "chattn_nas", "report", str(run)], check=True, stdout=subprocess.DEVNULL)
     with browser(1200, 900) as driver:
         driver.get((run / "report.html").resolve().as_uri())
@@ -96,4 +109,5 @@ def main(run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    given = Path(sys.argv[1])
+    (of_comparison if given.suffix == ".html" else of_run)(given)
