@@ -162,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--workers", type=int, default=4, help="of the last column")
+    parser.add_argument("--together", type=int, default=400, help="trials of the last column")
     parser.add_argument("--storages", nargs="+", default=["sqlite", "journal"], help="these, postgresql, or a URL")
     parser.add_argument("--samplers", nargs="+", default=["random", "tpe"])
     arguments = parser.parse_args()
@@ -180,7 +181,7 @@ def main() -> None:
             alone = optuna_alone(kind, sampler, arguments.trials)
             last = len(mine) // 4
             a, b = (sorted(times[-last:])[last // 2] * 1000 for times in (mine, alone))
-            by_many = together(kind, sampler, arguments.trials, arguments.workers)
+            by_many = together(kind, sampler, arguments.together, arguments.workers)
             name = kind.split(":")[0]
             print(
                 f"{name:12} {sampler:8} {a:9.0f} {b:9.0f} {a - b:9.0f} {3_600_000 / a:9,.0f} {by_many:9,.0f}",
