@@ -38,7 +38,8 @@ class Fidelity:
 
     def __str__(self) -> str:
         width = "" if self.width is None else f"width {self.width}, "
-        return f"{self.rungs[-1]} epochs, {self.image_size} px, {width}{self.images:,} images"
+        epochs = "1 epoch" if self.rungs[-1] == 1 else f"{self.rungs[-1]} epochs"
+        return f"{epochs}, {self.image_size} px, {width}{self.images:,} images"
 
     def work(self, other: Fidelity) -> float:
         """How much is to be computed, as a multiple of ``other``; a guess until it was measured."""
