@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chattn_nas.errors import InputError
+from chattn_nas.results.report import words
 from chattn_nas.search import Job
 
 #: A narrower or smaller candidate below these is not proposed by itself.
@@ -38,8 +39,7 @@ class Fidelity:
 
     def __str__(self) -> str:
         width = "" if self.width is None else f"width {self.width}, "
-        epochs = "1 epoch" if self.rungs[-1] == 1 else f"{self.rungs[-1]} epochs"
-        return f"{epochs}, {self.image_size} px, {width}{self.images:,} images"
+        return f"{words.plural(self.rungs[-1], 'epoch')}, {self.image_size} px, {width}{self.images:,} images"
 
     def work(self, other: Fidelity) -> float:
         """How much is to be computed, as a multiple of ``other``; a guess until it was measured."""
