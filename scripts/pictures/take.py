@@ -85,9 +85,9 @@ def of_comparison(page: Path) -> None:
     with browser(980, 640) as driver:
         driver.get(page.resolve().as_uri())
         time.sleep(3)
-        shoot(
-            driver, "comparison.png", driver.execute_script("return document.querySelector('.main-svg').clientHeight")
-        )
+        for bar in driver.find_elements("css selector", ".modebar-container"):
+            driver.execute_script("arguments[0].style.display = 'none'", bar)
+        shoot(driver, "comparison.png", driver.find_element("css selector", ".main-svg").size["height"])
 
 
 def of_run(run: Path) -> None:
