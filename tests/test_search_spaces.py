@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chattn_nas.results import trials
 from chattn_nas.search import Job
 from chattn_nas.search.feasible import FeasibleShare, feasible_share
 from chattn_nas.spec import load_spec
@@ -37,7 +38,7 @@ def test_one_tiny_trial_of_every_spec_whose_data_are_at_hand(name, tmp_path):
         }
     )
     run = search(small, run=tmp_path / name, trials=1, workers=0, progress=False)
-    assert run.trials()["outcome"].tolist().count("complete") == 1
+    assert trials(run.study)["outcome"].tolist().count("complete") == 1
 
 
 def test_the_published_kernels_of_eca_are_a_point_of_their_space():

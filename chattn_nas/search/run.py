@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import pandas as pd
 import yaml
 
 from chattn_nas.errors import RunError
 from chattn_nas.search.checkpoints import Checkpoints
 from chattn_nas.search.job import Job
-from chattn_nas.search.record import all_trials, outcome
 from chattn_nas.search.storage import default_url, load_study, open_storage
 from chattn_nas.space import SlotShape, Stage
 
@@ -84,29 +82,6 @@ class Run:
     def reference(self) -> dict[str, float]:
         """Costs of the backbone without attention: ``parameters``, ``macs``, perhaps ``latency``."""
         return dict(self._attribute("reference"))
-
-    def trials(self) -> pd.DataFrame:
-        """One row per trial: number, outcome, value, architecture, seed, costs."""
-        rows = []
-        for trial in all_trials(self.study):
-            attributes = trial.user_attrs
-            measured = attributes.get("measurement") or {}
-            rungs = measured.get("rungs") or [{}]
-            rows.append(
-                {
-                    "number": trial.number,
-                    "outcome": str(outcome(trial) or trial.state.name.lower()),
-                    "label": attributes.get("label", ""),
-                    "hash": attributes.get("hash"),
-                    "seed": attributes.get("seed"),
-                    "accuracy": rungs[-1].get("accuracy"),
-                    "parameters": measured.get("parameters"),
-                    "macs": measured.get("macs"),
-                    "value_source": attributes.get("value_source", ""),
-                    "reason": attributes.get("reason", ""),
-                }
-            )
-        return pd.DataFrame(rows)
 
     def checkpoint(self, architecture: str, seed: int) -> Path | None:
         """The weights of an architecture (canonical hash) trained on a seed, where they were kept."""
