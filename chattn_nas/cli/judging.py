@@ -94,7 +94,9 @@ def calibrate(
     if found.recommended is not None:
         lines = found.spec_lines
         console.print(
-            f"Put into the spec:\n{lines}" if lines else "The spec may stay as it is.", soft_wrap=True, highlight=False
+            f"Put into the spec, each into its section:\n{lines}" if lines else "The spec may stay as it is.",
+            soft_wrap=True,
+            highlight=False,
         )
 
 

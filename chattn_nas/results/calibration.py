@@ -12,6 +12,9 @@ from chattn_nas.results.agreement import Agreement
 from chattn_nas.results.fidelities import Fidelity
 from chattn_nas.results.report import words
 
+SURE = "Its whole interval lies above that."
+UNSURE = "So few architectures leave wide intervals: it is not shown to be worse, no more."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
@@ -85,10 +88,11 @@ class Calibration:
         if best is None or best.agreement is None:
             return said + f"No candidate's interval reaches {self.part:.0%} of that: train longer than these."
         found = best.agreement
+        sure = found.tau_low >= self.part * ceiling.tau
         return said + (
             f"The cheapest whose interval reaches {self.part:.0%} of that is {best.fidelity}, with a tau of "
             f"{_interval(found.tau, found.tau_low, found.tau_high)}, at {self._cost(best):.0%} of the time of a full "
-            "training. So few architectures leave wide intervals: it is not shown to be worse, no more."
+            f"training. {SURE if sure else UNSURE}"
         )
 
     @property

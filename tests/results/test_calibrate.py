@@ -172,6 +172,8 @@ def test_recommended_is_the_cheapest_that_reaches_its_part_and_beats_chance():
     assert found.recommended is found.tried[2], "the first may be chance, the second is too far from the ceiling"
     assert yaml.safe_load(found.spec_lines) == {"proxy": {"rungs": [3]}}
     assert "30% of the time" in found.words
+    assert "not shown to be worse" in found.words
+    assert "whole interval" in result(agreed(0.7, 0.1), (0.7, 0.1, 3.0)).words
 
 
 def test_nothing_is_recommended_where_full_training_ranks_no_better_than_chance():
