@@ -33,6 +33,7 @@ STATES = {
     Outcome.COMPLETE: TrialState.COMPLETE,
     Outcome.PRUNED: TrialState.PRUNED,
     # Samplers learn from constraints of complete and pruned trials only, and a complete one would need a value.
+    # The dashboard badges only complete trials as infeasible, these as pruned: note and attribute `outcome` say which.
     Outcome.INFEASIBLE: TrialState.PRUNED,
 }
 #: CUDA errors after which every further call in the process fails.
