@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from chattn_nas.training import (
 )
 
 FOLDER = "training"
+#: Of the study: every finished training by its folder's name, for the report.
+ATTRIBUTE = "final_trainings"
 #: Settings that change where or how fast a network is trained, not what comes out.
 ELSEWHERE = {"data_on", "workers", "checkpoint_every", "tensorboard"}
 
@@ -62,15 +65,19 @@ def final_training(
     finished = read_result(directory)
     if finished is not None:
         refuse_another(directory, finished.plan, plan)
+        _record(run, directory.name, finished)
         return finished
     with join_world(job.proxy.device) as world, _alone(directory, world.is_first):
         material = load_material(job.data, settings, world.device)
         facts = material.facts
         network = build_prepared(job, architecture, seed=seed, num_classes=facts.num_classes, in_chans=facts.in_chans)
-        return train_fully(
+        result = train_fully(
             network, material, settings.recipe(job.proxy), settings, seed=seed, directory=directory, plan=plan,
             world=world, told=told,
         )  # fmt: skip
+        if world.is_first:
+            _record(run, directory.name, result)
+        return result
 
 
 def plan_of(job: Job, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
@@ -90,6 +97,12 @@ def trained_weights(run: Run, architecture: str) -> tuple[Path, TrainingResult] 
     result = read_result(latest.parent)
     assert result is not None
     return latest, result
+
+
+def _record(run: Run, name: str, result: TrainingResult) -> None:
+    kept = run.study.user_attrs.get(ATTRIBUTE, {})
+    if kept.get(name) != asdict(result):
+        run.study.set_user_attr(ATTRIBUTE, kept | {name: asdict(result)})
 
 
 @contextmanager

@@ -26,10 +26,11 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
     """
-    from chattn_nas import api
+    from chattn_nas import api, results
 
     speaks = os.environ.get("RANK", "0") == "0"
-    chosen = api.Run(run).chosen(trial)
+    opened = api.Run(run)
+    chosen = opened.chosen(trial)
     if speaks:
         console.print(f"Training {chosen}", soft_wrap=True, highlight=False)
 
@@ -41,6 +42,7 @@ def train(
 
     result = chosen.train(epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, told=told)
     if speaks:
+        results.write_report(opened.directory, opened.study)
         console.print(
             f"Test accuracy {100 * result.test_accuracy:.2f} % after {result.plan['epochs']} epochs; "
             "'chattn-nas export' takes these weights",

@@ -13,6 +13,7 @@ from chattn_nas import final_training as composed
 from chattn_nas.data import load_data
 from chattn_nas.data import streams as streams_module
 from chattn_nas.errors import InputError, MissingExtraError, RunError, TooLargeError, TrainingStopped
+from chattn_nas.results.report import html, markdown
 from chattn_nas.training import TrainingSettings, material, read_result
 from chattn_nas.training import train as train_module
 
@@ -62,6 +63,9 @@ def test_what_it_leaves_and_that_export_takes_its_weights(run) -> None:
     assert_equal(after, weights(run))
     assert any(not torch.equal(value, before[name]) for name, value in after.items())
     assert "3 epochs on seed 0" in best.card().origin
+    said = f"{100 * result.test_accuracy:.2f} % on the test set**, which it read once, after 3 epochs on seed 0"
+    assert said in markdown(run.study)
+    assert ">Final training<" in html(run.study)
 
 
 def test_the_test_set_is_read_once(run, monkeypatch) -> None:

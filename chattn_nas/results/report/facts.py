@@ -57,6 +57,22 @@ class Facts:
         return self.study.user_attrs.get("confirmation")
 
     @property
+    def final_trainings(self) -> list[str]:
+        """One sentence per network that was trained at full length (``chattn-nas train``), in the order it ended."""
+        named = {record.hash: record.description for record in self.records}
+        said = []
+        for found in self.study.user_attrs.get("final_trainings", {}).values():
+            plan, validation = found["plan"], found["accuracy"]
+            beside = "trained on them as well" if validation is None else f"{words.accuracy(100 * validation)} %"
+            said.append(
+                f"**{named.get(plan['architecture'], plan['architecture'])}**: "
+                f"**{words.accuracy(100 * found['test_accuracy'])} % on the test set**, which it read once, after "
+                f"{words.plural(plan['epochs'], 'epoch')} on seed {plan['seed']} (validation images: {beside}); "
+                f"{words.duration(found['seconds'])} on {found['device']}, {found['date']}."
+            )
+        return said
+
+    @property
     def lead(self) -> Pick | None:
         """What the page is about: the winner of the confirmation, else the best by pooled mean."""
         if self.verdict.confirmed and self.confirmation is not None:

@@ -29,6 +29,8 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
         parts += ["## Pareto front", table(("architecture", "pooled %", "parameters", "MACs"), rows)]
     if facts.confirmation:
         parts += ["## Confirmation", _confirmation(facts.confirmation)]
+    if facts.final_trainings:
+        parts += ["## Final training", "\n".join(f"- {said}" for said in facts.final_trainings)]
     if len(facts.effects):
         rows = [
             (row["stage"], row["type"], words.signed(row["effect"]), words.interval(row["low"], row["high"]),
