@@ -41,7 +41,8 @@ class Calibration:
         spec: The spec's own fidelity.
         full: Full training.
         full_seconds: Of one full training, mean.
-        ceiling: How far full training agrees with itself on another seed: what the noise leaves for any proxy to reach.
+        ceiling: How far full training agrees with itself on another seed: what a proxy as good as one more
+            full training reaches.
         tried: The candidates, the least work first.
         part: The part of the ceiling that was asked for.
     """
@@ -76,8 +77,8 @@ class Calibration:
         ceiling = self.ceiling
         said = (
             f"Over {ceiling.architectures} architectures, two full trainings ({self.full}) on different seeds agree to "
-            f"a Kendall tau of {_interval(ceiling.tau, ceiling.tau_low, ceiling.tau_high)}: no proxy can be expected "
-            "to do better. "
+            f"a Kendall tau of {_interval(ceiling.tau, ceiling.tau_low, ceiling.tau_high)}: a proxy that "
+            "agrees with them as well ranks as well as one more of them. "
         )
         if not ceiling.tau_low > 0:
             return said + (
