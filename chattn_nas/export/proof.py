@@ -92,7 +92,7 @@ def run_clean(what: Path, file: Path) -> Any:
     Raises:
         ExportError: The process fails, or takes longer than ``TIMEOUT``.
     """
-    command = [sys.executable, "-I", clean_interpreter.__file__, str(what), str(file)]
+    command = [sys.executable, "-I", "-B", clean_interpreter.__file__, str(what), str(file)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired as error:
