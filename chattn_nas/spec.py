@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from chattn_nas.errors import InputError, SpecError
 from chattn_nas.search.job import Job
+from chattn_nas.settings import in_words, shown, urgency
+from chattn_nas.space import NONE
 
 Place = tuple[str | int, ...]
+#: Keys and list items of a spec; aliases within aliases can make more of a few lines than memory holds.
+MOST_PLACES = 100_000
 
 
 def load_spec(path: Path | str) -> Job:
@@ -29,7 +32,7 @@ def load_spec(path: Path | str) -> Job:
     """
     path = Path(path)
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot read the spec {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -37,16 +40,13 @@ def load_spec(path: Path | str) -> Job:
     data, lines = _parse(text, path)
     try:
         job = Job.model_validate(data)
-        job.search_space()
+        if {candidate.type for stage in job.search_space().candidates for candidate in stage} == {NONE}:
+            raise InputError("the space holds nothing but 'none': there is nothing to search", where=("space",))
     except ValidationError as error:
-        first = min(error.errors(), key=lambda e: _line(lines, e["loc"]))
-        message, choices = _in_words(first)
+        first = min(error.errors(), key=lambda one: (urgency(one), _line(lines, one["loc"])))
+        message, value, choices = in_words(first, Job)
         raise SpecError(
-            message,
-            file=path,
-            line=_line(lines, first["loc"]),
-            value=first["input"] if choices else None,
-            choices=choices,
+            message, file=path, line=_line(lines, first["loc"]), where=first["loc"], value=value, choices=choices
         ) from None
     except InputError as error:
         raise SpecError(
@@ -63,31 +63,64 @@ def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
         root = loader.get_single_node()
         if root is None:
             raise SpecError("the spec is empty", file=path, line=1)
-        lines = dict(_places(root, (), path))
-        return loader.construct_document(root), lines  # type: ignore[no-untyped-call]
+        places = list(islice(_places(root, (), path, loader), MOST_PLACES + 1))
+        if len(places) > MOST_PLACES:
+            raise SpecError(f"the spec has more than {MOST_PLACES:,} entries", file=path, line=1)
+        return loader.construct_document(root), dict(places)  # type: ignore[no-untyped-call]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise SpecError(f"not YAML: {error.problem}", file=path, line=mark.line + 1 if mark else 1) from None
     except yaml.YAMLError as error:
         raise SpecError(f"not YAML: {' '.join(str(error).split())}", file=path, line=1) from None
+    except RecursionError:
+        raise SpecError("the spec is nested too deeply", file=path, line=1) from None
     finally:
         loader.dispose()  # type: ignore[no-untyped-call]
 
 
-def _places(node: yaml.Node, place: Place, path: Path) -> Iterator[tuple[Place, int]]:
-    yield place, node.start_mark.line + 1
+def _places(
+    node: yaml.Node, place: Place, path: Path, loader: yaml.SafeLoader, above: tuple[yaml.Node, ...] = ()
+) -> Iterator[tuple[Place, int]]:
+    line = node.start_mark.line + 1
+    if any(node is other for other in above):
+        raise SpecError("an alias stands inside what it is an alias of", file=path, line=line)
+    yield place, line
+    above = (*above, node)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _places(item, (*place, index), path)
+            yield from _places(item, (*place, index), path, loader, above)
     elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        seen: set[str | int] = set()
         for key, value in node.value:
-            if key.value in seen:
-                raise SpecError(f"key {key.value!r} appears twice", file=path, line=key.start_mark.line + 1)
-            seen.add(key.value)
-            name = int(key.value) if key.tag == "tag:yaml.org,2002:int" else key.value
-            yield from _places(value, (*place, name), path)
+            if key.tag == "tag:yaml.org,2002:merge":
+                yield from _places(value, place, path, loader, above)
+                continue
+            name = _key(key, path, loader)
+            if name in seen:
+                raise SpecError(f"key {name!r} appears twice", file=path, line=key.start_mark.line + 1)
+            seen.add(name)
+            yield from _places(value, (*place, name), path, loader, above)
             yield (*place, name), key.start_mark.line + 1
+    else:
+        _scalar(node, path, loader)
+
+
+def _key(node: yaml.Node, path: Path, loader: yaml.SafeLoader) -> str | int:
+    """A key as the data will have it."""
+    found = _scalar(node, path, loader) if isinstance(node, yaml.ScalarNode) else None
+    if not isinstance(found, str | int) or isinstance(found, bool):
+        met = repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list or a mapping"
+        line = node.start_mark.line + 1
+        raise SpecError(f"a key is a word or the number of a stage, not {met[:200]}", file=path, line=line)
+    return found
+
+
+def _scalar(node: yaml.Node, path: Path, loader: yaml.SafeLoader) -> Any:
+    try:
+        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    except (ValueError, OverflowError, TypeError) as error:  # a date of month 13, a number of 10,000 digits
+        reason = f"{shown(node.value)} cannot be read: {error}"
+        raise SpecError(reason, file=path, line=node.start_mark.line + 1) from None
 
 
 def _line(lines: dict[Place, int], where: Place) -> int:
@@ -97,30 +130,3 @@ def _line(lines: dict[Place, int], where: Place) -> int:
         if (*place, part) in lines:
             place = (*place, part)
     return lines[place]
-
-
-def _in_words(error: Any) -> tuple[str, tuple[str, ...]]:
-    """One pydantic error as a sentence, and what would have been possible."""
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        error["input"] = error["loc"][-1]
-        return f"unknown key {where!r}", tuple(_model(error["loc"][:-1]).model_fields)
-    if error["type"] == "missing":
-        return f"key {where!r} is missing", ()
-    if error["type"] in ("literal_error", "enum"):
-        return f"{where} cannot be {error['input']!r}", tuple(re.findall(r"'([^']*)'", error["ctx"]["expected"]))
-    if error["type"] == "too_short":
-        return f"{where} needs at least {error['ctx']['min_length']} entry", ()
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{where or 'the spec'}: {message}, not {error['input']!r}", ()
-
-
-def _model(place: Place) -> type[BaseModel]:
-    """The settings class at a place in the spec."""
-    model: type[BaseModel] = Job
-    for part in place:
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        if not (inspect.isclass(annotation) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
-    return model

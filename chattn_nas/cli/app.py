@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from chattn_nas.errors import ChattnError
+from chattn_nas.credentials import redacted
+from chattn_nas.errors import ChattnError, InputError
 
 app = typer.Typer(
     help="Neural architecture search over channel attention.",
@@ -19,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
+#: What a file system refuses for reasons that its user can mend.
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR)
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or its name below runs/.")]
@@ -27,11 +32,42 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine t
 
 def main() -> None:
     """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows only ASCII shall not end what is being done
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except ChattnError as error:
-        print(f"chattn-nas: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
+    except Exception as error:
+        if (said := _of_a_storage(error) or _of_a_file(error)) is None:
+            raise
+        _end(said, InputError.exit_code)
+
+
+def _end(said: str, code: int) -> NoReturn:
+    print(f"chattn-nas: {redacted(said)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _of_a_storage(error: Exception) -> str | None:
+    """What a database said, where it is one; Optuna and SQLAlchemy are loaded then."""
+    kinds = [
+        getattr(sys.modules.get(module), name, None)
+        for module, name in (("optuna.exceptions", "StorageInternalError"), ("sqlalchemy.exc", "SQLAlchemyError"))
+    ]
+    if not isinstance(error, tuple(kind for kind in kinds if kind is not None)):
+        return None
+    from chattn_nas.search.storage import explained
+
+    return explained(error)
+
+
+def _of_a_file(error: Exception) -> str | None:
+    """A file that cannot be read or written: the disk is full, the folder is read-only."""
+    if isinstance(error, OSError) and error.filename is not None and error.errno in REFUSED:
+        return f"{error.filename} cannot be read or written: {error.strerror}"
+    return None
 
 
 def print_table(rows: list[dict[str, Any]], title: str | None = None) -> None:

@@ -35,5 +35,5 @@ class DataSettings(Settings):
     validation: float = Field(default=0.2, gt=0, lt=1)
     train_limit: int | None = Field(default=None, ge=2)
     flip: bool | None = None
-    crop_padding: int | None = Field(default=None, ge=0)
-    seed: int = 0
+    crop_padding: int | None = Field(default=None, ge=0, le=1024)
+    seed: int = Field(default=0, ge=0)

@@ -162,11 +162,11 @@ def _train(
     at = _job_at(job, fidelity, len(seeds))
     stages = at.search_space().stages
     networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in chosen]
-    opened = Run.create(at, directory / fidelity.name)
-    different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
-    enqueue_trainings(opened.study, ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different))
-    asked = sum(map(is_asked, opened.study.get_trials(deepcopy=False)))
-    search(at, run=opened.directory, trials=asked, workers=workers, progress=progress, baselines=False)
+    with Run.held(at, directory / fidelity.name) as opened:
+        different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
+        enqueue_trainings(opened.study, ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different))
+        asked = sum(map(is_asked, opened.study.get_trials(deepcopy=False)))
+        search(at, run=opened.directory, trials=asked, workers=workers, progress=progress, baselines=False)
     done = {(r.hash, r.seed): r for r in once_per_seed(records(opened.study)) if r.accuracy is not None}
     seconds = [record.measurement.seconds for record in done.values() if record.measurement is not None]
     if not seconds:

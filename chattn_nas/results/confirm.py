@@ -61,14 +61,14 @@ def confirm(
     Standing(run.study).best()  # raises where there is none, before anything is made
     job = job_of(run, seeds, epochs)
     _same_length(run, job)
-    opened = Run.create(job, run.directory / "confirm")
-    plan = _plan(run, opened.study, top)
-    fresh = range(job.search.seed, job.search.seed + seeds)
-    enqueue_trainings(
-        opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
-    )
-    asked = sum(is_asked(trial) for trial in opened.study.get_trials(deepcopy=False))
-    search(job, run=opened.directory, trials=asked, workers=workers, progress=progress)
+    with Run.held(job, run.directory / "confirm") as opened:
+        plan = _plan(run, opened.study, top)
+        fresh = range(job.search.seed, job.search.seed + seeds)
+        enqueue_trainings(
+            opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
+        )
+        asked = sum(is_asked(trial) for trial in opened.study.get_trials(deepcopy=False))
+        search(job, run=opened.directory, trials=asked, workers=workers, progress=progress)
     found = judge(_measured(opened.study, plan), epochs=job.proxy.rungs[-1])
     run.study.set_user_attr(ATTRIBUTE, found.to_dict())
     test = read_test_set(run, opened, found)
@@ -90,7 +90,8 @@ def job_of(run: Run, seeds: int, epochs: int | None) -> Job:
     limit = job.search.timeout
     changes: dict[str, Any] = {
         "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {},
-        "seed": job.search.seed + FRESH, "max_seeds": seeds, "storage": run.storage_url,
+        "seed": job.search.seed + FRESH, "max_seeds": seeds,
+        "storage": run.storage_seen_from(run.directory / "confirm"),
         "timeout": limit and limit * max(1.0, length / job.proxy.rungs[-1]),
         "keep_checkpoints": 1000,  # all: the test set is read from them
     }  # fmt: skip

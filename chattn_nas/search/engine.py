@@ -15,6 +15,7 @@ from chattn_nas.search.queue import is_done
 from chattn_nas.search.ray_engine import require_ray, search_with_ray
 from chattn_nas.search.run import Run
 from chattn_nas.search.session import enqueue_baselines, import_bench, quiet_optuna
+from chattn_nas.search.storage import storage_errors
 from chattn_nas.search.supervisor import Supervisor
 
 
@@ -52,8 +53,7 @@ def search(
         require_nni(job)
     if job.search.engine == "ray":
         require_ray()
-    found = Run.create(job, Path(run) if run else None)
-    with found.lock(), sigterm_as_interrupt():
+    with Run.held(job, Path(run) if run else None) as found, storage_errors(found.storage_url), sigterm_as_interrupt():
         if baselines:
             enqueue_baselines(found.study, job.search_space())
         with Progress(found.study, job.search, shown=progress) as shown:

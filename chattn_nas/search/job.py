@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
 from chattn_nas.network import BackboneSettings, stages
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.search.settings import SearchSettings
-from chattn_nas.settings import Settings
+from chattn_nas.settings import Settings, refusal
 from chattn_nas.space import SearchSpace, SpaceSettings
 from chattn_nas.training import TrainingSettings
 
@@ -31,8 +32,22 @@ FREE = (
     ),
     *(("training", field) for field in TrainingSettings.model_fields),
 )  # fmt: skip
+#: Of a stored spec; a version that reads it another way raises it and says in :meth:`Job.from_stored` what was meant.
+FORMAT = 1
 #: Where data lie on a machine, not what they are.
 PLACES = (("data", "path"), ("data", "root"), ("data", "download"))
+
+
+def _a_name(text: str) -> str:
+    """The name of a run is a folder's, a study's, and part of others': no path, nothing that a shell would split."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise ValueError("a name is made of letters, digits, '.', '_' and '-', and starts with a letter or digit")
+    return text
+
+
+def stored(job: Job) -> dict[str, Any]:
+    """A job as a study and ``spec.yaml`` of a run keep it."""
+    return {"format": FORMAT, **job.to_dict()}
 
 
 class Job(Settings):
@@ -43,7 +58,7 @@ class Job(Settings):
         backbone, data, space, proxy, search, training: One section per room.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Annotated[str, Field(max_length=200), AfterValidator(_a_name)]
     backbone: BackboneSettings
     data: DataSettings
     space: SpaceSettings
@@ -72,9 +87,37 @@ class Job(Settings):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Job:
-        """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts."""
-        space = {int(key) if str(key).isdigit() else key: entries for key, entries in data["space"].items()}
-        return cls.model_validate({**data, "space": space})
+        """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts.
+
+        Raises:
+            InputError: It is no spec.
+        """
+        space = data.get("space") if isinstance(data, dict) else None
+        if isinstance(space, dict):
+            numbered = {int(key) if str(key).isdigit() else key: entries for key, entries in space.items()}
+            data = {**data, "space": numbered}
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise refusal(error, cls) from None
+
+    @classmethod
+    def from_stored(cls, data: Any) -> Job:
+        """From what :func:`stored` gave, in this version of the package or another.
+
+        What this version does not know is passed over; what an older one did not write is as it was then.
+
+        Raises:
+            InputError: It is no spec.
+        """
+        if not isinstance(data, dict):
+            raise InputError(f"a stored spec is a mapping, not {type(data).__name__}")
+        plain = {key: value for key, value in data.items() if key in cls.model_fields}
+        for section, fields in list(plain.items()):
+            model = cls.model_fields[section].annotation
+            if isinstance(fields, dict) and isinstance(model, type) and issubclass(model, Settings):
+                plain[section] = {key: value for key, value in fields.items() if key in model.model_fields}
+        return cls.from_dict(plain)
 
     @property
     def hash(self) -> str:
@@ -82,9 +125,15 @@ class Job(Settings):
         fixed = self._flat(leave_out=(*FREE, *PLACES))
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
 
-    def differences(self, other: Job) -> list[str]:
-        """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this job's."""
-        mine, theirs = self._flat(leave_out=FREE), other._flat(leave_out=FREE)
+    def differences(self, other: Job, *, places: bool = True) -> list[str]:
+        """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this job's.
+
+        Args:
+            other: The job to compare with.
+            places: Count where data lie as well: on one machine, another path is other data.
+        """
+        free = FREE if places else (*FREE, *PLACES)
+        mine, theirs = self._flat(leave_out=free), other._flat(leave_out=free)
         return [field for field in {**theirs, **mine} if mine.get(field) != theirs.get(field)]
 
     def _flat(self, leave_out: tuple[tuple[str, str], ...]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from chattn_nas.search.loop import sigterm_as_interrupt, work
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.run import Run
 from chattn_nas.search.session import BenchFactory, quiet_optuna, start
-from chattn_nas.search.storage import load_study, open_storage
+from chattn_nas.search.storage import load_study, open_storage, storage_errors
 
 
 def join(
@@ -58,17 +58,25 @@ def join(
         raise RunError(
             "a worker that joins from elsewhere needs to know the study's storage", where=("search", "storage")
         )
-    study = load_study(open_storage(url), job.name)
-    if study.user_attrs.get("spec_hash") != job.hash:
-        told = study.user_attrs.get("spec")
-        fields = ", ".join(job.differences(Job.from_dict(told))) if told else ""
-        raise RunError(f"the study {job.name!r} is of another spec" + (f": {fields} differ" if fields else ""))
+    opened = open_storage(url)
+    with storage_errors(url) if alone else nullcontext():
+        _join(job, load_study(opened, job.name), url, directory, device, alone=alone, propose=propose,
+              progress=progress, bench=bench, stop=stop or threading.Event(), ended=ended)  # fmt: skip
+
+
+def _join(
+    job: Job, study: optuna.Study, url: str, directory: Path, device: str | None, *, alone: bool, propose: bool,
+    progress: bool, bench: BenchFactory, stop: threading.Event, ended: Callable[[optuna.Study], None],
+) -> None:  # fmt: skip
+    told = Job.from_stored(study.user_attrs.get("spec"))
+    if fields := job.differences(told, places=False):
+        raise RunError(f"the study {job.name!r} is of another spec: {', '.join(fields)} differ")
     runner = start(job, url, directory, device, bench)
-    asked = Job.from_dict(study.user_attrs["spec"]).search
+    asked = told.search
     with sigterm_as_interrupt() if alone else nullcontext(), Progress(study, asked, shown=progress) as shown:
 
-        def told(study: optuna.Study) -> None:
+        def one_more(study: optuna.Study) -> None:
             shown.update()
             ended(study)
 
-        work(runner, asked=asked.trials, alone=alone, propose=propose, stop=stop or threading.Event(), ended=told)
+        work(runner, asked=asked.trials, alone=alone, propose=propose, stop=stop, ended=one_more)

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from chattn_nas.credentials import reveal
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.search.devices import Slot, device_slots
 from chattn_nas.search.job import Job
@@ -46,7 +47,7 @@ def experiment(run: Run, *, bench: str | None = None) -> dict[str, Any]:
     folder = (run.directory / "nni").resolve()
     code = folder / "code"
     code.mkdir(parents=True, exist_ok=True)
-    (code / SPEC).write_text((run.directory / SPEC).read_text())
+    (code / SPEC).write_text((run.directory / SPEC).read_text(encoding="utf-8"), encoding="utf-8")
     space = job.search_space()
     layers = search.nni_tuner == "regularized_evolution"
     (folder / SPACE).write_text(json.dumps(nni_layers(space) if layers else nni_space(space), indent=2) + "\n")
@@ -62,7 +63,7 @@ def experiment(run: Run, *, bench: str | None = None) -> dict[str, Any]:
         **duration,
         "experimentWorkingDirectory": str(folder / "experiments"),
         "tuner": _tuner(run, places, at_once),
-        "trainingService": dict(search.training_service),
+        "trainingService": training_service(job),
     }
 
 
@@ -81,13 +82,29 @@ def write_config(job: Job, out: Path) -> Path:
     if job.search.engine != "nni":
         raise InputError(f"nni-config needs 'engine: nni' in the spec, not {job.search.engine!r}", where=("search",))
     quiet_optuna()
-    run = Run.create(job, out)
-    enqueue_baselines(run.study, job.search_space())
-    config = experiment(run)
+    with Run.held(job, out) as run:
+        enqueue_baselines(run.study, job.search_space())
+        config = experiment(run)
     (out / SPACE).write_text((run.directory / "nni" / SPACE).read_text())
     path = out / CONFIG
-    path.write_text(yaml.safe_dump(config | {"searchSpaceFile": SPACE}, sort_keys=False))
+    path.touch(mode=0o600)  # NNI reads passwords of machines from it
+    path.chmod(0o600)
+    path.write_text(yaml.safe_dump(config | {"searchSpaceFile": SPACE}, sort_keys=False), encoding="utf-8")
     return path
+
+
+def training_service(job: Job) -> dict[str, Any]:
+    """The spec's, with its passwords.
+
+    Raises:
+        RunError: This process was not given them.
+    """
+    try:
+        return dict(reveal("training_service", job.search.training_service))
+    except KeyError as error:
+        raise RunError(
+            f"{error.args[0]} is not known here: a run keeps no passwords; search with the spec that has it"
+        ) from None
 
 
 def is_local(job: Job) -> bool:

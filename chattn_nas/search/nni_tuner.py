@@ -54,7 +54,7 @@ class StudyTuner(Tuner):
         from chattn_nas.search.owner import owner
         from chattn_nas.space.nni import nni_sample
 
-        asked = Job.from_dict(study.user_attrs["spec"]).search.trials
+        asked = Job.from_stored(study.user_attrs["spec"]).search.trials
         # NNI asks ahead: where there is no place, no trial is made that would only wait.
         trial = queue.add(study, asked, owner()) if queue.open_places(study, asked) else None
         if trial is None:

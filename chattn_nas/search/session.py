@@ -15,8 +15,9 @@ from optuna.trial import TrialState, create_trial
 
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
-from chattn_nas.search.bench import BenchFactory, ProxyBench, hardware, reference_costs, versions
+from chattn_nas.search.bench import BenchFactory, Costs, ProxyBench, hardware, reference_costs, versions
 from chattn_nas.search.checkpoints import Checkpoints
+from chattn_nas.search.exclusive import exclusively
 from chattn_nas.search.job import Job
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
@@ -61,27 +62,55 @@ def start(
     space = job.search_space()
     study = open_search_study(job, storage_url, space)
     made = bench(job, device)
-    reference = study.user_attrs.get("reference")
-    if reference is None:
-        reference = reference_costs(made, job)
-        study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
-        study.set_user_attr("versions", versions())
-        study.set_user_attr("hardware", hardware())
-        study.set_user_attr("reference", reference)
+    if study.user_attrs.get("reference") is None:
+        measured = reference_costs(made, job)
+        check_bounds(job, space, measured)
+        with exclusively(study._storage, f"{study.study_name}: reference"):
+            if study.user_attrs.get("reference") is None:  # two workers measure two latencies: the first one holds
+                study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
+                study.set_user_attr("versions", versions())
+                study.set_user_attr("hardware", hardware())
+                study.set_user_attr("reference", measured)
+    reference = study.user_attrs["reference"]
+    check_bounds(job, space, reference)
     checkpoints = Checkpoints(directory / "checkpoints", job.search.keep_checkpoints)
     return TrialRunner(job, study, space, made, reference, checkpoints, owner())
 
 
+def check_bounds(job: Job, space: SearchSpace, reference: Costs) -> None:
+    """Refuse constraints that no network of the space can keep, before any is tried.
+
+    Raises:
+        InputError: Names the cost of the cheapest network.
+    """
+    for index, cost in enumerate(("parameters", "macs")):
+        bound = job.search.bounds.get(cost)
+        if bound is None:
+            continue
+        stages = zip(space.stages, space.canonical, strict=True)
+        least = reference[cost] + sum(
+            min(form.cost(stage)[index] for form in forms.values()) for stage, forms in stages
+        )
+        if not bound.satisfied(least, reference[cost]):
+            written = job.search.constraints.get(cost)  # type: ignore[call-overload]
+            raise InputError(
+                f"no network of this space can keep {cost} {written!r}: the cheapest has {least:,.6g}, the backbone "
+                f"without attention {reference[cost]:,.6g}",
+                where=("search", "constraints", cost),
+            )
+
+
 def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
     """Queue every baseline that has no result and is not on its way to one: at the start of each session."""
-    trials = all_trials(study)
-    for label, architecture in space.baselines():
-        mine = [trial for trial in trials if trial.user_attrs.get("label") == label]
-        if any(is_open(trial) or outcome(trial) in (Outcome.COMPLETE, Outcome.INFEASIBLE) for trial in mine):
-            continue
-        params = space.params(architecture)
-        attributes = {"label": label} | ({GIVEN: architecture.to_dict()} if params is None else {})
-        _enqueue(study, params or {}, attributes)
+    with exclusively(study._storage, f"{study.study_name}: queue"):
+        trials = all_trials(study)
+        for label, architecture in space.baselines():
+            mine = [trial for trial in trials if trial.user_attrs.get("label") == label]
+            if any(is_open(trial) or outcome(trial) in (Outcome.COMPLETE, Outcome.INFEASIBLE) for trial in mine):
+                continue
+            params = space.params(architecture)
+            attributes = {"label": label} | ({GIVEN: architecture.to_dict()} if params is None else {})
+            _enqueue(study, params or {}, attributes)
 
 
 def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str, Any], str, int, str]]) -> None:
@@ -91,14 +120,16 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
         study: Of any space; a training needs none.
         trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
     """
-    there = {
-        (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
-        for trial in all_trials(study)
-        if is_open(trial) or outcome(trial) is Outcome.COMPLETE
-    }
-    for architecture, key, seed, label in trainings:
-        if (key, seed) not in there:
-            _enqueue(study, {}, {GIVEN: dict(architecture), "hash": key, "seed": seed, "label": label})
+    with exclusively(study._storage, f"{study.study_name}: queue"):
+        there = {
+            (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
+            for trial in all_trials(study)
+            if is_open(trial) or outcome(trial) is Outcome.COMPLETE
+        }
+        for architecture, key, seed, label in trainings:
+            if (key, seed) not in there:
+                there.add((key, seed))
+                _enqueue(study, {}, {GIVEN: dict(architecture), "hash": key, "seed": seed, "label": label})
 
 
 def _enqueue(study: optuna.Study, params: dict[str, Any], attributes: dict[str, Any]) -> None:
