@@ -24,5 +24,6 @@ def test_a_network_that_diverges_leaves_its_neighbours_alone(data, build, settin
         next(broken.parameters()).fill_(float("nan"))
     expected = train(build(), data, settings, seed=1)
     first, second = train_packed([broken, build()], data, settings, seeds=[1, 1], device="cpu")
-    assert first.outcome is Outcome.DIVERGED and "not finite" in first.reason
+    assert first.outcome is Outcome.DIVERGED
+    assert "not finite" in first.reason
     assert second.rungs[-1].accuracy == expected.rungs[-1].accuracy
