@@ -2,9 +2,8 @@
 
 Small networks on a GPU are bound by the launching of kernels, and ``torch.compile`` would compile again for every
 architecture. A graph of a whole step is captured in the time of a few steps. On an H100 a captured step of
-``cifar_resnet8``
-(16 px, batch 128) trains 5 times as many images a second as an eager one, to the same bits (2026-11-25,
-``scripts/check_cuda.md``).
+``cifar_resnet8`` (16 px, batch 128) trains 5 times as many images a second as an eager one, to the same bits
+(2026-11-25, ``scripts/check_cuda.md``).
 """
 
 from __future__ import annotations
