@@ -72,7 +72,7 @@ def test_settings_of_another_program_lose_their_secrets_and_get_them_back() -> N
 
 
 def test_a_secret_that_nobody_gave_is_missed_by_name() -> None:
-    with pytest.raises(KeyError, match="machineList.0.password"):
+    with pytest.raises(KeyError, match=r"machineList\.0\.password"):
         reveal("training_service", {"machineList": [{"password": "***"}]})
 
 

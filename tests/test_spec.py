@@ -131,11 +131,12 @@ def test_whatever_stands_in_a_spec_is_read_or_refused_in_one_sentence(tmp_path, 
             node = node[key]
         node[last] = "@@"
         path.write_text(yaml.safe_dump(spec, sort_keys=False).replace("'@@'", "@@").replace("@@", rng.choice(NASTY)))
+        refused = None
         try:
             load_spec(path)
         except SpecError as error:
-            assert "\n" not in str(error)
-            assert str(error).startswith(f"{path}:")
+            refused = str(error)
+        assert refused is None or (refused.startswith(f"{path}:") and "\n" not in refused)
 
 
 def test_settings_are_checked_whatever_way_they_are_changed() -> None:

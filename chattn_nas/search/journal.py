@@ -51,11 +51,22 @@ class WholeLines(JournalFileBackend):
         """
         try:
             yield from super().read_logs(log_number_from)
-        except (ValueError, UnicodeDecodeError) as error:
+        except ValueError as error:
+            whole = _whole_lines(self.path)
             raise StorageError(
-                f"the journal {self.path} is damaged after {len(self._log_number_offset) - 1} whole lines: put back a "
-                f"copy of it, or keep those lines with 'head -n {len(self._log_number_offset) - 1}'"
+                f"the journal {self.path} is damaged after {whole} whole lines: put back a copy of it, or keep those "
+                f"lines with 'head -n {whole}'"
             ) from error
+
+
+def _whole_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            try:
+                json.loads(line)
+            except ValueError:
+                return number
+    return 0
 
 
 def _cut_unfinished_line(path: Path) -> None:
