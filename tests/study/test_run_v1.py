@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from chattn_nas.api import Run, export, search
-from chattn_nas.results import confirmation, markdown
+from chattn_nas.judging import confirmation
+from chattn_nas.report import markdown
 from chattn_nas.spec import load_spec
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
