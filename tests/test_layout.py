@@ -47,7 +47,7 @@ def test_every_module_is_found_by_its_path(name) -> None:
 def test_a_room_hands_on_the_same_names_to_a_type_checker() -> None:
     rooms = [name for name in MODULES if name.count(".") < 2]
     for module in map(importlib.import_module, rooms):
-        if "__all__" not in vars(module):
+        if "\n__all__, __getattr__" not in inspect.getsource(module):
             continue
         source = inspect.getsource(module).partition("if TYPE_CHECKING:")[2].partition("\n__all__")[0]
         told = {line.split(" as ")[1] for line in source.splitlines() if " as " in line}
