@@ -152,7 +152,7 @@ class Trained:
     @property
     def confirmed(self) -> dict[str, str]:
         """Figures of the run's confirmation by name; none where it was not confirmed."""
-        found = judging._confirmation(self.run.study)
+        found = judging.confirmation(self.run.study)
         return found.figures(self.pick.hash) if found else {}
 
     def card(self) -> Card:
