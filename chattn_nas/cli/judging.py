@@ -59,7 +59,7 @@ def calibrate(
     """May this spec's short trainings be trusted? Compare rankings at many fidelities with full training."""
     from chattn_nas import judging
     from chattn_nas.data import load_data
-    from chattn_nas.path import load_spec
+    from chattn_nas.spec import load_spec
 
     spec = load_spec(path)
     own = judging.of_spec(spec, len(load_data(spec.data).train))

@@ -21,7 +21,7 @@ def search(
     workers: Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")] = None,
 ) -> None:
     """Search; run again to continue to the asked number of trials."""
-    from chattn_nas.path import load_spec
+    from chattn_nas.spec import load_spec
 
     spec = load_spec(path)  # before torch is imported: a mistake is told at once
     from chattn_nas import api
@@ -49,8 +49,8 @@ def worker(
     name: Annotated[str | None, typer.Option(help="Of the search, where it was started with --name.")] = None,
 ) -> None:
     """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
-    from chattn_nas.path import load_spec
     from chattn_nas.search import join
+    from chattn_nas.spec import load_spec
     from chattn_nas.study import RunDirectory
 
     found = load_spec(target) if target.is_file() else RunDirectory(target)
@@ -62,8 +62,8 @@ def worker(
 @app.command()
 def space(path: SpecPath, as_json: AsJson = False) -> None:
     """Size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
-    from chattn_nas.path import load_spec
     from chattn_nas.search.feasible import feasible_share
+    from chattn_nas.spec import load_spec
 
     spec = load_spec(path)
     found = spec.search_space()
@@ -88,8 +88,8 @@ def nni_config(
     out: Annotated[Path, typer.Option(help="Folder to write: the run that the experiment fills.")],
 ) -> None:
     """Write config.yml and search_space.json for: nnictl create --config OUT/config.yml."""
-    from chattn_nas.path import load_spec
     from chattn_nas.search.nni.config import write_config
+    from chattn_nas.spec import load_spec
 
     console.print(
         f"Wrote {write_config(load_spec(path), out)}; the baselines wait: chattn-nas search {path} --run {out}",
@@ -100,6 +100,6 @@ def nni_config(
 @app.command()
 def schema() -> None:
     """The JSON Schema of a spec, for editors: chattn-nas schema > schema.json."""
-    from chattn_nas.path.schema import schema_text
+    from chattn_nas.spec.schema import schema_text
 
     print(schema_text(), end="")
