@@ -83,7 +83,7 @@ class AttentionType:
             else keyword-only; maps (B, C, H, W) to the same shape. With ``scope="stage"``:
             ``forward(x, state=None) -> (y, state)``. Class attributes: ``no_weight_decay`` (see below), and
             ``starts_as_identity = True`` where a fresh module is the identity already.
-        title, year: Of the paper.
+        title, year: The paper's title and year.
         hyperparameters: Name to domain.
         parameters: Closed formula ``(channels, feature_size, values) -> int``.
         macs: Closed formula for multiply-accumulates per sample, as ``FlopCounterMode`` counts them
