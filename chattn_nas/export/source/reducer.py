@@ -80,13 +80,13 @@ class Reducer(Decided):
         if self.is_me(node.value):
             return self._own(node)
         value = self.value(node)
-        root = ast.unparse(node).partition(".")[0]
-        if value is UNKNOWN or root in self.local - {self.me}:
+        root, *path = _chain(node)
+        if value is UNKNOWN or not root or root in self.local - {self.me}:
             return self.generic_visit(node)
         if root != self.me:
             return self._outside(node, value)
         if isinstance(value, _SETTINGS):
-            return self.dependencies.placeholder(ast.unparse(node)[len(root) + 1 :].replace(".", "_"), value)
+            return self.dependencies.placeholder("_".join(path), value)
         if inspect.ismethod(value) and isinstance(value.__self__, nn.Module):
             self._keep_method(value.__self__, node.attr)
         return self.generic_visit(node)
@@ -159,12 +159,9 @@ class Reducer(Decided):
             return _parsed(name)
         if isinstance(value, _SETTINGS):
             return _parsed(literal(value))
-        if isinstance(value, type):
-            if value.__module__.startswith("torch"):
-                return _parsed(class_path(value))
-            if getattr(builtins, value.__name__, None) is value:
-                return ast.Name(value.__name__, ast.Load())
-        if callable(value) and isinstance(getattr(value, "__name__", None), str):
+        if isinstance(value, type) and (name := _class_name(value)):
+            return _parsed(name)
+        if callable(value) and hasattr(value, "__name__"):
             return self._function(value)
         raise Refusal(f"it uses {ast.unparse(node)}, a {type(value).__name__}")
 
@@ -186,6 +183,20 @@ class Reducer(Decided):
 
 def _parsed(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
+
+
+def _chain(node: ast.expr) -> list[str]:
+    """``a.b.c`` as its names; the first is empty where it begins with something else, such as a call."""
+    if isinstance(node, ast.Attribute):
+        return [*_chain(node.value), node.attr]
+    return [node.id if isinstance(node, ast.Name) else ""]
+
+
+def _class_name(cls: type) -> str:
+    """The name of a class of torch or of Python itself; empty for any other."""
+    if cls.__module__.startswith("torch"):
+        return class_path(cls)
+    return cls.__name__ if vars(builtins).get(cls.__name__) is cls else ""
 
 
 def _is_containers_own(module: nn.Module, function: Callable[..., Any]) -> bool:
