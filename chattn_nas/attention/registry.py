@@ -54,7 +54,7 @@ class Hyperparameter:
 
     def check(self, name: str, value: Any) -> None:
         """Raise :class:`InputError` unless ``value`` is allowed for the hyperparameter called ``name``."""
-        number = type(next((v for v in self.values if v is not None), None))
+        number: type = type(next((v for v in self.values if v is not None), None))
         value = float(value) if number is float and type(value) is int else value  # YAML's 0 is 0.0
         if any(value == known and type(value) is type(known) for known in self.values):
             return
