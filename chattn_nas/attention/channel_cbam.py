@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
 from chattn_nas.attention.pooling import average, highest
+from chattn_nas.attention.precision import widened
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
-from chattn_nas.attention.wide import widened
 from chattn_nas.attention.width import hidden_width
 
 #: Which pools, joined by +; ``avg+max`` is the authors' choice.

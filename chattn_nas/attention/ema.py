@@ -20,8 +20,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
-from chattn_nas.attention.wide import widened, without_autocast
 
 
 def _width(channels: int, values: Values) -> int:

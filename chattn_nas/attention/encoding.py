@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.attention.own_random import OwnRandom
-from chattn_nas.attention.wide import widened, without_autocast
+from chattn_nas.attention.precision import widened, without_autocast
 
 
 class Encoding(nn.Module):

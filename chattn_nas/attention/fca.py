@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
+from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
-from chattn_nas.attention.wide import widened, without_autocast
 from chattn_nas.attention.width import hidden_width
 
 #: The authors' orders of preference: digit pairs (u, v) on a 7x7 map; ``top4`` is the first four of ``top``.

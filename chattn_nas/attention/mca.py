@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.attention.moments import freedom
+from chattn_nas.attention.precision import widened
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
-from chattn_nas.attention.wide import widened
 
 
 def adaptive_kernel(channels: int) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chattn_nas.attention.precision import widened
 from chattn_nas.attention.squares import squares
-from chattn_nas.attention.wide import widened
 
 
 def freedom(values: Any) -> Any:

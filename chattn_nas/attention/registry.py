@@ -13,16 +13,19 @@ a spec names ``module:Class``: of a decorated class, or of a plain ``nn.Module``
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal, TypeVar
-
-from torch import nn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from chattn_nas.errors import InputError
+
+if TYPE_CHECKING:  # reading a spec needs no torch
+    from torch import nn
 
 Size = tuple[int, int]
 Values = Mapping[str, Any]
@@ -30,7 +33,7 @@ Values = Mapping[str, Any]
 Site = tuple[int, Size]
 Placement = Literal["before_add", "before_block", "after_add", "before_convs"]
 Blocks = Literal["all", "last", "alternate"]
-Maker = TypeVar("Maker", bound=Callable[..., nn.Module])
+Maker = TypeVar("Maker", bound="Callable[..., nn.Module]")
 
 PLACEMENTS: tuple[Placement, ...] = ("before_add", "before_block", "after_add", "before_convs")
 BLOCKS: tuple[Blocks, ...] = ("all", "last", "alternate")
@@ -54,7 +57,7 @@ class Hyperparameter:
 
     def check(self, name: str, value: Any) -> None:
         """Raise :class:`InputError` unless ``value`` is allowed for the hyperparameter called ``name``."""
-        number: type = type(next((v for v in self.values if v is not None), None))
+        number = type(next((v for v in self.values if v is not None), None))
         value = float(value) if number is float and type(value) is int else value  # YAML's 0 is 0.0
         if any(value == known and type(value) is type(known) for known in self.values):
             return
@@ -64,7 +67,7 @@ class Hyperparameter:
             return
         if self.minimum is None:
             raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=self.values)
-        if type(value) is not number or value < self.minimum:
+        if type(value) is not number or value < self.minimum:  # type: ignore[operator]
             raise InputError(f"{name} must be {number.__name__} >= {self.minimum}, not {value!r}", where=(name,))
 
 
@@ -235,7 +238,10 @@ def refuse(name: str, reason: str) -> None:
 
 
 @cache
-def _load_plugins() -> None:
+def _load() -> None:
+    """Import the modules beside this one, which register our types, and plug-ins, which register theirs."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
     for entry in entry_points(group="chattn_nas.attention"):
         try:
             entry.load()
@@ -245,7 +251,7 @@ def _load_plugins() -> None:
 
 def names() -> tuple[str, ...]:
     """The names of all registered types, plugins included, sorted."""
-    _load_plugins()
+    _load()
     return tuple(sorted(_types))
 
 
@@ -255,7 +261,7 @@ def get(name: str) -> AttentionType:
     Raises:
         InputError: No such type; the message lists those there are.
     """
-    _load_plugins()
+    _load()
     if name in _types:
         return _types[name]
     if name in _refused:
@@ -274,8 +280,6 @@ def _from_path(path: str) -> AttentionType:
     for known in _types.values():
         if known.cls is cls:
             return known
-    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        raise InputError(f"{path!r} is neither registered (@chattn_nas.attention.register) nor a subclass of nn.Module")
     if path not in _unregistered or _unregistered[path].cls is not cls:
         from chattn_nas.attention.unregistered import describe  # it needs this module
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
-from chattn_nas.attention.wide import widened, without_autocast
 
 
 def _taps(values: Values) -> list[int]:

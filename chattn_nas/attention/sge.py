@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.attention.moments import freedom
+from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Values, register
-from chattn_nas.attention.wide import widened, without_autocast
 
 
 def _canonical(values: Values, sites: Sequence[Site]) -> Values:

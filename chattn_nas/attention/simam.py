@@ -15,9 +15,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from chattn_nas.attention.moments import freedom
+from chattn_nas.attention.precision import widened
 from chattn_nas.attention.registry import Hyperparameter, register
 from chattn_nas.attention.squares import sum_of_squares
-from chattn_nas.attention.wide import widened
 
 
 @register(

@@ -27,8 +27,11 @@ def describe(path: str, cls: Callable[..., nn.Module]) -> AttentionType:
     """The type of a class, named by its path.
 
     Raises:
-        InputError: Its constructor does not take channels first, or needs something that is not known.
+        InputError: It is no ``nn.Module``, or its constructor does not take channels first, or needs something that is
+            not known.
     """
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise InputError(f"{path!r} is neither registered (@chattn_nas.attention.register) nor a subclass of nn.Module")
     parameters = [
         p for p in inspect.signature(cls).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
