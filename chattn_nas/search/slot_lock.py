@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chattn_nas.errors import RunError
 from chattn_nas.search.devices import Slot
-from chattn_nas.search.hold import hold
+from chattn_nas.study.hold import hold
 
 BUSY = "another process holds this slot"
 
@@ -21,7 +21,7 @@ def slot_of(slots: Sequence[Slot], name: str) -> Iterator[Slot]:
     """Hold the first free slot; wait until there is one. A process that dies gives its slot back.
 
     Args:
-        slots: Of this machine.
+        slots: Device slots of this machine.
         name: What shares them, such as a run: files of one name lie in one folder for temporary files.
     """
     folder = Path(tempfile.gettempdir()) / f"chattn-nas-{_user()}" / name

@@ -11,11 +11,11 @@ import optuna
 import pytest
 
 from chattn_nas.errors import RunError, StorageError
-from chattn_nas.search import Run
-from chattn_nas.search.exclusive import exclusively
-from chattn_nas.search.record import all_trials
 from chattn_nas.search.session import enqueue_baselines, enqueue_trainings, quiet_optuna
-from chattn_nas.search.storage import open_storage
+from chattn_nas.study import RunDirectory
+from chattn_nas.study.exclusive import exclusively
+from chattn_nas.study.storage import open_storage
+from chattn_nas.study.trials import all_trials
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 HERE = Path(__file__).parent
@@ -83,7 +83,7 @@ def test_one_at_a_time_and_a_dead_holder_is_passed_over(url, monkeypatch) -> Non
     storage = open_storage(url)
     assert storage.get_all_studies() == []
     storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "queue (held for a moment)")  # by one that died
-    monkeypatch.setattr("chattn_nas.search.exclusive.DEAD", 0.2)
+    monkeypatch.setattr("chattn_nas.study.exclusive.DEAD", 0.2)
     with exclusively(storage, "queue"):
         assert len(storage.get_all_studies()) == 1
     assert storage.get_all_studies() == []
@@ -92,7 +92,8 @@ def test_one_at_a_time_and_a_dead_holder_is_passed_over(url, monkeypatch) -> Non
 START = """
 import json, sys
 from pathlib import Path
-from chattn_nas.search import Job, Run
+from chattn_nas.spec import Job
+from chattn_nas.study import Run
 from chattn_nas.search.session import enqueue_baselines, quiet_optuna
 quiet_optuna()
 job = Job.from_dict(json.loads(sys.argv[1]))
@@ -104,10 +105,10 @@ enqueue_baselines(run.study, space)
 """
 
 
-def test_two_first_starts_on_one_storage_make_one_schema_one_study_and_one_queue(make_job, tmp_path, url) -> None:
-    job = json.dumps(make_job(storage=url).to_dict())
+def test_two_first_starts_on_one_storage_make_one_schema_one_study_and_one_queue(make_spec, tmp_path, url) -> None:
+    spec = json.dumps(make_spec(storage=url).to_dict())
     processes = [
-        subprocess.Popen([sys.executable, "-c", START, job, str(tmp_path / name)], stdin=subprocess.PIPE,
+        subprocess.Popen([sys.executable, "-c", START, spec, str(tmp_path / name)], stdin=subprocess.PIPE,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for name in "abc"
     ]  # fmt: skip
     for process in processes:
@@ -117,15 +118,15 @@ def test_two_first_starts_on_one_storage_make_one_schema_one_study_and_one_queue
         process.stdin.flush()
     for process in processes:
         assert process.wait(120) == 0, process.stderr.read()
-    study = Run(tmp_path / "a").study
+    study = RunDirectory(tmp_path / "a").study
     labels = [trial.user_attrs["label"] for trial in all_trials(study)]
     assert labels == ["none", "uniform se", "uniform eca", "random_gate"]
     assert [one.study_name for one in study._storage.get_all_studies()] == ["stub"]
 
 
-def test_queueing_twice_queues_once(make_job, tmp_path) -> None:
-    job = make_job()
-    run, space = Run.create(job, tmp_path / "run"), job.search_space()
+def test_queueing_twice_queues_once(make_spec, tmp_path) -> None:
+    spec = make_spec()
+    run, space = RunDirectory.create(spec, tmp_path / "run"), spec.search_space()
     for _ in range(2):
         enqueue_baselines(run.study, space)
     assert len(all_trials(run.study)) == 4
@@ -135,11 +136,11 @@ def test_queueing_twice_queues_once(make_job, tmp_path) -> None:
     assert len(all_trials(run.study)) == 5
 
 
-def test_another_storage_is_refused_once_there_are_trials(run_stub, make_job, tmp_path) -> None:
+def test_another_storage_is_refused_once_there_are_trials(run_stub, make_spec, tmp_path) -> None:
     elsewhere = f"sqlite:///{tmp_path}/other.db"
-    Run.create(make_job(), tmp_path / "stub")
-    Run.create(make_job(storage=elsewhere), tmp_path / "stub")
-    Run.create(make_job(), tmp_path / "stub")
+    RunDirectory.create(make_spec(), tmp_path / "stub")
+    RunDirectory.create(make_spec(storage=elsewhere), tmp_path / "stub")
+    RunDirectory.create(make_spec(), tmp_path / "stub")
     run_stub(trials=4)
     with pytest.raises(RunError, match=r"lie in sqlite:////.*study\.db, not in .*other\.db") as caught:
         run_stub(trials=5, storage=elsewhere)
@@ -153,7 +154,7 @@ def test_trials_that_are_gone_are_missed_not_begun_anew(run_stub, tmp_path, old)
     (run.directory / "study.db").rename(tmp_path / "saved.db")
     if old:  # a run of an earlier version
         (run.directory / ".study").unlink()
-    for attempt in (lambda: run_stub(trials=5), lambda: Run(run.directory).study):
+    for attempt in (lambda: run_stub(trials=5), lambda: RunDirectory(run.directory).study):
         with pytest.raises(RunError, match=r"the trials of the run in .* are gone: there is no file .*study\.db"):
             attempt()
     (tmp_path / "saved.db").rename(run.directory / "study.db")
@@ -178,8 +179,8 @@ def test_a_run_goes_on_where_it_was_moved_and_so_does_its_confirmation(run_stub,
     moved = tmp_path / "elsewhere" / "stub"
     shutil.copytree(run.directory, moved)
     shutil.rmtree(run.directory)
-    job = run.job.model_copy(update={"search": run.job.search.model_copy(update={"storage": url})})
-    opened = Run.create(job.model_copy(update={"name": "stub-confirm"}), moved / "confirm")
+    spec = run.spec.model_copy(update={"search": run.spec.search.model_copy(update={"storage": url})})
+    opened = RunDirectory.create(spec.model_copy(update={"name": "stub-confirm"}), moved / "confirm")
     assert {one.study_name for one in opened.study._storage.get_all_studies()} == {"stub", "stub-confirm"}
     assert len(run_stub(directory=moved, trials=5).study.trials) == 5
 
@@ -193,7 +194,7 @@ def test_a_damaged_database_is_one_sentence_with_a_way_out(run_stub) -> None:
         path.write_bytes(damaged)
         for left in run.directory.glob("study.db-*"):
             left.unlink()
-        for attempt in (lambda: run_stub(trials=5), lambda: all_trials(Run(run.directory).study)):
+        for attempt in (lambda: run_stub(trials=5), lambda: all_trials(RunDirectory(run.directory).study)):
             with pytest.raises(StorageError, match=r"study\.db is damaged .*\.recover") as caught:
                 attempt()
             assert "\n" not in str(caught.value)
@@ -205,7 +206,7 @@ def test_a_damaged_spec_of_a_run_is_one_sentence_and_the_search_mends_it(run_stu
     whole = (run.directory / "spec.yaml").read_text()
     (run.directory / "spec.yaml").write_text(damaged)
     with pytest.raises(RunError, match=r"spec\.yaml is damaged .*'chattn-nas search SPEC --run") as caught:
-        _ = Run(run.directory).study
+        _ = RunDirectory(run.directory).study
     assert "\n" not in str(caught.value)
     with pytest.raises(RunError, match=r"other settings: search\.objectives"):
         run_stub(trials=5, objectives=["accuracy", "macs"])

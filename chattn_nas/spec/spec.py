@@ -1,0 +1,149 @@
+"""What is searched: the settings of every room, as one spec holds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from chattn_nas.data import DataSettings
+from chattn_nas.errors import InputError
+from chattn_nas.network import BackboneSettings
+from chattn_nas.proxy import ProxySettings
+from chattn_nas.settings import Settings, refusal
+from chattn_nas.space import SearchSpace, SpaceSettings
+from chattn_nas.spec import TrainingSettings
+from chattn_nas.spec.search_settings import SearchSettings
+
+#: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
+FREE = (
+    ("proxy", "device"),
+    ("proxy", "cuda_graphs"),
+    *(
+        ("search", field)
+        for field in (
+            "engine", "sampler", "pruner", "reduction_factor", "trials", "storage", "workers", "trials_per_device",
+            "devices", "max_seeds", "keep_checkpoints", "retries", "timeout", "memory",
+            "nni_tuner", "nni_port", "nni_duration", "training_service",
+        )
+    ),
+    *(("training", field) for field in TrainingSettings.model_fields),
+)  # fmt: skip
+#: Of a stored spec; a version that reads it another way raises it and says in :meth:`Job.from_stored` what was meant.
+FORMAT = 1
+#: Where data lie on a machine, not what they are.
+PLACES = (("data", "path"), ("data", "root"), ("data", "download"))
+
+
+def _a_name(text: str) -> str:
+    """The name of a run is a folder's, a study's, and part of others': no path, nothing that a shell would split."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise ValueError("a name is made of letters, digits, '.', '_' and '-', and starts with a letter or digit")
+    return text
+
+
+def stored(spec: Spec) -> dict[str, Any]:
+    """A job as a study and ``spec.yaml`` of a run keep it."""
+    return {"format": FORMAT, **spec.to_dict()}
+
+
+class Spec(Settings):
+    """A spec: what the user writes in YAML.
+
+    Attributes:
+        name: Names the run, ``runs/<name>``, and its study.
+        backbone, data, space, proxy, search, training: One section per room.
+    """
+
+    name: Annotated[str, Field(max_length=200), AfterValidator(_a_name)]
+    backbone: BackboneSettings
+    data: DataSettings
+    space: SpaceSettings
+    proxy: ProxySettings = ProxySettings()
+    search: SearchSettings = SearchSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    def search_space(self) -> SearchSpace:
+        """The search space on this backbone.
+
+        Raises:
+            InputError: The backbone does not exist, or a stage cannot take a choice; ``where`` is the path of keys.
+        """
+        from chattn_nas.network import stages  # torch: a spec that is refused before needs none
+
+        try:
+            found = stages(self.backbone.backbone, image_size=self.data.image_size)
+        except InputError as error:
+            raise error.at("backbone") from None
+        try:
+            return SearchSpace(self.space, self.backbone.backbone, found)
+        except InputError as error:
+            raise error.at("space") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON and YAML; :meth:`from_dict` reads them back."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Spec:
+        """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts.
+
+        Raises:
+            InputError: It is no spec.
+        """
+        space = data.get("space") if isinstance(data, dict) else None
+        if isinstance(space, dict):
+            numbered = {int(key) if str(key).isdigit() else key: entries for key, entries in space.items()}
+            data = {**data, "space": numbered}
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise refusal(error, cls) from None
+
+    @classmethod
+    def from_stored(cls, data: Any) -> Spec:
+        """From what :func:`stored` gave, in this version of the package or another.
+
+        What this version does not know is passed over; what an older one did not write is as it was then.
+
+        Raises:
+            InputError: It is no spec.
+        """
+        if not isinstance(data, dict):
+            raise InputError(f"a stored spec is a mapping, not {type(data).__name__}")
+        plain = {key: value for key, value in data.items() if key in cls.model_fields}
+        for section, fields in list(plain.items()):
+            model = cls.model_fields[section].annotation
+            if isinstance(fields, dict) and isinstance(model, type) and issubclass(model, Settings):
+                plain[section] = {key: value for key, value in fields.items() if key in model.model_fields}
+        return cls.from_dict(plain)
+
+    @property
+    def hash(self) -> str:
+        """12 hexadecimal digits of all that trials must have in common to be compared; the same on every machine."""
+        fixed = self._flat(leave_out=(*FREE, *PLACES))
+        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
+
+    def differences(self, other: Spec, *, places: bool = True) -> list[str]:
+        """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this spec's.
+
+        Args:
+            other: The spec to compare with.
+            places: Count where data lie as well: on one machine, another path is other data.
+        """
+        free = FREE if places else (*FREE, *PLACES)
+        mine, theirs = self._flat(leave_out=free), other._flat(leave_out=free)
+        return [field for field in {**theirs, **mine} if mine.get(field) != theirs.get(field)]
+
+    def _flat(self, leave_out: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+        full = self.to_dict()
+        full.pop("name")
+        return {
+            f"{section}.{field}": value
+            for section, fields in full.items()
+            for field, value in fields.items()
+            if (section, field) not in leave_out
+        }
