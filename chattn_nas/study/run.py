@@ -144,12 +144,16 @@ class RunDirectory:
             raise RunError(f"{self.directory} holds the run {mine.name!r}, not {spec.name!r}", where=("name",))
         _refuse_another(spec.differences(mine), f"the run in {self.directory}")
         url, before = resolved(spec.search.storage, self.directory), self.storage_url
-        if url != before and _has_trials(before, mine.name, missing=(self.directory / STUDY).is_file()):
+        mark = self.directory / STUDY
+        if url == before:
+            return
+        if _has_trials(before, mine.name, missing=mark.is_file()):
             raise RunError(
                 f"the trials of the run in {self.directory} lie in {before}, not in {url}: name that storage again, "
                 "or give the new spec a name of its own (--name NAME)",
                 where=("search", "storage"),
             )
+        mark.unlink(missing_ok=True)  # no trial is left behind there
 
     def _attribute(self, name: str) -> Any:
         found = self.study.user_attrs.get(name)

@@ -19,7 +19,6 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.exc import OperationalError as DatabaseRefuses
 
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
 from chattn_nas.errors import MissingExtraError, RunError, StorageError
@@ -72,11 +71,11 @@ def open_storage(url: str) -> BaseStorage:
             try:
                 storage = _database(url)
                 break
-            except (DatabaseRefuses, IntegrityError, SQLAlchemyError) as error:
+            except SQLAlchemyError as error:
                 if _wants_password(error, url):
                     remember(url, getpass.getpass(f"Password for {url}: "))
-                elif left == 0 or "exist" not in str(error).lower():  # another process has just made the tables
-                    raise
+                elif left == 0 or not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                    raise  # else another process has just made the tables
                 time.sleep(0.1 * (TRIES - left))
         if file is not None:
             _one_writer_at_a_time(storage.engine)

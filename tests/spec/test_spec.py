@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chattn_nas.search.job import Job, stored
 
 from chattn_nas.errors import InputError, SpecError
 from chattn_nas.spec import load_spec
+from chattn_nas.spec.spec import Spec, stored
 
 QUICKSTART = Path(__file__).parents[2] / "search_spaces" / "quickstart.yaml"
 
@@ -140,27 +140,27 @@ def test_whatever_stands_in_a_spec_is_read_or_refused_in_one_sentence(tmp_path, 
 
 
 def test_settings_are_checked_whatever_way_they_are_changed() -> None:
-    job = load_spec(QUICKSTART)
+    spec = load_spec(QUICKSTART)
     for name in ("../../x", "my run", "", ".hidden", "x" * 300):
         with pytest.raises(InputError, match="name"):
-            job.model_copy(update={"name": name})
+            spec.model_copy(update={"name": name})
     with pytest.raises(InputError, match="trials: a number is needed, not True"):
-        job.search.model_copy(update={"trials": True})
+        spec.search.model_copy(update={"trials": True})
     with pytest.raises(InputError, match="did you mean 'trials'"):
-        job.search.model_copy(update={"trails": 3})
-    assert job.search.model_copy(update={"trials": 7}).trials == 7
+        spec.search.model_copy(update={"trails": 3})
+    assert spec.search.model_copy(update={"trials": 7}).trials == 7
     with pytest.raises(InputError, match="neither"):
-        Job.from_dict(job.to_dict() | {"space": {1.0: ["se"]}})
+        Spec.from_dict(spec.to_dict() | {"space": {1.0: ["se"]}})
 
 
 def test_a_stored_spec_of_another_version_is_read() -> None:
-    job = load_spec(QUICKSTART)
-    newer = stored(job) | {"format": 99, "sections": {"of": "tomorrow"}}
+    spec = load_spec(QUICKSTART)
+    newer = stored(spec) | {"format": 99, "sections": {"of": "tomorrow"}}
     newer["proxy"] = newer["proxy"] | {"unheard": 1}
-    older = {key: value for key, value in job.to_dict().items() if key != "training"}
-    assert Job.from_stored(newer) == Job.from_stored(older) == job
+    older = {key: value for key, value in spec.to_dict().items() if key != "training"}
+    assert Spec.from_stored(newer) == Spec.from_stored(older) == spec
     with pytest.raises(InputError, match="key 'backbone' is missing"):
-        Job.from_stored({"name": "x"})
+        Spec.from_stored({"name": "x"})
 
 
 def test_a_missing_key_points_at_its_section(tmp_path) -> None:
