@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def load_spec(path: Path | str) -> Job:
     data, lines = _parse(text, path)
     try:
         job = Job.model_validate(data)
+        job = job.model_copy(update={"data": job.data.placed(path.parent)})
         job.search_space()
     except ValidationError as error:
         first = min(error.errors(), key=lambda e: _line(lines, e["loc"]))
@@ -54,6 +56,28 @@ def load_spec(path: Path | str) -> Job:
             choices=error.choices,
         ) from None  # fmt: skip
     return job
+
+
+@contextmanager
+def lines_of(path: Path | str) -> Iterator[None]:
+    """Errors inside that know their place in the spec at ``path`` are raised with its file and line.
+
+    Raises:
+        SpecError: In place of such an error.
+    """
+    try:
+        yield
+    except SpecError:
+        raise
+    except InputError as error:
+        if not error.where:
+            raise
+        path = Path(path)
+        _, lines = _parse(path.read_text(), path)
+        raise SpecError(
+            error.message, file=path, line=_line(lines, error.where), where=error.where, value=error.value,
+            choices=error.choices,
+        ) from error  # fmt: skip
 
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:

@@ -52,7 +52,7 @@ class ProxyBench:
     def __init__(self, job: Job, device: str | None = None) -> None:
         self.job = job
         self.device = resolve_device(device or job.proxy.device)
-        self.data = load_data(job.data, device=self.device)
+        self.data = load_data(job.data, device=self.device, data_on=job.proxy.data_on)
         self.stages = stages(job.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
