@@ -80,13 +80,23 @@ def load_test(settings: DataSettings, *, device: torch.device | str = "cpu", dat
     Raises:
         DataError: There are none; or as :func:`load_data`.
     """
+    require_test(settings)
     stored, parts = divide(settings)
-    if parts.test is None:
+    assert parts.test is not None
+    return _set(stored, parts.test, device, _on_device(stored, parts, torch.device(device), data_on))
+
+
+def require_test(settings: DataSettings) -> None:
+    """Refuse a set without test images, before anything is spent on what will need them.
+
+    Raises:
+        DataError: There are none; or as :func:`load_data`.
+    """
+    if not has_test(settings):
         raise DataError(
             "there are no test images: the set has no test part, and data.test does not keep one (data.test: 0.2)",
             where=("data", "test"),
         )
-    return _set(stored, parts.test, device, _on_device(stored, parts, torch.device(device), data_on))
 
 
 def has_test(settings: DataSettings) -> bool:

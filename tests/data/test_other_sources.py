@@ -173,7 +173,7 @@ def test_shards_that_cannot_be_used(tmp_path) -> None:
     with pytest.raises(DataError, match="no shards at"):
         load_data(DataSettings(dataset="webdataset", path=str(tmp_path)))
     shard(tmp_path / "a.tar", 0, 4, "nothing")
-    with pytest.raises(DataError, match="has an image but no label.*image_folder"):
+    with pytest.raises(DataError, match=r"has an image but no label.*image_folder"):
         load_data(DataSettings(dataset="webdataset", path=str(tmp_path)))
 
 

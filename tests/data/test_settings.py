@@ -1,4 +1,4 @@
-"""Keys that do not belong together are refused with the line they stand in, and paths are found from the spec's folder."""
+"""Keys that do not belong together are refused with their line, and paths are found from the spec's folder."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ from pictures import arrays, folder
 
 from chattn_nas.data import DataSettings, load_data
 from chattn_nas.errors import DataError, SpecError
-from chattn_nas.spec import lines_of, load_spec
+from chattn_nas.spec import load_spec
+from chattn_nas.spec.load import lines_of
 
 SPEC = """name: one
 backbone: {model: cifar_resnet8, options: {width: 8}}

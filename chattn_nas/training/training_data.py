@@ -1,0 +1,81 @@
+"""The images of a final training, on the device or mapped from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from chattn_nas.data import Data, DataSettings, TensorSet, joined, load_data, load_test, require_test
+from chattn_nas.proxy import evaluate
+from chattn_nas.proxy.capture import Capture
+from chattn_nas.proxy.optimizer import Rates
+from chattn_nas.proxy.resident import Resident
+from chattn_nas.proxy.streamed import Streamed
+from chattn_nas.spec.training_settings import TrainingSettings
+from chattn_nas.training.distributed import World
+
+Step = Callable[[TensorSet], Tensor]
+Scores = tuple[float, float]
+
+
+class Epochs(Protocol):
+    """Trains epoch by epoch."""
+
+    @property
+    def steps(self) -> int:
+        """Of one epoch."""
+
+    def epoch(self, factors: Sequence[float], after: Callable[[], None] | None = None) -> float:
+        """Train for one; the sum of its losses."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images for one final training.
+
+    Attributes:
+        facts: Training and validation images.
+        data, settings: Of the spec.
+        device: To train on.
+    """
+
+    facts: Data
+    data: DataSettings
+    settings: TrainingSettings
+    device: torch.device
+
+    def epochs(
+        self, step: Step, batch_size: int, rates: Rates, order: torch.Generator, capture: Capture | None, world: World,
+    ) -> Epochs:  # fmt: skip
+        """Over the training images, or those and the validation images."""
+        images = self.facts.train
+        if self.settings.with_validation:
+            images = joined(images, self.facts.validation)
+        size = min(batch_size, len(images) // world.size * world.size)
+        part = (world.rank, world.size)
+        if isinstance(images, TensorSet):
+            return Resident(step, images, size, rates, order, capture, part)
+        return Streamed(step, images, size, rates, order, capture, part)
+
+    def validate(self, network: nn.Module, batch_size: int) -> Scores:
+        """Accuracy and loss on the validation images."""
+        return evaluate(network, self.facts.validation, self.facts, batch_size=batch_size, device=self.device)
+
+    def test(self, network: nn.Module, batch_size: int) -> Scores:
+        """Accuracy and loss on the test images, which are loaded for it."""
+        images = load_test(self.data, device=self.device, data_on=self.settings.data_on)
+        return evaluate(network, images, self.facts, batch_size=batch_size, device=self.device)
+
+
+def load_material(data: DataSettings, settings: TrainingSettings, device: torch.device) -> Material:
+    """The images where the settings want them.
+
+    Raises:
+        DataError: As ``load_data``; or there are no test images, which would otherwise be found out at the end.
+    """
+    require_test(data)
+    return Material(load_data(data, device=device, data_on=settings.data_on), data, settings, device)
