@@ -44,11 +44,11 @@ LATER = tuple(
 )  # fmt: skip
 
 
-class Job(Settings):
+class Spec(Settings):
     """A spec: what the user writes in YAML.
 
     Attributes:
-        name: Of the run: ``runs/<name>``, and of the study.
+        name: Names the run, ``runs/<name>``, and its study.
         backbone, data, space, proxy, search, training: One section per room.
     """
 
@@ -82,7 +82,7 @@ class Job(Settings):
         return self.model_dump(mode="json")
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Job:
+    def from_dict(cls, data: dict[str, Any]) -> Spec:
         """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts."""
         space = {int(key) if str(key).isdigit() else key: entries for key, entries in data["space"].items()}
         return cls.model_validate({**data, "space": space})
@@ -93,8 +93,8 @@ class Job(Settings):
         fixed = self._flat(leave_out=(*FREE, *PLACES))
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
 
-    def differences(self, other: Job) -> list[str]:
-        """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this job's."""
+    def differences(self, other: Spec) -> list[str]:
+        """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this spec's."""
         out = (*FREE, *PLACES)  # whether other places hold the same data is seen from their content
         mine, theirs = self._flat(leave_out=out), other._flat(leave_out=out)
         return [field for field in {**theirs, **mine} if mine.get(field) != theirs.get(field)]
@@ -112,7 +112,7 @@ class Job(Settings):
 
 
 def _default(section: str, field: str) -> Any:
-    model = Job.model_fields[section].annotation
+    model = Spec.model_fields[section].annotation
     assert isinstance(model, type)
     assert issubclass(model, Settings)
     return model.model_fields[field].get_default(call_default_factory=True)

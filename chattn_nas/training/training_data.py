@@ -16,7 +16,7 @@ from chattn_nas.proxy.optimizer import Rates
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.streamed import Streamed
 from chattn_nas.spec.training_settings import TrainingSettings
-from chattn_nas.training.distributed import World
+from chattn_nas.training.distributed import DistributedContext
 
 Step = Callable[[TensorSet], Tensor]
 Scores = tuple[float, float]
@@ -34,7 +34,7 @@ class Epochs(Protocol):
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """Images for one final training.
 
     Attributes:
@@ -49,14 +49,15 @@ class Material:
     device: torch.device
 
     def epochs(
-        self, step: Step, batch_size: int, rates: Rates, order: torch.Generator, capture: Capture | None, world: World,
+        self, step: Step, batch_size: int, rates: Rates, order: torch.Generator, capture: Capture | None,
+        context: DistributedContext,
     ) -> Epochs:  # fmt: skip
         """Over the training images, or those and the validation images."""
         images = self.facts.train
         if self.settings.with_validation:
             images = joined(images, self.facts.validation)
-        size = min(batch_size, len(images) // world.size * world.size)
-        part = (world.rank, world.size)
+        size = min(batch_size, len(images) // context.size * context.size)
+        part = (context.rank, context.size)
         if isinstance(images, TensorSet):
             return Resident(step, images, size, rates, order, capture, part)
         return Streamed(step, images, size, rates, order, capture, part)
@@ -71,11 +72,11 @@ class Material:
         return evaluate(network, images, self.facts, batch_size=batch_size, device=self.device)
 
 
-def load_material(data: DataSettings, settings: TrainingSettings, device: torch.device) -> Material:
+def load_training_data(data: DataSettings, settings: TrainingSettings, device: torch.device) -> TrainingData:
     """The images where the settings want them.
 
     Raises:
         DataError: As ``load_data``; or there are no test images, which would otherwise be found out at the end.
     """
     require_test(data)
-    return Material(load_data(data, device=device, data_on=settings.data_on), data, settings, device)
+    return TrainingData(load_data(data, device=device, data_on=settings.data_on), data, settings, device)
