@@ -99,7 +99,7 @@ def export_network(
         in_chans: Channels of the input.
         image_size: Pixels, one number or (height, width).
         card: What else is known of the network.
-        formats: Of :data:`FORMATS`: ``source`` (readable Python), ``safetensors``, ``pt2`` (torch.export), ``onnx``,
+        formats: ``source`` (readable Python), ``safetensors``, ``pt2`` (torch.export), ``onnx``,
             ``timm`` (a folder for ``timm.create_model("local-dir:...")``).
         usage: What the network is for; classification where it is missing.
         force: Write into a folder that holds other files, too.
