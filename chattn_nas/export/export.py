@@ -56,7 +56,7 @@ class ExportReport:
 
 
 def check_request(formats: Sequence[str], out_dir: Path | str, *, force: bool = False) -> OutputFolder:
-    """The folder to write into; raises where an export could not even begin. It is made where it is missing.
+    """The folder to write into; raises where an export could not even begin.
 
     Raises:
         InputError: An unknown format, none at all, or a folder as :class:`OutputFolder` refuses it.

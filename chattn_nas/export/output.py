@@ -21,7 +21,7 @@ class OutputFolder:
     """A folder for one export at a time.
 
     Args:
-        path: Made where it is missing.
+        path: Made where it is missing, when something is written.
         force: Write beside, and over, files that no export wrote. Files of other names are never touched.
 
     Raises:
@@ -31,11 +31,12 @@ class OutputFolder:
     def __init__(self, path: Path | str, *, force: bool = False) -> None:
         self.path = Path(path)
         self._force = force
-        self._made = not self.path.exists()
+        place = self.path
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.path).close()
-            held = sorted(entry.name for entry in self.path.iterdir())
+            while not place.exists() and not place.is_symlink() and place != place.parent:
+                place = place.parent
+            tempfile.TemporaryFile(dir=place).close()
+            held = sorted(entry.name for entry in self.path.iterdir()) if place == self.path else []
         except OSError as error:
             raise InputError(f"the folder {self.path} cannot be written: {error.strerror}", where=("out",)) from None
         self._earlier = self._manifest()
@@ -59,11 +60,13 @@ class OutputFolder:
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """A folder to write into; nothing of it stays where the body raises."""
+        made = not self.path.exists()
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.path, prefix=".export-") as place:
                 yield Path(place)
         except BaseException:
-            if self._made and not any(self.path.iterdir()):
+            if made and self.path.is_dir() and not any(self.path.iterdir()):
                 self.path.rmdir()
             raise
 

@@ -42,7 +42,7 @@ def test_the_card_of_every_format_alone_names_only_files_that_are_there_and_its_
     held = {path.name for path in report.folder.iterdir()}
     assert set(report.files) == held
     text = (report.folder / "README.md").read_text(encoding="utf-8")
-    assert {found for found in re.findall(r"[\w.]+\.(?:py|pt2?|onnx|safetensors|json|yaml|md)\b", text)} <= held
+    assert set(re.findall(r"[\w.]+\.(?:py|pt2?|onnx|safetensors|json|yaml|md)\b", text)) <= held
     assert ("model.py" in text) == (name == "source")
     monkeypatch.chdir(report.folder)
     monkeypatch.syspath_prepend(report.folder)
