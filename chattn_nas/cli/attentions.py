@@ -45,6 +45,7 @@ def attentions(
                 for kind, row in zip(kinds, rows, strict=True)
             ],
             f"Costs of the defaults on a map of {where}",
+            whole=("type", "parameters", "MACs"),
         )
         for row in rows:
             if row["problem"]:
