@@ -63,7 +63,6 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-<<<<<<< HEAD
 def _plain(error: UnicodeError) -> tuple[str, int]:
     """What a terminal shows that cannot show everything, such as ``+-`` for ``±``; it never ends a command."""
     assert isinstance(error, UnicodeEncodeError)
@@ -71,12 +70,8 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(_PLAIN.get(character, "?") for character in found), error.end
 
 
-def print_table(rows: list[dict[str, Any]], title: str | None = None) -> None:
-    """Print records as a table; the keys of the first one are the columns."""
-=======
 def print_table(rows: list[dict[str, Any]], title: str | None = None, *, whole: tuple[str, ...] = ()) -> None:
     """Print records as a table; the keys of the first one are the columns, those in ``whole`` are never broken."""
->>>>>>> main
     table = Table(title=title, title_justify="left")
     for column in rows[0] if rows else ():
         number = isinstance(rows[0][column], int | float)
