@@ -1,11 +1,11 @@
-"""The base of every room's settings class: the one way in which values become settings."""
+"""The base of every room's settings class."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -17,7 +17,32 @@ from chattn_nas.errors import InputError
 LARGEST = 2**31
 
 
-class Settings(BaseModel):
+class Refusing(BaseModel):
+    """A model whose wrong values raise :class:`InputError`, whether they come from YAML or from Python."""
+
+    def __init__(self, /, *args: Any, **fields: Any) -> None:
+        try:
+            super().__init__(*args, **fields)
+        except ValidationError as error:
+            raise refusal(type(self), error) from error
+
+    # Else pydantic takes __init__ for one that nested values have to go through, and loses where they stand.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """As pydantic's.
+
+        Raises:
+            InputError: The first wrong value; ``where`` is its path of keys.
+        """
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise refusal(cls, error) from error
+
+
+class Settings(Refusing):
     """A section of the spec: unknown keys are refused, values never change after loading.
 
     Numbers are finite, and ``true`` is no number.
@@ -40,19 +65,20 @@ class Settings(BaseModel):
                     raise ValueError(f"a number must be below {LARGEST:,}")
         return value
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy in which some fields have other values; unlike pydantic's own, it checks them.
+    def changed(self, **fields: Any) -> Self:
+        """A copy with other values, checked like the first ones.
 
         Raises:
-            InputError: An unknown field, or a value that the field cannot have.
+            InputError: An unknown field, or a value that it cannot take.
         """
+        return self.model_copy(update=fields)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As :meth:`changed`; pydantic's own checks nothing."""
         if not update:
             return super().model_copy(deep=deep)
-        held = {name: getattr(self, name) for name in type(self).model_fields}
-        try:
-            return type(self).model_validate({**held, **update})
-        except ValidationError as error:
-            raise refusal(error, type(self)) from None
+        held = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        return type(self).model_validate({**held, **update})
 
 
 def _check_plain(value: Any) -> None:
@@ -68,24 +94,25 @@ def _kinds(annotation: Any) -> Iterator[Any]:
         yield from _kinds(part)
 
 
-def refusal(error: ValidationError, model: type[BaseModel]) -> InputError:
-    """The most telling of pydantic's complaints about a ``model``, in one sentence."""
-    first = min(error.errors(), key=urgency)
-    message, value, choices = in_words(first, model)
+def refusal(
+    model: type[BaseModel], error: ValidationError, order: Callable[[tuple[str | int, ...]], int] = lambda where: 0
+) -> InputError:
+    """The most telling of pydantic's errors as one of ours; ``order`` ranks places, such as by their line in a file.
+
+    A mistyped key tells more than the key that is missing for it.
+    """
+    rank = {"extra_forbidden": 0, "missing": 2}
+    first = min(error.errors(), key=lambda one: (rank.get(one["type"], 1), order(one["loc"])))
+    message, value, choices = _in_words(model, first)
     return InputError(message, where=first["loc"], value=value, choices=choices)
 
 
-def urgency(error: Mapping[str, Any]) -> int:
-    """Which of pydantic's complaints to show, lowest first: a mistyped key tells more than the one that it misses."""
-    return {"extra_forbidden": 0, "missing": 2}.get(error["type"], 1)
-
-
-def in_words(error: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, Any, tuple[str, ...]]:
-    """One of pydantic's complaints as a sentence, the value met, and what would have been possible."""
-    place = error["loc"]
-    where = ".".join(str(part) for part in place)
+def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, ...]]:
+    """One pydantic error as a sentence, the offending value where it can be compared, and what would be possible."""
+    where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"unknown key {where!r}", place[-1], tuple(_model(model, place[:-1]).model_fields)
+        possible = tuple(_model_at(model, error["loc"][:-1]).model_fields)
+        return f"unknown key {where!r}", error["loc"][-1], possible
     if error["type"] == "missing":
         return f"key {where!r} is missing", None, ()
     if error["type"] in ("literal_error", "enum"):
@@ -98,13 +125,13 @@ def in_words(error: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, Any
 
 
 def shown(value: Any, most: int = 200) -> str:
-    """A value met, short enough for a sentence."""
+    """A value met, short enough for a sentence, without secrets."""
     text = redacted(repr(value))
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def _model(model: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel]:
-    """The settings class at a place below ``model``."""
+def _model_at(model: type[BaseModel], place: tuple[str | int, ...]) -> type[BaseModel]:
+    """The settings class at a place in the spec."""
     for part in place:
         annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
         if not (inspect.isclass(annotation) and issubclass(annotation, BaseModel)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from chattn_nas.errors import InputError, SpecError
-from chattn_nas.settings import in_words, shown, urgency
+from chattn_nas.settings import refusal, shown
 from chattn_nas.space import NONE
 from chattn_nas.spec.spec import Spec
 
@@ -40,20 +41,39 @@ def load_spec(path: Path | str) -> Spec:
     data, lines = _parse(text, path)
     try:
         spec = Spec.model_validate(data)
+        spec = spec.model_copy(update={"data": spec.data.placed(path.parent)})
         if {candidate.type for stage in spec.search_space().candidates for candidate in stage} == {NONE}:
             raise InputError("the space holds nothing but 'none': there is nothing to search", where=("space",))
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda one: (urgency(one), _line(lines, one["loc"])))
-        message, value, choices = in_words(first, Spec)
-        raise SpecError(
-            message, file=path, line=_line(lines, first["loc"]), where=first["loc"], value=value, choices=choices
-        ) from None
     except InputError as error:
+        if isinstance(error.__cause__, ValidationError):  # several mistakes: the one that stands first in the file
+            error = refusal(Spec, error.__cause__, order=lambda where: _line(lines, where))
         raise SpecError(
             error.message, file=path, line=_line(lines, error.where), where=error.where, value=error.value,
             choices=error.choices,
         ) from None  # fmt: skip
     return spec
+
+
+@contextmanager
+def lines_of(path: Path | str) -> Iterator[None]:
+    """Errors inside that know their place in the spec at ``path`` are raised with its file and line.
+
+    Raises:
+        SpecError: In place of such an error.
+    """
+    try:
+        yield
+    except SpecError:
+        raise
+    except InputError as error:
+        if not error.where:
+            raise
+        path = Path(path)
+        _, lines = _parse(path.read_text(), path)
+        raise SpecError(
+            error.message, file=path, line=_line(lines, error.where), where=error.where, value=error.value,
+            choices=error.choices,
+        ) from error  # fmt: skip
 
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
@@ -90,12 +110,12 @@ def _places(
         for index, item in enumerate(node.value):
             yield from _places(item, (*place, index), path, loader, above)
     elif isinstance(node, yaml.MappingNode):
-        seen: set[str | int] = set()
+        seen: set[Any] = set()
         for key, value in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 yield from _places(value, place, path, loader, above)
                 continue
-            name = _key(key, path, loader)
+            name = _key(key, place, path, loader)
             if name in seen:
                 raise SpecError(f"key {name!r} appears twice", file=path, line=key.start_mark.line + 1)
             seen.add(name)
@@ -105,10 +125,10 @@ def _places(
         _scalar(node, path, loader)
 
 
-def _key(node: yaml.Node, path: Path, loader: yaml.SafeLoader) -> str | int:
+def _key(node: yaml.Node, place: Place, path: Path, loader: yaml.SafeLoader) -> Any:
     """A key as the data will have it."""
     found = _scalar(node, path, loader) if isinstance(node, yaml.ScalarNode) else None
-    if not isinstance(found, str | int) or isinstance(found, bool):
+    if not isinstance(node, yaml.ScalarNode) or (place == ("space",) and type(found) not in (str, int)):
         met = repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list or a mapping"
         line = node.start_mark.line + 1
         raise SpecError(f"a key is a word or the number of a stage, not {met[:200]}", file=path, line=line)

@@ -7,13 +7,13 @@ import json
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
 from chattn_nas.network import BackboneSettings
 from chattn_nas.proxy import ProxySettings
-from chattn_nas.settings import Settings, refusal
+from chattn_nas.settings import Settings
 from chattn_nas.space import SearchSpace, SpaceSettings
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.spec.search_settings import SearchSettings
@@ -22,6 +22,7 @@ from chattn_nas.spec.search_settings import SearchSettings
 FREE = (
     ("proxy", "device"),
     ("proxy", "cuda_graphs"),
+    ("proxy", "data_on"),
     *(
         ("search", field)
         for field in (
@@ -32,10 +33,18 @@ FREE = (
     ),
     *(("training", field) for field in TrainingSettings.model_fields),
 )  # fmt: skip
-#: Of a stored spec; a version that reads it another way raises it and says in :meth:`Job.from_stored` what was meant.
+#: Of a stored spec; a version that reads it another way raises it and says in :meth:`Spec.from_stored` what was meant.
 FORMAT = 1
 #: Where data lie on a machine, not what they are.
-PLACES = (("data", "path"), ("data", "root"), ("data", "download"))
+PLACES = tuple(("data", field) for field in ("path", "root", "download", "cache", "cache_limit"))
+#: Fields that came after the first runs: one that is left at its default leaves the hash as it was.
+LATER = tuple(
+    ("data", field)
+    for field in (
+        "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
+        "range", "classes", "bad_files", "test",
+    )
+)  # fmt: skip
 
 
 def _a_name(text: str) -> str:
@@ -46,7 +55,7 @@ def _a_name(text: str) -> str:
 
 
 def stored(spec: Spec) -> dict[str, Any]:
-    """A job as a study and ``spec.yaml`` of a run keep it."""
+    """A spec as a study and ``spec.yaml`` of a run keep it."""
     return {"format": FORMAT, **spec.to_dict()}
 
 
@@ -98,10 +107,7 @@ class Spec(Settings):
         if isinstance(space, dict):
             numbered = {int(key) if str(key).isdigit() else key: entries for key, entries in space.items()}
             data = {**data, "space": numbered}
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise refusal(error, cls) from None
+        return cls.model_validate(data)
 
     @classmethod
     def from_stored(cls, data: Any) -> Spec:
@@ -127,15 +133,10 @@ class Spec(Settings):
         fixed = self._flat(leave_out=(*FREE, *PLACES))
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
 
-    def differences(self, other: Spec, *, places: bool = True) -> list[str]:
-        """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this spec's.
-
-        Args:
-            other: The spec to compare with.
-            places: Count where data lie as well: on one machine, another path is other data.
-        """
-        free = FREE if places else (*FREE, *PLACES)
-        mine, theirs = self._flat(leave_out=free), other._flat(leave_out=free)
+    def differences(self, other: Spec) -> list[str]:
+        """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this spec's."""
+        out = (*FREE, *PLACES)  # whether other places hold the same data is seen from their content
+        mine, theirs = self._flat(leave_out=out), other._flat(leave_out=out)
         return [field for field in {**theirs, **mine} if mine.get(field) != theirs.get(field)]
 
     def _flat(self, leave_out: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -146,4 +147,12 @@ class Spec(Settings):
             for section, fields in full.items()
             for field, value in fields.items()
             if (section, field) not in leave_out
+            and not ((section, field) in LATER and value == _default(section, field))
         }
+
+
+def _default(section: str, field: str) -> Any:
+    model = Spec.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, Settings)
+    return model.model_fields[field].get_default(call_default_factory=True)

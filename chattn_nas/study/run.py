@@ -218,7 +218,7 @@ def _create_study(spec: Spec, url: str, directory: Path) -> optuna.Study:
         attributes = study.user_attrs
         if "spec" in attributes:
             told = Spec.from_stored(attributes["spec"])
-            _refuse_another(spec.differences(told, places=False), f"the study {spec.name!r} in the storage")
+            _refuse_another(spec.differences(told), f"the study {spec.name!r} in the storage")
         identity = attributes.get(IDENTITY) or uuid.uuid4().hex
         if known is not None and known != identity and attributes.get(IDENTITY):
             raise _lost(directory, f"the study {spec.name!r} in the storage is another one")
