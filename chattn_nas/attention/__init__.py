@@ -2,6 +2,7 @@
 
 from chattn_nas.attention import (  # noqa: F401 (importing registers)
     bilinear,
+    channel_scale,
     dia,
     eca,
     enc,
