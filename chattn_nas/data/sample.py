@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from chattn_nas.data.augment import Normalize
-from chattn_nas.data.streams import Streams
+from chattn_nas.data._augment import Normalize
+from chattn_nas.data.lazy import LazyData
 from chattn_nas.data.tensors import Data
 
 #: Images at most and at least, and pixels of all together.
 MOST, LEAST, PIXELS = 64, 8, 2**16
 
 
-def sample_batch(data: Data | Streams) -> Tensor:
+def sample_batch(data: Data | LazyData) -> Tensor:
     """Normalised training images (B, C, S, S) on the CPU, spread over the set, the same at every call.
 
     64 up to 32 pixels a side, down to 8 where images are larger: enough for a mean over a map.
@@ -22,7 +22,7 @@ def sample_batch(data: Data | Streams) -> Tensor:
     total = len(data.train)  # type: ignore[arg-type]
     count = min(total, max(LEAST, min(MOST, PIXELS // size**2)))
     index = torch.arange(count) * total // count
-    if isinstance(data, Streams):
+    if isinstance(data, LazyData):
         images = torch.stack([data.train[int(number)][0] for number in index])
     else:
         images = data.train.images[index.to(data.train.images.device)].cpu()

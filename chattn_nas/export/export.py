@@ -20,6 +20,7 @@ from chattn_nas.export.onnx import onnx_packages, write_onnx
 from chattn_nas.export.pt2 import write_pt2
 from chattn_nas.export.source_format import write_safetensors, write_source_format
 from chattn_nas.export.timm_folder import write_timm
+from chattn_nas.network.start import fix_scales
 from chattn_nas.space import Architecture
 
 #: Every format, and what writes and proves it.
@@ -111,6 +112,7 @@ def export_network(
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     folder = Path(out_dir)
     network = copy.deepcopy(network).to("cpu").float().eval()
+    fix_scales(network)
     facts = Facts(
         attention=tuple(str(choice) for choice in architecture.stages),
         num_classes=num_classes,

@@ -11,6 +11,7 @@ import torch
 from chattn_nas.errors import ExportError
 from chattn_nas.export.context import Context
 from chattn_nas.export.proof import difference
+from chattn_nas.network.start import constants
 
 
 def write_timm(context: Context) -> tuple[dict[str, str], dict[str, float]]:
@@ -35,13 +36,14 @@ def write_timm(context: Context) -> tuple[dict[str, str], dict[str, float]]:
         worst = difference(context.network(context.images), found(context.images))
     if not worst <= context.max_difference:
         raise ExportError(f"the timm folder {folder} differs from the searched network by {worst:.3g}")
-    how = 'after `import chattn_nas`, `timm.create_model("local-dir:DIR", pretrained=True)` loads it'
+    how = 'after `import chattn_nas.timm`, `timm.create_model("local-dir:DIR", pretrained=True)` loads it'
     return {"config.json": how, "model.safetensors": "the weights as timm reads them"}, {"timm": worst}
 
 
 def _config(context: Context) -> dict[str, Any]:
     """``config.json`` as timm reads it: name of the entry point, its arguments, and the preprocessing."""
     card, facts, network = context.card, context.facts, context.network
+    scales = constants(network)
     own = getattr(network, "pretrained_cfg", None) or {}
     return {
         "architecture": "chattn_net",
@@ -52,6 +54,7 @@ def _config(context: Context) -> dict[str, Any]:
             "image_size": list(facts.image_size),
             "num_classes": facts.num_classes,
             "in_chans": facts.in_chans,
+            **({"scales": scales} if scales else {}),
         },
         "pretrained_cfg": {
             "tag": "chattn_nas",

@@ -121,7 +121,8 @@ def share(
     Returns:
         The path of every block that takes part, and its place of the cell.
     """
-    blocks, placed = plan.blocks[index], []
+    blocks = plan.blocks[index]
+    placed: list[tuple[str, nn.Module]] = []
     for run in of_one_width(slots):
         first = StageSlot(make(run[0]))
         for slot in run:

@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,6 @@ from torch import Tensor, nn
 from chattn_nas.network.stage_scope import run_on, running_state
 from chattn_nas.network.surgery import put
 
-#: How the attention of a network starts.
-StartName = Literal["unit", "official", "identity"]
 #: A ratio so near to 1 is left alone; a correction is solved to :data:`EXACT`.
 TOLERANCE, EXACT, TRIES = 0.01, 1e-4, 12
 #: A map's scale is felt where doubling it changes the block's output by this part of what leaving it out does.
@@ -98,6 +96,25 @@ class Scaled(nn.Module):
         return y * self.unit_scale.to(y.dtype)
 
 
+class Constant(nn.Module):
+    """:class:`Scaled` with its number written into the module: what an export writes.
+
+    Args:
+        attention: On maps (B, C, H, W).
+        scale: s.
+    """
+
+    def __init__(self, attention: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.attention = attention
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        y: Tensor = self.attention(x) * self.scale
+        return y
+
+
 def start_at_unit(network: nn.Module, images: Tensor) -> list[SlotStart]:
     """Bring a network from ``build_network`` to the unit start; changed in place, nothing is drawn.
 
@@ -127,9 +144,27 @@ def restore_scales(network: nn.Module, state: Mapping[str, Tensor]) -> None:
             put(network, path, Scaled(network.get_submodule(path), float(value)))
 
 
+def fix_scales(network: nn.Module) -> None:
+    """Write every constant into its module, so that no buffer holds it; changed in place."""
+    for path, scale in constants(network).items():
+        module = network.get_submodule(path)
+        if isinstance(module, Scaled):
+            put(network, path, Constant(module.attention, scale))
+
+
+def put_constants(network: nn.Module, scales: Mapping[str, float]) -> None:
+    """Put constants behind attentions, by path as :func:`constants` tells them; changed in place."""
+    for path, scale in scales.items():
+        put(network, path, Constant(network.get_submodule(path), scale))
+
+
 def constants(network: nn.Module) -> dict[str, float]:
     """The constants behind attentions, by path."""
-    return {path: float(module.unit_scale) for path, module in network.named_modules() if isinstance(module, Scaled)}
+    return {
+        path: float(module.unit_scale) if isinstance(module, Scaled) else module.scale
+        for path, module in network.named_modules()
+        if isinstance(module, Scaled | Constant)
+    }
 
 
 def rms(x: Tensor) -> float:
