@@ -85,6 +85,12 @@ class Spec(Settings):
         except InputError as error:
             raise error.at("space") from None
 
+    def started_as(self, other: Spec) -> Spec:
+        """With the start of ``other`` where this spec names none: its default was another before 2026-11-26."""
+        if "start" in self.proxy.model_fields_set:
+            return self
+        return self.model_copy(update={"proxy": self.proxy.model_copy(update={"start": other.proxy.start})})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and YAML; :meth:`from_dict` reads them back."""
         return self.model_dump(mode="json")

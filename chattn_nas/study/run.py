@@ -49,6 +49,7 @@ class RunDirectory:
         directory = directory or Path("runs") / spec.name
         if (directory / SPEC).is_file():
             run = cls(directory)
+            spec = spec.started_as(run.spec)
             run._accept(spec)
         directory.mkdir(parents=True, exist_ok=True)
         partial = directory / f".{SPEC}"

@@ -29,9 +29,7 @@ def images(size, count=8):
 
 
 def built(model, kind, **settings):
-    return build_network(
-        Architecture.uniform(model, kind, **settings), num_classes=3, image_size=SIZES[model], seed=0
-    )
+    return build_network(Architecture.uniform(model, kind, **settings), num_classes=3, image_size=SIZES[model], seed=0)
 
 
 def behind(network, x):
