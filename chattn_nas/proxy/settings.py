@@ -20,9 +20,9 @@ class ProxySettings(Settings):
         rungs: Epochs after which the network is scored; every rung ends a cosine cycle at zero learning rate.
         batch_size: Images per step.
         learning_rate: Peak, for a batch of 128; scaled linearly with the batch size.
-        momentum: Of SGD with Nesterov.
+        momentum: Momentum of SGD with Nesterov.
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
-        label_smoothing: Of the cross-entropy in training.
+        label_smoothing: Label smoothing of the cross-entropy in training.
         warmup: Part of each rung in which the learning rate rises linearly.
         start: Of attention. ``unit``: the map behind it has the scale of the map before it, so that a short training
             does not measure how fast the network grows back what a gate took away; ``official``: as its authors start
