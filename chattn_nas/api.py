@@ -17,6 +17,8 @@ from typing import Any
 
 import pandas as pd
 import safetensors.torch
+from optuna.exceptions import OptunaError
+from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
 from chattn_nas import dashboard, judging, report, results, study
@@ -264,15 +266,23 @@ def train(
     )  # fmt: skip
 
 
-def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> ExportReport:
+def export(
+    trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS, *, force: bool = False
+) -> ExportReport:
     """Write a network of a run into a folder that needs only torch, and prove it.
 
+    Args:
+        trained: A network of a run.
+        out_dir: Made where it is missing; an earlier export there is replaced.
+        formats: Of ``chattn_nas.export.FORMATS``.
+        force: Write into a folder that holds other files, too.
+
     Raises:
-        InputError: An unknown format, or a folder that cannot be written.
+        InputError: An unknown format, or a folder that cannot be written, or that holds what no export wrote.
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """
-    check_request(formats, out_dir)  # before a network is trained again for it
+    check_request(formats, out_dir, force=force)  # before a network is trained again for it
     data = trained.run.spec.data
     network = trained.network()
     card = trained.card()
@@ -285,6 +295,11 @@ def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAU
         image_size=data.image_size,
         card=card,
         formats=formats,
+        force=force,
     )
-    dashboard.link_export(trained.run.study, trained.run.directory, trained.pick.number, written.folder)
+    run = trained.run
+    try:
+        dashboard.link_export(run.study, run.directory, trained.pick.number, written.folder, written.files)
+    except (OSError, OptunaError, SQLAlchemyError) as error:  # a run from elsewhere may be read-only
+        log.warning("The export is whole, but the run could not note it: %s", str(error).partition("\n")[0])
     return written

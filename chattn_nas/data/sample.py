@@ -6,24 +6,20 @@ import torch
 from torch import Tensor
 
 from chattn_nas.data._augment import Normalize
-from chattn_nas.data.lazy import LazyData
 from chattn_nas.data.tensors import Data
 
 #: Images at most and at least, and pixels of all together.
 MOST, LEAST, PIXELS = 64, 8, 2**16
 
 
-def sample_batch(data: Data | LazyData) -> Tensor:
+def sample_batch(data: Data) -> Tensor:
     """Normalised training images (B, C, S, S) on the CPU, spread over the set, the same at every call.
 
     64 up to 32 pixels a side, down to 8 where images are larger: enough for a mean over a map.
     """
     size = data.image_size
-    total = len(data.train)  # type: ignore[arg-type]
+    total = len(data.train)
     count = min(total, max(LEAST, min(MOST, PIXELS // size**2)))
     index = torch.arange(count) * total // count
-    if isinstance(data, LazyData):
-        images = torch.stack([data.train[int(number)][0] for number in index])
-    else:
-        images = data.train.images[index.to(data.train.images.device)].cpu()
+    images = data.train[index.to(data.train.labels.device)].images.cpu()
     return Normalize(data, "cpu")(images)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.data import Data, LazyData, load_data, sample_batch
+from chattn_nas.data import Data, load_data, sample_batch
 from chattn_nas.network import build_network, cost, restore_scales, stages, start_at_unit
 from chattn_nas.proxy import Measurement, Report, resolve_device, train_within_memory
 from chattn_nas.proxy.settings import Start
@@ -53,7 +53,7 @@ class ProxyTrainer:
     def __init__(self, spec: Spec, device: str | None = None) -> None:
         self.spec = spec
         self.device = resolve_device(device or spec.proxy.device)
-        self.data = load_data(spec.data, device=self.device)
+        self.data = load_data(spec.data, device=self.device, data_on=spec.proxy.data_on)
         self.stages = stages(spec.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
@@ -90,7 +90,7 @@ def build_prepared(
     architecture: Architecture,
     *,
     seed: int,
-    data: Data | LazyData,
+    data: Data,
     start: Start | None = None,
     state: Mapping[str, Tensor] | None = None,
 ) -> nn.Module:
