@@ -55,6 +55,15 @@ class Resident:
             factors: Of the peak learning rate, one per step.
             after: Called after every step.
         """
+        self.begin(factors)
+        for _ in range(self.steps):
+            self.advance()
+            if after is not None:
+                after()
+        return float(self.loss_sum)
+
+    def begin(self, factors: Sequence[float]) -> None:
+        """Draw the order of an epoch of ``advance``, whose losses add up in ``loss_sum``; nothing is waited for."""
         order = torch.randperm(len(self.images), device=self.order.device, generator=self.generator)
         rank, processes = self.part
         whole = order[: self.steps * self.batch_size].view(self.steps, self.batch_size)
@@ -62,11 +71,6 @@ class Resident:
         self.factors.copy_(torch.tensor(factors, dtype=torch.float64))
         self.number.zero_()
         self.loss_sum.zero_()
-        for _ in range(self.steps):
-            self.advance()
-            if after is not None:
-                after()
-        return float(self.loss_sum)
 
     def _advance(self) -> None:
         self.rates.set(self.factors[self.number])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chattn_nas.results.pooled.design import Choices
-from chattn_nas.results.record import Record, key_of, once_per_seed
+from chattn_nas.study.record import Record, key_of, once_per_seed
 
 #: Fewer trainings that have both a view and the accuracy at the end say too little of what the view means.
 MINIMAL_PAIRS = 5
