@@ -19,10 +19,10 @@ from chattn_nas.results.pooled.design import Design
 #: decides only what a study cannot say itself: above all what one seed does to a type, of which there are few.
 #: scripts/benchmarks/judging.py measures how often intervals cover in worlds that differ from it.
 SHARE = {
-    "type": 0.3, "setting": 0.15, "pair": 0.1, "seed": 0.2, "type_seed": 0.2, "view": 0.15,
-    "architecture": 0.2, "noise": 0.7,
+    "type": 0.3, "setting": 0.1, "pair": 0.08, "seed": 0.2, "type_seed": 0.15, "view": 0.15,
+    "architecture": 0.16, "noise": 0.8,
 }  # fmt: skip
-SPREAD = 1.0
+SPREAD = 0.9
 #: How far the scale of a view may lie from the ratio of standard deviations, in log units.
 SCALE_SPREAD = 0.5
 #: Spread of the unconstrained parameters of the correlations between a training's readings.
@@ -46,6 +46,7 @@ class State:
         pull: (networks, columns), residual: (networks,): its mean is ``residual - pull @ scaled``.
         deviation: Prior standard deviation of a network's deviation.
         sds: (terms,) prior standard deviations by term.
+        noise: Standard deviation of one training's accuracy around its network and its seed.
     """
 
     loss: float
@@ -59,6 +60,7 @@ class State:
     residual: np.ndarray
     deviation: float
     sds: np.ndarray
+    noise: float
 
 
 class Likelihood:
@@ -159,7 +161,7 @@ class Likelihood:
         return State(
             loss=-evidence + 0.5 * float(away @ away), gradient=slope, evidence=evidence, scale=scale, scaled=scaled,
             factor=factor, own=c, pull=c[:, None] * u, residual=c * zy, deviation=deviation,
-            sds=np.exp(theta[:count]),
+            sds=np.exp(theta[:count]), noise=float(np.exp(theta[count + 1])),
         )  # fmt: skip
 
     def _noise_slope(
