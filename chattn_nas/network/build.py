@@ -124,9 +124,8 @@ def _fill(
     def make(shape: SlotShape) -> nn.Module:
         number = next(numbers.setdefault(shape.block, count()))
         torch.manual_seed(derived_seed(seed, stage.name, shape.block, *([number] if number else [])))
-        module = attention.build(
-            choice.type, shape.channels, feature_size=shape.feature_size, num_classes=num_classes, **choice.values
-        )
+        kind = attention.get(choice.type)  # the choice has checked its values already
+        module = kind.build(shape.channels, shape.feature_size, num_classes, choice.values)
         if identity_init:
             module = attention.IdentityStart(module, shape.channels)
         return module.to(device or "cpu")

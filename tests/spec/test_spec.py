@@ -33,7 +33,7 @@ def line_of(path: Path, words: str) -> int:
         ("  trials: 24", "  trials: many", "search.trials: .*valid integer.*not 'many'", "many"),
         ("  sampler: tpe", "  sampler: tpee", "search.sampler cannot be 'tpee'; did you mean 'tpe'?", "tpee"),
         ("cifar_resnet8 ", "cifar_resnet9 ", "did you mean 'cifar_resnet", "cifar_resnet9"),
-        ("    - se:", "    - sse:", "unknown attention type 'sse'; did you mean 'se'?", "sse"),
+        ("    - eca:", "    - ecca:", "unknown attention type 'ecca'; did you mean 'eca'?", "ecca"),
         (
             "reduction: [2, 4, 8, 16]",
             "reductions: [2]",
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path) -> None:
 
 
 def test_quickstart_is_what_the_issue_asks_for() -> None:
-    job = load_spec(QUICKSTART)
-    space = job.search_space()
+    spec = load_spec(QUICKSTART)
+    space = spec.search_space()
     assert (space.size, space.canonical_size) == (21**3, 2 * 2 * 2 * space.canonical_size // 8)
-    assert job.model_validate(job.model_dump(mode="json")) == job, "the resolved spec reads back"
+    assert spec.model_validate(spec.model_dump(mode="json")) == spec, "the resolved spec reads back"
