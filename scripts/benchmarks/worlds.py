@@ -98,7 +98,9 @@ def draw(world: World, rng: np.random.Generator) -> Study:
     tuned = [world.setting * effects((n, world.settings)) for n in world.types]
     truth = 90 + sum(main[k][cells[:, k, 0]] + tuned[k][cells[:, k, 0], cells[:, k, 1]] for k in stages)
     for a, b in itertools.combinations(stages, 2) if world.pair else ():
-        truth = truth + world.pair * rng.standard_normal((world.types[a], world.types[b]))[cells[:, a, 0], cells[:, b, 0]]
+        truth = (
+            truth + world.pair * rng.standard_normal((world.types[a], world.types[b]))[cells[:, a, 0], cells[:, b, 0]]
+        )
     truth = truth + world.whole * rng.standard_normal(len(cells))
     louder = world.noise * world.uneven ** rng.uniform(-1, 1, max(world.types))
     uniform = [

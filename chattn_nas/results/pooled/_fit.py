@@ -38,7 +38,7 @@ def thinned(seen: Sequence[Observation], limit: int) -> list[Observation]:
     over = len(seen) - limit
     if over <= 0:
         return list(seen)
-    center = np.nanmean([one.accuracy for one in seen])
+    center = float(np.nanmean([one.accuracy for one in seen]))
     sums: dict[tuple[int, str], list[float]] = {}
     for one in seen:
         if one.complete:

@@ -189,9 +189,7 @@ class Pooled:
         pick = np.eye(len(wanted)) - reference
         return self._posterior(pick @ known, pick @ novel, self._place(terms), None, None)
 
-    def _rows(
-        self, choices: Sequence[Choices]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _rows(self, choices: Sequence[Choices]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Networks over known and new columns, the terms of the latter, whose trainings they are, and equal ones."""
         rows: list[Mapping[Key, float]] = [
             network_row(one, pairs=self._design.pairs) | {("mean", 0): 1.0} for one in choices
@@ -224,9 +222,7 @@ class Pooled:
         return Estimate(mean, np.tensordot(self._weights, covariances, 1) + (apart.T * self._weights) @ apart)
 
 
-def _parts(
-    state: State, rows: np.ndarray, owners: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _parts(state: State, rows: np.ndarray, owners: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights of the coefficients, what is added to them, and the variance of the networks' deviations given them."""
     h = rows * state.scale
     base, own = np.zeros(len(rows)), np.full(len(rows), state.deviation**2)
