@@ -52,7 +52,7 @@ class Enc(nn.Module):
         channels: C.
         codewords: K.
         reduction: Maps are reduced to ``max(1, channels // reduction)`` channels before they are encoded.
-        scale: Of the distances: ``learned``, or ``drop`` for a random one at every training step.
+        scale: Scale of the distances: ``learned``, or ``drop`` for a random one at every training step.
     """
 
     def __init__(self, channels: int, *, codewords: int = 16, reduction: int = 4, scale: str = "learned") -> None:

@@ -53,7 +53,7 @@ class EncModule(nn.Module):
 
     Args:
         channels: C.
-        num_classes: Of the auxiliary head.
+        num_classes: Outputs of the auxiliary head.
         codewords: K.
         se_loss_weight: Weight of the auxiliary loss; with 0 the head is never trained.
     """

@@ -89,7 +89,7 @@ class AttentionType:
             else keyword-only; maps (B, C, H, W) to the same shape. With ``scope="stage"``:
             ``forward(x, state=None) -> (y, state)``. Class attributes: ``no_weight_decay`` (see below), and
             ``starts_as_identity = True`` where a fresh module is the identity already.
-        title, year: Of the paper; empty and 0 where there is none.
+        title, year: The paper's title and year; empty and 0 where there is none.
         paper: Where it is to be found: ``arXiv:1709.01507``, or the conference.
         looks_at: What its gates tell apart: ``channels``, ``positions``, ``channels and positions`` or ``nothing``.
             Where it is not ``channels`` alone, the cost grows with the map.

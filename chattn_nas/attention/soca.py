@@ -74,7 +74,7 @@ class SoCA(nn.Module):
     Args:
         channels: C.
         reduction: The hidden width is ``max(1, channels // reduction)``.
-        iterations: Of Newton and Schulz.
+        iterations: Steps of the Newton-Schulz iteration.
         squeeze: ``mean`` of a row; or its ``sum``, since means are near 0 in wide layers.
         epsilon: The smallest trace that is divided by.
     """
@@ -99,7 +99,7 @@ class SoCA(nn.Module):
         return x * gate.to(x.dtype)[:, :, None, None]
 
     def _row_sums(self, x: Tensor) -> Tensor:
-        """Of the root of the covariance: (B, C, H, W) to (B, C), in float32 at least."""
+        """Row sums of the root of the covariance: (B, C, H, W) to (B, C), in float32 at least."""
         with without_autocast(x):
             maps = widened(x).flatten(2)
             maps = maps - maps.mean(2, keepdim=True)

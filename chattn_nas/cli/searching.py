@@ -46,7 +46,7 @@ def worker(
     target: Annotated[Path, typer.Argument(metavar="RUN|SPEC", help="A run, or its spec on another machine.")],
     storage: Annotated[str | None, typer.Option(help="URL of the study; default: the run's or the spec's.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; default: the spec's.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the search, where it was started with --name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the search, where it was started with --name.")] = None,
 ) -> None:
     """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
     from chattn_nas.search import join

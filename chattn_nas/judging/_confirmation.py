@@ -19,7 +19,7 @@ class Network:
     """One network of a confirmation; accuracies in percent.
 
     Attributes:
-        hash, name: Of the architecture.
+        hash, name: The architecture's canonical hash, and its name for readers.
         roles: ``candidate`` (among the best of the search), ``uniform`` (the best uniform baseline), ``none``,
             ``control``; it may have several.
         search, search_pooled, search_seeds: What the search said: mean, pooled mean, number of seeds.
@@ -73,7 +73,7 @@ class Confirmation:
         networks: Candidates first, best first; then the baselines.
         winner: Hash of the candidate with the highest confirmed mean.
         rival: Hash of what it is judged against: the best uniform baseline, or ``none`` where it is that itself.
-        epochs: Of each training.
+        epochs: Length of each training.
         test: Accuracy on the test set by hash and seed, once it was read.
     """
 

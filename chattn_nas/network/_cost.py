@@ -58,10 +58,10 @@ def cost(
 
     Args:
         network: In any mode, on any device; not changed.
-        image_size: Of the images, one number or (height, width).
-        in_chans: Of the images.
+        image_size: Pixels of the images, one number or (height, width).
+        in_chans: Channels of the images.
         device: Where to measure latency; not measured by default.
-        batch_size, dtype: Of the measured batch.
+        batch_size, dtype: Size and data type of the measured batch.
         against: The network, usually the same backbone without attention, that is measured in turns with this one.
         seconds: To measure each of them for.
     """

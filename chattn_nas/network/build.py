@@ -46,7 +46,7 @@ def build_network(
 
     Args:
         architecture: Backbone and a choice per stage.
-        num_classes, in_chans, image_size: Of the data; images are (B, in_chans, image_size, image_size), or a pair
+        num_classes, in_chans, image_size: As in the data; images are (B, in_chans, image_size, image_size), or a pair
             (height, width).
         seed: Initialises the backbone before attention is placed, and every attention under a seed of its own slot:
             two architectures of one seed share all that they have in common. ``None`` takes it from the global state.

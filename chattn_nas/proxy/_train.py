@@ -52,7 +52,7 @@ def train(
         network: In any mode, on any device.
         data: Where it lies does not matter; it is moved to the device.
         settings: Rungs, batch size, optimiser.
-        seed: Of order and augmentation.
+        seed: Seeds the order and the augmentation.
         report: Called after every rung with its index and result; returns ``True`` to stop.
         device: Overrides that of the settings.
         accumulate: Parts that each batch is taken in, for less memory.

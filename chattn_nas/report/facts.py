@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 @dataclass(frozen=True)
 class RunFacts:
     """Attributes:
-    name: Of the run.
+    name: Name of the run.
     study: The Optuna study.
     records, standing, verdict: Its trials, who stands where, and the paragraph.
     board, effects, importance, rungs, progress, efficiency, outcomes: Tables.

@@ -19,13 +19,13 @@ class Pick:
     """One architecture with the evidence behind it; accuracies in percent.
 
     Attributes:
-        hash, description, label, stages: Of the architecture (``stages``: a mapping per stage).
+        hash, description, label, stages: What the architecture is (``stages``: a mapping per stage).
         choices: Per stage the choice in words.
         seeds: The seeds it was trained on to the end, in order.
         mean, se, single: Mean over those seeds, its standard error (``None`` with one seed), the best of them.
         pooled, sd: Posterior mean and standard deviation of the pooled model (``None`` where there is no model).
-        number: Of its best trial.
-        costs, relative: Of that trial.
+        number: Number of its best trial.
+        costs, relative: Costs of that trial.
         control: It is the random-gate control.
     """
 

@@ -88,7 +88,7 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
     """Queue given networks on given seeds, where they have no result there and are not on their way to one.
 
     Args:
-        study: Of any space; a training needs none.
+        study: A study of any space; a training needs none.
         trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
     """
     there = {

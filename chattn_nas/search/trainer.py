@@ -30,7 +30,7 @@ class Trainer(Protocol):
 
     @property
     def stages(self) -> Sequence[Stage]:
-        """Of the backbone."""
+        """Stages of the backbone."""
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
         """The network, initialised under the seed."""
@@ -134,6 +134,6 @@ def hardware() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of everything that results depend on."""
+    """Versions of everything that results depend on."""
     found = {name: version(name) for name in ("torch", "timm", "optuna", "chattn-nas")}
     return {"python": platform.python_version(), **found}

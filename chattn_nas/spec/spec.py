@@ -41,7 +41,7 @@ class Spec(Settings):
     """A spec: what the user writes in YAML.
 
     Attributes:
-        name: Of the run: ``runs/<name>``, and of the study.
+        name: Names the run, ``runs/<name>``, and its study.
         backbone, data, space, proxy, search, training, judging: One section per room.
     """
 

@@ -26,7 +26,7 @@ class TrainingSettings(Settings):
         ema: Decay of an exponential moving average of the weights, warmed up; its weights are the result. 0 is none.
         clip: Largest norm of the gradient; ``None`` does not clip.
         randaugment: Operations of RandAugment per image (Cubuk et al. 2020), 0 to 8; 0 is none.
-        magnitude: Of these operations, 0 to 30.
+        magnitude: Strength of these operations, 0 to 30.
         erasing: Probability of erasing a random rectangle of an image (Zhong et al. 2020).
         mixup: Alpha of mixup (Zhang et al. 2018); 0 is none.
         data_on: ``device`` holds the images on the training device, ``disk`` reads them through a loader, ``auto``

@@ -33,10 +33,10 @@ class Record:
     """One trial.
 
     Attributes:
-        number: Of the Optuna trial.
+        number: Number of the Optuna trial.
         stages: Per stage the choice as a mapping: ``type`` and its settings; empty before one was proposed.
         choices: The same in words, such as ``se(reduction=4)``; settings that are default everywhere are left out.
-        hash: Of the canonical architecture.
+        hash: Hash of the canonical architecture.
         seed: Training seed.
         label: ``none``, ``uniform se``, ``random_gate`` for baselines, else empty.
         outcome, reason: How it ended, and why in words.

@@ -25,7 +25,7 @@ from chattn_nas.training import (
 )
 
 FOLDER = "training"
-#: Of the study: every finished training by its folder's name, for the report.
+#: Attribute of the study: every finished training by its folder's name, for the report.
 ATTRIBUTE = "final_trainings"
 #: Settings that change where or how fast a network is trained, not what comes out.
 ELSEWHERE = {"data_on", "workers", "checkpoint_every", "tensorboard"}
@@ -47,7 +47,7 @@ def final_training(
     Args:
         run: Its spec says how: sections ``training``, ``proxy``, ``data`` and ``backbone``.
         architecture: In canonical form.
-        seed: Of weights, order and augmentation; the search's by default.
+        seed: Seeds weights, order and augmentation; the search's by default.
         on_epoch: Called with the row of every epoch, in the first process.
         changes: Fields of the section ``training`` in place of the spec's, where they are not ``None``.
 

@@ -57,7 +57,7 @@ def train_fully(
         training_data: The images.
         recipe: ``settings.recipe`` of the proxy.
         settings: What a final training has beside it.
-        seed: Of order, augmentation and what layers draw.
+        seed: Seeds the order, the augmentation and what layers draw.
         directory: Takes ``checkpoint.pt``, ``log.csv``, ``weights.safetensors`` and ``result.json``.
         plan: What is trained and how: a checkpoint of another one is refused.
         context: The processes that train.

@@ -33,7 +33,7 @@ class Epochs(Protocol):
 
     @property
     def steps(self) -> int:
-        """Of one epoch."""
+        """Steps of one epoch."""
 
     def epoch(self, factors: Sequence[float], after: Callable[[], None] | None = None) -> float:
         """Train for one; the sum of its losses."""

@@ -57,7 +57,7 @@ def write_source(
     Args:
         network: Any tree of modules.
         example: A batch (B, C, H, W) that it takes.
-        choices: Of the architecture: the hyperparameters of its attention modules.
+        choices: Hyperparameters of the architecture's attention modules.
         num_classes: Number of logits.
 
     Raises:
