@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from chattn_nas.results.pooled.model import Pooled
-from chattn_nas.results.pooled.observation import Observation, observations
+from chattn_nas.results.pooled.observation import RUNG, Observation, observations
 from chattn_nas.study.record import Record
 
 #: Beyond this many observations a fit takes more than ten seconds.
 LIMIT = 2000
+#: Complete trainings below which nothing shows what a loss is worth, and beyond which accuracy alone says enough.
+LEAST_FOR_LOSSES, MOST_FOR_LOSSES = 10, 400
 
 
 def fit(found: Sequence[Record]) -> Pooled | None:
@@ -20,13 +22,25 @@ def fit(found: Sequence[Record]) -> Pooled | None:
 
 
 def fitted(seen: Sequence[Observation]) -> Pooled | None:
-    """The same from observations."""
+    """The same from observations.
+
+    Rungs are always read: they say why a training was stopped. Losses are read where the study shows what they are
+    worth: where, with them, the model foretells the accuracy of a training from all others better than without.
+    """
     ends = [one.accuracy for one in seen if one.complete]
     if len(ends) < 4 or np.ptp(ends) == 0:
         return None
     kept = thinned(seen, LIMIT)
-    names = list(dict.fromkeys(name for one in kept for name in one.views if name.startswith("epoch ")))
-    return Pooled(kept, names)
+    names = list(dict.fromkeys(name for one in kept for name in one.views))
+    rungs = [name for name in names if name.startswith(RUNG)]
+    plain = Pooled(kept, rungs)
+    if not LEAST_FOR_LOSSES <= len(ends) <= MOST_FOR_LOSSES or len(names) == len(rungs):
+        return plain
+    with_losses = Pooled(kept, names)
+    gained = with_losses.held_out - plain.held_out
+    gained = gained[np.isfinite(gained)]
+    shown = gained.sum() > gained.std(ddof=1) * len(gained) ** 0.5
+    return with_losses if shown else plain
 
 
 def thinned(seen: Sequence[Observation], limit: int) -> list[Observation]:

@@ -7,8 +7,8 @@ with matrices of the number of columns, however many trainings there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg, sparse
@@ -38,7 +38,6 @@ class State:
     Attributes:
         loss: Negative log posterior density of the setting, up to a constant.
         gradient: Of the loss; empty where it was not asked for.
-        evidence: Log density of the readings alone, without the prior.
         scale: (columns,) prior standard deviations.
         scaled: (columns,) posterior mean of the coefficients over ``scale``.
         factor: (columns, columns) lower Cholesky factor of the posterior precision of those.
@@ -51,7 +50,6 @@ class State:
 
     loss: float
     gradient: np.ndarray
-    evidence: float
     scale: np.ndarray
     scaled: np.ndarray
     factor: np.ndarray
@@ -61,6 +59,35 @@ class State:
     deviation: float
     sds: np.ndarray
     noise: float
+
+
+class _Solved(NamedTuple):
+    """Whitened columns (readings, columns), readings and ones, sums over networks, and what was solved with them."""
+
+    a: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    owner: np.ndarray
+    gather: sparse.csr_array
+    u: np.ndarray
+    zz: np.ndarray
+    zy: np.ndarray
+    c: np.ndarray
+    factor: np.ndarray
+    half: np.ndarray
+    scaled: np.ndarray
+    logdet: float
+    scale: np.ndarray
+    deviation: float
+    whites: list[np.ndarray]
+    lengths: np.ndarray
+
+    def residuals(self) -> tuple[np.ndarray, np.ndarray]:
+        """The inverse covariance times the readings, and a factor of what the columns take from it."""
+        residual = self.y - self.a @ self.scaled
+        alpha = residual - self.z * (self.c * (self.gather @ residual))[self.owner]
+        left = self.a - self.z[:, None] * (self.c[:, None] * self.u)[self.owner]
+        return alpha, linalg.solve_triangular(self.factor, left.T, lower=True).T
 
 
 class Likelihood:
@@ -80,11 +107,13 @@ class Likelihood:
         self.views = values.shape[1]
         self.networks = int(networks.max()) + 1
         self._patterns = []
+        self._places, self._rows = [], np.arange(len(values))
         there = np.isfinite(values)
         for mask, extra in sorted({(tuple(row), float(v)) for row, v in zip(there.tolist(), own, strict=True)}):
             rows = np.flatnonzero((there == mask).all(1) & (own == extra))
             kept = np.flatnonzero(mask)
             if len(kept):
+                self._places.append(rows)
                 self._patterns.append(
                     (kept, extra, design.matrix[np.ix_(rows, kept)], values[np.ix_(rows, kept)], networks[rows])
                 )
@@ -110,77 +139,101 @@ class Likelihood:
 
     def state(self, theta: np.ndarray, *, gradient: bool = False) -> State:
         """The posterior at ``theta``."""
+        count, w = len(self.terms), self._solve(theta)
+        evidence = -0.5 * (float(w.y @ w.y - w.c @ w.zy**2 - w.half @ w.half) + w.logdet)
+        away = (theta - self.guess) / self.spread
+        slope = np.zeros(0)
+        if gradient:
+            alpha, spread = w.residuals()
+            inverse = linalg.solve_triangular(w.factor, np.eye(len(w.factor)), lower=True)
+            leverage = 1 - (inverse**2).sum(0)
+            slope = away / self.spread
+            slope[:count] += np.bincount(self.kinds + 1, leverage - w.scaled**2, minlength=count + 1)[1:]
+            pulled = ((w.gather @ spread) ** 2).sum() + ((w.gather @ alpha) ** 2).sum()
+            slope[count] += w.deviation**2 * float((w.zz / (1 + w.deviation**2 * w.zz)).sum() - pulled)
+            slope[count + 1 :] += self._noise_slope(theta, w, alpha, spread)
+        return State(
+            loss=-evidence + 0.5 * float(away @ away), gradient=slope, scale=w.scale, scaled=w.scaled, factor=w.factor,
+            own=w.c, pull=w.c[:, None] * w.u, residual=w.c * w.zy, deviation=w.deviation, sds=np.exp(theta[:count]),
+            noise=float(np.exp(theta[count + 1])),
+        )  # fmt: skip
+
+    def _solve(self, theta: np.ndarray) -> _Solved:
         count, v = len(self.terms), self.views
         scale = np.where(self.kinds < 0, FLAT * self.size, np.exp(theta[:count])[self.kinds])
         deviation = float(np.exp(theta[count]))
         noise = self.noise(theta)
         lengths = np.concatenate([[0.0], theta[count + 1 + v : count + 2 * v]])
-        whites, blocks, logdet, jacobian = [], [], 0.0, 0.0
+        whites, blocks, logdet = [], [], 0.0
         for kept, extra, matrix, values, _ in self._patterns:
             block = noise[np.ix_(kept, kept)].copy()
             block[0, 0] += extra * (kept[0] == 0)
             factor = np.linalg.cholesky(block)
             white = linalg.solve_triangular(factor, np.eye(len(kept)), lower=True)
-            logdet += 2 * len(values) * float(np.log(np.diag(factor)).sum())
-            jacobian += len(values) * float(lengths[kept].sum())
+            logdet += 2 * len(values) * float(np.log(np.diag(factor)).sum() + lengths[kept].sum())
             whites.append(white)
-            scaled = values * np.exp(-lengths[kept])
             blocks.append((
-                np.einsum("vw,nwq->nvq", white, matrix).reshape(-1, matrix.shape[2]), (scaled @ white.T).ravel(),
-                np.tile(white.sum(1), len(values)),
+                np.einsum("vw,nwq->nvq", white, matrix).reshape(-1, matrix.shape[2]),
+                ((values * np.exp(-lengths[kept])) @ white.T).ravel(), np.tile(white.sum(1), len(values)),
             ))  # fmt: skip
         a, y, z = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-        a = a * scale
+        a *= scale
         gather = sparse.csr_array((z, (self._owner, np.arange(len(z)))), shape=(self.networks, len(z)))
         u, zz, zy = gather @ a, np.bincount(self._owner, z * z), gather @ y
         c = deviation**2 / (1 + deviation**2 * zz)
-        b = a.T @ a - u.T @ (c[:, None] * u)
-        b[np.diag_indices_from(b)] += 1.0
-        factor = np.linalg.cholesky(b)
-        v1 = linalg.solve_triangular(factor, a.T @ y - u.T @ (c * zy), lower=True)
-        scaled = linalg.solve_triangular(factor, v1, lower=True, trans=1)
+        precision = a.T @ a - u.T @ (c[:, None] * u)
+        precision[np.diag_indices_from(precision)] += 1.0
+        factor = np.linalg.cholesky(precision)
+        half = linalg.solve_triangular(factor, a.T @ y - u.T @ (c * zy), lower=True)
+        scaled = linalg.solve_triangular(factor, half, lower=True, trans=1)
         logdet += float(np.log1p(deviation**2 * zz).sum()) + 2 * float(np.log(np.diag(factor)).sum())
-        evidence = -0.5 * (float(y @ y - c @ zy**2 - v1 @ v1) + logdet) - jacobian
-        away = (theta - self.guess) / self.spread
-        slope = np.zeros(0)
-        if gradient:
-            residual = y - a @ scaled
-            alpha = residual - z * (c * (gather @ residual))[self._owner]
-            spread = linalg.solve_triangular(factor, (a - z[:, None] * (c[:, None] * u)[self._owner]).T, lower=True).T
-            inverse = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
-            leverage = 1 - (inverse**2).sum(0)
-            slope = away / self.spread
-            slope[:count] += np.bincount(
-                self.kinds + 1, leverage - scaled**2, minlength=count + 1
-            )[1:]  # fmt: skip
-            pulled = ((gather @ spread) ** 2).sum() + ((gather @ alpha) ** 2).sum()
-            slope[count] += deviation**2 * float((zz / (1 + deviation**2 * zz)).sum() - pulled)
-            slope[count + 1 :] += self._noise_slope(theta, whites, z, c, alpha, spread, lengths)
-        return State(
-            loss=-evidence + 0.5 * float(away @ away), gradient=slope, evidence=evidence, scale=scale, scaled=scaled,
-            factor=factor, own=c, pull=c[:, None] * u, residual=c * zy, deviation=deviation,
-            sds=np.exp(theta[:count]), noise=float(np.exp(theta[count + 1])),
-        )  # fmt: skip
+        return _Solved(a, y, z, self._owner, gather, u, zz, zy, c, factor, half, scaled, logdet, scale, deviation,
+                       whites, lengths)  # fmt: skip
 
-    def _noise_slope(
-        self, theta: np.ndarray, whites: Sequence[np.ndarray], z: np.ndarray, c: np.ndarray, alpha: np.ndarray,
-        spread: np.ndarray, lengths: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
+    def held_out(self, theta: np.ndarray) -> np.ndarray:
+        """Log density of every complete training's accuracy given all other trainings, none of its own readings.
+
+        In the order of patterns: comparable between two models of the same trainings only as a set.
+        """
+        w = self._solve(theta)
+        alpha, spread = w.residuals()
+        found, at = np.full(len(self._rows), np.nan), 0
+        for (kept, _, _, values, owner), white, rows in zip(self._patterns, w.whites, self._places, strict=True):
+            size = len(kept)
+            part = slice(at, at + len(values) * size)
+            at += len(values) * size
+            if kept[0] != 0:
+                continue
+            wide, along, ones = (
+                spread[part].reshape(len(values), size, -1),
+                alpha[part].reshape(-1, size),
+                w.z[part][:size],
+            )
+            inside = (
+                np.eye(size) - w.c[owner][:, None, None] * np.outer(ones, ones) - np.einsum("nvq,nwq->nvw", wide, wide)
+            )
+            inside = white.T @ inside @ white
+            covariance = np.linalg.inv(inside)
+            away = (covariance @ (along @ white)[..., None])[:, 0, 0]
+            found[rows] = -0.5 * (away**2 / covariance[:, 0, 0] + np.log(2 * np.pi * covariance[:, 0, 0]))
+        return found
+
+    def _noise_slope(self, theta: np.ndarray, w: _Solved, alpha: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """Gradient by the views' noise, scales and correlations."""
         v, first, at = self.views, len(self.terms) + 1, 0
         wrong = np.zeros((v, v))
         slope = np.zeros(len(theta) - first)
-        for (kept, _, _, values, owner), white in zip(self._patterns, whites, strict=True):
+        for (kept, _, _, values, owner), white in zip(self._patterns, w.whites, strict=True):
             size = len(values) * len(kept)
             rows = slice(at, at + size)
             at += size
             along = alpha[rows].reshape(-1, len(kept))
             wide = spread[rows].reshape(len(values), len(kept), -1)
-            ones = z[rows][: len(kept)]
-            inside = len(values) * np.eye(len(kept)) - c[owner].sum() * np.outer(ones, ones)
+            ones = w.z[rows][: len(kept)]
+            inside = len(values) * np.eye(len(kept)) - w.c[owner].sum() * np.outer(ones, ones)
             inside -= np.einsum("nvq,nwq->vw", wide, wide, optimize=True) + along.T @ along
             wrong[np.ix_(kept, kept)] += white.T @ inside @ white
-            pulled = len(values) - ((along @ white) * values * np.exp(-lengths[kept])).sum(0)
+            pulled = len(values) - ((along @ white) * values * np.exp(-w.lengths[kept])).sum(0)
             for view, pull in zip(kept, pulled, strict=True):
                 if view:
                     slope[v + view - 1] += pull

@@ -25,7 +25,7 @@ from scipy import linalg, optimize
 from scipy.stats import norm, qmc
 from threadpoolctl import threadpool_limits
 
-from chattn_nas.results.pooled.design import Choices, Design, Key, effect_row, network_row
+from chattn_nas.results.pooled.design import VIEW, Choices, Design, Key, effect_row, network_row
 from chattn_nas.results.pooled.likelihood import Likelihood, State
 from chattn_nas.results.pooled.observation import MINIMAL_PAIRS, Observation
 
@@ -73,7 +73,8 @@ class Pooled:
         views: The views used.
         deviations: Learned standard deviation of every term (``type, setting, pair, architecture, seed, type_seed,
             noise``), in points.
-        evidence: Log density of all readings at the most probable standard deviations.
+        worth: Per view its information on the network's accuracy, as a multiple of what the accuracy itself tells.
+        held_out: Log density of each observation's accuracy given all others; NaN where it was stopped.
     """
 
     @_one_thread
@@ -97,7 +98,6 @@ class Pooled:
         own = np.array([one.variance for one in self.seen])
         self._likelihood = Likelihood(self._design, values, own, networks, size)
         self._states, self._weights, self.deviations = self._integrate()
-        self.evidence = self._states[0].evidence
 
     def _integrate(self) -> tuple[list[State], np.ndarray, dict[str, float]]:
         """Weighted settings of the standard deviations around the mode, the mode first.
@@ -114,6 +114,8 @@ class Pooled:
 
         mode = optimize.minimize(loss, of.guess, jac=True, method="L-BFGS-B", bounds=bounds,
                                  options={"maxiter": 60, "ftol": 1e-7}).x  # fmt: skip
+        self.held_out = of.held_out(mode)
+        self.worth = self._worth(mode)
         main, step = of.main, 1e-2
         hessian = np.zeros((len(main),) * 2)
         for row, index in enumerate(main):
@@ -141,6 +143,16 @@ class Pooled:
         names = [*of.terms, "architecture", "noise"]
         found = {"pair": 0.0, "seed": 0.0, "type_seed": 0.0} | dict(zip(names, sds.tolist(), strict=True))
         return [state for state, keep in zip(states, kept) if keep], weights[kept] / weights[kept].sum(), found
+
+    def _worth(self, mode: np.ndarray) -> dict[str, float]:
+        if not self.views:
+            return {}
+        variances = np.diag(self._likelihood.noise(mode))
+        stages = len(self.seen[0].choices)
+        departs = stages * float(np.exp(2 * mode[self._likelihood.terms.index(VIEW)]))
+        return {
+            name: float(variances[0] / (one + departs)) for name, one in zip(self.views, variances[1:], strict=True)
+        }
 
     def predict(self, choices: Sequence[Choices]) -> Estimate:
         """Expected accuracy over seeds of each architecture, trained or not, in points."""

@@ -11,6 +11,8 @@ from chattn_nas.study.record import Record, key_of, once_per_seed
 
 #: Fewer trainings that have both a view and the accuracy at the end say too little of what the view means.
 MINIMAL_PAIRS = 5
+#: How the name of a rung's view begins.
+RUNG = "epoch "
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def observations(found: Sequence[Record]) -> list[Observation]:
         if not whole and reached not in read:
             continue
         views = {
-            f"epoch {record.rungs[rung - 1].epoch}": 100 * record.rungs[rung - 1].accuracy
+            f"{RUNG}{record.rungs[rung - 1].epoch}": 100 * record.rungs[rung - 1].accuracy
             for rung in read if rung <= reached
         }  # fmt: skip
         if whole and record.measurement is not None:
