@@ -33,6 +33,8 @@ from chattn_nas.results.pooled.observation import MINIMAL_PAIRS, Observation
 REACH = 5.0
 #: Settings of the standard deviations over which predictions are averaged: many where the study is small.
 MOST_POINTS, LEAST_POINTS = 64, 12
+#: A view that correlates so with the accuracy is a function of it.
+SAME = 0.9999
 #: Matrices are small: with two threads on two busy cores a fit took 15 times as long as with one.
 _one_thread = threadpool_limits.wrap(1, user_api="blas")
 
@@ -79,10 +81,11 @@ class Pooled:
 
     @_one_thread
     def __init__(self, seen: Sequence[Observation], views: Sequence[str] = ()) -> None:
-        shared = [sum(name in one.views and one.complete for one in seen) for name in views]
-        self.views = tuple(name for name, count in zip(views, shared, strict=True) if count >= MINIMAL_PAIRS)
+        self.views = tuple(name for name in views if _tells(seen, name))
         self.seen = [one for one in seen if one.complete or any(name in one.views for name in self.views)]
-        values = np.array([[one.accuracy, *(one.views.get(name, np.nan) for name in self.views)] for one in self.seen])
+        values = np.array(
+            [[one.accuracy, *(one.views.get(name, np.nan) for name in self.views)] for one in self.seen], dtype=float
+        )
         ends = values[:, 0]
         self._center = float(np.nanmean(ends))
         size = max(float(np.nanstd(ends)), 1e-3)
@@ -232,6 +235,14 @@ class Pooled:
         mean = np.tensordot(self._weights, means, 1)
         apart = np.array(means) - mean
         return Estimate(mean, np.tensordot(self._weights, covariances, 1) + (apart.T * self._weights) @ apart)
+
+
+def _tells(seen: Sequence[Observation], view: str) -> bool:
+    """Whether enough complete trainings have the view, and it is not the accuracy once more."""
+    pairs = np.array([(one.accuracy, one.views[view]) for one in seen if one.complete and view in one.views])
+    if len(pairs) < MINIMAL_PAIRS or not pairs.std(0).all():
+        return False
+    return abs(float(np.corrcoef(pairs.T)[0, 1])) < SAME
 
 
 def _parts(state: State, rows: np.ndarray, owners: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
