@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from chattn_nas import attention
 from chattn_nas.attention import IdentityStart
 from chattn_nas.errors import ExportError
-from chattn_nas.export import Card, export_network
+from chattn_nas.export import Card, Usage, export_network
 from chattn_nas.export.card import Facts
 from chattn_nas.export.model_file import model_text
 from chattn_nas.export.proof import difference
@@ -33,7 +33,7 @@ IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 def _written(network, images=IMAGES, choices=()):
     """The text, and the network that it builds, with the same weights."""
     source = write_source(network, images, choices=choices, num_classes=10)
-    text = model_text(source, Card(name="x", backbone="x"), Facts((), 10, 3, (32, 32), {}, "today"))
+    text = model_text(source, Card(name="x", backbone="x"), Facts((), 10, 3, (32, 32), {}, "today"), Usage())
     with tempfile.TemporaryDirectory() as folder:
         torch.save(dict(source.tables), f"{folder}/tables.pt")
         space = {"__name__": "written", "__file__": f"{folder}/model.py"}
