@@ -22,6 +22,7 @@ from chattn_nas.spec.search_settings import SearchSettings
 FREE = (
     ("proxy", "device"),
     ("proxy", "cuda_graphs"),
+    ("proxy", "data_on"),
     *(
         ("search", field)
         for field in (
@@ -34,7 +35,15 @@ FREE = (
     *(("judging", field) for field in JudgingSettings.model_fields),
 )  # fmt: skip
 #: Where data lie on a machine, not what they are.
-PLACES = (("data", "path"), ("data", "root"), ("data", "download"))
+PLACES = tuple(("data", field) for field in ("path", "root", "download", "cache", "cache_limit"))
+#: Fields that came after the first runs: one that is left at its default leaves the hash as it was.
+LATER = tuple(
+    ("data", field)
+    for field in (
+        "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
+        "range", "classes", "bad_files", "test",
+    )
+)  # fmt: skip
 
 
 class Spec(Settings):
@@ -89,7 +98,8 @@ class Spec(Settings):
 
     def differences(self, other: Spec) -> list[str]:
         """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this spec's."""
-        mine, theirs = self._flat(leave_out=FREE), other._flat(leave_out=FREE)
+        out = (*FREE, *PLACES)  # whether other places hold the same data is seen from their content
+        mine, theirs = self._flat(leave_out=out), other._flat(leave_out=out)
         return [field for field in {**theirs, **mine} if mine.get(field) != theirs.get(field)]
 
     def _flat(self, leave_out: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -100,4 +110,12 @@ class Spec(Settings):
             for section, fields in full.items()
             for field, value in fields.items()
             if (section, field) not in leave_out
+            and not ((section, field) in LATER and value == _default(section, field))
         }
+
+
+def _default(section: str, field: str) -> Any:
+    model = Spec.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, Settings)
+    return model.model_fields[field].get_default(call_default_factory=True)
