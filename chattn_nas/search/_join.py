@@ -69,6 +69,7 @@ def _join(
     progress: bool, trainer: TrainerFactory, stop: threading.Event, ended: Callable[[optuna.Study], None],
 ) -> None:  # fmt: skip
     told = Spec.from_stored(study.user_attrs.get("spec"))
+    spec = spec.started_as(told)
     if fields := spec.differences(told):
         raise RunError(f"the study {spec.name!r} is of another spec: {', '.join(fields)} differ")
     runner = start(spec, url, directory, device, trainer)

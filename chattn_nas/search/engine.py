@@ -59,6 +59,7 @@ def search(
         storage_errors(found.storage_url),
         sigterm_as_interrupt(),
     ):
+        spec = found.spec
         if baselines:
             enqueue_baselines(found.study, spec.search_space())
         with Progress(found.study, spec.search, shown=progress) as shown:

@@ -63,8 +63,8 @@ class RunDirectory:
         busy = f"another search works in {directory}; 'chattn-nas worker {directory}' joins it"
         with hold(directory / LOCK, busy):
             if (directory / SPEC).is_file():
-                cls(directory)._accept(spec)
-            study = _create_study(spec, resolved(spec.search.storage, directory), directory)
+                spec = cls(directory)._accepted(spec)
+            spec, study = _create_study(spec, resolved(spec.search.storage, directory), directory)
             write_whole(directory / SPEC, yaml.safe_dump(stored(spec), sort_keys=False))
             run = cls(directory)
             run.__dict__["study"] = study
@@ -130,8 +130,8 @@ class RunDirectory:
         path = Checkpoints(self.directory / "checkpoints", keep=0).path(architecture, seed)
         return path if path.is_file() else None
 
-    def _accept(self, spec: Spec) -> None:
-        """Whether a job can go on with this run.
+    def _accepted(self, spec: Spec) -> Spec:
+        """The spec, if it can go on with this run; what it leaves open is as the run was started.
 
         Raises:
             RunError: It cannot.
@@ -139,14 +139,15 @@ class RunDirectory:
         try:
             mine = self.spec
         except RunError:  # damaged: the study knows what it was
-            return
+            return spec
+        spec = spec.started_as(mine)
         if spec.name != mine.name:
             raise RunError(f"{self.directory} holds the run {mine.name!r}, not {spec.name!r}", where=("name",))
         _refuse_another(spec.differences(mine), f"the run in {self.directory}")
         url, before = resolved(spec.search.storage, self.directory), self.storage_url
         mark = self.directory / STUDY
         if url == before:
-            return
+            return spec
         if _has_trials(before, mine.name, missing=mark.is_file()):
             raise RunError(
                 f"the trials of the run in {self.directory} lie in {before}, not in {url}: name that storage again, "
@@ -154,6 +155,7 @@ class RunDirectory:
                 where=("search", "storage"),
             )
         mark.unlink(missing_ok=True)  # no trial is left behind there
+        return spec
 
     def _attribute(self, name: str) -> Any:
         found = self.study.user_attrs.get(name)
@@ -192,8 +194,8 @@ def _has_trials(url: str, name: str, *, missing: bool) -> bool:
         return True
 
 
-def _create_study(spec: Spec, url: str, directory: Path) -> optuna.Study:
-    """The study of a job, made where there is none; the same for two processes that make it at once.
+def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.Study]:
+    """The study of a spec, made where there is none; the same for two processes that make it at once.
 
     Raises:
         RunError: It is of another spec, or the trials that the directory once had are gone.
@@ -218,6 +220,7 @@ def _create_study(spec: Spec, url: str, directory: Path) -> optuna.Study:
         attributes = study.user_attrs
         if "spec" in attributes:
             told = Spec.from_stored(attributes["spec"])
+            spec = spec.started_as(told)
             _refuse_another(spec.differences(told), f"the study {spec.name!r} in the storage")
         identity = attributes.get(IDENTITY) or uuid.uuid4().hex
         if known is not None and known != identity and attributes.get(IDENTITY):
@@ -230,7 +233,7 @@ def _create_study(spec: Spec, url: str, directory: Path) -> optuna.Study:
             study.set_metric_names(list(map(str, spec.search.objectives)))
             study.set_user_attr("spec_hash", spec.hash)
     write_whole(mark, identity + "\n")
-    return study
+    return spec, study
 
 
 def _lost(directory: Path, reason: str) -> RunError:
