@@ -109,6 +109,7 @@ def _gsop(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def soca(m: nn.Module, x: Tensor, covariance: Callable[[Tensor], Tensor] = centred) -> Tensor:
+    """SoCA, the covariance found in one of two ways."""
     s = covariance(x)
     trace = s.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
     one = torch.eye(s.shape[1], device=s.device, dtype=s.dtype).expand_as(s)
@@ -147,7 +148,7 @@ def _shuffle(m: nn.Module, x: Tensor) -> Tensor:
         p.view(1, k, 1, 1) for p in (m.channel_weight, m.channel_bias, m.spatial_weight, m.spatial_bias)
     )
     first = first * (one * F.adaptive_avg_pool2d(first, 1) + two).sigmoid()
-    second = second * (three * F.group_norm(second, k, m.norm_weight, m.norm_bias, m.epsilon) + four).sigmoid()
+    second = second * (three * m.norm(second) + four).sigmoid()
     y = torch.cat([first, second], 1).reshape(b, 2, c // 2, h, w)
     return y.permute(0, 2, 1, 3, 4).reshape(b, c, h, w)
 
