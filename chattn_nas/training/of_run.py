@@ -69,7 +69,7 @@ def final_training(
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
         training_data = load_training_data(spec.data, settings, context.device)
         facts = training_data.facts
-        network = build_prepared(spec, architecture, seed=seed, num_classes=facts.num_classes, in_chans=facts.in_chans)
+        network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
         result = train_fully(
             network, training_data, settings.recipe(spec.proxy), settings, seed=seed, directory=directory, plan=plan,
             context=context, on_epoch=on_epoch,
@@ -81,7 +81,7 @@ def final_training(
 
 def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
     """All that the trained weights depend on, beside the run's own spec."""
-    recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs"})
+    recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs", "data_on"})
     epochs = settings.recipe(spec.proxy).rungs[-1]
     mine = settings.model_dump(exclude={*ELSEWHERE, *recipe, "epochs"})
     return {"architecture": architecture.hash, "seed": seed, "epochs": epochs, **recipe, **mine}
