@@ -26,13 +26,18 @@ def _build(
     image_size: tuple[int, int] | int,
     num_classes: int = 1000,
     in_chans: int = 3,
+    identity_init: bool = False,
     **unused: Any,
 ) -> nn.Module:
     size: Any = image_size if isinstance(image_size, int) else tuple(image_size)
     if isinstance(size, tuple) and size[0] == size[1]:
         size = size[0]
     network = build_network(
-        Architecture.from_dict(architecture), num_classes=num_classes, in_chans=in_chans, image_size=size
+        Architecture.from_dict(architecture),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        image_size=size,
+        identity_init=identity_init,
     )
     network.num_classes = num_classes  # type: ignore[assignment]  # timm reads it back
     return network
