@@ -22,7 +22,7 @@ def backbones(
     """timm models that can take attention: kind of slot, stages, slots and channels per stage."""
     import timm
 
-    from chattn_nas.network.model import import_timm
+    from chattn_nas.network._timm import import_timm
     from chattn_nas.network.survey import check as try_out
     from chattn_nas.network.survey import survey
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from chattn_nas.errors import BackboneError
+from chattn_nas.network._timm import family_of
 from chattn_nas.network.build import build_network
 from chattn_nas.network.layout import layout
-from chattn_nas.network.model import import_timm
 from chattn_nas.space import Architecture, Backbone
 
 #: Image sizes that a model is tried at, smallest first: its last maps may vanish.
@@ -45,14 +45,6 @@ class Survey:
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
-
-
-def family_of(model: str) -> str:
-    """timm's module that defines a model."""
-    import_timm()
-    import timm
-
-    return str(timm.models.model_entrypoint(model).__module__.rpartition(".")[2])
 
 
 def survey(model: str, image_size: int | None = None) -> Survey:
