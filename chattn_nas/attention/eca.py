@@ -67,7 +67,7 @@ class ECA(nn.Module):
 
     Args:
         channels: C.
-        gamma, b: Of the formula for the kernel size.
+        gamma, b: Constants of the formula for the kernel size.
         kernel_size: Odd; overrides the formula.
         shared: One filter for all channels; otherwise one filter per channel (the paper's ECA-NS).
     """

@@ -7,22 +7,25 @@ A type is one file with one class, registered by decorator::
         def __init__(self, channels: int, *, gamma: int = 2, ...): ...
 
 Third parties register through the entry-point group ``chattn_nas.attention`` (an entry loads a decorated class), or
-a spec names ``module:Class`` of a decorated class.
+a spec names ``module:Class``: of a decorated class, or of a plain ``nn.Module`` that takes channels first.
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal, TypeVar
-
-from torch import nn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from chattn_nas.errors import InputError
+
+if TYPE_CHECKING:  # reading a spec needs no torch
+    from torch import nn
 
 Size = tuple[int, int]
 Values = Mapping[str, Any]
@@ -30,7 +33,7 @@ Values = Mapping[str, Any]
 Site = tuple[int, Size]
 Placement = Literal["before_add", "before_block", "after_add", "before_convs"]
 Blocks = Literal["all", "last", "alternate"]
-Maker = TypeVar("Maker", bound=Callable[..., nn.Module])
+Maker = TypeVar("Maker", bound="Callable[..., nn.Module]")
 
 PLACEMENTS: tuple[Placement, ...] = ("before_add", "before_block", "after_add", "before_convs")
 BLOCKS: tuple[Blocks, ...] = ("all", "last", "alternate")
@@ -43,22 +46,28 @@ class Hyperparameter:
         default, *others: The values that a search takes when the spec says ``search``; the first is the default.
         minimum: For numbers: any value of the default's type from here up is allowed, listed or not.
             Without it only the listed values are allowed.
+        anything: Any value of the default's type is allowed, any at all where that is ``None``.
     """
 
-    def __init__(self, default: Any, *others: Any, minimum: float | None = None) -> None:
+    def __init__(self, default: Any, *others: Any, minimum: float | None = None, anything: bool = False) -> None:
         self.default = default
         self.values = (default, *others)
         self.minimum = minimum
+        self.anything = anything
 
     def check(self, name: str, value: Any) -> None:
         """Raise :class:`InputError` unless ``value`` is allowed for the hyperparameter called ``name``."""
-        number = type(next(v for v in self.values if v is not None))
+        number = type(next((v for v in self.values if v is not None), None))
         value = float(value) if number is float and type(value) is int else value  # YAML's 0 is 0.0
         if any(value == known and type(value) is type(known) for known in self.values):
             return
+        if self.anything:
+            if self.default is not None and type(value) is not number:
+                raise InputError(f"{name} must be {number.__name__}, not {value!r}", where=(name,), value=value)
+            return
         if self.minimum is None:
             raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=self.values)
-        if type(value) is not number or value < self.minimum:
+        if type(value) is not number or value < self.minimum:  # type: ignore[operator]
             raise InputError(f"{name} must be {number.__name__} >= {self.minimum}, not {value!r}", where=(name,))
 
 
@@ -80,7 +89,10 @@ class AttentionType:
             else keyword-only; maps (B, C, H, W) to the same shape. With ``scope="stage"``:
             ``forward(x, state=None) -> (y, state)``. Class attributes: ``no_weight_decay`` (see below), and
             ``starts_as_identity = True`` where a fresh module is the identity already.
-        title, year: Of the paper.
+        title, year: The paper's title and year; empty and 0 where there is none.
+        paper: Where it is to be found: ``arXiv:1709.01507``, or the conference.
+        looks_at: What its gates tell apart: ``channels``, ``positions``, ``channels and positions`` or ``nothing``.
+            Where it is not ``channels`` alone, the cost grows with the map.
         hyperparameters: Name to domain.
         parameters: Closed formula ``(channels, feature_size, values) -> int``.
         macs: Closed formula for multiply-accumulates per sample, as ``FlopCounterMode`` counts them
@@ -100,8 +112,10 @@ class AttentionType:
 
     name: str
     cls: Callable[..., nn.Module]
-    title: str
-    year: int
+    title: str = ""
+    year: int = 0
+    paper: str = ""
+    looks_at: str = "channels"
     hyperparameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
     parameters: Callable[[int, Size, Values], int]
     macs: Callable[[int, Size, Values], int]
@@ -158,8 +172,41 @@ class AttentionType:
         if problem:
             raise InputError(f"{self.name} cannot sit on {channels} channels of {height}x{width}: {problem}")
 
+    def build(self, channels: int, feature_size: Size | None, num_classes: int | None, values: Values) -> nn.Module:
+        """A new module with these values, which :meth:`complete` gave; it carries ``module.built``.
+
+        Raises:
+            InputError: It cannot be built at this site.
+        """
+        given = {"feature_size": feature_size, "num_classes": num_classes}
+        needs = {key: value for key, value in given.items() if getattr(self, f"needs_{key}")}
+        for key, value in needs.items():
+            if value is None:
+                raise InputError(f"{self.name} needs {key}")
+        self.check(channels, feature_size or (2, 2), values)
+        arguments = {**needs, **values}
+        module = self.cls(channels, **arguments)
+        module.built = Built(self.name, channels, arguments)  # type: ignore[assignment]
+        return module
+
+
+@dataclass(frozen=True)
+class Built:
+    """How a module was built, for whoever must write that down: ``get(type).cls(channels, **arguments)``.
+
+    Attributes:
+        type: Name of its attention type.
+        channels: First argument of the constructor.
+        arguments: The others, defaults filled in.
+    """
+
+    type: str
+    channels: int
+    arguments: Mapping[str, Any]
+
 
 _types: dict[str, AttentionType] = {}
+_unregistered: dict[str, AttentionType] = {}
 _refused: dict[str, str] = {}
 
 
@@ -191,7 +238,10 @@ def refuse(name: str, reason: str) -> None:
 
 
 @cache
-def _load_plugins() -> None:
+def _load() -> None:
+    """Import the modules beside this one, which register our types, and plug-ins, which register theirs."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
     for entry in entry_points(group="chattn_nas.attention"):
         try:
             entry.load()
@@ -201,7 +251,7 @@ def _load_plugins() -> None:
 
 def names() -> tuple[str, ...]:
     """The names of all registered types, plugins included, sorted."""
-    _load_plugins()
+    _load()
     return tuple(sorted(_types))
 
 
@@ -211,7 +261,7 @@ def get(name: str) -> AttentionType:
     Raises:
         InputError: No such type; the message lists those there are.
     """
-    _load_plugins()
+    _load()
     if name in _types:
         return _types[name]
     if name in _refused:
@@ -230,7 +280,11 @@ def _from_path(path: str) -> AttentionType:
     for known in _types.values():
         if known.cls is cls:
             return known
-    raise InputError(f"{path!r} is not registered: decorate it with @chattn_nas.attention.register")
+    if path not in _unregistered or _unregistered[path].cls is not cls:
+        from chattn_nas.attention.unregistered import describe  # it needs this module
+
+        _unregistered[path] = describe(path, cls)
+    return _unregistered[path]
 
 
 def build(
@@ -254,15 +308,4 @@ def build(
         InputError: Unknown type or hyperparameter, a value outside its domain, or an impossible site.
     """
     kind = get(name)
-    values = kind.complete(hyperparameters)
-    needs: dict[str, Any] = {}
-    for wanted, key, given in (
-        (kind.needs_feature_size, "feature_size", feature_size),
-        (kind.needs_num_classes, "num_classes", num_classes),
-    ):
-        if wanted and given is None:
-            raise InputError(f"{name} needs {key}")
-        if wanted:
-            needs[key] = given
-    kind.check(channels, feature_size or (2, 2), values)
-    return kind.cls(channels, **needs, **values)
+    return kind.build(channels, feature_size, num_classes, kind.complete(hyperparameters))

@@ -22,7 +22,7 @@ from chattn_nas.results.tables import CRITERIA, Z95
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.samplers import WholeNetworkSampler, build_sampler
 from chattn_nas.search.session import quiet_optuna
-from chattn_nas.search.settings import SearchSettings
+from chattn_nas.spec.search_settings import SearchSettings
 
 Method = Callable[[Table, int], tuple[BaseSampler, BasePruner | None]]
 
@@ -63,8 +63,8 @@ def compare_samplers(
         table: Answers instead of trainings.
         budget: In full trainings, baselines included.
         repeats: Searches per method, each with seeds of its own.
-        methods: Of :data:`METHODS`.
-        seed: Of the first search.
+        methods: Some of :data:`METHODS`.
+        seed: Seed of the first search.
         progress: Called with a line after every method.
 
     Returns:

@@ -12,8 +12,8 @@ from optuna.samplers import BaseSampler
 from chattn_nas.benchmark.table import Table
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.results.pooled import choices_of, fit
-from chattn_nas.results.record import Record
 from chattn_nas.space import Architecture
+from chattn_nas.study.record import Record
 
 #: Proposals per training that the budget allows; more are answered from the record, and the search has converged.
 PATIENCE = 5
@@ -29,8 +29,8 @@ def simulate(
         table: Answers instead of trainings.
         sampler: Proposes; a known network is trained on the next seed, as in a real search.
         budget: In full trainings.
-        seeds: Of the table, in the order in which every network is trained on them (common random numbers); after the
-            last one the record answers, which costs nothing.
+        seeds: Seeds of the table, in the order in which every network is trained on them (common random numbers);
+            after the last one the record answers, which costs nothing.
         pruner: Sees a trial's rungs; none by default.
         baselines: Begin with ``none`` and every uniform network.
     """

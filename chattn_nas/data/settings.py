@@ -16,14 +16,14 @@ class DataSettings(Settings):
         dataset: ``digits`` (inside scikit-learn), ``npz``, ``torchvision`` or ``image_folder``.
         image_size: Height and width in pixels that every image is resized to.
         path: The ``.npz`` file, or the folder of images.
-        name: Of the torchvision class, such as ``CIFAR10``.
+        name: Name of the torchvision class, such as ``CIFAR10``.
         root: Where torchvision looks for the set.
         download: Whether torchvision may download it.
         validation: Part of the training images that the search is scored on.
         train_limit: Train on this many images only.
         flip: Horizontal flips; ``None`` decides by the set: never for digits.
         crop_padding: Pixels of padding for random crops; ``None`` takes an eighth of the image size.
-        seed: Of the split.
+        seed: Seeds the split.
     """
 
     dataset: Literal["digits", "npz", "torchvision", "image_folder"] = "digits"

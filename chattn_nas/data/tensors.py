@@ -39,10 +39,10 @@ class Images:
     """What is known of a data set, wherever its images lie.
 
     Attributes:
-        num_classes, in_chans, image_size: Of the images and labels.
+        num_classes, in_chans, image_size: What the images and labels have.
         mean, std: Per channel of the training images scaled to 0..1.
         class_names: By label.
-        augmentation: Of training batches.
+        augmentation: Augmentation of training batches.
     """
 
     num_classes: int

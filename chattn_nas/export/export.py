@@ -98,7 +98,7 @@ def export_network(
         in_chans: Channels of the input.
         image_size: Pixels, one number or (height, width).
         card: What else is known of the network.
-        formats: Of :data:`FORMATS`: ``source`` (readable Python), ``safetensors``, ``pt2`` (torch.export), ``onnx``,
+        formats: ``source`` (readable Python), ``safetensors``, ``pt2`` (torch.export), ``onnx``,
             ``timm`` (a folder for ``timm.create_model("local-dir:...")``).
         max_difference: Above it a proof fails.
 

@@ -47,7 +47,7 @@ def build_network(
 
     Args:
         architecture: Backbone and a choice per stage.
-        num_classes, in_chans, image_size: Of the data; images are (B, in_chans, image_size, image_size), or a pair
+        num_classes, in_chans, image_size: As in the data; images are (B, in_chans, image_size, image_size), or a pair
             (height, width).
         seed: Initialises the backbone before attention is placed, and every attention under a seed of its own slot:
             two architectures of one seed share all that they have in common. ``None`` takes it from the global state.
@@ -131,9 +131,8 @@ def _fill(
     def make(shape: SlotShape) -> nn.Module:
         number = next(numbers.setdefault(shape.block, count()))
         torch.manual_seed(derived_seed(seed, stage.name, shape.block, *([number] if number else [])))
-        module = attention.build(
-            choice.type, shape.channels, feature_size=shape.feature_size, num_classes=num_classes, **choice.values
-        )
+        kind = attention.get(choice.type)  # the choice has checked its values already
+        module = kind.build(shape.channels, shape.feature_size, num_classes, choice.values)
         if identity_init:
             module = attention.IdentityStart(module, shape.channels)
         return module.to(device or "cpu")

@@ -103,9 +103,9 @@ def share(
     Args:
         model: The network.
         plan: Its layout.
-        index: Of the stage, from 0.
+        index: Number of the stage, from 0.
         placement: Where in each block.
-        slots: Of the stage, one per block.
+        slots: Slots of the stage, one per block.
         make: Gives a cell.
     """
     blocks = plan.blocks[index]

@@ -1,7 +1,9 @@
 """One piece of work run many times: on a GPU captured once in a CUDA graph and replayed.
 
 Small networks on a GPU are bound by the launching of kernels, and ``torch.compile`` would compile again for every
-architecture. A graph of a whole step is captured in the time of a few steps. Not measured on a GPU.
+architecture. A graph of a whole step is captured in the time of a few steps. On an H100 a captured step of
+``cifar_resnet8`` (16 px, batch 128) trains 5 times as many images a second as an eager one, to the same bits
+(2026-11-25, ``scripts/check_cuda.md``).
 """
 
 from __future__ import annotations
@@ -49,21 +51,21 @@ class Replayed:
         (self.replay or self.work)()
 
 
-def cuda_graphs(device: torch.device, generator: torch.Generator | None = None) -> Capture | None:
+def cuda_graphs(device: torch.device, *own: torch.Generator) -> Capture | None:
     """Captures on the current stream, which must not be the default one; ``None`` where the device is no GPU.
 
     Args:
         device: That the work runs on.
-        generator: That the work draws from, beside the device's own: replays go on drawing where eager runs stopped.
+        own: Generators that the work draws from, beside the device's: replays go on drawing where eager runs stopped.
     """
     if device.type != "cuda":
         return None
 
     def capture(work: Work) -> Work:
         graph = torch.cuda.CUDAGraph()
-        generators = [torch.cuda.default_generators[torch.cuda.current_device()], *([generator] if generator else [])]
+        generators = [torch.cuda.default_generators[torch.cuda.current_device()], *own]
         states = [(drawn, drawn.get_state()) for drawn in generators]
-        if generator is not None:
+        for generator in own:
             graph.register_generator_state(generator)
         try:
             with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):

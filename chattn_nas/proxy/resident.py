@@ -22,8 +22,8 @@ class Resident:
         step: Trains on one batch and returns its loss.
         images: On the training device.
         batch_size: At most their number; of all processes together.
-        rates: Of the optimiser.
-        generator: Of the order, on the device.
+        rates: Learning rates of the optimiser.
+        generator: Draws the order of the images, on the device.
         capture: ``None`` runs eagerly.
         part: Number of this process, and how many share every batch.
     """
@@ -52,9 +52,18 @@ class Resident:
         """Train for one epoch; the sum of its losses. The only wait for the device is at its end.
 
         Args:
-            factors: Of the peak learning rate, one per step.
+            factors: Factors of the peak learning rate, one per step.
             after: Called after every step.
         """
+        self.begin(factors)
+        for _ in range(self.steps):
+            self.advance()
+            if after is not None:
+                after()
+        return float(self.loss_sum)
+
+    def begin(self, factors: Sequence[float]) -> None:
+        """Draw the order of an epoch of ``advance``, whose losses add up in ``loss_sum``; nothing is waited for."""
         order = torch.randperm(len(self.images), device=self.order.device, generator=self.generator)
         rank, processes = self.part
         whole = order[: self.steps * self.batch_size].view(self.steps, self.batch_size)
@@ -62,11 +71,6 @@ class Resident:
         self.factors.copy_(torch.tensor(factors, dtype=torch.float64))
         self.number.zero_()
         self.loss_sum.zero_()
-        for _ in range(self.steps):
-            self.advance()
-            if after is not None:
-                after()
-        return float(self.loss_sum)
 
     def _advance(self) -> None:
         self.rates.set(self.factors[self.number])

@@ -17,9 +17,9 @@ class ProxySettings(Settings):
         rungs: Epochs after which the network is scored; every rung ends a cosine cycle at zero learning rate.
         batch_size: Images per step.
         learning_rate: Peak, for a batch of 128; scaled linearly with the batch size.
-        momentum: Of SGD with Nesterov.
+        momentum: Momentum of SGD with Nesterov.
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
-        label_smoothing: Of the cross-entropy in training.
+        label_smoothing: Label smoothing of the cross-entropy in training.
         warmup: Part of each rung in which the learning rate rises linearly.
         patience: ``diverged`` also stops a network whose accuracy after the first rung is at chance; one whose loss is
             not finite is stopped always.

@@ -24,7 +24,7 @@ class EarlyRung:
     Attributes:
         correlation: With the accuracy at the end, over all trials.
         scale, offset: ``offset + scale * accuracy`` is an unbiased observation of the accuracy at the end.
-        variance: Of that observation's own noise, besides the noise of the end; in squared points.
+        variance: Variance of that observation's own noise, besides the noise of the end; in squared points.
     """
 
     correlation: float

@@ -13,7 +13,7 @@ import time
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.search.record import TRAINED, all_trials, seeds
+from chattn_nas.study.trials import TRAINED, all_trials, seeds
 
 CLAIM = "chattn:claim"
 #: Seconds to wait for another trial to decide: a worker that takes longer over a few writes is dead, and its seed is
@@ -25,7 +25,7 @@ def claim_seed(study: optuna.Study, trial: optuna.Trial, architecture: str, *, f
     """The seed for this trial, recorded in its attributes ``hash`` and ``seed``.
 
     Args:
-        study: Of the trial.
+        study: The study that holds the trial.
         trial: Running; one that was given back keeps the seed it had.
         architecture: Canonical hash.
         first: The seed of the first training of every architecture.

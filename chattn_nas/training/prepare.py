@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from chattn_nas.data import Augmentation, Normalize, TensorSet, augment
-from chattn_nas.training.settings import TrainingSettings
+from chattn_nas.spec.training_settings import TrainingSettings
 
 
 class Prepare:
@@ -17,10 +17,10 @@ class Prepare:
 
     Args:
         settings: Which of them.
-        normalize: Of the data.
+        normalize: Normalisation of the data.
         augmentation: Crops and flips.
         num_classes: Mixup makes targets of shape (B, num_classes).
-        generator: Of crops and flips, on the device.
+        generator: Draws crops and flips, on the device.
     """
 
     def __init__(

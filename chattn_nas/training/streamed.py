@@ -38,12 +38,12 @@ class Streamed:
     Args:
         step: Trains on one batch and returns its loss.
         images: Items are an image (C, S, S) uint8 and its label.
-        batch_size: Of all processes together, at most the number of images.
-        rates: Of the optimiser.
-        generator: Of the order, on the CPU.
+        batch_size: Images per step of all processes together, at most the number of images.
+        rates: Learning rates of the optimiser.
+        generator: Draws the order of the images, on the CPU.
         device: To train on.
         part: Number of this process, and how many there are.
-        workers: Of the loader.
+        workers: Processes of the loader.
     """
 
     def __init__(

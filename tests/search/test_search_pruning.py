@@ -10,8 +10,8 @@ from optuna.pruners._successive_halving import _is_trial_promotable_to_next_rung
 from optuna.study import StudyDirection
 
 from chattn_nas.search.pruning import build_pruner, nondominated_ranks, survives
-from chattn_nas.search.record import all_trials, counts, outcome
-from chattn_nas.search.settings import SearchSettings
+from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.trials import all_trials, counts, outcome
 
 numbers = st.integers(0, 6).map(float)
 
@@ -103,7 +103,7 @@ def test_a_search_with_hyperband_stops_trials_of_its_first_bracket_only(run_stub
     stopped = [trial for trial in trials if outcome(trial) == "pruned"]
     assert stopped
     assert all(len(trial.user_attrs["measurement"]["rungs"]) == 1 for trial in stopped)
-    pruner = build_pruner(run.job.search, run.job.proxy.rungs).inner
+    pruner = build_pruner(run.spec.search, run.spec.proxy.rungs).inner
     pruner._try_initialization(run.study)
     brackets = {trial.number: pruner._get_bracket_id(run.study, trial) for trial in trials}
     assert set(brackets.values()) == {0, 1}, "two rungs, two brackets"

@@ -30,7 +30,7 @@ def attention_call(
 
     Args:
         module: An attention module.
-        shape: Of the map that it was called with, (B, C, H, W).
+        shape: Shape of the map that it was called with, (B, C, H, W).
         choices: What the architecture chose: the hyperparameters to try.
         num_classes: For types that need it.
         inlined: Takes the source of the class.

@@ -1,0 +1,92 @@
+"""What a network costs, known before it is trained."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from chattn_nas.attention import AuxiliaryHead
+from chattn_nas.network.latency import measure_latency
+
+#: Layers whose outputs count as activations, as timm counts them.
+_LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Costs of one network in use; auxiliary heads, which only training needs, are not counted.
+
+    Attributes:
+        parameters: Number of parameters.
+        macs: Multiply-accumulates per image.
+        activations: Outputs of convolutions and linear layers per image.
+        latency: Median seconds per batch, where measured.
+        latency_low, latency_high: Its quartiles.
+        latency_relative: As a multiple of the network it was compared with.
+    """
+
+    parameters: int
+    macs: int
+    activations: int
+    latency: float | None = None
+    latency_low: float | None = None
+    latency_high: float | None = None
+    latency_relative: float | None = None
+
+    def relative_to(self, reference: Cost) -> dict[str, float]:
+        """Each cost as a multiple of the reference's, latency only where it was measured beside it."""
+        found = {name: getattr(self, name) / getattr(reference, name) for name in ("parameters", "macs", "activations")}
+        return found if self.latency_relative is None else found | {"latency": self.latency_relative}
+
+
+def cost(
+    network: nn.Module,
+    image_size: int | tuple[int, int],
+    *,
+    in_chans: int = 3,
+    device: torch.device | str | None = None,
+    batch_size: int = 1,
+    dtype: torch.dtype = torch.float32,
+    against: nn.Module | None = None,
+    seconds: float = 1.0,
+) -> Cost:
+    """Parameters, MACs and activations of ``network``; with a device its latency too.
+
+    Args:
+        network: In any mode, on any device; not changed.
+        image_size: Pixels of the images, one number or (height, width).
+        in_chans: Channels of the images.
+        device: Where to measure latency; not measured by default.
+        batch_size, dtype: Size and data type of the measured batch.
+        against: The network, usually the same backbone without attention, that is measured in turns with this one.
+        seconds: To measure each of them for.
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    meta = copy.deepcopy(network).to("meta").eval()
+    counted: list[int] = []
+    for module in meta.modules():
+        if isinstance(module, _LAYERS):
+            module.register_forward_hook(lambda _m, _i, output: counted.append(output.numel()))
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        meta(torch.empty(1, in_chans, *size, device="meta"))
+    heads = {id(p) for module in network.modules() if isinstance(module, AuxiliaryHead) for p in module.parameters()}
+    static = {
+        "parameters": sum(p.numel() for p in network.parameters() if id(p) not in heads),
+        "macs": counter.get_total_flops() // 2,
+        "activations": sum(counted),
+    }
+    if device is None:
+        return Cost(**static)
+    images = torch.randn(batch_size, in_chans, *size, device=device)
+    networks = [one for one in (against, network) if one is not None]
+    placed = [copy.deepcopy(one).to(device).eval() for one in networks]
+    found = measure_latency(placed, images, dtype=dtype, seconds=seconds)[-1]
+    return Cost(
+        **static, latency=found.median, latency_low=found.low, latency_high=found.high,
+        latency_relative=None if against is None else found.relative,
+    )  # fmt: skip

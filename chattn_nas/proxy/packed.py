@@ -1,0 +1,161 @@
+"""Several networks trained at once on one device: on a GPU as parallel branches of one CUDA graph.
+
+A small network leaves most of a GPU idle, since each of its kernels is shorter than the way to the next one. Here one
+graph holds a step of every network, each on a stream of its own, so that their kernels run beside each other. Every
+network keeps its own order, augmentation and optimiser: on a CPU its result is that of ``train`` alone, to the bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from chattn_nas.data import Data, Normalize, TensorSet, augment
+from chattn_nas.proxy._evaluate import Evaluation
+from chattn_nas.proxy._train import own_stream_and_state
+from chattn_nas.proxy.capture import Replayed, cuda_graphs
+from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
+from chattn_nas.proxy.mode import train_mode
+from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
+from chattn_nas.proxy.resident import Resident
+from chattn_nas.proxy.settings import ProxySettings
+from chattn_nas.proxy.step import TrainingStep
+
+#: Images scored at a time: evaluation is not captured here, so few large batches are faster.
+SCORED = 2048
+
+
+def train_packed(
+    networks: Sequence[nn.Module],
+    data: Data,
+    settings: ProxySettings,
+    *,
+    seeds: Sequence[int],
+    device: torch.device | str,
+    after_epoch: Callable[[int, list[float]], None] | None = None,
+) -> list[Measurement]:
+    """Train ``networks`` in place through all rungs, side by side.
+
+    Args:
+        networks: In any mode, on any device.
+        data: Moved to the device.
+        settings: As for ``train``; ``patience`` is not looked at.
+        seeds: One per network, of the order and augmentation of its images.
+        device: To train on.
+        after_epoch: Called with the number of epochs so far and every network's mean training loss in the last one.
+
+    Returns:
+        One measurement per network. ``seconds`` and ``images_per_second`` are its share of the whole; memory, which
+        cannot be shared out, is left open. What diverges is told so and goes on to the end with the others.
+    """
+    device = torch.device(device)
+    with own_stream_and_state(device, seeds[0]):
+        return _train(networks, data, settings, seeds, device, after_epoch)
+
+
+def _train(
+    networks: Sequence[nn.Module],
+    data: Data,
+    settings: ProxySettings,
+    seeds: Sequence[int],
+    device: torch.device,
+    after_epoch: Callable[[int, list[float]], None] | None,
+) -> list[Measurement]:
+    images, validation = data.train.to(device), data.validation.to(device)
+    generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    branches = [
+        _branch(network, images, data, settings, generator)
+        for network, generator in zip(networks, generators, strict=True)
+    ]
+    evaluations = [Evaluation(network, validation, data, SCORED) for network in networks]
+    capture = cuda_graphs(device, *generators) if settings.cuda_graphs else None
+    advance = Replayed(_side_by_side([branch.advance for branch in branches], device), capture)
+
+    started = time.perf_counter()
+    training, trained = 0.0, 0
+    sums = [0.0] * len(networks)
+    rungs: list[list[Rung]] = [[] for _ in networks]
+    steps = branches[0].steps
+    for start, end in zip([0, *settings.rungs], settings.rungs, strict=False):
+        for network in networks:
+            train_mode(network)
+        begun = time.perf_counter()
+        total = (end - start) * steps
+        factors = [schedule(number, total, settings.warmup) for number in range(total)]
+        for epoch in range(end - start):
+            for branch in branches:
+                branch.begin(factors[epoch * steps : (epoch + 1) * steps])
+            for _ in range(steps):
+                advance()
+            losses = [float(branch.loss_sum) for branch in branches]
+            sums = [known + new for known, new in zip(sums, losses, strict=True)]
+            trained += 1
+            if after_epoch is not None:
+                after_epoch(trained, [loss / steps for loss in losses])
+        training += time.perf_counter() - begun
+        for reached, evaluation in zip(rungs, evaluations, strict=True):
+            accuracy, loss = evaluation()
+            reached.append(Rung(epoch=trained, accuracy=accuracy, loss=loss))
+    share = (time.perf_counter() - started) / len(networks)
+    speed = trained * steps * branches[0].batch_size * len(networks) / training
+    return [
+        Measurement(
+            outcome=Outcome.COMPLETE if _finite(loss_sum, reached) else Outcome.DIVERGED,
+            reason="" if _finite(loss_sum, reached) else "the loss was not finite",
+            rungs=tuple(reached),
+            train_loss_sum=loss_sum,
+            seconds=share,
+            images_per_second=speed / len(networks),
+            seed=seed,
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+            versions={"torch": torch.__version__, "timm": timm.__version__},
+        )
+        for loss_sum, reached, seed in zip(sums, rungs, seeds, strict=True)
+    ]
+
+
+def _branch(
+    network: nn.Module, images: TensorSet, data: Data, settings: ProxySettings, generator: torch.Generator
+) -> Resident:
+    """What ``train`` sets up for one network, uncaptured."""
+    device = images.labels.device
+    network.to(device).to(memory_format=torch.channels_last)
+    normalize = Normalize(data, device)
+
+    def prepare(batch: TensorSet) -> tuple[Tensor, Tensor]:
+        return normalize(augment(batch.images, data.augmentation, generator)), batch.labels
+
+    optimizer = build_optimizer(network, settings)
+    step = TrainingStep(network, optimizer, prepare, label_smoothing=settings.label_smoothing)
+    return Resident(step, images, min(settings.batch_size, len(images)), Rates(optimizer), generator)
+
+
+def _side_by_side(works: Sequence[Callable[[], None]], device: torch.device) -> Callable[[], None]:
+    """All of ``works``, each on a stream of its own that starts at the current one and joins it again."""
+
+    def one_by_one() -> None:
+        for work in works:
+            work()
+
+    if device.type != "cuda":
+        return one_by_one
+    streams = [torch.cuda.Stream(device) for _ in works]
+
+    def in_parallel() -> None:
+        here = torch.cuda.current_stream()
+        for work, stream in zip(works, streams, strict=True):
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                work()
+        for stream in streams:
+            here.wait_stream(stream)
+
+    return in_parallel
+
+
+def _finite(loss_sum: float, rungs: Sequence[Rung]) -> bool:
+    return all(value - value == 0 for value in (loss_sum, *(rung.loss for rung in rungs)))

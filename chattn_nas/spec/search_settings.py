@@ -1,0 +1,120 @@
+"""The ``search`` section of a spec: how many trials, proposed how, judged by what, trained where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from chattn_nas.errors import InputError
+from chattn_nas.network.constraints import COSTS, Constraint
+from chattn_nas.settings import Settings
+
+Objective = Literal["accuracy", "parameters", "macs", "latency"]
+SamplerName = Literal["random", "grid", "tpe", "gp", "nsga2", "nsga3", "cmaes"]
+PrunerName = Literal["successive_halving", "hyperband", "none"]
+NniTuner = Literal["tpe", "evolution", "random", "grid", "regularized_evolution", "optuna"]
+LOCAL = {"platform": "local"}
+
+
+class SearchSettings(Settings):
+    """Many trials.
+
+    Attributes:
+        engine: What asks and tells; ``nni`` is Microsoft's NNI 3.0 (``pip install "chattn-nas[nni]"``); with ``ray``
+            (``pip install "chattn-nas[ray]"``) Optuna asks and tells in this process and Ray places the trainings.
+        sampler: What proposes architectures; ``grid`` takes every different network once, in random order.
+        pruner: What stops trials at a rung; baselines are never stopped.
+        reduction_factor: One trial of so many goes on at each rung.
+        trials: Trials that shall have ended, over the whole run, baselines included. What is refused for its costs is
+            free and does not count.
+        objectives: ``accuracy`` is maximised, costs are minimised; more than one make a multi-objective study.
+        constraints: Upper bounds on costs, ``"<= 1.05x"`` of the backbone without attention, or ``"<= 300k"``.
+        seed: Seeds the sampler; also the first training seed of every architecture, replicates take the next ones.
+        storage: URL of an Optuna storage; ``None`` is an SQLite file in the run's directory.
+        workers: Worker processes; ``None`` is one per device slot, ``0`` trains in this process. With Ray: trials at a
+            time, by default as many as the cluster has room for.
+        trials_per_device: Slots of one device.
+        devices: ``cpu``, ``cuda:0``, ...; ``None`` takes every GPU that is visible, else the CPU.
+        max_seeds: So often a proposed architecture is trained, each time on another seed; then it is answered from
+            the record.
+        keep_checkpoints: Networks of so many architectures are kept on disk, the best by mean accuracy.
+        retries: So often a trial whose worker died or hung is given back to the queue.
+        timeout: Seconds that one trial may take.
+        memory: GiB that one worker may take.
+        nni_tuner: What proposes architectures in NNI; ``optuna`` asks the sampler of this spec.
+        nni_port: Port of NNI's web page, which listens on all interfaces without a login; a free one by default.
+        nni_duration: Seconds after which NNI is stopped, whatever it says of itself.
+        training_service: Where NNI runs trials, in its own words (``platform: remote``, ...); this machine by default.
+    """
+
+    engine: Literal["optuna", "nni", "ray"] = "optuna"
+    sampler: SamplerName = "tpe"
+    pruner: PrunerName = "successive_halving"
+    reduction_factor: int = Field(default=3, ge=2)
+    trials: int = Field(default=24, ge=1)
+    objectives: Annotated[list[Objective], Field(min_length=1)] = ["accuracy"]
+    constraints: dict[Literal["parameters", "macs", "latency"], str] = {}
+    seed: int = Field(default=0, ge=0)
+    storage: str | None = None
+    workers: int | None = Field(default=None, ge=0)
+    trials_per_device: int = Field(default=1, ge=1)
+    devices: Annotated[list[str], Field(min_length=1)] | None = None
+    max_seeds: int = Field(default=3, ge=1)
+    keep_checkpoints: int = Field(default=5, ge=0)
+    retries: int = Field(default=1, ge=0)
+    timeout: float | None = Field(default=None, gt=0)
+    memory: float | None = Field(default=None, gt=0)
+    nni_tuner: NniTuner = "tpe"
+    nni_port: int | None = Field(default=None, ge=1024, le=65534)
+    nni_duration: float | None = Field(default=None, gt=0)
+    training_service: dict[str, Any] = LOCAL
+
+    @field_validator("objectives")
+    @classmethod
+    def _distinct(cls, objectives: list[Objective]) -> list[Objective]:
+        if len(set(objectives)) < len(objectives):
+            raise ValueError("an objective is listed twice")
+        if "accuracy" not in objectives:
+            raise ValueError("accuracy must be among the objectives: costs alone are known without training")
+        return objectives
+
+    @field_validator("constraints")
+    @classmethod
+    def _readable(cls, constraints: dict[str, str]) -> dict[str, str]:
+        for text in constraints.values():
+            try:
+                Constraint.parse(text)
+            except InputError as error:
+                raise ValueError(error.message) from None
+        return constraints
+
+    @model_validator(mode="after")
+    def _possible_with_nni(self) -> SearchSettings:
+        if self.engine != "nni":
+            return self
+        if self.nni_tuner != "optuna" and self.objectives != ["accuracy"]:
+            raise ValueError("NNI's own tuners know one objective, accuracy; nni_tuner 'optuna' knows several")
+        if any(key.replace("_", "").lower() == "trialgpunumber" for key in self.training_service):
+            raise ValueError(
+                "training_service with trialGpuNumber makes NNI 3.0 start processes without end; leave it out: trials "
+                "share the devices of their machine by themselves"
+            )
+        if self.training_service.get("platform") != "local" and self.storage is None:
+            raise ValueError("training_service needs a storage that its machines reach, such as postgresql://...")
+        return self
+
+    @property
+    def bounds(self) -> dict[str, Constraint]:
+        """The constraints, parsed."""
+        return {cost: Constraint.parse(text) for cost, text in self.constraints.items()}
+
+    @property
+    def directions(self) -> list[Literal["maximize", "minimize"]]:
+        """Optuna's direction of every objective."""
+        return ["maximize" if objective == "accuracy" else "minimize" for objective in self.objectives]
+
+    @property
+    def needs_latency(self) -> bool:
+        """Whether latency has to be measured before training."""
+        return COSTS[2] in self.objectives or COSTS[2] in self.constraints

@@ -1,0 +1,62 @@
+"""The ``training`` section of a spec: how the chosen network is trained at full length."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from chattn_nas.proxy import ProxySettings
+from chattn_nas.settings import Settings
+
+#: Times the proxy's last rung, where no number of epochs is given: as long as a confirmation.
+FULL = 4
+
+
+class TrainingSettings(Settings):
+    """The final training, on GPUs in bf16 autocast as the proxy.
+
+    What is not given here is as in the proxy, whose recipe the network was chosen under.
+
+    Attributes:
+        epochs: In one cosine cycle; ``None`` is four times the proxy's last rung.
+        with_validation: Train on the validation images as well; nothing but the test set scores the network then.
+        batch_size, learning_rate, momentum, weight_decay, label_smoothing, warmup: ``None`` takes the proxy's. The
+            batch is that of all devices together.
+        ema: Decay of an exponential moving average of the weights, warmed up; its weights are the result. 0 is none.
+        clip: Largest norm of the gradient; ``None`` does not clip.
+        randaugment: Operations of RandAugment per image (Cubuk et al. 2020), 0 to 8; 0 is none.
+        magnitude: Strength of these operations, 0 to 30.
+        erasing: Probability of erasing a random rectangle of an image (Zhong et al. 2020).
+        mixup: Alpha of mixup (Zhang et al. 2018); 0 is none.
+        data_on: ``device`` holds the images on the training device, ``disk`` reads them through a loader, ``auto``
+            takes the device where they fit.
+        workers: Processes of the loader; ``None`` is one per core, at most 8.
+        checkpoint_every: Epochs between two checkpoints.
+        tensorboard: Write TensorBoard's event files beside ``log.csv``; needs the extra ``tensorboard``.
+    """
+
+    epochs: int | None = Field(default=None, ge=1)
+    with_validation: bool = False
+    batch_size: int | None = Field(default=None, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    weight_decay: float | None = Field(default=None, ge=0)
+    label_smoothing: float | None = Field(default=None, ge=0, lt=1)
+    warmup: float | None = Field(default=None, ge=0, lt=1)
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    clip: float | None = Field(default=None, gt=0)
+    randaugment: int = Field(default=0, ge=0, le=8)
+    magnitude: int = Field(default=9, ge=0, le=30)
+    erasing: float = Field(default=0.0, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0)
+    data_on: Literal["auto", "device", "disk"] = "auto"
+    workers: int | None = Field(default=None, ge=0)
+    checkpoint_every: int = Field(default=1, ge=1)
+    tensorboard: bool = False
+
+    def recipe(self, proxy: ProxySettings) -> ProxySettings:
+        """The proxy's settings with what is given here in their place, and all epochs as one rung."""
+        fields = ("batch_size", "learning_rate", "momentum", "weight_decay", "label_smoothing", "warmup")
+        given = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+        return proxy.model_copy(update=given | {"rungs": [self.epochs or FULL * proxy.rungs[-1]]})

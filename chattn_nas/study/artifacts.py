@@ -1,0 +1,104 @@
+"""What the dashboard shows of a trial beside numbers: its learning curve and its log, in Optuna's artifact store."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+
+log = logging.getLogger(__name__)
+FOLDER = "artifacts"
+
+
+class Artifacts(logging.Handler):
+    """Collects what this process logs during a trial, and stores it with the trial's curve.
+
+    Args:
+        directory: Directory of the run; a dashboard on another machine sees the files only where the folder is shared.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(logging.WARNING)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self.folder = directory / FOLDER
+        self.lines: list[str] = []
+        self.thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record, unless another trial's thread made it."""
+        if record.thread == self.thread:
+            self.lines.append(self.format(record))
+
+    def begin(self) -> None:
+        """Collect from here on; forget what belongs to an earlier trial."""
+        self.lines.clear()
+        self.thread = threading.get_ident()
+        logging.getLogger("chattn_nas").addHandler(self)
+
+    def store(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
+        """Upload the files of a trial that is about to be told; a full disk costs them, not the result."""
+        logging.getLogger("chattn_nas").removeHandler(self)
+        measured = attributes.get("measurement") or {}
+        rungs = measured.get("rungs") or ()
+        trained = attributes.get("value_source") == "trained" and rungs
+        if not trained and not self.lines:
+            return
+        files = {"log.txt": ("text/plain", _log(attributes, self.lines))}
+        if trained:
+            files["learning-curve.svg"] = ("image/svg+xml", curve(rungs))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            store = FileSystemArtifactStore(str(self.folder))
+            with tempfile.TemporaryDirectory() as place:
+                for name, (kind, text) in files.items():
+                    path = Path(place) / name
+                    path.write_text(text, encoding="utf-8")
+                    upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial, mimetype=kind)
+        except OSError as error:
+            log.warning("the files of trial %d are not kept: %s", trial.number, error)
+
+
+def _log(attributes: Mapping[str, Any], lines: Sequence[str]) -> str:
+    measured = attributes.get("measurement") or {}
+    head = [f"architecture {attributes.get('hash')}, seed {attributes.get('seed')}"]
+    head += [
+        f"epoch {rung['epoch']}: accuracy {rung['accuracy']:.4f}, loss {rung['loss']:.4f}"
+        for rung in measured.get("rungs") or ()
+    ]
+    for key in ("seconds", "images_per_second", "peak_memory", "train_loss_sum", "device"):
+        if measured.get(key):
+            head.append(f"{key}: {measured[key]}")
+    head.append(f"outcome: {attributes.get('outcome')} {attributes.get('reason', '')}".rstrip())
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def curve(rungs: Sequence[Mapping[str, Any]]) -> str:
+    """Validation accuracy at every rung as an SVG picture, from 0 to 100 %."""
+    left, top, width, height = 46.0, 14.0, 380.0, 200.0
+    last = rungs[-1]["epoch"]
+    points = [(left + width * rung["epoch"] / last, top + height * (1 - rung["accuracy"])) for rung in rungs]
+    marks = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#d55e00"/>'
+        f'<text x="{x:.1f}" y="{y - 9:.1f}" text-anchor="end">{100 * rung["accuracy"]:.2f} %</text>'
+        f'<text x="{x:.1f}" y="{top + height + 18:.1f}" text-anchor="middle">{rung["epoch"]}</text>'
+        for (x, y), rung in zip(points, rungs, strict=True)
+    )
+    grid = "".join(
+        f'<path d="M{left} {top + height * (1 - level):.1f}h{width}" stroke="#ddd"/>'
+        f'<text x="{left - 6}" y="{top + height * (1 - level) + 4:.1f}" text-anchor="end">{100 * level:.0f}</text>'
+        for level in (0, 0.25, 0.5, 0.75, 1)
+    )
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 450 262" width="450" height="262" '
+        'font-family="sans-serif" font-size="12"><rect width="450" height="262" fill="#fff"/>'
+        f'{grid}<polyline points="{line}" fill="none" stroke="#d55e00" stroke-width="2"/>{marks}'
+        f'<text x="{left + width / 2}" y="{top + height + 38}" text-anchor="middle">epochs; validation accuracy in '
+        "percent</text></svg>\n"
+    )

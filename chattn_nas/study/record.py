@@ -1,0 +1,154 @@
+"""One trial of a study as plain values: what everything in this room starts from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from chattn_nas import attention
+from chattn_nas.errors import InputError
+from chattn_nas.proxy.measurement import Measurement, Rung
+
+#: What a trial that has no ``outcome`` yet is called.
+_STATES = {
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "crashed",
+}
+CONTROL = "random_gate"
+NONE = "none"
+UNIFORM = "uniform "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One trial.
+
+    Attributes:
+        number: Number of the Optuna trial.
+        stages: Per stage the choice as a mapping: ``type`` and its settings; empty before one was proposed.
+        choices: The same in words, such as ``se(reduction=4)``; settings that are default everywhere are left out.
+        hash: Hash of the canonical architecture.
+        seed: Training seed.
+        label: ``none``, ``uniform se``, ``random_gate`` for baselines, else empty.
+        outcome, reason: How it ended, and why in words.
+        measurement: What the training gave; ``None`` where nothing was trained.
+        relative: Costs as multiples of the backbone without attention.
+        started, finished: Local times.
+        trained: It was trained itself (not answered from the record of earlier seeds).
+    """
+
+    number: int
+    stages: tuple[Mapping[str, Any], ...] = ()
+    choices: tuple[str, ...] = ()
+    hash: str = ""
+    seed: int | None = None
+    label: str = ""
+    outcome: str = "running"
+    reason: str = ""
+    measurement: Measurement | None = None
+    relative: Mapping[str, float] = field(default_factory=dict)
+    started: datetime | None = None
+    finished: datetime | None = None
+    trained: bool = True
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The rungs that this trial itself was trained to."""
+        return self.measurement.rungs if self.measurement is not None and self.trained else ()
+
+    @property
+    def accuracy(self) -> float | None:
+        """Validation accuracy, 0 to 1, of a complete training; ``None`` otherwise."""
+        return self.rungs[-1].accuracy if self.outcome == "complete" and self.rungs else None
+
+    @property
+    def description(self) -> str:
+        """The architecture in words."""
+        return " | ".join(self.choices)
+
+    @property
+    def control(self) -> bool:
+        """Whether this is the random-gate control, which shows what any gate is worth and is never recommended."""
+        return self.label == CONTROL or (bool(self.stages) and all(stage["type"] == CONTROL for stage in self.stages))
+
+
+def in_words(stage: Mapping[str, Any], searched: Set[tuple[str, str]] = frozenset()) -> str:
+    """A stage's choice in words: the settings that were searched (type, key), and those that are not the default.
+
+    Where a setting is given that is derived from others by default (ECA's kernel size in its canonical form), those
+    others say nothing and are left out. A type that is not registered here, say because its plug-in is missing, is
+    shown with all its settings.
+    """
+    name = str(stage["type"])
+    try:
+        defaults = attention.get(name).defaults
+    except InputError:
+        defaults = {}
+    derived = any(defaults.get(key, "") is None and value is not None for key, value in stage.items())
+    shown = [
+        f"{key}={value}"
+        for key, value in stage.items()
+        if key != "type"
+        and (key not in defaults or value != defaults[key] or ((name, key) in searched and not derived))
+    ]
+    return f"{name}({', '.join(shown)})" if shown else name
+
+
+def key_of(stage: Mapping[str, Any]) -> str:
+    """A hashable form of a stage's choice."""
+    return json.dumps(stage, sort_keys=True)
+
+
+def records(study: optuna.Study) -> list[Record]:
+    """All trials of a study, in the order of their numbers."""
+    trials = study.get_trials(deepcopy=False)
+    searched = {_setting(name) for trial in trials for name in trial.params if name.count(".") >= 2}
+    return [_record(trial, searched) for trial in trials]
+
+
+def _setting(parameter: str) -> tuple[str, str]:
+    """Type and key of ``stage2.se.reduction``."""
+    name, key = parameter.split(".", 1)[1].rsplit(".", 1)
+    return name, key
+
+
+def _record(trial: FrozenTrial, searched: Set[tuple[str, str]]) -> Record:
+    attributes = trial.user_attrs
+    measurement = attributes.get("measurement")
+    stages = tuple(attributes.get("architecture", {}).get("stages", ()))
+    return Record(
+        number=trial.number,
+        stages=stages,
+        choices=tuple(in_words(stage, searched) for stage in stages),
+        hash=attributes.get("hash", ""),
+        seed=attributes.get("seed"),
+        label=attributes.get("label", ""),
+        outcome=str(attributes.get("outcome") or _STATES[trial.state]),
+        reason=attributes.get("reason", ""),
+        measurement=Measurement.from_dict(measurement) if measurement else None,
+        relative=attributes.get("costs_relative") or {},
+        started=trial.datetime_start,
+        finished=trial.datetime_complete,
+        trained=attributes.get("value_source", "trained") == "trained",
+    )
+
+
+def once_per_seed(found: Sequence[Record]) -> list[Record]:
+    """Records with at least one rung, one per architecture and seed: the one that was trained furthest."""
+    kept: dict[tuple[str, int | None], Record] = {}
+    for record in found:
+        if not record.rungs or record.outcome not in ("complete", "pruned"):
+            continue
+        known = kept.get((record.hash, record.seed))
+        if known is None or len(known.rungs) < len(record.rungs):
+            kept[record.hash, record.seed] = record
+    return sorted(kept.values(), key=lambda record: record.number)

@@ -1,0 +1,377 @@
+"""The parts of the source writer, each on a module small enough to read; compared in this process."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import tempfile
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from chattn_nas import attention
+from chattn_nas.attention import IdentityStart
+from chattn_nas.errors import ExportError
+from chattn_nas.export import Card, export_network
+from chattn_nas.export.card import Facts
+from chattn_nas.export.model_file import model_text
+from chattn_nas.export.proof import difference
+from chattn_nas.export.source.layout import layout, number
+from chattn_nas.export.source.leaf import leaf_call
+from chattn_nas.export.source.writer import write_source
+from chattn_nas.export.training_step import training_step
+from chattn_nas.network import build_network
+from chattn_nas.space import Architecture, Backbone, StageChoice
+
+IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def _written(network, images=IMAGES, choices=()):
+    """The text, and the network that it builds, with the same weights."""
+    source = write_source(network, images, choices=choices, num_classes=10)
+    text = model_text(source, Card(name="x", backbone="x"), Facts((), 10, 3, (32, 32), {}, "today"))
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(dict(source.tables), f"{folder}/tables.pt")
+        space = {"__name__": "written", "__file__": f"{folder}/model.py"}
+        exec(compile(text, "model.py", "exec"), space)
+        built = space["build"]()
+    built.load_state_dict(network.state_dict())
+    return text, built
+
+
+def _assert_same(network, images=IMAGES, choices=()):
+    text, built = _written(network, images, choices)
+    reference = copy.deepcopy(network)
+    with torch.no_grad():
+        assert torch.equal(built.eval()(images), copy.deepcopy(network).eval()(images))
+    expected, found = training_step(reference, images), training_step(built, images)
+    assert expected.keys() == found.keys()
+    assert max(difference(value, found[name]) for name, value in expected.items()) == 0
+    return text
+
+
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [
+        (nn.AvgPool2d(3, 2, count_include_pad=False), "nn.AvgPool2d(3, stride=2, count_include_pad=False)"),
+        (nn.Conv2d(4, 8, (1, 3), padding=(0, 1), groups=2), "nn.Conv2d(4, 8, (1, 3), padding=(0, 1), groups=2)"),
+        (nn.Conv2d(4, 8, 3, padding="same"), 'nn.Conv2d(4, 8, 3, padding="same")'),
+        (nn.BatchNorm2d(8, eps=1e-3, momentum=None), "nn.BatchNorm2d(8, eps=0.001, momentum=None)"),
+        (nn.LayerNorm(8, bias=False), "nn.LayerNorm((8,), bias=False)"),
+        (nn.LSTM(4, 8, 2, bidirectional=True), "nn.LSTM(4, 8, num_layers=2, bidirectional=True)"),
+        (nn.MultiheadAttention(8, 2, bias=False), "nn.MultiheadAttention(8, 2, bias=False)"),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), 'nn.Upsample(scale_factor=2.0, mode="bilinear")'),
+        (nn.GELU(approximate="tanh"), 'nn.GELU(approximate="tanh")'),
+        (nn.Sigmoid(), "nn.Sigmoid()"),
+    ],
+)
+def test_constructor_calls(module, call):
+    assert layout(leaf_call(module)).strip() == call
+
+
+class _Functional(nn.Module):
+    """Plain tensor code: sizes, in-place, slices, a flag that follows the mode."""
+
+    def __init__(self, dropout=0.0):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 10, 3)
+        self.scale = nn.Parameter(torch.full((10, 1, 1), 0.5))
+        self.register_buffer("table", torch.arange(10.0).view(10, 1, 1), persistent=False)
+        self.dropout = dropout
+
+    def forward(self, x):
+        B, _, H, W = x.shape
+        y = self.conv(x[:, :, 1:, : W - 1])
+        y = y.reshape(B, -1, (H - 3) * (W - 3)).view(B, 10, H - 3, W - 3)
+        z = y * self.scale
+        z += self.table
+        y = F.dropout(z * 2 + y, self.dropout, self.training)
+        return -(y.mean((2, 3)) ** 2)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_tensor_code(dropout):
+    text = _assert_same(_Functional(dropout))
+    assert ("self.training" in text) == (dropout > 0)
+
+
+class _Mode(nn.Module):
+    """Takes another way in training, so that it cannot be traced."""
+
+    def __init__(self, flag):
+        super().__init__()
+        self.fc = nn.Linear(3, 10)
+        self.flag = flag
+
+    def forward(self, x):
+        x = x.mean((2, 3))
+        if self.flag and self.training:
+            x = x + torch.rand_like(x)
+        if self.flag is None:
+            raise RuntimeError("never")
+        return _double(self.fc(x))
+
+
+def _double(x):
+    return x * 2
+
+
+def test_what_differs_in_training_is_copied_and_reduced():
+    text = _assert_same(_Mode(True))
+    assert "if self.training:" in text
+    assert "never" not in text
+    assert "def _double(x):" in text
+    assert "def _double" not in _assert_same(_Mode(False))
+
+
+class _Mutating(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 10)
+        self.calls = 0
+
+    def forward(self, x):
+        if x.sum() > 1e9:
+            self.calls += 1
+        return self.fc(x.mean((2, 3)))
+
+
+def test_a_module_that_changes_itself_is_refused():
+    with pytest.raises(ExportError, match=r"changes self\.calls.*pt2"):
+        _written(nn.Sequential(_Mutating()))
+
+
+class _Scaled(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
+def test_blocks_that_differ_in_a_constant_share_a_class():
+    network = nn.Sequential(_Scaled(2.0), _Scaled(3.0), nn.Flatten(), nn.Linear(3072, 10))
+    text = _assert_same(network)
+    assert text.count("\nclass ") == 1
+    assert "_Scaled(factor=3.0)" in text
+
+
+class _Parts(nn.ModuleDict):
+    """Numbered children, a setting, and a method of the container."""
+
+    def __init__(self, sizes):
+        super().__init__({str(index): nn.Conv2d(size, size, 1) for index, size in enumerate(sizes)})
+        self.sizes = sizes
+
+    def forward(self, x):
+        parts = torch.split(x, self.sizes, 1)
+        return torch.cat([conv(parts[index]) for index, conv in enumerate(self.values())], 1)
+
+
+class _Many(nn.Module):
+    """More maps at once than there are short names for them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(9))
+
+    def forward(self, x):
+        maps = [x]
+        for layer in self.layers:
+            maps.append(layer(maps[-1]))
+        return torch.cat(maps, 1)
+
+
+def test_containers_keep_their_children_and_their_methods():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), _Parts([1, 3]), _Parts([2, 2]), _Many(), nn.Flatten(), nn.Linear(40960, 10)
+    )
+    text = _assert_same(network)
+    assert '_Parts({"0": nn.Conv2d(2, 2, 1), "1": nn.Conv2d(2, 2, 1)}, sizes=[2, 2])' in text
+    assert "layers5 = self.layers[5](" in text
+
+
+class _Table(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("order", torch.randperm(3072), persistent=False)
+        self.fc = nn.Linear(3072, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1)[:, self.order])
+
+
+def test_a_large_constant_lies_beside_the_source(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(_Table())
+    text = _assert_same(network)
+    assert 'order=table("0.order")' in text
+    report = export_network(
+        network, architecture=Architecture(Backbone("bare"), (StageChoice(),)), out_dir=tmp_path, num_classes=10,
+        in_chans=3, image_size=32, card=Card(name="table", backbone="bare"), formats=("source",),
+    )  # fmt: skip
+    assert report.max_difference == 0
+    assert "tables.pt" in report.files
+
+
+class _Step(nn.Module):
+    def __init__(self, has_skip):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.has_skip = has_skip
+
+    def forward(self, x):
+        return self.conv(x) + x if self.has_skip else self.conv(x)
+
+
+def test_classes_are_told_apart_by_the_setting_in_which_they_differ():
+    text = _assert_same(nn.Sequential(_Step(False), _Step(True), nn.Flatten(), nn.Linear(3072, 10)))
+    assert "class _Step(nn.Module)" in text
+    assert "class _StepSkip(nn.Module)" in text
+
+
+@pytest.mark.parametrize("name", [name for name in attention.names() if not name.startswith("timm/")])
+def test_every_attention_is_copied_whole(name):
+    choice = StageChoice(name)
+    architecture = Architecture(Backbone("cifar_resnet8", {"width": 32}), (choice,))
+    network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
+    text = _assert_same(network, choices=(choice,))
+    if name != "none":
+        assert f"class {attention.get(name).cls.__name__}(nn.Module):" in text
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "-"],
+        input=text, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_identity_start_is_written():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), IdentityStart(attention.build("se", 8), 8), nn.Flatten())
+    network.append(nn.Linear(8 * 900, 10))
+    assert "IdentityStart(SE(8), 8)" in _assert_same(network, choices=(StageChoice("se"),))
+
+
+WRAPPED = [
+    ("cifar_resnet14", "dia", {}, False),  # two blocks per stage: the state goes from one to the other
+    ("cifar_resnet14", "dia", {"placement": "after_add"}, True),
+    ("cifar_resnet8", "se", {"placement": "before_block"}, False),
+    ("cifar_resnet8", "gct", {"placement": "before_convs"}, True),
+    ("test_nfnet", "eca", {}, True),  # Halved
+    ("mambaout_femto", "fca", {}, False),  # ChannelsLast
+]
+
+
+@pytest.mark.parametrize(("model", "kind", "options", "identity"), WRAPPED)
+def test_wrappers_and_placements(model, kind, options, identity):
+    choice = StageChoice(kind, **options)
+    network = build_network(
+        Architecture(Backbone(model), (choice,)), num_classes=10, in_chans=3, image_size=32, seed=0,
+        identity_init=identity,
+    )  # fmt: skip
+    text = _assert_same(network, choices=(choice,))
+    assert f"{attention.get(kind).cls.__name__}(" in text
+    if kind == "dia":
+        assert "StageSlot(first=stages_0_blocks_0_" in text or "StageSlot(first=layer1_0" in text
+
+
+def test_the_second_order_head():
+    architecture = Architecture(Backbone("cifar_resnet8", head="isqrt_cov"), (StageChoice("eca"),))
+    network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
+    assert "class CovariancePool(" in _assert_same(network, choices=architecture.stages)
+
+
+def test_a_hook_that_is_no_class_of_its_own_is_refused():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+    network[1].register_forward_hook(lambda *_: None)
+    with pytest.raises(ExportError, match=r"'1'.*has a hook.*pt2"):
+        _written(network)
+
+
+#: One small model per trap that the prototype fell into, and per template.
+TRAPS = [
+    "test_efficientnet", "test_nfnet", "tf_mobilenetv3_small_minimal_100", "ese_vovnet19b_slim", "efficientvit_b0",
+    "mobilevit_xxs",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_traps(name):
+    torch.manual_seed(0)
+    _assert_same(timm.create_model(name, num_classes=10), torch.randn(2, 3, 64, 64))
+
+
+def test_layout_breaks_long_lines_as_ruff_does():
+    long = "x = function(" + ", ".join(f"argument_{i}=nn.Conv2d({i}, 64, 3)" for i in range(8)) + ")\n"
+    text = layout(long + "y = 'single'\n")
+    assert max(len(line) for line in text.splitlines()) <= 120
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "120", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    assert done.stdout == text
+
+
+def test_numbers_are_written_short():
+    assert [number(1e-5), number(0.001), number(2.0), number(1e20)] == ["1e-5", "0.001", "2.0", "1e20"]
+
+
+class _Raising(nn.Module):
+    """A message with a setting that is a string, in which two modules differ."""
+
+    def __init__(self, mode):
+        super().__init__()
+        self.mode = mode
+        self.fc = nn.Linear(3, 10)
+
+    def forward(self, x):
+        x = x.mean((2, 3))
+        if self.training and not torch.isfinite(x).all():
+            raise ValueError(f"{self.mode} cannot take {x.shape!r:>10}")
+        return self.fc(x)
+
+
+def test_an_f_string_becomes_a_call_that_every_python_reads():
+    text = _assert_same(nn.Sequential(_Raising("max")))
+    assert 'raise ValueError("{} cannot take {!r:>10}".format("max", x.shape))' in text
+
+
+class _Pyramid(nn.Module):
+    """Called with a list, which it goes through."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(width, 8, 1) for width in channels)
+        self.out = nn.Conv2d(8, 10, 1)
+
+    def forward(self, features):
+        y = self.lateral[-1](features[-1])
+        for lateral, feature in zip(self.lateral[:-1][::-1], features[:-1][::-1], strict=True):
+            y = lateral(feature) + F.interpolate(y, size=feature.shape[2:], mode="bilinear")
+        return self.out(y)
+
+
+class _Segmenter(nn.Module):
+    """A body that is used through another method than ``forward``, and a head that takes a list of its features."""
+
+    def __init__(self, body, indices):
+        super().__init__()
+        self.body = body
+        self.indices = indices
+        self.head = _Pyramid([body.feature_info[index]["num_chs"] for index in indices])
+
+    def forward(self, x):
+        features = self.body.forward_intermediates(x, indices=self.indices, intermediates_only=True)
+        return F.interpolate(self.head(features), size=x.shape[2:], mode="bilinear")
+
+
+@pytest.mark.parametrize("model", ["test_resnet", "test_efficientnet", "test_convnext", "test_byobnet"])
+def test_a_body_with_a_head_of_another_task(model):
+    torch.manual_seed(0)
+    body = timm.create_model(model, num_classes=0)
+    network = _Segmenter(body, [1, 2, 3])
+    text = _assert_same(network)
+    assert "forward_intermediates" not in text  # what it does stands in the composite's own forward
+    assert "_Segmenter(" in text

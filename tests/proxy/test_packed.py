@@ -1,0 +1,29 @@
+"""Networks trained side by side learn what each learns alone."""
+
+import torch
+
+from chattn_nas.proxy import train
+from chattn_nas.proxy.measurement import Outcome
+from chattn_nas.proxy.packed import train_packed
+
+
+def test_each_network_learns_what_it_learns_alone(data, build, settings) -> None:
+    alone = [train(build(), data, settings, seed=seed) for seed in (1, 2)]
+    told = []
+    together = train_packed(
+        [build(), build()], data, settings, seeds=[1, 2], device="cpu", after_epoch=lambda n, losses: told.append(n)
+    )
+    assert [m.rungs[-1].accuracy for m in together] == [m.rungs[-1].accuracy for m in alone]
+    assert [m.train_loss_sum for m in together] == [m.train_loss_sum for m in alone]
+    assert told == list(range(1, settings.rungs[-1] + 1))
+
+
+def test_a_network_that_diverges_leaves_its_neighbours_alone(data, build, settings) -> None:
+    broken = build()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(float("nan"))
+    expected = train(build(), data, settings, seed=1)
+    first, second = train_packed([broken, build()], data, settings, seeds=[1, 1], device="cpu")
+    assert first.outcome is Outcome.DIVERGED
+    assert "not finite" in first.reason
+    assert second.rungs[-1].accuracy == expected.rungs[-1].accuracy

@@ -1,0 +1,65 @@
+"""A trainer that trains nothing: accuracy is a fixed function of architecture and seed. Everything else is real."""
+
+import hashlib
+import json
+import os
+import time
+
+import torch
+from torch import nn
+
+from chattn_nas.network import stages
+from chattn_nas.proxy import Measurement, Outcome, Rung
+
+
+def score(architecture, seed: int) -> float:
+    digest = hashlib.sha256(json.dumps([architecture.to_dict(), seed], sort_keys=True).encode()).digest()
+    return 0.5 + digest[0] / 1024
+
+
+class StubTrainer:
+    """Settings come from the environment: workers are processes of their own."""
+
+    def __init__(self, spec, device=None) -> None:
+        self.spec = spec
+        self.stages = stages(spec.backbone.backbone, in_chans=1, image_size=spec.data.image_size)
+        self.seconds = float(os.environ.get("STUB_SECONDS", "0"))
+        self.faults = json.loads(os.environ.get("STUB_FAULTS", "{}"))
+
+    def build(self, architecture, seed):
+        network = nn.Linear(2, 2)
+        network.architecture = architecture
+        return network
+
+    def costs(self, network):
+        choices = network.architecture.choices(len(self.stages))
+        added = [choice.cost(stage) for choice, stage in zip(choices, self.stages)]
+        return {"parameters": 20_000 + sum(p for p, _ in added), "macs": 200_000 + sum(m for _, m in added)}
+
+    def train(self, network, seed, report):
+        architecture = network.architecture
+        for words, fault in self.faults.items():
+            if words in str(architecture):
+                _raise(fault)
+        accuracy, rungs = score(architecture, seed), []
+        for index, epoch in enumerate(self.spec.proxy.rungs):
+            time.sleep(self.seconds / len(self.spec.proxy.rungs))
+            rungs.append(Rung(epoch=epoch, accuracy=accuracy * (index + 1) / len(self.spec.proxy.rungs), loss=1.0))
+            if report(index, rungs[-1]):
+                return Measurement(
+                    outcome=Outcome.PRUNED, reason=f"stopped at rung {index}", rungs=tuple(rungs), seed=seed
+                )
+        return Measurement(outcome=Outcome.COMPLETE, rungs=tuple(rungs), seed=seed)
+
+
+def _raise(fault: str) -> None:
+    if fault == "hang":
+        time.sleep(600)
+    if fault == "die":
+        print("last words of a worker", flush=True)
+        os._exit(9)
+    if fault == "memory":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    if fault == "broken":
+        raise RuntimeError("CUDA error: device-side assert triggered")
+    raise ValueError("planned failure")
