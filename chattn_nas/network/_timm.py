@@ -121,6 +121,20 @@ def family_of(model: str) -> str:
     return str(timm.models.model_entrypoint(model).__module__.rpartition(".")[2])
 
 
+def config_of(model: nn.Module) -> dict[str, Any]:
+    """timm's configuration of a model's weights; empty where the model is not timm's."""
+    found = getattr(model, "pretrained_cfg", None)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def input_size(model: str) -> int | None:
+    """Pixels of the square images that timm's weights of a model were trained on; ``None`` where it tells none."""
+    import timm
+
+    config = timm.get_pretrained_cfg(model.partition(".")[0], allow_unregistered=True)
+    return int(config.input_size[-1]) if config is not None and config.input_size else None
+
+
 def feature_info(model: nn.Module) -> list[dict[str, Any]]:
     """What a model tells of its stages: ``module``, and mostly ``num_chs``; empty where it tells none."""
     info = getattr(model, "feature_info", None)

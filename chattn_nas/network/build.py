@@ -77,8 +77,8 @@ def build_network(
         )
         initial = not pretrained and weights is None and "zero_init_last" not in dict(backbone.options)
         if initial and torch.device(device or "cpu").type != "meta":
-            size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-            blocks = [block for stage in plan.blocks for block in stage]
+            size = (image_size, image_size) if isinstance(image_size, int) else image_size
+            blocks = [*(block for stage in plan.blocks for block in stage), *plan.kept]
             wake(model, blocks, plan.convolutions, in_chans=in_chans, image_size=size, key=(backbone, in_chans))
         for block in plan.held:
             empty(model, block)

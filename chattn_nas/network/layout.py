@@ -35,6 +35,7 @@ class Layout:
         blocks: Per stage, its blocks in the order of the forward pass.
         convolutions: Per block's path, its convolutions' paths in the order of the forward pass.
         held: Blocks whose slot holds an attention that ``existing: replace`` empties.
+        kept: Blocks whose slot holds one that ``existing: keep`` leaves.
         all_blocks: Blocks of the model, with a slot or without.
         slotted: Those with a slot of their own.
         left_out: What was taken for a slot by its name and is none: path and reason.
@@ -44,6 +45,7 @@ class Layout:
     blocks: tuple[tuple[Block, ...], ...]
     convolutions: dict[str, tuple[str, ...]] = field(hash=False)
     held: tuple[Block, ...]
+    kept: tuple[Block, ...]
     all_blocks: int
     slotted: int
     left_out: tuple[tuple[str, str], ...] = ()
@@ -111,6 +113,7 @@ def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
         blocks=tuple(tuple(by_stage[stage]) for stage in order),
         convolutions={path: tuple(names) for path, names in seen.convolutions.items()},
         held=tuple(block for block in proved.blocks if block.held),
+        kept=tuple(proved.kept),
         all_blocks=count_blocks(model, features, slotted),
         slotted=len(slotted),
         left_out=tuple(proved.left_out.items()),

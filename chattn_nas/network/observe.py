@@ -139,7 +139,9 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen:
         finally:
             for hook in hooks:
                 hook.remove()
-    once = {key: shape for key, shape in shapes.items() if calls[key] == 1 and len(shape) == 4}
+    once: dict[tuple[str, str], Shape] = {
+        key: shape for key, shape in shapes.items() if calls[key] == 1 and len(shape) == 4
+    }
     owned: dict[str, list[str]] = defaultdict(list)
     for what, path in shapes:
         if what == "conv":

@@ -73,7 +73,7 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     """
     with _timm.noting_loads() as loads:
         model = _timm.create(name, pretrained=True, **options)
-    config = getattr(model, "pretrained_cfg", {})
+    config = _timm.config_of(model)
     tag = ".".join(str(config[key]) for key in ("architecture", "tag") if config.get(key))
     source = name if name.startswith(_timm.SOURCES) else f"timm's {tag or name}"
     heads = classifiers(model)
@@ -105,13 +105,7 @@ def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) 
         raise BackboneError(f"there is no file of weights {str(path)!r}", where=("weights",), value=str(path))
     wanted = dict(model.state_dict())
     fit = _best(_read(path), model, wanted)
-    name = (
-        type(model).__name__
-        if not hasattr(model, "pretrained_cfg")
-        else str(
-            model.pretrained_cfg.get("architecture", type(model).__name__)  # type: ignore[union-attr]
-        )
-    )
+    name = str(_timm.config_of(model).get("architecture", type(model).__name__))
     heads = classifiers(model)
     state = dict(fit.state)
     _adapt_first_convolution(model, state, wanted, in_chans, fit.notes)
@@ -133,7 +127,7 @@ def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) 
 
 def classifiers(model: nn.Module) -> tuple[str, ...]:
     """Paths of the layers that give the logits: as timm tells them, else the last linear layer."""
-    told = getattr(model, "pretrained_cfg", {}).get("classifier")
+    told = _timm.config_of(model).get("classifier")
     if told:
         return (told,) if isinstance(told, str) else tuple(told)
     linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
@@ -218,7 +212,7 @@ def _adapt_first_convolution(
     model: nn.Module, state: State, wanted: Mapping[str, Tensor], in_chans: int, notes: list[str]
 ) -> None:
     """Sum, repeat or cut the weights of the first convolution to the channels of the images, as timm does."""
-    told = getattr(model, "pretrained_cfg", {}).get("first_conv")
+    told = _timm.config_of(model).get("first_conv")
     names: Sequence[str] = (told,) if isinstance(told, str) else tuple(told or ())
     if not names:
         names = [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d)][:1]

@@ -86,10 +86,5 @@ def place(
         bare = old is None or isinstance(old, nn.Identity)
         setattr(module, block.slot, attention if bare else nn.Sequential(attention, old))
     else:
-<<<<<<< HEAD
         factor = gain(module)
-        setattr(module, block.slot, attention if factor is None else Halved(attention, factor))
-=======
-        gain = getattr(module, "attn_gain", None)
-        setattr(module, block.slot, attention if gain is None else Rescaled(attention, gain))
->>>>>>> main
+        setattr(module, block.slot, attention if factor is None else Rescaled(attention, factor))

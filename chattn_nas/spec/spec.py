@@ -13,7 +13,8 @@ from chattn_nas.errors import InputError
 from chattn_nas.network import BackboneSettings
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.settings import Settings
-from chattn_nas.space import SearchSpace, SpaceSettings
+from chattn_nas.space import NONE, SearchSpace, SpaceSettings
+from chattn_nas.space.settings import ALL
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.spec.search_settings import SearchSettings
 
@@ -33,6 +34,8 @@ FREE = (
 )  # fmt: skip
 #: Where data lie on a machine, not what they are.
 PLACES = (("data", "path"), ("data", "root"), ("data", "download"))
+#: Fields that came later: at these values a spec keeps the hash that it had without them.
+LATER: dict[tuple[str, str], Any] = {("backbone", "stages"): []}
 
 
 class Spec(Settings):
@@ -58,9 +61,12 @@ class Spec(Settings):
             InputError: The backbone does not exist, or a stage cannot take a choice; ``where`` is the path of keys.
         """
         from chattn_nas.network import stages  # torch: a spec that is refused before needs none
+        from chattn_nas.network.layout import every_slot_is_kept
 
         try:
             found = stages(self.backbone.backbone, image_size=self.data.image_size)
+            if not found and self.space.candidates(1)[0] != SpaceSettings({ALL: [NONE]}).candidates(1)[0]:
+                raise every_slot_is_kept(self.backbone.backbone)
         except InputError as error:
             raise error.at("backbone") from None
         try:
@@ -96,5 +102,5 @@ class Spec(Settings):
             f"{section}.{field}": value
             for section, fields in full.items()
             for field, value in fields.items()
-            if (section, field) not in leave_out
+            if (section, field) not in leave_out and value != LATER.get((section, field), ...)
         }
