@@ -9,7 +9,7 @@ export(run.best(), "network")
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from chattn_nas.proxy import resolve_device, train_within_memory
 from chattn_nas.search.engine import search as run_search
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
-from chattn_nas.spec import Spec
+from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.training import TrainingResult
 from chattn_nas.training.of_run import final_training, trained_weights
 
@@ -124,9 +124,34 @@ class Trained:
         """The seed of its best trial, whose weights :meth:`network` gives."""
         return int(self.run.study.trials[self.pick.number].user_attrs["seed"])
 
-    def train(self, **options: Any) -> TrainingResult:
-        """Train it at full length as :func:`chattn_nas.training.final_training`, which takes the same options."""
-        return final_training(self.run, self.architecture, **options)
+    def train(
+        self,
+        *,
+        epochs: int | None = None,
+        seed: int | None = None,
+        with_validation: bool | None = None,
+        tensorboard: bool | None = None,
+        settings: TrainingSettings | None = None,
+        on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+    ) -> TrainingResult:
+        """Train it at full length into the run's directory; go on where an interrupted training stopped.
+
+        Args:
+            epochs: Length in one cosine cycle, instead of the spec's.
+            seed: Seeds weights, order and augmentation; the search's by default.
+            with_validation: Train on the validation images as well, instead of what the spec says.
+            tensorboard: Write TensorBoard's files as well, instead of what the spec says.
+            settings: The whole section ``training``, instead of the spec's.
+            on_epoch: Called with the row of every epoch: ``epoch``, ``train_loss``, ``accuracy`` (0 to 1), ``seconds``.
+
+        Raises:
+            RunError: The folder holds a training with other settings, or another process works in it.
+            InputError: A wrong value; or data, backbone or batch size do not serve.
+            TrainingStopped: The loss was not finite.
+        """
+        given = {"epochs": epochs, "with_validation": with_validation, "tensorboard": tensorboard}
+        settings = (settings or self.run.spec.training).changed(**{k: v for k, v in given.items() if v is not None})
+        return final_training(self.run, self.architecture, settings=settings, seed=seed, on_epoch=on_epoch)
 
     def network(self) -> nn.Module:
         """The trained network in eval mode on the CPU.
@@ -194,9 +219,51 @@ class Trained:
         return f"{self.pick.description}, {self.pick.mean:.2f} %{spread} over {count}, {state}"
 
 
-def search(spec: Spec, **options: Any) -> Run:
-    """Search as :func:`chattn_nas.search.engine.search`, which takes the same options."""
-    return Run(run_search(spec, **options).directory)
+def search(
+    spec: Spec,
+    *,
+    run: Path | str | None = None,
+    trials: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    trainer: str | None = None,
+) -> Run:
+    """Search, or go on searching: the same call after an interruption continues to the target number of trials.
+
+    Args:
+        spec: What :func:`load_spec` gives.
+        run: Directory of the run; ``runs/<name>`` below the current folder by default.
+        trials: Trials that shall have ended in the whole run, instead of the spec's number.
+        workers: Worker processes instead of the spec's; ``0`` trains in this process.
+        progress: Show a live bar on a terminal, plain lines elsewhere.
+        trainer: ``module:factory`` of another way to train; ours by default.
+
+    Raises:
+        InputError: Fewer than one trial, or a spec whose parts do not fit.
+        MissingExtraError: Engine ``nni`` or ``ray`` without its packages.
+        RunError: The run exists with settings that make its trials incomparable, or another process searches in it.
+        SearchStopped: Trials keep failing, or NNI does; the message names the commonest reason.
+        KeyboardInterrupt: Ctrl-C, after the running trials were given back; the same call goes on later.
+    """
+    found = run_search(spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer)
+    return Run(found.directory)
+
+
+def train(
+    trained: Trained,
+    *,
+    epochs: int | None = None,
+    seed: int | None = None,
+    with_validation: bool | None = None,
+    tensorboard: bool | None = None,
+    settings: TrainingSettings | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> TrainingResult:
+    """Train a network of a run at full length, as :meth:`Trained.train`."""
+    return trained.train(
+        epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, settings=settings,
+        on_epoch=on_epoch,
+    )  # fmt: skip
 
 
 def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> ExportReport:

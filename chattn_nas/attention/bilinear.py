@@ -50,6 +50,8 @@ def _problem(channels: int, feature_size: Size, values: Values) -> str | None:
     "bilinear",
     title="Attention in Attention Networks for Person Retrieval (bilinear attention)",
     year=2021,
+    paper="IEEE TPAMI 2021",
+    looks_at="channels and positions",
     hyperparameters={
         "reduction": Hyperparameter(16, 4, 8, 32, minimum=1),
         "kernel": Hyperparameter("bilinear", "linear"),

@@ -30,6 +30,7 @@ State = tuple[Tensor, Tensor]
     "dia",
     title="DIANet: Dense-and-Implicit Attention Network",
     year=2020,
+    paper="arXiv:1905.10671",
     hyperparameters={
         "reduction": Hyperparameter(4, 1, 2, 8, 16, minimum=1),
         "gate": Hyperparameter("sigmoid", "tanh"),

@@ -51,6 +51,7 @@ def _canonical(values: Values, sites: Sequence[Site]) -> Values:
     "eca",
     title="ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks",
     year=2020,
+    paper="arXiv:1910.03151",
     hyperparameters={
         "gamma": Hyperparameter(2, 1, 3, minimum=1),
         "b": Hyperparameter(1, 2, 3, minimum=0),

@@ -36,6 +36,7 @@ def _macs(channels: int, feature_size: Size, values: Values) -> int:
     "enc",
     title="Context Encoding for Semantic Segmentation (the authors' layer for classification)",
     year=2018,
+    paper="arXiv:1803.08904",
     hyperparameters={
         "codewords": Hyperparameter(16, 8, 32, 64, minimum=1),
         "reduction": Hyperparameter(4, 8, 16, minimum=1),

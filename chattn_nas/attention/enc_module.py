@@ -39,6 +39,7 @@ class PresenceHead(AuxiliaryHead, nn.Linear):
     "enc_module",
     title="Context Encoding for Semantic Segmentation (the context encoding module)",
     year=2018,
+    paper="arXiv:1803.08904",
     hyperparameters={
         "codewords": Hyperparameter(32, 8, 16, minimum=1),
         "se_loss_weight": Hyperparameter(0.2, 0.0, 0.1, 0.4, minimum=0.0),

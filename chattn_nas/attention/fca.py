@@ -80,6 +80,7 @@ def _canonical(values: Values, sites: Sequence[Site]) -> Values:
     "fca",
     title="FcaNet: Frequency Channel Attention Networks",
     year=2021,
+    paper="arXiv:2012.11929",
     hyperparameters={
         "frequencies": Hyperparameter(*SETS),
         "reduction": Hyperparameter(16, 2, 4, 8, 32, minimum=1),

@@ -22,6 +22,7 @@ from chattn_nas.attention.width import hidden_width
     "rcan",
     title="Image Super-Resolution Using Very Deep Residual Channel Attention Networks",
     year=2018,
+    paper="arXiv:1807.02758",
     hyperparameters={"reduction": Hyperparameter(16, 2, 4, 8, minimum=1)},
     parameters=lambda c, _, v: 2 * c * hidden_width(c, v["reduction"]) + c + hidden_width(c, v["reduction"]),
     macs=lambda c, _, v: 2 * c * hidden_width(c, v["reduction"]),

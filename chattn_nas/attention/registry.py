@@ -161,15 +161,18 @@ class AttentionType:
             for name, value in (self.defaults | dict(values)).items()
         }
 
+    def why_not(self, channels: int, feature_size: Size, values: Values) -> str | None:
+        """Why this type cannot be built at a site, if so."""
+        if channels < self.minimal_channels:
+            return f"it needs at least {self.minimal_channels} channels"
+        if self.needs_map and feature_size == (1, 1):
+            return "it needs a map larger than 1x1"
+        return self.problem(channels, feature_size, values)
+
     def check(self, channels: int, feature_size: Size, values: Values) -> None:
         """Raise :class:`InputError` with the reason where this type cannot be built at a site."""
         height, width = feature_size
-        problem = self.problem(channels, feature_size, values)
-        if channels < self.minimal_channels:
-            problem = f"it needs at least {self.minimal_channels} channels"
-        elif self.needs_map and height * width == 1:
-            problem = "it needs a map larger than 1x1"
-        if problem:
+        if problem := self.why_not(channels, feature_size, values):
             raise InputError(f"{self.name} cannot sit on {channels} channels of {height}x{width}: {problem}")
 
     def build(self, channels: int, feature_size: Size | None, num_classes: int | None, values: Values) -> nn.Module:

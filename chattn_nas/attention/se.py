@@ -28,6 +28,7 @@ def _parameters(channels: int, feature_size: Size, values: Values) -> int:
     "se",
     title="Squeeze-and-Excitation Networks",
     year=2018,
+    paper="arXiv:1709.01507",
     hyperparameters={
         "reduction": Hyperparameter(16, 2, 4, 8, 32, minimum=1),
         "bias": Hyperparameter(False, True),

@@ -56,6 +56,7 @@ def _later(w: Tensor, u: Tensor, steps: int) -> Tensor:
     "soca",
     title="Second-order Attention Network for Single Image Super-Resolution",
     year=2019,
+    paper="CVPR 2019",
     hyperparameters={
         "reduction": Hyperparameter(8, 2, 4, 16, minimum=1),
         "iterations": Hyperparameter(5, 3, 7, minimum=1),

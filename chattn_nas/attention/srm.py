@@ -26,6 +26,7 @@ def _parameters(channels: int, feature_size: Size, values: Values) -> int:
     "srm",
     title="SRM: A Style-based Recalibration Module for Convolutional Neural Networks",
     year=2019,
+    paper="arXiv:1903.10829",
     hyperparameters={
         "styles": Hyperparameter("mean+std", "mean", "std"),
         "norm": Hyperparameter(True, False),

@@ -42,6 +42,10 @@ LAYERS: dict[str, tuple[str, int, float | None]] = {
     "splat": ("ResNeSt: Split-Attention Networks", 2020, 1 / 4),
     "strip": ("Strip attention (timm)", 2025, None),
 }
+#: Those that look at positions.
+POSITIONS = dict.fromkeys(("bat", "bottleneck", "halo", "lambda", "nl"), "positions") | dict.fromkeys(
+    ("cbam", "coord", "ela", "lcbam", "scoord", "strip"), "channels and positions"
+)
 #: Those that only work on some map sizes, so that a build must name its size.
 SIZED = {"bat", "bottleneck", "halo", "lambda"}
 #: Those whose constructor must know the size.
@@ -87,6 +91,7 @@ def _register(name: str, title: str, year: int, rd_ratio: float | None) -> None:
         f"timm/{name}",
         title=title,
         year=year,
+        looks_at=POSITIONS.get(name, "channels"),
         hyperparameters={"rd_ratio": Hyperparameter(*ratios, minimum=1 / 64)} if ratios else {},
         parameters=cost(0),
         macs=cost(1),

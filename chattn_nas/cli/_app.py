@@ -49,12 +49,12 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def print_table(rows: list[dict[str, Any]], title: str | None = None) -> None:
-    """Print records as a table; the keys of the first one are the columns."""
+def print_table(rows: list[dict[str, Any]], title: str | None = None, *, whole: tuple[str, ...] = ()) -> None:
+    """Print records as a table; the keys of the first one are the columns, those in ``whole`` are never broken."""
     table = Table(title=title, title_justify="left")
     for column in rows[0] if rows else ():
         number = isinstance(rows[0][column], int | float)
-        table.add_column(str(column), justify="right" if number else "left", overflow="fold")
+        table.add_column(str(column), justify="right" if number else "left", overflow="fold", no_wrap=column in whole)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     console.print(table)

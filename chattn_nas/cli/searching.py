@@ -28,7 +28,7 @@ def search(
     from chattn_nas.report import write_report
 
     if name:
-        spec = spec.model_copy(update={"name": name})
+        spec = spec.changed(name=name)
     try:
         found = api.search(spec, run=run, trials=trials, workers=workers)
     except KeyboardInterrupt:
@@ -55,7 +55,7 @@ def worker(
 
     found = load_spec(target) if target.is_file() else RunDirectory(target)
     if name and not isinstance(found, RunDirectory):
-        found = found.model_copy(update={"name": name})
+        found = found.changed(name=name)
     join(found, storage, device, progress=True)
 
 

@@ -221,7 +221,9 @@ def _same(first: Sequence[tuple[str, str]], second: Sequence[tuple[str, str]], p
     return (a[:, None] == b[None, :]).astype(float)
 
 
-def _kernels(first: Sequence[tuple], second: Sequence[tuple]) -> list[np.ndarray]:
+def _kernels(
+    first: Sequence[tuple[tuple[str, str], ...]], second: Sequence[tuple[tuple[str, str], ...]]
+) -> list[np.ndarray]:
     """Agreement of architectures: types summed over stages, settings summed over stages, the same architecture."""
     stages = len(second[0])
     per = [

@@ -35,9 +35,9 @@ def final_training(
     run: RunDirectory,
     architecture: Architecture,
     *,
+    settings: TrainingSettings | None = None,
     seed: int | None = None,
     on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
-    **changes: Any,
 ) -> TrainingResult:
     """Train an architecture of a run at full length into ``training/<hash>-<seed>`` of the run's directory.
 
@@ -47,9 +47,9 @@ def final_training(
     Args:
         run: Its spec says how: sections ``training``, ``proxy``, ``data`` and ``backbone``.
         architecture: In canonical form.
+        settings: Section ``training`` in place of the spec's.
         seed: Seeds weights, order and augmentation; the search's by default.
         on_epoch: Called with the row of every epoch, in the first process.
-        changes: Fields of the section ``training`` in place of the spec's, where they are not ``None``.
 
     Raises:
         RunError: The folder holds a training with other settings, or another process works in it.
@@ -57,8 +57,7 @@ def final_training(
         TrainingStopped: The loss was not finite.
     """
     spec = run.spec
-    given = {name: value for name, value in changes.items() if value is not None}
-    settings = TrainingSettings.model_validate(spec.training.model_dump() | given)
+    settings = settings or spec.training
     seed = spec.search.seed if seed is None else seed
     directory = run.directory / FOLDER / f"{architecture.hash}-{seed}"
     plan = plan_of(spec, settings, architecture, seed)
