@@ -233,3 +233,15 @@ def adapt_input(in_chans: int, weight: Any) -> Any:
     from timm.models import adapt_input_conv
 
     return adapt_input_conv(in_chans, weight, base_chans=weight.shape[1])
+
+
+def gives_intermediates(network: nn.Module) -> bool:
+    """Whether a model has timm's ``forward_intermediates``."""
+    return hasattr(network, "forward_intermediates")
+
+
+def prune(network: nn.Module, indices: list[int]) -> list[int]:
+    """Take off what comes behind the last of these maps, the head included; which maps are left, counted as before."""
+    if not hasattr(network, "prune_intermediate_layers"):
+        return indices
+    return list(network.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True))  # type: ignore[operator]

@@ -43,7 +43,7 @@ def build_network(
     layer_decay: float = 1.0,
     device: torch.device | str | None = None,
 ) -> nn.Module:
-    """The network, in train mode; it carries ``network.architecture``.
+    """The network, in train mode; it carries ``architecture``, and in ``attended`` the names of its attentions.
 
     Args:
         architecture: Backbone and a choice per stage.
@@ -82,12 +82,13 @@ def build_network(
             wake(model, blocks, plan.convolutions, in_chans=in_chans, image_size=size, key=(backbone, in_chans))
         for block in plan.held:
             empty(model, block)
+        placed: list[nn.Module] = []
         parts = parts_of(model, plan)
         finetune.freeze(parts, freeze)
         for index, choice in enumerate(architecture.choices(len(plan.stages))):
             if choice.type != NONE:
                 try:
-                    _fill(model, plan, index, choice, num_classes, seed, identity_init, device)
+                    _fill(model, plan, index, choice, num_classes, seed, identity_init, device, placed)
                 except InputError as error:
                     raise error.at(index + 1, choice.type) from None
         if backbone.head == "isqrt_cov":
@@ -96,6 +97,8 @@ def build_network(
     if any(attention.get(choice.type).scope == "stage" for choice in architecture.stages):
         _check_that_state_arrives(model, architecture, in_chans, image_size)
     model.architecture = architecture  # type: ignore[assignment]
+    names = {id(module): name for name, module in model.named_modules()}
+    model.attended = tuple(names[id(module)] for module in placed)  # type: ignore[assignment]
     if layer_decay != 1:
         model.rate_factors = finetune.rate_factors(model, parts, layer_decay)  # type: ignore[assignment]
     return model.train()
@@ -123,8 +126,9 @@ def _fill(
     seed: int,
     identity_init: bool,
     device: torch.device | str | None,
+    placed: list[nn.Module],
 ) -> None:
-    """Put the attention of one choice into one stage."""
+    """Put the attention of one choice into one stage, and onto the list."""
     stage, blocks = plan.stages[index], plan.blocks[index]
     numbers: dict[int, count[int]] = {}
 
@@ -135,6 +139,7 @@ def _fill(
         module = kind.build(shape.channels, shape.feature_size, num_classes, choice.values)
         if identity_init:
             module = attention.IdentityStart(module, shape.channels)
+        placed.append(module)
         return module.to(device or "cpu")
 
     slots = choice.slots(stage)
