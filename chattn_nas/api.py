@@ -17,6 +17,8 @@ from typing import Any
 
 import pandas as pd
 import safetensors.torch
+from optuna.exceptions import OptunaError
+from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
 from chattn_nas import dashboard, judging, report, results, study
@@ -24,6 +26,8 @@ from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, check_request, export_network
 from chattn_nas.proxy import resolve_device, train_within_memory
+from chattn_nas.results import words
+from chattn_nas.results.tables import Z95
 from chattn_nas.search.engine import search as run_search
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
@@ -213,10 +217,12 @@ class Trained:
         return report.network_html(self.run.study, self.pick)
 
     def __str__(self) -> str:
-        spread = f" ± {self.pick.se:.2f}" if self.pick.se is not None else ""
-        count = f"{len(self.pick.seeds)} seed{'s' if len(self.pick.seeds) > 1 else ''}"
-        state = "confirmed" if self.confirmed else "unconfirmed"
-        return f"{self.pick.description}, {self.pick.mean:.2f} %{spread} over {count}, {state}"
+        pick, state = self.pick, "confirmed" if self.confirmed else "unconfirmed"
+        raw = f"raw mean {pick.mean:.2f} % over {words.plural(len(pick.seeds), 'seed')}"
+        if pick.pooled is None or pick.sd is None:
+            return f"{pick.description}, {raw}, {state}"
+        low, high = pick.pooled - Z95 * pick.sd, pick.pooled + Z95 * pick.sd
+        return f"{pick.description}, {pick.pooled:.2f} % (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 
 def search(
@@ -266,15 +272,23 @@ def train(
     )  # fmt: skip
 
 
-def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> ExportReport:
+def export(
+    trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS, *, force: bool = False
+) -> ExportReport:
     """Write a network of a run into a folder that needs only torch, and prove it.
 
+    Args:
+        trained: A network of a run.
+        out_dir: Made where it is missing; an earlier export there is replaced.
+        formats: Of ``chattn_nas.export.FORMATS``.
+        force: Write into a folder that holds other files, too.
+
     Raises:
-        InputError: An unknown format, or a folder that cannot be written.
+        InputError: An unknown format, or a folder that cannot be written, or that holds what no export wrote.
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """
-    check_request(formats, out_dir)  # before a network is trained again for it
+    check_request(formats, out_dir, force=force)  # before a network is trained again for it
     data = trained.run.spec.data
     network = trained.network()
     card = trained.card()
@@ -287,6 +301,11 @@ def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAU
         image_size=data.image_size,
         card=card,
         formats=formats,
+        force=force,
     )
-    dashboard.link_export(trained.run.study, trained.run.directory, trained.pick.number, written.folder)
+    run = trained.run
+    try:
+        dashboard.link_export(run.study, run.directory, trained.pick.number, written.folder, written.files)
+    except (OSError, OptunaError, SQLAlchemyError) as error:  # a run from elsewhere may be read-only
+        log.warning("The export is whole, but the run could not note it: %s", str(error).partition("\n")[0])
     return written

@@ -25,6 +25,8 @@ class ProxySettings(Settings):
             not finite is stopped always.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         cuda_graphs: On a GPU, capture the training step once per trial and replay it, where it can be captured.
+        data_on: ``device`` copies the images to the training device, ``disk`` maps them from the cache and reads
+            batches ahead, ``auto`` copies what takes at most half of the free memory.
     """
 
     rungs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [2, 6]
@@ -37,6 +39,7 @@ class ProxySettings(Settings):
     patience: Literal["none", "diverged"] = "none"
     device: str = "auto"
     cuda_graphs: bool = True
+    data_on: Literal["auto", "device", "disk"] = "auto"
 
     @field_validator("rungs")
     @classmethod

@@ -77,6 +77,9 @@ def start(
         loaded = loaded_weights(made, spec)
         if loaded is not None:
             study.set_user_attr("loaded_weights", loaded)
+        data = getattr(made, "data", None)  # another trainer may have none
+        if data is not None:
+            study.set_user_attr("validation_images", len(data.validation))
         study.set_user_attr("reference", reference)
     checkpoints = Checkpoints(directory / "checkpoints", spec.search.keep_checkpoints)
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())

@@ -52,7 +52,7 @@ class ProxyTrainer:
     def __init__(self, spec: Spec, device: str | None = None) -> None:
         self.spec = spec
         self.device = resolve_device(device or spec.proxy.device)
-        self.data = load_data(spec.data, device=self.device)
+        self.data = load_data(spec.data, device=self.device, data_on=spec.proxy.data_on)
         self.stages = stages(spec.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:

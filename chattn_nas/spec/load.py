@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def load_spec(path: Path | str) -> Spec:
     data, lines = _parse(text, path)
     try:
         spec = Spec.model_validate(data)
+        spec = spec.model_copy(update={"data": spec.data.placed(path.parent)})
         spec.search_space()
     except InputError as error:
         if isinstance(error.__cause__, ValidationError):  # several mistakes: the one that stands first in the file
@@ -45,6 +47,28 @@ def load_spec(path: Path | str) -> Spec:
             choices=error.choices,
         ) from None  # fmt: skip
     return spec
+
+
+@contextmanager
+def lines_of(path: Path | str) -> Iterator[None]:
+    """Errors inside that know their place in the spec at ``path`` are raised with its file and line.
+
+    Raises:
+        SpecError: In place of such an error.
+    """
+    try:
+        yield
+    except SpecError:
+        raise
+    except InputError as error:
+        if not error.where:
+            raise
+        path = Path(path)
+        _, lines = _parse(path.read_text(), path)
+        raise SpecError(
+            error.message, file=path, line=_line(lines, error.where), where=error.where, value=error.value,
+            choices=error.choices,
+        ) from error  # fmt: skip
 
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:

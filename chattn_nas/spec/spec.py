@@ -16,12 +16,14 @@ from chattn_nas.settings import Settings
 from chattn_nas.space import NONE, SearchSpace, SpaceSettings
 from chattn_nas.space.settings import ALL
 from chattn_nas.spec import TrainingSettings
+from chattn_nas.spec.judging_settings import JudgingSettings
 from chattn_nas.spec.search_settings import SearchSettings
 
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
 FREE = (
     ("proxy", "device"),
     ("proxy", "cuda_graphs"),
+    ("proxy", "data_on"),
     *(
         ("search", field)
         for field in (
@@ -31,11 +33,21 @@ FREE = (
         )
     ),
     *(("training", field) for field in TrainingSettings.model_fields),
+    *(("judging", field) for field in JudgingSettings.model_fields),
 )  # fmt: skip
 #: Where data lie on a machine, not what they are.
-PLACES = (("data", "path"), ("data", "root"), ("data", "download"))
-#: Fields that came later: at these values a spec keeps the hash that it had without them.
-LATER: dict[tuple[str, str], Any] = {("backbone", "stages"): []}
+PLACES = tuple(("data", field) for field in ("path", "root", "download", "cache", "cache_limit"))
+#: Fields that came after the first runs: one that is left at its default leaves the hash as it was.
+LATER = (
+    *(
+        ("data", field)
+        for field in (
+            "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
+            "range", "classes", "bad_files", "test",
+        )
+    ),
+    ("backbone", "stages"),
+)  # fmt: skip
 
 
 class Spec(Settings):
@@ -43,7 +55,7 @@ class Spec(Settings):
 
     Attributes:
         name: Names the run, ``runs/<name>``, and its study.
-        backbone, data, space, proxy, search, training: One section per room.
+        backbone, data, space, proxy, search, training, judging: One section per room.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -53,6 +65,7 @@ class Spec(Settings):
     proxy: ProxySettings = ProxySettings()
     search: SearchSettings = SearchSettings()
     training: TrainingSettings = TrainingSettings()
+    judging: JudgingSettings = JudgingSettings()
 
     def search_space(self) -> SearchSpace:
         """The search space on this backbone.
@@ -92,7 +105,8 @@ class Spec(Settings):
 
     def differences(self, other: Spec) -> list[str]:
         """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this spec's."""
-        mine, theirs = self._flat(leave_out=FREE), other._flat(leave_out=FREE)
+        out = (*FREE, *PLACES)  # whether other places hold the same data is seen from their content
+        mine, theirs = self._flat(leave_out=out), other._flat(leave_out=out)
         return [field for field in {**theirs, **mine} if mine.get(field) != theirs.get(field)]
 
     def _flat(self, leave_out: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -102,5 +116,13 @@ class Spec(Settings):
             f"{section}.{field}": value
             for section, fields in full.items()
             for field, value in fields.items()
-            if (section, field) not in leave_out and value != LATER.get((section, field), ...)
+            if (section, field) not in leave_out
+            and not ((section, field) in LATER and value == _default(section, field))
         }
+
+
+def _default(section: str, field: str) -> Any:
+    model = Spec.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, Settings)
+    return model.model_fields[field].get_default(call_default_factory=True)

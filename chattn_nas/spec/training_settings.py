@@ -29,9 +29,9 @@ class TrainingSettings(Settings):
         magnitude: Strength of these operations, 0 to 30.
         erasing: Probability of erasing a random rectangle of an image (Zhong et al. 2020).
         mixup: Alpha of mixup (Zhang et al. 2018); 0 is none.
-        data_on: ``device`` holds the images on the training device, ``disk`` reads them through a loader, ``auto``
-            takes the device where they fit.
-        workers: Processes of the loader; ``None`` is one per core, at most 8.
+        data_on: ``device`` holds the images on the training device, ``disk`` maps them from the cache and reads batches
+            ahead, ``auto`` holds what takes at most half of the free memory.
+        workers: Has no effect any more; specs of older runs may hold it.
         checkpoint_every: Epochs between two checkpoints.
         tensorboard: Write TensorBoard's event files beside ``log.csv``; needs the extra ``tensorboard``.
     """

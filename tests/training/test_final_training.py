@@ -9,9 +9,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from chattn_nas.data import lazy as streams_module
 from chattn_nas.data import load_data
-from chattn_nas.errors import InputError, MissingExtraError, RunError, TooLargeError, TrainingStopped
+from chattn_nas.errors import InputError, MissingExtraError, RunError, TrainingStopped
 from chattn_nas.report import html, markdown
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.training import of_run as composed
@@ -135,28 +134,14 @@ def test_a_training_killed_for_real_goes_on_to_the_same_bits(run, chattn_nas) ->
     assert_equal(resumed, weights(run))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_gives_what_the_device_holds(run, workers) -> None:
+def test_images_on_disk_give_what_the_device_holds(run) -> None:
     run.best().train(settings=run.spec.training.changed(data_on="device"))
     held = weights(run)
     (folder,) = (run.directory / "training").iterdir()
     for path in folder.iterdir():
         path.unlink()
-    run.best().train(settings=run.spec.training.changed(data_on="disk", workers=workers))
+    run.best().train(settings=run.spec.training.changed(data_on="disk"))
     assert_equal(held, weights(run))
-
-
-def test_a_set_too_large_for_the_device_goes_through_a_loader(run, monkeypatch, caplog) -> None:
-    def full(settings, device="cpu"):
-        raise TooLargeError("1,797 images take 9 GiB, more than cuda has free")
-
-    monkeypatch.setattr(training_data, "load_data", full)
-    monkeypatch.setattr(streams_module, "load_data", load_data)
-    found = run.best().train(epochs=1)
-    assert found.test_accuracy > 0
-    assert "images go through a loader: 1,797 images" in caplog.text
-    with pytest.raises(TooLargeError):
-        run.best().train(epochs=1, settings=run.spec.training.changed(data_on="device"), seed=1)
 
 
 def test_validation_images_are_trained_on_when_asked_for(run, monkeypatch) -> None:
