@@ -92,7 +92,7 @@ def feature_extractor(
     kept = prune(network, [one.index for one in chosen])
     extractor = FeatureExtractor(network, chosen, taps)
     image = torch.empty(2, in_chans, *size, device="meta")
-    attended: Sequence[str] = getattr(network, "attended", ())
+    attended = list(dict.fromkeys(slot.path for slot in getattr(network, "attention_slots", ())))
     called, reached = _used(extractor, image, name)
     _check_same(extractor, image, chosen, name, kept)
     extractor.left_out = tuple(one for one in attended if one not in called)

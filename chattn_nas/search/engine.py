@@ -61,6 +61,7 @@ def search(
     if trainer is None:
         _check_slots(spec)
     found = RunDirectory.create(spec, Path(run) if run else None)
+    spec = found.spec
     with found.lock(), sigterm_as_interrupt():
         if baselines:
             enqueue_baselines(found.study, spec.search_space())

@@ -41,7 +41,7 @@ def test_maps_are_as_told_and_every_attention_learns(model, kind, placement):
     assert [(one.shape[1], tuple(one.shape[2:])) for one in maps] == [(m.channels, m.size) for m in found.maps]
     assert [m.stride for m in found.maps] == [64 // m.size[0] for m in found.maps]
     sum(one.square().mean() for one in maps).backward()
-    names = list(found.body.attended)
+    names = [slot.path for slot in found.body.attention_slots]
     assert names
     for name in names:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in found.body.get_submodule(name).parameters())
