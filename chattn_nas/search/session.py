@@ -18,7 +18,16 @@ from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
-from chattn_nas.search.trainer import Costs, ProxyTrainer, TrainerFactory, hardware, reference_costs, versions
+from chattn_nas.search.trainer import (
+    Costs,
+    ProxyTrainer,
+    Trainer,
+    TrainerFactory,
+    hardware,
+    loaded_weights,
+    reference_costs,
+    versions,
+)
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.spec import Spec
@@ -63,21 +72,32 @@ def start(
     study = open_search_study(spec, storage_url, space)
     made = trainer(spec, device)
     if study.user_attrs.get("reference") is None:
-        measured = reference_costs(made, spec)
-        check_bounds(spec, space, measured)
+        facts = _facts(made, spec)
+        check_bounds(spec, space, facts["reference"])
         with exclusively(study._storage, f"{study.study_name}: reference"):
             if study.user_attrs.get("reference") is None:  # two workers measure two latencies: the first one holds
-                study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
-                study.set_user_attr("versions", versions())
-                study.set_user_attr("hardware", hardware())
-                data = getattr(made, "data", None)  # another trainer may have none
-                if data is not None:
-                    study.set_user_attr("validation_images", len(data.validation))
-                study.set_user_attr("reference", measured)
+                for name, value in facts.items():
+                    study.set_user_attr(name, value)
     reference = study.user_attrs["reference"]
     check_bounds(spec, space, reference)
     checkpoints = Checkpoints(directory / "checkpoints", spec.search.keep_checkpoints)
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
+
+
+def _facts(made: Trainer, spec: Spec) -> dict[str, Any]:
+    """What the study keeps of its first worker, by attribute; the reference last, whose presence says that all is."""
+    facts: dict[str, Any] = {
+        "stages": [stage_to_dict(stage) for stage in made.stages],
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+    loaded = loaded_weights(made, spec)
+    if loaded is not None:
+        facts["loaded_weights"] = loaded
+    data = getattr(made, "data", None)  # another trainer may have none
+    if data is not None:
+        facts["validation_images"] = len(data.validation)
+    return facts | {"reference": reference_costs(made, spec)}
 
 
 def check_bounds(spec: Spec, space: SearchSpace, reference: Costs) -> None:
