@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import safetensors.torch
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
@@ -25,6 +24,7 @@ from chattn_nas import dashboard, judging, report, results, study
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, check_request, export_network
+from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import resolve_device, train_within_memory
 from chattn_nas.results import words
 from chattn_nas.results.tables import Z95
@@ -167,11 +167,12 @@ class Trained:
         data = load_data(spec.data)
         final = trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
+        state = read_weights(kept) if kept is not None else None
         network = build_prepared(
             spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
-            state=safetensors.torch.load_file(kept) if kept is not None else None,
+            state=state,
         )  # fmt: skip
-        if kept is None:
+        if state is None:
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
             device = resolve_device(spec.proxy.device)
             train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)

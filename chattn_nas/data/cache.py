@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from chattn_nas.errors import DataError
@@ -141,12 +141,10 @@ class Cache:
     def _locked(self, key: str) -> Iterator[None]:
         path = self.folder / f"{key}.lock"
         while True:
-            with path.open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                with suppress(FileNotFoundError):
-                    if os.fstat(file.fileno()).st_ino == path.stat().st_ino:  # not removed while we waited
-                        yield
-                        return
+            with FileLock(path):
+                if path.is_file():  # not removed while we waited
+                    yield
+                    return
 
 
 def read_facts(place: Path) -> dict[str, Any]:

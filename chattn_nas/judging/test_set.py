@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import safetensors.torch
-
 from chattn_nas.data import load_data, load_test
 from chattn_nas.judging._confirmation import Confirmation
+from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import evaluate, resolve_device
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
@@ -36,11 +35,10 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
         architecture = Architecture.from_dict(plan[key]["architecture"])
         for seed in found.network(key).accuracies:
             weights = confirmed.checkpoint(key, seed)
-            if weights is None:
+            state = read_weights(weights) if weights is not None else None
+            if state is None:
                 continue
-            network = build_prepared(
-                run.spec, architecture, seed=seed, data=data, state=safetensors.torch.load_file(weights)
-            )
+            network = build_prepared(run.spec, architecture, seed=seed, data=data, state=state)
             accuracy, _ = evaluate(network.to(device), test, data, batch_size=run.spec.proxy.batch_size, device=device)
             scores.setdefault(key, {})[str(seed)] = accuracy
     run.study.set_user_attr(ATTRIBUTE, scores)

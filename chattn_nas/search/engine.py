@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from chattn_nas import attention
 from chattn_nas.errors import InputError
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.search._join import join
@@ -17,6 +18,7 @@ from chattn_nas.search.ray.engine import require_ray, search_with_ray
 from chattn_nas.search.session import enqueue_baselines, import_trainer, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.spec.plugins import refuse_main
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.storage import storage_errors
@@ -61,6 +63,9 @@ def search(
         require_ray()
     if trainer is None:
         _check_slots(spec)
+    if spec.search.workers != 0 or spec.search.engine != "optuna":
+        for name in {candidate.type for stage in spec.search_space().candidates for candidate in stage}:
+            refuse_main(name, attention.get(name).cls.__module__)
     with (
         RunDirectory.held(spec, Path(run) if run else None) as found,
         storage_errors(found.storage_url),

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import is_dead
+from chattn_nas.study.texts import one_line
 from chattn_nas.study.trials import all_trials, counts, is_open
 
 OWNER = "chattn:owner"
@@ -128,7 +129,7 @@ def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, ret
     times = now.system_attrs.get(LOST, 0) + 1
     try:
         storage.set_trial_system_attr(key, LOST, times)
-        storage.set_trial_user_attr(key, "reason", reason)
+        storage.set_trial_user_attr(key, "reason", one_line(reason))
         if times <= retries:
             give_back(study, key)
             return True

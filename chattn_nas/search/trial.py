@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory
 from chattn_nas.search import queue
-from chattn_nas.search.claim import claim_seed
+from chattn_nas.search.claim import PATIENCE, claim_seed
 from chattn_nas.search.pruning import should_stop
 from chattn_nas.search.samplers import GIVEN
 from chattn_nas.search.trainer import Costs, Trainer, consistent
@@ -25,6 +25,7 @@ from chattn_nas.spec.spec import Spec
 from chattn_nas.study.artifacts import Artifacts
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.notes import note, save_note
+from chattn_nas.study.texts import one_line
 from chattn_nas.study.trials import ANSWERED, TRAINED, accuracies, all_trials, mean_accuracies, outcome, seeds
 
 log = logging.getLogger(__name__)
@@ -134,7 +135,12 @@ class TrialRunner:
         """All seeds of the architecture were trained: the record answers."""
         key = architecture.hash
         trials = all_trials(self.study)
-        earlier = list(seeds(trials, key).values())
+        deadline = time.monotonic() + PATIENCE
+        while not (earlier := list(seeds(trials, key).values())) and time.monotonic() < deadline:
+            time.sleep(0.05)  # the other worker has claimed the seed and is about to write so
+            trials = all_trials(self.study)
+        if not earlier:
+            return self._ended(trial, Outcome.CRASHED, "the worker that trained this network is gone"), None
         known = accuracies(trials, key)
         ended = [other for other in earlier if outcome(other) is not None]
         source = next((o for o in ended if outcome(o) is Outcome.COMPLETE), ended[-1] if ended else earlier[-1])
@@ -212,7 +218,7 @@ class TrialRunner:
 
     def _ended(self, trial: optuna.Trial, end: Outcome, reason: str) -> Outcome:
         trial.set_user_attr("value_source", TRAINED)
-        trial.set_user_attr("reason", reason)
+        trial.set_user_attr("reason", one_line(reason))
         trial.set_user_attr("outcome", str(end))
         return end
 

@@ -23,6 +23,7 @@ from chattn_nas.search.nni.config import slots, training_service
 from chattn_nas.search.nni.protocol import DONE, EXHAUSTED, MARK, OUT_OF_TIME, STATE
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.supervisor import Supervisor
+from chattn_nas.spec.plugins import handed_path
 from chattn_nas.spec.search_settings import LOCAL
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.run import RunDirectory
@@ -121,7 +122,7 @@ class NniExperiment:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C reaches the whole terminal: the monitor is told by us
-                env=os.environ | environment() | {MARK: self.mark},
+                env=os.environ | environment() | handed_path() | {MARK: self.mark},
             )
 
     def state(self) -> dict[str, Any]:

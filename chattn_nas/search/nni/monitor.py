@@ -35,6 +35,7 @@ from chattn_nas.search.nni.trial import accuracy_of
 from chattn_nas.search.owner import pid_of
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.space import Architecture
+from chattn_nas.spec.plugins import take_path
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
@@ -222,6 +223,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     quiet_optuna()
+    take_path()
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda signum, frame: stop.set())

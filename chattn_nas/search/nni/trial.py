@@ -33,6 +33,7 @@ from chattn_nas.search.slot_lock import slot_of
 from chattn_nas.search.trainer import Costs, ProxyTrainer, Trainer
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import Architecture, Stage
+from chattn_nas.spec.plugins import take_path
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.run import RunDirectory
 
@@ -55,6 +56,7 @@ def main() -> None:
         signal.signal(stop, _terminate)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     quiet_optuna()
+    take_path()
     run = RunDirectory(arguments.run)
     parameters = ask(run.study)
     if parameters is None:
