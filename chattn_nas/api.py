@@ -26,6 +26,8 @@ from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, check_request, export_network
 from chattn_nas.proxy import resolve_device, train_within_memory
+from chattn_nas.results import words
+from chattn_nas.results.tables import Z95
 from chattn_nas.search.engine import search as run_search
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
@@ -163,14 +165,13 @@ class Trained:
         """
         spec = self.run.spec
         data = load_data(spec.data)
-        network = build_prepared(
-            spec, self.architecture, seed=self.seed, num_classes=data.num_classes, in_chans=data.in_chans
-        )
         final = trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
-        if kept is not None:
-            network.load_state_dict(safetensors.torch.load_file(kept))
-        else:
+        network = build_prepared(
+            spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
+            state=safetensors.torch.load_file(kept) if kept is not None else None,
+        )  # fmt: skip
+        if kept is None:
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
             device = resolve_device(spec.proxy.device)
             train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
@@ -214,10 +215,12 @@ class Trained:
         return report.network_html(self.run.study, self.pick)
 
     def __str__(self) -> str:
-        spread = f" ± {self.pick.se:.2f}" if self.pick.se is not None else ""
-        count = f"{len(self.pick.seeds)} seed{'s' if len(self.pick.seeds) > 1 else ''}"
-        state = "confirmed" if self.confirmed else "unconfirmed"
-        return f"{self.pick.description}, {self.pick.mean:.2f} %{spread} over {count}, {state}"
+        pick, state = self.pick, "confirmed" if self.confirmed else "unconfirmed"
+        raw = f"raw mean {pick.mean:.2f} % over {words.plural(len(pick.seeds), 'seed')}"
+        if pick.pooled is None or pick.sd is None:
+            return f"{pick.description}, {raw}, {state}"
+        low, high = pick.pooled - Z95 * pick.sd, pick.pooled + Z95 * pick.sd
+        return f"{pick.description}, {pick.pooled:.2f} % (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 
 def search(

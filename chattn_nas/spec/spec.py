@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
@@ -15,6 +15,7 @@ from chattn_nas.proxy import ProxySettings
 from chattn_nas.settings import Settings
 from chattn_nas.space import SearchSpace, SpaceSettings
 from chattn_nas.spec import TrainingSettings
+from chattn_nas.spec.judging_settings import JudgingSettings
 from chattn_nas.spec.search_settings import SearchSettings
 
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
@@ -31,6 +32,7 @@ FREE = (
         )
     ),
     *(("training", field) for field in TrainingSettings.model_fields),
+    *(("judging", field) for field in JudgingSettings.model_fields),
 )  # fmt: skip
 #: Where data lie on a machine, not what they are.
 PLACES = tuple(("data", field) for field in ("path", "root", "download", "cache", "cache_limit"))
@@ -49,7 +51,7 @@ class Spec(Settings):
 
     Attributes:
         name: Names the run, ``runs/<name>``, and its study.
-        backbone, data, space, proxy, search, training: One section per room.
+        backbone, data, space, proxy, search, training, judging: One section per room.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -59,6 +61,24 @@ class Spec(Settings):
     proxy: ProxySettings = ProxySettings()
     search: SearchSettings = SearchSettings()
     training: TrainingSettings = TrainingSettings()
+    judging: JudgingSettings = JudgingSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_key(cls, data: Any) -> Any:
+        """``backbone.identity_init`` of earlier specs, which knew no other start than the official one beside it."""
+        backbone = data.get("backbone") if isinstance(data, dict) else None
+        if not isinstance(backbone, dict) or "identity_init" not in backbone:
+            return data
+        proxy = data.get("proxy") or {}
+        start = "identity" if backbone["identity_init"] else "official"
+        if isinstance(proxy, dict) and proxy.get("start", start) != start:
+            raise ValueError(
+                f"backbone.identity_init: {str(backbone['identity_init']).lower()} and proxy.start: {proxy['start']} "
+                "contradict each other; leave the former out"
+            )
+        rest = {key: value for key, value in backbone.items() if key != "identity_init"}
+        return {**data, "backbone": rest, "proxy": {**proxy, "start": start} if isinstance(proxy, dict) else proxy}
 
     def search_space(self) -> SearchSpace:
         """The search space on this backbone.
@@ -76,6 +96,12 @@ class Spec(Settings):
             return SearchSpace(self.space, self.backbone.backbone, found)
         except InputError as error:
             raise error.at("space") from None
+
+    def started_as(self, other: Spec) -> Spec:
+        """With the start of ``other`` where this spec names none: its default was another before 2026-11-26."""
+        if "start" in self.proxy.model_fields_set:
+            return self
+        return self.model_copy(update={"proxy": self.proxy.model_copy(update={"start": other.proxy.start})})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and YAML; :meth:`from_dict` reads them back."""
