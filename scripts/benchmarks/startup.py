@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/benchmarks/startup.py [--repeat 5]
 
-``import`` is ``import chattn_nas``; ``refused`` a search whose spec has an unknown key; ``trials`` lists a finished run, and
-is the one that needs pandas and Optuna. Results: startup.md.
+``import`` is ``import chattn_nas``; ``refused`` a search whose spec has an unknown key; ``trials`` lists a finished run.
+Results: startup.md.
 """
 
 from __future__ import annotations
