@@ -2,7 +2,7 @@
 
     .venv/bin/python scripts/benchmarks/startup.py [--repeat 5]
 
-``import`` is ``import chattn_nas``; ``refused`` a search whose spec has an unknown key; ``trials`` lists a finished run.
+``import`` is ``import chattn_nas``; ``refused`` a search whose spec has an unknown key; ``trials`` lists a run.
 Results: startup.md.
 """
 
