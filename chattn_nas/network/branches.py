@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from torch import Tensor, nn
 
 from chattn_nas.errors import InputError
-from chattn_nas.network.slots import BRANCH, Block
+from chattn_nas.network._timm import BRANCH
+from chattn_nas.network.slots import Block
 from chattn_nas.network.start import AttentionSlot, Measuring, SlotStart, undisturbed
 
 
