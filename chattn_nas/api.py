@@ -27,6 +27,7 @@ from chattn_nas.errors import InputError, RunError
 from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, check_request, export_network
 from chattn_nas.proxy import resolve_device, train_within_memory
 from chattn_nas.search.engine import search as run_search
+from chattn_nas.search.same import check_same
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
 from chattn_nas.spec import Spec, TrainingSettings
@@ -171,6 +172,7 @@ class Trained:
         if kept is not None:
             network.load_state_dict(safetensors.torch.load_file(kept))
         else:
+            check_same(self.run.study, spec)
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
             device = resolve_device(spec.proxy.device)
             train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)

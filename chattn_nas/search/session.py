@@ -17,6 +17,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
+from chattn_nas.search.same import check_same, warn_of_changes
 from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
 from chattn_nas.search.trainer import ProxyTrainer, TrainerFactory, hardware, reference_costs, versions
 from chattn_nas.search.trial import TrialRunner
@@ -68,6 +69,10 @@ def start(
         study.set_user_attr("versions", versions())
         study.set_user_attr("hardware", hardware())
         study.set_user_attr("reference", reference)
+    else:
+        warn_of_changes(study, {"versions": versions(), "hardware": hardware()})
+    if isinstance(made, ProxyTrainer):
+        check_same(study, spec)
     checkpoints = Checkpoints(directory / "checkpoints", spec.search.keep_checkpoints)
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 import yaml
+from optuna.trial import TrialState
 
 from chattn_nas.errors import RunError
 from chattn_nas.space import SlotShape, Stage
@@ -106,6 +107,9 @@ class RunDirectory:
 
     def _accept(self, spec: Spec) -> None:
         changed = spec.differences(self.spec)
+        if changed and self._is_unused():  # a first start that failed does not bind the next one
+            optuna.delete_study(study_name=self.spec.name, storage=open_storage(self.storage_url))
+            return
         if changed:
             raise RunError(
                 f"the run in {self.directory} was started with other settings: {', '.join(changed)}; its trials cannot "
@@ -114,6 +118,14 @@ class RunDirectory:
             )
         if spec.name != self.spec.name:
             raise RunError(f"{self.directory} holds the run {self.spec.name!r}, not {spec.name!r}", where=("name",))
+
+    def _is_unused(self) -> bool:
+        """Whether no trial has ended or runs."""
+        try:
+            study = load_study(open_storage(self.storage_url), self.spec.name)
+        except RunError:
+            return False
+        return all(trial.state == TrialState.WAITING for trial in study.get_trials(deepcopy=False))
 
     def _create_study(self) -> None:
         storage, spec = open_storage(self.storage_url), self.spec
