@@ -26,6 +26,8 @@ from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, check_request, export_network
 from chattn_nas.proxy import resolve_device, train_within_memory
+from chattn_nas.results import words
+from chattn_nas.results.tables import Z95
 from chattn_nas.search.engine import search as run_search
 from chattn_nas.search.same import check_same
 from chattn_nas.search.trainer import build_prepared
@@ -216,10 +218,12 @@ class Trained:
         return report.network_html(self.run.study, self.pick)
 
     def __str__(self) -> str:
-        spread = f" ± {self.pick.se:.2f}" if self.pick.se is not None else ""
-        count = f"{len(self.pick.seeds)} seed{'s' if len(self.pick.seeds) > 1 else ''}"
-        state = "confirmed" if self.confirmed else "unconfirmed"
-        return f"{self.pick.description}, {self.pick.mean:.2f} %{spread} over {count}, {state}"
+        pick, state = self.pick, "confirmed" if self.confirmed else "unconfirmed"
+        raw = f"raw mean {pick.mean:.2f} % over {words.plural(len(pick.seeds), 'seed')}"
+        if pick.pooled is None or pick.sd is None:
+            return f"{pick.description}, {raw}, {state}"
+        low, high = pick.pooled - Z95 * pick.sd, pick.pooled + Z95 * pick.sd
+        return f"{pick.description}, {pick.pooled:.2f} % (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 
 def search(

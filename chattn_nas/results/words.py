@@ -84,6 +84,8 @@ def plural(number: int, noun: str) -> str:
 
 def name_of(pick: Pick) -> str:
     """What a reader calls an architecture: the baseline's label, else its stages."""
+    if pick.uniform and not pick.label:
+        return f"uniform {next(choice for choice in pick.choices if choice != NONE)}"
     return {NONE: "no attention", "random_gate": "the random-gate control"}.get(
         pick.label, pick.label
     ) or pick.description

@@ -68,6 +68,9 @@ def start(
         study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
         study.set_user_attr("versions", versions())
         study.set_user_attr("hardware", hardware())
+        data = getattr(made, "data", None)  # another trainer may have none
+        if data is not None:
+            study.set_user_attr("validation_images", len(data.validation))
         study.set_user_attr("reference", reference)
     else:
         warn_of_changes(study, {"versions": versions(), "hardware": hardware()})

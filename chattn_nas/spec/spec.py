@@ -15,6 +15,7 @@ from chattn_nas.proxy import ProxySettings
 from chattn_nas.settings import Settings
 from chattn_nas.space import SearchSpace, SpaceSettings
 from chattn_nas.spec import TrainingSettings
+from chattn_nas.spec.judging_settings import JudgingSettings
 from chattn_nas.spec.search_settings import SearchSettings
 
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
@@ -31,6 +32,7 @@ FREE = (
         )
     ),
     *(("training", field) for field in TrainingSettings.model_fields),
+    *(("judging", field) for field in JudgingSettings.model_fields),
 )  # fmt: skip
 #: Where data lie on a machine, not what they are.
 PLACES = tuple(("data", field) for field in ("path", "root", "download", "cache", "cache_limit"))
@@ -49,7 +51,7 @@ class Spec(Settings):
 
     Attributes:
         name: Names the run, ``runs/<name>``, and its study.
-        backbone, data, space, proxy, search, training: One section per room.
+        backbone, data, space, proxy, search, training, judging: One section per room.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -59,6 +61,7 @@ class Spec(Settings):
     proxy: ProxySettings = ProxySettings()
     search: SearchSettings = SearchSettings()
     training: TrainingSettings = TrainingSettings()
+    judging: JudgingSettings = JudgingSettings()
 
     def search_space(self) -> SearchSpace:
         """The search space on this backbone.
