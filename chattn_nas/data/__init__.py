@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chattn_nas.data.load import load_data as load_data
     from chattn_nas.data.load import load_test as load_test
     from chattn_nas.data.load import require_test as require_test
+    from chattn_nas.data.sample import sample_batch as sample_batch
     from chattn_nas.data.settings import DataSettings as DataSettings
     from chattn_nas.data.tensors import Augmentation as Augmentation
     from chattn_nas.data.tensors import Data as Data
@@ -31,6 +32,7 @@ __all__, __getattr__, __dir__ = hand_on(
         "._augment": "Normalize augment",
         ".description": "Description differences",
         ".load": "describe divide has_test load_data load_test require_test",
+        ".sample": "sample_batch",
         ".settings": "DataSettings",
         "._summary": "majority summary",
         ".tensors": "Augmentation Data ImageSet MappedSet TensorSet joined",

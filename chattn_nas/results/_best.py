@@ -15,7 +15,7 @@ from chattn_nas.results.pooled import choices_of
 from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, percent, pooled
 from chattn_nas.results.uniform import Uniformity
 from chattn_nas.spec.judging_settings import USEFUL
-from chattn_nas.study.record import CONTROL, NONE, Record, records
+from chattn_nas.study.record import CONTROL, NONE, RIVAL, Record, records
 
 #: Standard deviations above its limit at which a test finds a difference with a probability of 80 %.
 Z80 = 0.841621
@@ -33,7 +33,7 @@ class Pick:
         pooled, sd: Posterior mean and standard deviation of the pooled model (``None`` where there is no model).
         number: Number of its best trial.
         costs, relative: Costs of that trial.
-        control: It is the random-gate control.
+        control: It is the random gate or the learned channel scale.
         uniform: Its stages are equal wherever they can be, whatever their settings.
     """
 
@@ -100,7 +100,7 @@ class Standing:
         self.picks = sorted(picks, key=lambda pick: -pick.value("pooled"))
 
     def best(self, by: str = "pooled") -> Pick:
-        """The highest by ``pooled`` mean, ``mean`` over seeds or ``single`` trial; never the random-gate control.
+        """The highest by ``pooled`` mean, ``mean`` over seeds or ``single`` trial; never a control.
 
         Raises:
             InputError: Another ``by``.
@@ -140,6 +140,10 @@ class Standing:
     def control(self) -> Pick | None:
         """The random-gate control."""
         return self.labelled(CONTROL)
+
+    def channel_scale(self) -> Pick | None:
+        """The learned factor per channel: a gate's freedom without its look at the input."""
+        return self.labelled(RIVAL)
 
     def margin(self, first: Pick, second: Pick) -> Margin | None:
         """``first`` over ``second`` by the pooled model; ``None`` where there is no model."""
