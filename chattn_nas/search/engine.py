@@ -48,6 +48,7 @@ def try_out(spec: Spec) -> None:
         stages(spec.backbone.backbone, in_chans=facts.channels, image_size=spec.data.image_size)
     except InputError as error:
         raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
+    _check_slots(spec)
 
 
 def search(
