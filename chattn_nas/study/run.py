@@ -14,7 +14,7 @@ import optuna
 import yaml
 from optuna.trial import TrialState
 
-from chattn_nas.errors import InputError, RunError
+from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.space import SlotShape, Stage
 from chattn_nas.spec.spec import Spec, stored
 from chattn_nas.study.checkpoints import Checkpoints
@@ -84,7 +84,7 @@ class RunDirectory:
         try:
             return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")))
         except (yaml.YAMLError, InputError, ValueError, OSError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise RunError(
                 f"{path} is damaged ({reason}): 'chattn-nas search SPEC --run {self.directory}' with the spec that "
                 "the run was started with writes it again and goes on"
