@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from chattn_nas.files import replacing
 
 log = logging.getLogger(__name__)
 #: Name in the file's metadata.
@@ -25,13 +26,11 @@ def write_weights(network: nn.Module, path: Path) -> Path:
         OSError: The disk is full or read-only; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     try:
-        tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-        save_file(tensors, partial, metadata={CHECKSUM: _checksum(tensors)})
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file(state, partial, metadata={CHECKSUM: _checksum(state)})
     except Exception as error:
-        partial.unlink(missing_ok=True)
         raise OSError(f"cannot write {path}: {error}") from error
     return path
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from chattn_nas.files import replacing
+
 log = logging.getLogger(__name__)
 NAME = "result.json"
 WEIGHTS = "weights.safetensors"
@@ -38,9 +40,8 @@ class TrainingResult:
 
     def write(self, directory: Path) -> None:
         """Into a folder, at once."""
-        partial = directory / f".{NAME}"
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        partial.replace(directory / NAME)
+        with replacing(directory / NAME) as partial:
+            partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
 def read_result(directory: Path) -> TrainingResult | None:
