@@ -16,6 +16,7 @@ from chattn_nas.report import figures
 from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.report.palette import LIGHT, painted
 from chattn_nas.results import words
+from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.artifacts import FOLDER
 from chattn_nas.study.texts import NOTE, as_markdown
 
@@ -112,7 +113,7 @@ def serve(run: HasStudy, port: int = 8080) -> None:
     annotate(run.study)
     artifacts = run.directory / FOLDER
     artifacts.mkdir(exist_ok=True)
-    application = wsgi(run.study._storage, artifact_store=FileSystemArtifactStore(str(artifacts)))
+    application = wsgi(storage_of(run.study), artifact_store=FileSystemArtifactStore(str(artifacts)))
     bottle.run(app=guarded(application), host=LOOPBACK, port=port)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import warnings
 from collections.abc import Container
@@ -23,11 +24,13 @@ from optuna.trial import FrozenTrial, TrialState
 from chattn_nas.errors import InputError
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.search_settings import SearchSettings
-from chattn_nas.study.trials import all_trials
+from chattn_nas.study.history import history
 
 #: User attribute of a trial whose architecture was given and is not in the space (``none`` and the control may be so).
 GIVEN = "given"
 GRID_LIMIT = 100_000
+#: Of more trials than these together, samplers see the last so many, and the trainings of the best architectures.
+LAST, BEST = 2000, 25
 
 
 class SearchStudy(optuna.Study):
@@ -35,12 +38,21 @@ class SearchStudy(optuna.Study):
 
     Such a trial has no parameters. Samplers that model parameters jointly take those that all trials have in common:
     one trial without any would leave them nothing.
+
+    Of very many trials they see the last and the best, so that a proposal does not take longer and longer: TPE asks
+    what the best 25 have that the others lack.
     """
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, states, use_cache)
+        known = history(self)
+        if len(known.finished) <= LAST + BEST:
+            trials = super()._get_trials(deepcopy, states, use_cache)
+        else:
+            few = {t.number: t for t in (*known.finished[-LAST:], *known.best_trials(BEST), *known.open.values())}
+            trials = [few[number] for number in sorted(few) if states is None or few[number].state in states]
+            trials = copy.deepcopy(trials) if deepcopy else trials
         return [trial for trial in trials if GIVEN not in trial.user_attrs]
 
 
@@ -124,9 +136,7 @@ class GridSampler(WholeNetworkSampler):
 
     def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         """The network whose turn it is: counted by the earlier trials that were proposed."""
-        turn = sum(
-            1 for other in all_trials(study) if other.number < trial.number and "fixed_params" not in other.system_attrs
-        )
+        turn = history(study).proposed_before(trial.number)
         params = self.space.params(self.grid[turn % len(self.grid)])
         assert params is not None, "the grid is of this space"
         return params

@@ -26,10 +26,11 @@ from chattn_nas.search.progress import Progress
 from chattn_nas.search.worker import BROKEN, GRACE, INPUT, STORAGE
 from chattn_nas.search.worker_log import WorkerLog
 from chattn_nas.spec.plugins import handed_path
-from chattn_nas.study.notes import note, save_note
+from chattn_nas.study._optuna import id_of, save_trial_note
+from chattn_nas.study.history import history
+from chattn_nas.study.notes import note
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.storage import HEARTBEAT
-from chattn_nas.study.trials import all_trials
 
 #: Seconds between two looks at the processes, and at the study.
 LOOK, READ = 0.1, 1.0
@@ -123,7 +124,7 @@ class Supervisor:
                         read = time.monotonic()
                         self._look_after_trials()
                         self.progress.update()
-                        check_failures(all_trials(self.study), since)
+                        check_failures(history(self.study), since)
                     away = 0.0
                 except StorageInternalError as error:
                     away = away or time.monotonic()
@@ -147,7 +148,7 @@ class Supervisor:
             raise InputError(said[-1] if said else f"a worker could not start: see {worker.log.path}")
         for trial in trials:
             if code == STORAGE:
-                queue.give_back(self.study, trial._trial_id)
+                queue.give_back(self.study, id_of(trial))
             else:
                 self._lose(trial, Outcome.CRASHED, worker.fate, worker)
         if trials or code == 0:
@@ -214,14 +215,14 @@ class Supervisor:
         retries = 0 if how is Outcome.OUT_OF_MEMORY else self.settings.retries
         if trial.system_attrs.get(queue.LOST, 0) >= retries:
             attributes |= {"outcome": str(how)}
-        save_note(self.study, trial._trial_id, note(attributes, stages, worker.output() if worker else ""))
+        save_trial_note(self.study, id_of(trial), note(attributes, stages, worker.output() if worker else ""))
         queue.lose(self.study, trial, how, reason, retries)
 
     def _trials_of(self, worker: Worker) -> list[FrozenTrial]:
         pid = worker.process.pid
         return [
             trial
-            for trial in all_trials(self.study)
+            for trial in history(self.study).open.values()
             if trial.state is TrialState.RUNNING and pid_of(trial.system_attrs.get(queue.OWNER, "")) == pid
         ]
 
@@ -238,5 +239,5 @@ class Supervisor:
                 worker.kill()
             with suppress(StorageInternalError):  # then the next session finds its trial lost
                 for trial in self._trials_of(worker):
-                    queue.give_back(self.study, trial._trial_id)
+                    queue.give_back(self.study, id_of(trial))
         self.workers.clear()

@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
-from optuna_dashboard._note import note_ver_key, split_body
-
 from chattn_nas.study.texts import NOTE, as_markdown, printable
-
-
-def save_note(study: optuna.Study, trial_id: int, text: str) -> None:
-    """As ``optuna_dashboard.save_note``, which reads the notes of all trials to write one: seconds at 5,000 trials."""
-    study._storage.set_study_system_attr(study._study_id, note_ver_key(trial_id), 1)
-    for key, part in split_body(text, trial_id).items():
-        study._storage.set_study_system_attr(study._study_id, key, part)
 
 
 def note(attributes: Mapping[str, Any], stages: Sequence[str], output: str = "") -> str:

@@ -85,10 +85,10 @@ def test_a_process_is_told_from_another_with_its_number() -> None:
 HIDDEN = """
 import builtins, sys
 real_import = builtins.__import__
-def hidden(name, globals=None, *rest):
+def hidden(name, globals=None, *rest, **named):
     if name in ("fcntl", "resource") and str((globals or {}).get("__name__")).startswith("chattn_nas"):
         raise ImportError(name)
-    return real_import(name, globals, *rest)
+    return real_import(name, globals, *rest, **named)
 builtins.__import__ = hidden
 from pathlib import Path
 real = Path.read_text

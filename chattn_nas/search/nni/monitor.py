@@ -38,6 +38,7 @@ from chattn_nas.search.owner import pid_of
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.space import Architecture
 from chattn_nas.spec.plugins import take_path
+from chattn_nas.study._optuna import id_of
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
@@ -190,7 +191,7 @@ class Monitor:
             asking.join(STOPPING)
         end(os.environ[MARK])
         for trial in queue.lost(self.study):
-            queue.give_back(self.study, trial._trial_id)
+            queue.give_back(self.study, id_of(trial))
 
     def _ask_to_stop(self) -> None:
         with suppress(Exception):  # whatever it is, the processes are ended next
