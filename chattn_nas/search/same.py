@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import inspect
 import logging
-import sys
 from typing import Any
 
 import optuna
@@ -59,19 +59,20 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
 
 def plugins(spec: Spec) -> dict[str, str]:
     """Hash of the code of every part that is not this package's, by name; comments and layout do not count."""
-    found = {}
-    for choices in spec.search_space().canonical:
-        for choice in choices:
-            cls = registry.get(choice.type).cls
-            module = sys.modules.get(cls.__module__)
-            if module is None or cls.__module__.split(".")[0] in VERSIONED:
-                continue
-            try:
-                code = ast.dump(ast.parse(inspect.getsource(module)))
-            except (OSError, TypeError, SyntaxError):
-                code = cls.__qualname__
-            found[choice.type] = hashlib.sha256(code.encode()).hexdigest()[:16]
-    return found
+    types = {choice.type for choices in spec.search_space().canonical for choice in choices}
+    modules = {name: registry.get(name).cls.__module__ for name in types}
+    for name in (spec.data.metric, spec.data.augment):
+        if name is not None and ":" in name:
+            modules[name] = name.partition(":")[0]
+    return {name: _code(module) for name, module in sorted(modules.items()) if module.split(".")[0] not in VERSIONED}
+
+
+def _code(name: str) -> str:
+    try:
+        code = ast.dump(ast.parse(inspect.getsource(importlib.import_module(name))))
+    except (OSError, TypeError, SyntaxError, ImportError):
+        code = name
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 def warn_of_changes(study: optuna.Study, now: dict[str, Any]) -> list[str]:
