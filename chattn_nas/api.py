@@ -20,7 +20,7 @@ from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from chattn_nas import dashboard, judging, proxy, report, results, study, training
-from chattn_nas.errors import InputError, RunError
+from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
 from chattn_nas.results.tables import Z95
 from chattn_nas.space import Architecture
@@ -316,5 +316,5 @@ def export(
     try:
         dashboard.link_export(run.study, run.directory, trained.pick.number, written.folder, written.files)
     except (OSError, OptunaError, SQLAlchemyError) as error:  # a run from elsewhere may be read-only
-        log.warning("The export is whole, but the run could not note it: %s", str(error).partition("\n")[0])
+        log.warning("The export is whole, but the run could not note it: %s", first_line(error))
     return written

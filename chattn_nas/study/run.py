@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 import yaml
 
-from chattn_nas.errors import InputError, RunError
+from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.space import SlotShape, Stage
 from chattn_nas.spec.spec import Spec, stored
 from chattn_nas.study.checkpoints import Checkpoints
@@ -83,7 +83,7 @@ class RunDirectory:
         try:
             return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")))
         except (yaml.YAMLError, InputError, ValueError, OSError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise RunError(
                 f"{path} is damaged ({reason}): 'chattn-nas search SPEC --run {self.directory}' with the spec that "
                 "the run was started with writes it again and goes on"
