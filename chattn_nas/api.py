@@ -163,6 +163,7 @@ class Trained:
         import safetensors.torch
 
         from chattn_nas.data import load_data
+        from chattn_nas.search.same import check_same
         from chattn_nas.search.trainer import build_prepared
 
         spec = self.run.spec
@@ -174,6 +175,7 @@ class Trained:
             state=safetensors.torch.load_file(kept) if kept is not None else None,
         )  # fmt: skip
         if kept is None:
+            check_same(self.run.study, spec)
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
             device = proxy.resolve_device(spec.proxy.device)
             proxy.train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
