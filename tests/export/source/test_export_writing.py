@@ -24,7 +24,8 @@ from chattn_nas.export.source.layout import layout, number
 from chattn_nas.export.source.leaf import leaf_call
 from chattn_nas.export.source.writer import write_source
 from chattn_nas.export.training_step import training_step
-from chattn_nas.network import build_network
+from chattn_nas.network import build_network, start_at_unit
+from chattn_nas.network.start import fix_scales
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -237,12 +238,14 @@ def test_classes_are_told_apart_by_the_setting_in_which_they_differ():
 
 @pytest.mark.parametrize("name", attention.names())
 def test_every_attention_is_written(name):
-    """Ours are copied whole; timm's are written as any other part of a network."""
+    """Ours are copied whole, timm's are written as any other part of a network; at the unit start, as proxies are."""
     architecture = Architecture(Backbone("cifar_resnet8", {"width": 32}), (StageChoice(name),))
     try:
         network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
     except InputError as error:
         pytest.skip(str(error))
+    start_at_unit(network, IMAGES)
+    fix_scales(network)
     text = _assert_same(network)
     if name != "none" and not name.startswith("timm/"):
         assert f"class {attention.get(name).cls.__name__}(nn.Module):" in text
