@@ -14,6 +14,7 @@ from chattn_nas.results._best import Pick, Standing
 from chattn_nas.results.tables import percent
 from chattn_nas.results.words import called, name_of
 from chattn_nas.search import search
+from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import SpaceSettings
 from chattn_nas.spec import Spec
@@ -63,6 +64,7 @@ def confirm(
     Standing(run.study).best()  # raises where there is none, before anything is made
     spec = spec_of(run, seeds, epochs)
     _same_length(run, spec)
+    check_same(run.study, run.spec)
     with RunDirectory.held(spec, run.directory / "confirm") as opened:
         plan = _plan(run, opened.study, top)
         fresh = range(spec.search.seed, spec.search.seed + seeds)

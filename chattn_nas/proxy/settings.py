@@ -35,6 +35,8 @@ class ProxySettings(Settings):
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
         label_smoothing: Label smoothing of the cross-entropy in training.
         warmup: Part of each rung in which the learning rate rises linearly.
+        branch_scale: Factor at which the residual branches of every network start; ``calibrate --recipe`` finds what
+            suits the backbone without attention.
         start: Of attention. ``unit``: the map behind it has the scale of the map before it, so that a short training
             does not measure how fast the network grows back what a gate took away; ``official``: as its authors start
             it; ``identity``: as the exact identity, for pretrained weights.
@@ -53,6 +55,7 @@ class ProxySettings(Settings):
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     warmup: float = Field(default=0.2, ge=0, lt=1)
+    branch_scale: float = Field(default=1.0, gt=0)
     start: Start = "unit"
     patience: Literal["none", "diverged"] = "none"
     device: DeviceName = "auto"

@@ -101,6 +101,13 @@ class Spec(Settings):
         rest = {key: value for key, value in backbone.items() if key != "identity_init"}
         return {**data, "backbone": rest, "proxy": {**proxy, "start": start} if isinstance(proxy, dict) else proxy}
 
+    @model_validator(mode="after")
+    def _trained_branches_stay(self) -> Spec:
+        trained = self.backbone.pretrained or self.backbone.weights is not None
+        if trained and self.proxy.branch_scale != 1:
+            raise ValueError("proxy.branch_scale would change the branches of a trained backbone: leave it at 1")
+        return self
+
     def search_space(self) -> SearchSpace:
         """The search space on this backbone.
 
