@@ -152,9 +152,9 @@ class _Wrapping:
 
 
 def _stage(name: str, blocks: list[Block], seen: Seen, wrapping: _Wrapping) -> Stage:
-    def shape(index: int, found: Shape, *, raw: bool = True) -> SlotShape:
+    def shape(index: int, shape: Shape, *, raw: bool = True) -> SlotShape:
         channels_last = raw and blocks[index].channels_last
-        _, channels, height, width = (found[0], found[3], found[1], found[2]) if channels_last else found
+        _, channels, height, width = (shape[0], shape[3], shape[1], shape[2]) if channels_last else shape
         return SlotShape(index, channels, (height, width))
 
     paths = [block.path for block in blocks]

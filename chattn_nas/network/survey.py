@@ -96,13 +96,13 @@ def _at_some_size(model: str, sizes: tuple[int, ...]) -> tuple[int, Layout]:
     raise refused
 
 
-def check(found: Survey) -> None:
+def check(survey: Survey) -> None:
     """Try a surveyed model as :func:`check_backbone` does.
 
     Raises:
         BackboneError: It cannot be built or run, or an attention in it has no gradient.
     """
-    check_backbone(Backbone(found.model), image_size=found.image_size)
+    check_backbone(Backbone(survey.model), image_size=survey.image_size)
 
 
 @lru_cache(64)
