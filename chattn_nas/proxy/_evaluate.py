@@ -78,6 +78,7 @@ class Evaluation:
         self.start += len(batch)
         return self.images[rows], rows  # type: ignore[return-value]
 
+<<<<<<< HEAD
     def _score(self, found: TensorSet, rows: torch.Tensor) -> None:
         with autocast(self.batch.device):
             logits = self.network(self.normalize(found.images)).float()
@@ -86,6 +87,13 @@ class Evaluation:
         if self.counts:
             self.correct += (logits.argmax(1) == found.labels).sum()
         self.loss += mean_loss(logits, found.labels) * len(found)
+=======
+    def _score(self, images: TensorSet) -> None:
+        with autocast(self.batch.device):
+            logits = self.network(self.normalize(images.images)).float()
+        self.correct += (logits.argmax(1) == images.labels).sum()
+        self.loss += F.cross_entropy(logits, images.labels, reduction="sum")
+>>>>>>> main
 
 
 def evaluate(
