@@ -9,7 +9,7 @@ from torch import nn
 
 from chattn_nas.data import Data, ImageSet, MappedSet, Normalize, TensorSet
 from chattn_nas.proxy.capture import Capture, Replayed
-from chattn_nas.proxy.metric import build_metric, figures, mean_loss
+from chattn_nas.proxy.metric import build_metric, figures, summed_loss
 from chattn_nas.proxy.step import autocast
 from chattn_nas.proxy.streamed import read_ahead
 
@@ -78,22 +78,14 @@ class Evaluation:
         self.start += len(batch)
         return self.images[rows], rows  # type: ignore[return-value]
 
-<<<<<<< HEAD
-    def _score(self, found: TensorSet, rows: torch.Tensor) -> None:
+    def _score(self, images: TensorSet, rows: torch.Tensor) -> None:
         with autocast(self.batch.device):
-            logits = self.network(self.normalize(found.images)).float()
+            logits = self.network(self.normalize(images.images)).float()
         if self.logits is not None:
             self.logits.index_copy_(0, rows, logits)
         if self.counts:
-            self.correct += (logits.argmax(1) == found.labels).sum()
-        self.loss += mean_loss(logits, found.labels) * len(found)
-=======
-    def _score(self, images: TensorSet) -> None:
-        with autocast(self.batch.device):
-            logits = self.network(self.normalize(images.images)).float()
-        self.correct += (logits.argmax(1) == images.labels).sum()
-        self.loss += F.cross_entropy(logits, images.labels, reduction="sum")
->>>>>>> main
+            self.correct += (logits.argmax(1) == images.labels).sum()
+        self.loss += summed_loss(logits, images.labels)
 
 
 def evaluate(

@@ -42,7 +42,7 @@ def build_metric(name: str, num_classes: int, *, multilabel: bool = False) -> Me
         kind = "several labels per image" if multilabel else "one label per image"
         raise DataError(f"no metric {name!r} for {kind}", where=("data", "metric"), value=name, choices=known)
     if name == "log_loss":
-        return lambda logits, targets: float(torch.exp(-mean_loss(logits, targets)))
+        return lambda logits, targets: float(torch.exp(-summed_loss(logits, targets) / len(logits)))
     if name == "accuracy":
         return lambda logits, targets: float((logits.argmax(1) == targets).float().mean())
     from torchmetrics.functional import classification as by  # takes seconds: only where it is asked for
@@ -63,11 +63,11 @@ def build_metric(name: str, num_classes: int, *, multilabel: bool = False) -> Me
     return score
 
 
-def mean_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy against labels (N,), binary cross-entropy against presence (N, K)."""
+def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Over all images: cross-entropy against labels (N,), mean binary cross-entropy against presence (N, K)."""
     if targets.ndim > 1:
-        return F.binary_cross_entropy_with_logits(logits, targets.float())
-    return F.cross_entropy(logits, targets)
+        return F.binary_cross_entropy_with_logits(logits, targets.float(), reduction="none").mean(1).sum()
+    return F.cross_entropy(logits, targets, reduction="sum")
 
 
 def figures(logits: Tensor, targets: Tensor) -> dict[str, Any]:
