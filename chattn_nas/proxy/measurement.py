@@ -33,7 +33,7 @@ class Rung:
     epoch: int
     accuracy: float
     loss: float
-    figures: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
