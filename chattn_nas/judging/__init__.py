@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from chattn_nas.judging.calibration import Calibration as Calibration
     from chattn_nas.judging.comparison import Comparison as Comparison
     from chattn_nas.judging.comparison import compare as compare
-    from chattn_nas.judging.comparison import holm as holm
+    from chattn_nas.judging.comparison import compare_block as compare_block
     from chattn_nas.judging.fidelities import Fidelity as Fidelity
     from chattn_nas.judging.fidelities import candidates as candidates
     from chattn_nas.judging.fidelities import of_spec as of_spec
@@ -24,7 +24,7 @@ __all__, __getattr__, __dir__ = hand_on(
         "._calibrate": "calibrate",
         "._confirm": "confirm confirmation",
         ".calibration": "Calibration",
-        ".comparison": "Comparison compare holm",
+        ".comparison": "Comparison compare compare_block",
         "._confirmation": "Confirmation Network",
         ".fidelities": "Fidelity candidates of_spec",
     },

@@ -109,4 +109,4 @@ def _against(found: dict[str, Any] | None) -> str:
     if not found:
         return words.NOT_THERE
     interval = words.interval(found["t_low"], found["t_high"])
-    return f"{words.signed(found['mean'])} [{interval}], {found['judgement']} (p {found['p_holm']:.3f})"
+    return f"{words.signed(found['mean'])} [{interval}], {found['judgement']} (p {found.get('p_holm', found['p']):.3f})"

@@ -26,6 +26,8 @@ _STATES = {
 CONTROL = "random_gate"
 NONE = "none"
 UNIFORM = "uniform "
+RIVAL = "channel_scale"
+CONTROLS = (CONTROL, RIVAL)
 
 
 @dataclass(frozen=True, kw_only=True)
