@@ -165,14 +165,13 @@ class Trained:
         """
         spec = self.run.spec
         data = load_data(spec.data)
-        network = build_prepared(
-            spec, self.architecture, seed=self.seed, num_classes=data.num_classes, in_chans=data.in_chans
-        )
         final = trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
-        if kept is not None:
-            network.load_state_dict(safetensors.torch.load_file(kept))
-        else:
+        network = build_prepared(
+            spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
+            state=safetensors.torch.load_file(kept) if kept is not None else None,
+        )  # fmt: skip
+        if kept is None:
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
             device = resolve_device(spec.proxy.device)
             train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chattn_nas.data.load import load_data as load_data
     from chattn_nas.data.load import load_test as load_test
     from chattn_nas.data.load import require_test as require_test
+    from chattn_nas.data.sample import sample_batch as sample_batch
     from chattn_nas.data.settings import DataSettings as DataSettings
     from chattn_nas.data.tensors import Augmentation as Augmentation
     from chattn_nas.data.tensors import Data as Data
@@ -29,6 +30,7 @@ __all__, __getattr__, __dir__ = hand_on(
         "._augment": "Normalize augment",
         ".description": "Description differences",
         ".load": "describe divide has_test load_data load_test require_test",
+        ".sample": "sample_batch",
         ".settings": "DataSettings",
         ".tensors": "Augmentation Data ImageSet MappedSet TensorSet joined",
     },

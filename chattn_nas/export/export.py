@@ -21,6 +21,7 @@ from chattn_nas.export.pt2 import write_pt2
 from chattn_nas.export.source_format import write_safetensors, write_source_format
 from chattn_nas.export.timm_folder import write_timm
 from chattn_nas.export.usage import Usage
+from chattn_nas.network.start import fix_scales
 from chattn_nas.space import Architecture
 
 #: Every format, and what writes and proves it.
@@ -120,12 +121,14 @@ def export_network(
         versions={"torch": version("torch"), "timm": version("timm")},
         date=datetime.date.today().isoformat(),
     )
+    network = copy.deepcopy(network).to("cpu").float().eval()
+    fix_scales(network)
     files: dict[str, str] = {}
     differences: dict[str, float] = {}
     uses: dict[str, None] = {}
     with output.staging() as folder:
         context = Context(
-            network=copy.deepcopy(network).to("cpu").float().eval(),
+            network=network,
             architecture=architecture,
             folder=folder,
             card=card,

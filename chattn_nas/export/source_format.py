@@ -21,12 +21,7 @@ def write_source_format(context: Context) -> Written:
     Raises:
         ExportError: A module cannot be written as source, or the proof fails.
     """
-    source = write_source(
-        context.network,
-        context.images,
-        choices=context.architecture.stages,
-        num_classes=context.facts.num_classes,
-    )
+    source = write_source(context.network, context.images)
     text = model_text(source, context.card, context.facts, context.usage)
     if problem := problem_on_oldest(text):
         raise ExportError(f"model.py would need a newer Python than {'.'.join(map(str, OLDEST))}: {problem}")

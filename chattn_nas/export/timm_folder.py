@@ -11,6 +11,7 @@ import torch
 from chattn_nas.errors import ExportError
 from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference
+from chattn_nas.network.start import constants
 
 
 def write_timm(context: Context) -> Written:
@@ -47,6 +48,7 @@ def write_timm(context: Context) -> Written:
 def _config(context: Context) -> dict[str, Any]:
     """``config.json`` as timm reads it: name of the entry point, its arguments, and the preprocessing."""
     card, facts, network = context.card, context.facts, context.network
+    scales = constants(network)
     own = getattr(network, "pretrained_cfg", None) or {}
     return {
         "architecture": "chattn_net",
@@ -57,6 +59,7 @@ def _config(context: Context) -> dict[str, Any]:
             "image_size": list(facts.image_size),
             "num_classes": facts.num_classes,
             "in_chans": facts.in_chans,
+            **({"scales": scales} if scales else {}),
         },
         "pretrained_cfg": {
             "tag": "chattn_nas",

@@ -7,6 +7,7 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.judging._calibrate import calibrate as calibrate
     from chattn_nas.judging._confirm import confirm as confirm
+    from chattn_nas.judging._confirm import confirm_plan as confirm_plan
     from chattn_nas.judging._confirm import confirmation as confirmation
     from chattn_nas.judging._confirmation import Confirmation as Confirmation
     from chattn_nas.judging._confirmation import Network as Network
@@ -22,7 +23,7 @@ __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
         "._calibrate": "calibrate",
-        "._confirm": "confirm confirmation",
+        "._confirm": "confirm confirm_plan confirmation",
         ".calibration": "Calibration",
         ".comparison": "Comparison compare compare_block",
         "._confirmation": "Confirmation Network",

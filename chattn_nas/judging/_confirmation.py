@@ -28,7 +28,7 @@ BY_SEED = ("accuracies", "failures", "left_out")
 
 
 def alpha_of(look: int) -> float:
-    """Error that look number ``look`` (from 1) may make, so that all looks ever made stay within 5 % (alpha spending)."""
+    """Error that look number ``look`` (from 1) may make: of all looks ever made it is 5 % (alpha spending)."""
     return FIRST_LOOK * ALPHA if look == 1 else (1 - FIRST_LOOK) * ALPHA / (look * (look - 1))
 
 
@@ -280,8 +280,11 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
         places = [(able.index(index), able.index(rivals[role])) for index, role in family]  # type: ignore[arg-type]
         compared |= dict(zip(family, compare_block(table, places, alpha=alpha_of(look)), strict=True))
     judged = [
-        replace(one, **{role: compared.get((index, role)) for role in RIVALS}) for index, one in enumerate(networks)
-    ]
+        replace(
+            one, uniform=compared.get((index, "uniform")), none=compared.get((index, "none")),
+            channel_scale=compared.get((index, RIVAL)),
+        ) for index, one in enumerate(networks)
+    ]  # fmt: skip
     judged.sort(key=lambda one: ("candidate" not in one.roles, -one.mean if one.accuracies else float("inf")))
     winner = judged[0]
     role = next((role for role in RIVALS if getattr(winner, role) is not None), None)

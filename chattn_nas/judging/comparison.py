@@ -138,10 +138,11 @@ def compare_block(
         plus, minus = int((differences > 0).sum()), int((differences < 0).sum())
         shown = p < alpha
         low, high = bootstrap(differences)
+        sign_p = float(stats.binomtest(plus, plus + minus).pvalue) if plus + minus else 1.0
         found.append(
             Comparison(
                 seeds=seeds, mean=mean, sd=sd, t_low=mean - half, t_high=mean + half, bootstrap_low=low,
-                bootstrap_high=high, p=p, sign_p=float(stats.binomtest(plus, plus + minus).pvalue) if plus + minus else 1.0,
+                bootstrap_high=high, p=p, sign_p=sign_p,
                 detectable=_shown_by(limit, freedom, 0.8) * standard, alpha=alpha,
                 judgement="no difference shown" if not shown else "better" if mean > 0 else "worse",
                 announced=math.copysign(given_shown(abs(mean) / standard, limit) * standard, mean)

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator
 
 from chattn_nas.settings import Settings
 
+#: How attention starts: at the scale of the map before it, as its authors have it, or as the exact identity.
+Start = Literal["unit", "official", "identity"]
+
 
 class ProxySettings(Settings):
     """One training run.
@@ -21,6 +24,9 @@ class ProxySettings(Settings):
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
         label_smoothing: Label smoothing of the cross-entropy in training.
         warmup: Part of each rung in which the learning rate rises linearly.
+        start: Of attention. ``unit``: the map behind it has the scale of the map before it, so that a short training
+            does not measure how fast the network grows back what a gate took away; ``official``: as its authors start
+            it; ``identity``: as the exact identity, for pretrained weights.
         patience: ``diverged`` also stops a network whose accuracy after the first rung is at chance; one whose loss is
             not finite is stopped always.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
@@ -36,6 +42,7 @@ class ProxySettings(Settings):
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     warmup: float = Field(default=0.2, ge=0, lt=1)
+    start: Start = "unit"
     patience: Literal["none", "diverged"] = "none"
     device: str = "auto"
     cuda_graphs: bool = True

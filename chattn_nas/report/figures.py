@@ -16,7 +16,7 @@ from chattn_nas.results import words
 from chattn_nas.results._best import Standing
 from chattn_nas.results.pareto import front
 from chattn_nas.results.tables import Z95
-from chattn_nas.study.record import CONTROL, NONE, UNIFORM
+from chattn_nas.study.record import CONTROL, CONTROLS, NONE, UNIFORM
 
 Figure = dict[str, Any]
 TITLES = {"parameters": "parameters", "macs": "MACs per image", "latency": "latency (s)"}
@@ -24,7 +24,7 @@ TITLES = {"parameters": "parameters", "macs": "MACs per image", "latency": "late
 
 def colours(types: Sequence[str]) -> dict[str, str]:
     """Attention type to a CSS colour: greys for ``none`` and the control, then the Okabe-Ito palette by name."""
-    found = {NONE: "var(--c-none)", CONTROL: "var(--c-control)"}
+    found = {NONE: "var(--c-none)", **dict.fromkeys(CONTROLS, "var(--c-control)")}
     for index, name in enumerate(sorted(set(types) - set(found))):
         found[name] = f"var(--c{index % 8 + 1})"
     return found

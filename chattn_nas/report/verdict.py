@@ -112,6 +112,9 @@ def _search(found: list[Record], standing: Standing, best: Pick) -> Iterator[str
         yield from _more(standing, best, none)
     elif none is not None:
         yield from _pays(standing, none)
+    scale = standing.channel_scale()
+    if scale is not None and best.label != NONE:
+        yield _against(standing.margin(best, scale), best, scale, "a learned factor per channel, which never looks")
     if control is not None and control.value("pooled") >= best.value("pooled"):
         yield (
             f"The random-gate control, which learns nothing, reaches {words.accuracy(control.value('pooled'))} %: "

@@ -11,11 +11,11 @@ from typing import Any
 import optuna
 
 from chattn_nas.errors import InputError, RunError
-from chattn_nas.results.pooled import choices_of
+from chattn_nas.results.pooled import Choices, choices_of
 from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, percent, pooled
 from chattn_nas.results.uniform import Uniformity
 from chattn_nas.spec.judging_settings import USEFUL
-from chattn_nas.study.record import CONTROL, NONE, Record, records
+from chattn_nas.study.record import CONTROL, NONE, RIVAL, Record, records
 
 #: Standard deviations above its limit at which a test finds a difference with a probability of 80 %.
 Z80 = 0.841621
@@ -33,7 +33,7 @@ class Pick:
         pooled, sd: Posterior mean and standard deviation of the pooled model (``None`` where there is no model).
         number: Number of its best trial.
         costs, relative: Costs of that trial.
-        control: It is the random-gate control.
+        control: It is the random gate or the learned channel scale.
         uniform: Its stages are equal wherever they can be, whatever their settings.
     """
 
@@ -100,7 +100,7 @@ class Standing:
         self.picks = sorted(picks, key=lambda pick: -pick.value("pooled"))
 
     def best(self, by: str = "pooled") -> Pick:
-        """The highest by ``pooled`` mean, ``mean`` over seeds or ``single`` trial; never the random-gate control.
+        """The highest by ``pooled`` mean, ``mean`` over seeds or ``single`` trial; never a control.
 
         Raises:
             InputError: Another ``by``.
@@ -141,6 +141,10 @@ class Standing:
         """The random-gate control."""
         return self.labelled(CONTROL)
 
+    def channel_scale(self) -> Pick | None:
+        """The learned factor per channel: a gate's freedom without its look at the input."""
+        return self.labelled(RIVAL)
+
     def margin(self, first: Pick, second: Pick) -> Margin | None:
         """``first`` over ``second`` by the pooled model; ``None`` where there is no model."""
         if self._model is None:
@@ -177,6 +181,18 @@ class Standing:
     def views(self) -> dict[str, float]:
         """Further readings of a training that the model used, and what each was worth; see :class:`.Pooled`."""
         return {} if self._model is None else self._model.worth
+
+    def scatter(self) -> float | None:
+        """Standard deviation of one training around its network and its seed, what a seed does to types included."""
+        if self._model is None:
+            return None
+        found = self._model.deviations
+        stages = len(self._model.seen[0].choices)
+        return float((found["noise"] ** 2 + stages * found["type_seed"] ** 2) ** 0.5)
+
+    def foresee(self, choices: Sequence[Choices]) -> list[float]:
+        """Mean of the model for networks, trained or not; nothing where there is no model."""
+        return [] if self._model is None or not choices else self._model.predict(choices).mean.tolist()
 
     def noise(self) -> float | None:
         """Learned standard deviation of one training run around its architecture and seed, in points."""

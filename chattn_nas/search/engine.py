@@ -54,6 +54,7 @@ def search(
     if spec.search.engine == "ray":
         require_ray()
     found = RunDirectory.create(spec, Path(run) if run else None)
+    spec = found.spec
     with found.lock(), sigterm_as_interrupt():
         if baselines:
             enqueue_baselines(found.study, spec.search_space())

@@ -97,7 +97,7 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
     there = {
         (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
         for trial in all_trials(study)
-        if is_open(trial) or outcome(trial) is Outcome.COMPLETE
+        if is_open(trial) or outcome(trial) in (Outcome.COMPLETE, Outcome.DIVERGED)  # a seed diverges again
     }
     for architecture, key, seed, label in trainings:
         if (key, seed) not in there:

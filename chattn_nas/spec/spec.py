@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
@@ -63,6 +63,23 @@ class Spec(Settings):
     training: TrainingSettings = TrainingSettings()
     judging: JudgingSettings = JudgingSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_key(cls, data: Any) -> Any:
+        """``backbone.identity_init`` of earlier specs, which knew no other start than the official one beside it."""
+        backbone = data.get("backbone") if isinstance(data, dict) else None
+        if not isinstance(backbone, dict) or "identity_init" not in backbone:
+            return data
+        proxy = data.get("proxy") or {}
+        start = "identity" if backbone["identity_init"] else "official"
+        if isinstance(proxy, dict) and proxy.get("start", start) != start:
+            raise ValueError(
+                f"backbone.identity_init: {str(backbone['identity_init']).lower()} and proxy.start: {proxy['start']} "
+                "contradict each other; leave the former out"
+            )
+        rest = {key: value for key, value in backbone.items() if key != "identity_init"}
+        return {**data, "backbone": rest, "proxy": {**proxy, "start": start} if isinstance(proxy, dict) else proxy}
+
     def search_space(self) -> SearchSpace:
         """The search space on this backbone.
 
@@ -79,6 +96,12 @@ class Spec(Settings):
             return SearchSpace(self.space, self.backbone.backbone, found)
         except InputError as error:
             raise error.at("space") from None
+
+    def started_as(self, other: Spec) -> Spec:
+        """With the start of ``other`` where this spec names none: its default was another before 2026-11-26."""
+        if "start" in self.proxy.model_fields_set:
+            return self
+        return self.model_copy(update={"proxy": self.proxy.model_copy(update={"start": other.proxy.start})})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and YAML; :meth:`from_dict` reads them back."""

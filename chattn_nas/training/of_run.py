@@ -69,7 +69,7 @@ def final_training(
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
         training_data = load_training_data(spec.data, settings, context.device)
         facts = training_data.facts
-        network = build_prepared(spec, architecture, seed=seed, num_classes=facts.num_classes, in_chans=facts.in_chans)
+        network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
         result = train_fully(
             network, training_data, settings.recipe(spec.proxy), settings, seed=seed, directory=directory, plan=plan,
             context=context, on_epoch=on_epoch,

@@ -38,7 +38,7 @@ def test_every_type_tells_its_paper_and_its_docstring_the_equation():
     for name in attention.names():
         kind = attention.get(name)
         assert kind.title
-        assert kind.year > 2010 or name in ("none", "random_gate")
+        assert kind.year > 2010 or name in ("none", "random_gate", "channel_scale")
         if kind.year and not name.startswith("timm/"):
             text = " ".join(sys.modules[kind.cls.__module__].__doc__.split())
             assert f"({kind.year})" in text
