@@ -12,7 +12,7 @@ import optuna
 from chattn_nas.data import has_test, load_data
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, judge
-from chattn_nas.judging.confirm_plan import ConfirmPlan, plan_confirmation, plan_rows
+from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.results._best import Standing
 from chattn_nas.results.tables import percent

@@ -7,7 +7,7 @@ import pytest
 from chattn_nas.errors import DataError, InputError, RunError
 from chattn_nas.judging._confirm import FRESH, confirm, confirm_plan, confirmation
 from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, judge
-from chattn_nas.judging.confirm_plan import uniform_networks
+from chattn_nas.judging.planning import uniform_networks
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.report import html, markdown
 from chattn_nas.results import Standing
