@@ -26,6 +26,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+#: Characters of a message: what other libraries say may fill pages.
+LONGEST = 1000
+
 
 class ChattnError(Exception):
     """Base of all errors raised on purpose."""
@@ -48,11 +51,11 @@ class InputError(ChattnError):
     def __init__(
         self, message: str, *, where: tuple[str | int, ...] = (), value: Any = None, choices: Iterable[Any] = ()
     ) -> None:
-        self.message = message
+        self.message = message.splitlines()[0][:LONGEST] if message else message
         self.where = where
         self.value = value
         self.choices = tuple(choices)
-        super().__init__(message + self._hint())
+        super().__init__(self.message + self._hint())
 
     def _hint(self) -> str:
         if not self.choices:

@@ -120,6 +120,7 @@ def _checked(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spe
     Standing(run.study).best()  # raises where there is none, before anything is made
     spec = spec_of(run, seeds, epochs)
     _same_length(run, spec)
+<<<<<<< HEAD
     return spec
 
 
@@ -131,6 +132,22 @@ def _look(study: optuna.Study, networks: Sequence[Network]) -> int:
         seen.append(judged)
         study.set_user_attr(LOOKS, seen)
     return seen.index(judged) + 1
+=======
+    with RunDirectory.held(spec, run.directory / "confirm") as opened:
+        plan = _plan(run, opened.study, top)
+        fresh = range(spec.search.seed, spec.search.seed + seeds)
+        enqueue_trainings(
+            opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
+        )
+        target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
+        search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
+    found = judge(_measured(opened.study, plan), epochs=spec.proxy.rungs[-1])
+    run.study.set_user_attr(ATTRIBUTE, found.to_dict())
+    test = read_test_set(run, opened, found)
+    found = found.with_test(test)
+    run.study.set_user_attr(ATTRIBUTE, found.to_dict())
+    return found
+>>>>>>> main
 
 
 def confirmation(study: optuna.Study) -> Confirmation | None:
@@ -146,7 +163,8 @@ def spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
     limit = spec.search.timeout
     changes: dict[str, Any] = {
         "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {},
-        "seed": spec.search.seed + FRESH, "max_seeds": seeds, "storage": run.storage_url,
+        "seed": spec.search.seed + FRESH, "max_seeds": seeds,
+        "storage": run.storage_seen_from(run.directory / "confirm"),
         "timeout": limit and limit * max(1.0, length / spec.proxy.rungs[-1]),
         "keep_checkpoints": 1000,  # all: the test set is read from them
     }  # fmt: skip

@@ -9,11 +9,12 @@ from itertools import count
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
 from chattn_nas.network import finetune
+from chattn_nas.network.branches import scale_branches
 from chattn_nas.network.finetune import parts_of
 from chattn_nas.network.head import put_second_order_head
 from chattn_nas.network.layout import Layout, every_slot_is_kept, layout
@@ -40,6 +41,8 @@ def build_network(
     pretrained: bool = False,
     weights: str | Path | None = None,
     identity_init: bool = False,
+    branch_scale: float = 1.0,
+    images: Tensor | None = None,
     freeze: Sequence[str | int] = (),
     layer_decay: float = 1.0,
     device: torch.device | str | None = None,
@@ -57,6 +60,8 @@ def build_network(
         weights: A local file of weights instead.
         identity_init: Every attention starts as the exact identity, so the network computes what the backbone did.
             Attention that the pretrained backbone held itself must be kept for that (``existing: keep``).
+        branch_scale: Factor at which the residual branches start; another than 1 needs ``images`` to be measured on.
+        images: A batch (B, in_chans, H, W) of normalised training images.
         freeze: ``stem`` and numbers of stages whose backbone is not trained.
         layer_decay: Factor of the learning rate per part towards the stem, told in ``network.rate_factors``.
         device: Where to build.
@@ -83,6 +88,10 @@ def build_network(
             wake(model, blocks, plan.convolutions, in_chans=in_chans, image_size=size, key=(backbone, in_chans))
         for block in plan.held:
             empty(model, block)
+        if branch_scale != 1 and torch.device(device or "cpu").type != "meta":
+            if images is None:
+                raise ValueError("a branch_scale other than 1 is measured on images")
+            scale_branches(model, (block for stage in plan.blocks for block in stage), images, branch_scale)
         parts = parts_of(model, plan)
         finetune.freeze(parts, freeze)
         placed: list[tuple[int, str, nn.Module]] = []

@@ -19,6 +19,7 @@ from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.run import RunDirectory
+from chattn_nas.study.storage import storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,12 @@ def search(
         require_ray()
     if trainer is None:
         _check_slots(spec)
-    found = RunDirectory.create(spec, Path(run) if run else None)
-    spec = found.spec
-    with found.lock(), sigterm_as_interrupt():
+    with (
+        RunDirectory.held(spec, Path(run) if run else None) as found,
+        storage_errors(found.storage_url),
+        sigterm_as_interrupt(),
+    ):
+        spec = found.spec
         if baselines:
             enqueue_baselines(found.study, spec.search_space())
         with Progress(found.study, spec.search, shown=progress) as shown:

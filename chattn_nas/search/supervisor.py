@@ -15,6 +15,7 @@ from pathlib import Path
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
+from chattn_nas.credentials import environment
 from chattn_nas.errors import InputError, SearchStopped, StorageError
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
@@ -53,7 +54,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                env=os.environ | environment() | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             )
 
     def output(self) -> str:

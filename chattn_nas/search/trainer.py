@@ -107,6 +107,8 @@ def build_prepared(
         state: Trained weights to load; the network must have been trained from that start.
     """
     backbone, start = spec.backbone, start or spec.proxy.start
+    scale = spec.proxy.branch_scale if state is None else 1.0
+    batch = sample_batch(data) if state is None and (start == "unit" or scale != 1) else None
     network = build_network(
         architecture,
         num_classes=data.num_classes,
@@ -116,14 +118,16 @@ def build_prepared(
         pretrained=backbone.pretrained and state is None,
         weights=backbone.weights if state is None else None,
         identity_init=start == "identity",
+        branch_scale=scale,
+        images=batch,
         freeze=backbone.freeze,
         layer_decay=backbone.layer_decay,
     )
     if state is not None:
         restore_scales(network, state)
         network.load_state_dict(state)
-    elif start == "unit" and network.attention_slots:
-        start_at_unit(network, sample_batch(data))
+    elif start == "unit" and batch is not None:
+        start_at_unit(network, batch)
     return network
 
 
