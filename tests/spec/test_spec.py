@@ -193,5 +193,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path) -> None:
 def test_quickstart_is_what_the_issue_asks_for() -> None:
     spec = load_spec(QUICKSTART)
     space = spec.search_space()
-    assert (space.size, space.canonical_size) == (21**3, 2 * 2 * 2 * space.canonical_size // 8)
+    # none, 4 of se, 4 of eca, 10 of fca, 2 of gct; of fca two equal others, ECA's (gamma, b) give 3, 2 and 4 kernels
+    # at 16, 32 and 64 channels.
+    assert space.size == 21**3
+    assert [len(set(forms.values())) for forms in space.canonical] == [18, 17, 19]
+    assert space.canonical_size == 18 * 17 * 19
     assert spec.model_validate(spec.model_dump(mode="json")) == spec, "the resolved spec reads back"
