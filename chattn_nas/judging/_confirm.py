@@ -70,24 +70,21 @@ def confirm(
     """
     spec = _checked(run, top, seeds, epochs)
     tested = has_test(run.spec.data)
-    opened = RunDirectory.create(spec, run.directory / "confirm")
-    plan = plan_rows(run, Standing(run.study), list(opened.study.user_attrs.get(PLAN, [])), top)
-    opened.study.set_user_attr(PLAN, plan)
-    fresh = range(spec.search.seed, spec.search.seed + seeds)
-    enqueue_trainings(
-        opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
-    )
-    target = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
-    search(spec, run=opened.directory, trials=target, workers=workers, progress=progress)
+    with RunDirectory.held(spec, run.directory / "confirm") as opened:
+        plan = plan_rows(run, Standing(run.study), list(opened.study.user_attrs.get(PLAN, [])), top)
+        opened.study.set_user_attr(PLAN, plan)
+        fresh = range(spec.search.seed, spec.search.seed + seeds)
+        enqueue_trainings(
+            opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
+        )
+        target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
+        search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
     classes = load_data(run.spec.data).num_classes
     networks = _measured(opened.study, plan, chance=100 / classes)
     found = judge(
         networks, epochs=spec.proxy.rungs[-1], look=_look(run.study, networks), useful=run.spec.judging.useful
     )
-    before = confirmation(run.study)
-    run.study.set_user_attr(
-        ATTRIBUTE, (found.with_test(before.test, before.test_images) if before else found).to_dict()
-    )
+    run.study.set_user_attr(ATTRIBUTE, found.to_dict())
     if tested:
         found = found.with_test(*read_test_set(run, opened, found))
         run.study.set_user_attr(ATTRIBUTE, found.to_dict())
@@ -120,7 +117,6 @@ def _checked(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spe
     Standing(run.study).best()  # raises where there is none, before anything is made
     spec = spec_of(run, seeds, epochs)
     _same_length(run, spec)
-<<<<<<< HEAD
     return spec
 
 
@@ -132,22 +128,6 @@ def _look(study: optuna.Study, networks: Sequence[Network]) -> int:
         seen.append(judged)
         study.set_user_attr(LOOKS, seen)
     return seen.index(judged) + 1
-=======
-    with RunDirectory.held(spec, run.directory / "confirm") as opened:
-        plan = _plan(run, opened.study, top)
-        fresh = range(spec.search.seed, spec.search.seed + seeds)
-        enqueue_trainings(
-            opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
-        )
-        target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
-        search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
-    found = judge(_measured(opened.study, plan), epochs=spec.proxy.rungs[-1])
-    run.study.set_user_attr(ATTRIBUTE, found.to_dict())
-    test = read_test_set(run, opened, found)
-    found = found.with_test(test)
-    run.study.set_user_attr(ATTRIBUTE, found.to_dict())
-    return found
->>>>>>> main
 
 
 def confirmation(study: optuna.Study) -> Confirmation | None:

@@ -166,6 +166,8 @@ class Confirmation:
         if scores:
             count = f" ({self.test_images:,} images)" if self.test_images else ""
             said.append(f"On the test set{count}, read once: {', '.join(scores)}.")
+        elif self.test_images:
+            said.append("The test set was read before, for other networks of this run, and is not read again.")
         else:
             said.append("There is no test set: this rests on the validation images, which the search also used.")
         return " ".join(said)
