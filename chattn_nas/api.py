@@ -20,7 +20,7 @@ from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from chattn_nas import dashboard, judging, proxy, report, results, study, training
-from chattn_nas.errors import InputError, RunError
+from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
 from chattn_nas.results.tables import Z95
 from chattn_nas.space import Architecture
@@ -163,6 +163,7 @@ class Trained:
         import safetensors.torch
 
         from chattn_nas.data import load_data
+        from chattn_nas.search.same import check_same
         from chattn_nas.search.trainer import build_prepared
 
         spec = self.run.spec
@@ -174,6 +175,7 @@ class Trained:
             state=safetensors.torch.load_file(kept) if kept is not None else None,
         )  # fmt: skip
         if kept is None:
+            check_same(self.run.study, spec)
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
             device = proxy.resolve_device(spec.proxy.device)
             proxy.train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
@@ -316,5 +318,5 @@ def export(
     try:
         dashboard.link_export(run.study, run.directory, trained.pick.number, written.folder, written.files)
     except (OSError, OptunaError, SQLAlchemyError) as error:  # a run from elsewhere may be read-only
-        log.warning("The export is whole, but the run could not note it: %s", str(error).partition("\n")[0])
+        log.warning("The export is whole, but the run could not note it: %s", first_line(error))
     return written

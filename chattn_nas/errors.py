@@ -116,3 +116,8 @@ class TrainingStopped(ChattnError):
 
 class ExportError(ChattnError):
     """An exported network that could not be written, or that failed its own proof."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else says first, for a sentence of ours; its type where it says nothing."""
+    return str(error).strip().partition("\n")[0].strip() or type(error).__name__

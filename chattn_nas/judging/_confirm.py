@@ -17,6 +17,7 @@ from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.results._best import Standing
 from chattn_nas.results.tables import percent
 from chattn_nas.search import search
+from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import NONE, SpaceSettings
 from chattn_nas.spec import Spec
@@ -70,6 +71,7 @@ def confirm(
     """
     spec = _checked(run, top, seeds, epochs)
     tested = has_test(run.spec.data)
+    check_same(run.study, run.spec)
     with RunDirectory.held(spec, run.directory / "confirm") as opened:
         plan = plan_rows(run, Standing(run.study), list(opened.study.user_attrs.get(PLAN, [])), top)
         opened.study.set_user_attr(PLAN, plan)

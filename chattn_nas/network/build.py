@@ -19,6 +19,7 @@ from chattn_nas.network.finetune import parts_of
 from chattn_nas.network.head import put_second_order_head
 from chattn_nas.network.layout import Layout, every_slot_is_kept, layout
 from chattn_nas.network.model import create_backbone
+from chattn_nas.network.size import pair
 from chattn_nas.network.stage_scope import share
 from chattn_nas.network.start import AttentionSlot
 from chattn_nas.network.surgery import empty, place
@@ -83,7 +84,7 @@ def build_network(
         )
         initial = not pretrained and weights is None and "zero_init_last" not in dict(backbone.options)
         if initial and torch.device(device or "cpu").type != "meta":
-            size = (image_size, image_size) if isinstance(image_size, int) else image_size
+            size = pair(image_size)
             blocks = [*(block for stage in plan.blocks for block in stage), *plan.kept]
             wake(model, blocks, plan.convolutions, in_chans=in_chans, image_size=size, key=(backbone, in_chans))
         for block in plan.held:
@@ -131,7 +132,7 @@ def _check_that_state_arrives(
     model: nn.Module, architecture: Architecture, in_chans: int, image_size: int | tuple[int, int]
 ) -> None:
     """One forward on the meta device: blocks that do not follow each other directly cannot share a cell."""
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = pair(image_size)
     meta = copy.deepcopy(model).to("meta").eval()
     try:
         with torch.no_grad():

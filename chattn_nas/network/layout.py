@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.attention import Placement
-from chattn_nas.errors import BackboneError
+from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network import own
-from chattn_nas.network._timm import feature_info, first_line
+from chattn_nas.network._timm import feature_info
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.observe import Seen, Shape, observe, runs_with
 from chattn_nas.network.proof import prove
+from chattn_nas.network.size import pair
 from chattn_nas.network.slots import Block, count_blocks, features_of
 from chattn_nas.space import Backbone, SlotShape, Stage
 
@@ -82,7 +83,7 @@ def every_slot_is_kept(backbone: Backbone) -> BackboneError:
 
 def layout(backbone: Backbone, in_chans: int, image_size: int | tuple[int, int]) -> Layout:
     """The layout of a backbone; kept for the 256 last asked for."""
-    return _layout(backbone, in_chans, (image_size, image_size) if isinstance(image_size, int) else tuple(image_size))
+    return _layout(backbone, in_chans, pair(image_size))
 
 
 @lru_cache(256)

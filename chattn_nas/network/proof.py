@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.network._timm import first_line, says_channels_last
+from chattn_nas.errors import first_line
+from chattn_nas.network._timm import says_channels_last
 from chattn_nas.network.observe import Seen, Shape, observe
 from chattn_nas.network.slots import Block, Feature, find_blocks
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from chattn_nas.errors import BackboneError
-from chattn_nas.network._timm import family_of, first_line, input_size
+from chattn_nas.errors import BackboneError, first_line
+from chattn_nas.network._timm import family_of, input_size
 from chattn_nas.network.build import build_network
 from chattn_nas.network.layout import Layout, layout
+from chattn_nas.network.size import pair
 from chattn_nas.space import NONE, Architecture, Backbone
 
 #: Image sizes that a model is tried at, smallest first: its last maps may vanish; then the one it was made for.
@@ -123,7 +124,7 @@ def check_backbone(backbone: Backbone, *, in_chans: int = 3, image_size: int | t
         Architecture.uniform(backbone, PROBE if plan.stages else NONE),
         num_classes=5, in_chans=in_chans, image_size=image_size, seed=0,
     )  # fmt: skip
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = pair(image_size)
     probes = [(name, module) for name, module in network.named_modules() if type(module).__name__ == "ECA"]
     if plan.held and backbone.existing == "keep":
         wanted = len(probes)  # timm's own are among them

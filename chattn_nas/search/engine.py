@@ -5,8 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
+
+from chattn_nas.data import divide
 from chattn_nas.errors import InputError
+from chattn_nas.network import stages
 from chattn_nas.network.survey import check_backbone
+from chattn_nas.proxy import resolve_device
 from chattn_nas.search._join import join
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.loop import sigterm_as_interrupt
@@ -14,6 +19,7 @@ from chattn_nas.search.nni.engine import require_nni, search_with_nni
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
 from chattn_nas.search.ray.engine import require_ray, search_with_ray
+from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_baselines, import_trainer, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
@@ -22,6 +28,27 @@ from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.storage import storage_errors
 
 log = logging.getLogger(__name__)
+
+
+def try_out(spec: Spec) -> None:
+    """Whatever a trial will need is tried before anything is written: data, device, backbone and space.
+
+    Raises:
+        InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
+    """
+    facts = divide(spec.data)[0].description
+    for device in spec.search.devices or [spec.proxy.device]:
+        try:
+            torch.empty(1, device=resolve_device(device))
+        except (RuntimeError, AssertionError) as error:
+            words = str(error).splitlines()[0]
+            raise InputError(f"device {device!r} cannot be used: {words}", where=("proxy", "device")) from None
+    spec.search_space()
+    try:
+        stages(spec.backbone.backbone, in_chans=facts.channels, image_size=spec.data.image_size)
+    except InputError as error:
+        raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
+    _check_slots(spec)
 
 
 def search(
@@ -60,13 +87,15 @@ def search(
     if spec.search.engine == "ray":
         require_ray()
     if trainer is None:
-        _check_slots(spec)
+        try_out(spec)
     with (
         RunDirectory.held(spec, Path(run) if run else None) as found,
         storage_errors(found.storage_url),
         sigterm_as_interrupt(),
     ):
         spec = found.spec
+        if trainer is None:
+            check_same(found.study, spec)
         if baselines:
             enqueue_baselines(found.study, spec.search_space())
         with Progress(found.study, spec.search, shown=progress) as shown:

@@ -17,6 +17,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
+from chattn_nas.search.same import check_same, warn_of_changes
 from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
 from chattn_nas.search.trainer import (
     Costs,
@@ -78,6 +79,10 @@ def start(
             if study.user_attrs.get("reference") is None:  # two workers measure two latencies: the first one holds
                 for name, value in facts.items():
                     study.set_user_attr(name, value)
+    else:
+        warn_of_changes(study, {"versions": versions(), "hardware": hardware()})
+    if isinstance(made, ProxyTrainer):
+        check_same(study, spec)
     reference = study.user_attrs["reference"]
     check_bounds(spec, space, reference)
     checkpoints = Checkpoints(directory / "checkpoints", spec.search.keep_checkpoints)

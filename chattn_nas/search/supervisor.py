@@ -16,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.credentials import environment
-from chattn_nas.errors import InputError, SearchStopped, StorageError
+from chattn_nas.errors import InputError, SearchStopped, StorageError, first_line
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
@@ -129,7 +129,7 @@ class Supervisor:
                 except StorageInternalError as error:
                     away = away or time.monotonic()
                     if time.monotonic() - away > AWAY:
-                        reason = str(error.__cause__ or error).splitlines()[0]
+                        reason = first_line(error.__cause__ or error)
                         raise StorageError(f"the storage cannot be reached or written: {reason}") from error
                     time.sleep(1.0)
                 time.sleep(LOOK)

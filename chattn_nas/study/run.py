@@ -12,8 +12,9 @@ from typing import Any
 
 import optuna
 import yaml
+from optuna.trial import TrialState
 
-from chattn_nas.errors import InputError, RunError
+from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.space import SlotShape, Stage
 from chattn_nas.spec.spec import Spec, stored
 from chattn_nas.study.checkpoints import Checkpoints
@@ -83,7 +84,7 @@ class RunDirectory:
         try:
             return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")))
         except (yaml.YAMLError, InputError, ValueError, OSError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise RunError(
                 f"{path} is damaged ({reason}): 'chattn-nas search SPEC --run {self.directory}' with the spec that "
                 "the run was started with writes it again and goes on"
@@ -143,9 +144,14 @@ class RunDirectory:
         spec = spec.started_as(mine)
         if spec.name != mine.name:
             raise RunError(f"{self.directory} holds the run {mine.name!r}, not {spec.name!r}", where=("name",))
-        _refuse_another(spec.differences(mine), f"the run in {self.directory}")
-        url, before = resolved(spec.search.storage, self.directory), self.storage_url
+        changed = spec.differences(mine)
         mark = self.directory / STUDY
+        if changed and self._is_unused():  # a first start that failed does not bind the next one
+            optuna.delete_study(study_name=mine.name, storage=open_storage(self.storage_url))
+            mark.unlink(missing_ok=True)
+            return spec
+        _refuse_another(changed, f"the run in {self.directory}")
+        url, before = resolved(spec.search.storage, self.directory), self.storage_url
         if url == before:
             return spec
         if _has_trials(before, mine.name, missing=mark.is_file()):
@@ -156,6 +162,14 @@ class RunDirectory:
             )
         mark.unlink(missing_ok=True)  # no trial is left behind there
         return spec
+
+    def _is_unused(self) -> bool:
+        """Whether its study is there, and no trial of it has begun."""
+        try:
+            trials = self.study.get_trials(deepcopy=False)
+        except RunError:
+            return False
+        return all(trial.state == TrialState.WAITING for trial in trials)
 
     def _attribute(self, name: str) -> Any:
         found = self.study.user_attrs.get(name)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from chattn_nas.search.same import check_same
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
 from chattn_nas.spec import Spec, TrainingSettings
@@ -66,6 +67,7 @@ def final_training(
         _record(run, directory.name, finished)
         return finished
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
+        check_same(run.study, spec)
         training_data = load_training_data(spec.data, settings, context.device)
         facts = training_data.facts
         network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
