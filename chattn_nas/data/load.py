@@ -76,6 +76,7 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
         metric=settings.metric or ("average_precision" if facts.multilabel else "accuracy"),
         class_weights=_weights(targets, len(facts.class_names)) if settings.class_weights == "balanced" else None,
         balanced=settings.sampling == "balanced",
+        value_range=facts.value_range,
     )
 
 

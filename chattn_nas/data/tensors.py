@@ -127,6 +127,7 @@ class Images:
         metric: What networks are scored by.
         class_weights: Of the loss; for several labels per image those of their presence.
         balanced: Whether every class is drawn as often.
+        value_range: Numbers that were read as black and white, where images have more than eight bits.
     """
 
     num_classes: int
@@ -140,6 +141,7 @@ class Images:
     metric: str = "accuracy"
     class_weights: tuple[float, ...] | None = None
     balanced: bool = False
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
