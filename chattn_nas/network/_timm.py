@@ -28,7 +28,7 @@ CHANNEL_ATTENTION = {
     "StripAttn",
 }  # fmt: skip
 #: Last parts of the names that timm gives to stems in ``feature_info``.
-STEMS = {"conv1", "act1", "bn1", "norm0", "act0", "relu0", "conv0", "pool0"}
+STEMS = {"layer0", "conv1", "act1", "bn1", "norm0", "act0", "relu0", "conv0", "pool0"}
 #: Where timm takes a model from beside its registry.
 SOURCES = ("hf_hub:", "hf-hub:", "local-dir:")
 #: Options of ``timm.create_model`` that a backbone cannot have, and why.
