@@ -51,7 +51,7 @@ def try_out(spec: Spec) -> None:
         stages(spec.backbone.backbone, in_chans=facts.in_chans, image_size=spec.data.image_size)
     except InputError as error:
         raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
-    _check_slots(spec, facts.channels)
+    _check_slots(spec, facts.in_chans)
 
 
 def search(
