@@ -1,11 +1,27 @@
 """Neural architecture search over channel attention: which attention belongs in which stage of a timm backbone?"""
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from chattn_nas.api import Run, export, search
-from chattn_nas.network import build_network, cost
-from chattn_nas.space import Architecture
-from chattn_nas.spec import load_spec
+from chattn_nas._lazy import hand_on
 
+if TYPE_CHECKING:
+    from chattn_nas.api import Run as Run
+    from chattn_nas.api import export as export
+    from chattn_nas.api import search as search
+    from chattn_nas.network import build_network as build_network
+    from chattn_nas.network import cost as cost
+    from chattn_nas.space import Architecture as Architecture
+    from chattn_nas.spec import load_spec as load_spec
+
+__all__, __getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        ".api": "Run",
+        ".network": "build_network cost",
+        ".space": "Architecture",
+        ".spec": "load_spec",
+    },
+)
+__all__ += ["export", "search"]  # these two rooms can be called
 __version__ = version("chattn-nas")
-__all__ = ["Architecture", "Run", "build_network", "cost", "export", "load_spec", "search"]

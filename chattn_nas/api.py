@@ -19,22 +19,22 @@ import pandas as pd
 import safetensors.torch
 from torch import nn
 
-from chattn_nas import results
-from chattn_nas import search as search_room
+from chattn_nas import dashboard, judging, report, results, study
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, check_request, export_network
-from chattn_nas.final_training import final_training, trained_weights
 from chattn_nas.proxy import resolve_device, train_within_memory
-from chattn_nas.search import Job
-from chattn_nas.search.bench import build_prepared
+from chattn_nas.search.engine import search as run_search
+from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
+from chattn_nas.spec import Job
 from chattn_nas.training import TrainingResult
+from chattn_nas.training.of_run import final_training, trained_weights
 
 log = logging.getLogger(__name__)
 
 
-class Run(search_room.Run):
+class Run(study.Run):
     """A run, finished or not: what was tried, what came out, what to take home.
 
     Args:
@@ -75,7 +75,7 @@ class Run(search_room.Run):
         Raises:
             RunError: There is no such trial, or it was not trained to the end.
         """
-        found = {record.number: record for record in results.records(self.study)}
+        found = {record.number: record for record in study.records(self.study)}
         if number not in found:
             raise RunError(f"there is no trial {number}; possible: 0 to {len(found) - 1}")
         pick = next((pick for pick in self.standing.picks if pick.hash == found[number].hash), None)
@@ -96,7 +96,7 @@ class Run(search_room.Run):
         return self.best(by)
 
     def _repr_html_(self) -> str:
-        return results.run_html(self.study)
+        return report.run_html(self.study)
 
     def write_trials(self) -> Path:
         """Write ``trials.csv`` into the run's directory."""
@@ -125,7 +125,7 @@ class Trained:
         return int(self.run.study.trials[self.pick.number].user_attrs["seed"])
 
     def train(self, **options: Any) -> TrainingResult:
-        """Train it at full length as :func:`chattn_nas.final_training.final_training`, which takes the same options."""
+        """Train it at full length as :func:`chattn_nas.training.final_training`, which takes the same options."""
         return final_training(self.run, self.architecture, **options)
 
     def network(self) -> nn.Module:
@@ -152,7 +152,7 @@ class Trained:
     @property
     def confirmed(self) -> dict[str, str]:
         """Figures of the run's confirmation by name; none where it was not confirmed."""
-        found = results.confirmation(self.run.study)
+        found = judging.confirmation(self.run.study)
         return found.figures(self.pick.hash) if found else {}
 
     def card(self) -> Card:
@@ -184,7 +184,7 @@ class Trained:
         return f"; weights of a training of {plan['epochs']} epochs on seed {plan['seed']}: {test}"
 
     def _repr_html_(self) -> str:
-        return results.network_html(self.run.study, self.pick)
+        return report.network_html(self.run.study, self.pick)
 
     def __str__(self) -> str:
         spread = f" ± {self.pick.se:.2f}" if self.pick.se is not None else ""
@@ -194,8 +194,8 @@ class Trained:
 
 
 def search(job: Job, **options: Any) -> Run:
-    """Search as ``chattn_nas.search.search``, which takes the same options."""
-    return Run(search_room.search(job, **options).directory)
+    """Search as :func:`chattn_nas.search.engine.search`, which takes the same options."""
+    return Run(run_search(job, **options).directory)
 
 
 def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> ExportReport:
@@ -220,5 +220,5 @@ def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAU
         card=card,
         formats=formats,
     )
-    results.link_export(trained.run.study, trained.run.directory, trained.pick.number, written.folder)
+    dashboard.link_export(trained.run.study, trained.run.directory, trained.pick.number, written.folder)
     return written

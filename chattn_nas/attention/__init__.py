@@ -1,52 +1,30 @@
 """Channel attention mechanisms: plain torch, one file each, one registry."""
 
-from chattn_nas.attention import (  # noqa: F401 (importing registers)
-    bilinear,
-    dia,
-    eca,
-    enc,
-    enc_module,
-    fca,
-    gct,
-    gsop,
-    none,
-    random_gate,
-    rcan,
-    se,
-    soca,
-    srm,
-    timm_layers,
-)
-from chattn_nas.attention.identity import IdentityStart
-from chattn_nas.attention.registry import (
-    BLOCKS,
-    PLACEMENTS,
-    AttentionType,
-    Blocks,
-    Hyperparameter,
-    Placement,
-    Site,
-    Size,
-    build,
-    get,
-    names,
-    refuse,
-    register,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "BLOCKS",
-    "PLACEMENTS",
-    "AttentionType",
-    "Blocks",
-    "Hyperparameter",
-    "IdentityStart",
-    "Placement",
-    "Site",
-    "Size",
-    "build",
-    "get",
-    "names",
-    "refuse",
-    "register",
-]
+from chattn_nas._lazy import hand_on
+
+if TYPE_CHECKING:
+    from chattn_nas.attention.identity import IdentityStart as IdentityStart
+    from chattn_nas.attention.registry import BLOCKS as BLOCKS
+    from chattn_nas.attention.registry import PLACEMENTS as PLACEMENTS
+    from chattn_nas.attention.registry import AttentionType as AttentionType
+    from chattn_nas.attention.registry import Blocks as Blocks
+    from chattn_nas.attention.registry import Hyperparameter as Hyperparameter
+    from chattn_nas.attention.registry import Placement as Placement
+    from chattn_nas.attention.registry import Site as Site
+    from chattn_nas.attention.registry import Size as Size
+    from chattn_nas.attention.registry import build as build
+    from chattn_nas.attention.registry import get as get
+    from chattn_nas.attention.registry import names as names
+    from chattn_nas.attention.registry import refuse as refuse
+    from chattn_nas.attention.registry import register as register
+
+__all__, __getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        ".identity": "IdentityStart",
+        ".registry": "AttentionType BLOCKS Blocks Hyperparameter PLACEMENTS Placement Site Size"
+        " build get names refuse register",
+    },
+)

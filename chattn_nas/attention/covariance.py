@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from chattn_nas.attention.wide import widened, without_autocast
+from chattn_nas.attention.precision import widened, without_autocast
 
 
 def covariance(x: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from chattn_nas.attention.canonical import largest_reduction
 from chattn_nas.attention.pooling import average
+from chattn_nas.attention.precision import without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Values, register
-from chattn_nas.attention.wide import without_autocast
 
 State = tuple[Tensor, Tensor]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.attention.wide import widened, without_autocast
+from chattn_nas.attention.precision import widened, without_autocast
 
 
 class Encoding(nn.Module):

@@ -13,16 +13,19 @@ a spec names ``module:Class`` of a decorated class.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal, TypeVar
-
-from torch import nn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from chattn_nas.errors import InputError
+
+if TYPE_CHECKING:  # reading a spec needs no torch
+    from torch import nn
 
 Size = tuple[int, int]
 Values = Mapping[str, Any]
@@ -30,7 +33,7 @@ Values = Mapping[str, Any]
 Site = tuple[int, Size]
 Placement = Literal["before_add", "before_block", "after_add", "before_convs"]
 Blocks = Literal["all", "last", "alternate"]
-Maker = TypeVar("Maker", bound=Callable[..., nn.Module])
+Maker = TypeVar("Maker", bound="Callable[..., nn.Module]")
 
 PLACEMENTS: tuple[Placement, ...] = ("before_add", "before_block", "after_add", "before_convs")
 BLOCKS: tuple[Blocks, ...] = ("all", "last", "alternate")
@@ -191,7 +194,10 @@ def refuse(name: str, reason: str) -> None:
 
 
 @cache
-def _load_plugins() -> None:
+def _load() -> None:
+    """Import the modules beside this one, which register our types, and plug-ins, which register theirs."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
     for entry in entry_points(group="chattn_nas.attention"):
         try:
             entry.load()
@@ -201,7 +207,7 @@ def _load_plugins() -> None:
 
 def names() -> tuple[str, ...]:
     """The names of all registered types, plugins included, sorted."""
-    _load_plugins()
+    _load()
     return tuple(sorted(_types))
 
 
@@ -211,7 +217,7 @@ def get(name: str) -> AttentionType:
     Raises:
         InputError: No such type; the message lists those there are.
     """
-    _load_plugins()
+    _load()
     if name in _types:
         return _types[name]
     if name in _refused:

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
+from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
-from chattn_nas.attention.wide import widened, without_autocast
 
 
 def _hidden(channels: int, values: Values) -> int:

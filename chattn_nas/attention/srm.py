@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.attention.precision import widened
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
 from chattn_nas.attention.squares import sum_of_squares
-from chattn_nas.attention.wide import widened
 
 
 def _parameters(channels: int, feature_size: Size, values: Values) -> int:

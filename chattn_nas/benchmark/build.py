@@ -13,11 +13,13 @@ from torch import nn
 from chattn_nas.benchmark.rows import COLUMNS, read_rows, row_of
 from chattn_nas.data import load_test
 from chattn_nas.proxy import Measurement, Report, evaluate
-from chattn_nas.search import Job, Run, search
-from chattn_nas.search.bench import ProxyBench
-from chattn_nas.search.record import all_trials
+from chattn_nas.search import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
+from chattn_nas.search.trainer import ProxyBench
 from chattn_nas.space import SpaceSettings
+from chattn_nas.spec import Job
+from chattn_nas.study import Run
+from chattn_nas.study.trials import all_trials
 
 
 class TestedBench(ProxyBench):

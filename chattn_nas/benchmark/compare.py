@@ -22,7 +22,7 @@ from chattn_nas.results.tables import CRITERIA, Z95
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.samplers import WholeNetworkSampler, build_sampler
 from chattn_nas.search.session import quiet_optuna
-from chattn_nas.search.settings import SearchSettings
+from chattn_nas.spec.search_settings import SearchSettings
 
 Method = Callable[[Table, int], tuple[BaseSampler, BasePruner | None]]
 

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from chattn_nas.results.report.palette import LIGHT
+from chattn_nas.report.palette import LIGHT
 from chattn_nas.results.tables import CRITERIA
 
 

@@ -12,8 +12,8 @@ from optuna.samplers import BaseSampler
 from chattn_nas.benchmark.table import Table
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.results.pooled import choices_of, fit
-from chattn_nas.results.record import Record
 from chattn_nas.space import Architecture
+from chattn_nas.study.record import Record
 
 #: Proposals per training that the budget allows; more are answered from the record, and the search has converged.
 PATIENCE = 5

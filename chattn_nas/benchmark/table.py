@@ -15,9 +15,8 @@ import pandas as pd
 from chattn_nas.benchmark.rows import read_rows
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung
-from chattn_nas.search import Job
 from chattn_nas.space import Architecture, SearchSpace
-from chattn_nas.spec import load_spec
+from chattn_nas.spec import Job, load_spec
 
 TABLES = Path(str(files("chattn_nas.benchmark") / "tables"))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import track
 
-from chattn_nas.cli.app import AsJson, app, print_table
+from chattn_nas.cli._app import AsJson, app, print_table
 from chattn_nas.errors import BackboneError
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chattn_nas.cli.app import AsJson, app, console, print_table
+from chattn_nas.cli._app import AsJson, app, console, print_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from chattn_nas.cli.app import AsJson, RunPath, SpecPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, RunPath, SpecPath, app, console, print_table
 from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
-    from chattn_nas.results import Comparison, Network
+    from chattn_nas.judging import Comparison, Network
 
 Number = TypeVar("Number", int, float)
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
@@ -28,11 +28,11 @@ def confirm(
     as_json: AsJson = False,
 ) -> None:
     """Retrain the best and the baselines at full length on new seeds, and say whether the lead is real."""
-    from chattn_nas import api, results
+    from chattn_nas import api, judging, report
 
     opened = api.Run(run)
-    found = results.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not as_json)
-    results.write_report(opened.directory, opened.study)
+    found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not as_json)
+    report.write_report(opened.directory, opened.study)
     if as_json:
         print(json.dumps(found.to_dict()))
         return
@@ -57,20 +57,20 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """May this spec's short trainings be trusted? Compare rankings at many fidelities with full training."""
-    from chattn_nas import results
+    from chattn_nas import judging
     from chattn_nas.data import load_data
     from chattn_nas.spec import load_spec
 
     job = load_spec(spec)
-    own = results.of_spec(job, len(load_data(job.data).train))
-    tried = results.candidates(
+    own = judging.of_spec(job, len(load_data(job.data).train))
+    tried = judging.candidates(
         own,
         epochs=_numbers("epochs", epochs, int),
         image_sizes=_numbers("image-sizes", image_sizes, int),
         widths=_numbers("widths", widths, int),
         data=_numbers("data", data, float),
     )
-    found = results.calibrate(
+    found = judging.calibrate(
         job, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
         budget=budget and 60 * budget, workers=workers, progress=not as_json,
         begins=lambda fidelity: None if as_json else console.print(str(fidelity), highlight=False),
@@ -109,14 +109,14 @@ def _numbers(option: str, text: str, kind: type[Number]) -> list[Number]:
 
 
 def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    from chattn_nas.results.report import words
+    from chattn_nas.results import words
 
     return words.NOT_THERE if words.missing(value) else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _row(one: Network) -> dict[str, Any]:
     """One network of a confirmation in the width of a terminal."""
-    from chattn_nas.results.report import words
+    from chattn_nas.results import words
 
     return {
         "network": one.name,
@@ -129,7 +129,7 @@ def _row(one: Network) -> dict[str, Any]:
 
 
 def _difference(found: Comparison | None) -> str:
-    from chattn_nas.results.report import words
+    from chattn_nas.results import words
 
     if found is None:
         return words.NOT_THERE

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli.app import AsJson, RunPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, RunPath, app, console, print_table
 from chattn_nas.errors import InputError
 
 

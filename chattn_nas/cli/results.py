@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 
-from chattn_nas.cli.app import AsJson, RunPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, RunPath, app, console, print_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Csv = Annotated[Path | None, typer.Option(help="Write the whole table to this file.")]
 Where = Annotated[str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and type~se'.")]
@@ -63,11 +65,12 @@ def report(
     format: Annotated[str, typer.Option(help="html, or md: the same for a pull request.")] = "html",
 ) -> None:
     """Write the report: what won, by how much, at what cost, and how sure that is."""
-    from chattn_nas import api, results
+    from chattn_nas import api
+    from chattn_nas.report import write_report
 
     opened = api.Run(run)
     opened.write_trials()
-    path = results.write_report(opened.directory, opened.study, format)
+    path = write_report(opened.directory, opened.study, format)
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
 
@@ -77,10 +80,11 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 8080,
 ) -> None:
     """Show a run's trials in the Optuna dashboard; Ctrl-C ends it."""
-    from chattn_nas import api, results
+    from chattn_nas import api
+    from chattn_nas.dashboard import serve
 
     console.print(f"http://127.0.0.1:{port}", highlight=False)
-    results.serve(api.Run(run), port=port)
+    serve(api.Run(run), port=port)
 
 
 def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool) -> None:

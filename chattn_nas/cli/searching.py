@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli.app import AsJson, SpecPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, SpecPath, app, console, print_table
 
 
 @app.command()
@@ -21,10 +21,12 @@ def search(
     workers: Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")] = None,
 ) -> None:
     """Search; run again to continue to the asked number of trials."""
-    from chattn_nas import api, results
     from chattn_nas.spec import load_spec
 
-    job = load_spec(spec)
+    job = load_spec(spec)  # before torch is imported: a mistake is told at once
+    from chattn_nas import api
+    from chattn_nas.report import write_report
+
     if name:
         job = job.model_copy(update={"name": name})
     try:
@@ -33,7 +35,7 @@ def search(
         console.print("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None
     found.write_trials()
-    report = results.write_report(found.directory, found.study)
+    report = write_report(found.directory, found.study)
     console.print(
         f"Best so far: {found.best()}\nRun: {found.directory}\nReport: {report}", soft_wrap=True, highlight=False
     )
@@ -47,8 +49,9 @@ def worker(
     name: Annotated[str | None, typer.Option(help="Of the search, where it was started with --name.")] = None,
 ) -> None:
     """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
-    from chattn_nas.search import Run, join
+    from chattn_nas.search import join
     from chattn_nas.spec import load_spec
+    from chattn_nas.study import Run
 
     found = load_spec(target) if target.is_file() else Run(target)
     if name and not isinstance(found, Run):
@@ -85,7 +88,7 @@ def nni_config(
     out: Annotated[Path, typer.Option(help="Folder to write: the run that the experiment fills.")],
 ) -> None:
     """Write config.yml and search_space.json for: nnictl create --config OUT/config.yml."""
-    from chattn_nas.search.nni_config import write_config
+    from chattn_nas.search.nni.config import write_config
     from chattn_nas.spec import load_spec
 
     console.print(
@@ -97,6 +100,6 @@ def nni_config(
 @app.command()
 def schema() -> None:
     """The JSON Schema of a spec, for editors: chattn-nas schema > schema.json."""
-    from chattn_nas.spec import Job
+    from chattn_nas.spec.schema import schema_text
 
-    print(json.dumps(Job.model_json_schema(), indent=2))
+    print(schema_text(), end="")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli.app import RunPath, app, console
+from chattn_nas.cli._app import RunPath, app, console
 
 
 @app.command()
@@ -26,7 +26,7 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
     """
-    from chattn_nas import api, results
+    from chattn_nas import api, report
 
     speaks = os.environ.get("RANK", "0") == "0"
     opened = api.Run(run)
@@ -42,7 +42,7 @@ def train(
 
     result = chosen.train(epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, told=told)
     if speaks:
-        results.write_report(opened.directory, opened.study)
+        report.write_report(opened.directory, opened.study)
         console.print(
             f"Test accuracy {100 * result.test_accuracy:.2f} % after {result.plan['epochs']} epochs; "
             "'chattn-nas export' takes these weights",

@@ -1,21 +1,29 @@
 """Data sets as uint8 tensors on the training device, and batched augmentation there."""
 
-from chattn_nas.data.augment import Normalize, augment
-from chattn_nas.data.load import load_data, load_test
-from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.streams import Streams, load_streams, load_test_stream
-from chattn_nas.data.tensors import Augmentation, Data, TensorSet
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Augmentation",
-    "Data",
-    "DataSettings",
-    "Normalize",
-    "Streams",
-    "TensorSet",
-    "augment",
-    "load_data",
-    "load_streams",
-    "load_test",
-    "load_test_stream",
-]
+from chattn_nas._lazy import hand_on
+
+if TYPE_CHECKING:
+    from chattn_nas.data._augment import Normalize as Normalize
+    from chattn_nas.data._augment import augment as augment
+    from chattn_nas.data.lazy import Streams as Streams
+    from chattn_nas.data.lazy import load_streams as load_streams
+    from chattn_nas.data.lazy import load_test_stream as load_test_stream
+    from chattn_nas.data.load import load_data as load_data
+    from chattn_nas.data.load import load_test as load_test
+    from chattn_nas.data.settings import DataSettings as DataSettings
+    from chattn_nas.data.tensors import Augmentation as Augmentation
+    from chattn_nas.data.tensors import Data as Data
+    from chattn_nas.data.tensors import TensorSet as TensorSet
+
+__all__, __getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        "._augment": "Normalize augment",
+        ".lazy": "Streams load_streams load_test_stream",
+        ".load": "load_data load_test",
+        ".settings": "DataSettings",
+        ".tensors": "Augmentation Data TensorSet",
+    },
+)

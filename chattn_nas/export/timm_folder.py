@@ -35,7 +35,7 @@ def write_timm(context: Context) -> tuple[dict[str, str], dict[str, float]]:
         worst = difference(context.network(context.images), found(context.images))
     if not worst <= context.max_difference:
         raise ExportError(f"the timm folder {folder} differs from the searched network by {worst:.3g}")
-    how = 'after `import chattn_nas`, `timm.create_model("local-dir:DIR", pretrained=True)` loads it'
+    how = 'after `import chattn_nas.timm`, `timm.create_model("local-dir:DIR", pretrained=True)` loads it'
     return {"config.json": how, "model.safetensors": "the weights as timm reads them"}, {"timm": worst}
 
 

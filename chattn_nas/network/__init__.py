@@ -1,19 +1,27 @@
 """Where attention sits in a timm backbone; the network of an architecture; what it costs."""
 
-from chattn_nas.network.build import build_network
-from chattn_nas.network.constraints import Constraint
-from chattn_nas.network.cost import Cost, cost
-from chattn_nas.network.latency import Latency, measure_latency
-from chattn_nas.network.layout import stages
-from chattn_nas.network.settings import BackboneSettings
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "BackboneSettings",
-    "Constraint",
-    "Cost",
-    "Latency",
-    "build_network",
-    "cost",
-    "measure_latency",
-    "stages",
-]
+from chattn_nas._lazy import hand_on
+
+if TYPE_CHECKING:
+    from chattn_nas.network._cost import Cost as Cost
+    from chattn_nas.network._cost import cost as cost
+    from chattn_nas.network.build import build_network as build_network
+    from chattn_nas.network.constraints import Constraint as Constraint
+    from chattn_nas.network.latency import Latency as Latency
+    from chattn_nas.network.latency import measure_latency as measure_latency
+    from chattn_nas.network.layout import stages as stages
+    from chattn_nas.network.settings import BackboneSettings as BackboneSettings
+
+__all__, __getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        "._cost": "Cost cost",
+        ".build": "build_network",
+        ".constraints": "Constraint",
+        ".latency": "Latency measure_latency",
+        ".layout": "stages",
+        ".settings": "BackboneSettings",
+    },
+)

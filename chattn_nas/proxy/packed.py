@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.data import Data, Normalize, TensorSet, augment
+from chattn_nas.proxy._evaluate import Evaluation
+from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.capture import Replayed, cuda_graphs
-from chattn_nas.proxy.evaluate import Evaluation
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.settings import ProxySettings
 from chattn_nas.proxy.step import TrainingStep
-from chattn_nas.proxy.train import own_stream_and_state
 
 #: Images scored at a time: evaluation is not captured here, so few large batches are faster.
 SCORED = 2048

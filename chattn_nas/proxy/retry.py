@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from chattn_nas.data import Data
+from chattn_nas.proxy._train import train
 from chattn_nas.proxy.measurement import Measurement
 from chattn_nas.proxy.memory import free_caches, is_out_of_memory
 from chattn_nas.proxy.settings import ProxySettings
-from chattn_nas.proxy.train import train
 
 log = logging.getLogger(__name__)
 

@@ -1,56 +1,33 @@
-"""Read a study: tables, the pooled model, comparison, confirmation, report."""
+"""Only reads a study: tables, the pooled model, the Pareto front, importance."""
 
-from chattn_nas.results.best import Margin, Pick, Standing, best
-from chattn_nas.results.calibrate import calibrate
-from chattn_nas.results.calibration import Calibration
-from chattn_nas.results.comparison import Comparison, compare, holm
-from chattn_nas.results.confirm import confirm, confirmation
-from chattn_nas.results.confirmation import Confirmation, Network
-from chattn_nas.results.dashboard import annotate, serve
-from chattn_nas.results.efficiency import efficiency
-from chattn_nas.results.exports import link_export
-from chattn_nas.results.fidelities import Fidelity, candidates, of_spec
-from chattn_nas.results.importance import importance
-from chattn_nas.results.pareto import front, hypervolume_over_time
-from chattn_nas.results.record import Record, records
-from chattn_nas.results.report import markdown, network_html, run_html, write_report
-from chattn_nas.results.selection import select
-from chattn_nas.results.tables import architectures, leaderboard, rungs, stages, trials
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Calibration",
-    "Comparison",
-    "Confirmation",
-    "Fidelity",
-    "Margin",
-    "Network",
-    "Pick",
-    "Record",
-    "Standing",
-    "annotate",
-    "architectures",
-    "best",
-    "calibrate",
-    "candidates",
-    "compare",
-    "confirm",
-    "confirmation",
-    "efficiency",
-    "front",
-    "holm",
-    "hypervolume_over_time",
-    "importance",
-    "leaderboard",
-    "link_export",
-    "markdown",
-    "network_html",
-    "of_spec",
-    "records",
-    "run_html",
-    "rungs",
-    "select",
-    "serve",
-    "stages",
-    "trials",
-    "write_report",
-]
+from chattn_nas._lazy import hand_on
+
+if TYPE_CHECKING:
+    from chattn_nas.results._best import Margin as Margin
+    from chattn_nas.results._best import Pick as Pick
+    from chattn_nas.results._best import Standing as Standing
+    from chattn_nas.results._best import best as best
+    from chattn_nas.results._efficiency import efficiency as efficiency
+    from chattn_nas.results._importance import importance as importance
+    from chattn_nas.results.pareto import front as front
+    from chattn_nas.results.pareto import hypervolume_over_time as hypervolume_over_time
+    from chattn_nas.results.selection import select as select
+    from chattn_nas.results.tables import architectures as architectures
+    from chattn_nas.results.tables import leaderboard as leaderboard
+    from chattn_nas.results.tables import rungs as rungs
+    from chattn_nas.results.tables import stages as stages
+    from chattn_nas.results.tables import trials as trials
+
+__all__, __getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        "._best": "Margin Pick Standing best",
+        "._efficiency": "efficiency",
+        "._importance": "importance",
+        ".pareto": "front hypervolume_over_time",
+        ".selection": "select",
+        ".tables": "architectures leaderboard rungs stages trials",
+    },
+)

@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from chattn_nas.results.record import records
+from chattn_nas.study.record import records
 
 
 def front(table: pd.DataFrame, cost: str = "parameters", accuracy: str = "pooled") -> pd.DataFrame:

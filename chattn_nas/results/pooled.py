@@ -21,7 +21,7 @@ from scipy import linalg, optimize
 from threadpoolctl import threadpool_limits
 
 from chattn_nas.results.early_rungs import early_rungs
-from chattn_nas.results.record import Record, key_of, once_per_seed
+from chattn_nas.study.record import Record, key_of, once_per_seed
 
 #: The terms whose standard deviations are learned.
 TERMS = ("type", "setting", "architecture", "seed", "noise")

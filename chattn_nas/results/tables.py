@@ -16,7 +16,7 @@ import pandas as pd
 
 from chattn_nas.errors import InputError
 from chattn_nas.results.pooled import Pooled, choices_of, fit
-from chattn_nas.results.record import Record, once_per_seed, records
+from chattn_nas.study.record import Record, once_per_seed, records
 
 COSTS = ("parameters", "macs", "latency")
 #: Half-width of a 95 % interval in standard deviations.

@@ -1,9 +1,18 @@
-"""Many trials: the runner of one trial, storage, workers, samplers and pruners."""
+"""Proposing and running trials: queue, workers, samplers, and the engines NNI and Ray."""
 
-from chattn_nas.search.engine import search
-from chattn_nas.search.job import Job
-from chattn_nas.search.join import join
-from chattn_nas.search.run import Run
-from chattn_nas.search.settings import SearchSettings
+from typing import TYPE_CHECKING
 
-__all__ = ["Job", "Run", "SearchSettings", "join", "search"]
+from chattn_nas._lazy import callable_room, hand_on
+
+if TYPE_CHECKING:
+    from chattn_nas.search._join import join as join
+    from chattn_nas.search.engine import search as search
+
+__all__, __getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        "._join": "join",
+        ".engine": "search",
+    },
+)
+callable_room(__name__)

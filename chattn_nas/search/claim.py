@@ -13,7 +13,7 @@ import time
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.search.record import TRAINED, all_trials, seeds
+from chattn_nas.study.trials import TRAINED, all_trials, seeds
 
 CLAIM = "chattn:claim"
 #: Seconds to wait for another trial to decide: a worker that takes longer over a few writes is dead, and its seed is

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from chattn_nas.search.settings import SearchSettings
+from chattn_nas.spec.search_settings import SearchSettings
 
 
 @dataclass(frozen=True)

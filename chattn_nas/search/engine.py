@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chattn_nas.search.bench import ProxyBench
+from chattn_nas.search._join import join
 from chattn_nas.search.devices import device_slots
-from chattn_nas.search.job import Job
-from chattn_nas.search.join import join
 from chattn_nas.search.loop import sigterm_as_interrupt
-from chattn_nas.search.nni_engine import require_nni, search_with_nni
+from chattn_nas.search.nni.engine import require_nni, search_with_nni
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
-from chattn_nas.search.ray_engine import require_ray, search_with_ray
-from chattn_nas.search.run import Run
+from chattn_nas.search.ray.engine import require_ray, search_with_ray
 from chattn_nas.search.session import enqueue_baselines, import_bench, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
+from chattn_nas.search.trainer import ProxyBench
+from chattn_nas.spec.spec import Job
+from chattn_nas.study.run import Run
 
 
 def search(

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 
 from chattn_nas.errors import SearchStopped
 from chattn_nas.proxy import Outcome
-from chattn_nas.search.record import counts, has_failed, is_open, outcome
+from chattn_nas.study.trials import counts, has_failed, is_open, outcome
 
 IN_A_ROW = 5
 #: Proposals refused for their costs one after the other: were one network in 100 feasible, so many would be met by one

@@ -10,8 +10,8 @@ from scipy import stats
 
 from chattn_nas.data import load_data
 from chattn_nas.network import build_network, cost
-from chattn_nas.search.job import Job
 from chattn_nas.space import NONE, Architecture, SearchSpace
+from chattn_nas.spec.spec import Job
 
 #: Different sums of costs that are still added up exactly, and networks drawn where there are more.
 EXACT, DRAWN = 200_000, 20_000

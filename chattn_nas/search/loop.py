@@ -18,8 +18,8 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.failures import check_failures
-from chattn_nas.search.record import all_trials, is_open
 from chattn_nas.search.trial import TrialRunner
+from chattn_nas.study.trials import all_trials, is_open
 
 log = logging.getLogger(__name__)
 

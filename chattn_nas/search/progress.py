@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from chattn_nas.proxy import Outcome
-from chattn_nas.search.record import all_trials, counts, has_failed, mean_accuracies, outcome
-from chattn_nas.search.settings import SearchSettings
+from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.trials import all_trials, counts, has_failed, mean_accuracies, outcome
 
 
 class Progress:

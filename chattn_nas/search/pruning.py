@@ -10,8 +10,8 @@ import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial
 
-from chattn_nas.search.record import all_trials
-from chattn_nas.search.settings import SearchSettings
+from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.trials import all_trials
 
 #: User attribute of a multi-objective trial: accuracy at every rung so far. Optuna lets such trials report nothing.
 RUNGS = "rungs"

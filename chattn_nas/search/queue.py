@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import is_dead
-from chattn_nas.search.record import all_trials, counts, is_open
+from chattn_nas.study.trials import all_trials, counts, is_open
 
 OWNER = "chattn:owner"
 LOST = "chattn:lost"

@@ -21,9 +21,9 @@ from optuna.samplers import (
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.errors import InputError
-from chattn_nas.search.record import all_trials
-from chattn_nas.search.settings import SearchSettings
 from chattn_nas.space import SearchSpace
+from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.trials import all_trials
 
 #: User attribute of a trial whose architecture was given and is not in the space (``none`` and the control may be so).
 GIVEN = "given"

@@ -15,17 +15,17 @@ from optuna.trial import TrialState, create_trial
 
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
-from chattn_nas.search.bench import BenchFactory, ProxyBench, hardware, reference_costs, versions
-from chattn_nas.search.checkpoints import Checkpoints
-from chattn_nas.search.job import Job
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
-from chattn_nas.search.record import all_trials, is_open, outcome
-from chattn_nas.search.run import stage_to_dict
 from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
-from chattn_nas.search.storage import open_storage
+from chattn_nas.search.trainer import BenchFactory, ProxyBench, hardware, reference_costs, versions
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import SearchSpace
+from chattn_nas.spec.spec import Job
+from chattn_nas.study.checkpoints import Checkpoints
+from chattn_nas.study.run import stage_to_dict
+from chattn_nas.study.storage import open_storage
+from chattn_nas.study.trials import all_trials, is_open, outcome
 
 
 def open_search_study(job: Job, storage_url: str, space: SearchSpace) -> SearchStudy:

@@ -20,12 +20,12 @@ from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
 from chattn_nas.search.failures import IN_A_ROW, check_failures
-from chattn_nas.search.notes import note, save_note
 from chattn_nas.search.owner import pid_of
 from chattn_nas.search.progress import Progress
-from chattn_nas.search.record import all_trials
-from chattn_nas.search.run import Run
 from chattn_nas.search.worker import BROKEN, GRACE, INPUT, STORAGE
+from chattn_nas.study.notes import note, save_note
+from chattn_nas.study.run import Run
+from chattn_nas.study.trials import all_trials
 
 #: Seconds between two looks at the processes, and at the study.
 LOOK, READ = 0.1, 1.0

@@ -16,16 +16,16 @@ from optuna.trial import TrialState
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory
 from chattn_nas.search import queue
-from chattn_nas.search.artifacts import Artifacts
-from chattn_nas.search.bench import Bench, Costs, consistent
-from chattn_nas.search.checkpoints import Checkpoints
 from chattn_nas.search.claim import claim_seed
-from chattn_nas.search.job import Job
-from chattn_nas.search.notes import note, save_note
 from chattn_nas.search.pruning import should_stop
-from chattn_nas.search.record import ANSWERED, TRAINED, accuracies, all_trials, mean_accuracies, outcome, seeds
 from chattn_nas.search.samplers import GIVEN
+from chattn_nas.search.trainer import Bench, Costs, consistent
 from chattn_nas.space import Architecture, SearchSpace
+from chattn_nas.spec.spec import Job
+from chattn_nas.study.artifacts import Artifacts
+from chattn_nas.study.checkpoints import Checkpoints
+from chattn_nas.study.notes import note, save_note
+from chattn_nas.study.trials import ANSWERED, TRAINED, accuracies, all_trials, mean_accuracies, outcome, seeds
 
 log = logging.getLogger(__name__)
 

@@ -38,10 +38,10 @@ def main() -> None:
     from optuna.exceptions import StorageInternalError
 
     from chattn_nas.errors import ChattnError, StorageError
-    from chattn_nas.search.bench import ProxyBench
-    from chattn_nas.search.join import join
+    from chattn_nas.search._join import join
     from chattn_nas.search.loop import watch_parent
     from chattn_nas.search.session import import_bench
+    from chattn_nas.search.trainer import ProxyBench
     from chattn_nas.search.trial import BrokenDevice
 
     watch_parent(arguments.parent or os.getppid(), _orphaned)

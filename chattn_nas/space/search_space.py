@@ -6,14 +6,15 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from optuna.trial import BaseTrial
+from typing import TYPE_CHECKING, Any
 
 from chattn_nas.errors import InputError
 from chattn_nas.space.architecture import NONE, Architecture, Backbone, StageChoice
 from chattn_nas.space.settings import SpaceSettings
 from chattn_nas.space.stage import Stage
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
 CONTROL = "random_gate"
 

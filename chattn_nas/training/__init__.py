@@ -1,20 +1,29 @@
 """Trains the chosen network at full length: the proxy's step, with what a real training needs."""
 
-from chattn_nas.training.checkpoint import refuse_another
-from chattn_nas.training.material import load_material
-from chattn_nas.training.result import WEIGHTS, TrainingResult, read_result
-from chattn_nas.training.settings import TrainingSettings
-from chattn_nas.training.train import train_fully
-from chattn_nas.training.world import World, join_world
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "WEIGHTS",
-    "TrainingResult",
-    "TrainingSettings",
-    "World",
-    "join_world",
-    "load_material",
-    "read_result",
-    "refuse_another",
-    "train_fully",
-]
+from chattn_nas._lazy import hand_on
+
+if TYPE_CHECKING:
+    from chattn_nas.training.checkpoint import refuse_another as refuse_another
+    from chattn_nas.training.distributed import World as World
+    from chattn_nas.training.distributed import join_world as join_world
+    from chattn_nas.training.of_run import final_training as final_training
+    from chattn_nas.training.of_run import trained_weights as trained_weights
+    from chattn_nas.training.result import WEIGHTS as WEIGHTS
+    from chattn_nas.training.result import TrainingResult as TrainingResult
+    from chattn_nas.training.result import read_result as read_result
+    from chattn_nas.training.train import train_fully as train_fully
+    from chattn_nas.training.training_data import load_material as load_material
+
+__all__, __getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        ".checkpoint": "refuse_another",
+        ".distributed": "World join_world",
+        ".of_run": "final_training trained_weights",
+        ".result": "TrainingResult WEIGHTS read_result",
+        ".train": "train_fully",
+        ".training_data": "load_material",
+    },
+)

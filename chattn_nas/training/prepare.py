@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from chattn_nas.data import Augmentation, Normalize, TensorSet, augment
-from chattn_nas.training.settings import TrainingSettings
+from chattn_nas.spec.training_settings import TrainingSettings
 
 
 class Prepare:

@@ -19,18 +19,18 @@ from chattn_nas.errors import TrainingStopped
 from chattn_nas.network.build import derived_seed
 from chattn_nas.network.weights import write_weights
 from chattn_nas.proxy import ProxySettings
+from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.step import TrainingStep
-from chattn_nas.proxy.train import own_stream_and_state
+from chattn_nas.spec.training_settings import TrainingSettings
 from chattn_nas.training.checkpoint import Checkpoint, momentum_of, read_checkpoint, restore
+from chattn_nas.training.distributed import World
 from chattn_nas.training.log import Log
-from chattn_nas.training.material import Material
 from chattn_nas.training.prepare import Prepare
 from chattn_nas.training.result import WEIGHTS, TrainingResult, read_result
-from chattn_nas.training.settings import TrainingSettings
-from chattn_nas.training.world import World
+from chattn_nas.training.training_data import Material
 
 Row = dict[str, Any]
 

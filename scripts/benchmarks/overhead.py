@@ -31,13 +31,13 @@ import optuna
 
 from chattn_nas.proxy import Measurement, Outcome, Rung
 from chattn_nas.search import search
-from chattn_nas.search.bench import ProxyBench
-from chattn_nas.search.job import Job
-from chattn_nas.search.join import join
-from chattn_nas.search.record import all_trials, counts
-from chattn_nas.search.run import Run
+from chattn_nas.search._join import join
 from chattn_nas.search.samplers import build_sampler
-from chattn_nas.search.storage import open_storage
+from chattn_nas.search.trainer import ProxyBench
+from chattn_nas.spec.spec import Job
+from chattn_nas.study.run import Run
+from chattn_nas.study.storage import open_storage
+from chattn_nas.study.trials import all_trials, counts
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "tests" / "search"))
@@ -146,7 +146,7 @@ def start_up() -> float:
     """Seconds of a fresh process until it could take its first trial: imports, search space, data, stages."""
     job = job_for("random", 1, None)
     code = (
-        "import json, sys; from chattn_nas.search.bench import ProxyBench; from chattn_nas.search.job import Job; "
+        "import json, sys; from chattn_nas.search.trainer import ProxyBench; from chattn_nas.spec.spec import Job; "
         "job = Job.from_dict(json.loads(sys.argv[1])); job.search_space(); ProxyBench(job, 'cpu')"
     )
     times = []

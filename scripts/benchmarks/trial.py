@@ -42,9 +42,9 @@ from torchvision import transforms
 from chattn_nas.data import Data, DataSettings, Normalize, load_data
 from chattn_nas.network import cifar  # noqa: F401 (importing registers our networks with timm)
 from chattn_nas.proxy import ProxySettings, train
+from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.optimizer import build_optimizer
 from chattn_nas.proxy.step import autocast
-from chattn_nas.proxy.train import own_stream_and_state
 
 #: Network, pixels, batch size.
 CPU = (("cifar_resnet8", 16, 128), ("cifar_resnet20", 32, 128))

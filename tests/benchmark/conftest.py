@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from chattn_nas.benchmark import Table
-from chattn_nas.search import Job
+from chattn_nas.spec import Job
 
 SPEC = {
     "name": "simulated",

@@ -9,7 +9,7 @@ from chattn_nas.benchmark import Table, build_table, facts, load
 from chattn_nas.benchmark.table import TABLES
 from chattn_nas.cli import app
 from chattn_nas.errors import InputError
-from chattn_nas.search import Job
+from chattn_nas.spec import Job
 
 TINY = {
     "name": "tiny",

@@ -12,8 +12,8 @@ from chattn_nas.network import cost
 from chattn_nas.network.constraints import Constraint
 from chattn_nas.network.layout import _layout, layout
 from chattn_nas.network.model import import_timm
-from chattn_nas.search import Job
 from chattn_nas.space import Backbone, StageChoice
+from chattn_nas.spec import Job
 
 MODELS = {"cifar_resnet8": 16, "convnext_atto": 64, "mobilenetv3_small_100": 64}
 

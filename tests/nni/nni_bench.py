@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stub_bench import StubBench
 
-from chattn_nas.search.bench import ProxyBench
+from chattn_nas.search.trainer import ProxyBench
 
 
 class Patient(StubBench):

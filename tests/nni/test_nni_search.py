@@ -15,12 +15,13 @@ import torch
 import yaml
 
 from chattn_nas.errors import RunError
-from chattn_nas.search import Job, Run
-from chattn_nas.search.bench import ProxyBench
 from chattn_nas.search.owner import is_dead
 from chattn_nas.search.queue import OWNER
-from chattn_nas.search.record import TRAINED, all_trials, counts, outcome
+from chattn_nas.search.trainer import ProxyBench
 from chattn_nas.space import Architecture
+from chattn_nas.spec import Job
+from chattn_nas.study import Run
+from chattn_nas.study.trials import TRAINED, all_trials, counts, outcome
 
 psutil = pytest.importorskip("psutil", reason="NNI: the nni extra is not installed (scripts/install-nni)")
 pytest.importorskip("nni.experiment", reason="NNI: the nni extra is not installed (scripts/install-nni)")
@@ -32,7 +33,8 @@ pytestmark = [
 
 DRIVER = """
 import json, sys
-from chattn_nas.search import Job, search
+from chattn_nas.spec import Job
+from chattn_nas.search import search
 search(Job.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], bench=sys.argv[3])
 """
 STUB = "stub_bench:StubBench"
@@ -254,7 +256,7 @@ def test_nnictl_runs_what_nni_config_wrote(spec, elsewhere, monkeypatch) -> None
         return done.stdout
 
     call("chattn-nas", "nni-config", "spec.yaml", "--out", "run")
-    from chattn_nas.search.nni_keeper import _free_port
+    from chattn_nas.search.nni.monitor import _free_port
 
     port = str(_free_port())
     call("nnictl", "create", "--config", "run/config.yml", "--port", port)

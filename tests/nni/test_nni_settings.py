@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from chattn_nas.cli import app
 from chattn_nas.errors import MissingExtraError
-from chattn_nas.search import Job, search
+from chattn_nas.search import search
 from chattn_nas.search.devices import Slot
 from chattn_nas.search.slot_lock import slot_of
+from chattn_nas.spec import Job
 
 
 def test_without_nni_one_sentence_says_what_to_install(spec, elsewhere, monkeypatch) -> None:
@@ -53,7 +54,7 @@ def test_nni_config_writes_what_nnictl_takes(spec, elsewhere) -> None:
     assert config["trialConcurrency"] == 2
     assert config["trainingService"] == {"platform": "local"}
     assert config["tuner"] == {"name": "Random", "classArgs": {"seed": 3}}
-    assert f"chattn_nas.search.nni_trial {elsewhere / 'run'}" in config["trialCommand"]
+    assert f"chattn_nas.search.nni.trial {elsewhere / 'run'}" in config["trialCommand"]
     assert "assessor" not in config
     assert "trialGpuNumber" not in config
     space = json.loads((elsewhere / "run" / "search_space.json").read_text())
@@ -63,14 +64,14 @@ def test_nni_config_writes_what_nnictl_takes(spec, elsewhere) -> None:
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_machines_elsewhere_get_the_spec_and_a_command_of_their_own(spec, elsewhere) -> None:
-    from chattn_nas.search.nni_config import write_config
+    from chattn_nas.search.nni.config import write_config
 
     machines = {"platform": "remote", "machine_list": [{"host": "192.0.2.1", "user": "me"}]}
     url = f"sqlite:///{elsewhere}/elsewhere.db"
     job = Job.from_dict(spec("remote", training_service=machines, storage=url, workers=3))
     config = yaml.safe_load(write_config(job, elsewhere / "run").read_text())
     assert config["trainingService"] == machines, "handed to NNI as it is"
-    assert config["trialCommand"] == "python3 -m chattn_nas.search.nni_trial ."
+    assert config["trialCommand"] == "python3 -m chattn_nas.search.nni.trial ."
     assert config["trialConcurrency"] == 3
     assert (elsewhere / "run" / "nni" / "code" / "spec.yaml").is_file()
 

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from chattn_nas.errors import InputError
-from chattn_nas.search import Job
-from chattn_nas.search.nni_config import NAMES
-from chattn_nas.search.nni_engine import require_nni
-from chattn_nas.space.nni import nni_layers, nni_sample, nni_space, read_nni
+from chattn_nas.search.nni.config import NAMES
+from chattn_nas.search.nni.engine import require_nni
+from chattn_nas.search.nni.space import nni_layers, nni_sample, nni_space, read_nni
+from chattn_nas.spec import Job
 
 pytest.importorskip("nni", reason="NNI: the nni extra is not installed (scripts/install-nni)")
 pytestmark = pytest.mark.filterwarnings("ignore")  # NNI's own

@@ -5,7 +5,7 @@ import pytest
 from results_study import TYPES, add_trial, architecture_of, make_world, new_study, simulate
 
 from chattn_nas.results import efficiency, importance
-from chattn_nas.results.efficiency import expected_best
+from chattn_nas.results._efficiency import expected_best
 
 
 def test_the_stage_that_decides_is_the_most_important():

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from results_study import TYPES, World, add_trial, architecture_of, make_world, new_study, simulate
 
-from chattn_nas.results import Standing, records
-from chattn_nas.results.best import Pick
+from chattn_nas.results import Standing
+from chattn_nas.results._best import Pick
 from chattn_nas.results.early_rungs import early_rungs
 from chattn_nas.results.pooled import Observation, Pooled, fit, observations
-from chattn_nas.results.record import key_of
+from chattn_nas.study import records
+from chattn_nas.study.record import key_of
 
 CELLS = list(itertools.product(range(len(TYPES)), repeat=3))
 STUDIES = 60

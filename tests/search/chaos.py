@@ -17,15 +17,17 @@ import stub_bench
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from chattn_nas.search import Job, Run
-from chattn_nas.search.record import all_trials, counts, outcome
-from chattn_nas.search.run import SPEC
 from chattn_nas.space import Architecture
+from chattn_nas.spec import Job
+from chattn_nas.study import Run
+from chattn_nas.study.run import SPEC
+from chattn_nas.study.trials import all_trials, counts, outcome
 
 HERE = Path(__file__).parent
 DRIVER = """
 import json, sys
-from chattn_nas.search import Job, search
+from chattn_nas.spec import Job
+from chattn_nas.search import search
 search(Job.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], bench="stub_bench:StubBench")
 """
 

@@ -8,7 +8,8 @@ HERE = Path(__file__).parent
 if str(HERE) not in sys.path:  # the stub bench is imported by name, here and in worker processes
     sys.path.insert(0, str(HERE))
 
-from chattn_nas.search import Job, search  # noqa: E402
+from chattn_nas.search import search  # noqa: E402
+from chattn_nas.spec import Job  # noqa: E402
 
 SPEC = {
     "name": "stub",

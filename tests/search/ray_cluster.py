@@ -9,8 +9,10 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from chattn_nas.search import Job, Run, search
-from chattn_nas.search.record import all_trials, counts
+from chattn_nas.search import search
+from chattn_nas.spec import Job
+from chattn_nas.study import Run
+from chattn_nas.study.trials import all_trials, counts
 
 node = {"object_store_memory": 100 * 2**20}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **node})

@@ -14,9 +14,10 @@ from chaos import DRIVER, Chaos
 from optuna.trial import TrialState
 from postgres_server import Server, binary
 
-from chattn_nas.search import Job, Run
 from chattn_nas.search.queue import LOST
-from chattn_nas.search.record import counts, outcome
+from chattn_nas.spec import Job
+from chattn_nas.study import Run
+from chattn_nas.study.trials import counts, outcome
 
 QUICKSTART = Path(__file__).parents[2] / "search_spaces" / "quickstart.yaml"
 

@@ -10,8 +10,8 @@ import pytest
 from chaos import Chaos
 
 from chattn_nas.errors import MissingExtraError
-from chattn_nas.search import ray_engine
-from chattn_nas.search.record import outcome
+from chattn_nas.search.ray import engine as ray_engine
+from chattn_nas.study.trials import outcome
 
 HERE = Path(__file__).parent
 pytestmark = [

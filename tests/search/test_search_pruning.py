@@ -10,8 +10,8 @@ from optuna.pruners._successive_halving import _is_trial_promotable_to_next_rung
 from optuna.study import StudyDirection
 
 from chattn_nas.search.pruning import build_pruner, nondominated_ranks, survives
-from chattn_nas.search.record import all_trials, counts, outcome
-from chattn_nas.search.settings import SearchSettings
+from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.trials import all_trials, counts, outcome
 
 numbers = st.integers(0, 6).map(float)
 

@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 from optuna_dashboard._note import get_note_from_system_attrs
 
 from chattn_nas.errors import RunError, SearchStopped
-from chattn_nas.search import Run
-from chattn_nas.search.record import all_trials, counts, outcome, seeds
+from chattn_nas.study import Run
+from chattn_nas.study.trials import all_trials, counts, outcome, seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 

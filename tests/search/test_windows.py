@@ -10,11 +10,12 @@ from optuna.trial import TrialState
 
 from chattn_nas.errors import RunError
 from chattn_nas.proxy import Outcome
-from chattn_nas.search import Run, join, queue
+from chattn_nas.search import join, queue
 from chattn_nas.search.claim import claim_seed
 from chattn_nas.search.owner import is_dead, owner
-from chattn_nas.search.record import ANSWERED, all_trials, counts, outcome
 from chattn_nas.search.session import enqueue_baselines
+from chattn_nas.study import Run
+from chattn_nas.study.trials import ANSWERED, all_trials, counts, outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 

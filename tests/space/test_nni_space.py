@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chattn_nas.errors import InputError
+from chattn_nas.search.nni.space import nni_layers, nni_sample, nni_space, read_nni
 from chattn_nas.space import Backbone, SearchSpace, SpaceSettings
-from chattn_nas.space.nni import nni_layers, nni_sample, nni_space, read_nni
 
 TYPES = {
     "none": {},

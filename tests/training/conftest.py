@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from chattn_nas.api import Run
-from chattn_nas.search import Job, search
+from chattn_nas.search import search
+from chattn_nas.spec import Job
 
 SPEC = {
     "name": "tiny",

@@ -5,7 +5,8 @@ from torch import nn
 
 from chattn_nas.data import DataSettings
 from chattn_nas.proxy import ProxySettings
-from chattn_nas.training import TrainingSettings, load_material, train_fully
+from chattn_nas.spec import TrainingSettings
+from chattn_nas.training import load_material, train_fully
 
 
 def train_layer(world, directory) -> nn.Sequential:

@@ -9,13 +9,15 @@ import pytest
 import safetensors.torch
 import torch
 
-from chattn_nas import final_training as composed
+from chattn_nas.data import lazy as streams_module
 from chattn_nas.data import load_data
-from chattn_nas.data import streams as streams_module
 from chattn_nas.errors import InputError, MissingExtraError, RunError, TooLargeError, TrainingStopped
-from chattn_nas.results.report import html, markdown
-from chattn_nas.training import TrainingSettings, material, read_result
+from chattn_nas.report import html, markdown
+from chattn_nas.spec import TrainingSettings
+from chattn_nas.training import of_run as composed
+from chattn_nas.training import read_result
 from chattn_nas.training import train as train_module
+from chattn_nas.training import training_data as material
 
 
 def weights(run, seed=0):

@@ -11,7 +11,8 @@ import torch
 
 from chattn_nas.data import Augmentation, DataSettings, Normalize, TensorSet, load_data
 from chattn_nas.errors import InputError
-from chattn_nas.training import TrainingSettings, World
+from chattn_nas.spec import TrainingSettings
+from chattn_nas.training import World
 from chattn_nas.training.prepare import Prepare
 from chattn_nas.training.streamed import Order
 

@@ -3,8 +3,7 @@
 import pytest
 
 from chattn_nas.errors import SpecError
-from chattn_nas.search import Job
-from chattn_nas.spec import load_spec
+from chattn_nas.spec import Job, load_spec
 
 SPEC = """\
 name: tiny

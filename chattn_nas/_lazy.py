@@ -1,0 +1,42 @@
+"""Rooms hand on their public names when they are asked for (PEP 562): importing a room imports nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+
+def hand_on(room: str, homes: Mapping[str, str]) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """``__all__``, ``__getattr__`` and ``__dir__`` of a room.
+
+    Args:
+        room: The room's ``__name__``.
+        homes: Module, relative to the room where it begins with a dot, to the names it defines, separated by spaces.
+    """
+    home = {name: module for module, names in homes.items() for name in names.split()}
+
+    def get(name: str) -> Any:
+        if name not in home:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}", name=name, obj=sys.modules[room])
+        value = getattr(importlib.import_module(home[name], room), name)
+        setattr(sys.modules[room], name, value)  # asked for once
+        return value
+
+    return sorted(home), get, lambda: sorted({*vars(sys.modules[room]), *home})
+
+
+class _Callable(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function of the Python API that bears the room's name."""
+        return getattr(importlib.import_module("chattn_nas.api"), self.__name__.rpartition(".")[2])(*args, **kwargs)
+
+
+def callable_room(room: str) -> None:
+    """Let ``chattn_nas.search(spec)`` be the function of :mod:`chattn_nas.api` and ``chattn_nas.search`` the room.
+
+    A function of that name in ``chattn_nas`` would hide the room: ``import chattn_nas.search.queue as q`` raises then.
+    """
+    sys.modules[room].__class__ = _Callable

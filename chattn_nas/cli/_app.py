@@ -1,0 +1,66 @@
+"""The app, its common arguments, and how tables are printed."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from chattn_nas.errors import ChattnError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or its name below runs/.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(version("chattn-nas"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Neural architecture search over channel attention."""
+
+
+def main() -> None:
+    """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
+    try:
+        app()
+    except ChattnError as error:
+        print(f"chattn-nas: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def print_table(rows: list[dict[str, Any]], title: str | None = None) -> None:
+    """Print records as a table; the keys of the first one are the columns."""
+    table = Table(title=title, title_justify="left")
+    for column in rows[0] if rows else ():
+        number = isinstance(rows[0][column], int | float)
+        table.add_column(str(column), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,107 @@
+"""The Optuna dashboard on a run, with what its own pages cannot know: constraints, seeds and stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+import plotly.graph_objects as go
+from optuna.artifacts import FileSystemArtifactStore
+from optuna_dashboard import run_server, save_note, save_plotly_graph_object
+
+from chattn_nas.report import figures
+from chattn_nas.report.facts import gather, rows_of
+from chattn_nas.report.palette import LIGHT, painted
+from chattn_nas.results import words
+from chattn_nas.study.artifacts import FOLDER
+
+LOOPBACK = "127.0.0.1"
+
+
+class HasStudy(Protocol):
+    """What serving needs of a run."""
+
+    directory: Path
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study."""
+
+
+def annotate(study: optuna.Study) -> list[str]:
+    """Write the verdict as the study's note, and our plots as its graph objects.
+
+    The plots replace those of an earlier call. They are the constrained Pareto plot (the dashboard's own badges count
+    infeasible trials too), the leaderboard by architecture, and the effects per stage.
+
+    Returns:
+        The identifiers of the graph objects.
+    """
+    facts = gather(study)
+    verdict = facts.verdict
+    save_note(study, f"# {verdict.headline} ({verdict.status})\n\n" + " ".join(verdict.sentences))
+    made: dict[str, figures.Figure] = {}
+    if any(not pick.control for pick in facts.standing.picks):
+        made["chattn-pareto"] = _titled(
+            figures.pareto(
+                facts.board,
+                facts.standing,
+                facts.cost,
+                refused=facts.refused(facts.cost),
+                bound=facts.bound(facts.cost),
+            ),
+            f"Accuracy against {facts.cost}, constraints respected",
+        )
+        made["chattn-leaderboard"] = _leaderboard(rows_of(facts.board.head(25)))
+    if len(facts.effects):
+        made["chattn-effects"] = _titled(
+            figures.effects(facts.effects), "Points that an attention adds per stage; bold: the interval excludes 0"
+        )
+    for name, figure in made.items():
+        save_plotly_graph_object(study, go.Figure(painted(figure)), graph_object_id=name)
+    return list(made)
+
+
+def _titled(figure: figures.Figure, title: str) -> figures.Figure:
+    layout = figure["layout"]
+    margin = {**layout["margin"], "t": layout["margin"]["t"] + 60}
+    colours = {"paper_bgcolor": "@surface", "plot_bgcolor": "@surface"}
+    below = {"legend": {"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0}}  # a panel is narrow
+    titled = {**layout, **colours, **below, "title": {"text": title, "font": {"size": 15}}, "margin": margin}
+    return {"data": figure["data"], "layout": titled | {"height": layout["height"] + 60}}
+
+
+def _leaderboard(rows: list[dict[str, Any]]) -> figures.Figure:
+    heads = ("#", "architecture", "pooled %", "95 % interval", "mean %", "seeds", "params", "MACs")
+    columns = [
+        [str(row["rank"]) for row in rows],
+        [row["architecture"] + (f" ({row['label']})" if row["label"] else "") for row in rows],
+        [words.accuracy(row["pooled"]) for row in rows],
+        [
+            words.NOT_THERE if words.missing(row["low"])
+            else f"{words.accuracy(row['low'])} to {words.accuracy(row['high'])}" for row in rows
+        ],
+        [words.accuracy(row["mean"]) for row in rows],
+        [str(row["seeds"]) for row in rows],
+        [words.multiple(row["parameters_x"]) for row in rows],
+        [words.multiple(row["macs_x"]) for row in rows],
+    ]  # fmt: skip
+    trace = {
+        "type": "table",
+        "columnwidth": [4, 36, 10, 16, 10, 6, 9, 9],
+        "header": {"values": list(heads), "align": "left", "fill": {"color": LIGHT["grid"]}},
+        "cells": {"values": columns, "align": "left", "fill": {"color": LIGHT["surface"]}, "height": 26},
+    }
+    margin = {"l": 12, "r": 12, "t": 60, "b": 12}
+    title = {"text": "Leaderboard by architecture, over all seeds", "font": {"size": 15}}
+    return {"data": [trace], "layout": {"title": title, "margin": margin, "height": 150 + 27 * len(rows)}}
+
+
+def serve(run: HasStudy, port: int = 8080) -> None:
+    """Annotate the study and serve the Optuna dashboard on this machine only, until interrupted."""
+    annotate(run.study)
+    artifacts = run.directory / FOLDER
+    artifacts.mkdir(exist_ok=True)
+    store = FileSystemArtifactStore(str(artifacts))
+    run_server(run.study._storage, host=LOOPBACK, port=port, artifact_store=store)

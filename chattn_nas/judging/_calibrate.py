@@ -1,0 +1,209 @@
+"""Calibration: may a proxy be trusted? A sample of the space, trained at cheap fidelities and at full length."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations, product
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from chattn_nas.data import load_data
+from chattn_nas.errors import InputError, RunError, SearchStopped
+from chattn_nas.judging._confirm import FRESH, FULL, is_asked
+from chattn_nas.judging.agreement import Agreement, agreement
+from chattn_nas.judging.calibration import Calibration, Tried
+from chattn_nas.judging.fidelities import Fidelity, of_spec
+from chattn_nas.results import words
+from chattn_nas.search import search
+from chattn_nas.search.session import enqueue_trainings, quiet_optuna
+from chattn_nas.space import NONE, Architecture, SearchSpace, SpaceSettings, StageChoice
+from chattn_nas.spec import Job
+from chattn_nas.study import Run
+from chattn_nas.study.record import Record, once_per_seed, records
+
+#: Below so many a rank correlation says nothing.
+LEAST_ARCHITECTURES = 4
+FILE = "calibration.json"
+
+Trainings = dict[tuple[str, int], Record]
+
+
+def calibrate(
+    job: Job,
+    tried: Sequence[Fidelity],
+    *,
+    run: Path | str | None = None,
+    architectures: int = 16,
+    full_epochs: int | None = None,
+    seeds: int = 2,
+    part: float = 0.8,
+    budget: float | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    begins: Callable[[Fidelity], None] = lambda fidelity: None,
+) -> Calibration:
+    """Train a stratified sample at every fidelity of ``tried`` and at the full one, and compare their rankings.
+
+    Full trainings take one cycle and ``seeds`` seeds, the candidates the spec's rungs and one seed of their own, so
+    that no training is compared with itself. Everything goes through the search's workers, one study per fidelity; the
+    same call after an interruption goes on. The result also lies in ``calibration.json`` of the directory.
+    Constraints are not applied: the sample stands for the whole space.
+
+    Args:
+        job: A spec.
+        tried: From :func:`chattn_nas.judging.fidelities.candidates`.
+        run: Directory; ``runs/<name>-calibrate`` by default.
+        architectures: Of the sample, in which every choice of a stage is as frequent as possible.
+        full_epochs: Length of full training; four times the spec's last rung by default, as ``confirm`` takes.
+        seeds: Full trainings per architecture.
+        part: Part of the ceiling that a proxy's interval shall reach.
+        budget: Seconds of training for everything; a candidate that would exceed it is left out.
+        workers: As for ``search``.
+        progress: As for ``search``.
+        begins: Called before the trainings of a fidelity.
+
+    Raises:
+        InputError: Fewer than 4 architectures (or a space of fewer), fewer than 2 seeds, or a part outside 0 to 1.
+        RunError: Too few trainings succeeded to compare anything.
+    """
+    for name, value, least in (("architectures", architectures, LEAST_ARCHITECTURES), ("seeds", seeds, 2)):
+        if value < least:
+            raise InputError(f"{name} must be at least {least}, not {value}", value=value)
+    if not 0 < part <= 1:
+        raise InputError(f"part lies above 0 and up to 1, not {part:g}", value=part)
+    quiet_optuna()
+    space = job.search_space()
+    chosen = stratified(space, architectures, job.search.seed)
+    if len(chosen) < LEAST_ARCHITECTURES:
+        raise InputError(f"the space holds {len(chosen)} networks: too few to rank", value=len(chosen))
+    spec = of_spec(job, len(load_data(job.data).train))
+    full = replace(spec, rungs=(full_epochs or FULL * spec.rungs[-1],))
+    directory = Path(run) if run else Path("runs") / f"{job.name}-calibrate"
+    options: dict[str, Any] = {"directory": directory, "chosen": chosen, "workers": workers, "progress": progress}
+
+    first = job.search.seed + FRESH
+    fresh = range(first, first + seeds)
+    begins(full)
+    scores, full_seconds = _train(job, full, fresh, **options)
+    ceiling = _compare([(scores[a], scores[b]) for a, b in combinations(fresh, 2)])
+    if ceiling is None:
+        raise RunError(f"fewer than {LEAST_ARCHITECTURES} full trainings succeeded on every seed: nothing to compare")
+    spent, found = full_seconds * len(chosen) * seeds, []
+    for fidelity in tried:
+        guess = full_seconds * fidelity.work(full) * len(chosen)
+        if budget is not None and spent + guess > budget:
+            reason = f"left out: it would take about {words.duration(guess)}, more than is left of the budget"
+            found.append(Tried(fidelity=fidelity, reason=reason))
+            continue
+        begins(fidelity)
+        one = _try(job, fidelity, scores, **options)
+        spent += (one.seconds or 0.0) * len(chosen)
+        found.append(one)
+    result = Calibration(
+        spec=spec, full=full, full_seconds=full_seconds, ceiling=ceiling, tried=tuple(found), part=part
+    )
+    (directory / FILE).write_text(json.dumps(result.to_dict(), indent=2))
+    return result
+
+
+def stratified(space: SearchSpace, count: int, seed: int) -> list[tuple[StageChoice, ...]]:
+    """Different networks in which, stage by stage, every type is as frequent as any other, and so are its settings.
+
+    A Latin hypercube over stages (McKay, Beckman, Conover 1979). Fewer than ``count`` where the space holds fewer.
+    """
+    rng = random.Random(seed)
+    count = min(count, space.canonical_size)
+    columns = [_dealt(list(choices), rng) for choices in space.canonical]
+    found: dict[tuple[StageChoice, ...], tuple[StageChoice, ...]] = {}
+    tries = 0
+    while len(found) < count and tries < 1000 * count:  # the last networks of a small space are met by listing it
+        stages = tuple(next(column) for column in columns)
+        found.setdefault(_form(space, stages), stages)
+        tries += 1
+    if len(found) < count:
+        for stages in product(*(dict.fromkeys(choices) for choices in space.canonical)):
+            found.setdefault(_form(space, stages), stages)
+    return list(found.values())[:count]
+
+
+def _form(space: SearchSpace, stages: Sequence[StageChoice]) -> tuple[StageChoice, ...]:
+    return tuple(canonical[choice] for canonical, choice in zip(space.canonical, stages, strict=True))
+
+
+def _dealt(choices: list[StageChoice], rng: random.Random) -> Iterator[StageChoice]:
+    """Types in rounds, each once per round in random order; the settings of a type likewise."""
+    by_type: dict[str, list[StageChoice]] = {}
+    for choice in choices:
+        by_type.setdefault(choice.type, []).append(choice)
+    decks: dict[str, list[StageChoice]] = {name: [] for name in by_type}
+    while True:
+        for name in rng.sample(sorted(by_type), len(by_type)):
+            decks[name] = decks[name] or rng.sample(by_type[name], len(by_type[name]))
+            yield decks[name].pop()
+
+
+def _try(job: Job, fidelity: Fidelity, scores: dict[int, dict[int, float]], **options: Any) -> Tried:
+    try:
+        own, seconds = _train(job, fidelity, [job.search.seed], **options)
+    except (InputError, SearchStopped) as error:
+        return Tried(fidelity=fidelity, reason=f"not possible: {error}")
+    compared = _compare([(own[job.search.seed], full) for full in scores.values()])
+    reason = "" if compared else f"fewer than {LEAST_ARCHITECTURES} trainings succeeded"
+    return Tried(fidelity=fidelity, agreement=compared, seconds=seconds, reason=reason)
+
+
+def _train(
+    job: Job, fidelity: Fidelity, seeds: Sequence[int], *, directory: Path, chosen: Sequence[tuple[StageChoice, ...]],
+    workers: int | None, progress: bool,
+) -> tuple[dict[int, dict[int, float]], float]:  # fmt: skip
+    """Accuracy by seed and index in ``chosen``, and mean seconds of one training."""
+    at = _job_at(job, fidelity, len(seeds))
+    stages = at.search_space().stages
+    networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in chosen]
+    opened = Run.create(at, directory / fidelity.name)
+    different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
+    enqueue_trainings(opened.study, ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different))
+    asked = sum(map(is_asked, opened.study.get_trials(deepcopy=False)))
+    search(at, run=opened.directory, trials=asked, workers=workers, progress=progress, baselines=False)
+    done = {(r.hash, r.seed): r for r in once_per_seed(records(opened.study)) if r.accuracy is not None}
+    seconds = [record.measurement.seconds for record in done.values() if record.measurement is not None]
+    if not seconds:
+        raise RunError(f"no training of {fidelity} succeeded")
+    scores = {
+        seed: {
+            index: float(done[one.hash, seed].accuracy or 0.0)
+            for index, one in enumerate(networks)
+            if (one.hash, seed) in done
+        }
+        for seed in seeds
+    }
+    return scores, fmean(seconds)
+
+
+def _job_at(job: Job, fidelity: Fidelity, seeds: int) -> Job:
+    """The job of one study: the fidelity's, with nothing stopped early and nothing refused for its cost."""
+    at = fidelity.applied(job)
+    limit, length = job.search.timeout, fidelity.rungs[-1] / job.proxy.rungs[-1]
+    changes: dict[str, Any] = {
+        "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {}, "max_seeds": seeds,
+        "keep_checkpoints": 0, "timeout": limit and limit * max(1.0, length),
+    }  # fmt: skip
+    return at.model_copy(
+        update={
+            "name": f"{job.name}-calibrate-{fidelity.name}",
+            "space": SpaceSettings.model_validate({"all": [NONE]}),  # every training is given
+            "search": job.search.model_copy(update=changes),
+        }
+    )
+
+
+def _compare(pairs: Sequence[tuple[dict[int, float], dict[int, float]]]) -> Agreement | None:
+    """Agreement over the architectures that every ranking of ``pairs`` has."""
+    shared = sorted(set.intersection(*(set(scores) for pair in pairs for scores in pair)))
+    if len(shared) < LEAST_ARCHITECTURES:
+        return None
+    return agreement([([a[i] for i in shared], [b[i] for i in shared]) for a, b in pairs])

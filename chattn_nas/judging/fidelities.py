@@ -1,0 +1,127 @@
+"""Fidelities: shorter, smaller, narrower or fewer ways to train the networks of one spec."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chattn_nas.errors import InputError
+from chattn_nas.results import words
+from chattn_nas.spec import Job
+
+#: A narrower or smaller candidate below these is not proposed by itself.
+LEAST_SIZE, LEAST_WIDTH = 8, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity:
+    """How a network is trained.
+
+    Attributes:
+        rungs: Epochs.
+        image_size: In pixels.
+        width: The backbone's option of that name; ``None`` where the spec sets none.
+        images: Training images.
+    """
+
+    rungs: tuple[int, ...]
+    image_size: int
+    width: int | None
+    images: int
+
+    @property
+    def name(self) -> str:
+        """For folders and studies."""
+        width = "" if self.width is None else f"-width{self.width}"
+        return f"epochs{self.rungs[-1]}-px{self.image_size}{width}-images{self.images}"
+
+    def __str__(self) -> str:
+        width = "" if self.width is None else f"width {self.width}, "
+        return f"{words.plural(self.rungs[-1], 'epoch')}, {self.image_size} px, {width}{self.images:,} images"
+
+    def work(self, other: Fidelity) -> float:
+        """How much is to be computed, as a multiple of ``other``; a guess until it was measured."""
+        width = 1.0 if self.width is None or other.width is None else (self.width / other.width) ** 2
+        pixels = (self.image_size / other.image_size) ** 2
+        return self.rungs[-1] / other.rungs[-1] * self.images / other.images * pixels * width
+
+    def applied(self, job: Job) -> Job:
+        """The job at this fidelity."""
+        options = job.backbone.options | ({} if self.width is None else {"width": self.width})
+        data = {"image_size": self.image_size, "train_limit": self.images}
+        return job.model_copy(
+            update={
+                "backbone": job.backbone.model_copy(update={"options": options}),
+                "data": job.data.model_copy(update=data),
+                "proxy": job.proxy.model_copy(update={"rungs": list(self.rungs)}),
+            }
+        )
+
+    def spec_lines(self, spec: Fidelity) -> dict[str, Any]:
+        """What of a spec at fidelity ``spec`` has to change, as it is nested there."""
+        lines: dict[str, Any] = {}
+        if self.width != spec.width:
+            lines["backbone"] = {"options": {"width": self.width}}
+        data = {"image_size": self.image_size} if self.image_size != spec.image_size else {}
+        data |= {"train_limit": self.images} if self.images != spec.images else {}
+        if data:
+            lines["data"] = data
+        if self.rungs != spec.rungs:
+            lines["proxy"] = {"rungs": list(self.rungs)}
+        return lines
+
+
+def of_spec(job: Job, images: int) -> Fidelity:
+    """The fidelity that the spec itself trains at; ``images``: how many training images it has."""
+    return Fidelity(
+        rungs=tuple(job.proxy.rungs), image_size=job.data.image_size, width=job.backbone.options.get("width"),
+        images=images,
+    )  # fmt: skip
+
+
+def candidates(
+    spec: Fidelity,
+    *,
+    epochs: Sequence[int] = (),
+    image_sizes: Sequence[int] = (),
+    widths: Sequence[int] = (),
+    data: Sequence[float] = (),
+) -> list[Fidelity]:
+    """What might do, the least work first.
+
+    Given any list: every combination, the spec's own value where a list is missing. Else the spec's own fidelity, and
+    it with half and a quarter of the epochs, half the pixels a side, half the width, half the images.
+
+    Raises:
+        InputError: A value that is not possible.
+    """
+    for name, values in (("epochs", epochs), ("an image size", image_sizes), ("a width", widths)):
+        for value in values:
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}", value=value)
+    for part in data:
+        if not 0 < part <= 1:
+            raise InputError(f"a part of the data lies above 0 and up to 1, not {part:g}", value=part)
+    if epochs or image_sizes or widths or data:
+        wide: Sequence[int | None] = widths or [spec.width]
+        found = [
+            replace(shortened(spec, e), image_size=s, width=w, images=max(2, round(spec.images * part)))
+            for e, s, w, part in itertools.product(
+                epochs or spec.rungs[-1:], image_sizes or [spec.image_size], wide, data or [1.0]
+            )
+        ]
+    else:
+        found = [spec, *(shortened(spec, spec.rungs[-1] // part) for part in (2, 4) if spec.rungs[-1] >= part)]
+        if spec.image_size // 2 >= LEAST_SIZE:
+            found.append(replace(spec, image_size=spec.image_size // 2))
+        if spec.width is not None and spec.width // 2 >= LEAST_WIDTH:
+            found.append(replace(spec, width=spec.width // 2))
+        found.append(replace(spec, images=spec.images // 2))
+    return sorted(dict.fromkeys(found), key=lambda one: one.work(spec))
+
+
+def shortened(spec: Fidelity, epochs: int) -> Fidelity:
+    """The same with another length: its rungs below that length, and the length."""
+    return replace(spec, rungs=(*(rung for rung in spec.rungs if rung < epochs), epochs))

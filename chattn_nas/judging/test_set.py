@@ -1,0 +1,48 @@
+"""The test set: read once in the life of a run, after confirmation, for the two networks of the verdict."""
+
+from __future__ import annotations
+
+import safetensors.torch
+
+from chattn_nas.data import load_data, load_test
+from chattn_nas.judging._confirmation import Confirmation
+from chattn_nas.network import build_network
+from chattn_nas.proxy import evaluate, resolve_device
+from chattn_nas.space import Architecture
+from chattn_nas.study import Run
+
+ATTRIBUTE = "test_set"
+
+Scores = dict[str, dict[str, float]]
+
+
+def read_test_set(run: Run, confirmed: Run, found: Confirmation) -> Scores:
+    """Accuracy (0 to 1) on the test set of the winner and its rival, by hash and seed, from their kept weights.
+
+    A run that has read it gives the same answer again and never reads it for other networks: a second look would be a
+    choice made on the test set.
+    """
+    kept: Scores | None = run.study.user_attrs.get(ATTRIBUTE)
+    if kept is not None:
+        return kept
+    device = resolve_device(run.job.proxy.device)
+    data = load_data(run.job.data, device=device)
+    test = load_test(run.job.data, device=device)
+    plan = {row["hash"]: row for row in confirmed.study.user_attrs["plan"]}
+    scores: Scores = {}
+    for key in (found.winner, found.rival):
+        if key is None:
+            continue
+        architecture = Architecture.from_dict(plan[key]["architecture"])
+        for seed in found.network(key).accuracies:
+            weights = confirmed.checkpoint(key, seed)
+            if weights is None:
+                continue
+            network = build_network(
+                architecture, num_classes=data.num_classes, in_chans=data.in_chans, image_size=data.image_size
+            )
+            network.load_state_dict(safetensors.torch.load_file(weights))
+            accuracy, _ = evaluate(network.to(device), test, data, batch_size=run.job.proxy.batch_size, device=device)
+            scores.setdefault(key, {})[str(seed)] = accuracy
+    run.study.set_user_attr(ATTRIBUTE, scores)
+    return scores

@@ -1,0 +1,112 @@
+"""The report as Markdown, for a pull request: the same verdict, the same tables, no pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+
+from chattn_nas.report.facts import gather, rows_of
+from chattn_nas.results import words
+from chattn_nas.results.pareto import front
+from chattn_nas.study.record import CONTROL
+
+
+def markdown(study: optuna.Study, top: int = 10) -> str:
+    """The report of a study as GitHub-flavoured Markdown; ``top`` rows of the leaderboard."""
+    facts = gather(study)
+    verdict = facts.verdict
+    parts = [f"# {facts.name}: {verdict.headline} ({verdict.status})", " ".join(verdict.sentences), facts.searched]
+    if facts.baselines:
+        parts += ["## Against every baseline", _baselines(facts.baselines, verdict.status)]
+        parts += ["## Leaderboard", _leaderboard(rows_of(facts.board.head(top)))]
+        kept = rows_of(front(facts.board))
+        rows: list[tuple[Any, ...]] = [
+            (row["architecture"], _spread(row["pooled"], row["pooled_sd"]), words.count(row["parameters"]),
+             words.count(row["macs"])) for row in kept
+        ]  # fmt: skip
+        parts += ["## Pareto front", table(("architecture", "pooled %", "parameters", "MACs"), rows)]
+    if facts.confirmation:
+        parts += ["## Confirmation", _confirmation(facts.confirmation)]
+    if facts.final_trainings:
+        parts += ["## Final training", "\n".join(f"- {said}" for said in facts.final_trainings)]
+    if len(facts.effects):
+        rows = [
+            (row["stage"], row["type"], words.signed(row["effect"]), words.interval(row["low"], row["high"]),
+             row["trials"], row["against"]) for row in rows_of(facts.effects)
+        ]  # fmt: skip
+        heads = ("stage", "attention", "effect (points)", "95 % interval", "trainings", "against")
+        parts += ["## Effects per stage", table(heads, rows)]
+    rows = [(row["outcome"], row["trials"], row["time"], row["reasons"]) for row in rows_of(facts.outcomes)]
+    parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
+    parts += ["## How to reproduce", table(("", ""), facts.reproduction())]
+    if facts.spec:
+        parts.append(f"<details><summary>The spec</summary>\n\n```yaml\n{facts.spec_text()}```\n\n</details>")
+    return "\n\n".join(parts) + "\n"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; cells may hold any text."""
+    lines = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in (heads, *rows)]
+    return "\n".join([lines[0], "|" + " --- |" * len(heads), *lines[1:]])
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def _spread(mean: float, sd: float | None, sign: str = "\N{PLUS-MINUS SIGN}") -> str:
+    return words.accuracy(mean) if words.missing(sd) else f"{words.accuracy(mean)} {sign} {words.accuracy(sd)}"
+
+
+def _baselines(rows: list[dict[str, Any]], status: str) -> str:
+    shown = [
+        (
+            f"**{row['name']}**" if row["role"] == "best" else row["name"],
+            row["seeds"],
+            _spread(row["pick"].value("pooled"), row["pick"].sd),
+            _spread(row["pick"].mean, row["pick"].se),
+            words.margin(row["margin"]),
+            status,
+        )
+        for row in rows
+    ]
+    heads = ("architecture", "seeds", "pooled % (sd)", "mean % (se)", "best's margin (points)", "status")
+    return table(heads, shown)
+
+
+def _leaderboard(rows: list[dict[str, Any]]) -> str:
+    shown = [
+        (
+            row["rank"],
+            row["architecture"],
+            row["label"] + (" (control)" if row["label"] == CONTROL else ""),
+            _spread(row["pooled"], row["pooled_sd"]),
+            _spread(row["mean"], row["se"]),
+            row["seeds"],
+            words.multiple(row["parameters_x"]),
+            words.multiple(row["macs_x"]),
+        )
+        for row in rows
+    ]
+    heads = ("#", "architecture", "baseline", "pooled % (sd)", "mean % (se)", "seeds", "params", "MACs")
+    return table(heads, shown)
+
+
+def _confirmation(confirmation: dict[str, Any]) -> str:
+    rows = [
+        (
+            row["name"], words.accuracy(row["search"]), _spread(row["mean"], row["sd"]), row["seeds"],
+            *(_against(row.get(rival)) for rival in ("uniform", "none")),
+        ) for row in confirmation["networks"]
+    ]  # fmt: skip
+    heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none")
+    return table(heads, rows)
+
+
+def _against(found: dict[str, Any] | None) -> str:
+    if not found:
+        return words.NOT_THERE
+    interval = words.interval(found["t_low"], found["t_high"])
+    return f"{words.signed(found['mean'])} [{interval}], {found['judgement']} (p {found['p_holm']:.3f})"

@@ -1,0 +1,228 @@
+"""What the report says, gathered once and free of any markup: both of its forms are written from this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import pandas as pd
+import yaml
+
+from chattn_nas.network.constraints import Constraint
+from chattn_nas.report.verdict import Verdict, verdict
+from chattn_nas.results import words
+from chattn_nas.results._best import Pick, Standing
+from chattn_nas.results._efficiency import efficiency
+from chattn_nas.results._importance import importance
+from chattn_nas.results.pareto import hypervolume_over_time
+from chattn_nas.results.tables import COSTS, leaderboard, rungs, stages
+from chattn_nas.results.words import name_of
+from chattn_nas.study.record import CONTROL, NONE, UNIFORM, Record, records
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Attributes:
+    name: Of the run.
+    study: The Optuna study.
+    records, standing, verdict: Its trials, who stands where, and the paragraph.
+    board, effects, importance, rungs, progress, efficiency, outcomes: Tables.
+    baselines: Best against every baseline, one row each.
+    """
+
+    name: str
+    study: optuna.Study
+    records: list[Record]
+    standing: Standing
+    verdict: Verdict
+    board: pd.DataFrame
+    effects: pd.DataFrame
+    importance: pd.DataFrame
+    rungs: pd.DataFrame
+    progress: pd.DataFrame
+    efficiency: pd.DataFrame
+    outcomes: pd.DataFrame
+    baselines: Rows
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The spec that the study was made with."""
+        return dict(self.study.user_attrs.get("spec", {}))
+
+    @property
+    def confirmation(self) -> dict[str, Any] | None:
+        """What ``confirm`` found, once it was run."""
+        return self.study.user_attrs.get("confirmation")
+
+    @property
+    def final_trainings(self) -> list[str]:
+        """One sentence per network that was trained at full length (``chattn-nas train``), in the order it ended."""
+        named = {record.hash: record.description for record in self.records}
+        said = []
+        for found in self.study.user_attrs.get("final_trainings", {}).values():
+            plan, validation = found["plan"], found["accuracy"]
+            beside = "trained on them as well" if validation is None else f"{words.accuracy(100 * validation)} %"
+            said.append(
+                f"**{named.get(plan['architecture'], plan['architecture'])}**: "
+                f"**{words.accuracy(100 * found['test_accuracy'])} % on the test set**, which it read once, after "
+                f"{words.plural(plan['epochs'], 'epoch')} on seed {plan['seed']} (validation images: {beside}); "
+                f"{words.duration(found['seconds'])} on {found['device']}, {found['date']}."
+            )
+        return said
+
+    @property
+    def lead(self) -> Pick | None:
+        """What the page is about: the winner of the confirmation, else the best by pooled mean."""
+        if self.verdict.confirmed and self.confirmation is not None:
+            return next(pick for pick in self.standing.picks if pick.hash == self.confirmation["winner"])
+        return next((pick for pick in self.standing.picks if not pick.control), None)
+
+    @property
+    def cost(self) -> str:
+        """What accuracy is weighed against: the first cost among the objectives, else parameters."""
+        return cost_of(self.study)
+
+    def refused(self, cost: str) -> list[float]:
+        """That cost of every infeasible architecture where it was counted."""
+        found = {
+            record.hash: getattr(record.measurement, cost)
+            for record in self.records
+            if record.outcome == "infeasible" and record.measurement is not None
+        }
+        return sorted(float(value) for value in found.values() if value is not None)
+
+    def bound(self, cost: str) -> float | None:
+        """The upper bound on that cost, in its own units."""
+        text = self.spec.get("search", {}).get("constraints", {}).get(cost)
+        reference = self.study.user_attrs.get("reference", {}).get(cost)
+        if text is None or reference is None:
+            return None
+        parsed = Constraint.parse(text)
+        return parsed.limit * reference if parsed.relative else parsed.limit
+
+    @property
+    def searched(self) -> str:
+        """One line on what was searched."""
+        backbone = self.spec.get("backbone", {}).get("model", "a backbone")
+        dataset = self.spec.get("data", {}).get("dataset", "its data")
+        listed = {stage["type"] for record in self.records for stage in record.stages}
+        for entries in self.spec.get("space", {}).values():
+            listed |= {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+        types = sorted(listed - {NONE, CONTROL})
+        count = max((len(record.stages) for record in self.records), default=0)
+        return (
+            f"Which channel attention belongs in which of the {words.plural(count, 'stage')} of {backbone} "
+            f"on {dataset}? "
+            f"{words.plural(len(self.records), 'trial')}; types in the race: none, {', '.join(types) or 'no other'}."
+        )
+
+    def shares(self, top: int = 10) -> Rows:
+        """Which attention the best few took in each stage: counts per type."""
+        best = self.board[self.board["label"] != CONTROL].head(top)
+        columns = [column for column in best.columns if column.startswith("stage")]
+        types = sorted({name for column in columns for name in best[column].dropna()})
+        return [{"type": name, **{column: int((best[column] == name).sum()) for column in columns}} for name in types]
+
+    def reproduction(self) -> list[tuple[str, str]]:
+        """What another one needs to get the same numbers."""
+        measured = [record.measurement for record in self.records if record.rungs and record.measurement]
+        versions = self.study.user_attrs.get("versions") or (measured[0].versions if measured else {})
+        seeds = sorted({record.seed for record in self.records if record.rungs and record.seed is not None})
+        found = {
+            "command": "chattn-nas search spec.yaml",
+            "study": self.study.study_name,
+            "training seeds": ", ".join(map(str, seeds)),
+            "device": ", ".join(sorted({one.device for one in measured})),
+            "hardware": str(self.study.user_attrs.get("hardware", "")),
+            "versions": ", ".join(
+                f"{name} {version}" for name, version in versions.items() if isinstance(version, str)
+            ),
+            "spec hash": str(self.study.user_attrs.get("spec_hash", "")),
+        }
+        return [(key, value) for key, value in found.items() if value]
+
+    def spec_text(self) -> str:
+        """The spec as YAML."""
+        return yaml.safe_dump(self.spec, sort_keys=False) if self.spec else ""
+
+
+def rows_of(table: pd.DataFrame) -> Rows:
+    """The rows of a table as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def cost_of(study: optuna.Study) -> str:
+    """The first cost among a study's objectives, else ``parameters``."""
+    objectives = study.user_attrs.get("spec", {}).get("search", {}).get("objectives", ())
+    return next((name for name in objectives if name in COSTS), COSTS[0])
+
+
+def gather(study: optuna.Study) -> Facts:
+    """Read a study once for a report."""
+    found = records(study)
+    standing = Standing(study)
+    board = leaderboard(study)
+    judged = verdict(study, found, standing, board)
+    return Facts(
+        name=str(study.user_attrs.get("spec", {}).get("name", study.study_name)),
+        study=study,
+        records=found,
+        standing=standing,
+        verdict=judged,
+        board=board,
+        effects=stages(study),
+        importance=importance(study),
+        rungs=rungs(study),
+        progress=hypervolume_over_time(study, cost_of(study)),
+        efficiency=efficiency(study),
+        outcomes=_outcomes(found),
+        baselines=_baselines(standing, study.user_attrs.get("confirmation") if judged.confirmed else None),
+    )
+
+
+def _outcomes(found: list[Record]) -> pd.DataFrame:
+    rows: dict[str, dict[str, Any]] = {}
+    for record in found:
+        name = record.outcome if record.trained else "answered from the record"
+        row = rows.setdefault(name, {"outcome": name, "trials": 0, "seconds": 0.0, "reasons": {}})
+        row["trials"] += 1
+        if record.measurement and record.trained:
+            row["seconds"] += record.measurement.seconds
+        if record.reason:
+            row["reasons"][record.reason] = row["reasons"].get(record.reason, 0) + 1
+    for row in rows.values():
+        row["time"] = words.duration(row["seconds"])
+        commonest = sorted(row["reasons"].items(), key=lambda item: -item[1])[:2]
+        row["reasons"] = "; ".join(f"{reason} ({count})" for reason, count in commonest)
+    order = ("complete", "pruned", "answered from the record", "infeasible")
+    table = sorted(
+        rows.values(), key=lambda row: (order.index(row["outcome"]) if row["outcome"] in order else 9, row["outcome"])
+    )
+    return pd.DataFrame(table, columns=["outcome", "trials", "seconds", "time", "reasons"])
+
+
+def _baselines(standing: Standing, confirmation: dict[str, Any] | None) -> Rows:
+    """The best first, then each baseline with the best's margin over it."""
+    confirmed = {one["hash"] for one in (confirmation or {}).get("networks", ())}
+    picks = [pick for pick in standing.picks if not pick.control]
+    if not picks:
+        return []
+    best = standing.best()
+    rows = []
+    for pick in [best, *(p for p in standing.baselines() if p.hash != best.hash)]:
+        margin = standing.margin(best, pick) if pick.hash != best.hash else None
+        rows.append(
+            {
+                "name": name_of(pick),
+                "role": "best" if pick.hash == best.hash else "control" if pick.control
+                else "uniform" if pick.label.startswith(UNIFORM) else "none",
+                "pick": pick,
+                "margin": margin,
+                "seeds": len(pick.seeds),
+                "status": "confirmed" if pick.hash in confirmed else "unconfirmed",
+            }
+        )  # fmt: skip
+    return rows

@@ -1,0 +1,201 @@
+"""The plots of what was found, as Plotly figures written as plain data.
+
+Colours are tokens such as ``@ink`` or ``@c1``: the page puts in its own, so that one serves light, dark and print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from chattn_nas.results import words
+from chattn_nas.results._best import Standing
+from chattn_nas.results.pareto import front
+from chattn_nas.results.tables import Z95
+from chattn_nas.study.record import CONTROL, NONE, UNIFORM
+
+Figure = dict[str, Any]
+TITLES = {"parameters": "parameters", "macs": "MACs per image", "latency": "latency (s)"}
+
+
+def colours(types: Sequence[str]) -> dict[str, str]:
+    """Attention type to a CSS colour: greys for ``none`` and the control, then the Okabe-Ito palette by name."""
+    found = {NONE: "var(--c-none)", CONTROL: "var(--c-control)"}
+    for index, name in enumerate(sorted(set(types) - set(found))):
+        found[name] = f"var(--c{index % 8 + 1})"
+    return found
+
+
+def layout(**more: Any) -> dict[str, Any]:
+    """The look that all plots share, with what this one has of its own."""
+    axis = {"gridcolor": "@grid", "zerolinecolor": "@grid", "linecolor": "@grid", "automargin": True, "ticks": ""}
+    base: dict[str, Any] = {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": "@ink", "family": "system-ui, sans-serif", "size": 13},
+        "margin": {"l": 56, "r": 12, "t": 12, "b": 48},
+        "height": 400,
+        "hoverlabel": {"bgcolor": "@surface", "bordercolor": "@grid", "font": {"color": "@ink"}, "align": "left"},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "xaxis": axis,
+        "yaxis": axis,
+    }
+    for key, value in more.items():
+        base[key] = {**base[key], **value} if isinstance(base.get(key), dict) and isinstance(value, dict) else value
+    return base
+
+
+def pareto(
+    table: pd.DataFrame,
+    standing: Standing,
+    cost: str = "parameters",
+    *,
+    refused: Sequence[float] = (),
+    bound: float | None = None,
+) -> Figure:
+    """Pooled accuracy with 95 % intervals against a cost; the front, the baselines and the control marked.
+
+    ``refused`` are costs of infeasible architectures, which have no accuracy: they stand along the bottom; ``bound`` is
+    drawn as a line.
+    """
+    best = standing.best().hash
+    kept = front(table, cost)
+    groups = (
+        ("architectures", table[(table["label"] == "") & (table["hash"] != best)], "circle", "@c5", 8),
+        ("uniform", table[table["label"].str.startswith(UNIFORM) & (table["hash"] != best)], "square", "@c1", 10),
+        ("no attention", table[(table["label"] == NONE) & (table["hash"] != best)], "diamond", "@ink", 11),
+        ("random-gate control", table[table["label"] == CONTROL], "x", "@c-control", 10),
+        ("recommended", table[table["hash"] == best], "star", "@c6", 16),
+    )
+    data: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "Pareto front",
+            "x": kept[cost].tolist(),
+            "y": kept["pooled"].tolist(),
+            "line": {"shape": "hv", "color": "@c3", "width": 2},
+            "hoverinfo": "skip",
+        }
+    ]
+    for name, rows, symbol, colour, size in groups:
+        rows = rows.dropna(subset=[cost])
+        if rows.empty:
+            continue
+        errors = (Z95 * rows["pooled_sd"]).fillna(0).tolist()
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": rows[cost].tolist(),
+                "y": rows["pooled"].tolist(),
+                "error_y": {"type": "data", "array": errors, "thickness": 1, "width": 0, "color": "@faint"},
+                "marker": {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1, "color": "@surface"}},
+                "text": [
+                    f"{row['label'] or row['architecture']}<br>{words.plural(row['seeds'], 'seed')}"
+                    for row in rows.to_dict("records")
+                ],
+                "hovertemplate": "%{text}<br>%{y:.2f} % at %{x:,}<extra></extra>",
+            }
+        )
+    if refused:
+        floor = float((table["low"].fillna(table["pooled"])).min())
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "infeasible, not trained",
+                "x": list(refused),
+                "y": [floor] * len(refused),
+                "marker": {"symbol": "line-ns-open", "color": "@c-none", "size": 12, "line": {"width": 2}},
+                "hovertemplate": "infeasible at %{x:,}<extra></extra>",
+            }
+        )
+    line = {"type": "line", "x0": bound, "x1": bound, "y0": 0, "y1": 1, "yref": "paper"}
+    return {
+        "data": data,
+        "layout": layout(
+            xaxis={"title": {"text": TITLES[cost]}},
+            yaxis={"title": {"text": "pooled validation accuracy (%)"}},
+            shapes=[line | {"line": {"color": "@c2", "dash": "dash", "width": 1.5}}] if bound is not None else [],
+        ),
+    }
+
+
+def effects(table: pd.DataFrame) -> Figure:
+    """Heat map: stages across, types down, points against ``none`` in that stage; bold where the interval has no 0."""
+    types = list(dict.fromkeys(table["type"]))
+    numbers = sorted(table["stage"].unique())
+    values: list[list[float | None]] = []
+    texts: list[list[str]] = []
+    hover: list[list[str]] = []
+    cells: dict[Any, Any] = {(row.stage, row.type): row for row in table.itertuples()}
+    for name in types:
+        rows = [cells.get((number, name)) for number in numbers]
+        values.append([None if row is None else float(row.effect) for row in rows])
+        texts.append(["" if row is None else _cell(row) for row in rows])
+        hover.append(
+            ["not tried" if row is None
+             else f"{row.effect:+.2f} [{row.low:+.2f}, {row.high:+.2f}] points, {row.trials} trainings"
+             for row in rows]
+        )  # fmt: skip
+    reach = max(float(np.abs(table["effect"].to_numpy(float)).max()), 0.1)
+    return {
+        "data": [
+            {
+                "type": "heatmap",
+                "x": [f"stage {number}" for number in numbers],
+                "y": types,
+                "z": values,
+                "text": texts,
+                "texttemplate": "%{text}",
+                "customdata": hover,
+                "hovertemplate": "%{y} in %{x}: %{customdata}<extra></extra>",
+                "zmin": -reach,
+                "zmax": reach,
+                "colorscale": [[0, "@low"], [0.5, "@middle"], [1, "@high"]],
+                "xgap": 3,
+                "ygap": 3,
+                "colorbar": {"title": {"text": "points", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+            }
+        ],
+        "layout": layout(
+            height=110 + 46 * len(types),
+            xaxis={"side": "top", "showgrid": False},
+            yaxis={"autorange": "reversed", "showgrid": False},
+            margin={"l": 20, "r": 8, "t": 40, "b": 12},
+        ),
+    }
+
+
+def _cell(row: Any) -> str:
+    if row.type == NONE and row.against == NONE:
+        return "0"
+    said = f"{row.effect:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"<b>{said}</b>" if row.low > 0 or row.high < 0 else said
+
+
+def importance(table: pd.DataFrame) -> Figure:
+    """Bars: how much the attention of each stage decides, by both evaluators."""
+    rows = table[table["parameter"] == "attention"]
+    names = [f"stage {number}" for number in rows["stage"]]
+    return {
+        "data": [
+            {"type": "bar", "orientation": "h", "y": names, "x": rows[column].tolist(), "name": title,
+             "marker": {"color": colour}, "text": [f"{value:.0%}" for value in rows[column]], "textposition": "auto",
+             "hovertemplate": "%{y}: %{text}<extra></extra>"}
+            for column, title, colour in (
+                ("fanova", "of the variance", "@c1"), ("ped_anova", "of being among the best quarter", "@c3")
+            )
+        ],
+        "layout": layout(
+            height=120 + 60 * len(names),
+            barmode="group",
+            xaxis={"tickformat": ".0%", "rangemode": "tozero"},
+            yaxis={"autorange": "reversed", "showgrid": False},
+        ),
+    }  # fmt: skip

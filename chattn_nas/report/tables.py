@@ -1,0 +1,257 @@
+"""The tables of what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from chattn_nas.judging.comparison import Comparison
+from chattn_nas.report import progress_tables
+from chattn_nas.report.cells import Cell, Column, Table, bar, chip, number, over_seeds, pooled
+from chattn_nas.report.facts import Facts
+from chattn_nas.results import words
+from chattn_nas.results.pareto import front
+from chattn_nas.study.record import CONTROL
+
+
+def tables(facts: Facts, colours: Mapping[str, str]) -> dict[str, Table]:
+    """Every table of the page by name."""
+    return {
+        "baselines": _baselines(facts),
+        "confirmation": _confirmation(facts),
+        "leaderboard": _leaderboard(facts, colours),
+        "front": _front(facts),
+        "shares": _shares(facts, colours),
+        "effects": _effects(facts),
+        "importance": _importance(facts),
+        "rungs": progress_tables.rungs(facts),
+        "progress": progress_tables.progress(facts),
+        "efficiency": progress_tables.efficiency(facts),
+        "outcomes": progress_tables.outcomes(facts),
+    }
+
+
+def _baselines(facts: Facts) -> Table:
+    margins = [row["margin"] for row in facts.baselines if row["margin"] is not None]
+    reach = (
+        min([0.0, *(margin.low for margin in margins)]),
+        max([0.0, *(margin.high for margin in margins)]),
+    )
+    columns = [
+        Column("architecture"),
+        Column("seeds", "trainings to the end, one per seed", number=True),
+        Column("pooled %", "mean and standard deviation from the model over all trials", number=True),
+        Column("mean %", "mean over its own seeds and standard error", wide=True, number=True),
+        Column("best's margin", "points by which the recommended one is ahead, with 95 % interval", number=True),
+        Column("", wide=True),
+        Column("status", wide=True),
+    ]
+    rows = []
+    for row in facts.baselines:
+        pick, margin = row["pick"], row["margin"]
+        plain = pick.mean - facts.baselines[0]["pick"].mean
+        said: Any = Markup("{}<small>{}</small>").format(
+            words.signed(margin.mean), words.interval(margin.low, margin.high)
+        ) if margin else (words.NOT_THERE if row["role"] == "best" else words.signed(-plain))  # fmt: skip
+        rows.append(
+            (
+                row["role"],
+                [
+                    Cell(
+                        Markup("<b>{}</b>").format(row["name"]) if row["role"] == "best" else row["name"], row["name"]
+                    ),
+                    number(row["seeds"], str(row["seeds"])),
+                    pooled(pick.value("pooled"), pick.sd),
+                    over_seeds(pick.mean, pick.se),
+                    number(margin.mean if margin else None, said),
+                    Cell(bar(margin.low, margin.mean, margin.high, reach, 0.0) if margin else ""),
+                    Cell(row["status"]),
+                ],
+            )
+        )
+    return Table(columns, rows)
+
+
+def _confirmation(facts: Facts) -> Table:
+    columns = [
+        Column("network"),
+        Column("search %", "mean over the search's seeds, after fewer epochs", wide=True, number=True),
+        Column("confirmed %", "mean and standard deviation over new seeds", number=True),
+        Column("seeds", wide=True, number=True),
+        Column("over the best uniform", number=True),
+        Column("over none", number=True),
+        Column("verdict", "against the best uniform, for a baseline against none", wide=True),
+    ]
+    rows = []
+    for row in (facts.confirmation or {}).get("networks", ()):
+        differences = [
+            number(None, words.NOT_THERE) if found is None
+            else number(found["mean"], Markup("{}<small>{}</small>").format(
+                words.signed(found["mean"]), words.interval(found["t_low"], found["t_high"])))
+            for found in (row["uniform"], row["none"])
+        ]  # fmt: skip
+        judged = row["uniform"] or row["none"]
+        said = "control" if "control" in row["roles"] else Comparison.from_dict(judged).words if judged else ""
+        tone = "best" if row["hash"] == (facts.confirmation or {})["winner"] else ""
+        if said == "control":
+            tone = "control"
+        rows.append(
+            (
+                tone,
+                [
+                    Cell(row["name"], row["name"]),
+                    number(row["search"], words.accuracy(row["search"])),
+                    number(row["mean"], Markup("{}<small>sd {}</small>").format(
+                        words.accuracy(row["mean"]), words.accuracy(row["sd"]))),
+                    number(row["seeds"], str(row["seeds"])),
+                    *differences,
+                    Cell(said, said),
+                ],
+            )
+        )  # fmt: skip
+    return Table(columns, rows)
+
+
+def _leaderboard(facts: Facts, colours: Mapping[str, str], top: int = 50) -> Table:
+    board = facts.board.head(top)
+    choices = {record.hash: record for record in facts.records}
+    reach = (float(board["low"].min()), float(board["high"].max())) if len(board) else (0.0, 1.0)
+    columns = [
+        Column("#", number=True),
+        Column("architecture", "attention per stage, first stage first"),
+        Column("pooled %", "mean and standard deviation from the model over all trials", number=True),
+        Column("95 % interval", wide=True),
+        Column("mean %", "mean over its own seeds and standard error", number=True, wide=True),
+        Column("seeds", number=True),
+        Column("best trial %", "highest single training: rewards luck", wide=True, number=True),
+        Column("params", "multiple of the backbone without attention", number=True),
+        Column("MACs", "multiple of the backbone without attention", wide=True, number=True),
+    ]
+    best = next((pick.hash for pick in facts.standing.picks if not pick.control), "")
+    rows = []
+    for row in board.to_dict("records"):
+        record = choices[row["hash"]]
+        chips = Markup("").join(
+            chip(stage["type"], text, colours) for stage, text in zip(record.stages, record.choices, strict=True)
+        )
+        label = Markup('<small class="label">{}</small>').format(row["label"]) if row["label"] else ""
+        interval = "" if words.missing(row["low"]) else bar(row["low"], row["pooled"], row["high"], reach)
+        tone = "best" if row["hash"] == best else "control" if row["label"] == CONTROL else ""
+        rows.append(
+            (
+                tone,
+                [
+                    number(row["rank"], str(row["rank"])),
+                    Cell(Markup('<span class="chips">{}</span>{}').format(chips, label), record.description),
+                    pooled(row["pooled"], row["pooled_sd"]),
+                    Cell(interval, row["low"] if interval else ""),
+                    over_seeds(row["mean"], row["se"]),
+                    number(row["seeds"], str(row["seeds"])),
+                    number(row["single"], words.accuracy(row["single"])),
+                    number(row["parameters_x"], words.multiple(row["parameters_x"])),
+                    number(row["macs_x"], words.multiple(row["macs_x"])),
+                ],
+            )
+        )
+    return Table(columns, rows)
+
+
+def _front(facts: Facts) -> Table:
+    columns = [
+        Column("architecture"),
+        Column("pooled %", number=True),
+        Column("parameters", number=True),
+        Column("MACs", number=True, wide=True),
+        Column("seeds", number=True),
+    ]
+    kept = front(facts.board, facts.cost) if len(facts.board) else pd.DataFrame()
+    rows = [
+        (
+            "",
+            [
+                Cell(row["architecture"], row["architecture"]),
+                pooled(row["pooled"], row["pooled_sd"]),
+                number(row["parameters"], words.count(row["parameters"])),
+                number(row["macs"], words.count(row["macs"])),
+                number(row["seeds"], str(row["seeds"])),
+            ],
+        )
+        for row in kept.to_dict("records")
+    ]
+    return Table(columns, rows)
+
+
+def _shares(facts: Facts, colours: Mapping[str, str]) -> Table:
+    shares = facts.shares()
+    stages = [key for key in shares[0] if key != "type"] if shares else []
+    most = {stage: max(row[stage] for row in shares) for stage in stages}
+    columns = [Column("attention"), *(Column(f"stage {stage.removeprefix('stage')}", number=True) for stage in stages)]
+    rows = [
+        (
+            "",
+            [
+                Cell(chip(row["type"], row["type"], colours), row["type"]),
+                *(
+                    number(row[stage], str(row[stage] or words.NOT_THERE), "most" if row[stage] == most[stage] else "")
+                    for stage in stages
+                ),
+            ],
+        )
+        for row in shares
+    ]
+    return Table(columns, rows)
+
+
+def _effects(facts: Facts) -> Table:
+    columns = [
+        Column("stage", number=True),
+        Column("attention"),
+        Column("effect", "points", number=True),
+        Column("95 % interval", number=True),
+        Column("trainings", number=True, wide=True),
+        Column("against", wide=True),
+    ]
+    rows = [
+        (
+            "",
+            [
+                number(row["stage"], str(row["stage"])),
+                Cell(row["type"], row["type"]),
+                number(row["effect"], words.signed(row["effect"])),
+                number(row["low"], words.interval(row["low"], row["high"])),
+                number(row["trials"], str(row["trials"])),
+                Cell(row["against"], row["against"]),
+            ],
+        )
+        for row in facts.effects.to_dict("records")
+    ]
+    return Table(columns, rows)
+
+
+def _importance(facts: Facts) -> Table:
+    columns = [
+        Column("stage", number=True),
+        Column("what"),
+        Column("values", "how many were seen", number=True, wide=True),
+        Column("trainings", "that had it", number=True, wide=True),
+        Column("of the variance", "fANOVA, over the stages", number=True),
+        Column("of the best quarter", "PED-ANOVA", number=True),
+    ]
+    rows = [
+        (
+            "",
+            [
+                number(row["stage"], str(row["stage"])),
+                Cell(row["parameter"], row["parameter"]),
+                number(row["values"], str(row["values"])),
+                number(row["trainings"], str(row["trainings"])),
+                number(row["fanova"], words.share(row["fanova"])),
+                number(row["ped_anova"], words.share(row["ped_anova"])),
+            ],
+        )
+        for row in facts.importance.to_dict("records")
+    ]
+    return Table(columns, rows)

@@ -1,0 +1,63 @@
+"""The four figures on top of the report: accuracy, margins, cost; confirmed ones where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chattn_nas.report.facts import Facts
+from chattn_nas.results import words
+from chattn_nas.results._best import Pick
+from chattn_nas.study.record import NONE
+
+Tile = dict[str, Any]
+RIVALS = (("over the best uniform", "uniform"), ("over no attention", "none"))
+
+
+def tiles(facts: Facts) -> list[Tile]:
+    """Title, value, unit and a line below each; none before anything was trained to the end."""
+    lead = facts.lead
+    if lead is None:
+        return []
+    shown = _confirmed(facts) if facts.verdict.confirmed else _searched(facts, lead)
+    under = f"{words.count(lead.costs['parameters'])}; MACs {words.multiple(lead.relative.get('macs'))}"
+    if lead.label == NONE:
+        under = f"{words.count(lead.costs['parameters'])} parameters"
+    return [*shown, _tile("parameters", words.multiple(lead.relative.get("parameters")), "", under)]
+
+
+def _tile(title: str, value: str, unit: str, under: str) -> Tile:
+    return {"title": title, "value": value, "unit": unit, "under": under}
+
+
+def _confirmed(facts: Facts) -> list[Tile]:
+    confirmation = facts.confirmation or {}
+    winner = next(one for one in confirmation["networks"] if one["hash"] == confirmation["winner"])
+    under = f"sd {words.accuracy(winner['sd'])} over {words.plural(winner['seeds'], 'new seed')}"
+    shown = [_tile("confirmed accuracy", words.accuracy(winner["mean"]), "%", under)]
+    for title, rival in RIVALS:
+        found: Mapping[str, Any] | None = winner[rival]
+        shown.append(
+            _tile(title, words.NOT_THERE, "", "it is this one") if found is None
+            else _tile(title, words.signed(found["mean"]), "points",
+                       f"95 %: {words.interval(found['t_low'], found['t_high'])}")
+        )  # fmt: skip
+    return shown
+
+
+def _searched(facts: Facts, best: Pick) -> list[Tile]:
+    standing = facts.standing
+    spread = (
+        f"\N{PLUS-MINUS SIGN} {words.accuracy(best.sd)} posterior sd" if best.sd is not None else "mean over its seeds"
+    )
+    shown = [_tile("accuracy", words.accuracy(best.value("pooled")), "%", spread)]
+    for (title, _), rival in zip(RIVALS, (standing.best_uniform(), standing.none()), strict=True):
+        if rival is None or rival.hash == best.hash:
+            under = "it is this one" if rival is not None else "not trained"
+            shown.append(_tile(title, words.NOT_THERE, "", under))
+            continue
+        margin = standing.margin(best, rival)
+        mean = margin.mean if margin else best.mean - rival.mean
+        under = f"95 %: {words.interval(margin.low, margin.high)}" if margin else "too few trials for an interval"
+        shown.append(_tile(title, words.signed(mean), "points", under))
+    return shown

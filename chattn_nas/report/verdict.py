@@ -1,0 +1,190 @@
+"""What a study found, in one paragraph: what won, by how much, how sure that is, what it costs, confirmed or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import pandas as pd
+
+from chattn_nas.errors import RunError
+from chattn_nas.results import words
+from chattn_nas.results._best import Margin, Pick, Standing
+from chattn_nas.results.pareto import front
+from chattn_nas.results.tables import COSTS
+from chattn_nas.results.words import name_of
+from chattn_nas.study.record import NONE, UNIFORM, Record
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Attributes:
+    headline: A dozen words.
+    confirmed: Whether a confirmation lies behind it.
+    sentences: The paragraph; ``**`` marks what is bold.
+    details: What stands below it.
+    """
+
+    headline: str
+    confirmed: bool
+    sentences: tuple[str, ...]
+    details: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """The one word."""
+        return "confirmed" if self.confirmed else "unconfirmed"
+
+
+def verdict(study: optuna.Study, found: list[Record], standing: Standing, board: pd.DataFrame) -> Verdict:
+    """The verdict of a study as it stands; ``board`` is its leaderboard."""
+    name = study.user_attrs.get("spec", {}).get("name", study.study_name)
+    try:
+        best = standing.best()
+    except RunError:
+        return Verdict(
+            "Nothing was trained to the end yet", False,
+            (f"{words.plural(len(found), 'trial')} so far, none complete: there is nothing to compare.",),
+        )  # fmt: skip
+    confirmation: Mapping[str, Any] | None = study.user_attrs.get("confirmation")
+    searched = [*_search(found, standing, best), *_objectives(study, board)]
+    details = [*_criteria(standing, best), *_noise(standing)] if _others(standing, best) else []
+    if confirmation is None:
+        sentences = [*searched, *_costs(best), *_unconfirmed(name)]
+    elif best.hash in {one["hash"] for one in confirmation["networks"]}:
+        winner = next(pick for pick in standing.picks if pick.hash == confirmation["winner"])
+        sentences = [f"**Confirmed** at full length: {confirmation['words']}", *_costs(winner)]
+        details = ["From the search:", *searched, *details]
+    else:
+        yet = f"An earlier confirmation was about others: {confirmation['headline']}."
+        sentences = [*searched, *_costs(best), yet, *_unconfirmed(name)]
+        confirmation = None
+    return Verdict(_headline(standing, best, confirmation), bool(confirmation), tuple(sentences), tuple(details))
+
+
+def _headline(standing: Standing, best: Pick, confirmation: Mapping[str, Any] | None) -> str:
+    if confirmation:
+        return str(confirmation["headline"])
+    if not _others(standing, best):
+        return f"Only {name_of(best)} was trained to the end so far"
+    if best.label == NONE:
+        return "No attention at all leads"
+    rival = standing.best_uniform()
+    if rival is None or rival.hash == best.hash:
+        return f"{name_of(best)} leads"
+    margin = standing.margin(best, rival)
+    if margin is None:
+        return f"{best.description} leads"
+    ahead = "leads" if margin.shown else "leads within the noise"
+    return f"{best.description} {ahead}"
+
+
+def _search(found: list[Record], standing: Standing, best: Pick) -> Iterator[str]:
+    complete = sum(record.accuracy is not None for record in found)
+    level = f"{words.accuracy(best.value('pooled'))} %"
+    spread = (
+        f" \N{PLUS-MINUS SIGN} {words.accuracy(best.sd)} (posterior standard deviation)" if best.sd is not None else ""
+    )
+    basis = "the model that pools all of them puts" if best.sd is not None else "the highest mean is that of"
+    yield (
+        f"Over {words.plural(complete, 'complete training')} of {words.plural(len(standing.picks), 'architecture')}, "
+        f"{basis} **{name_of(best)}** first, at {level}{spread} validation accuracy; "
+        f"it was trained on {words.plural(len(best.seeds), 'seed')}."
+    )
+    if not _others(standing, best):
+        yield "Nothing else was trained to the end yet: there is nothing to compare it with."
+        return
+    none, rival, control = standing.none(), standing.best_uniform(), standing.control()
+    if rival is not None and rival.hash != best.hash:
+        yield _against(
+            standing.margin(best, rival),
+            best,
+            rival,
+            f"the best uniform choice, {rival.label.removeprefix(UNIFORM)} everywhere",
+        )
+    elif rival is not None:
+        yield "The same attention in every stage does best: nothing here speaks for mixing."
+    if none is not None and none.hash != best.hash:
+        yield _against(standing.margin(best, none), best, none, "no attention")
+    elif none is not None:
+        yield "**Attention does not pay here**: the backbone without any is not beaten."
+    if control is not None and control.value("pooled") >= best.value("pooled"):
+        yield (
+            f"The random-gate control, which learns nothing, reaches {words.accuracy(control.value('pooled'))} %: "
+            "the gain is not evidence for attention."
+        )
+
+
+def _others(standing: Standing, best: Pick) -> bool:
+    return any(pick.hash != best.hash for pick in standing.picks)
+
+
+def _costs(pick: Pick) -> Iterator[str]:
+    if pick.label == NONE:
+        return
+    costs = [
+        f"{words.multiple(pick.relative.get(key))} the {noun}"
+        for key, noun in (("parameters", "parameters"), ("macs", "MACs"), ("latency", "latency"))
+        if key in pick.relative
+    ]
+    if costs:
+        yield f"It costs {_listed(costs)} of the backbone without attention."
+
+
+def _noise(standing: Standing) -> Iterator[str]:
+    noise = standing.noise()
+    if noise is not None:
+        yield f"One training run scatters by {words.accuracy(noise)} points around its architecture."
+
+
+def _objectives(study: optuna.Study, board: pd.DataFrame) -> Iterator[str]:
+    """With several objectives no single network is the answer: how many share the front."""
+    objectives = study.user_attrs.get("spec", {}).get("search", {}).get("objectives", ("accuracy",))
+    costs = [name for name in objectives if name in COSTS and board[name].notna().any()]
+    if len(objectives) > 1 and costs:
+        kept = len(front(board, costs[0]))
+        yield (
+            f"The search weighed {_listed(list(objectives))}: {words.plural(kept, 'architecture')} of {len(board)} "
+            f"{'is' if kept == 1 else 'are'} on the front of accuracy and {costs[0]}; named here is the most accurate."
+        )
+
+
+def _against(margin: Margin | None, best: Pick, rival: Pick, called: str) -> str:
+    if margin is None:
+        return (
+            f"That is {words.signed(best.mean - rival.mean)} points against {called}, too few trials for an interval."
+        )
+    said = (
+        f"{words.signed(margin.mean)} points (95 % interval {words.interval(margin.low, margin.high)}) against {called}"
+    )
+    if margin.shown:
+        return f"It stands at **{said}**."
+    return f"It stands at **{said}**: the interval includes zero, so no difference is shown."
+
+
+def _criteria(standing: Standing, best: Pick) -> Iterator[str]:
+    """Whether pooled mean, mean over seeds and best single trial choose the same."""
+    others = {by: standing.best(by) for by in ("mean", "single")}
+    if all(pick.hash == best.hash for pick in others.values()):
+        yield "Pooled mean, mean over seeds and best single trial agree on it."
+        return
+    said = []
+    for by, noun in (("mean", "mean over seeds"), ("single", "best single trial")):
+        other = others[by]
+        value = words.accuracy(other.value(by))
+        same = other.hash == best.hash
+        said.append(f"by {noun} {'it is first too' if same else f'{name_of(other)} is first ({value} %)'}")
+    yield f"The three ways to choose differ: {_listed(said)}; those two reward luck."
+
+
+def _unconfirmed(name: str) -> Iterator[str]:
+    yield (
+        f"All of this is **unconfirmed**: it rests on the short trainings of the search. "
+        f"`chattn-nas confirm {name}` retrains the best and the baselines at full length."
+    )
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

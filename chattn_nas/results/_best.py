@@ -1,0 +1,168 @@
+"""The recommended architecture of a study, and how sure one can be of its margins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from chattn_nas.errors import InputError, RunError
+from chattn_nas.results.pooled import choices_of
+from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, percent, pooled
+from chattn_nas.study.record import CONTROL, NONE, UNIFORM, Record, records
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pick:
+    """One architecture with the evidence behind it; accuracies in percent.
+
+    Attributes:
+        hash, description, label, stages: Of the architecture (``stages``: a mapping per stage).
+        choices: Per stage the choice in words.
+        seeds: The seeds it was trained on to the end, in order.
+        mean, se, single: Mean over those seeds, its standard error (``None`` with one seed), the best of them.
+        pooled, sd: Posterior mean and standard deviation of the pooled model (``None`` where there is no model).
+        number: Of its best trial.
+        costs, relative: Of that trial.
+        control: It is the random-gate control.
+    """
+
+    hash: str
+    description: str
+    label: str
+    stages: tuple[dict[str, Any], ...]
+    choices: tuple[str, ...]
+    seeds: tuple[int, ...]
+    mean: float
+    se: float | None
+    single: float
+    pooled: float | None
+    sd: float | None
+    number: int
+    costs: dict[str, float | None]
+    relative: dict[str, float]
+    control: bool
+
+    def value(self, by: str) -> float:
+        """What a ranking by ``pooled``, ``mean`` or ``single`` looks at."""
+        if by not in CRITERIA:
+            raise InputError(f"cannot rank by {by!r}", value=by, choices=CRITERIA)
+        return {"pooled": self.mean if self.pooled is None else self.pooled, "mean": self.mean, "single": self.single}[
+            by
+        ]
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far one architecture lies above another, in points, with a 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def shown(self) -> bool:
+        """The interval excludes zero."""
+        return self.low > 0 or self.high < 0
+
+
+class Standing:
+    """Who stands where in a study.
+
+    Attributes:
+        picks: All architectures trained to the end, best pooled first.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        found = records(study)
+        groups = by_architecture(found)
+        self._model = pooled(found)
+        self._choices = {group[0].hash: choices_of(group[0]) for group in groups}
+        estimate = self._model.predict(list(self._choices.values())) if self._model and groups else None
+        picks = [
+            _pick(group, None if estimate is None else (float(estimate.mean[i]), float(estimate.sd[i])))
+            for i, group in enumerate(groups)
+        ]
+        self.picks = sorted(picks, key=lambda pick: -pick.value("pooled"))
+
+    def best(self, by: str = "pooled") -> Pick:
+        """The highest by ``pooled`` mean, ``mean`` over seeds or ``single`` trial; never the random-gate control.
+
+        Raises:
+            InputError: Another ``by``.
+            RunError: Nothing was trained to the end.
+        """
+        if by not in CRITERIA:
+            raise InputError(f"cannot rank by {by!r}", value=by, choices=CRITERIA)
+        eligible = [pick for pick in self.picks if not pick.control]
+        if not eligible:
+            raise RunError("no trial of this run was trained to the end, so there is no best one")
+        return max(eligible, key=lambda pick: pick.value(by))
+
+    def baselines(self) -> list[Pick]:
+        """Every baseline that was trained to the end, best first."""
+        return [pick for pick in self.picks if pick.label]
+
+    def labelled(self, label: str) -> Pick | None:
+        """The baseline of that label."""
+        return next((pick for pick in self.picks if pick.label == label), None)
+
+    def best_uniform(self) -> Pick | None:
+        """The uniform baseline with the highest pooled mean: chosen with the same budget, and what must be beaten."""
+        return next((pick for pick in self.picks if pick.label.startswith(UNIFORM)), None)
+
+    def none(self) -> Pick | None:
+        """The backbone without attention."""
+        return self.labelled(NONE)
+
+    def control(self) -> Pick | None:
+        """The random-gate control."""
+        return self.labelled(CONTROL)
+
+    def margin(self, first: Pick, second: Pick) -> Margin | None:
+        """``first`` over ``second`` by the pooled model; ``None`` where there is no model."""
+        if self._model is None:
+            return None
+        estimate = self._model.predict([self._choices[first.hash], self._choices[second.hash]])
+        mean, sd = estimate.difference(0, 1)
+        return Margin(mean, mean - Z95 * sd, mean + Z95 * sd)
+
+    def noise(self) -> float | None:
+        """Learned standard deviation of one training run around its architecture and seed, in points."""
+        return None if self._model is None else self._model.deviations["noise"]
+
+
+def best(study: optuna.Study, by: str = "pooled") -> Pick:
+    """The recommended architecture of a study; see :meth:`Standing.best`."""
+    return Standing(study).best(by)
+
+
+def _pick(group: Sequence[Record], posterior: tuple[float, float] | None) -> Pick:
+    accuracies = [percent(record.accuracy) for record in group]
+    mean = sum(accuracies) / len(group)
+    spread = sum((value - mean) ** 2 for value in accuracies)
+    top = group[accuracies.index(max(accuracies))]
+    measured = top.measurement
+    return Pick(
+        hash=top.hash,
+        description=top.description,
+        label=next((record.label for record in group if record.label), ""),
+        stages=tuple(dict(stage) for stage in top.stages),
+        choices=top.choices,
+        seeds=tuple(sorted(record.seed for record in group if record.seed is not None)),
+        mean=mean,
+        se=(spread / (len(group) - 1) / len(group)) ** 0.5 if len(group) > 1 else None,
+        single=max(accuracies),
+        pooled=None if posterior is None else posterior[0],
+        sd=None if posterior is None else posterior[1],
+        number=top.number,
+        costs={
+            "parameters": measured.parameters if measured else None,
+            "macs": measured.macs if measured else None,
+            "latency": measured.latency if measured else None,
+        },
+        relative=dict(top.relative),
+        control=top.control,
+    )

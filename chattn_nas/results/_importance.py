@@ -1,0 +1,93 @@
+"""How much each stage, and each setting of an attention, decides about the accuracy: by Optuna's evaluators."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import create_trial
+
+from chattn_nas.study.record import Record, key_of, once_per_seed, records
+
+#: With fewer complete trainings any stage may look decisive.
+LEAST_TRAININGS = 12
+#: PED-ANOVA asks what it takes to be among so many of the trainings.
+BEST_PART = 0.25
+COLUMNS = ("stage", "parameter", "values", "trainings", "fanova", "ped_anova")
+
+
+def importance(study: optuna.Study) -> pd.DataFrame:
+    """Importance of every stage's attention, and of every setting that took several values there.
+
+    Columns: ``stage`` (from 1), ``parameter`` (``attention``, or ``se.reduction``), ``values`` (how many were seen),
+    ``trainings`` (that had the parameter), ``fanova`` (share of the variance, over the stages; Hutter, Hoos,
+    Leyton-Brown 2014; NaN for settings, which not every training has) and ``ped_anova`` (share of what it takes to be
+    among the best quarter; Watanabe, Bansal, Hutter 2023). Both are relative: noise is shared out too. Stopped
+    trainings and the control are left out; with fewer than 12 others the table is empty.
+    """
+    found = [record for record in once_per_seed(records(study)) if record.accuracy is not None and not record.control]
+    rows = [_parameters(record) for record in found]
+    values: dict[str, list[str]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value not in values.setdefault(name, []):
+                values[name].append(value)
+    open_ones = {name: CategoricalDistribution(seen) for name, seen in values.items() if len(seen) > 1}
+    if len(found) < LEAST_TRAININGS or not open_ones:
+        return pd.DataFrame(columns=list(COLUMNS))
+    rebuilt = _rebuilt(found, rows, open_ones)
+    stages = [name for name in open_ones if "." not in name]
+    fanova = _evaluated(rebuilt, FanovaImportanceEvaluator(seed=0), stages)
+    ped_anova = _evaluated(rebuilt, PedAnovaImportanceEvaluator(target_quantile=BEST_PART), list(open_ones))
+    table = [
+        {
+            "stage": int(stage.removeprefix("stage")),
+            "parameter": setting or "attention",
+            "values": len(values[name]),
+            "trainings": sum(name in row for row in rows),
+            "fanova": fanova.get(name, float("nan")),
+            "ped_anova": ped_anova.get(name, float("nan")),
+        }
+        for name in open_ones
+        for stage, _, setting in (name.partition("."),)
+    ]
+    return pd.DataFrame(table, columns=list(COLUMNS)).sort_values(["stage", "parameter"], ignore_index=True)
+
+
+def _parameters(record: Record) -> dict[str, str]:
+    """``stage2`` to the type, ``stage2.se.reduction`` to the setting, as the network has them."""
+    found = {}
+    for number, stage in enumerate(record.stages, 1):
+        found[f"stage{number}"] = str(stage["type"])
+        settings = {key: value for key, value in stage.items() if key != "type"}
+        found |= {f"stage{number}.{stage['type']}.{key}": key_of({key: value}) for key, value in settings.items()}
+    return found
+
+
+def _rebuilt(
+    found: Sequence[Record], rows: Sequence[dict[str, str]], open_ones: Mapping[str, BaseDistribution]
+) -> optuna.Study:
+    """The same trainings as a study whose every trial names its choices: given ones have no parameters."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    optuna.logging.set_verbosity(before)
+    for record, row in zip(found, rows, strict=True):
+        params = {name: value for name, value in row.items() if name in open_ones}
+        distributions = {name: open_ones[name] for name in params}
+        study.add_trial(create_trial(value=record.accuracy, params=params, distributions=distributions))
+    return study
+
+
+def _evaluated(study: optuna.Study, evaluator: Any, names: list[str]) -> dict[str, float]:
+    if not names:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return get_param_importances(study, evaluator=evaluator, params=names)

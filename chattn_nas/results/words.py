@@ -1,0 +1,89 @@
+"""Numbers as a reader wants them: percent, signed points, multiples, durations."""
+
+from __future__ import annotations
+
+import math
+
+from chattn_nas.results._best import Margin, Pick
+from chattn_nas.study.record import NONE
+
+MINUS = "\N{MINUS SIGN}"
+NOT_THERE = "\N{EN DASH}"
+
+
+def missing(value: float | None) -> bool:
+    """Whether there is no number."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def accuracy(value: float | None, digits: int = 2) -> str:
+    """``92.13``; the unit stands in the heading."""
+    return NOT_THERE if missing(value) else f"{value:.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """``+0.42`` or, with a real minus, the negative."""
+    if value is None or missing(value):
+        return NOT_THERE
+    rounded = round(value, digits) + 0.0
+    return f"{'+' if rounded > 0 else MINUS if rounded < 0 else ''}{abs(rounded):.{digits}f}"
+
+
+def points(value: float, digits: int = 2) -> str:
+    """``0.42 points``, unsigned."""
+    return f"{abs(value):.{digits}f} points"
+
+
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """``-0.11 to +2.62``."""
+    return NOT_THERE if missing(low) or missing(high) else f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def margin(value: Margin | None) -> str:
+    """``+1.25 [-0.11 to +2.62]``."""
+    return NOT_THERE if value is None else f"{signed(value.mean)} [{interval(value.low, value.high)}]"
+
+
+def count(value: float | None) -> str:
+    """``78,042`` or ``12.5 M``."""
+    if value is None or missing(value):
+        return NOT_THERE
+    for limit, letter in ((1e9, "G"), (1e6, "M")):
+        if value >= limit:
+            return f"{value / limit:.2f} {letter}"
+    return f"{value:,.0f}"
+
+
+def multiple(value: float | None) -> str:
+    """``1.012x`` with a real multiplication sign."""
+    return NOT_THERE if missing(value) else f"{value:.3f}\N{MULTIPLICATION SIGN}"
+
+
+def share(value: float | None) -> str:
+    """``12 %``."""
+    return NOT_THERE if value is None or missing(value) else f"{100 * value:.0f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """``48 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds is None or missing(seconds):
+        return NOT_THERE
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def name_of(pick: Pick) -> str:
+    """What a reader calls an architecture: the baseline's label, else its stages."""
+    return {NONE: "no attention", "random_gate": "the random-gate control"}.get(
+        pick.label, pick.label
+    ) or pick.description

@@ -1,0 +1,1 @@
+"""Microsoft's NNI 3.0 as the engine of a search."""

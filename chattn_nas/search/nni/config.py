@@ -1,0 +1,132 @@
+"""An NNI experiment over a run, in NNI's own words: what ``config.yml`` holds."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chattn_nas.errors import InputError, RunError
+from chattn_nas.search.devices import Slot, device_slots
+from chattn_nas.search.nni.space import nni_layers, nni_space
+from chattn_nas.search.queue import open_places
+from chattn_nas.search.session import enqueue_baselines, quiet_optuna
+from chattn_nas.spec.spec import Job
+from chattn_nas.study.run import SPEC, Run
+from chattn_nas.study.trials import all_trials
+
+CONFIG, SPACE = "config.yml", "search_space.json"
+#: Names of the tuners that come with NNI.
+NAMES = {
+    "tpe": "TPE", "evolution": "Evolution", "random": "Random", "grid": "GridSearch",
+    "regularized_evolution": "RegularizedEvolutionTuner",
+}  # fmt: skip
+
+
+def experiment(run: Run, *, bench: str | None = None) -> dict[str, Any]:
+    """The experiment that brings a run to its asked number of trials; its search space is in :data:`SPACE`.
+
+    Writes the search space, and what machines elsewhere need, into ``nni/`` of the run's directory.
+
+    Args:
+        run: Its study exists.
+        bench: ``module:factory`` of another way to train.
+
+    Raises:
+        RunError: All trials that were asked for have ended or wait already.
+    """
+    job, search = run.job, run.job.search
+    places = open_places(run.study, search.trials)
+    if places == 0:
+        raise RunError(f"the {search.trials} trials of {run.directory} have ended or wait already; ask for more")
+    folder = (run.directory / "nni").resolve()
+    code = folder / "code"
+    code.mkdir(parents=True, exist_ok=True)
+    (code / SPEC).write_text((run.directory / SPEC).read_text())
+    space = job.search_space()
+    layers = search.nni_tuner == "regularized_evolution"
+    (folder / SPACE).write_text(json.dumps(nni_layers(space) if layers else nni_space(space), indent=2) + "\n")
+    at_once = min(places, len(slots(job)) if is_local(job) else search.workers or 1)
+    duration = {} if search.nni_duration is None else {"maxExperimentDuration": f"{search.nni_duration:.0f}s"}
+    return {
+        "experimentName": job.name,
+        "searchSpaceFile": str(folder / SPACE),
+        "trialCommand": _command(run, bench),
+        "trialCodeDirectory": str(code),
+        "trialConcurrency": at_once,
+        "maxTrialNumber": places,
+        **duration,
+        "experimentWorkingDirectory": str(folder / "experiments"),
+        "tuner": _tuner(run, places, at_once),
+        "trainingService": dict(search.training_service),
+    }
+
+
+def write_config(job: Job, out: Path) -> Path:
+    """Make the run of a job in ``out``, and the files with which ``nnictl create --config`` fills it.
+
+    The baselines wait in its study; ``chattn-nas search SPEC --run OUT`` trains them.
+
+    Returns:
+        The path of ``config.yml``.
+
+    Raises:
+        InputError: The spec names another engine.
+        RunError: ``out`` holds a run that this job cannot continue, or that is complete.
+    """
+    if job.search.engine != "nni":
+        raise InputError(f"nni-config needs 'engine: nni' in the spec, not {job.search.engine!r}", where=("search",))
+    quiet_optuna()
+    run = Run.create(job, out)
+    enqueue_baselines(run.study, job.search_space())
+    config = experiment(run)
+    (out / SPACE).write_text((run.directory / "nni" / SPACE).read_text())
+    path = out / CONFIG
+    path.write_text(yaml.safe_dump(config | {"searchSpaceFile": SPACE}, sort_keys=False))
+    return path
+
+
+def is_local(job: Job) -> bool:
+    """Whether NNI's trials run on this machine."""
+    return bool(job.search.training_service.get("platform") == "local")
+
+
+def slots(job: Job) -> list[Slot]:
+    """The device slots of this machine: one per worker of the spec, or one per device where it runs elsewhere."""
+    workers = (job.search.workers or None) if is_local(job) else None
+    return device_slots(job.search.model_copy(update={"workers": workers}), job.proxy.device)
+
+
+def _command(run: Run, bench: str | None) -> str:
+    given = f" --bench {shlex.quote(bench)}" if bench else ""
+    if not is_local(run.job):  # NNI copies the code directory there, and starts the command in it
+        return f"python3 -m chattn_nas.search.nni.trial .{given}"
+    trial = f"{shlex.quote(sys.executable)} -m chattn_nas.search.nni.trial {shlex.quote(str(run.directory.resolve()))}"
+    return f"cd {shlex.quote(str(Path.cwd()))} && exec {trial}{given}"
+
+
+def _tuner(run: Run, trials: int, at_once: int) -> dict[str, Any]:
+    search = run.job.search
+    if search.nni_tuner == "optuna":
+        return {
+            "className": "nni_tuner.StudyTuner",
+            "codeDirectory": str(Path(__file__).parent),
+            "classArgs": {"run": str(run.directory.resolve())},
+        }
+    seed = search.seed + len(all_trials(run.study))  # a later session shall not propose the same again
+    # A population as large as NNI's default (32, 100) would be all that a short search ever sees.
+    population = max(2 * at_once, min(32, trials // 3))
+    arguments: dict[str, dict[str, Any]] = {
+        "tpe": {"optimize_mode": "maximize", "seed": seed},
+        "random": {"seed": seed},
+        "evolution": {"optimize_mode": "maximize", "population_size": population},
+        "regularized_evolution": {
+            "optimize_mode": "maximize", "population_size": population, "sample_size": max(2, population // 3),
+        },
+    }  # fmt: skip
+    made = {"name": NAMES[search.nni_tuner]}
+    return made | ({"classArgs": arguments[search.nni_tuner]} if search.nni_tuner in arguments else {})

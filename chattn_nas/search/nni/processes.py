@@ -1,0 +1,39 @@
+"""Finds and ends every process of an NNI experiment, by a mark in the environment that all of them inherit.
+
+The processes of one experiment are in several process groups, and those whose parent dies go on without it.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+import psutil
+
+from chattn_nas.search.nni.protocol import GRACE, MARK
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """The processes of this user that carry the mark, without this one."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # gone meanwhile, or another user's
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def end(mark: str) -> None:
+    """End all of them: SIGTERM, and SIGKILL for those that are there seconds later.
+
+    An experiment may start one more process while it ends, so this looks until there is none.
+    """
+    while processes := marked(mark):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _, alive = psutil.wait_procs(processes, timeout=GRACE)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=GRACE)

@@ -1,0 +1,179 @@
+"""One trial of an NNI experiment: ``python -m chattn_nas.search.nni.trial RUN``, started by NNI.
+
+NNI 3.0 hands parameters to whichever process asks first and then takes them for the trial that it started first: its
+tables are wrong, and its tuners die of results that come under another trial's name. So trials ask in the order in
+which they were started, and tell the Optuna study what they really trained. They report a final accuracy whatever
+happens, 0 where there is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import nni
+import optuna
+from torch import nn, set_num_threads
+
+from chattn_nas.proxy import Measurement, Report, Rung
+from chattn_nas.search import queue
+from chattn_nas.search.loop import signs_of_life
+from chattn_nas.search.nni.config import slots
+from chattn_nas.search.nni.protocol import TRIAL
+from chattn_nas.search.nni.space import read_nni
+from chattn_nas.search.samplers import GIVEN
+from chattn_nas.search.session import import_bench, quiet_optuna, start
+from chattn_nas.search.slot_lock import slot_of
+from chattn_nas.search.trainer import Bench, Costs, ProxyBench
+from chattn_nas.search.trial import TrialRunner
+from chattn_nas.space import Architecture, Stage
+from chattn_nas.spec.spec import Job
+from chattn_nas.study.run import Run
+
+log = logging.getLogger(__name__)
+
+WORST = 0.0
+#: Seconds for NNI to take in the last result: where it hears first that the trial ended, its tuner may die.
+FAREWELL = 1.0
+#: Seconds to wait for the trial before this one to ask NNI: one that takes longer was killed before it could.
+PATIENCE = 60.0
+
+
+def main() -> None:
+    """Parse the command line, ask NNI for parameters, train, report."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run")
+    parser.add_argument("--bench")
+    arguments = parser.parse_args()
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _terminate)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    quiet_optuna()
+    run = Run(arguments.run)
+    parameters = ask(run.study)
+    if parameters is None:
+        sys.exit("NNI has no parameters for this trial")
+    accuracy = WORST
+    try:
+        accuracy = run_trial(run, parameters, arguments.bench)
+    except Exception:
+        log.exception("the trial could not be run")
+    _tell(nni.report_final_result, accuracy)
+    time.sleep(FAREWELL)
+
+
+def _tell(report: Callable[[float], None], accuracy: float) -> None:
+    """Tell NNI; where its manager is gone the training goes on all the same, since the study is the record."""
+    try:
+        report(accuracy)
+    except OSError as error:  # of the connection
+        log.warning("NNI's manager does not answer: %s", error)
+
+
+def ask(study: optuna.Study) -> dict[str, Any] | None:
+    """The parameters of this trial, asked for when it is its turn; ``None`` where NNI has none."""
+    storage, key = study._storage, f"chattn:nni:{nni.get_experiment_id()}"
+    turn, deadline = nni.get_sequence_id(), time.monotonic() + PATIENCE
+    while storage.get_study_system_attrs(study._study_id).get(key, -1) < turn - 1 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    parameters: dict[str, Any] | None = nni.get_next_parameter()
+    storage.set_study_system_attr(study._study_id, key, turn)
+    return parameters
+
+
+def run_trial(run: Run, parameters: dict[str, Any], bench: str | None = None) -> float:
+    """Train what NNI proposes, on a free device slot, and record it in the study.
+
+    Returns:
+        The accuracy (0 to 1) that NNI is told: the mean over seeds, the last rung of a pruned trial, else 0.
+
+    Raises:
+        InputError: The data or the backbone of the run cannot be used, or the parameters are of another space.
+    """
+    job = run.job
+    with slot_of(slots(job), f"{job.name}-{job.hash}") as slot:
+        set_num_threads(slot.threads)
+        make = import_bench(bench) if bench else ProxyBench
+        runner = start(job, run.storage_url, run.directory, slot.device,
+                       lambda job, device: Reporting(make(job, device)))  # fmt: skip
+        trial = _trial(runner, parameters)
+        if trial is None:
+            log.warning("all trials that were asked for have ended or run: this one is not needed")
+            return WORST
+        with signs_of_life(runner.study, trial._trial_id):
+            runner.run(trial)
+        return accuracy_of(runner.study._storage.get_trial(trial._trial_id))
+
+
+def accuracy_of(trial: optuna.trial.FrozenTrial) -> float:
+    """What NNI is told of an ended trial: an accuracy from 0 to 1."""
+    if len(trial.values or ()) == 1:
+        return float(trial.values[0])
+    rungs = (trial.user_attrs.get("measurement") or {}).get("rungs") if trial.state.name != "FAIL" else None
+    return float(rungs[-1]["accuracy"]) if rungs else WORST
+
+
+def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | None:
+    """The trial in the study for these parameters, running under this process."""
+    study, space = runner.study, runner.space
+    names = {
+        "nni_experiment": nni.get_experiment_id(),
+        "nni_trial": nni.get_trial_id(),
+        "nni_parameter_id": nni.trial._params["parameter_id"],  # NNI hands it on in no other way
+    }
+    if TRIAL in parameters:
+        trial = queue.take_one(study, parameters[TRIAL], runner.owner)
+        if trial is not None:
+            for name, value in names.items():
+                trial.set_user_attr(name, value)
+        return trial
+    architecture = read_nni(space, parameters)
+    params = space.params(architecture)
+    given = {GIVEN: architecture.to_dict()} if params is None else {}
+    asked = Job.from_dict(study.user_attrs["spec"]).search.trials
+    return queue.add(study, asked, runner.owner, params or {}, names | given)
+
+
+class Reporting:
+    """A bench that tells NNI the accuracy at every rung."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Of the backbone."""
+        return self.bench.stages
+
+    def build(self, architecture: Architecture, seed: int) -> nn.Module:
+        """The network, initialised under the seed."""
+        return self.bench.build(architecture, seed)
+
+    def costs(self, network: nn.Module) -> Costs:
+        """As the bench measures them."""
+        return self.bench.costs(network)
+
+    def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
+        """Train the network in place."""
+
+        def told(index: int, rung: Rung) -> bool:
+            _tell(nni.report_intermediate_result, rung.accuracy)
+            return report(index, rung)
+
+        return self.bench.train(network, seed, told)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, signal.SIG_IGN)
+    raise SystemExit(128 + signum)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A tuner for NNI that asks the study of a run: its sampler, its history.
+
+NNI imports this file by itself, with its folder on the path, and gives a tuner 10 s to answer: a slow machine needs
+longer to import torch and this package, which is therefore done at the first question.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import nni
+from nni.tuner import Tuner
+
+if TYPE_CHECKING:
+    from chattn_nas.search.samplers import SearchStudy
+    from chattn_nas.space import SearchSpace
+
+
+class StudyTuner(Tuner):
+    """Proposes what the sampler of the spec does, and learns from the study alone.
+
+    Args:
+        run: Directory of the run.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+
+    @cached_property
+    def opened(self) -> tuple[SearchStudy, SearchSpace]:
+        """The study with its sampler, and the space."""
+        from chattn_nas.search.session import open_search_study, quiet_optuna
+        from chattn_nas.study.run import Run
+
+        quiet_optuna()
+        run = Run(self.run)
+        space = run.job.search_space()
+        return open_search_study(run.job, run.storage_url, space), space
+
+    def update_search_space(self, search_space: dict[str, Any]) -> None:
+        """Nothing: the space is the run's."""
+
+    def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
+        """A sample in NNI's words, and the waiting trial of the study that it belongs to.
+
+        Raises:
+            NoMoreTrialError: All trials that were asked for have ended or run.
+        """
+        study, space = self.opened
+        from chattn_nas.search import queue
+        from chattn_nas.search.nni.protocol import TRIAL
+        from chattn_nas.search.nni.space import nni_sample
+        from chattn_nas.search.owner import owner
+        from chattn_nas.spec.spec import Job
+
+        asked = Job.from_dict(study.user_attrs["spec"]).search.trials
+        # NNI asks ahead: where there is no place, no trial is made that would only wait.
+        trial = queue.add(study, asked, owner()) if queue.open_places(study, asked) else None
+        if trial is None:
+            raise nni.NoMoreTrialError
+        sample = nni_sample(space, space.sample(trial))
+        assert sample is not None, "the sampler proposes from this space"
+        queue.give_back(study, trial._trial_id)
+        return sample | {TRIAL: trial._trial_id}
+
+    def receive_trial_result(self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any) -> None:
+        """Nothing: the trial told the study."""

@@ -1,0 +1,118 @@
+"""Searches on a Ray cluster: this process alone asks and tells, and Ray places the trainings."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+from chattn_nas.errors import MissingExtraError, RunError
+from chattn_nas.search.loop import work
+from chattn_nas.search.progress import Progress
+from chattn_nas.search.session import start
+from chattn_nas.search.trial import TrialRunner
+from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.run import Run
+
+LOOK = 1.0
+#: Trials at a time; each is a thread here that mostly waits.
+MOST = 256
+#: Bytes of a local cluster's object store: it holds weights on their way to the checkpoints.
+OBJECT_STORE = 500 * 2**20
+
+
+def require_ray() -> None:
+    """Check that Ray is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise MissingExtraError('engine ray needs Ray: pip install "chattn-nas[ray]"', where=("search", "engine"))
+
+
+def search_with_ray(run: Run, progress: Progress, bench: str | None = None) -> None:
+    """Search until the asked number of trials has ended, on the cluster of ``RAY_ADDRESS``, else the one that runs
+    on this machine, else a new one on this machine that listens on loopback only.
+
+    Args:
+        run: What is searched.
+        progress: Shown meanwhile.
+        bench: ``module:factory`` of another way to train, importable on every node.
+
+    Raises:
+        RunError: There is no cluster at the address.
+        SearchStopped: Trials keep failing.
+        KeyboardInterrupt: After the running trials were given back.
+    """
+    import ray
+
+    mine = _connect()
+    stop = threading.Event()
+    try:
+        from chattn_nas.search.ray.trainer import RayBench
+
+        job = run.job
+        gpus = job.proxy.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0
+        needs = {"num_cpus": 1.0, "num_gpus": 1 / job.search.trials_per_device if gpus else 0.0}
+        first = start(
+            job, run.storage_url, run.directory, None,
+            lambda job, device: RayBench(job, job.search_space().stages, needs, stop, bench),
+        )  # fmt: skip
+
+        def lane() -> None:
+            runner = TrialRunner(
+                job, first.study, first.space, first.bench, first.reference, first.checkpoints, first.owner
+            )
+            work(runner, asked=job.search.trials, alone=True, stop=stop)
+
+        with ThreadPoolExecutor(MOST) as pool:
+            lanes: list[Future[None]] = []
+            try:
+                running: set[Future[None]] = set()
+                while not lanes or running:
+                    lanes += [pool.submit(lane) for _ in range(_places(job.search, needs) - len(lanes))]
+                    done, running = wait(lanes, timeout=LOOK, return_when=FIRST_EXCEPTION)
+                    progress.update()
+                    for ended in done:
+                        ended.result()
+            finally:
+                stop.set()
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _places(settings: SearchSettings, needs: dict[str, float]) -> int:
+    """Trials at a time: what was asked for, or what the cluster as it is now has room for."""
+    import ray
+
+    if settings.workers:
+        return min(settings.workers, MOST)
+    there = ray.cluster_resources()
+    rooms = [
+        there.get(kind, 0) // needs[need] for kind, need in (("CPU", "num_cpus"), ("GPU", "num_gpus")) if needs[need]
+    ]
+    return max(1, min(MOST, int(min(rooms))))
+
+
+def _connect() -> bool:
+    """Reach a cluster; ``True`` where this process was not connected before."""
+    import ray
+
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = os.environ.get("RAY_ADDRESS")
+    quiet = {"log_to_driver": False, "logging_level": "warning"}
+    try:
+        ray.init(address=address or "auto", **quiet)
+    except ConnectionError as error:
+        if address:
+            raise RunError(f"there is no Ray cluster at {address}: {str(error).splitlines()[0]}") from error
+        ray.init(
+            address="local", include_dashboard=False, object_store_memory=OBJECT_STORE, _node_ip_address="127.0.0.1",
+            **quiet,
+        )  # fmt: skip
+    return True

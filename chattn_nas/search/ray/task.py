@@ -1,0 +1,96 @@
+"""What runs on a node of a Ray cluster: one training, and the desk at which it asks whether to go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import uuid
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from chattn_nas.errors import InputError
+from chattn_nas.proxy import Measurement, Rung, free_caches, is_out_of_memory
+from chattn_nas.search.session import import_bench
+from chattn_nas.search.trainer import Bench, Costs, ProxyBench
+from chattn_nas.search.trial import BROKEN
+from chattn_nas.space import Architecture
+from chattn_nas.spec.spec import Job
+
+log = logging.getLogger(__name__)
+
+
+class Desk:
+    """Carries questions of trainings to the driver, and answers back: an actor beside the driver."""
+
+    def __init__(self) -> None:
+        self.questions: dict[str, asyncio.Queue[tuple[str, int, Rung] | None]] = {}
+        self.answers: dict[str, asyncio.Future[bool]] = {}
+
+    async def ask(self, training: str, rung: int, result: Rung) -> bool:
+        """The training's side: whether to stop at this rung."""
+        token = uuid.uuid4().hex
+        self.answers[token] = asyncio.get_running_loop().create_future()
+        self._of(training).put_nowait((token, rung, result))
+        return await self.answers[token]
+
+    async def next(self, training: str) -> tuple[str, int, Rung] | None:
+        """The driver's side: the next question, once there is one; ``None`` when the training was forgotten."""
+        return await self._of(training).get()
+
+    async def answer(self, token: str, stop: bool) -> None:
+        """Answer a question; nobody hears it where the node was lost."""
+        self.answers.pop(token).set_result(stop)
+
+    async def forget(self, training: str) -> None:
+        """The training is over."""
+        self._of(training).put_nowait(None)
+        del self.questions[training]
+
+    def _of(self, training: str) -> asyncio.Queue[tuple[str, int, Rung] | None]:
+        return self.questions.setdefault(training, asyncio.Queue())
+
+
+def costs_of(job: str, bench: str | None, device: str, architecture: dict[str, Any]) -> Costs:
+    """Costs of an architecture, measured where it would be trained."""
+    made = _bench(job, bench, device)
+    return made.costs(made.build(Architecture.from_dict(architecture), seed=0))
+
+
+def train_one(
+    job: str, bench: str | None, device: str, architecture: dict[str, Any], seed: int, desk: Any, training: str
+) -> tuple[Measurement, dict[str, torch.Tensor]]:
+    """Train one architecture.
+
+    Returns:
+        What was measured, and the weights (on the CPU; none where the search keeps none).
+    """
+    import ray
+
+    made = _bench(job, bench, device)
+    network = made.build(Architecture.from_dict(architecture), seed)
+    try:
+        measured = made.train(network, seed, lambda rung, result: ray.get(desk.ask.remote(training, rung, result)))
+    except Exception as error:
+        if is_out_of_memory(error):
+            free_caches()
+        elif any(words in str(error) for words in BROKEN):
+            log.exception("this process can train nothing more: Ray starts another")
+            os._exit(1)
+        raise
+    if json.loads(job)["search"]["keep_checkpoints"] == 0:
+        return measured, {}
+    return measured, {name: value.detach().cpu() for name, value in network.state_dict().items()}
+
+
+@lru_cache(maxsize=1)
+def _bench(job: str, bench: str | None, device: str) -> Bench:
+    """Made once per process: Ray gives one process many tasks."""
+    torch.set_num_threads(1)
+    try:
+        return (import_bench(bench) if bench else ProxyBench)(Job.from_dict(json.loads(job)), device)
+    except InputError as error:  # not the architecture's fault, which it would be taken for
+        raise RuntimeError(f"a node cannot train: {error}") from error

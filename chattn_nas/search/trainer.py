@@ -1,0 +1,135 @@
+"""What a worker sets up once and uses for every trial: data on the device, stages, costs of the bare backbone."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from chattn_nas.data import load_data
+from chattn_nas.network import build_network, cost, stages
+from chattn_nas.proxy import Measurement, Report, resolve_device, train_within_memory
+from chattn_nas.space import NONE, Architecture, Stage
+from chattn_nas.spec.spec import Job
+
+Costs = dict[str, float]
+#: Beside ``latency`` in a bench's costs: the ratio to the bare backbone, measured in turns with it.
+LATENCY_RATIO = "latency_relative"
+
+
+class Bench(Protocol):
+    """What running one trial needs; a test or another way of training may stand in for :class:`ProxyBench`."""
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Of the backbone."""
+
+    def build(self, architecture: Architecture, seed: int) -> nn.Module:
+        """The network, initialised under the seed."""
+
+    def costs(self, network: nn.Module) -> Costs:
+        """``parameters``, ``macs`` and, where the search needs it, ``latency``."""
+
+    def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
+        """Train the network in place."""
+
+
+class ProxyBench:
+    """The real one.
+
+    Raises:
+        InputError: A backbone or data set that does not exist; ``where`` is the path of keys.
+    """
+
+    def __init__(self, job: Job, device: str | None = None) -> None:
+        self.job = job
+        self.device = resolve_device(device or job.proxy.device)
+        self.data = load_data(job.data, device=self.device)
+        self.stages = stages(job.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
+
+    def build(self, architecture: Architecture, seed: int) -> nn.Module:
+        """The network on the CPU, so that one seed gives the same weights whatever the device."""
+        return build_prepared(
+            self.job, architecture, seed=seed, num_classes=self.data.num_classes, in_chans=self.data.in_chans
+        )
+
+    def costs(self, network: nn.Module) -> Costs:
+        """As the ``network`` room measures them; latency on this device, in seconds per batch of the proxy."""
+        timed: dict[str, Any] = {}
+        if self.job.search.needs_latency:
+            timed = {"device": self.device, "batch_size": self.job.proxy.batch_size, "against": self._bare}
+        found = cost(network, self.data.image_size, in_chans=self.data.in_chans, **timed)
+        costs: Costs = {"parameters": found.parameters, "macs": found.macs}
+        if found.latency is None or found.latency_relative is None:
+            return costs
+        return costs | {"latency": found.latency, LATENCY_RATIO: found.latency_relative}
+
+    @cached_property
+    def _bare(self) -> nn.Module:
+        """The backbone without attention, in eval mode on the device."""
+        bare = Architecture.uniform(self.job.backbone.backbone, NONE).canonical(self.stages)
+        return self.build(bare, seed=0).to(self.device).eval()
+
+    def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
+        """Through all rungs of the spec; where memory is short, once more at half the batch."""
+        measured = train_within_memory(network, self.data, self.job.proxy, seed=seed, report=report, device=self.device)
+        return replace(measured, seed=seed)
+
+
+def build_prepared(job: Job, architecture: Architecture, *, seed: int, num_classes: int, in_chans: int) -> nn.Module:
+    """The network of an architecture on the CPU, its backbone prepared as the job says."""
+    backbone = job.backbone
+    return build_network(
+        architecture,
+        num_classes=num_classes,
+        in_chans=in_chans,
+        image_size=job.data.image_size,
+        seed=seed,
+        pretrained=backbone.pretrained,
+        weights=backbone.weights,
+        identity_init=backbone.identity_init,
+        freeze=backbone.freeze,
+        layer_decay=backbone.layer_decay,
+    )
+
+
+#: Makes a bench for a job on a device; ``None`` is the proxy's.
+BenchFactory = Callable[[Job, str | None], Bench]
+
+
+def reference_costs(bench: Bench, job: Job) -> Costs:
+    """Costs of the backbone without attention."""
+    costs = bench.costs(bench.build(Architecture.uniform(job.backbone.backbone, NONE).canonical(bench.stages), seed=0))
+    costs.pop(LATENCY_RATIO, None)
+    return costs
+
+
+def consistent(costs: Costs, reference: Costs) -> Costs:
+    """The costs with the latency that the measured ratio gives: it holds whatever else the machine did meanwhile."""
+    ratio = costs.pop(LATENCY_RATIO, None)
+    return costs if ratio is None else costs | {"latency": ratio * reference["latency"]}
+
+
+def hardware() -> str:
+    """What the numbers were measured on: processor, cores, and the GPUs that are visible."""
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+        processor = next(line.split(":")[1].strip() for line in told.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return ", ".join([f"{processor}, {os.cpu_count()} cores", *gpus])
+
+
+def versions() -> dict[str, str]:
+    """Of everything that results depend on."""
+    found = {name: version(name) for name in ("torch", "timm", "optuna", "chattn-nas")}
+    return {"python": platform.python_version(), **found}

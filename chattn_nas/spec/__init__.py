@@ -1,0 +1,21 @@
+"""The YAML spec: composed of each room's settings, read with line numbers, checked before anything is spent."""
+
+from typing import TYPE_CHECKING
+
+from chattn_nas._lazy import hand_on
+
+if TYPE_CHECKING:
+    from chattn_nas.spec.load import load_spec as load_spec
+    from chattn_nas.spec.search_settings import SearchSettings as SearchSettings
+    from chattn_nas.spec.spec import Job as Job
+    from chattn_nas.spec.training_settings import TrainingSettings as TrainingSettings
+
+__all__, __getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        ".load": "load_spec",
+        ".search_settings": "SearchSettings",
+        ".spec": "Job",
+        ".training_settings": "TrainingSettings",
+    },
+)

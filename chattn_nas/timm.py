@@ -1,0 +1,44 @@
+"""Importing this module registers our models with timm: ``cifar_resnet8/14/20/32/56``, and ``chattn_net``.
+
+``chattn_net`` is any architecture of chattn-nas: a folder that the ``timm`` format of an export wrote then loads like
+any other timm model::
+
+    import timm
+    import chattn_nas.timm
+    network = timm.create_model("local-dir:DIR", pretrained=True)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from timm.models import build_model_with_cfg, register_model
+from torch import nn
+
+from chattn_nas.network import build_network
+from chattn_nas.network import cifar as cifar  # importing registers
+from chattn_nas.space import Architecture
+
+
+def _build(
+    architecture: Mapping[str, Any],
+    image_size: tuple[int, int] | int,
+    num_classes: int = 1000,
+    in_chans: int = 3,
+    **unused: Any,
+) -> nn.Module:
+    size: Any = image_size if isinstance(image_size, int) else tuple(image_size)
+    if isinstance(size, tuple) and size[0] == size[1]:
+        size = size[0]
+    network = build_network(
+        Architecture.from_dict(architecture), num_classes=num_classes, in_chans=in_chans, image_size=size
+    )
+    network.num_classes = num_classes  # type: ignore[assignment]  # timm reads it back
+    return network
+
+
+@register_model
+def chattn_net(pretrained: bool = False, **options: Any) -> nn.Module:
+    """A backbone with its attention; ``architecture`` (a mapping) and ``image_size`` come from ``config.json``."""
+    return build_model_with_cfg(_build, "chattn_net", pretrained, **options)

@@ -1,0 +1,118 @@
+"""The final training of a run's network: where it lies, what it is, and how it is found again."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chattn_nas.errors import RunError
+from chattn_nas.search.trainer import build_prepared
+from chattn_nas.space import Architecture
+from chattn_nas.spec import Job, TrainingSettings
+from chattn_nas.study import Run
+from chattn_nas.training import (
+    WEIGHTS,
+    TrainingResult,
+    join_world,
+    load_material,
+    read_result,
+    refuse_another,
+    train_fully,
+)
+
+FOLDER = "training"
+#: Of the study: every finished training by its folder's name, for the report.
+ATTRIBUTE = "final_trainings"
+#: Settings that change where or how fast a network is trained, not what comes out.
+ELSEWHERE = {"data_on", "workers", "checkpoint_every", "tensorboard"}
+
+
+def final_training(
+    run: Run,
+    architecture: Architecture,
+    *,
+    seed: int | None = None,
+    told: Callable[[dict[str, Any]], None] = lambda row: None,
+    **changes: Any,
+) -> TrainingResult:
+    """Train an architecture of a run at full length into ``training/<hash>-<seed>`` of the run's directory.
+
+    Goes on where an interrupted training stopped; a finished one is not trained again. Started by ``torchrun``, all
+    its processes train one network together.
+
+    Args:
+        run: Its spec says how: sections ``training``, ``proxy``, ``data`` and ``backbone``.
+        architecture: In canonical form.
+        seed: Of weights, order and augmentation; the search's by default.
+        told: Called with the row of every epoch, in the first process.
+        changes: Fields of the section ``training`` in place of the spec's, where they are not ``None``.
+
+    Raises:
+        RunError: The folder holds a training with other settings, or another process works in it.
+        InputError: Data, backbone or batch size do not serve.
+        TrainingStopped: The loss was not finite.
+    """
+    job = run.job
+    given = {name: value for name, value in changes.items() if value is not None}
+    settings = TrainingSettings.model_validate(job.training.model_dump() | given)
+    seed = job.search.seed if seed is None else seed
+    directory = run.directory / FOLDER / f"{architecture.hash}-{seed}"
+    plan = plan_of(job, settings, architecture, seed)
+    finished = read_result(directory)
+    if finished is not None:
+        refuse_another(directory, finished.plan, plan)
+        _record(run, directory.name, finished)
+        return finished
+    with join_world(job.proxy.device) as world, _alone(directory, world.is_first):
+        material = load_material(job.data, settings, world.device)
+        facts = material.facts
+        network = build_prepared(job, architecture, seed=seed, num_classes=facts.num_classes, in_chans=facts.in_chans)
+        result = train_fully(
+            network, material, settings.recipe(job.proxy), settings, seed=seed, directory=directory, plan=plan,
+            world=world, told=told,
+        )  # fmt: skip
+        if world.is_first:
+            _record(run, directory.name, result)
+        return result
+
+
+def plan_of(job: Job, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
+    """All that the trained weights depend on, beside the run's own spec."""
+    recipe = settings.recipe(job.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs"})
+    epochs = settings.recipe(job.proxy).rungs[-1]
+    mine = settings.model_dump(exclude={*ELSEWHERE, *recipe, "epochs"})
+    return {"architecture": architecture.hash, "seed": seed, "epochs": epochs, **recipe, **mine}
+
+
+def trained_weights(run: Run, architecture: str) -> tuple[Path, TrainingResult] | None:
+    """Weights and result of the latest finished training of an architecture (canonical hash), where there is one."""
+    found = [path for path in (run.directory / FOLDER).glob(f"{architecture}-*/{WEIGHTS}") if read_result(path.parent)]
+    if not found:
+        return None
+    latest = max(found, key=lambda path: path.stat().st_mtime)
+    result = read_result(latest.parent)
+    assert result is not None
+    return latest, result
+
+
+def _record(run: Run, name: str, result: TrainingResult) -> None:
+    kept = run.study.user_attrs.get(ATTRIBUTE, {})
+    if kept.get(name) != asdict(result):
+        run.study.set_user_attr(ATTRIBUTE, kept | {name: asdict(result)})
+
+
+@contextmanager
+def _alone(directory: Path, first: bool) -> Iterator[None]:
+    """One training at a time works in a folder; the first of its processes holds it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as file:
+        if first:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"another process trains in {directory}") from None
+        yield

@@ -1,0 +1,121 @@
+"""The commands on a small real run, as a user types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from chattn_nas import Run
+from chattn_nas.cli import main
+from chattn_nas.judging import confirmation
+from chattn_nas.search import search
+from chattn_nas.spec import Job
+
+SPEC = {
+    "name": "small",
+    "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},
+    "data": {"dataset": "digits", "image_size": 8, "train_limit": 300},
+    "space": {"all": ["none", {"se": {"reduction": [2, 4]}}, "eca"]},
+    "proxy": {"rungs": [1, 2], "device": "cpu"},
+    "search": {"trials": 7, "workers": 0, "sampler": "random", "objectives": ["accuracy", "macs"]},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    directory = tmp_path_factory.mktemp("run") / "small"
+    return Run(search(Job.from_dict(SPEC), run=directory, progress=False).directory)
+
+
+@pytest.fixture
+def said(monkeypatch, capsys):
+    """What a command prints; on stderr where it is to fail. In this process: importing torch takes seconds."""
+
+    def run_command(*arguments: object, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["chattn-nas", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = capsys.readouterr()
+        assert (ended.value.code or 0) == code, error
+        return out if code == 0 else error
+
+    return run_command
+
+
+def test_tables_for_people_and_for_machines(run, said, tmp_path):
+    assert "none" in said("leaderboard", run.directory)
+    rows = json.loads(said("leaderboard", run.directory, "--by", "mean", "--where", "label~uniform", "--json"))
+    assert {row["label"] for row in rows} == {"uniform se", "uniform eca"}
+    effects = json.loads(said("effects", run.directory, "--json"))
+    assert {row["stage"] for row in effects} == {1, 2, 3}
+    said("trials", run.directory, "--csv", tmp_path / "trials.csv")
+    assert len(pd.read_csv(tmp_path / "trials.csv")) == len(run.study.trials)
+    assert "did you mean 'pooled'" in said("leaderboard", run.directory, "--by", "poold", code=2)
+
+
+def test_the_report_as_markdown_weighs_both_objectives(run, said):
+    out = said("report", run.directory, "--format", "md")
+    text = (run.directory / "report.md").read_text()
+    assert "report.md" in out
+    assert "The search weighed accuracy and macs" in text
+    assert "possible: html, md" in said("report", run.directory, "--format", "pdf", code=2)
+
+
+def done(run: Run) -> int:
+    """Trainings of the confirmation that are complete."""
+    if not (run.directory / "confirm" / "spec.yaml").is_file():
+        return 0
+    return sum(trial.state.name == "COMPLETE" for trial in Run(run.directory / "confirm").study.trials)
+
+
+@pytest.mark.slow
+def test_a_confirmation_that_is_killed_goes_on(run, said):
+    arguments = ("confirm", run.directory, "--top", 1, "--seeds", 2, "--epochs", 30)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "chattn_nas", *map(str, arguments)], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 200
+    while done(run) == 0:
+        assert first.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait(timeout=30)
+    kept = {trial.number: trial.value for trial in Run(run.directory / "confirm").study.trials if trial.value}
+    found = json.loads(said(*arguments, "--json"))
+    assert all(one["seeds"] == 2 for one in found["networks"])
+    again = {trial.number: trial.value for trial in Run(run.directory / "confirm").study.trials}
+    assert {number: again[number] for number in kept} == kept, "what was there stayed"
+    stored = confirmation(Run(run.directory).study)
+    assert stored is not None
+    assert stored.to_dict() == found
+    assert len(found["test"]) == 2
+    out = said(*arguments)
+    assert "sign" in out
+    assert "On the test set, read once" in out
+    assert "confirmed</p>" in (run.directory / "report.html").read_text()
+    assert "confirmed with 30 epochs" in said("confirm", run.directory, "--epochs", 3, code=2)
+
+
+def test_calibrate_prints_a_verdict(run, said, tmp_path):
+    spec = run.directory / "spec.yaml"
+    options = ("--run", tmp_path / "c", "--architectures", 4, "--full-epochs", 2, "--workers", 0, "--epochs", 1)
+    assert "two full trainings" in said("calibrate", spec, *options)
+    found = json.loads(said("calibrate", spec, *options, "--json"))
+    assert found["tried"][0]["fidelity"]["rungs"] == [1]
+    assert "list of numbers" in said("calibrate", spec, "--epochs", "one", code=2)
+
+
+def test_notebook_shows_tables_and_a_picture(run):
+    page = run._repr_html_()
+    assert "<table>" in page
+    assert "<script" not in page
+    best = run.best()._repr_html_()
+    assert best.count('class="stage"') == 3
+    assert "of the backbone without attention" in best

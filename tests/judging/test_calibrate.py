@@ -1,0 +1,185 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from chattn_nas.errors import InputError
+from chattn_nas.judging._calibrate import calibrate, stratified
+from chattn_nas.judging.agreement import Agreement, agreement
+from chattn_nas.judging.calibration import Calibration, Tried
+from chattn_nas.judging.fidelities import Fidelity, candidates, of_spec
+from chattn_nas.search.trainer import ProxyBench
+from chattn_nas.spec import Job
+from chattn_nas.study import Run
+
+SPEC = {
+    "name": "tiny",
+    "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},
+    "data": {"dataset": "digits", "image_size": 8, "train_limit": 200},
+    "space": {"all": ["none", {"se": {"reduction": [2, 4]}}, {"eca": {"gamma": [1, 2], "b": [1, 2]}}]},
+    "proxy": {"rungs": [1, 2], "device": "cpu"},
+    "search": {"workers": 0, "constraints": {"parameters": "<= 1.01x"}},
+}
+OWN = Fidelity(rungs=(2, 6), image_size=16, width=16, images=1000)
+
+
+def test_agreement_is_scipys():
+    rng = np.random.default_rng(1)
+    first, second = rng.integers(6, size=12), rng.normal(size=12)
+    found = agreement([(first, second)])
+    assert found.tau == pytest.approx(stats.kendalltau(first, second).statistic)
+    assert found.rho == pytest.approx(stats.spearmanr(first, second).statistic)
+    assert found.tau_low <= found.tau <= found.tau_high
+    assert agreement([(first, second), (first, first)]).tau == pytest.approx((found.tau + 1) / 2)
+
+
+def test_intervals_of_the_agreement_cover_the_true_one():
+    """Normal scores with correlation 0.7: tau is 2/pi asin 0.7 = 0.494 (Kruskal 1958)."""
+    rng = np.random.default_rng(3)
+    true = 2 / np.pi * np.arcsin(0.7)
+    covered = 0
+    for _ in range(120):
+        first = rng.standard_normal(16)
+        found = agreement([(first, 0.7 * first + np.sqrt(1 - 0.49) * rng.standard_normal(16))])
+        covered += found.tau_low <= true <= found.tau_high
+    assert 0.86 <= covered / 120 <= 0.99
+
+
+def test_scores_that_are_all_equal_agree_with_nothing():
+    assert np.isnan(agreement([([1.0] * 5, [1.0, 2, 3, 4, 5])]).tau)
+
+
+def test_the_sample_deals_types_and_settings_evenly():
+    space = Job.from_dict(SPEC).search_space()
+    chosen = stratified(space, 12, seed=0)
+    forms = {tuple(c[choice] for c, choice in zip(space.canonical, one)) for one in chosen}
+    assert len(forms) == len(chosen) == 12
+    for stage in range(3):
+        counts = Counter(one[stage].type for one in chosen)
+        assert max(counts.values()) - min(counts.values()) <= 2
+    assert stratified(space, 12, seed=0) == chosen
+    assert stratified(space, 12, seed=1) != chosen
+
+
+def test_of_a_small_space_all_is_taken():
+    space = Job.from_dict(SPEC | {"space": {"all": ["none", "se"]}}).search_space()
+    assert len(stratified(space, 50, seed=0)) == 8
+
+
+def test_candidates_without_a_list_vary_one_thing_at_a_time():
+    found = candidates(OWN)
+    assert OWN in found
+    assert {one.rungs for one in found} == {(2, 6), (2, 3), (1,)}
+    assert {one.image_size for one in found} == {16, 8}
+    assert {one.width for one in found} == {16, 8}
+    assert {one.images for one in found} == {1000, 500}
+    assert [one.work(OWN) for one in found] == sorted(one.work(OWN) for one in found)
+
+
+def test_candidates_of_lists_are_all_combinations():
+    found = candidates(OWN, epochs=[1, 6], data=[0.25, 1])
+    assert {(one.rungs, one.images) for one in found} == {((1,), 250), ((1,), 1000), ((2, 6), 250), ((2, 6), 1000)}
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": [0]}, {"data": [1.5]}, {"widths": [-1]}])
+def test_senseless_candidates_are_refused(wrong):
+    with pytest.raises(InputError, match=r"at least 1|above 0"):
+        candidates(OWN, **wrong)
+
+
+def test_lines_for_the_spec_make_the_job_of_the_fidelity():
+    job = Job.from_dict(SPEC)
+    own = of_spec(job, 200)
+    assert own.spec_lines(own) == {}
+    other = candidates(own, epochs=[1], image_sizes=[12], widths=[16], data=[0.5])[0]
+    lines = other.spec_lines(own)
+    merged = {key: SPEC[key] | lines.get(key, {}) if isinstance(SPEC[key], dict) else SPEC[key] for key in SPEC}
+    assert Job.from_dict(merged) == other.applied(job)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("calibrate") / "tiny"
+    job = Job.from_dict(SPEC)
+    tried = candidates(of_spec(job, 200), epochs=[1, 2], widths=[4, 8])
+    again = {"run": directory, "architectures": 5, "full_epochs": 3, "workers": 0, "progress": False}
+    return job, tried, again, calibrate(job, tried, **again)
+
+
+def test_everything_is_trained_and_compared(calibrated):
+    _, tried, again, found = calibrated
+    assert [one.fidelity for one in found.tried] == tried
+    assert all(one.agreement is not None and one.agreement.architectures == 5 for one in found.tried)
+    assert all(-1 <= one.agreement.tau <= 1 for one in found.tried)
+    assert found.full_seconds > min(one.seconds for one in found.tried)
+    assert len(found.table()) == 5
+    kept = json.loads((again["run"] / "calibration.json").read_text())
+    assert kept["words"] == found.words
+    full = Run(again["run"] / found.full.name)
+    seeds = Counter(trial.user_attrs["seed"] for trial in full.study.trials)
+    assert seeds == {10_000: 5, 10_001: 5}, "two seeds that no candidate was trained on"
+    assert {trial.user_attrs["outcome"] for trial in full.study.trials} == {"complete"}, "constraints do not count here"
+
+
+def test_a_second_call_trains_nothing(calibrated, monkeypatch):
+    job, tried, again, found = calibrated
+    monkeypatch.setattr(ProxyBench, "train", None)
+    assert calibrate(job, tried, **again) == found
+
+
+def test_what_the_budget_does_not_allow_is_left_out(calibrated):
+    job, tried, again, _ = calibrated
+    found = calibrate(job, tried, **again, budget=1e-3)
+    assert all("budget" in one.reason and one.agreement is None for one in found.tried)
+    assert found.recommended is None
+
+
+def test_a_candidate_that_cannot_be_built_is_said_to_be_so(calibrated):
+    job, _, again, _ = calibrated
+    impossible = Fidelity(rungs=(1,), image_size=8, width=0, images=200)
+    found = calibrate(job, [impossible], **again)
+    assert found.tried[0].agreement is None
+    assert found.tried[0].reason.startswith("not possible: ")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [({"architectures": 3}, "at least 4"), ({"seeds": 1}, "at least 2"), ({"part": 0.0}, "part")]
+)
+def test_senseless_requests_are_refused(wrong, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        calibrate(Job.from_dict(SPEC), [], run=tmp_path, **wrong)
+
+
+def agreed(tau: float, half: float) -> Agreement:
+    return Agreement(
+        architectures=16, tau=tau, tau_low=tau - half, tau_high=tau + half, rho=tau, rho_low=tau - half, rho_high=tau
+    )
+
+
+def result(ceiling: Agreement, *taus: tuple[float, float, float]) -> Calibration:
+    tried = tuple(
+        Tried(fidelity=Fidelity(rungs=(n + 1,), image_size=16, width=16, images=1000), agreement=agreed(tau, half),
+              seconds=seconds)
+        for n, (tau, half, seconds) in enumerate(taus)
+    )  # fmt: skip
+    return Calibration(spec=OWN, full=OWN, full_seconds=10.0, ceiling=ceiling, tried=tried, part=0.8)
+
+
+def test_recommended_is_the_cheapest_that_reaches_its_part_and_beats_chance():
+    found = result(agreed(0.7, 0.1), (0.2, 0.3, 1.0), (0.3, 0.1, 2.0), (0.5, 0.1, 3.0), (0.65, 0.1, 4.0))
+    assert found.recommended is found.tried[2], "the first may be chance, the second is too far from the ceiling"
+    assert yaml.safe_load(found.spec_lines) == {"proxy": {"rungs": [3]}}
+    assert "30% of the time" in found.words
+    assert "not shown to be worse" in found.words
+    assert "whole interval" in result(agreed(0.7, 0.1), (0.7, 0.1, 3.0)).words
+
+
+def test_nothing_is_recommended_where_full_training_ranks_no_better_than_chance():
+    found = result(agreed(0.1, 0.3), (0.9, 0.05, 1.0))
+    assert found.recommended is None
+    assert found.spec_lines == ""
+    assert "no proxy can be judged" in found.words
+    assert "train longer" in result(agreed(0.8, 0.1), (0.2, 0.1, 1.0)).words

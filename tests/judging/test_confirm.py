@@ -1,0 +1,158 @@
+import json
+
+import numpy as np
+import pytest
+
+from chattn_nas.errors import InputError, RunError
+from chattn_nas.judging._confirm import FRESH, confirm, confirmation
+from chattn_nas.judging._confirmation import Confirmation, Network, judge
+from chattn_nas.report import html, markdown
+from chattn_nas.results import Standing
+from chattn_nas.search import search
+from chattn_nas.search.session import quiet_optuna
+from chattn_nas.spec import Job
+from chattn_nas.study import Run
+
+SPEC = {
+    "name": "tiny",
+    "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},
+    "data": {"dataset": "digits", "image_size": 8, "train_limit": 300},
+    "space": {"all": ["none", {"se": {"reduction": [2, 4]}}, "eca"]},
+    "proxy": {"rungs": [1, 2], "device": "cpu"},
+    "search": {"trials": 6, "workers": 0, "sampler": "random", "seed": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return search(Job.from_dict(SPEC), run=tmp_path_factory.mktemp("run") / "tiny", progress=False)
+
+
+@pytest.fixture(scope="module")
+def confirmed(run) -> Confirmation:
+    return confirm(run, top=2, seeds=2, epochs=2, workers=0, progress=False)
+
+
+def test_what_is_confirmed(run, confirmed):
+    roles = {role for one in confirmed.networks for role in one.roles}
+    assert roles == {"candidate", "uniform", "none", "control"}
+    assert sum("candidate" in one.roles for one in confirmed.networks) == 2
+    for one in confirmed.networks:
+        assert set(one.accuracies) == {1 + FRESH, 2 + FRESH}, "all on the same seeds, none of them the search's"
+    searched = {trial.user_attrs.get("seed") for trial in run.study.trials}
+    assert not searched & {1 + FRESH, 2 + FRESH}
+
+
+def test_it_is_stored_and_the_report_says_so(run, confirmed):
+    assert confirmation(run.study) == confirmed
+    json.dumps(confirmed.to_dict(), allow_nan=True)
+    page = html(run.study)
+    assert '<p class="status confirmed">' in page
+    assert "Confirmed" in markdown(run.study)
+    assert confirmed.network(confirmed.winner).name in page
+
+
+def test_the_test_set_is_read_once_for_two_networks(run, confirmed, monkeypatch):
+    assert set(confirmed.test) == {confirmed.winner, confirmed.rival}
+    for values in confirmed.test.values():
+        assert all(0 <= value <= 1 for value in values.values())
+        assert len(values) == 2
+
+    def forbidden(*args, **kwargs):
+        raise AssertionError("the test set was read again")
+
+    monkeypatch.setattr("chattn_nas.judging.test_set.load_test", forbidden)
+    again = confirm(run, top=2, seeds=2, epochs=2, workers=0, progress=False)
+    assert again == confirmed
+
+
+def test_more_seeds_only_add(run, confirmed):
+    more = confirm(run, top=2, seeds=3, epochs=2, workers=0, progress=False)
+    for one in more.networks:
+        before = confirmed.network(one.hash).accuracies
+        assert len(one.accuracies) == 3
+        assert {seed: one.accuracies[seed] for seed in before} == before
+
+
+def test_another_length_is_refused(run, confirmed):
+    with pytest.raises(RunError, match="confirmed with 2 epochs"):
+        confirm(run, epochs=3, workers=0)
+
+
+def test_senseless_requests_are_refused(run):
+    with pytest.raises(InputError, match="seeds must be at least 2"):
+        confirm(run, seeds=1)
+    with pytest.raises(InputError, match="top must be at least 1"):
+        confirm(run, top=0)
+
+
+def network(name: str, role: str, values) -> Network:
+    return Network(
+        hash=name, name=name, roles=(role,), search=95.0, search_pooled=94.0, search_seeds=1,
+        accuracies=dict(enumerate(map(float, values))),
+    )  # fmt: skip
+
+
+def simulated(rng: np.random.Generator, lifts: dict[str, float], seeds: int = 5) -> Confirmation:
+    block = rng.normal(0, 0.5, seeds)
+    roles = {"uniform": "uniform", "none": "none", "control": "control"}
+    return judge(
+        [
+            network(name, roles.get(name, "candidate"), 90 + lift + block + rng.normal(0, 0.6, seeds))
+            for name, lift in lifts.items()
+        ],
+        epochs=10,
+    )
+
+
+def test_without_true_differences_a_verdict_of_better_is_rare():
+    rng = np.random.default_rng(3)
+    lifts = {"a": 0.0, "b": 0.0, "c": 0.0, "uniform": 0.0, "none": 0.0, "control": 0.0}
+    said = [simulated(rng, lifts).judgement for _ in range(200)]
+    assert sum(one is not None and one.judgement == "better" for one in said) / 200 <= 0.05
+
+
+def test_a_large_true_difference_is_found_and_said():
+    found = simulated(np.random.default_rng(3), {"a": 4.0, "b": 0.0, "uniform": 0.0, "none": -1.0, "control": 0.0})
+    assert found.winner == "a"
+    assert found.rival == "uniform"
+    assert found.judgement is not None
+    assert found.judgement.judgement == "better"
+    assert found.headline == f"a is better than uniform by {found.judgement.mean:.2f} points"
+    assert "where the search had said 95.00 %" in found.words
+    table = found.table().set_index("network")
+    assert table.loc["a", "vs_uniform"] == pytest.approx(found.judgement.mean)
+    assert table.loc["none", "vs_uniform"] is None or np.isnan(table.loc["none", "vs_uniform"])
+    assert found.network("control").none is not None, "what a random gate is worth is shown"
+
+
+def test_only_seeds_that_both_have_are_compared():
+    a = network("a", "candidate", [91, 92, 93, 94])
+    u = Network(**{**network("uniform", "uniform", []).__dict__, "accuracies": {1: 90.0, 3: 91.0, 9: 99.0}})
+    found = judge([a, u], epochs=3)
+    assert found.judgement is not None
+    assert found.judgement.seeds == 2
+    assert found.judgement.mean == pytest.approx(((92 - 90) + (94 - 91)) / 2)
+
+
+def test_a_uniform_winner_is_judged_against_none():
+    rng = np.random.default_rng(0)
+    block = rng.normal(0, 0.5, 5)
+    both = Network(**{**network("uniform", "uniform", 92 + block).__dict__, "roles": ("candidate", "uniform")})
+    found = judge([both, network("none", "none", 90 + block + rng.normal(0, 0.1, 5))], epochs=3)
+    assert found.rival == "none"
+    assert found.judgement is not None
+    assert found.judgement.judgement == "better"
+
+
+def test_nothing_trained_twice_cannot_be_judged():
+    with pytest.raises(RunError, match="two seeds"):
+        judge([network("a", "candidate", [91.0])], epochs=3)
+
+
+def test_an_empty_run_cannot_be_confirmed(tmp_path):
+    quiet_optuna()
+    empty = Run.create(Job.from_dict(SPEC), tmp_path / "tiny")
+    assert Standing(empty.study).picks == []
+    with pytest.raises(RunError, match="no best"):
+        confirm(empty)

@@ -1,0 +1,125 @@
+"""The house: every module is found by its path, every public name where its room says, nothing is imported in vain."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import chattn_nas
+
+#: Modules that do something when they are imported.
+RUN = {"chattn_nas.__main__"}
+MODULES = ["chattn_nas"] + [
+    module.name for module in pkgutil.walk_packages(chattn_nas.__path__, "chattn_nas.") if module.name not in RUN
+]
+
+
+def fresh(code: str) -> list[str]:
+    """The packages that a fresh interpreter holds after ``code``."""
+    code = f"import json, sys\n{code}\nprint(json.dumps(sorted(set(name.partition('.')[0] for name in sys.modules))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_is_found_by_its_path(name) -> None:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != "nni":
+            raise
+        pytest.skip("runs only where NNI is installed")
+    namespace: dict = {}
+    exec(f"import {name} as found", namespace)
+    assert namespace["found"] is module
+    for public in getattr(module, "__all__", ()):
+        assert hasattr(module, public), f"{name} has no {public}"
+        home = f"{name}.{public}"
+        if home in MODULES:  # chattn_nas.search and chattn_nas.export: rooms that can be called
+            assert callable(getattr(module, public))
+            assert inspect.ismodule(getattr(module, public))
+
+
+def test_a_room_hands_on_the_same_names_to_a_type_checker() -> None:
+    rooms = [name for name in MODULES if name.count(".") < 2]
+    for module in map(importlib.import_module, rooms):
+        if "\n__all__, __getattr__" not in inspect.getsource(module):
+            continue
+        source = inspect.getsource(module).partition("if TYPE_CHECKING:")[2].partition("\n__all__")[0]
+        told = {line.split(" as ")[1] for line in source.splitlines() if " as " in line}
+        assert told == set(module.__all__), module.__name__
+
+
+def test_what_a_room_does_not_have_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"module 'chattn_nas\.study' has no attribute 'nothing'"):
+        chattn_nas.study.nothing  # noqa: B018
+    with pytest.raises(ImportError):
+        exec("from chattn_nas.study import nothing")
+    assert "load_spec" in dir(chattn_nas)
+
+
+def test_importing_the_package_imports_nothing_large() -> None:
+    heavy = {"torch", "torchvision", "timm", "optuna", "sklearn", "plotly", "pandas", "scipy", "pydantic"}
+    assert not heavy & set(fresh("import chattn_nas"))
+
+
+COMMANDS = {
+    "help": (["--help"], 0),
+    "version": (["--version"], 0),
+    "help of a command": (["search", "--help"], 0),
+    "schema": (["schema"], 0),
+    "not YAML": (["search", "{spec}"], 2),
+    "unknown key": (["search", "{spec}"], 2),
+    "wrong value": (["search", "{spec}"], 2),
+}
+MISTAKES = {
+    "not YAML": "name: [",
+    "unknown key": "name: a\nbackbon: {model: cifar_resnet8}\n",
+    "wrong value": "name: a\nbackbone: {model: cifar_resnet8}\ndata: {dataset: digits, image_size: large}\n"
+    "space: {all: [none, se]}\n",
+}
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_quick_commands_import_no_torch(what, tmp_path) -> None:
+    words, code = COMMANDS[what]
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(MISTAKES.get(what, ""))
+    words = [word.format(spec=spec) for word in words]
+    imported = fresh(
+        "import contextlib, io\n"
+        f"sys.argv = ['chattn-nas', *{words!r}]\n"
+        "from chattn_nas.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as end:\n"
+        f"        assert (end.code or 0) == {code}, end.code\n"
+    )
+    assert not {"torch", "timm", "sklearn", "plotly"} & set(imported)
+
+
+def test_registering_with_timm_is_explicit() -> None:
+    code = (
+        "import timm\n"
+        "import chattn_nas\n"
+        "assert not timm.is_model('cifar_resnet8')\n"
+        "import chattn_nas.timm\n"
+        "assert timm.is_model('cifar_resnet8') and timm.is_model('chattn_net')\n"
+    )
+    assert "timm" in fresh(code)
+
+
+def test_building_a_network_registers_with_timm_by_itself() -> None:
+    code = (
+        "import timm\n"
+        "from chattn_nas import Architecture, build_network\n"
+        "from chattn_nas.space import Backbone, StageChoice\n"
+        "build_network(Architecture(Backbone('cifar_resnet8'), (StageChoice('se'),) * 3), image_size=32)\n"
+        "assert timm.is_model('cifar_resnet8')\n"
+    )
+    assert "timm" in fresh(code)
