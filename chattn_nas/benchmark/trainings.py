@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from chattn_nas.data import Data, Normalize, TensorSet
 from chattn_nas.network import build_network, cost
 from chattn_nas.proxy import Measurement, ProxySettings
-from chattn_nas.proxy.evaluate import Evaluation
+from chattn_nas.proxy._evaluate import Evaluation
 from chattn_nas.proxy.packed import SCORED, train_packed
 from chattn_nas.proxy.step import autocast
 from chattn_nas.space import Architecture
