@@ -27,14 +27,14 @@ from chattn_nas.proxy import resolve_device, train_within_memory
 from chattn_nas.search.engine import search as run_search
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 from chattn_nas.training import TrainingResult
 from chattn_nas.training.of_run import final_training, trained_weights
 
 log = logging.getLogger(__name__)
 
 
-class Run(study.Run):
+class Run(study.RunDirectory):
     """A run, finished or not: what was tried, what came out, what to take home.
 
     Args:
@@ -116,7 +116,7 @@ class Trained:
     def architecture(self) -> Architecture:
         """In canonical form."""
         return Architecture.from_dict(
-            {"backbone": self.run.job.backbone.backbone.to_dict(), "stages": self.pick.stages}
+            {"backbone": self.run.spec.backbone.backbone.to_dict(), "stages": self.pick.stages}
         )
 
     @property
@@ -134,10 +134,10 @@ class Trained:
         Its weights are those of the latest finished :meth:`train`, else of its best trial; where those were not kept,
         it is trained as in that trial again.
         """
-        job = self.run.job
-        data = load_data(job.data)
+        spec = self.run.spec
+        data = load_data(spec.data)
         network = build_prepared(
-            job, self.architecture, seed=self.seed, num_classes=data.num_classes, in_chans=data.in_chans
+            spec, self.architecture, seed=self.seed, num_classes=data.num_classes, in_chans=data.in_chans
         )
         final = trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
@@ -145,8 +145,8 @@ class Trained:
             network.load_state_dict(safetensors.torch.load_file(kept))
         else:
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
-            device = resolve_device(job.proxy.device)
-            train_within_memory(network, data, job.proxy, seed=self.seed, device=device)
+            device = resolve_device(spec.proxy.device)
+            train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
         return network.cpu().eval()
 
     @property
@@ -157,12 +157,12 @@ class Trained:
 
     def card(self) -> Card:
         """What an export says of this network."""
-        job, pick = self.run.job, self.pick
-        data = load_data(job.data)
+        spec, pick = self.run.spec, self.pick
+        data = load_data(spec.data)
         return Card(
-            name=f"{job.name}-{pick.hash}",
-            backbone=job.backbone.model,
-            dataset=" ".join(filter(None, (job.data.dataset, job.data.name, job.data.path))),
+            name=f"{spec.name}-{pick.hash}",
+            backbone=spec.backbone.model,
+            dataset=" ".join(filter(None, (spec.data.dataset, spec.data.name, spec.data.path))),
             class_names=data.class_names,
             mean=data.mean,
             std=data.std,
@@ -172,7 +172,7 @@ class Trained:
             confirmed=self.confirmed,
             costs={key: value for key, value in pick.costs.items() if value is not None}
             | {f"{key} (without attention: 1)": value for key, value in pick.relative.items()},
-            origin=f"run {job.name}, trial {pick.number}{self._final()}",
+            origin=f"run {spec.name}, trial {pick.number}{self._final()}",
         )
 
     def _final(self) -> str:
@@ -193,9 +193,9 @@ class Trained:
         return f"{self.pick.description}, {self.pick.mean:.2f} %{spread} over {count}, {state}"
 
 
-def search(job: Job, **options: Any) -> Run:
+def search(spec: Spec, **options: Any) -> Run:
     """Search as :func:`chattn_nas.search.engine.search`, which takes the same options."""
-    return Run(run_search(job, **options).directory)
+    return Run(run_search(spec, **options).directory)
 
 
 def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> ExportReport:
@@ -207,7 +207,7 @@ def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAU
         ExportError: A format cannot hold this network, or a proof fails.
     """
     check_request(formats, out_dir)  # before a network is trained again for it
-    data = trained.run.job.data
+    data = trained.run.spec.data
     network = trained.network()
     card = trained.card()
     written = export_network(

@@ -7,7 +7,7 @@ import pytest
 
 from chattn_nas.results import trials
 from chattn_nas.search.feasible import FeasibleShare, feasible_share
-from chattn_nas.spec import Job, load_spec
+from chattn_nas.spec import Spec, load_spec
 from chattn_nas.spec.schema import fresh_schema
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
@@ -16,11 +16,11 @@ SPECS = sorted(FOLDER.glob("*.yaml"))
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_every_shipped_spec_is_valid_and_says_how_large_it_is(path, capsys):
-    job = load_spec(path)
-    space = job.search_space()
+    spec = load_spec(path)
+    space = spec.search_space()
     with capsys.disabled():
         print(f"\n  {path.stem}: {space.size:,} combinations, {space.canonical_size:,} different networks")
-    assert job.name == path.stem
+    assert spec.name == path.stem
     assert 1 < space.canonical_size <= space.size
     assert path.read_text().startswith("# yaml-language-server: $schema=../chattn_nas/spec/schema.json\n")
 
@@ -30,11 +30,11 @@ def test_one_tiny_trial_of_every_spec_whose_data_are_at_hand(name, tmp_path):
     """On small data, without the search's own length."""
     from chattn_nas.search import search
 
-    job = load_spec(FOLDER / f"{name}.yaml")
-    small = job.model_copy(
+    spec = load_spec(FOLDER / f"{name}.yaml")
+    small = spec.model_copy(
         update={
-            "data": job.data.model_copy(update={"train_limit": 256}),
-            "proxy": job.proxy.model_copy(update={"rungs": [1], "device": "cpu"}),
+            "data": spec.data.model_copy(update={"train_limit": 256}),
+            "proxy": spec.proxy.model_copy(update={"rungs": [1], "device": "cpu"}),
         }
     )
     run = search(small, run=tmp_path / name, trials=1, workers=0, progress=False)
@@ -56,9 +56,9 @@ def test_the_schema_that_the_command_prints_is_up_to_date():
 
 
 def test_how_much_is_feasible_is_counted_where_it_can_be():
-    job = load_spec(FOLDER / "quickstart.yaml")
-    space = job.search_space()
-    found = feasible_share(job)
+    spec = load_spec(FOLDER / "quickstart.yaml")
+    space = spec.search_space()
+    found = feasible_share(spec)
     assert found.exact
     assert found.networks == space.canonical_size
     bare = 77_786
@@ -68,7 +68,7 @@ def test_how_much_is_feasible_is_counted_where_it_can_be():
         for network in space.enumerate()
     )
     assert found.feasible == by_hand
-    free = feasible_share(Job.model_validate(job.to_dict() | {"search": {"constraints": {}}}))
+    free = feasible_share(Spec.model_validate(spec.to_dict() | {"search": {"constraints": {}}}))
     assert free.share == 1
 
 

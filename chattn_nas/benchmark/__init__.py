@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from chattn_nas._lazy import hand_on
 
 if TYPE_CHECKING:
-    from chattn_nas.benchmark._facts import Facts as Facts
+    from chattn_nas.benchmark._facts import TableFacts as TableFacts
     from chattn_nas.benchmark._facts import facts as facts
     from chattn_nas.benchmark.build import build_table as build_table
     from chattn_nas.benchmark.compare import METHODS as METHODS
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
-        "._facts": "Facts facts",
+        "._facts": "TableFacts facts",
         ".build": "build_table",
         ".compare": "METHODS compare_picks compare_samplers",
         ".figure": "write_comparison",

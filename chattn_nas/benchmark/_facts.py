@@ -17,7 +17,7 @@ SMALL, POWER = 0.3, 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class TableFacts:
     """Accuracies in points.
 
     Attributes:
@@ -51,7 +51,7 @@ class Facts:
     margin_high: float
 
 
-def facts(table: Table) -> Facts:
+def facts(table: Table) -> TableFacts:
     """Compute them; with one seed, what needs two is NaN."""
     validation, test = _grid(table, "accuracy"), _grid(table, "test_accuracy")
     seeds = validation.shape[1]
@@ -69,7 +69,7 @@ def facts(table: Table) -> Facts:
     )
     difference = test[second] - test[first]
     half = float(stats.t.ppf(0.975, seeds - 1) * difference.std(ddof=1) / seeds**0.5) if seeds > 1 else float("nan")
-    return Facts(
+    return TableFacts(
         networks=len(names), seeds=seeds, spread=between**0.5, noise=noise,
         paired=noise * 2**0.5, unpaired=alone * 2**0.5, seeds_needed=_needed(noise * 2**0.5),
         rung_taus=_taus(table, validation), ceiling=_ceiling(validation),

@@ -15,41 +15,41 @@ from chattn_nas.data import load_test
 from chattn_nas.proxy import Measurement, Report, evaluate
 from chattn_nas.search import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
-from chattn_nas.search.trainer import ProxyBench
+from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.space import SpaceSettings
-from chattn_nas.spec import Job
-from chattn_nas.study import Run
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
 from chattn_nas.study.trials import all_trials
 
 
-class TestedBench(ProxyBench):
+class TestedTrainer(ProxyTrainer):
     """Trains as the proxy does, then scores the network on the test set as well."""
 
     __test__ = False  # no class of tests, whatever its name begins with
 
-    def __init__(self, job: Job, device: str | None = None) -> None:
-        super().__init__(job, device)
-        self.test = load_test(job.data, device=self.device)
+    def __init__(self, spec: Spec, device: str | None = None) -> None:
+        super().__init__(spec, device)
+        self.test = load_test(spec.data, device=self.device)
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
         """Through all rungs; accuracy on the test set is that of the end."""
         measured = super().train(network, seed, report)
         accuracy, _ = evaluate(
-            network, self.test, self.data, batch_size=self.job.proxy.batch_size, device=self.device
+            network, self.test, self.data, batch_size=self.spec.proxy.batch_size, device=self.device
         )  # fmt: skip
         return replace(measured, test_accuracy=accuracy)
 
 
 def build_table(
-    job: Job, *, seeds: int, out: Path, run: Path, part: int = 20, workers: int | None = None, progress: bool = True
+    spec: Spec, *, seeds: int, out: Path, run: Path, part: int = 20, workers: int | None = None, progress: bool = True
 ) -> pd.DataFrame:
-    """Train every canonical network of a job's space, and the random-gate control, on ``seeds`` seeds.
+    """Train every canonical network of a spec's space, and the random-gate control, on ``seeds`` seeds.
 
     All networks are trained on the first seed, then all on the second, and so on. Rows are added to ``out`` after
     every ``part`` trainings; those that stand there are not trained again, whatever became of the run directory.
 
     Args:
-        job: Its space, proxy and data; the first seed is ``search.seed``.
+        spec: Its space, proxy and data; the first seed is ``search.seed``.
         seeds: Trainings of every network.
         out: A CSV file, compressed as its ending says (``.csv.xz``).
         run: Directory of the run that trains.
@@ -61,15 +61,22 @@ def build_table(
         The whole table, sorted by seed and network.
     """
     quiet_optuna()
-    rows = read_rows(out, job.search_space()) if out.exists() else pd.DataFrame(columns=COLUMNS)
-    wanted = [training for training in _trainings(job, seeds) if training[1:3] not in _keys(rows)]
+    rows = read_rows(out, spec.search_space()) if out.exists() else pd.DataFrame(columns=COLUMNS)
+    wanted = [training for training in _trainings(spec, seeds) if training[1:3] not in _keys(rows)]
     for start in range(0, len(wanted), part):
         # What is trained is given trial by trial; the space only has to know none.
         space = SpaceSettings.model_validate({"all": ["none"]})
-        opened = Run.create(_without_choice(job, space), run)
+        opened = RunDirectory.create(_without_choice(spec, space), run)
         enqueue_trainings(opened.study, wanted[start : start + part])
-        asked = len(all_trials(opened.study))
-        search(opened.job, run=run, trials=asked, workers=workers, progress=progress, bench=f"{__name__}:TestedBench")
+        target_trials = len(all_trials(opened.study))
+        search(
+            opened.spec,
+            run=run,
+            trials=target_trials,
+            workers=workers,
+            progress=progress,
+            trainer=f"{__name__}:TestedTrainer",
+        )
         rows = _with_new(rows, opened)
         partial = out.with_name(f".{out.name}")
         rows.to_csv(partial, index=False, compression="xz" if out.suffix == ".xz" else None)
@@ -77,17 +84,17 @@ def build_table(
     return rows
 
 
-def _trainings(job: Job, seeds: int) -> Iterator[tuple[dict[str, Any], str, int, str]]:
+def _trainings(spec: Spec, seeds: int) -> Iterator[tuple[dict[str, Any], str, int, str]]:
     """Architecture, hash, seed and label of all that the table shall hold, a seed at a time."""
-    space = job.search_space()
+    space = spec.search_space()
     labels = {architecture.canonical(space.stages): label for label, architecture in space.baselines()}
     networks = dict.fromkeys((*labels, *space.enumerate()))
-    for seed in range(job.search.seed, job.search.seed + seeds):
+    for seed in range(spec.search.seed, spec.search.seed + seeds):
         for architecture in networks:
             yield architecture.to_dict(), architecture.hash, seed, labels.get(architecture, "")
 
 
-def _without_choice(job: Job, space: SpaceSettings) -> Job:
+def _without_choice(spec: Spec, space: SpaceSettings) -> Spec:
     changes = {
         "sampler": "random",
         "pruner": "none",
@@ -95,14 +102,14 @@ def _without_choice(job: Job, space: SpaceSettings) -> Job:
         "constraints": {},
         "keep_checkpoints": 0,
     }
-    return job.model_copy(update={"space": space, "search": job.search.model_copy(update=changes)})
+    return spec.model_copy(update={"space": space, "search": spec.search.model_copy(update=changes)})
 
 
 def _keys(rows: pd.DataFrame) -> set[tuple[str, int]]:
     return set(zip(rows["hash"], rows["seed"], strict=True))
 
 
-def _with_new(rows: pd.DataFrame, run: Run) -> pd.DataFrame:
+def _with_new(rows: pd.DataFrame, run: RunDirectory) -> pd.DataFrame:
     known = _keys(rows)
     versions = run.study.user_attrs.get("versions", {})
     new = [row_of(trial, versions) for trial in all_trials(run.study) if trial.user_attrs.get("measurement")]

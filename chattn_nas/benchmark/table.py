@@ -16,7 +16,7 @@ from chattn_nas.benchmark.rows import read_rows
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung
 from chattn_nas.space import Architecture, SearchSpace
-from chattn_nas.spec import Job, load_spec
+from chattn_nas.spec import Spec, load_spec
 
 TABLES = Path(str(files("chattn_nas.benchmark") / "tables"))
 
@@ -25,7 +25,7 @@ class Table:
     """What every network of a space gave on several seeds.
 
     Args:
-        job: The spec that was trained.
+        spec: The spec that was trained.
         path: Of the rows.
 
     Attributes:
@@ -36,9 +36,9 @@ class Table:
         InputError: No seed was trained for every network of the space.
     """
 
-    def __init__(self, job: Job, path: Path) -> None:
-        self.job = job
-        self.space: SearchSpace = job.search_space()
+    def __init__(self, spec: Spec, path: Path) -> None:
+        self.spec = spec
+        self.space: SearchSpace = spec.search_space()
         every = read_rows(path, self.space)
         self.networks: dict[str, Architecture] = {network.hash: network for network in self.space.enumerate()}
         self.control = every[~every["hash"].isin(self.networks)]
@@ -55,7 +55,7 @@ class Table:
     @property
     def rungs(self) -> tuple[int, ...]:
         """Epochs at which every training was scored."""
-        return tuple(self.job.proxy.rungs)
+        return tuple(self.spec.proxy.rungs)
 
     @cached_property
     def values(self) -> dict[str, float]:

@@ -42,7 +42,7 @@ def confirm(
 
 @app.command()
 def calibrate(
-    spec: SpecPath,
+    path: SpecPath,
     run: Annotated[Path | None, typer.Option(help="Directory; default: runs/<name>-calibrate.")] = None,
     architectures: Annotated[int, typer.Option(help="Of the stratified sample.")] = 16,
     epochs: Annotated[str, typer.Option(help="Candidates, as 1,2,6; any list: every combination is tried.")] = "",
@@ -61,8 +61,8 @@ def calibrate(
     from chattn_nas.data import load_data
     from chattn_nas.spec import load_spec
 
-    job = load_spec(spec)
-    own = judging.of_spec(job, len(load_data(job.data).train))
+    spec = load_spec(path)
+    own = judging.of_spec(spec, len(load_data(spec.data).train))
     tried = judging.candidates(
         own,
         epochs=_numbers("epochs", epochs, int),
@@ -71,7 +71,7 @@ def calibrate(
         data=_numbers("data", data, float),
     )
     found = judging.calibrate(
-        job, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
+        spec, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
         budget=budget and 60 * budget, workers=workers, progress=not as_json,
         begins=lambda fidelity: None if as_json else console.print(str(fidelity), highlight=False),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from chattn_nas.cli._app import AsJson, SpecPath, app, console, print_table
 
 @app.command()
 def search(
-    spec: SpecPath,
+    path: SpecPath,
     run: Annotated[Path | None, typer.Option(help="Run directory; default: runs/<name> below this folder.")] = None,
     name: Annotated[str | None, typer.Option(help="Another name than the spec's: starts a run of its own.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Finished trials asked for, over the whole run.")] = None,
@@ -23,14 +23,14 @@ def search(
     """Search; run again to continue to the asked number of trials."""
     from chattn_nas.spec import load_spec
 
-    job = load_spec(spec)  # before torch is imported: a mistake is told at once
+    spec = load_spec(path)  # before torch is imported: a mistake is told at once
     from chattn_nas import api
     from chattn_nas.report import write_report
 
     if name:
-        job = job.model_copy(update={"name": name})
+        spec = spec.model_copy(update={"name": name})
     try:
-        found = api.search(job, run=run, trials=trials, workers=workers)
+        found = api.search(spec, run=run, trials=trials, workers=workers)
     except KeyboardInterrupt:
         console.print("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None
@@ -51,40 +51,40 @@ def worker(
     """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
     from chattn_nas.search import join
     from chattn_nas.spec import load_spec
-    from chattn_nas.study import Run
+    from chattn_nas.study import RunDirectory
 
-    found = load_spec(target) if target.is_file() else Run(target)
-    if name and not isinstance(found, Run):
+    found = load_spec(target) if target.is_file() else RunDirectory(target)
+    if name and not isinstance(found, RunDirectory):
         found = found.model_copy(update={"name": name})
     join(found, storage, device, progress=True)
 
 
 @app.command()
-def space(spec: SpecPath, as_json: AsJson = False) -> None:
+def space(path: SpecPath, as_json: AsJson = False) -> None:
     """Size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
     from chattn_nas.search.feasible import feasible_share
     from chattn_nas.spec import load_spec
 
-    job = load_spec(spec)
-    found = job.search_space()
+    spec = load_spec(path)
+    found = spec.search_space()
     rows = [
         {"stage": number, "module": stage.name, "choice": str(form), "parameters": cost[0], "MACs": cost[1]}
         for number, (stage, choices) in enumerate(zip(found.stages, found.canonical, strict=True), 1)
         for form in dict.fromkeys(choices.values())
         for cost in (form.cost(stage),)
     ]
-    share = feasible_share(job)
+    share = feasible_share(spec)
     summary = {"size": found.size, "canonical_size": found.canonical_size, "feasible": dataclasses.asdict(share)}
     if as_json:
         print(json.dumps(summary | {"choices": rows}))
         return
     console.print(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
-    print_table(rows, f"What each choice adds to {job.backbone.model}, per sample of {job.data.image_size} px")
+    print_table(rows, f"What each choice adds to {spec.backbone.model}, per sample of {spec.data.image_size} px")
 
 
 @app.command()
 def nni_config(
-    spec: SpecPath,
+    path: SpecPath,
     out: Annotated[Path, typer.Option(help="Folder to write: the run that the experiment fills.")],
 ) -> None:
     """Write config.yml and search_space.json for: nnictl create --config OUT/config.yml."""
@@ -92,7 +92,7 @@ def nni_config(
     from chattn_nas.spec import load_spec
 
     console.print(
-        f"Wrote {write_config(load_spec(spec), out)}; the baselines wait: chattn-nas search {spec} --run {out}",
+        f"Wrote {write_config(load_spec(path), out)}; the baselines wait: chattn-nas search {path} --run {out}",
         soft_wrap=True, highlight=False,
     )  # fmt: skip
 

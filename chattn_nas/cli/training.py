@@ -34,13 +34,15 @@ def train(
     if speaks:
         console.print(f"Training {chosen}", soft_wrap=True, highlight=False)
 
-    def told(row: dict[str, Any]) -> None:
+    def on_epoch(row: dict[str, Any]) -> None:
         scored = f", validation {100 * row['accuracy']:.2f} %" if "accuracy" in row else ""
         console.print(
             f"epoch {row['epoch']}: loss {row['train_loss']:.4f}{scored}, {row['seconds']:.1f} s", highlight=False
         )
 
-    result = chosen.train(epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, told=told)
+    result = chosen.train(
+        epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, on_epoch=on_epoch
+    )
     if speaks:
         report.write_report(opened.directory, opened.study)
         console.print(

@@ -7,9 +7,9 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.data._augment import Normalize as Normalize
     from chattn_nas.data._augment import augment as augment
-    from chattn_nas.data.lazy import Streams as Streams
-    from chattn_nas.data.lazy import load_streams as load_streams
-    from chattn_nas.data.lazy import load_test_stream as load_test_stream
+    from chattn_nas.data.lazy import LazyData as LazyData
+    from chattn_nas.data.lazy import load_lazy as load_lazy
+    from chattn_nas.data.lazy import load_lazy_test as load_lazy_test
     from chattn_nas.data.load import load_data as load_data
     from chattn_nas.data.load import load_test as load_test
     from chattn_nas.data.settings import DataSettings as DataSettings
@@ -21,7 +21,7 @@ __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
         "._augment": "Normalize augment",
-        ".lazy": "Streams load_streams load_test_stream",
+        ".lazy": "LazyData load_lazy load_lazy_test",
         ".load": "load_data load_test",
         ".settings": "DataSettings",
         ".tensors": "Augmentation Data TensorSet",

@@ -20,7 +20,7 @@ SAMPLE = 2048
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Streams(Images):
+class LazyData(Images):
     """As :class:`~chattn_nas.data.Data`, but images are read when they are asked for.
 
     Attributes:
@@ -36,7 +36,7 @@ class Streams(Images):
         return ConcatDataset([self.train, self.validation])
 
 
-def load_streams(settings: DataSettings) -> Streams:
+def load_lazy(settings: DataSettings) -> LazyData:
     """The same parts as ``load_data`` makes. The files of a folder stay on disk; other sets lie in the main memory.
 
     Raises:
@@ -44,7 +44,7 @@ def load_streams(settings: DataSettings) -> Streams:
     """
     if settings.dataset != "image_folder":
         data = load_data(settings)
-        return Streams(
+        return LazyData(
             train=TensorDataset(data.train.images, data.train.labels),
             validation=TensorDataset(data.validation.images, data.validation.labels),
             **{field.name: getattr(data, field.name) for field in fields(Images)},
@@ -54,7 +54,7 @@ def load_streams(settings: DataSettings) -> Streams:
     sample = np.random.default_rng(settings.seed).permutation(train)[:SAMPLE]
     mean, std = channel_statistics(torch.stack([files[index][0] for index in sample]))
     padding = settings.image_size // 8 if settings.crop_padding is None else settings.crop_padding
-    return Streams(
+    return LazyData(
         train=Subset(files, train.tolist()),
         validation=Subset(files, validation.tolist()),
         num_classes=len(files.classes), in_chans=3, image_size=settings.image_size, mean=mean, std=std,
@@ -62,7 +62,7 @@ def load_streams(settings: DataSettings) -> Streams:
     )  # fmt: skip
 
 
-def load_test_stream(settings: DataSettings) -> Dataset[Any]:
+def load_lazy_test(settings: DataSettings) -> Dataset[Any]:
     """The test images, read once, for the final verdict.
 
     Raises:

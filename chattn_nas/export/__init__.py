@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from chattn_nas._lazy import callable_room, hand_on
 
 if TYPE_CHECKING:
-    from chattn_nas.export.bench import Latency as Latency
+    from chattn_nas.export.bench import Timing as Timing
     from chattn_nas.export.bench import bench_folder as bench_folder
     from chattn_nas.export.card import Card as Card
     from chattn_nas.export.evaluate import Score as Score
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
-        ".bench": "Latency bench_folder",
+        ".bench": "Timing bench_folder",
         ".card": "Card",
         ".evaluate": "Score evaluate_folder",
         ".export": "DEFAULT_FORMATS ExportReport FORMATS check_request export_network",

@@ -14,7 +14,7 @@ from chattn_nas.space import Architecture, StageChoice
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latency:
+class Timing:
     """Median seconds per batch, in evaluation mode, float32.
 
     Attributes:
@@ -41,7 +41,7 @@ class Latency:
 
 def bench_folder(
     path: Path | str, *, batch_size: int = 1, device: torch.device | str = "cpu", seconds: float = 2.0
-) -> Latency:
+) -> Timing:
     """Measure an exported folder.
 
     Args:
@@ -69,7 +69,7 @@ def bench_folder(
         device=device,
     ).eval()
     medians = [found.median for found in measure_latency([network, folded, plain], images, seconds=seconds)]
-    return Latency(
+    return Timing(
         network=medians[0],
         folded=medians[1],
         reference=medians[2],

@@ -40,7 +40,7 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
     answers = _answers(folder, images)
     reference = copy.deepcopy(network).to("cpu").float()
     with torch.no_grad():
-        expected = {"evaluation": reference.eval()(images)}
+        expected = training_step.numbered("evaluation", reference.eval()(images))
     expected |= training_step.training_step(reference, images)
     if answers.keys() != expected.keys():
         odd = sorted(answers.keys() ^ expected.keys())
@@ -75,9 +75,8 @@ def difference(expected: torch.Tensor, found: torch.Tensor) -> float:
 def _answers(folder: Path, images: torch.Tensor) -> dict[str, torch.Tensor]:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "exchange.pt"
-        step = inspect.getsource(training_step.training_step)
-        source = f"from __future__ import annotations\nimport torch\n{step}"
-        torch.save({"images": images, "threads": torch.get_num_threads(), "step": source}, file)
+        step = inspect.getsource(training_step)
+        torch.save({"images": images, "threads": torch.get_num_threads(), "step": step}, file)
         found: dict[str, torch.Tensor] = run_clean(folder / "model.py", file)
         return found
 

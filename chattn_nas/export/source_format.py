@@ -5,9 +5,11 @@ from __future__ import annotations
 import safetensors.torch
 import torch
 
+from chattn_nas.errors import ExportError
 from chattn_nas.export.context import Context
 from chattn_nas.export.model_file import model_text
 from chattn_nas.export.proof import prove_source
+from chattn_nas.export.source.format_calls import OLDEST, problem_on_oldest
 from chattn_nas.export.source.writer import write_source
 
 
@@ -26,7 +28,10 @@ def write_source_format(context: Context) -> tuple[dict[str, str], dict[str, flo
         choices=context.architecture.stages,
         num_classes=context.facts.num_classes,
     )
-    (context.folder / "model.py").write_text(model_text(source, context.card, context.facts))
+    text = model_text(source, context.card, context.facts)
+    if problem := problem_on_oldest(text):
+        raise ExportError(f"model.py would need a newer Python than {'.'.join(map(str, OLDEST))}: {problem}")
+    (context.folder / "model.py").write_text(text, encoding="utf-8")
     torch.save(context.state, context.folder / "weights.pt")
     if source.tables:
         torch.save(dict(source.tables), context.folder / "tables.pt")

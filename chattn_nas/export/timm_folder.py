@@ -24,6 +24,8 @@ def write_timm(context: Context) -> tuple[dict[str, str], dict[str, float]]:
     """
     import timm
 
+    import chattn_nas.timm  # noqa: F401 (registers chattn_net)
+
     folder = context.folder
     (folder / "config.json").write_text(json.dumps(_config(context), indent=2) + "\n")
     safetensors.torch.save_file(context.state, folder / "model.safetensors", metadata={"format": "pt"})

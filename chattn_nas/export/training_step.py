@@ -1,30 +1,51 @@
-"""One step of training, the same in the searching process and in the clean one."""
+"""One step of training, the same in the searching process and in the clean one, where this file's text is run."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
 
-def training_step(network: torch.nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Logits in training mode, and every weight and statistic after one SGD step on them.
+def tensors(output: Any) -> list[torch.Tensor]:
+    """The tensors of what a network gives: one, or those in lists, tuples and dicts, in order."""
+    if isinstance(output, torch.Tensor):
+        return [output]
+    if isinstance(output, dict):
+        output = list(output.values())
+    return [tensor for part in output for tensor in tensors(part)] if isinstance(output, list | tuple) else []
 
-    Random layers (dropout, drop path) draw from a generator seeded here.
+
+def numbered(name: str, output: Any) -> dict[str, torch.Tensor]:
+    """The tensors of ``output`` as ``NAME.0``, ``NAME.1``, ..."""
+    return {f"{name}.{index}": tensor.detach() for index, tensor in enumerate(tensors(output))}
+
+
+def training_step(network: torch.nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the network gives in training mode, and every weight and statistic after one SGD step.
+
+    The loss draws all outputs towards fixed values, so that it is there whatever the network is for. Random layers
+    (dropout, drop path) draw from a generator seeded here.
 
     Args:
         network: Put into training mode and changed by the step.
         images: (B, C, H, W).
 
     Returns:
-        ``training`` (the logits) and ``state.NAME`` for each entry of the state dict.
+        ``training.0``, ... (its outputs) and ``state.NAME`` for each entry of the state dict.
     """
     network.train().requires_grad_(True)
     torch.manual_seed(0)
-    logits = network(images)
-    labels = torch.arange(len(logits)) % logits.shape[1]
-    torch.nn.functional.cross_entropy(logits, labels).backward()
+    output = network(images)
+    loss = torch.zeros(())
+    for tensor in tensors(output):
+        if tensor.requires_grad and tensor.numel():
+            target = torch.linspace(-1, 1, tensor.numel()).reshape(tensor.shape)
+            loss = loss + (tensor.float() - target).square().mean()
+    loss.backward()
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.grad is not None:
                 parameter.sub_(0.01 * parameter.grad)
     state = {f"state.{name}": value.detach().clone() for name, value in network.state_dict().items()}
-    return {"training": logits.detach(), **state}
+    return numbered("training", output) | state

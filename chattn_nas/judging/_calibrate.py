@@ -13,7 +13,7 @@ from typing import Any
 
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError, SearchStopped
-from chattn_nas.judging._confirm import FRESH, FULL, is_asked
+from chattn_nas.judging._confirm import FRESH, FULL, counts_to_target
 from chattn_nas.judging.agreement import Agreement, agreement
 from chattn_nas.judging.calibration import Calibration, Tried
 from chattn_nas.judging.fidelities import Fidelity, of_spec
@@ -21,8 +21,8 @@ from chattn_nas.results import words
 from chattn_nas.search import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import NONE, Architecture, SearchSpace, SpaceSettings, StageChoice
-from chattn_nas.spec import Job
-from chattn_nas.study import Run
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
 from chattn_nas.study.record import Record, once_per_seed, records
 
 #: Below so many a rank correlation says nothing.
@@ -33,7 +33,7 @@ Trainings = dict[tuple[str, int], Record]
 
 
 def calibrate(
-    job: Job,
+    spec: Spec,
     tried: Sequence[Fidelity],
     *,
     run: Path | str | None = None,
@@ -54,7 +54,7 @@ def calibrate(
     Constraints are not applied: the sample stands for the whole space.
 
     Args:
-        job: A spec.
+        spec: A spec.
         tried: From :func:`chattn_nas.judging.fidelities.candidates`.
         run: Directory; ``runs/<name>-calibrate`` by default.
         architectures: Of the sample, in which every choice of a stage is as frequent as possible.
@@ -76,19 +76,19 @@ def calibrate(
     if not 0 < part <= 1:
         raise InputError(f"part lies above 0 and up to 1, not {part:g}", value=part)
     quiet_optuna()
-    space = job.search_space()
-    chosen = stratified(space, architectures, job.search.seed)
+    space = spec.search_space()
+    chosen = stratified(space, architectures, spec.search.seed)
     if len(chosen) < LEAST_ARCHITECTURES:
         raise InputError(f"the space holds {len(chosen)} networks: too few to rank", value=len(chosen))
-    spec = of_spec(job, len(load_data(job.data).train))
-    full = replace(spec, rungs=(full_epochs or FULL * spec.rungs[-1],))
-    directory = Path(run) if run else Path("runs") / f"{job.name}-calibrate"
+    own = of_spec(spec, len(load_data(spec.data).train))
+    full = replace(own, rungs=(full_epochs or FULL * own.rungs[-1],))
+    directory = Path(run) if run else Path("runs") / f"{spec.name}-calibrate"
     options: dict[str, Any] = {"directory": directory, "chosen": chosen, "workers": workers, "progress": progress}
 
-    first = job.search.seed + FRESH
+    first = spec.search.seed + FRESH
     fresh = range(first, first + seeds)
     begins(full)
-    scores, full_seconds = _train(job, full, fresh, **options)
+    scores, full_seconds = _train(spec, full, fresh, **options)
     ceiling = _compare([(scores[a], scores[b]) for a, b in combinations(fresh, 2)])
     if ceiling is None:
         raise RunError(f"fewer than {LEAST_ARCHITECTURES} full trainings succeeded on every seed: nothing to compare")
@@ -100,12 +100,10 @@ def calibrate(
             found.append(Tried(fidelity=fidelity, reason=reason))
             continue
         begins(fidelity)
-        one = _try(job, fidelity, scores, **options)
+        one = _try(spec, fidelity, scores, **options)
         spent += (one.seconds or 0.0) * len(chosen)
         found.append(one)
-    result = Calibration(
-        spec=spec, full=full, full_seconds=full_seconds, ceiling=ceiling, tried=tuple(found), part=part
-    )
+    result = Calibration(spec=own, full=full, full_seconds=full_seconds, ceiling=ceiling, tried=tuple(found), part=part)
     (directory / FILE).write_text(json.dumps(result.to_dict(), indent=2))
     return result
 
@@ -146,29 +144,29 @@ def _dealt(choices: list[StageChoice], rng: random.Random) -> Iterator[StageChoi
             yield decks[name].pop()
 
 
-def _try(job: Job, fidelity: Fidelity, scores: dict[int, dict[int, float]], **options: Any) -> Tried:
+def _try(spec: Spec, fidelity: Fidelity, scores: dict[int, dict[int, float]], **options: Any) -> Tried:
     try:
-        own, seconds = _train(job, fidelity, [job.search.seed], **options)
+        own, seconds = _train(spec, fidelity, [spec.search.seed], **options)
     except (InputError, SearchStopped) as error:
         return Tried(fidelity=fidelity, reason=f"not possible: {error}")
-    compared = _compare([(own[job.search.seed], full) for full in scores.values()])
+    compared = _compare([(own[spec.search.seed], full) for full in scores.values()])
     reason = "" if compared else f"fewer than {LEAST_ARCHITECTURES} trainings succeeded"
     return Tried(fidelity=fidelity, agreement=compared, seconds=seconds, reason=reason)
 
 
 def _train(
-    job: Job, fidelity: Fidelity, seeds: Sequence[int], *, directory: Path, chosen: Sequence[tuple[StageChoice, ...]],
+    spec: Spec, fidelity: Fidelity, seeds: Sequence[int], *, directory: Path, chosen: Sequence[tuple[StageChoice, ...]],
     workers: int | None, progress: bool,
 ) -> tuple[dict[int, dict[int, float]], float]:  # fmt: skip
     """Accuracy by seed and index in ``chosen``, and mean seconds of one training."""
-    at = _job_at(job, fidelity, len(seeds))
+    at = _spec_at(spec, fidelity, len(seeds))
     stages = at.search_space().stages
     networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in chosen]
-    opened = Run.create(at, directory / fidelity.name)
+    opened = RunDirectory.create(at, directory / fidelity.name)
     different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
     enqueue_trainings(opened.study, ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different))
-    asked = sum(map(is_asked, opened.study.get_trials(deepcopy=False)))
-    search(at, run=opened.directory, trials=asked, workers=workers, progress=progress, baselines=False)
+    target_trials = sum(map(counts_to_target, opened.study.get_trials(deepcopy=False)))
+    search(at, run=opened.directory, trials=target_trials, workers=workers, progress=progress, baselines=False)
     done = {(r.hash, r.seed): r for r in once_per_seed(records(opened.study)) if r.accuracy is not None}
     seconds = [record.measurement.seconds for record in done.values() if record.measurement is not None]
     if not seconds:
@@ -184,19 +182,19 @@ def _train(
     return scores, fmean(seconds)
 
 
-def _job_at(job: Job, fidelity: Fidelity, seeds: int) -> Job:
-    """The job of one study: the fidelity's, with nothing stopped early and nothing refused for its cost."""
-    at = fidelity.applied(job)
-    limit, length = job.search.timeout, fidelity.rungs[-1] / job.proxy.rungs[-1]
+def _spec_at(spec: Spec, fidelity: Fidelity, seeds: int) -> Spec:
+    """The spec of one study: the fidelity's, with nothing stopped early and nothing refused for its cost."""
+    at = fidelity.applied(spec)
+    limit, length = spec.search.timeout, fidelity.rungs[-1] / spec.proxy.rungs[-1]
     changes: dict[str, Any] = {
         "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {}, "max_seeds": seeds,
         "keep_checkpoints": 0, "timeout": limit and limit * max(1.0, length),
     }  # fmt: skip
     return at.model_copy(
         update={
-            "name": f"{job.name}-calibrate-{fidelity.name}",
+            "name": f"{spec.name}-calibrate-{fidelity.name}",
             "space": SpaceSettings.model_validate({"all": [NONE]}),  # every training is given
-            "search": job.search.model_copy(update=changes),
+            "search": spec.search.model_copy(update=changes),
         }
     )
 

@@ -16,8 +16,8 @@ from chattn_nas.results.words import name_of
 from chattn_nas.search import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import SpaceSettings
-from chattn_nas.spec import Job
-from chattn_nas.study import Run
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
 from chattn_nas.study.record import CONTROL, NONE, UNIFORM, once_per_seed, records
 
 #: Full length: this many times the search's last rung, in one cycle, unless the caller says how many epochs.
@@ -29,7 +29,7 @@ ATTRIBUTE = "confirmation"
 
 
 def confirm(
-    run: Run,
+    run: RunDirectory,
     top: int = 3,
     seeds: int = 5,
     epochs: int | None = None,
@@ -61,17 +61,17 @@ def confirm(
             raise InputError(f"{name} must be at least {least}, not {value}", value=value)
     quiet_optuna()
     Standing(run.study).best()  # raises where there is none, before anything is made
-    job = job_of(run, seeds, epochs)
-    _same_length(run, job)
-    opened = Run.create(job, run.directory / "confirm")
+    spec = spec_of(run, seeds, epochs)
+    _same_length(run, spec)
+    opened = RunDirectory.create(spec, run.directory / "confirm")
     plan = _plan(run, opened.study, top)
-    fresh = range(job.search.seed, job.search.seed + seeds)
+    fresh = range(spec.search.seed, spec.search.seed + seeds)
     enqueue_trainings(
         opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
     )
-    asked = sum(is_asked(trial) for trial in opened.study.get_trials(deepcopy=False))
-    search(job, run=opened.directory, trials=asked, workers=workers, progress=progress)
-    found = judge(_measured(opened.study, plan), epochs=job.proxy.rungs[-1])
+    target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
+    search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
+    found = judge(_measured(opened.study, plan), epochs=spec.proxy.rungs[-1])
     run.study.set_user_attr(ATTRIBUTE, found.to_dict())
     test = read_test_set(run, opened, found)
     found = found.with_test(test)
@@ -85,41 +85,41 @@ def confirmation(study: optuna.Study) -> Confirmation | None:
     return Confirmation.from_dict(kept) if kept else None
 
 
-def job_of(run: Run, seeds: int, epochs: int | None) -> Job:
-    """The job of a run's confirmation: one long rung, nothing stopped early, nothing refused for its cost."""
-    job = run.job
-    length = epochs or FULL * job.proxy.rungs[-1]
-    limit = job.search.timeout
+def spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
+    """The spec of a run's confirmation: one long rung, nothing stopped early, nothing refused for its cost."""
+    spec = run.spec
+    length = epochs or FULL * spec.proxy.rungs[-1]
+    limit = spec.search.timeout
     changes: dict[str, Any] = {
         "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {},
-        "seed": job.search.seed + FRESH, "max_seeds": seeds, "storage": run.storage_url,
-        "timeout": limit and limit * max(1.0, length / job.proxy.rungs[-1]),
+        "seed": spec.search.seed + FRESH, "max_seeds": seeds, "storage": run.storage_url,
+        "timeout": limit and limit * max(1.0, length / spec.proxy.rungs[-1]),
         "keep_checkpoints": 1000,  # all: the test set is read from them
     }  # fmt: skip
-    return job.model_copy(
+    return spec.model_copy(
         update={
-            "name": f"{job.name}-confirm",
+            "name": f"{spec.name}-confirm",
             # What is trained is given trial by trial; the space only has to know none and the control.
             "space": SpaceSettings.model_validate({"all": [NONE]}),
-            "proxy": job.proxy.model_copy(update={"rungs": [length]}),
-            "search": job.search.model_copy(update=changes),
+            "proxy": spec.proxy.model_copy(update={"rungs": [length]}),
+            "search": spec.search.model_copy(update=changes),
         }
     )
 
 
-def _same_length(run: Run, job: Job) -> None:
+def _same_length(run: RunDirectory, spec: Spec) -> None:
     directory = run.directory / "confirm"
     if not (directory / "spec.yaml").is_file():
         return
-    before = Run(directory).job.proxy.rungs[-1]
-    if before != job.proxy.rungs[-1]:
+    before = RunDirectory(directory).spec.proxy.rungs[-1]
+    if before != spec.proxy.rungs[-1]:
         raise RunError(
-            f"this run was confirmed with {before} epochs, which cannot be compared with {job.proxy.rungs[-1]}: "
-            f"say --epochs {before}, or remove {directory} and its study {job.name!r} to begin anew"
+            f"this run was confirmed with {before} epochs, which cannot be compared with {spec.proxy.rungs[-1]}: "
+            f"say --epochs {before}, or remove {directory} and its study {spec.name!r} to begin anew"
         )
 
 
-def _plan(run: Run, study: optuna.Study, top: int) -> list[dict[str, Any]]:
+def _plan(run: RunDirectory, study: optuna.Study, top: int) -> list[dict[str, Any]]:
     """What is trained: what an earlier call planned, and what is new. The rival, once chosen, stays."""
     plan: list[dict[str, Any]] = list(study.user_attrs.get(PLAN, []))
     standing = Standing(run.study)
@@ -133,7 +133,7 @@ def _plan(run: Run, study: optuna.Study, top: int) -> list[dict[str, Any]]:
     for pick, role in wanted:
         row = known.setdefault(pick.hash, _row(run, pick))
         row["roles"] = [*row["roles"], *([role] if role not in row["roles"] else [])]
-    for label, architecture in run.job.search_space().baselines():
+    for label, architecture in run.spec.search_space().baselines():
         if label not in (NONE, CONTROL):
             continue
         canonical = architecture.canonical(run.stages)
@@ -152,7 +152,7 @@ def _plan(run: Run, study: optuna.Study, top: int) -> list[dict[str, Any]]:
     return plan
 
 
-def _row(run: Run, pick: Pick) -> dict[str, Any]:
+def _row(run: RunDirectory, pick: Pick) -> dict[str, Any]:
     return {
         "hash": pick.hash,
         "name": name_of(pick),
@@ -161,11 +161,11 @@ def _row(run: Run, pick: Pick) -> dict[str, Any]:
         "search": pick.mean,
         "search_pooled": pick.pooled,
         "search_seeds": len(pick.seeds),
-        "architecture": {"backbone": run.job.backbone.backbone.to_dict(), "stages": list(pick.stages)},
+        "architecture": {"backbone": run.spec.backbone.backbone.to_dict(), "stages": list(pick.stages)},
     }
 
 
-def is_asked(trial: optuna.trial.FrozenTrial) -> bool:
+def counts_to_target(trial: optuna.trial.FrozenTrial) -> bool:
     """Whether the trial is one of those that a search has to end."""
     return trial.user_attrs.get("outcome") != "infeasible"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from chattn_nas.errors import InputError
 from chattn_nas.results import words
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 
 #: A narrower or smaller candidate below these is not proposed by itself.
 LEAST_SIZE, LEAST_WIDTH = 8, 4
@@ -47,15 +47,15 @@ class Fidelity:
         pixels = (self.image_size / other.image_size) ** 2
         return self.rungs[-1] / other.rungs[-1] * self.images / other.images * pixels * width
 
-    def applied(self, job: Job) -> Job:
-        """The job at this fidelity."""
-        options = job.backbone.options | ({} if self.width is None else {"width": self.width})
+    def applied(self, spec: Spec) -> Spec:
+        """The spec at this fidelity."""
+        options = spec.backbone.options | ({} if self.width is None else {"width": self.width})
         data = {"image_size": self.image_size, "train_limit": self.images}
-        return job.model_copy(
+        return spec.model_copy(
             update={
-                "backbone": job.backbone.model_copy(update={"options": options}),
-                "data": job.data.model_copy(update=data),
-                "proxy": job.proxy.model_copy(update={"rungs": list(self.rungs)}),
+                "backbone": spec.backbone.model_copy(update={"options": options}),
+                "data": spec.data.model_copy(update=data),
+                "proxy": spec.proxy.model_copy(update={"rungs": list(self.rungs)}),
             }
         )
 
@@ -73,10 +73,10 @@ class Fidelity:
         return lines
 
 
-def of_spec(job: Job, images: int) -> Fidelity:
+def of_spec(spec: Spec, images: int) -> Fidelity:
     """The fidelity that the spec itself trains at; ``images``: how many training images it has."""
     return Fidelity(
-        rungs=tuple(job.proxy.rungs), image_size=job.data.image_size, width=job.backbone.options.get("width"),
+        rungs=tuple(spec.proxy.rungs), image_size=spec.data.image_size, width=spec.backbone.options.get("width"),
         images=images,
     )  # fmt: skip
 

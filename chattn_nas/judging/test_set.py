@@ -9,14 +9,14 @@ from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.network import build_network
 from chattn_nas.proxy import evaluate, resolve_device
 from chattn_nas.space import Architecture
-from chattn_nas.study import Run
+from chattn_nas.study import RunDirectory
 
 ATTRIBUTE = "test_set"
 
 Scores = dict[str, dict[str, float]]
 
 
-def read_test_set(run: Run, confirmed: Run, found: Confirmation) -> Scores:
+def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmation) -> Scores:
     """Accuracy (0 to 1) on the test set of the winner and its rival, by hash and seed, from their kept weights.
 
     A run that has read it gives the same answer again and never reads it for other networks: a second look would be a
@@ -25,9 +25,9 @@ def read_test_set(run: Run, confirmed: Run, found: Confirmation) -> Scores:
     kept: Scores | None = run.study.user_attrs.get(ATTRIBUTE)
     if kept is not None:
         return kept
-    device = resolve_device(run.job.proxy.device)
-    data = load_data(run.job.data, device=device)
-    test = load_test(run.job.data, device=device)
+    device = resolve_device(run.spec.proxy.device)
+    data = load_data(run.spec.data, device=device)
+    test = load_test(run.spec.data, device=device)
     plan = {row["hash"]: row for row in confirmed.study.user_attrs["plan"]}
     scores: Scores = {}
     for key in (found.winner, found.rival):
@@ -42,7 +42,7 @@ def read_test_set(run: Run, confirmed: Run, found: Confirmation) -> Scores:
                 architecture, num_classes=data.num_classes, in_chans=data.in_chans, image_size=data.image_size
             )
             network.load_state_dict(safetensors.torch.load_file(weights))
-            accuracy, _ = evaluate(network.to(device), test, data, batch_size=run.job.proxy.batch_size, device=device)
+            accuracy, _ = evaluate(network.to(device), test, data, batch_size=run.spec.proxy.batch_size, device=device)
             scores.setdefault(key, {})[str(seed)] = accuracy
     run.study.set_user_attr(ATTRIBUTE, scores)
     return scores

@@ -14,7 +14,7 @@ def put(model: nn.Module, path: str, module: nn.Module | None) -> None:
     setattr(model.get_submodule(parent), name, module)
 
 
-class Halved(nn.Module):
+class Rescaled(nn.Module):
     """Attention behind which the block multiplies by ``gain`` (NFNet's 2): identity stays identity.
 
     Multiplying by a power of two is exact, so nothing is lost.
@@ -88,4 +88,4 @@ def place(
         setattr(module, block.slot, attention if bare else nn.Sequential(attention, old))
     else:
         gain = getattr(module, "attn_gain", None)
-        setattr(module, block.slot, attention if gain is None else Halved(attention, gain))
+        setattr(module, block.slot, attention if gain is None else Rescaled(attention, gain))

@@ -31,7 +31,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Columns and rows; a row's class marks the recommended one."""
 
     columns: Sequence[Column]

@@ -24,7 +24,7 @@ Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """Attributes:
     name: Of the run.
     study: The Optuna study.
@@ -160,13 +160,13 @@ def cost_of(study: optuna.Study) -> str:
     return next((name for name in objectives if name in COSTS), COSTS[0])
 
 
-def gather(study: optuna.Study) -> Facts:
+def gather(study: optuna.Study) -> RunFacts:
     """Read a study once for a report."""
     found = records(study)
     standing = Standing(study)
     board = leaderboard(study)
     judged = verdict(study, found, standing, board)
-    return Facts(
+    return RunFacts(
         name=str(study.user_attrs.get("spec", {}).get("name", study.study_name)),
         study=study,
         records=found,

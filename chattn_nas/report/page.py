@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from chattn_nas.report import figures, progress_figures
-from chattn_nas.report.facts import Facts, gather
+from chattn_nas.report.facts import RunFacts, gather
 from chattn_nas.report.picture import picture_of
 from chattn_nas.report.tables import tables
 from chattn_nas.report.tiles import tiles
@@ -59,7 +59,7 @@ def _json(figure: figures.Figure) -> str:
     return json.dumps(figure).replace("</", "<\\/").replace("NaN", "null")
 
 
-def _plots(facts: Facts) -> dict[str, figures.Figure]:
+def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
     plots: dict[str, figures.Figure] = {}
     if facts.lead is not None:
         for cost in _costs(facts):
@@ -79,7 +79,7 @@ def _plots(facts: Facts) -> dict[str, figures.Figure]:
     return plots
 
 
-def _costs(facts: Facts) -> list[str]:
+def _costs(facts: RunFacts) -> list[str]:
     """The costs that were measured, the objective's first."""
     measured = [cost for cost in COSTS if len(facts.board) and facts.board[cost].notna().any()]
     return sorted(measured, key=lambda cost: cost != facts.cost)

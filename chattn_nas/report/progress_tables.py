@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from markupsafe import escape
 
-from chattn_nas.report.cells import Cell, Column, Table, number
-from chattn_nas.report.facts import Facts
+from chattn_nas.report.cells import Cell, Column, ReportTable, number
+from chattn_nas.report.facts import RunFacts
 from chattn_nas.results import words
 
 
-def rungs(facts: Facts) -> Table:
+def rungs(facts: RunFacts) -> ReportTable:
     """Per rung: how many reached it, and what they gave."""
     columns = [
         Column("epochs", number=True),
@@ -33,10 +33,10 @@ def rungs(facts: Facts) -> Table:
                 ],
             )
         )
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def outcomes(facts: Facts) -> Table:
+def outcomes(facts: RunFacts) -> ReportTable:
     """Per outcome: trials, time, reasons."""
     columns = [Column("outcome"), Column("trials", number=True), Column("time", number=True), Column("why", wide=True)]
     rows = [
@@ -51,10 +51,10 @@ def outcomes(facts: Facts) -> Table:
         )
         for row in facts.outcomes.to_dict("records")
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def progress(facts: Facts) -> Table:
+def progress(facts: RunFacts) -> ReportTable:
     """Per complete training: its accuracy, the best so far, the hypervolume so far."""
     columns = [
         Column("trial", number=True),
@@ -74,10 +74,10 @@ def progress(facts: Facts) -> Table:
         )
         for row in facts.progress.to_dict("records")
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def efficiency(facts: Facts) -> Table:
+def efficiency(facts: RunFacts) -> ReportTable:
     """Per further network: the best so far, and what random order would have found."""
     columns = [
         Column("networks", "trained to the end", number=True),
@@ -97,4 +97,4 @@ def efficiency(facts: Facts) -> Table:
         )
         for row in facts.efficiency.to_dict("records")
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)

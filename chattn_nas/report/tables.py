@@ -10,14 +10,14 @@ from markupsafe import Markup
 
 from chattn_nas.judging.comparison import Comparison
 from chattn_nas.report import progress_tables
-from chattn_nas.report.cells import Cell, Column, Table, bar, chip, number, over_seeds, pooled
-from chattn_nas.report.facts import Facts
+from chattn_nas.report.cells import Cell, Column, ReportTable, bar, chip, number, over_seeds, pooled
+from chattn_nas.report.facts import RunFacts
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
 from chattn_nas.study.record import CONTROL
 
 
-def tables(facts: Facts, colours: Mapping[str, str]) -> dict[str, Table]:
+def tables(facts: RunFacts, colours: Mapping[str, str]) -> dict[str, ReportTable]:
     """Every table of the page by name."""
     return {
         "baselines": _baselines(facts),
@@ -34,7 +34,7 @@ def tables(facts: Facts, colours: Mapping[str, str]) -> dict[str, Table]:
     }
 
 
-def _baselines(facts: Facts) -> Table:
+def _baselines(facts: RunFacts) -> ReportTable:
     margins = [row["margin"] for row in facts.baselines if row["margin"] is not None]
     reach = (
         min([0.0, *(margin.low for margin in margins)]),
@@ -72,10 +72,10 @@ def _baselines(facts: Facts) -> Table:
                 ],
             )
         )
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def _confirmation(facts: Facts) -> Table:
+def _confirmation(facts: RunFacts) -> ReportTable:
     columns = [
         Column("network"),
         Column("search %", "mean over the search's seeds, after fewer epochs", wide=True, number=True),
@@ -112,10 +112,10 @@ def _confirmation(facts: Facts) -> Table:
                 ],
             )
         )  # fmt: skip
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def _leaderboard(facts: Facts, colours: Mapping[str, str], top: int = 50) -> Table:
+def _leaderboard(facts: RunFacts, colours: Mapping[str, str], top: int = 50) -> ReportTable:
     board = facts.board.head(top)
     choices = {record.hash: record for record in facts.records}
     reach = (float(board["low"].min()), float(board["high"].max())) if len(board) else (0.0, 1.0)
@@ -156,10 +156,10 @@ def _leaderboard(facts: Facts, colours: Mapping[str, str], top: int = 50) -> Tab
                 ],
             )
         )
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def _front(facts: Facts) -> Table:
+def _front(facts: RunFacts) -> ReportTable:
     columns = [
         Column("architecture"),
         Column("pooled %", number=True),
@@ -181,10 +181,10 @@ def _front(facts: Facts) -> Table:
         )
         for row in kept.to_dict("records")
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def _shares(facts: Facts, colours: Mapping[str, str]) -> Table:
+def _shares(facts: RunFacts, colours: Mapping[str, str]) -> ReportTable:
     shares = facts.shares()
     stages = [key for key in shares[0] if key != "type"] if shares else []
     most = {stage: max(row[stage] for row in shares) for stage in stages}
@@ -202,10 +202,10 @@ def _shares(facts: Facts, colours: Mapping[str, str]) -> Table:
         )
         for row in shares
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def _effects(facts: Facts) -> Table:
+def _effects(facts: RunFacts) -> ReportTable:
     columns = [
         Column("stage", number=True),
         Column("attention"),
@@ -228,10 +228,10 @@ def _effects(facts: Facts) -> Table:
         )
         for row in facts.effects.to_dict("records")
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def _importance(facts: Facts) -> Table:
+def _importance(facts: RunFacts) -> ReportTable:
     columns = [
         Column("stage", number=True),
         Column("what"),
@@ -254,4 +254,4 @@ def _importance(facts: Facts) -> Table:
         )
         for row in facts.importance.to_dict("records")
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from chattn_nas.report.facts import Facts
+from chattn_nas.report.facts import RunFacts
 from chattn_nas.results import words
 from chattn_nas.results._best import Pick
 from chattn_nas.study.record import NONE
@@ -14,7 +14,7 @@ Tile = dict[str, Any]
 RIVALS = (("over the best uniform", "uniform"), ("over no attention", "none"))
 
 
-def tiles(facts: Facts) -> list[Tile]:
+def tiles(facts: RunFacts) -> list[Tile]:
     """Title, value, unit and a line below each; none before anything was trained to the end."""
     lead = facts.lead
     if lead is None:
@@ -30,7 +30,7 @@ def _tile(title: str, value: str, unit: str, under: str) -> Tile:
     return {"title": title, "value": value, "unit": unit, "under": under}
 
 
-def _confirmed(facts: Facts) -> list[Tile]:
+def _confirmed(facts: RunFacts) -> list[Tile]:
     confirmation = facts.confirmation or {}
     winner = next(one for one in confirmation["networks"] if one["hash"] == confirmation["winner"])
     under = f"sd {words.accuracy(winner['sd'])} over {words.plural(winner['seeds'], 'new seed')}"
@@ -45,7 +45,7 @@ def _confirmed(facts: Facts) -> list[Tile]:
     return shown
 
 
-def _searched(facts: Facts, best: Pick) -> list[Tile]:
+def _searched(facts: RunFacts, best: Pick) -> list[Tile]:
     standing = facts.standing
     spread = (
         f"\N{PLUS-MINUS SIGN} {words.accuracy(best.sd)} posterior sd" if best.sd is not None else "mean over its seeds"

@@ -12,35 +12,35 @@ import optuna
 from chattn_nas.errors import RunError
 from chattn_nas.search.loop import sigterm_as_interrupt, work
 from chattn_nas.search.progress import Progress
-from chattn_nas.search.session import BenchFactory, quiet_optuna, start
-from chattn_nas.search.trainer import ProxyBench
-from chattn_nas.spec.spec import Job
-from chattn_nas.study.run import Run
+from chattn_nas.search.session import TrainerFactory, quiet_optuna, start
+from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.spec.spec import Spec
+from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.storage import load_study, open_storage
 
 
 def join(
-    run: Run | Job | Path | str,
+    run: RunDirectory | Spec | Path | str,
     storage: str | None = None,
     device: str | None = None,
     *,
     alone: bool = True,
     propose: bool = True,
     progress: bool = False,
-    bench: BenchFactory = ProxyBench,
+    trainer: TrainerFactory = ProxyTrainer,
     stop: threading.Event | None = None,
     ended: Callable[[optuna.Study], None] = lambda study: None,
 ) -> None:
     """Run trials of a search that was started elsewhere, until the asked number has ended.
 
     Args:
-        run: A run (or its directory) on this machine, or the job; data are read by their path on this machine.
-        storage: URL of the study; the job's by default.
+        run: A run (or its directory) on this machine, or the spec; data are read by their path on this machine.
+        storage: URL of the study; the spec's by default.
         device: To train on; the proxy's by default.
         alone: No supervisor looks after this process.
         propose: ``False`` runs only trials that wait already.
         progress: Show a live bar on a terminal, plain lines elsewhere.
-        bench: Makes what trains.
+        trainer: Makes what trains.
         stop: Set it to stop after the trial that runs.
         ended: Called after every trial.
 
@@ -50,25 +50,32 @@ def join(
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the running trial was given back (only where ``alone``).
     """
     quiet_optuna()
-    found = run if isinstance(run, Run | Job) else Run(run)
-    job = found.job if isinstance(found, Run) else found
-    directory = found.directory if isinstance(found, Run) else Path("runs") / job.name
-    url = storage or (found.storage_url if isinstance(found, Run) else job.search.storage)
+    found = run if isinstance(run, RunDirectory | Spec) else RunDirectory(run)
+    spec = found.spec if isinstance(found, RunDirectory) else found
+    directory = found.directory if isinstance(found, RunDirectory) else Path("runs") / spec.name
+    url = storage or (found.storage_url if isinstance(found, RunDirectory) else spec.search.storage)
     if url is None:
         raise RunError(
             "a worker that joins from elsewhere needs to know the study's storage", where=("search", "storage")
         )
-    study = load_study(open_storage(url), job.name)
-    if study.user_attrs.get("spec_hash") != job.hash:
-        told = study.user_attrs.get("spec")
-        fields = ", ".join(job.differences(Job.from_dict(told))) if told else ""
-        raise RunError(f"the study {job.name!r} is of another spec" + (f": {fields} differ" if fields else ""))
-    runner = start(job, url, directory, device, bench)
-    asked = Job.from_dict(study.user_attrs["spec"]).search
-    with sigterm_as_interrupt() if alone else nullcontext(), Progress(study, asked, shown=progress) as shown:
+    study = load_study(open_storage(url), spec.name)
+    if study.user_attrs.get("spec_hash") != spec.hash:
+        stored = study.user_attrs.get("spec")
+        fields = ", ".join(spec.differences(Spec.from_dict(stored))) if stored else ""
+        raise RunError(f"the study {spec.name!r} is of another spec" + (f": {fields} differ" if fields else ""))
+    runner = start(spec, url, directory, device, trainer)
+    settings = Spec.from_dict(study.user_attrs["spec"]).search
+    with sigterm_as_interrupt() if alone else nullcontext(), Progress(study, settings, shown=progress) as shown:
 
-        def told(study: optuna.Study) -> None:
+        def after_trial(study: optuna.Study) -> None:
             shown.update()
             ended(study)
 
-        work(runner, asked=asked.trials, alone=alone, propose=propose, stop=stop or threading.Event(), ended=told)
+        work(
+            runner,
+            target_trials=settings.trials,
+            alone=alone,
+            propose=propose,
+            stop=stop or threading.Event(),
+            ended=after_trial,
+        )

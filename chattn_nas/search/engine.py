@@ -1,4 +1,4 @@
-"""Searches: from a job to a run whose study holds the asked number of trials."""
+"""Searches: from a spec to a run whose study holds the asked number of trials."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from chattn_nas.search.nni.engine import require_nni, search_with_nni
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
 from chattn_nas.search.ray.engine import require_ray, search_with_ray
-from chattn_nas.search.session import enqueue_baselines, import_bench, quiet_optuna
+from chattn_nas.search.session import enqueue_baselines, import_trainer, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
-from chattn_nas.search.trainer import ProxyBench
-from chattn_nas.spec.spec import Job
-from chattn_nas.study.run import Run
+from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.spec.spec import Spec
+from chattn_nas.study.run import RunDirectory
 
 
 def search(
-    job: Job,
+    spec: Spec,
     *,
     run: Path | str | None = None,
     trials: int | None = None,
     workers: int | None = None,
     progress: bool = True,
-    bench: str | None = None,
+    trainer: str | None = None,
     baselines: bool = True,
-) -> Run:
+) -> RunDirectory:
     """Search, or go on searching: the same call after an interruption continues to the asked number of trials.
 
     Args:
-        job: What ``load_spec`` gives.
+        spec: What ``load_spec`` gives.
         run: Directory of the run; ``runs/<name>`` below the current folder by default.
-        trials: Trials that shall have ended in the whole run, instead of the job's number.
-        workers: Worker processes instead of the job's; ``0`` trains in this process.
+        trials: Trials that shall have ended in the whole run, instead of the spec's number.
+        workers: Worker processes instead of the spec's; ``0`` trains in this process.
         progress: Show a live bar on a terminal, plain lines elsewhere.
-        bench: ``module:factory`` of another way to train; ours by default.
+        trainer: ``module:factory`` of another way to train; ours by default.
         baselines: Queue ``none``, every type uniformly and the control first; not where all trainings are given.
 
     Raises:
@@ -47,23 +47,23 @@ def search(
     """
     quiet_optuna()
     changes = {field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None}
-    job = job.model_copy(update={"search": job.search.model_copy(update=changes)})
-    if job.search.engine == "nni":
-        require_nni(job)
-    if job.search.engine == "ray":
+    spec = spec.model_copy(update={"search": spec.search.model_copy(update=changes)})
+    if spec.search.engine == "nni":
+        require_nni(spec)
+    if spec.search.engine == "ray":
         require_ray()
-    found = Run.create(job, Path(run) if run else None)
+    found = RunDirectory.create(spec, Path(run) if run else None)
     with found.lock(), sigterm_as_interrupt():
         if baselines:
-            enqueue_baselines(found.study, job.search_space())
-        with Progress(found.study, job.search, shown=progress) as shown:
-            if job.search.engine == "nni":
-                search_with_nni(found, shown, bench)
-            elif job.search.engine == "ray":
-                search_with_ray(found, shown, bench)
-            elif job.search.workers == 0:
-                factory = import_bench(bench) if bench else ProxyBench
-                join(found, bench=factory, ended=lambda study: shown.update())
-            elif not is_done(found.study, job.search.trials):
-                Supervisor(found, device_slots(job.search, job.proxy.device), shown, bench).run()
+            enqueue_baselines(found.study, spec.search_space())
+        with Progress(found.study, spec.search, shown=progress) as shown:
+            if spec.search.engine == "nni":
+                search_with_nni(found, shown, trainer)
+            elif spec.search.engine == "ray":
+                search_with_ray(found, shown, trainer)
+            elif spec.search.workers == 0:
+                factory = import_trainer(trainer) if trainer else ProxyTrainer
+                join(found, trainer=factory, ended=lambda study: shown.update())
+            elif not is_done(found.study, spec.search.trials):
+                Supervisor(found, device_slots(spec.search, spec.proxy.device), shown, trainer).run()
     return found

@@ -11,7 +11,7 @@ from scipy import stats
 from chattn_nas.data import load_data
 from chattn_nas.network import build_network, cost
 from chattn_nas.space import NONE, Architecture, SearchSpace
-from chattn_nas.spec.spec import Job
+from chattn_nas.spec.spec import Spec
 
 #: Different sums of costs that are still added up exactly, and networks drawn where there are more.
 EXACT, DRAWN = 200_000, 20_000
@@ -53,18 +53,18 @@ class FeasibleShare:
         return f"{about}{self.share:.1%} of them satisfy the constraints{rest}"
 
 
-def feasible_share(job: Job) -> FeasibleShare:
+def feasible_share(spec: Spec) -> FeasibleShare:
     """Count by the closed formulas of every attention type, added to the measured costs of the bare backbone.
 
     Raises:
         InputError: The backbone, the space or the data do not exist.
     """
-    space = job.search_space()
-    latency = "latency" in job.search.bounds
-    bounds = [(job.search.bounds.get("parameters"), 0), (job.search.bounds.get("macs"), 1)]
+    space = spec.search_space()
+    latency = "latency" in spec.search.bounds
+    bounds = [(spec.search.bounds.get("parameters"), 0), (spec.search.bounds.get("macs"), 1)]
     if not any(bound for bound, _ in bounds):
         return FeasibleShare(space.canonical_size, space.canonical_size, exact=True, latency_unknown=latency)
-    reference = _reference(job, space)
+    reference = _reference(spec, space)
 
     def satisfied(added: tuple[int, int]) -> bool:
         return all(
@@ -81,10 +81,10 @@ def feasible_share(job: Job) -> FeasibleShare:
     return FeasibleShare(sum(map(satisfied, drawn)), DRAWN, exact=False, latency_unknown=latency)
 
 
-def _reference(job: Job, space: SearchSpace) -> tuple[int, int]:
-    data = load_data(job.data)
+def _reference(spec: Spec, space: SearchSpace) -> tuple[int, int]:
+    data = load_data(spec.data)
     bare = build_network(
-        Architecture.uniform(job.backbone.backbone, NONE),
+        Architecture.uniform(spec.backbone.backbone, NONE),
         num_classes=data.num_classes, in_chans=data.in_chans, image_size=data.image_size, seed=0,
     )  # fmt: skip
     found = cost(bare, data.image_size, in_chans=data.in_chans)

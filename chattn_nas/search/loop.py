@@ -27,17 +27,17 @@ log = logging.getLogger(__name__)
 def work(
     runner: TrialRunner,
     *,
-    asked: int,
+    target_trials: int,
     alone: bool,
     propose: bool = True,
     stop: threading.Event,
     ended: Callable[[optuna.Study], None] = lambda study: None,
 ) -> None:
-    """Run trials until ``asked`` have ended.
+    """Run trials until ``target_trials`` have ended.
 
     Args:
         runner: Of this process.
-        asked: Trials that shall have ended in the whole study.
+        target_trials: Trials that shall have ended in the whole study.
         alone: No supervisor looks after lost trials, failures in a row, or this process.
         propose: ``False`` runs only trials that wait, until none is left open.
         stop: Set when no further trial shall be taken.
@@ -47,19 +47,19 @@ def work(
         SearchStopped: Trials keep failing (only where ``alone``).
         BrokenDevice: This process can train nothing more.
     """
-    study, retries = runner.study, runner.job.search.retries
+    study, retries = runner.study, runner.spec.search.retries
     since = datetime.now()
     while not stop.is_set():
         if alone:
             for trial in queue.lost(study):
                 queue.lose(study, trial, Outcome.CRASHED, "its worker is gone", retries)
-        taken = queue.take(study, asked, runner.owner, propose=propose)
+        taken = queue.take(study, target_trials, runner.owner, propose=propose)
         if taken is None:
-            if queue.is_done(study, asked) or not (propose or any(map(is_open, all_trials(study)))):
+            if queue.is_done(study, target_trials) or not (propose or any(map(is_open, all_trials(study)))):
                 return
             stop.wait(0.3)  # those that run elsewhere may be lost, or refused for their costs
             continue
-        with signs_of_life(study, taken._trial_id, runner.job.search.timeout):
+        with signs_of_life(study, taken._trial_id, runner.spec.search.timeout):
             runner.run(taken)
         ended(study)
         if alone:

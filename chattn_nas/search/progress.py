@@ -27,7 +27,7 @@ class Progress:
 
     def __init__(self, study: optuna.Study, settings: SearchSettings, *, shown: bool = True,
                  console: Console | None = None) -> None:  # fmt: skip
-        self.study, self.asked, self.shown = study, settings.trials, shown
+        self.study, self.target_trials, self.shown = study, settings.trials, shown
         self.console = console or Console()
         self._seen: set[int] = set()
         self._bar: Bar | None = None
@@ -40,10 +40,12 @@ class Progress:
         if self.console.is_terminal:
             self._bar = Bar(
                 TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TextColumn("{task.fields[told]}"), TimeRemainingColumn(), console=self.console,
+                TextColumn("{task.fields[summary]}"), TimeRemainingColumn(), console=self.console,
             )  # fmt: skip
             done = sum(map(counts, trials))
-            self._task = self._bar.add_task("trials", total=self.asked, completed=done, told=self._told(trials))
+            self._task = self._bar.add_task(
+                "trials", total=self.target_trials, completed=done, summary=self._summary(trials)
+            )
             self._bar.start()
         return self
 
@@ -63,22 +65,24 @@ class Progress:
         new = [trial for trial in trials if trial.state.is_finished() and trial.number not in self._seen]
         self._seen |= {trial.number for trial in new}
         if self._bar is not None:
-            self._bar.update(self._task, completed=sum(map(counts, trials)), told=self._told(trials))
+            self._bar.update(self._task, completed=sum(map(counts, trials)), summary=self._summary(trials))
             return
         for trial in new:
             done = sum(map(counts, trials))
-            self.console.print(f"[{done}/{self.asked}] {line(trial)}", markup=False, highlight=False, soft_wrap=True)
+            self.console.print(
+                f"[{done}/{self.target_trials}] {line(trial)}", markup=False, highlight=False, soft_wrap=True
+            )
 
     def say(self, text: str) -> None:
         """One line about the search itself."""
         if self.shown:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _told(self, trials: list[FrozenTrial]) -> str:
+    def _summary(self, trials: list[FrozenTrial]) -> str:
         pruned = sum(outcome(trial) is Outcome.PRUNED for trial in trials)
         best = max(mean_accuracies(trials).values(), default=None)
-        told = f"{pruned} pruned, {sum(map(has_failed, trials))} failed"
-        return told if best is None else f"{told}, best {best:.4f}"
+        text = f"{pruned} pruned, {sum(map(has_failed, trials))} failed"
+        return text if best is None else f"{text}, best {best:.4f}"
 
 
 def line(trial: FrozenTrial) -> str:

@@ -30,16 +30,16 @@ LOST = "chattn:lost"
 NAMELESS = timedelta(seconds=20)
 
 
-def take(study: optuna.Study, asked: int, owner: str, *, propose: bool = True) -> Trial | None:
+def take(study: optuna.Study, target_trials: int, owner: str, *, propose: bool = True) -> Trial | None:
     """The next trial, now running under ``owner``; ``None`` where all that were asked for have ended or run.
 
     Args:
         study: Whose queue it is.
-        asked: Trials that shall have ended in the whole study.
+        target_trials: Trials that shall have ended in the whole study.
         owner: Of this process.
         propose: Where none waits, make a new one.
     """
-    room = asked
+    room = target_trials
     for trial in all_trials(study):
         if not (is_open(trial) or counts(trial)):
             continue
@@ -48,7 +48,7 @@ def take(study: optuna.Study, asked: int, owner: str, *, propose: bool = True) -
         room -= 1
         if trial.state is TrialState.WAITING and (taken := take_one(study, trial._trial_id, owner)):
             return taken
-    return add(study, asked, owner) if room > 0 and propose else None
+    return add(study, target_trials, owner) if room > 0 and propose else None
 
 
 def take_one(study: optuna.Study, trial_id: int, owner: str) -> Trial | None:
@@ -61,7 +61,7 @@ def take_one(study: optuna.Study, trial_id: int, owner: str) -> Trial | None:
 
 def add(
     study: optuna.Study,
-    asked: int,
+    target_trials: int,
     owner: str,
     params: Mapping[str, Any] | None = None,
     attributes: Mapping[str, Any] | None = None,
@@ -70,7 +70,7 @@ def add(
 
     Args:
         study: That gets it.
-        asked: Trials that shall have ended in the whole study.
+        target_trials: Trials that shall have ended in the whole study.
         owner: Of this process.
         params: What it shall propose; the sampler decides where there are none.
         attributes: User attributes.
@@ -83,20 +83,20 @@ def add(
     new = storage.create_new_trial(study._study_id, template_trial=template)
     number = storage.get_trial(new).number
     before = sum(1 for trial in all_trials(study) if trial.number < number and (is_open(trial) or counts(trial)))
-    if before >= asked:
+    if before >= target_trials:
         _set_state(storage, new, TrialState.WAITING)
         return None
     return _trial(study, new)
 
 
-def is_done(study: optuna.Study, asked: int) -> bool:
+def is_done(study: optuna.Study, target_trials: int) -> bool:
     """Whether the asked number of trials has ended."""
-    return sum(map(counts, all_trials(study))) >= asked
+    return sum(map(counts, all_trials(study))) >= target_trials
 
 
-def open_places(study: optuna.Study, asked: int) -> int:
+def open_places(study: optuna.Study, target_trials: int) -> int:
     """How many trials of those that were asked for neither ended nor run nor wait."""
-    return max(0, asked - sum(1 for trial in all_trials(study) if is_open(trial) or counts(trial)))
+    return max(0, target_trials - sum(1 for trial in all_trials(study) if is_open(trial) or counts(trial)))
 
 
 def is_mine(study: optuna.Study, trial_id: int, owner: str) -> bool:

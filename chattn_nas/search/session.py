@@ -1,4 +1,4 @@
-"""One session of a run in one process: opens the study, sets up the bench, enqueues baselines."""
+"""One session of a run in one process: opens the study, sets up the trainer, enqueues baselines."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
-from chattn_nas.search.trainer import BenchFactory, ProxyBench, hardware, reference_costs, versions
+from chattn_nas.search.trainer import ProxyTrainer, TrainerFactory, hardware, reference_costs, versions
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import SearchSpace
-from chattn_nas.spec.spec import Job
+from chattn_nas.spec.spec import Spec
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.run import stage_to_dict
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
 
-def open_search_study(job: Job, storage_url: str, space: SearchSpace) -> SearchStudy:
-    """The study with the sampler and pruner of the job."""
+def open_search_study(spec: Spec, storage_url: str, space: SearchSpace) -> SearchStudy:
+    """The study with the sampler and pruner of the spec."""
     storage = open_storage(storage_url)
-    mine = f"{job.search.seed}/{owner()}"
-    if job.search.workers in (None, 0, 1):  # one process: the same spec proposes the same again
-        mine = f"{job.search.seed}/{len(_trials_of(storage, job.name))}"
+    mine = f"{spec.search.seed}/{owner()}"
+    if spec.search.workers in (None, 0, 1):  # one process: the same spec proposes the same again
+        mine = f"{spec.search.seed}/{len(_trials_of(storage, spec.name))}"
     seed = int.from_bytes(hashlib.sha256(mine.encode()).digest()[:4])
     try:
-        sampler = build_sampler(job.search, space, seed)
+        sampler = build_sampler(spec.search, space, seed)
     except InputError as error:
         raise error.at("search") from None
-    return SearchStudy(job.name, storage, sampler, build_pruner(job.search, job.proxy.rungs))
+    return SearchStudy(spec.name, storage, sampler, build_pruner(spec.search, spec.proxy.rungs))
 
 
 def _trials_of(storage: optuna.storages.BaseStorage, name: str) -> list[optuna.trial.FrozenTrial]:
@@ -47,29 +47,29 @@ def _trials_of(storage: optuna.storages.BaseStorage, name: str) -> list[optuna.t
 
 
 def start(
-    job: Job, storage_url: str, directory: Path, device: str | None, bench: BenchFactory = ProxyBench
+    spec: Spec, storage_url: str, directory: Path, device: str | None, trainer: TrainerFactory = ProxyTrainer
 ) -> TrialRunner:
     """Set up everything that trials share.
 
     Args:
-        job: What is searched.
+        spec: What is searched.
         storage_url: Where its study lies.
         directory: Where checkpoints go.
         device: To train on; ``None`` takes the proxy's.
-        bench: Makes what trains.
+        trainer: Makes what trains.
     """
-    space = job.search_space()
-    study = open_search_study(job, storage_url, space)
-    made = bench(job, device)
+    space = spec.search_space()
+    study = open_search_study(spec, storage_url, space)
+    made = trainer(spec, device)
     reference = study.user_attrs.get("reference")
     if reference is None:
-        reference = reference_costs(made, job)
+        reference = reference_costs(made, spec)
         study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
         study.set_user_attr("versions", versions())
         study.set_user_attr("hardware", hardware())
         study.set_user_attr("reference", reference)
-    checkpoints = Checkpoints(directory / "checkpoints", job.search.keep_checkpoints)
-    return TrialRunner(job, study, space, made, reference, checkpoints, owner())
+    checkpoints = Checkpoints(directory / "checkpoints", spec.search.keep_checkpoints)
+    return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
 
 
 def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
@@ -106,10 +106,10 @@ def _enqueue(study: optuna.Study, params: dict[str, Any], attributes: dict[str, 
     study._storage.create_new_trial(study._study_id, template_trial=template)
 
 
-def import_bench(name: str) -> BenchFactory:
+def import_trainer(name: str) -> TrainerFactory:
     """The factory at ``module:name``."""
     module, _, attribute = name.partition(":")
-    factory: BenchFactory = getattr(importlib.import_module(module), attribute)
+    factory: TrainerFactory = getattr(importlib.import_module(module), attribute)
     return factory
 
 

@@ -24,7 +24,7 @@ from chattn_nas.search.owner import pid_of
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.worker import BROKEN, GRACE, INPUT, STORAGE
 from chattn_nas.study.notes import note, save_note
-from chattn_nas.study.run import Run
+from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.trials import all_trials
 
 #: Seconds between two looks at the processes, and at the study.
@@ -37,14 +37,14 @@ OUTPUT_LINES = 15
 class Worker:
     """One worker process and the file that holds what it prints."""
 
-    def __init__(self, slot: Slot, run: Path, bench: str | None, propose: bool) -> None:
+    def __init__(self, slot: Slot, run: Path, trainer: str | None, propose: bool) -> None:
         self.slot = slot
         self.log = run / "logs" / f"worker-{slot.index}.log"
         self.log.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "chattn_nas.search.worker", str(run)]
         command += ["--device", slot.device, "--threads", str(slot.threads)]
         command += ["--parent", str(os.getpid())]
-        command += ["--bench", bench] if bench else []
+        command += ["--trainer", trainer] if trainer else []
         command += [] if propose else ["--queued"]
         threads = str(slot.threads)
         with self.log.open("ab") as output:
@@ -84,15 +84,21 @@ class Supervisor:
         run: What is searched.
         slots: One worker each.
         progress: Shown while they work.
-        bench: ``module:factory`` of another way to train.
+        trainer: ``module:factory`` of another way to train.
         propose: ``False`` runs only trials that wait, and ends when none is left open.
     """
 
     def __init__(
-        self, run: Run, slots: list[Slot], progress: Progress, bench: str | None = None, *, propose: bool = True
+        self,
+        run: RunDirectory,
+        slots: list[Slot],
+        progress: Progress,
+        trainer: str | None = None,
+        *,
+        propose: bool = True,
     ) -> None:
-        self.run_, self.slots, self.progress, self.bench, self.propose = run, slots, progress, bench, propose
-        self.study, self.settings = run.study, run.job.search
+        self.run_, self.slots, self.progress, self.trainer, self.propose = run, slots, progress, trainer, propose
+        self.study, self.settings = run.study, run.spec.search
         self.workers: dict[int, Worker] = {}
         self.idle_deaths = self.cut_off = 0
 
@@ -130,7 +136,7 @@ class Supervisor:
             self._stop()
 
     def _start(self, slot: Slot) -> None:
-        self.workers[slot.index] = Worker(slot, self.run_.directory, self.bench, self.propose)
+        self.workers[slot.index] = Worker(slot, self.run_.directory, self.trainer, self.propose)
 
     def _ended(self, worker: Worker) -> None:
         """A worker is gone: because all is done, because nothing can be, or it died and is replaced."""

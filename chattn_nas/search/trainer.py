@@ -18,15 +18,15 @@ from chattn_nas.data import load_data
 from chattn_nas.network import build_network, cost, stages
 from chattn_nas.proxy import Measurement, Report, resolve_device, train_within_memory
 from chattn_nas.space import NONE, Architecture, Stage
-from chattn_nas.spec.spec import Job
+from chattn_nas.spec.spec import Spec
 
 Costs = dict[str, float]
-#: Beside ``latency`` in a bench's costs: the ratio to the bare backbone, measured in turns with it.
+#: Beside ``latency`` in a trainer's costs: the ratio to the bare backbone, measured in turns with it.
 LATENCY_RATIO = "latency_relative"
 
 
-class Bench(Protocol):
-    """What running one trial needs; a test or another way of training may stand in for :class:`ProxyBench`."""
+class Trainer(Protocol):
+    """What running one trial needs; a test or another way of training may stand in for :class:`ProxyTrainer`."""
 
     @property
     def stages(self) -> Sequence[Stage]:
@@ -42,30 +42,30 @@ class Bench(Protocol):
         """Train the network in place."""
 
 
-class ProxyBench:
+class ProxyTrainer:
     """The real one.
 
     Raises:
         InputError: A backbone or data set that does not exist; ``where`` is the path of keys.
     """
 
-    def __init__(self, job: Job, device: str | None = None) -> None:
-        self.job = job
-        self.device = resolve_device(device or job.proxy.device)
-        self.data = load_data(job.data, device=self.device)
-        self.stages = stages(job.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
+    def __init__(self, spec: Spec, device: str | None = None) -> None:
+        self.spec = spec
+        self.device = resolve_device(device or spec.proxy.device)
+        self.data = load_data(spec.data, device=self.device)
+        self.stages = stages(spec.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
         """The network on the CPU, so that one seed gives the same weights whatever the device."""
         return build_prepared(
-            self.job, architecture, seed=seed, num_classes=self.data.num_classes, in_chans=self.data.in_chans
+            self.spec, architecture, seed=seed, num_classes=self.data.num_classes, in_chans=self.data.in_chans
         )
 
     def costs(self, network: nn.Module) -> Costs:
         """As the ``network`` room measures them; latency on this device, in seconds per batch of the proxy."""
         timed: dict[str, Any] = {}
-        if self.job.search.needs_latency:
-            timed = {"device": self.device, "batch_size": self.job.proxy.batch_size, "against": self._bare}
+        if self.spec.search.needs_latency:
+            timed = {"device": self.device, "batch_size": self.spec.proxy.batch_size, "against": self._bare}
         found = cost(network, self.data.image_size, in_chans=self.data.in_chans, **timed)
         costs: Costs = {"parameters": found.parameters, "macs": found.macs}
         if found.latency is None or found.latency_relative is None:
@@ -75,23 +75,25 @@ class ProxyBench:
     @cached_property
     def _bare(self) -> nn.Module:
         """The backbone without attention, in eval mode on the device."""
-        bare = Architecture.uniform(self.job.backbone.backbone, NONE).canonical(self.stages)
+        bare = Architecture.uniform(self.spec.backbone.backbone, NONE).canonical(self.stages)
         return self.build(bare, seed=0).to(self.device).eval()
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
         """Through all rungs of the spec; where memory is short, once more at half the batch."""
-        measured = train_within_memory(network, self.data, self.job.proxy, seed=seed, report=report, device=self.device)
+        measured = train_within_memory(
+            network, self.data, self.spec.proxy, seed=seed, report=report, device=self.device
+        )
         return replace(measured, seed=seed)
 
 
-def build_prepared(job: Job, architecture: Architecture, *, seed: int, num_classes: int, in_chans: int) -> nn.Module:
-    """The network of an architecture on the CPU, its backbone prepared as the job says."""
-    backbone = job.backbone
+def build_prepared(spec: Spec, architecture: Architecture, *, seed: int, num_classes: int, in_chans: int) -> nn.Module:
+    """The network of an architecture on the CPU, its backbone prepared as the spec says."""
+    backbone = spec.backbone
     return build_network(
         architecture,
         num_classes=num_classes,
         in_chans=in_chans,
-        image_size=job.data.image_size,
+        image_size=spec.data.image_size,
         seed=seed,
         pretrained=backbone.pretrained,
         weights=backbone.weights,
@@ -101,13 +103,15 @@ def build_prepared(job: Job, architecture: Architecture, *, seed: int, num_class
     )
 
 
-#: Makes a bench for a job on a device; ``None`` is the proxy's.
-BenchFactory = Callable[[Job, str | None], Bench]
+#: Makes a trainer for a spec on a device; ``None`` is the proxy's.
+TrainerFactory = Callable[[Spec, str | None], Trainer]
 
 
-def reference_costs(bench: Bench, job: Job) -> Costs:
+def reference_costs(trainer: Trainer, spec: Spec) -> Costs:
     """Costs of the backbone without attention."""
-    costs = bench.costs(bench.build(Architecture.uniform(job.backbone.backbone, NONE).canonical(bench.stages), seed=0))
+    costs = trainer.costs(
+        trainer.build(Architecture.uniform(spec.backbone.backbone, NONE).canonical(trainer.stages), seed=0)
+    )
     costs.pop(LATENCY_RATIO, None)
     return costs
 
@@ -121,8 +125,8 @@ def consistent(costs: Costs, reference: Costs) -> Costs:
 def hardware() -> str:
     """What the numbers were measured on: processor, cores, and the GPUs that are visible."""
     try:
-        told = Path("/proc/cpuinfo").read_text()
-        processor = next(line.split(":")[1].strip() for line in told.splitlines() if line.startswith("model name"))
+        text = Path("/proc/cpuinfo").read_text()
+        processor = next(line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name"))
     except (OSError, StopIteration):
         processor = platform.processor() or platform.machine()
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

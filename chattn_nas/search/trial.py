@@ -19,9 +19,9 @@ from chattn_nas.search import queue
 from chattn_nas.search.claim import claim_seed
 from chattn_nas.search.pruning import should_stop
 from chattn_nas.search.samplers import GIVEN
-from chattn_nas.search.trainer import Bench, Costs, consistent
+from chattn_nas.search.trainer import Costs, Trainer, consistent
 from chattn_nas.space import Architecture, SearchSpace
-from chattn_nas.spec.spec import Job
+from chattn_nas.spec.spec import Spec
 from chattn_nas.study.artifacts import Artifacts
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.notes import note, save_note
@@ -56,18 +56,18 @@ class TrialRunner:
     """Runs trials of one study in this process.
 
     Args:
-        job: What is searched.
+        spec: What is searched.
         study: Where everything is recorded.
-        space: Of the job.
-        bench: What trains.
+        space: Of the spec.
+        trainer: What trains.
         reference: Costs of the backbone without attention.
         checkpoints: Where weights go.
         owner: Name of this process.
     """
 
-    def __init__(self, job: Job, study: optuna.Study, space: SearchSpace, bench: Bench, reference: Costs,
+    def __init__(self, spec: Spec, study: optuna.Study, space: SearchSpace, trainer: Trainer, reference: Costs,
                  checkpoints: Checkpoints, owner: str) -> None:  # fmt: skip
-        self.job, self.study, self.space, self.bench = job, study, space, bench
+        self.spec, self.study, self.space, self.trainer = spec, study, space, trainer
         self.reference, self.checkpoints, self.owner = reference, checkpoints, owner
         self.artifacts = Artifacts(checkpoints.directory.parent)
 
@@ -108,20 +108,20 @@ class TrialRunner:
     def _run(self, trial: optuna.Trial) -> tuple[Outcome, list[float] | None]:
         given = trial.user_attrs.get(GIVEN)
         proposed = Architecture.from_dict(given) if given else self.space.sample(trial)
-        architecture = proposed.canonical(self.bench.stages)
+        architecture = proposed.canonical(self.trainer.stages)
         trial.set_user_attr("architecture", architecture.to_dict())
-        search = self.job.search
+        search = self.spec.search
         seed = claim_seed(self.study, trial, architecture.hash, first=search.seed, most=search.max_seeds)
         if seed is None:
             return self._answer(trial, architecture)
-        network = self.bench.build(architecture, seed)
-        costs = consistent(self.bench.costs(network), self.reference)
+        network = self.trainer.build(architecture, seed)
+        costs = consistent(self.trainer.costs(network), self.reference)
         trial.set_user_attr("costs_relative", {cost: costs[cost] / self.reference[cost] for cost in costs})
         broken_bounds = self._violations(trial, costs)
         if broken_bounds:
             refused = Measurement(outcome=Outcome.INFEASIBLE, reason="; ".join(broken_bounds), seed=seed)
             return self._record(trial, refused, costs), None
-        measured = self.bench.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
+        measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
         end = self._record(trial, replace(measured, seed=seed), costs)
         if end is not Outcome.COMPLETE:
             return end, None
@@ -162,13 +162,13 @@ class TrialRunner:
         """Record by how much every bound is exceeded, for samplers and for the dashboard; name those that are."""
         found, excess = [], []
         known = self.study._storage.get_trial(trial._trial_id).system_attrs
-        for cost, bound in self.job.search.bounds.items():
+        for cost, bound in self.spec.search.bounds.items():
             over = bound.violation(costs[cost], self.reference[cost])
             excess.append(over)
             if f"constraints:{cost}" not in known:
                 trial.set_constraint(cost, over)
             if over > 0:
-                written = self.job.search.constraints.get(cost)  # type: ignore[call-overload]
+                written = self.spec.search.constraints.get(cost)  # type: ignore[call-overload]
                 found.append(
                     f"{cost} {costs[cost]:,.6g} ({costs[cost] / self.reference[cost]:.3f}x), allowed {written}"
                 )
@@ -181,8 +181,8 @@ class TrialRunner:
         if not queue.is_mine(self.study, trial._trial_id, self.owner):
             raise TakenAway
         self._check_time(trial)
-        settings = self.job.search
-        last = rung == len(self.job.proxy.rungs) - 1
+        settings = self.spec.search
+        last = rung == len(self.spec.proxy.rungs) - 1
         if result.accuracy != result.accuracy:
             return False
         if settings.objectives == ["accuracy"]:
@@ -198,13 +198,13 @@ class TrialRunner:
         return stop and not last and not trial.user_attrs.get("label")
 
     def _check_time(self, trial: optuna.Trial) -> None:
-        limit = self.job.search.timeout
+        limit = self.spec.search.timeout
         started = self.study._storage.get_trial(trial._trial_id).datetime_start if limit else None
         if limit and started and time.time() - started.timestamp() > limit:
             raise TimedOut(f"took longer than {limit:g} s")
 
     def _values(self, accuracy: float, costs: Costs) -> list[float]:
-        return [accuracy if name == "accuracy" else costs[name] for name in self.job.search.objectives]
+        return [accuracy if name == "accuracy" else costs[name] for name in self.spec.search.objectives]
 
     def _record(self, trial: optuna.Trial, measured: Measurement, costs: Costs) -> Outcome:
         trial.set_user_attr("measurement", measured.to_dict() | costs)
@@ -239,6 +239,6 @@ class TrialRunner:
         if not queue.is_mine(self.study, trial._trial_id, self.owner):
             raise TakenAway
         attributes = self.study._storage.get_trial(trial._trial_id).user_attrs
-        save_note(self.study, trial._trial_id, note(attributes, [stage.name for stage in self.bench.stages]))
+        save_note(self.study, trial._trial_id, note(attributes, [stage.name for stage in self.trainer.stages]))
         self.artifacts.store(trial, attributes)
         self.study.tell(trial, values, state=STATES.get(end, TrialState.FAIL), skip_if_finished=True)

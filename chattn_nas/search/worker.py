@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("--device")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--bench")
+    parser.add_argument("--trainer")
     parser.add_argument("--parent", type=int, help="process number of the supervisor")
     parser.add_argument("--queued", action="store_true", help="run only trials that wait")
     arguments = parser.parse_args()
@@ -40,15 +40,15 @@ def main() -> None:
     from chattn_nas.errors import ChattnError, StorageError
     from chattn_nas.search._join import join
     from chattn_nas.search.loop import watch_parent
-    from chattn_nas.search.session import import_bench
-    from chattn_nas.search.trainer import ProxyBench
+    from chattn_nas.search.session import import_trainer
+    from chattn_nas.search.trainer import ProxyTrainer
     from chattn_nas.search.trial import BrokenDevice
 
     watch_parent(arguments.parent or os.getppid(), _orphaned)
     torch.set_num_threads(arguments.threads)
-    bench = import_bench(arguments.bench) if arguments.bench else ProxyBench
+    trainer = import_trainer(arguments.trainer) if arguments.trainer else ProxyTrainer
     try:
-        join(arguments.run, device=arguments.device, alone=False, propose=not arguments.queued, bench=bench)
+        join(arguments.run, device=arguments.device, alone=False, propose=not arguments.queued, trainer=trainer)
     except (StorageInternalError, StorageError):
         logging.exception("the storage cannot be reached or written")
         sys.exit(STORAGE)

@@ -7,7 +7,7 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.spec.load import load_spec as load_spec
     from chattn_nas.spec.search_settings import SearchSettings as SearchSettings
-    from chattn_nas.spec.spec import Job as Job
+    from chattn_nas.spec.spec import Spec as Spec
     from chattn_nas.spec.training_settings import TrainingSettings as TrainingSettings
 
 __all__, __getattr__, __dir__ = hand_on(
@@ -15,7 +15,7 @@ __all__, __getattr__, __dir__ = hand_on(
     {
         ".load": "load_spec",
         ".search_settings": "SearchSettings",
-        ".spec": "Job",
+        ".spec": "Spec",
         ".training_settings": "TrainingSettings",
     },
 )

@@ -12,12 +12,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from chattn_nas.errors import InputError, SpecError
-from chattn_nas.spec.spec import Job
+from chattn_nas.spec.spec import Spec
 
 Place = tuple[str | int, ...]
 
 
-def load_spec(path: Path | str) -> Job:
+def load_spec(path: Path | str) -> Spec:
     """Read a spec and check all that can be checked without training.
 
     Checked are YAML syntax, keys, types, attentions and their settings, and, on the backbone itself, that it exists
@@ -36,8 +36,8 @@ def load_spec(path: Path | str) -> Job:
         raise InputError(f"cannot read the spec {path}: it is not UTF-8 text") from None
     data, lines = _parse(text, path)
     try:
-        job = Job.model_validate(data)
-        job.search_space()
+        spec = Spec.model_validate(data)
+        spec.search_space()
     except ValidationError as error:
         first = min(error.errors(), key=lambda e: _line(lines, e["loc"]))
         message, choices = _in_words(first)
@@ -53,7 +53,7 @@ def load_spec(path: Path | str) -> Job:
             error.message, file=path, line=_line(lines, error.where), where=error.where, value=error.value,
             choices=error.choices,
         ) from None  # fmt: skip
-    return job
+    return spec
 
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
@@ -117,7 +117,7 @@ def _in_words(error: Any) -> tuple[str, tuple[str, ...]]:
 
 def _model(place: Place) -> type[BaseModel]:
     """The settings class at a place in the spec."""
-    model: type[BaseModel] = Job
+    model: type[BaseModel] = Spec
     for part in place:
         annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
         if not (inspect.isclass(annotation) and issubclass(annotation, BaseModel)):

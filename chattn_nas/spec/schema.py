@@ -20,9 +20,9 @@ def schema_text() -> str:
 
 def fresh_schema() -> str:
     """The schema as the settings classes and the registered attentions are now."""
-    from chattn_nas.spec.spec import Job
+    from chattn_nas.spec.spec import Spec
 
-    return json.dumps(Job.model_json_schema(), indent=2) + "\n"
+    return json.dumps(Spec.model_json_schema(), indent=2) + "\n"
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ FREE = (
 PLACES = (("data", "path"), ("data", "root"), ("data", "download"))
 
 
-class Job(Settings):
+class Spec(Settings):
     """A spec: what the user writes in YAML.
 
     Attributes:
@@ -73,7 +73,7 @@ class Job(Settings):
         return self.model_dump(mode="json")
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Job:
+    def from_dict(cls, data: dict[str, Any]) -> Spec:
         """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts."""
         space = {int(key) if str(key).isdigit() else key: entries for key, entries in data["space"].items()}
         return cls.model_validate({**data, "space": space})
@@ -84,8 +84,8 @@ class Job(Settings):
         fixed = self._flat(leave_out=(*FREE, *PLACES))
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
 
-    def differences(self, other: Job) -> list[str]:
-        """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this job's."""
+    def differences(self, other: Spec) -> list[str]:
+        """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this spec's."""
         mine, theirs = self._flat(leave_out=FREE), other._flat(leave_out=FREE)
         return [field for field in {**theirs, **mine} if mine.get(field) != theirs.get(field)]
 

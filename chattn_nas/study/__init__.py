@@ -7,12 +7,12 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.study.record import Record as Record
     from chattn_nas.study.record import records as records
-    from chattn_nas.study.run import Run as Run
+    from chattn_nas.study.run import RunDirectory as RunDirectory
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
         ".record": "Record records",
-        ".run": "Run",
+        ".run": "RunDirectory",
     },
 )

@@ -66,16 +66,16 @@ class Artifacts(logging.Handler):
 
 def _log(attributes: Mapping[str, Any], lines: Sequence[str]) -> str:
     measured = attributes.get("measurement") or {}
-    told = [f"architecture {attributes.get('hash')}, seed {attributes.get('seed')}"]
-    told += [
+    head = [f"architecture {attributes.get('hash')}, seed {attributes.get('seed')}"]
+    head += [
         f"epoch {rung['epoch']}: accuracy {rung['accuracy']:.4f}, loss {rung['loss']:.4f}"
         for rung in measured.get("rungs") or ()
     ]
     for key in ("seconds", "images_per_second", "peak_memory", "train_loss_sum", "device"):
         if measured.get(key):
-            told.append(f"{key}: {measured[key]}")
-    told.append(f"outcome: {attributes.get('outcome')} {attributes.get('reason', '')}".rstrip())
-    return "\n".join([*told, *lines]) + "\n"
+            head.append(f"{key}: {measured[key]}")
+    head.append(f"outcome: {attributes.get('outcome')} {attributes.get('reason', '')}".rstrip())
+    return "\n".join([*head, *lines]) + "\n"
 
 
 def curve(rungs: Sequence[Mapping[str, Any]]) -> str:

@@ -14,14 +14,14 @@ import yaml
 
 from chattn_nas.errors import RunError
 from chattn_nas.space import SlotShape, Stage
-from chattn_nas.spec.spec import Job
+from chattn_nas.spec.spec import Spec
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.storage import default_url, load_study, open_storage
 
 SPEC = "spec.yaml"
 
 
-class Run:
+class RunDirectory:
     """An existing run.
 
     Args:
@@ -40,38 +40,38 @@ class Run:
             raise RunError(f"{directory} is no run: it holds no {SPEC}", value=str(directory), choices=known)
 
     @classmethod
-    def create(cls, job: Job, directory: Path | None = None) -> Run:
-        """Make the run of a job, or open it where it exists.
+    def create(cls, spec: Spec, directory: Path | None = None) -> RunDirectory:
+        """Make the run of a spec, or open it where it exists.
 
         Raises:
-            RunError: It exists and was started with settings that make its trials incomparable with this job's.
+            RunError: It exists and was started with settings that make its trials incomparable with this spec's.
         """
-        directory = directory or Path("runs") / job.name
+        directory = directory or Path("runs") / spec.name
         if (directory / SPEC).is_file():
             run = cls(directory)
-            run._accept(job)
+            run._accept(spec)
         directory.mkdir(parents=True, exist_ok=True)
         partial = directory / f".{SPEC}"
-        partial.write_text(yaml.safe_dump(job.to_dict(), sort_keys=False))
+        partial.write_text(yaml.safe_dump(spec.to_dict(), sort_keys=False))
         partial.replace(directory / SPEC)
         run = cls(directory)
         run._create_study()
         return run
 
     @cached_property
-    def job(self) -> Job:
+    def spec(self) -> Spec:
         """The spec, resolved."""
-        return Job.from_dict(yaml.safe_load((self.directory / SPEC).read_text()))
+        return Spec.from_dict(yaml.safe_load((self.directory / SPEC).read_text()))
 
     @property
     def storage_url(self) -> str:
         """Where the study lies."""
-        return self.job.search.storage or default_url(self.directory)
+        return self.spec.search.storage or default_url(self.directory)
 
     @cached_property
     def study(self) -> optuna.Study:
         """The Optuna study: the one truth about this run."""
-        return load_study(open_storage(self.storage_url), self.job.name)
+        return load_study(open_storage(self.storage_url), self.spec.name)
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -104,32 +104,32 @@ class Run:
                 ) from None
             yield
 
-    def _accept(self, job: Job) -> None:
-        changed = job.differences(self.job)
+    def _accept(self, spec: Spec) -> None:
+        changed = spec.differences(self.spec)
         if changed:
             raise RunError(
                 f"the run in {self.directory} was started with other settings: {', '.join(changed)}; its trials cannot "
                 "be compared with new ones: give the new spec a name of its own (--name NAME)",
                 where=tuple(changed[0].split(".")),
             )
-        if job.name != self.job.name:
-            raise RunError(f"{self.directory} holds the run {self.job.name!r}, not {job.name!r}", where=("name",))
+        if spec.name != self.spec.name:
+            raise RunError(f"{self.directory} holds the run {self.spec.name!r}, not {spec.name!r}", where=("name",))
 
     def _create_study(self) -> None:
-        storage, job = open_storage(self.storage_url), self.job
-        directions = job.search.directions
-        study = optuna.create_study(storage=storage, study_name=job.name, directions=directions, load_if_exists=True)
+        storage, spec = open_storage(self.storage_url), self.spec
+        directions = spec.search.directions
+        study = optuna.create_study(storage=storage, study_name=spec.name, directions=directions, load_if_exists=True)
         attributes = study.user_attrs
-        if attributes.get("spec_hash", job.hash) != job.hash:
+        if attributes.get("spec_hash", spec.hash) != spec.hash:
             raise RunError(
-                f"the storage already holds a study {job.name!r} of another spec: give this one another name "
+                f"the storage already holds a study {spec.name!r} of another spec: give this one another name "
                 "(--name NAME)",
                 where=("search", "storage"),
             )
-        study.set_user_attr("spec", job.to_dict())
+        study.set_user_attr("spec", spec.to_dict())
         if "spec_hash" not in attributes:
-            study.set_metric_names(list(map(str, job.search.objectives)))
-            study.set_user_attr("spec_hash", job.hash)
+            study.set_metric_names(list(map(str, spec.search.objectives)))
+            study.set_user_attr("spec_hash", spec.hash)
         self.__dict__["study"] = study
 
     def _attribute(self, name: str) -> Any:

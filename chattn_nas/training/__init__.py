@@ -6,24 +6,24 @@ from chattn_nas._lazy import hand_on
 
 if TYPE_CHECKING:
     from chattn_nas.training.checkpoint import refuse_another as refuse_another
-    from chattn_nas.training.distributed import World as World
-    from chattn_nas.training.distributed import join_world as join_world
+    from chattn_nas.training.distributed import DistributedContext as DistributedContext
+    from chattn_nas.training.distributed import join_distributed as join_distributed
     from chattn_nas.training.of_run import final_training as final_training
     from chattn_nas.training.of_run import trained_weights as trained_weights
     from chattn_nas.training.result import WEIGHTS as WEIGHTS
     from chattn_nas.training.result import TrainingResult as TrainingResult
     from chattn_nas.training.result import read_result as read_result
     from chattn_nas.training.train import train_fully as train_fully
-    from chattn_nas.training.training_data import load_material as load_material
+    from chattn_nas.training.training_data import load_training_data as load_training_data
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
         ".checkpoint": "refuse_another",
-        ".distributed": "World join_world",
+        ".distributed": "DistributedContext join_distributed",
         ".of_run": "final_training trained_weights",
         ".result": "TrainingResult WEIGHTS read_result",
         ".train": "train_fully",
-        ".training_data": "load_material",
+        ".training_data": "load_training_data",
     },
 )

@@ -15,7 +15,7 @@ from chattn_nas.proxy import resolve_device
 
 
 @dataclass(frozen=True)
-class World:
+class DistributedContext:
     """Of one process: its number, how many there are, and its device."""
 
     rank: int
@@ -53,7 +53,7 @@ class World:
 
 
 @contextmanager
-def join_world(device: str) -> Iterator[World]:
+def join_distributed(device: str) -> Iterator[DistributedContext]:
     """Join the processes that ``torchrun`` started; without it, a world of one.
 
     Args:
@@ -61,7 +61,7 @@ def join_world(device: str) -> Iterator[World]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield World(0, 1, resolve_device(device))
+        yield DistributedContext(0, 1, resolve_device(device))
         return
     found = resolve_device(device)
     if found.type == "cuda":
@@ -69,6 +69,6 @@ def join_world(device: str) -> Iterator[World]:
         torch.cuda.set_device(found)
     distributed.init_process_group("nccl" if found.type == "cuda" else "gloo")
     try:
-        yield World(distributed.get_rank(), size, found)
+        yield DistributedContext(distributed.get_rank(), size, found)
     finally:
         distributed.destroy_process_group()

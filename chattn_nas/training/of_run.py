@@ -12,13 +12,13 @@ from typing import Any
 from chattn_nas.errors import RunError
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
-from chattn_nas.spec import Job, TrainingSettings
-from chattn_nas.study import Run
+from chattn_nas.spec import Spec, TrainingSettings
+from chattn_nas.study import RunDirectory
 from chattn_nas.training import (
     WEIGHTS,
     TrainingResult,
-    join_world,
-    load_material,
+    join_distributed,
+    load_training_data,
     read_result,
     refuse_another,
     train_fully,
@@ -32,11 +32,11 @@ ELSEWHERE = {"data_on", "workers", "checkpoint_every", "tensorboard"}
 
 
 def final_training(
-    run: Run,
+    run: RunDirectory,
     architecture: Architecture,
     *,
     seed: int | None = None,
-    told: Callable[[dict[str, Any]], None] = lambda row: None,
+    on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
     **changes: Any,
 ) -> TrainingResult:
     """Train an architecture of a run at full length into ``training/<hash>-<seed>`` of the run's directory.
@@ -48,7 +48,7 @@ def final_training(
         run: Its spec says how: sections ``training``, ``proxy``, ``data`` and ``backbone``.
         architecture: In canonical form.
         seed: Of weights, order and augmentation; the search's by default.
-        told: Called with the row of every epoch, in the first process.
+        on_epoch: Called with the row of every epoch, in the first process.
         changes: Fields of the section ``training`` in place of the spec's, where they are not ``None``.
 
     Raises:
@@ -56,39 +56,39 @@ def final_training(
         InputError: Data, backbone or batch size do not serve.
         TrainingStopped: The loss was not finite.
     """
-    job = run.job
+    spec = run.spec
     given = {name: value for name, value in changes.items() if value is not None}
-    settings = TrainingSettings.model_validate(job.training.model_dump() | given)
-    seed = job.search.seed if seed is None else seed
+    settings = TrainingSettings.model_validate(spec.training.model_dump() | given)
+    seed = spec.search.seed if seed is None else seed
     directory = run.directory / FOLDER / f"{architecture.hash}-{seed}"
-    plan = plan_of(job, settings, architecture, seed)
+    plan = plan_of(spec, settings, architecture, seed)
     finished = read_result(directory)
     if finished is not None:
         refuse_another(directory, finished.plan, plan)
         _record(run, directory.name, finished)
         return finished
-    with join_world(job.proxy.device) as world, _alone(directory, world.is_first):
-        material = load_material(job.data, settings, world.device)
-        facts = material.facts
-        network = build_prepared(job, architecture, seed=seed, num_classes=facts.num_classes, in_chans=facts.in_chans)
+    with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
+        training_data = load_training_data(spec.data, settings, context.device)
+        facts = training_data.facts
+        network = build_prepared(spec, architecture, seed=seed, num_classes=facts.num_classes, in_chans=facts.in_chans)
         result = train_fully(
-            network, material, settings.recipe(job.proxy), settings, seed=seed, directory=directory, plan=plan,
-            world=world, told=told,
+            network, training_data, settings.recipe(spec.proxy), settings, seed=seed, directory=directory, plan=plan,
+            context=context, on_epoch=on_epoch,
         )  # fmt: skip
-        if world.is_first:
+        if context.is_first:
             _record(run, directory.name, result)
         return result
 
 
-def plan_of(job: Job, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
+def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
     """All that the trained weights depend on, beside the run's own spec."""
-    recipe = settings.recipe(job.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs"})
-    epochs = settings.recipe(job.proxy).rungs[-1]
+    recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs"})
+    epochs = settings.recipe(spec.proxy).rungs[-1]
     mine = settings.model_dump(exclude={*ELSEWHERE, *recipe, "epochs"})
     return {"architecture": architecture.hash, "seed": seed, "epochs": epochs, **recipe, **mine}
 
 
-def trained_weights(run: Run, architecture: str) -> tuple[Path, TrainingResult] | None:
+def trained_weights(run: RunDirectory, architecture: str) -> tuple[Path, TrainingResult] | None:
     """Weights and result of the latest finished training of an architecture (canonical hash), where there is one."""
     found = [path for path in (run.directory / FOLDER).glob(f"{architecture}-*/{WEIGHTS}") if read_result(path.parent)]
     if not found:
@@ -99,7 +99,7 @@ def trained_weights(run: Run, architecture: str) -> tuple[Path, TrainingResult] 
     return latest, result
 
 
-def _record(run: Run, name: str, result: TrainingResult) -> None:
+def _record(run: RunDirectory, name: str, result: TrainingResult) -> None:
     kept = run.study.user_attrs.get(ATTRIBUTE, {})
     if kept.get(name) != asdict(result):
         run.study.set_user_attr(ATTRIBUTE, kept | {name: asdict(result)})

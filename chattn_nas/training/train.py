@@ -26,26 +26,26 @@ from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.step import TrainingStep
 from chattn_nas.spec.training_settings import TrainingSettings
 from chattn_nas.training.checkpoint import Checkpoint, momentum_of, read_checkpoint, restore
-from chattn_nas.training.distributed import World
+from chattn_nas.training.distributed import DistributedContext
 from chattn_nas.training.log import Log
 from chattn_nas.training.prepare import Prepare
 from chattn_nas.training.result import WEIGHTS, TrainingResult, read_result
-from chattn_nas.training.training_data import Material
+from chattn_nas.training.training_data import TrainingData
 
 Row = dict[str, Any]
 
 
 def train_fully(
     network: nn.Module,
-    material: Material,
+    training_data: TrainingData,
     recipe: ProxySettings,
     settings: TrainingSettings,
     *,
     seed: int,
     directory: Path,
     plan: dict[str, Any],
-    world: World,
-    told: Callable[[Row], None] = lambda row: None,
+    context: DistributedContext,
+    on_epoch: Callable[[Row], None] = lambda row: None,
 ) -> TrainingResult:
     """Train ``network`` in place, or go on with the training in ``directory``; score it on the test set at the end.
 
@@ -54,25 +54,27 @@ def train_fully(
 
     Args:
         network: As built; the same in all processes.
-        material: The images.
+        training_data: The images.
         recipe: ``settings.recipe`` of the proxy.
         settings: What a final training has beside it.
         seed: Of order, augmentation and what layers draw.
         directory: Takes ``checkpoint.pt``, ``log.csv``, ``weights.safetensors`` and ``result.json``.
         plan: What is trained and how: a checkpoint of another one is refused.
-        world: The processes that train.
-        told: Called with the row of every epoch.
+        context: The processes that train.
+        on_epoch: Called with the row of every epoch.
 
     Raises:
         RunError: The directory holds a training of another plan.
         MissingExtraError: TensorBoard is asked for and not installed.
         TrainingStopped: The loss was not finite.
     """
-    device, total = world.device, recipe.rungs[-1]
-    share = world.share(recipe.batch_size)
+    device, total = context.device, recipe.rungs[-1]
+    share = context.share(recipe.batch_size)
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(directory, plan)
-    log = Log(directory, settings.tensorboard, list(checkpoint.rows) if checkpoint else []) if world.is_first else None
+    log = (
+        Log(directory, settings.tensorboard, list(checkpoint.rows) if checkpoint else []) if context.is_first else None
+    )
     with own_stream_and_state(device, seed):
         network.to(device).to(memory_format=torch.channels_last)
         optimizer = build_optimizer(network, recipe)
@@ -80,16 +82,16 @@ def train_fully(
         ema = ModelEmaV3(network, settings.ema, use_warmup=True) if settings.ema else None
         if checkpoint is not None:
             restore(checkpoint, network, optimizer, ema and ema.module)
-        order, crops = material.order(), torch.Generator(device)
-        facts = material.facts
+        order, crops = training_data.order(), torch.Generator(device)
+        facts = training_data.facts
         prepare = Prepare(settings, Normalize(facts, device), facts.augmentation, facts.num_classes, crops)
         step = TrainingStep(
-            world.wrap(network), optimizer, prepare, label_smoothing=recipe.label_smoothing, clip=settings.clip
+            context.wrap(network), optimizer, prepare, label_smoothing=recipe.label_smoothing, clip=settings.clip
         )
         capture = cuda_graphs(device, crops) if recipe.cuda_graphs else None
-        if prepare.draws_on_host or world.size > 1:
+        if prepare.draws_on_host or context.size > 1:
             capture = None
-        epochs = material.epochs(step, recipe.batch_size, rates, order, capture, world, settings)
+        epochs = training_data.epochs(step, recipe.batch_size, rates, order, capture, context, settings)
         done = checkpoint.epoch if checkpoint is not None else 0
         factors = [schedule(number, total * epochs.steps, recipe.warmup) for number in range(total * epochs.steps)]
         steps = count(done * epochs.steps + 1)
@@ -100,8 +102,8 @@ def train_fully(
 
         for epoch in range(done, total):
             order.manual_seed(derived_seed(seed, "order", epoch))
-            crops.manual_seed(derived_seed(seed, "crops", epoch, world.rank))
-            torch.manual_seed(derived_seed(seed, "layers", epoch, world.rank))
+            crops.manual_seed(derived_seed(seed, "crops", epoch, context.rank))
+            torch.manual_seed(derived_seed(seed, "layers", epoch, context.rank))
             train_mode(network)
             started = time.perf_counter()
             loss = epochs.epoch(factors[epoch * epochs.steps : (epoch + 1) * epochs.steps], after) / epochs.steps
@@ -115,9 +117,9 @@ def train_fully(
             row: Row = {"epoch": epoch + 1, "train_loss": loss, "seconds": time.perf_counter() - started}
             if not settings.with_validation:
                 trained = ema.module if ema is not None else network
-                row["accuracy"], row["loss"] = material.validate(trained, share)
+                row["accuracy"], row["loss"] = training_data.validate(trained, share)
             log.add(row)
-            told(row)
+            on_epoch(row)
             if (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == total:
                 Checkpoint(
                     plan=plan, epoch=epoch + 1, network=network.state_dict(), momentum=momentum_of(optimizer),
@@ -125,26 +127,26 @@ def train_fully(
                 ).write(directory)  # fmt: skip
         if ema is not None:
             network.load_state_dict(ema.module.state_dict())
-        return _finish(network, material, share, directory, plan, log, world)
+        return _finish(network, training_data, share, directory, plan, log, context)
 
 
 def _finish(
-    network: nn.Module, material: Material, batch_size: int, directory: Path, plan: dict[str, Any], log: Log | None,
-    world: World,
+    network: nn.Module, training_data: TrainingData, batch_size: int, directory: Path, plan: dict[str, Any],
+    log: Log | None, context: DistributedContext,
 ) -> TrainingResult:  # fmt: skip
     """Write weights and result; every process returns what the first one wrote."""
     if log is not None:
         log.close()
         write_weights(network, directory / WEIGHTS)
-        accuracy, loss = material.test(network, batch_size)
+        accuracy, loss = training_data.test(network, batch_size)
         last = log.rows[-1]
         TrainingResult(
             plan=plan, test_accuracy=accuracy, test_loss=loss, accuracy=last.get("accuracy"), loss=last.get("loss"),
             seconds=sum(row["seconds"] for row in log.rows), date=date.today().isoformat(),
-            device=torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",
+            device=torch.cuda.get_device_name(context.device) if context.device.type == "cuda" else "cpu",
             versions={"torch": torch.__version__, "timm": timm.__version__},
         ).write(directory)  # fmt: skip
-    world.wait()
+    context.wait()
     found = read_result(directory)
     assert found is not None
     return found

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.data import Data, DataSettings, Normalize, Streams, TensorSet, load_data, load_streams, load_test
-from chattn_nas.data.lazy import load_test_stream
+from chattn_nas.data import Data, DataSettings, LazyData, Normalize, TensorSet, load_data, load_lazy, load_test
+from chattn_nas.data.lazy import load_lazy_test
 from chattn_nas.data.sources import open_folder
 from chattn_nas.errors import TooLargeError
 from chattn_nas.proxy import evaluate
@@ -19,7 +19,7 @@ from chattn_nas.proxy.capture import Capture
 from chattn_nas.proxy.optimizer import Rates
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.spec.training_settings import TrainingSettings
-from chattn_nas.training.distributed import World
+from chattn_nas.training.distributed import DistributedContext
 from chattn_nas.training.streamed import Streamed, open_loader, score
 
 log = logging.getLogger(__name__)
@@ -52,16 +52,16 @@ class OnDevice:
         return torch.Generator(self.device)
 
     def epochs(
-        self, step: Step, batch_size: int, rates: Rates, order: torch.Generator, capture: Capture | None, world: World,
-        settings: TrainingSettings,
+        self, step: Step, batch_size: int, rates: Rates, order: torch.Generator, capture: Capture | None,
+        context: DistributedContext, settings: TrainingSettings,
     ) -> Epochs:  # fmt: skip
         """Over the training images, or those and the validation images."""
         images = self.facts.train
         if settings.with_validation:
             held = self.facts.validation
             images = TensorSet(torch.cat([images.images, held.images]), torch.cat([images.labels, held.labels]))
-        size = min(batch_size, len(images) // world.size * world.size)
-        return Resident(step, images, size, rates, order, capture, (world.rank, world.size))
+        size = min(batch_size, len(images) // context.size * context.size)
+        return Resident(step, images, size, rates, order, capture, (context.rank, context.size))
 
     def validate(self, network: nn.Module, batch_size: int) -> Scores:
         """Accuracy and loss on the validation images."""
@@ -77,7 +77,7 @@ class OnDevice:
 class OnDisk:
     """Images that a loader reads."""
 
-    facts: Streams
+    facts: LazyData
     settings: DataSettings
     device: torch.device
     workers: int | None
@@ -87,13 +87,13 @@ class OnDisk:
         return torch.Generator()
 
     def epochs(
-        self, step: Step, batch_size: int, rates: Rates, order: torch.Generator, capture: Capture | None, world: World,
-        settings: TrainingSettings,
+        self, step: Step, batch_size: int, rates: Rates, order: torch.Generator, capture: Capture | None,
+        context: DistributedContext, settings: TrainingSettings,
     ) -> Epochs:  # fmt: skip
         """Over the training images, or those and the validation images."""
         images = self.facts.both if settings.with_validation else self.facts.train
-        size = min(batch_size, len(images) // world.size * world.size)  # type: ignore[arg-type]
-        return Streamed(step, images, size, rates, order, self.device, (world.rank, world.size), self.workers)
+        size = min(batch_size, len(images) // context.size * context.size)  # type: ignore[arg-type]
+        return Streamed(step, images, size, rates, order, self.device, (context.rank, context.size), self.workers)
 
     def validate(self, network: nn.Module, batch_size: int) -> Scores:
         """Accuracy and loss on the validation images."""
@@ -101,17 +101,17 @@ class OnDisk:
 
     def test(self, network: nn.Module, batch_size: int) -> Scores:
         """Accuracy and loss on the test images."""
-        return self._score(network, load_test_stream(self.settings), batch_size)
+        return self._score(network, load_lazy_test(self.settings), batch_size)
 
     def _score(self, network: nn.Module, images: torch.utils.data.Dataset, batch_size: int) -> Scores:  # type: ignore[type-arg]
         loader = open_loader(images, self.device, self.workers, batch_size=batch_size)
         return score(network, loader, Normalize(self.facts, self.device), self.device)
 
 
-Material = OnDevice | OnDisk
+TrainingData = OnDevice | OnDisk
 
 
-def load_material(data: DataSettings, settings: TrainingSettings, device: torch.device) -> Material:
+def load_training_data(data: DataSettings, settings: TrainingSettings, device: torch.device) -> TrainingData:
     """The images where the settings want them.
 
     Raises:
@@ -126,4 +126,4 @@ def load_material(data: DataSettings, settings: TrainingSettings, device: torch.
             if settings.data_on == "device":
                 raise
             log.warning("images go through a loader: %s", error)
-    return OnDisk(load_streams(data), data, device, settings.workers)
+    return OnDisk(load_lazy(data), data, device, settings.workers)

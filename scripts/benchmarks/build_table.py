@@ -26,14 +26,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="worker processes; one per device by default")
     parser.add_argument("--part", type=int, default=20, help="trainings between two writings of FILE")
     arguments = parser.parse_args()
-    job = load_spec(arguments.spec)
+    spec = load_spec(arguments.spec)
     if arguments.data:
-        job = job.model_copy(update={"data": job.data.model_copy(update={"path": arguments.data})})
+        spec = spec.model_copy(update={"data": spec.data.model_copy(update={"path": arguments.data})})
     rows = build_table(
-        job,
+        spec,
         seeds=arguments.seeds,
         out=arguments.out,
-        run=arguments.run or Path("runs") / f"{job.name}-table",
+        run=arguments.run or Path("runs") / f"{spec.name}-table",
         part=arguments.part,
         workers=arguments.workers,
     )

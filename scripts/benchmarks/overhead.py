@@ -33,9 +33,9 @@ from chattn_nas.proxy import Measurement, Outcome, Rung
 from chattn_nas.search import search
 from chattn_nas.search._join import join
 from chattn_nas.search.samplers import build_sampler
-from chattn_nas.search.trainer import ProxyBench
-from chattn_nas.spec.spec import Job
-from chattn_nas.study.run import Run
+from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.spec.spec import Spec
+from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, counts
 
@@ -55,22 +55,22 @@ SPACE = {
 }
 
 
-class NoTraining(ProxyBench):
+class NoTraining(ProxyTrainer):
     """Everything but the training."""
 
     def train(self, network, seed, report):  # type: ignore[no-untyped-def]
         """Rungs of drawn accuracies."""
         rungs = []
-        for index, epoch in enumerate(self.job.proxy.rungs):
+        for index, epoch in enumerate(self.spec.proxy.rungs):
             rungs.append(Rung(epoch=epoch, accuracy=random.random(), loss=1.0))
             if report(index, rungs[-1]):
                 return Measurement(outcome=Outcome.PRUNED, rungs=tuple(rungs), seed=seed)
         return Measurement(outcome=Outcome.COMPLETE, rungs=tuple(rungs), seed=seed)
 
 
-def job_for(sampler: str, trials: int, storage: str | None, workers: int = 0) -> Job:
+def spec_for(sampler: str, trials: int, storage: str | None, workers: int = 0) -> Spec:
     """The quickstart's space."""
-    return Job.from_dict(
+    return Spec.from_dict(
         {
             "name": f"overhead-{time.time_ns()}",
             "backbone": {"model": "cifar_resnet8", "options": {"width": 16}},
@@ -104,20 +104,20 @@ def storage_url(kind: str, folder: str) -> Iterator[str | None]:
 def ours(kind: str, sampler: str, trials: int) -> list[float]:
     """Seconds per trial of one worker."""
     with tempfile.TemporaryDirectory() as folder, storage_url(kind, folder) as url:
-        run = Run.create(job_for(sampler, trials, url), Path(folder) / "run")
+        run = RunDirectory.create(spec_for(sampler, trials, url), Path(folder) / "run")
         ended = [0.0]
-        join(run, bench=NoTraining, ended=lambda study: ended.append(time.perf_counter()))
+        join(run, trainer=NoTraining, ended=lambda study: ended.append(time.perf_counter()))
         return [later - earlier for earlier, later in pairwise(ended[1:])]
 
 
 def optuna_alone(kind: str, sampler: str, trials: int) -> list[float]:
     """Seconds per trial of ask, the same suggestions, and tell."""
     with tempfile.TemporaryDirectory() as folder, storage_url(kind, folder) as url:
-        job = job_for(sampler, trials, url)
-        space = job.search_space()
+        spec = spec_for(sampler, trials, url)
+        space = spec.search_space()
         study = optuna.create_study(
-            storage=open_storage(url or f"sqlite:///{folder}/study.db"), study_name=job.name, direction="maximize",
-            sampler=build_sampler(job.search, space, 0),
+            storage=open_storage(url or f"sqlite:///{folder}/study.db"), study_name=spec.name, direction="maximize",
+            sampler=build_sampler(spec.search, space, 0),
         )  # fmt: skip
         found = []
         for _ in range(trials):
@@ -135,8 +135,8 @@ def together(kind: str, sampler: str, trials: int, workers: int) -> float:
     """Trials per hour of several workers at once, over the second half of the search."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory() as folder, storage_url(kind, folder) as url:
-        job = job_for(sampler, trials, url, workers)
-        run = search(job, run=Path(folder) / "run", progress=False, bench="overhead:NoTraining")
+        spec = spec_for(sampler, trials, url, workers)
+        run = search(spec, run=Path(folder) / "run", progress=False, trainer="overhead:NoTraining")
         ends = sorted(t.datetime_complete for t in all_trials(run.study) if counts(t) and t.datetime_complete)
         later = ends[len(ends) // 2 :]
         return 3600 * (len(later) - 1) / (later[-1] - later[0]).total_seconds()
@@ -144,15 +144,15 @@ def together(kind: str, sampler: str, trials: int, workers: int) -> float:
 
 def start_up() -> float:
     """Seconds of a fresh process until it could take its first trial: imports, search space, data, stages."""
-    job = job_for("random", 1, None)
+    spec = spec_for("random", 1, None)
     code = (
-        "import json, sys; from chattn_nas.search.trainer import ProxyBench; from chattn_nas.spec.spec import Job; "
-        "job = Job.from_dict(json.loads(sys.argv[1])); job.search_space(); ProxyBench(job, 'cpu')"
+        "import json, sys; from chattn_nas.search.trainer import ProxyTrainer; from chattn_nas.spec.spec import Spec; "
+        "spec = Spec.from_dict(json.loads(sys.argv[1])); spec.search_space(); ProxyTrainer(spec, 'cpu')"
     )
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code, json.dumps(job.to_dict())], check=True)
+        subprocess.run([sys.executable, "-c", code, json.dumps(spec.to_dict())], check=True)
         times.append(time.perf_counter() - started)
     return min(times)
 

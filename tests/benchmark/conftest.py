@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from chattn_nas.benchmark import Table
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 
 SPEC = {
     "name": "simulated",
@@ -22,8 +22,8 @@ NOISE, EFFECT, INTERACTION = 0.8, 0.5, 0.2
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory) -> Table:
     """125 networks with known effects, three seeds: what a table would be if additive effects were the truth."""
-    job = Job.from_dict(SPEC)
-    space = job.search_space()
+    spec = Spec.from_dict(SPEC)
+    space = spec.search_space()
     rng = np.random.default_rng(0)
     effects = [{choice: rng.normal(0, EFFECT) for choice in dict.fromkeys(c.values())} for c in space.canonical]
     blocks = (-0.8, 0.0, 0.8)
@@ -45,4 +45,4 @@ def simulated(tmp_path_factory) -> Table:
             )  # fmt: skip
     path = Path(tmp_path_factory.mktemp("table") / "simulated.csv.xz")
     pd.DataFrame(rows).to_csv(path, index=False)
-    return Table(job, path)
+    return Table(spec, path)

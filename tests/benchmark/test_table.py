@@ -9,7 +9,7 @@ from chattn_nas.benchmark import Table, build_table, facts, load
 from chattn_nas.benchmark.table import TABLES
 from chattn_nas.cli import app
 from chattn_nas.errors import InputError
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 
 TINY = {
     "name": "tiny",
@@ -21,16 +21,16 @@ TINY = {
 
 
 def test_a_table_is_built_in_parts_and_never_trains_a_row_twice(tmp_path):
-    job, out = Job.from_dict(TINY), tmp_path / "tiny.csv.xz"
-    first = build_table(job, seeds=1, out=out, run=tmp_path / "one", part=4, workers=0, progress=False)
+    spec, out = Spec.from_dict(TINY), tmp_path / "tiny.csv.xz"
+    first = build_table(spec, seeds=1, out=out, run=tmp_path / "one", part=4, workers=0, progress=False)
     assert len(first) == 2**3 + 1, "all networks and the random-gate control"
-    both = build_table(job, seeds=2, out=out, run=tmp_path / "two", part=50, workers=0, progress=False)
+    both = build_table(spec, seeds=2, out=out, run=tmp_path / "two", part=50, workers=0, progress=False)
     kept = both[both["seed"] == 0].reset_index(drop=True)
     assert kept[["hash", "accuracy", "seconds"]].equals(first[["hash", "accuracy", "seconds"]])
-    table = Table(job, out)
+    table = Table(spec, out)
     assert table.seeds == (0, 1)
     assert list(table.control["label"].unique()) == ["random_gate"]
-    measured = table.measurement(Architecture.uniform(job.backbone.backbone, "se", reduction=4), seed=1)
+    measured = table.measurement(Architecture.uniform(spec.backbone.backbone, "se", reduction=4), seed=1)
     assert [rung.epoch for rung in measured.rungs] == [1, 2]
     assert measured.test_accuracy is not None
     assert 0 <= measured.test_accuracy <= 1
@@ -51,7 +51,7 @@ def test_a_table_asked_twice_may_answer_with_another_seed(simulated):
 
 def test_what_is_not_in_a_table_is_refused(simulated):
     with pytest.raises(InputError, match=r"no training of .*rcan"):
-        simulated.measurement(Architecture.uniform(simulated.job.backbone.backbone, "rcan"), seed=0)
+        simulated.measurement(Architecture.uniform(simulated.spec.backbone.backbone, "rcan"), seed=0)
     with pytest.raises(InputError, match="there is no table 'cifar'"):
         load("cifar")
 

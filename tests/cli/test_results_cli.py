@@ -14,7 +14,7 @@ from chattn_nas import Run
 from chattn_nas.cli import main
 from chattn_nas.judging import confirmation
 from chattn_nas.search import search
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 
 SPEC = {
     "name": "small",
@@ -29,7 +29,7 @@ SPEC = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
     directory = tmp_path_factory.mktemp("run") / "small"
-    return Run(search(Job.from_dict(SPEC), run=directory, progress=False).directory)
+    return Run(search(Spec.from_dict(SPEC), run=directory, progress=False).directory)
 
 
 @pytest.fixture

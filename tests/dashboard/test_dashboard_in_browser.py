@@ -11,7 +11,7 @@ import pytest
 
 from chattn_nas import Run, export
 from chattn_nas.search import search
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -38,7 +38,7 @@ SPEC = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
     directory = tmp_path_factory.mktemp("run") / "seen"
-    found = Run(search(Job.from_dict(SPEC), run=directory, progress=False).directory)
+    found = Run(search(Spec.from_dict(SPEC), run=directory, progress=False).directory)
     export(found.best(), directory / "export")
     return found
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from chattn_nas.data import DataSettings, load_data, load_streams, load_test, load_test_stream
+from chattn_nas.data import DataSettings, load_data, load_lazy, load_lazy_test, load_test
 from chattn_nas.errors import DataError
 
 
@@ -29,9 +29,9 @@ def stacked(items):
 @pytest.mark.parametrize("kind", ["folder", "digits"])
 def test_streams_are_the_same_set(kind, folder) -> None:
     settings = folder if kind == "folder" else DataSettings(image_size=8)
-    whole, streams = load_data(settings), load_streams(settings)
+    whole, streams = load_data(settings), load_lazy(settings)
     for part, items in ((whole.train, streams.train), (whole.validation, streams.validation),
-                        (load_test(settings), load_test_stream(settings))):  # fmt: skip
+                        (load_test(settings), load_lazy_test(settings))):  # fmt: skip
         images, labels = stacked(items)
         assert torch.equal(images, part.images)
         assert torch.equal(labels, part.labels)
@@ -43,4 +43,4 @@ def test_streams_are_the_same_set(kind, folder) -> None:
 
 def test_bad_folders_are_refused(tmp_path) -> None:
     with pytest.raises(DataError, match="no folder train"):
-        load_streams(DataSettings(dataset="image_folder", path=str(tmp_path)))
+        load_lazy(DataSettings(dataset="image_folder", path=str(tmp_path)))

@@ -11,9 +11,9 @@ from chattn_nas.judging._calibrate import calibrate, stratified
 from chattn_nas.judging.agreement import Agreement, agreement
 from chattn_nas.judging.calibration import Calibration, Tried
 from chattn_nas.judging.fidelities import Fidelity, candidates, of_spec
-from chattn_nas.search.trainer import ProxyBench
-from chattn_nas.spec import Job
-from chattn_nas.study import Run
+from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
 
 SPEC = {
     "name": "tiny",
@@ -53,7 +53,7 @@ def test_scores_that_are_all_equal_agree_with_nothing():
 
 
 def test_the_sample_deals_types_and_settings_evenly():
-    space = Job.from_dict(SPEC).search_space()
+    space = Spec.from_dict(SPEC).search_space()
     chosen = stratified(space, 12, seed=0)
     forms = {tuple(c[choice] for c, choice in zip(space.canonical, one)) for one in chosen}
     assert len(forms) == len(chosen) == 12
@@ -65,7 +65,7 @@ def test_the_sample_deals_types_and_settings_evenly():
 
 
 def test_of_a_small_space_all_is_taken():
-    space = Job.from_dict(SPEC | {"space": {"all": ["none", "se"]}}).search_space()
+    space = Spec.from_dict(SPEC | {"space": {"all": ["none", "se"]}}).search_space()
     assert len(stratified(space, 50, seed=0)) == 8
 
 
@@ -91,22 +91,22 @@ def test_senseless_candidates_are_refused(wrong):
 
 
 def test_lines_for_the_spec_make_the_job_of_the_fidelity():
-    job = Job.from_dict(SPEC)
-    own = of_spec(job, 200)
+    spec = Spec.from_dict(SPEC)
+    own = of_spec(spec, 200)
     assert own.spec_lines(own) == {}
     other = candidates(own, epochs=[1], image_sizes=[12], widths=[16], data=[0.5])[0]
     lines = other.spec_lines(own)
     merged = {key: SPEC[key] | lines.get(key, {}) if isinstance(SPEC[key], dict) else SPEC[key] for key in SPEC}
-    assert Job.from_dict(merged) == other.applied(job)
+    assert Spec.from_dict(merged) == other.applied(spec)
 
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory):
     directory = tmp_path_factory.mktemp("calibrate") / "tiny"
-    job = Job.from_dict(SPEC)
-    tried = candidates(of_spec(job, 200), epochs=[1, 2], widths=[4, 8])
+    spec = Spec.from_dict(SPEC)
+    tried = candidates(of_spec(spec, 200), epochs=[1, 2], widths=[4, 8])
     again = {"run": directory, "architectures": 5, "full_epochs": 3, "workers": 0, "progress": False}
-    return job, tried, again, calibrate(job, tried, **again)
+    return spec, tried, again, calibrate(spec, tried, **again)
 
 
 def test_everything_is_trained_and_compared(calibrated):
@@ -118,29 +118,29 @@ def test_everything_is_trained_and_compared(calibrated):
     assert len(found.table()) == 5
     kept = json.loads((again["run"] / "calibration.json").read_text())
     assert kept["words"] == found.words
-    full = Run(again["run"] / found.full.name)
+    full = RunDirectory(again["run"] / found.full.name)
     seeds = Counter(trial.user_attrs["seed"] for trial in full.study.trials)
     assert seeds == {10_000: 5, 10_001: 5}, "two seeds that no candidate was trained on"
     assert {trial.user_attrs["outcome"] for trial in full.study.trials} == {"complete"}, "constraints do not count here"
 
 
 def test_a_second_call_trains_nothing(calibrated, monkeypatch):
-    job, tried, again, found = calibrated
-    monkeypatch.setattr(ProxyBench, "train", None)
-    assert calibrate(job, tried, **again) == found
+    spec, tried, again, found = calibrated
+    monkeypatch.setattr(ProxyTrainer, "train", None)
+    assert calibrate(spec, tried, **again) == found
 
 
 def test_what_the_budget_does_not_allow_is_left_out(calibrated):
-    job, tried, again, _ = calibrated
-    found = calibrate(job, tried, **again, budget=1e-3)
+    spec, tried, again, _ = calibrated
+    found = calibrate(spec, tried, **again, budget=1e-3)
     assert all("budget" in one.reason and one.agreement is None for one in found.tried)
     assert found.recommended is None
 
 
 def test_a_candidate_that_cannot_be_built_is_said_to_be_so(calibrated):
-    job, _, again, _ = calibrated
+    spec, _, again, _ = calibrated
     impossible = Fidelity(rungs=(1,), image_size=8, width=0, images=200)
-    found = calibrate(job, [impossible], **again)
+    found = calibrate(spec, [impossible], **again)
     assert found.tried[0].agreement is None
     assert found.tried[0].reason.startswith("not possible: ")
 
@@ -150,7 +150,7 @@ def test_a_candidate_that_cannot_be_built_is_said_to_be_so(calibrated):
 )
 def test_senseless_requests_are_refused(wrong, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        calibrate(Job.from_dict(SPEC), [], run=tmp_path, **wrong)
+        calibrate(Spec.from_dict(SPEC), [], run=tmp_path, **wrong)
 
 
 def agreed(tau: float, half: float) -> Agreement:

@@ -10,8 +10,8 @@ from chattn_nas.report import html, markdown
 from chattn_nas.results import Standing
 from chattn_nas.search import search
 from chattn_nas.search.session import quiet_optuna
-from chattn_nas.spec import Job
-from chattn_nas.study import Run
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
 
 SPEC = {
     "name": "tiny",
@@ -25,7 +25,7 @@ SPEC = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return search(Job.from_dict(SPEC), run=tmp_path_factory.mktemp("run") / "tiny", progress=False)
+    return search(Spec.from_dict(SPEC), run=tmp_path_factory.mktemp("run") / "tiny", progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_nothing_trained_twice_cannot_be_judged():
 
 def test_an_empty_run_cannot_be_confirmed(tmp_path):
     quiet_optuna()
-    empty = Run.create(Job.from_dict(SPEC), tmp_path / "tiny")
+    empty = RunDirectory.create(Spec.from_dict(SPEC), tmp_path / "tiny")
     assert Standing(empty.study).picks == []
     with pytest.raises(RunError, match="no best"):
         confirm(empty)

@@ -13,7 +13,7 @@ from chattn_nas.network.constraints import Constraint
 from chattn_nas.network.layout import _layout, layout
 from chattn_nas.network.model import import_timm
 from chattn_nas.space import Backbone, StageChoice
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 
 MODELS = {"cifar_resnet8": 16, "convnext_atto": 64, "mobilenetv3_small_100": 64}
 
@@ -82,7 +82,7 @@ def test_constraints_are_read_in_units_of_time_or_refused():
 
 @pytest.mark.parametrize("bound", ["<= 1000x", "<= 100s"])
 def test_a_search_with_latency_among_objectives_and_constraints(bound, tmp_path):
-    job = Job.model_validate(
+    spec = Spec.model_validate(
         {
             "name": "latency",
             "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},
@@ -92,7 +92,7 @@ def test_a_search_with_latency_among_objectives_and_constraints(bound, tmp_path)
             "search": {"objectives": ["accuracy", "latency"], "constraints": {"latency": bound}, "sampler": "random"},
         }
     )
-    trials = api.search(job, run=tmp_path / "run", trials=2, workers=0, progress=False).trials()
+    trials = api.search(spec, run=tmp_path / "run", trials=2, workers=0, progress=False).trials()
     done = trials[trials["outcome"] == "complete"]
     assert len(done) >= 2
     assert (done["latency"] > 0).all()

@@ -8,7 +8,7 @@ from chattn_nas import Architecture, build_network
 from chattn_nas.cli import app
 from chattn_nas.errors import BackboneError
 from chattn_nas.network import stages
-from chattn_nas.network.surgery import ChannelsLast, Halved
+from chattn_nas.network.surgery import ChannelsLast, Rescaled
 from chattn_nas.network.survey import check, survey
 from chattn_nas.space import Backbone
 
@@ -65,7 +65,7 @@ def _se(network):
 
 
 def test_nfnet_and_channels_last_models_get_what_they_need():
-    assert any(isinstance(module, Halved) for module in build(Backbone("test_nfnet"), "se").modules())
+    assert any(isinstance(module, Rescaled) for module in build(Backbone("test_nfnet"), "se").modules())
     assert any(isinstance(module, ChannelsLast) for module in build(Backbone("mambaout_femto"), "se").modules())
 
 

@@ -12,7 +12,7 @@ for folder in (HERE, STUB):  # benches are imported by name, here and in the pro
 
 
 @pytest.fixture
-def spec():
+def plain_spec():
     """A tiny spec as plain data; keyword arguments change its ``search`` section."""
 
     def make(name, **search):

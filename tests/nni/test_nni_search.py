@@ -17,10 +17,10 @@ import yaml
 from chattn_nas.errors import RunError
 from chattn_nas.search.owner import is_dead
 from chattn_nas.search.queue import OWNER
-from chattn_nas.search.trainer import ProxyBench
+from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.space import Architecture
-from chattn_nas.spec import Job
-from chattn_nas.study import Run
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
 from chattn_nas.study.trials import TRAINED, all_trials, counts, outcome
 
 psutil = pytest.importorskip("psutil", reason="NNI: the nni extra is not installed (scripts/install-nni)")
@@ -33,28 +33,28 @@ pytestmark = [
 
 DRIVER = """
 import json, sys
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 from chattn_nas.search import search
-search(Job.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], bench=sys.argv[3])
+search(Spec.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], trainer=sys.argv[3])
 """
-STUB = "stub_bench:StubBench"
+STUB = "stub_trainer:StubTrainer"
 
 
 class Search:
     """A search in a process of its own. What it starts is found by a variable in its environment."""
 
-    def __init__(self, data, folder: Path, bench: str) -> None:
+    def __init__(self, data, folder: Path, trainer: str) -> None:
         self.folder, self.log = folder, folder.with_suffix(".log")
         self.mark = f"{folder.name}-{time.time_ns()}"
         with self.log.open("ab") as log:
             self.driver = subprocess.Popen(
-                [sys.executable, "-c", DRIVER, json.dumps(data), str(folder), bench],
+                [sys.executable, "-c", DRIVER, json.dumps(data), str(folder), trainer],
                 stdout=log, stderr=log, env=os.environ | {"TEST_OF_NNI": self.mark},
             )  # fmt: skip
 
     @property
     def study(self):
-        return Run(self.folder).study
+        return RunDirectory(self.folder).study
 
     def processes(self, words: str = "") -> list:
         found = []
@@ -100,8 +100,8 @@ class Search:
 def start(elsewhere):
     made = []
 
-    def start(data, bench=STUB, name=None):
-        made.append(Search(data, elsewhere / (name or data["name"]), bench))
+    def start(data, trainer=STUB, name=None):
+        made.append(Search(data, elsewhere / (name or data["name"]), trainer))
         return made[-1]
 
     yield start
@@ -115,9 +115,9 @@ def start(elsewhere):
 
 
 @pytest.mark.parametrize("tuner", ["evolution", "tpe"])
-def test_twelve_real_trials_with_accidents(spec, start, elsewhere, monkeypatch, tuner) -> None:
+def test_twelve_real_trials_with_accidents(plain_spec, start, elsewhere, monkeypatch, tuner) -> None:
     monkeypatch.setenv("ACCIDENTS", str(elsewhere))
-    data = spec(tuner, trials=15, nni_tuner=tuner)  # 3 of them are baselines
+    data = plain_spec(tuner, trials=15, nni_tuner=tuner)  # 3 of them are baselines
     run = start(data, "nni_bench:Accidents")
     assert run.wait() == 0, run.log.read_text()[-3000:]
     run.check_nothing_runs()
@@ -133,24 +133,24 @@ def test_twelve_real_trials_with_accidents(spec, start, elsewhere, monkeypatch, 
     assert [outcome(trial) for trial in ended if "planned failure" in trial.user_attrs["reason"]] == ["crashed"]
     assert sum(outcome(trial) == "complete" for trial in ended) == 14, "what was killed was trained in a second go"
 
-    job = Job.from_dict(data)
-    bench = ProxyBench(job)
+    spec = Spec.from_dict(data)
+    trainer = ProxyTrainer(spec)
     torch.set_num_threads(1)
     whole = [t for t in proposed if outcome(t) == "complete" and t.user_attrs["value_source"] == TRAINED]
     for trial in random.Random(0).sample(whole, 3):
         found = trial.user_attrs
         architecture = Architecture.from_dict(found["architecture"])
         assert architecture.hash == found["hash"]
-        measured = bench.train(bench.build(architecture, found["seed"]), found["seed"], lambda rung, result: False)
+        measured = trainer.train(trainer.build(architecture, found["seed"]), found["seed"], lambda rung, result: False)
         assert [rung.accuracy for rung in measured.rungs] == [r["accuracy"] for r in found["measurement"]["rungs"]]
 
 
-def test_whatever_dies_the_search_ends_or_goes_on_and_nothing_is_left(spec, start, monkeypatch) -> None:
+def test_whatever_dies_the_search_ends_or_goes_on_and_nothing_is_left(plain_spec, start, monkeypatch) -> None:
     monkeypatch.setenv("NNI_SECONDS", "2")
-    data = spec("deaths", trials=11, nni_tuner="random", retries=20)
+    data = plain_spec("deaths", trials=11, nni_tuner="random", retries=20)
     run = start(data, "nni_bench:Patient")
     run.until(lambda: len(run.by_nni("COMPLETE")) >= 1)
-    for words in ("--exp_params", "main.js", "nni_keeper"):  # tuner, manager, keeper
+    for words in ("--exp_params", "main.js", "nni.monitor"):  # tuner, manager, monitor
         run.until(lambda: run.by_nni("RUNNING") and run.processes("main.js") and run.processes("--exp_params"))
         experiments = _experiments(run)
         for process in run.processes(words):
@@ -179,9 +179,9 @@ def _experiments(run: Search) -> int:
     )
 
 
-def test_ctrl_c_gives_running_trials_back_and_the_same_call_goes_on(spec, start, monkeypatch) -> None:
+def test_ctrl_c_gives_running_trials_back_and_the_same_call_goes_on(plain_spec, start, monkeypatch) -> None:
     monkeypatch.setenv("NNI_SECONDS", "300")
-    data = spec("interrupted", trials=6, nni_tuner="tpe")
+    data = plain_spec("interrupted", trials=6, nni_tuner="tpe")
     run = start(data, "nni_bench:Patient")
     run.until(lambda: run.by_nni("RUNNING"))
     began = {trial.number for trial in run.by_nni("RUNNING")}
@@ -197,10 +197,10 @@ def test_ctrl_c_gives_running_trials_back_and_the_same_call_goes_on(spec, start,
     assert run.ended() == 6
 
 
-def test_the_studys_own_sampler_proposes_through_nni(spec, start) -> None:
+def test_the_studys_own_sampler_proposes_through_nni(plain_spec, start) -> None:
     """Networks refused for their costs take no place, and NNI's question ahead leaves no trial that waits for ever."""
     bounds = {"parameters": "<= 1.02x"}
-    data = spec("asking", trials=6, nni_tuner="optuna", objectives=["accuracy", "macs"], constraints=bounds)
+    data = plain_spec("asking", trials=6, nni_tuner="optuna", objectives=["accuracy", "macs"], constraints=bounds)
     run = start(data)
     assert run.wait() == 0, run.log.read_text()[-3000:]
     run.check_nothing_runs()
@@ -214,9 +214,9 @@ def test_the_studys_own_sampler_proposes_through_nni(spec, start) -> None:
     assert all(len(trial.values) == 2 for trial in proposed if outcome(trial) == "complete")
 
 
-def test_a_resumed_search_teaches_its_new_experiment_what_is_known(spec, start) -> None:
+def test_a_resumed_search_teaches_its_new_experiment_what_is_known(plain_spec, start) -> None:
     for trials in (6, 9):
-        run = start(spec("more", trials=trials, nni_tuner="tpe"))
+        run = start(plain_spec("more", trials=trials, nni_tuner="tpe"))
         assert run.wait() == 0, run.log.read_text()[-3000:]
         run.check_nothing_runs()
     trials = all_trials(run.study)
@@ -229,26 +229,26 @@ def test_a_resumed_search_teaches_its_new_experiment_what_is_known(spec, start) 
     assert max(Counter((found["hash"], found["seed"]) for found in trained).values()) == 1
 
 
-def test_a_grid_ends_when_all_is_proposed_and_its_time_is_kept(spec, start) -> None:
-    data = spec("small", trials=30, nni_tuner="grid")
+def test_a_grid_ends_when_all_is_proposed_and_its_time_is_kept(plain_spec, start) -> None:
+    data = plain_spec("small", trials=30, nni_tuner="grid")
     data["space"] = {"all": ["none"], 3: ["none", "se"]}
     run = start(data)
     assert run.wait() == 0, run.log.read_text()[-3000:]
     run.check_nothing_runs()
     assert "no more to propose" in run.log.read_text()
-    late = start(spec("late", trials=30, nni_tuner="regularized_evolution", nni_duration=12), name="late")
+    late = start(plain_spec("late", trials=30, nni_tuner="regularized_evolution", nni_duration=12), name="late")
     assert late.wait() == 0, late.log.read_text()[-3000:]
     late.check_nothing_runs()
     assert "nni_duration is over" in late.log.read_text()
     assert late.ended() < 30
 
 
-def test_nnictl_runs_what_nni_config_wrote(spec, elsewhere, monkeypatch) -> None:
+def test_nnictl_runs_what_nni_config_wrote(plain_spec, elsewhere, monkeypatch) -> None:
     from nni.experiment import Experiment
 
     commands = Path(sys.executable).parent
     environment = os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
-    (elsewhere / "spec.yaml").write_text(yaml.safe_dump(spec("written", trials=5, nni_tuner="random")))
+    (elsewhere / "spec.yaml").write_text(yaml.safe_dump(plain_spec("written", trials=5, nni_tuner="random")))
 
     def call(*words: str) -> str:
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600)
@@ -260,7 +260,7 @@ def test_nnictl_runs_what_nni_config_wrote(spec, elsewhere, monkeypatch) -> None
 
     port = str(_free_port())
     call("nnictl", "create", "--config", "run/config.yml", "--port", port)
-    study = Run(elsewhere / "run").study
+    study = RunDirectory(elsewhere / "run").study
     try:
         deadline = time.monotonic() + 700
         while sum(map(counts, all_trials(study))) < 2:

@@ -14,13 +14,13 @@ from chattn_nas.errors import MissingExtraError
 from chattn_nas.search import search
 from chattn_nas.search.devices import Slot
 from chattn_nas.search.slot_lock import slot_of
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 
 
-def test_without_nni_one_sentence_says_what_to_install(spec, elsewhere, monkeypatch) -> None:
+def test_without_nni_one_sentence_says_what_to_install(plain_spec, elsewhere, monkeypatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "chattn-nas\[nni\]"') as caught:
-        search(Job.from_dict(spec("missing")), progress=False)
+        search(Spec.from_dict(plain_spec("missing")), progress=False)
     assert caught.value.exit_code == 2
     assert not (elsewhere / "runs").exists(), "nothing is begun"
 
@@ -35,16 +35,18 @@ def test_without_nni_one_sentence_says_what_to_install(spec, elsewhere, monkeypa
         ({"nni_tuner": "pbt"}, "regularized_evolution"),
     ],
 )
-def test_what_cannot_work_is_refused(spec, settings, message) -> None:
+def test_what_cannot_work_is_refused(plain_spec, settings, message) -> None:
     with pytest.raises(ValidationError, match=message):
-        Job.from_dict(spec("refused", **settings))
+        Spec.from_dict(plain_spec("refused", **settings))
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_nni_config_writes_what_nnictl_takes(spec, elsewhere) -> None:
+def test_nni_config_writes_what_nnictl_takes(plain_spec, elsewhere) -> None:
     from typer.testing import CliRunner
 
-    (elsewhere / "spec.yaml").write_text(yaml.safe_dump(spec("config", trials=12, nni_duration=90, nni_tuner="random")))
+    (elsewhere / "spec.yaml").write_text(
+        yaml.safe_dump(plain_spec("config", trials=12, nni_duration=90, nni_tuner="random"))
+    )
     result = CliRunner().invoke(app, ["nni-config", "spec.yaml", "--out", "run"])
     assert result.exit_code == 0, result.output
     config = yaml.safe_load((elsewhere / "run" / "config.yml").read_text())
@@ -63,13 +65,13 @@ def test_nni_config_writes_what_nnictl_takes(spec, elsewhere) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_machines_elsewhere_get_the_spec_and_a_command_of_their_own(spec, elsewhere) -> None:
+def test_machines_elsewhere_get_the_spec_and_a_command_of_their_own(plain_spec, elsewhere) -> None:
     from chattn_nas.search.nni.config import write_config
 
     machines = {"platform": "remote", "machine_list": [{"host": "192.0.2.1", "user": "me"}]}
     url = f"sqlite:///{elsewhere}/elsewhere.db"
-    job = Job.from_dict(spec("remote", training_service=machines, storage=url, workers=3))
-    config = yaml.safe_load(write_config(job, elsewhere / "run").read_text())
+    spec = Spec.from_dict(plain_spec("remote", training_service=machines, storage=url, workers=3))
+    config = yaml.safe_load(write_config(spec, elsewhere / "run").read_text())
     assert config["trainingService"] == machines, "handed to NNI as it is"
     assert config["trialCommand"] == "python3 -m chattn_nas.search.nni.trial ."
     assert config["trialConcurrency"] == 3

@@ -8,7 +8,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.search.nni.config import NAMES
 from chattn_nas.search.nni.engine import require_nni
 from chattn_nas.search.nni.space import nni_layers, nni_sample, nni_space, read_nni
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 
 pytest.importorskip("nni", reason="NNI: the nni extra is not installed (scripts/install-nni)")
 pytestmark = pytest.mark.filterwarnings("ignore")  # NNI's own
@@ -20,18 +20,18 @@ SPACE = ["none", {"se": {"reduction": [2, 4, 8]}}, {"eca": {"gamma": [1, 2], "b"
     ("service", "message"),
     [({"platform": "nowhere"}, "nowhere"), ({"platform": "local", "colour": 1}, "colour")],
 )
-def test_a_training_service_that_nni_does_not_know(spec, service, message) -> None:
-    job = Job.from_dict(spec("service", training_service=service, storage="sqlite:///shared.db"))
+def test_a_training_service_that_nni_does_not_know(plain_spec, service, message) -> None:
+    spec = Spec.from_dict(plain_spec("service", training_service=service, storage="sqlite:///shared.db"))
     with pytest.raises(InputError, match=f"NNI refuses training_service.*{message}"):
-        require_nni(job)
+        require_nni(spec)
 
 
 @pytest.mark.parametrize("tuner", NAMES)
-def test_proposals_read_back(spec, tuner) -> None:
+def test_proposals_read_back(plain_spec, tuner) -> None:
     from nni.common import load
     from nni.tools.package_utils import create_builtin_class_instance
 
-    space = Job.from_dict(spec("tuners") | {"space": {"all": SPACE}}).search_space()
+    space = Spec.from_dict(plain_spec("tuners") | {"space": {"all": SPACE}}).search_space()
     write = nni_layers if tuner == "regularized_evolution" else nni_space
     arguments = {"grid": None, "random": {"seed": 0}}.get(tuner, {"optimize_mode": "maximize"})
     made = create_builtin_class_instance(NAMES[tuner], arguments, "tuners")

@@ -13,22 +13,22 @@ from functools import cached_property
 from pathlib import Path
 
 import optuna
-import stub_bench
+import stub_trainer
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from chattn_nas.space import Architecture
-from chattn_nas.spec import Job
-from chattn_nas.study import Run
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
 from chattn_nas.study.run import SPEC
 from chattn_nas.study.trials import all_trials, counts, outcome
 
 HERE = Path(__file__).parent
 DRIVER = """
 import json, sys
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 from chattn_nas.search import search
-search(Job.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], bench="stub_bench:StubBench")
+search(Spec.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], trainer="stub_trainer:StubTrainer")
 """
 
 
@@ -56,8 +56,8 @@ class Chaos:
 
     def enqueue_all(self) -> int:
         """Queue different architectures for all trials but the baselines."""
-        job = Job.from_dict(self.data)
-        run, space = Run.create(job, self.folder), job.search_space()
+        spec = Spec.from_dict(self.data)
+        run, space = RunDirectory.create(spec, self.folder), spec.search_space()
         baselines = space.baselines()
         known = {architecture.canonical(space.stages).hash for _, architecture in baselines}
         fresh = [architecture for architecture in space.enumerate() if architecture.hash not in known]
@@ -94,7 +94,7 @@ class Chaos:
     @cached_property
     def study(self) -> optuna.Study:
         """Seen from outside."""
-        return Run(self.folder).study
+        return RunDirectory(self.folder).study
 
     def records(self) -> list[FrozenTrial]:
         return all_trials(self.study) if (self.folder / SPEC).exists() else []
@@ -148,5 +148,5 @@ class Chaos:
                 assert found["hash"] == found["enqueued"], "what was enqueued is what was trained"
             assert found["outcome"] == "complete"
             architecture = Architecture.from_dict(found["architecture"])
-            assert found["measurement"]["rungs"][-1]["accuracy"] == stub_bench.score(architecture, found["seed"])
+            assert found["measurement"]["rungs"][-1]["accuracy"] == stub_trainer.score(architecture, found["seed"])
             assert len(found["measurement"]["rungs"]) == 2

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-if str(HERE) not in sys.path:  # the stub bench is imported by name, here and in worker processes
+if str(HERE) not in sys.path:  # the stub trainer is imported by name, here and in worker processes
     sys.path.insert(0, str(HERE))
 
 from chattn_nas.search import search  # noqa: E402
-from chattn_nas.spec import Job  # noqa: E402
+from chattn_nas.spec import Spec  # noqa: E402
 
 SPEC = {
     "name": "stub",
@@ -22,24 +22,24 @@ SPEC = {
 
 
 @pytest.fixture
-def make_job():
-    """A tiny job; keyword arguments change its ``search`` section."""
+def make_spec():
+    """A tiny spec; keyword arguments change its ``search`` section."""
 
     def make(space=None, **search_settings):
         data = SPEC | {"space": space or SPEC["space"], "search": SPEC["search"] | search_settings}
-        return Job.from_dict(data)
+        return Spec.from_dict(data)
 
     return make
 
 
 @pytest.fixture
-def run_stub(make_job, tmp_path):
+def run_stub(make_spec, tmp_path):
     """Search with the stub in this process."""
 
     def run(directory=None, trials=None, **search_settings):
-        found = make_job(**search_settings)
+        found = make_spec(**search_settings)
         return search(
-            found, run=directory or tmp_path / "stub", trials=trials, progress=False, bench="stub_bench:StubBench"
+            found, run=directory or tmp_path / "stub", trials=trials, progress=False, trainer="stub_trainer:StubTrainer"
         )
 
     return run

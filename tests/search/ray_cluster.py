@@ -10,8 +10,8 @@ from pathlib import Path
 from ray.cluster_utils import Cluster
 
 from chattn_nas.search import search
-from chattn_nas.spec import Job
-from chattn_nas.study import Run
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
 from chattn_nas.study.trials import all_trials, counts
 
 node = {"object_store_memory": 100 * 2**20}
@@ -19,8 +19,8 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_
 second = cluster.add_node(num_cpus=2, **node)
 cluster.wait_for_nodes()
 os.environ["RAY_ADDRESS"] = cluster.address
-job, folder = Job.from_dict(json.loads(sys.argv[1])), Path(sys.argv[2])
-study = Run.create(job, folder).study
+spec, folder = Spec.from_dict(json.loads(sys.argv[1])), Path(sys.argv[2])
+study = RunDirectory.create(spec, folder).study
 lose_at = int(os.environ["LOSE_NODE_AT"])
 
 
@@ -33,6 +33,6 @@ def lose_a_node() -> None:
 
 try:
     threading.Thread(target=lose_a_node, daemon=True).start()
-    search(job, run=folder, bench="stub_bench:StubBench")
+    search(spec, run=folder, trainer="stub_trainer:StubTrainer")
 finally:
     cluster.shutdown()

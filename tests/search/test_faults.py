@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from postgres_server import Server, binary
 
 from chattn_nas.search.queue import LOST
-from chattn_nas.spec import Job
-from chattn_nas.study import Run
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
 from chattn_nas.study.trials import counts, outcome
 
 QUICKSTART = Path(__file__).parents[2] / "search_spaces" / "quickstart.yaml"
@@ -88,8 +88,8 @@ def test_the_quickstart_loses_nothing_while_two_of_its_four_workers_are_killed(c
     run, rng = chaos(None, trials=40, seconds=0), random.Random(2)
     run.data = yaml.safe_load(QUICKSTART.read_text()) | {"proxy": {"rungs": [1, 2], "batch_size": 128}}
     run.data["search"] |= {"trials": 40, "workers": 4, "devices": ["cpu"]}
-    Run.create(Job.from_dict(run.data), run.folder)
-    run.start(("-c", DRIVER.replace(', bench="stub_bench:StubBench"', "")))
+    RunDirectory.create(Spec.from_dict(run.data), run.folder)
+    run.start(("-c", DRIVER.replace(', trainer="stub_trainer:StubTrainer"', "")))
     for ended in (6, 16):
         run.until(ended)
         assert run.kill_a_worker(rng)

@@ -103,7 +103,7 @@ def test_a_search_with_hyperband_stops_trials_of_its_first_bracket_only(run_stub
     stopped = [trial for trial in trials if outcome(trial) == "pruned"]
     assert stopped
     assert all(len(trial.user_attrs["measurement"]["rungs"]) == 1 for trial in stopped)
-    pruner = build_pruner(run.job.search, run.job.proxy.rungs).inner
+    pruner = build_pruner(run.spec.search, run.spec.proxy.rungs).inner
     pruner._try_initialization(run.study)
     brackets = {trial.number: pruner._get_bracket_id(run.study, trial) for trial in trials}
     assert set(brackets.values()) == {0, 1}, "two rungs, two brackets"

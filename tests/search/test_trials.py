@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from optuna_dashboard._note import get_note_from_system_attrs
 
 from chattn_nas.errors import RunError, SearchStopped
-from chattn_nas.study import Run
+from chattn_nas.study import RunDirectory
 from chattn_nas.study.trials import all_trials, counts, outcome, seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -128,14 +128,14 @@ def test_one_seed_proposes_the_same_twice(run_stub, tmp_path) -> None:
     assert first == second
 
 
-def test_incomparable_changes_are_refused_free_ones_are_not(run_stub, make_job, tmp_path) -> None:
+def test_incomparable_changes_are_refused_free_ones_are_not(run_stub, make_spec, tmp_path) -> None:
     from chattn_nas.search import search
 
     run_stub()
-    job = make_job()
-    other = job.model_copy(update={"data": job.data.model_copy(update={"image_size": 12})})
+    spec = make_spec()
+    other = spec.model_copy(update={"data": spec.data.model_copy(update={"image_size": 12})})
     with pytest.raises(RunError, match=r"data.image_size.*--name") as caught:
-        search(other, run=tmp_path / "stub", progress=False, bench="stub_bench:StubBench")
+        search(other, run=tmp_path / "stub", progress=False, trainer="stub_trainer:StubTrainer")
     assert caught.value.where == ("data", "image_size")
     with pytest.raises(RunError, match=r"search\.objectives"):
         run_stub(objectives=["accuracy", "macs"])
@@ -151,9 +151,9 @@ def test_two_searches_do_not_work_in_one_directory(run_stub, tmp_path) -> None:
 def test_a_run_is_found_by_directory_or_name(run_stub, tmp_path, monkeypatch) -> None:
     run_stub(directory=tmp_path / "runs" / "stub", trials=4)
     monkeypatch.chdir(tmp_path)
-    assert Run("stub").directory == Run(tmp_path / "runs" / "stub").directory.relative_to(tmp_path)
+    assert RunDirectory("stub").directory == RunDirectory(tmp_path / "runs" / "stub").directory.relative_to(tmp_path)
     with pytest.raises(RunError, match="did you mean 'stub'"):
-        Run("stbu")
+        RunDirectory("stbu")
 
 
 def test_checkpoints_are_of_the_best_architectures_only(run_stub) -> None:
@@ -170,9 +170,9 @@ def test_checkpoints_are_of_the_best_architectures_only(run_stub) -> None:
 
 
 def test_an_interrupted_trial_is_given_back(run_stub, monkeypatch) -> None:
-    import stub_bench
+    import stub_trainer
 
-    real, calls = stub_bench.StubBench.train, []
+    real, calls = stub_trainer.StubTrainer.train, []
 
     def interrupted(self, network, seed, report):
         calls.append(str(network.architecture))
@@ -180,7 +180,7 @@ def test_an_interrupted_trial_is_given_back(run_stub, monkeypatch) -> None:
             raise KeyboardInterrupt
         return real(self, network, seed, report)
 
-    monkeypatch.setattr(stub_bench.StubBench, "train", interrupted)
+    monkeypatch.setattr(stub_trainer.StubTrainer, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_stub()
     run = run_stub()

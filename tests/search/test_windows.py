@@ -4,7 +4,7 @@ import os
 
 import optuna
 import pytest
-import stub_bench
+import stub_trainer
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
@@ -14,7 +14,7 @@ from chattn_nas.search import join, queue
 from chattn_nas.search.claim import claim_seed
 from chattn_nas.search.owner import is_dead, owner
 from chattn_nas.search.session import enqueue_baselines
-from chattn_nas.study import Run
+from chattn_nas.study import RunDirectory
 from chattn_nas.study.trials import ANSWERED, all_trials, counts, outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -89,7 +89,7 @@ def test_a_trial_that_was_given_back_keeps_its_seed(study) -> None:
 
 def during_training(monkeypatch, act):
     """Call ``act(trial number)`` in the fifth training."""
-    real, calls = stub_bench.StubBench.train, []
+    real, calls = stub_trainer.StubTrainer.train, []
 
     def train(self, network, seed, report):
         calls.append(network)
@@ -97,12 +97,12 @@ def during_training(monkeypatch, act):
             act(network)
         return real(self, network, seed, report)
 
-    monkeypatch.setattr(stub_bench.StubBench, "train", train)
+    monkeypatch.setattr(stub_trainer.StubTrainer, "train", train)
 
 
-def test_a_worker_that_was_taken_for_dead_leaves_the_trial_to_the_other(run_stub, make_job, tmp_path, monkeypatch):
+def test_a_worker_that_was_taken_for_dead_leaves_the_trial_to_the_other(run_stub, make_spec, tmp_path, monkeypatch):
     def give_to_another(network) -> None:
-        study = Run(tmp_path / "stub").study
+        study = RunDirectory(tmp_path / "stub").study
         (running,) = [trial for trial in all_trials(study) if trial.state is TrialState.RUNNING]
         study._storage.set_trial_system_attr(running._trial_id, queue.OWNER, "elsewhere/1/1")
         study._storage.set_trial_user_attr(running._trial_id, "outcome", "complete")
@@ -126,22 +126,22 @@ def test_a_storage_that_fails_is_not_the_trials_fault(run_stub, monkeypatch) -> 
     assert [outcome(trial) for trial in trials] == ["complete"] * 8
 
 
-def test_a_worker_joins_from_another_folder_by_spec_and_storage(make_job, tmp_path, monkeypatch) -> None:
-    run = Run.create(make_job(trials=6), tmp_path / "there")
-    enqueue_baselines(run.study, run.job.search_space())
+def test_a_worker_joins_from_another_folder_by_spec_and_storage(make_spec, tmp_path, monkeypatch) -> None:
+    run = RunDirectory.create(make_spec(trials=6), tmp_path / "there")
+    enqueue_baselines(run.study, run.spec.search_space())
     monkeypatch.chdir(tmp_path)
-    join(make_job(trials=99), storage=run.storage_url, bench=stub_bench.StubBench)
+    join(make_spec(trials=99), storage=run.storage_url, trainer=stub_trainer.StubTrainer)
     assert sum(map(counts, all_trials(run.study))) == 6, "the asked number is the search's"
     with pytest.raises(RunError, match="storage"):
-        join(make_job(), bench=stub_bench.StubBench)
+        join(make_spec(), trainer=stub_trainer.StubTrainer)
     with pytest.raises(RunError, match=r"another spec: search\.objectives differ"):
-        join(make_job(objectives=["accuracy", "macs"]), storage=run.storage_url, bench=stub_bench.StubBench)
+        join(make_spec(objectives=["accuracy", "macs"]), storage=run.storage_url, trainer=stub_trainer.StubTrainer)
 
 
-def test_a_run_whose_study_was_never_made_is_made(make_job, tmp_path) -> None:
+def test_a_run_whose_study_was_never_made_is_made(make_spec, tmp_path) -> None:
     """The search was killed between the spec and the study, and between two attributes of the study."""
-    Run.create(make_job(), tmp_path / "run")
+    RunDirectory.create(make_spec(), tmp_path / "run")
     (tmp_path / "run" / "study.db").unlink()
-    again = Run.create(make_job(), tmp_path / "run")
-    assert again.study.user_attrs["spec_hash"] == make_job().hash
+    again = RunDirectory.create(make_spec(), tmp_path / "run")
+    assert again.study.user_attrs["spec_hash"] == make_spec().hash
     assert again.study.metric_names == ["accuracy"]

@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path) -> None:
 
 
 def test_quickstart_is_what_the_issue_asks_for() -> None:
-    job = load_spec(QUICKSTART)
-    space = job.search_space()
+    spec = load_spec(QUICKSTART)
+    space = spec.search_space()
     assert (space.size, space.canonical_size) == (21**3, 2 * 2 * 2 * space.canonical_size // 8)
-    assert job.model_validate(job.model_dump(mode="json")) == job, "the resolved spec reads back"
+    assert spec.model_validate(spec.model_dump(mode="json")) == spec, "the resolved spec reads back"

@@ -7,7 +7,7 @@ import pytest
 
 from chattn_nas.api import Run
 from chattn_nas.search import search
-from chattn_nas.spec import Job
+from chattn_nas.spec import Spec
 
 SPEC = {
     "name": "tiny",
@@ -25,7 +25,7 @@ SPEC = {
 def searched(tmp_path_factory) -> Path:
     """The directory of a finished search."""
     directory = tmp_path_factory.mktemp("searched") / "tiny"
-    search(Job.from_dict(SPEC), run=directory, progress=False)
+    search(Spec.from_dict(SPEC), run=directory, progress=False)
     return directory
 
 

@@ -17,7 +17,7 @@ from chattn_nas.spec import TrainingSettings
 from chattn_nas.training import of_run as composed
 from chattn_nas.training import read_result
 from chattn_nas.training import train as train_module
-from chattn_nas.training import training_data as material
+from chattn_nas.training import training_data as training_data
 
 
 def weights(run, seed=0):
@@ -40,26 +40,26 @@ def killed(*_, **__):
 
 
 def killed_after(epochs):
-    def told(row):
+    def on_epoch(row):
         if row["epoch"] == epochs:
             raise Killed
 
-    return told
+    return on_epoch
 
 
 def test_what_it_leaves_and_that_export_takes_its_weights(run) -> None:
     best = run.best()
     before = best.network().state_dict()
-    told = []
-    result = best.train(told=told.append)
-    assert [row["epoch"] for row in told] == [1, 2, 3]
+    on_epoch = []
+    result = best.train(on_epoch=on_epoch.append)
+    assert [row["epoch"] for row in on_epoch] == [1, 2, 3]
     (folder,) = (run.directory / "training").iterdir()
     with (folder / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["train_loss"]) for row in rows] == [row["train_loss"] for row in told]
+    assert [float(row["train_loss"]) for row in rows] == [row["train_loss"] for row in on_epoch]
     assert result == read_result(folder)
     assert 0 < result.test_accuracy <= 1
-    assert result.accuracy == told[-1]["accuracy"]
+    assert result.accuracy == on_epoch[-1]["accuracy"]
     assert result.plan["epochs"] == 3
     after = best.network().state_dict()
     assert_equal(after, weights(run))
@@ -72,8 +72,8 @@ def test_what_it_leaves_and_that_export_takes_its_weights(run) -> None:
 
 def test_the_test_set_is_read_once(run, monkeypatch) -> None:
     read = []
-    original = material.load_test
-    monkeypatch.setattr(material, "load_test", lambda *a, **k: read.append(a) or original(*a, **k))
+    original = training_data.load_test
+    monkeypatch.setattr(training_data, "load_test", lambda *a, **k: read.append(a) or original(*a, **k))
     first = run.best().train()
     assert run.best().train() == first
     assert len(read) == 1
@@ -83,9 +83,9 @@ def test_the_test_set_is_read_once(run, monkeypatch) -> None:
 def test_a_training_cut_off_goes_on_to_the_same_bits(run, data_on) -> None:
     best = run.best()
     with pytest.raises(Killed):
-        best.train(data_on=data_on, told=killed_after(2))  # epoch 2 is trained and not yet kept
+        best.train(data_on=data_on, on_epoch=killed_after(2))  # epoch 2 is trained and not yet kept
     rows = []
-    best.train(data_on=data_on, told=rows.append)
+    best.train(data_on=data_on, on_epoch=rows.append)
     assert [row["epoch"] for row in rows] == [2, 3]
     resumed = weights(run)
     (folder,) = (run.directory / "training").iterdir()
@@ -99,12 +99,12 @@ def test_a_training_cut_off_goes_on_to_the_same_bits(run, data_on) -> None:
 
 def test_a_training_cut_off_before_its_test_is_only_tested(run, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(material, "load_test", killed)
+        patch.setattr(training_data, "load_test", killed)
         with pytest.raises(Killed):
             run.best().train(epochs=2)
-    told = []
-    result = run.best().train(epochs=2, told=told.append)
-    assert told == []
+    on_epoch = []
+    result = run.best().train(epochs=2, on_epoch=on_epoch.append)
+    assert on_epoch == []
     assert result.accuracy is not None
 
 
@@ -150,7 +150,7 @@ def test_a_set_too_large_for_the_device_goes_through_a_loader(run, monkeypatch, 
     def full(settings, device="cpu"):
         raise TooLargeError("1,797 images take 9 GiB, more than cuda has free")
 
-    monkeypatch.setattr(material, "load_data", full)
+    monkeypatch.setattr(training_data, "load_data", full)
     monkeypatch.setattr(streams_module, "load_data", load_data)
     found = run.best().train(epochs=1)
     assert found.test_accuracy > 0
@@ -172,7 +172,7 @@ def test_validation_images_are_trained_on_when_asked_for(run, monkeypatch) -> No
     without, counts[:] = sum(counts), []
     result = run.best().train(epochs=1, with_validation=True, seed=1)
     assert result.accuracy is None
-    data = load_data(run.job.data)
+    data = load_data(run.spec.data)
     assert without == len(data.train) // 64 * 64
     assert sum(counts) == (len(data.train) + len(data.validation)) // 64 * 64
 
@@ -183,17 +183,17 @@ def test_another_plan_is_refused(run) -> None:
         run.best().train(epochs=2)
     run.best().train(epochs=2, seed=5)
     with pytest.raises(Killed):
-        run.best().train(epochs=2, seed=6, told=killed_after(2))
+        run.best().train(epochs=2, seed=6, on_epoch=killed_after(2))
     with pytest.raises(RunError, match=r"ema 0\.9, not 0\.5"):
         run.best().train(epochs=2, seed=6, ema=0.5)
 
 
 def test_another_process_in_the_folder_is_refused(run) -> None:
-    def told(row):
+    def on_epoch(row):
         with pytest.raises(RunError, match="another process trains"):
             run.best().train(epochs=1)
 
-    run.best().train(epochs=1, told=told)
+    run.best().train(epochs=1, on_epoch=on_epoch)
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(run) -> None:
@@ -218,11 +218,11 @@ def test_only_settings_of_the_training_can_be_changed(run) -> None:
 
 
 def test_what_is_not_given_is_the_proxys(run) -> None:
-    proxy = run.job.proxy
+    proxy = run.spec.proxy
     assert TrainingSettings().recipe(proxy).rungs == [4]
     recipe = TrainingSettings(epochs=7, learning_rate=0.5).recipe(proxy)
     assert recipe == proxy.model_copy(update={"rungs": [7], "learning_rate": 0.5})
-    plan = composed.plan_of(run.job, TrainingSettings(), run.best().architecture, 3)
+    plan = composed.plan_of(run.spec, TrainingSettings(), run.best().architecture, 3)
     assert plan["batch_size"] == 64
     assert plan["learning_rate"] == proxy.learning_rate
     assert not {"workers", "data_on", "tensorboard", "device"} & plan.keys()

@@ -12,7 +12,7 @@ import torch
 from chattn_nas.data import Augmentation, DataSettings, Normalize, TensorSet, load_data
 from chattn_nas.errors import InputError
 from chattn_nas.spec import TrainingSettings
-from chattn_nas.training import World
+from chattn_nas.training import DistributedContext
 from chattn_nas.training.prepare import Prepare
 from chattn_nas.training.streamed import Order
 
@@ -33,9 +33,9 @@ def test_processes_share_every_batch() -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    assert World(0, 2, torch.device("cpu")).share(64) == 32
+    assert DistributedContext(0, 2, torch.device("cpu")).share(64) == 32
     with pytest.raises(InputError, match="batch of 65 cannot be divided among 2"):
-        World(0, 2, torch.device("cpu")).share(65)
+        DistributedContext(0, 2, torch.device("cpu")).share(65)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_what_is_asked_for_is_done_under_the_global_seed(batch, settings) -> Non
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(tmp_path) -> None:
-    alone = train_layer(World(0, 1, torch.device("cpu")), tmp_path / "one")
+    alone = train_layer(DistributedContext(0, 1, torch.device("cpu")), tmp_path / "one")
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
          str(HERE / "two_processes.py"), str(tmp_path / "two")],

@@ -3,7 +3,7 @@
 import pytest
 
 from chattn_nas.errors import SpecError
-from chattn_nas.spec import Job, load_spec
+from chattn_nas.spec import Spec, load_spec
 
 SPEC = """\
 name: tiny
@@ -20,7 +20,7 @@ def test_another_final_training_leaves_the_trials_comparable(tmp_path) -> None:
     assert long.training.epochs == 50
     assert plain.differences(long) == []
     assert plain.hash == long.hash
-    assert Job.from_dict(long.to_dict()) == long
+    assert Spec.from_dict(long.to_dict()) == long
 
 
 @pytest.mark.parametrize("line", ["training: {epoch: 3}", "training: {ema: 1.5}", "training: {data_on: gpu}"])

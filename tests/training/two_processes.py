@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from layer import train_layer
 
-from chattn_nas.training import join_world
+from chattn_nas.training import join_distributed
 
 if __name__ == "__main__":
-    with join_world("cpu") as world:
-        assert world.size == 2
-        network = train_layer(world, Path(sys.argv[1]))
+    with join_distributed("cpu") as context:
+        assert context.size == 2
+        network = train_layer(context, Path(sys.argv[1]))
         gathered = [torch.empty_like(network[1].weight) for _ in range(2)]
         torch.distributed.all_gather(gathered, network[1].weight.detach())
         assert torch.equal(*gathered), "both processes hold the same weights"

@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from chattn_nas.export.source.graph import Call
+#: None for one value; for a list, tuple or dict of values ``("list", ((0, None), (1, None)))``: its keys, and what
+#: stands there.
+Structure = tuple[str, tuple[tuple[Any, Any], ...]] | None
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a module is called.
+
+    Attributes:
+        names: Of its arguments.
+        absent: Arguments that are None.
+        structures: Of the arguments that are lists, tuples or dicts.
+        changes: Whether it changes a list or dict that it is given.
+        varies: Whether it is called in several ways.
+    """
+
+    names: tuple[str, ...]
+    absent: frozenset[str] = frozenset()
+    structures: Mapping[str, Structure] = field(default_factory=dict)
+    changes: bool = False
+    varies: bool = False
 
 
 def record_calls(
@@ -22,45 +47,91 @@ def record_calls(
     """
     calls: dict[nn.Module, Call] = {}
     shapes: dict[nn.Module, torch.Size] = {}
+    running: dict[nn.Module, list[Any]] = defaultdict(list)
 
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        try:
-            bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
-        except (TypeError, ValueError):
-            return
-        variadic = {
-            p.name for p in inspect.signature(module.forward).parameters.values()
-            if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        }  # fmt: skip
-        names = tuple(name for name in bound if name not in variadic)
-        absent = frozenset(name for name in names if bound[name] is None)
-        lists = frozenset(name for name in names if isinstance(bound[name], list | dict))
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        running[module].append(_contents((args, kwargs)))
+        call, first = _call(module, args, kwargs)
         known = calls.get(module)
-        varies = any(bound.get(name) for name in variadic)
+        if call is None:
+            return
         if known is not None:
-            varies = varies or known.varies or (known.names, known.absent) != (names, absent)
-        calls[module] = Call(names, absent, lists, varies)
-        first = next(iter(bound.values()), None)
+            again = (known.names, known.absent, known.structures) == (call.names, call.absent, call.structures)
+            call = replace(call, changes=known.changes, varies=call.varies or known.varies or not again)
+        calls[module] = call
         if isinstance(first, torch.Tensor):
             shapes.setdefault(module, first.shape)
 
-    training = {module: module.training for module in network.modules()}
-    handles = [module.register_forward_pre_hook(note, with_kwargs=True) for module in network.modules()]
-    try:
-        network.eval()
-        with torch.no_grad():
+    def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if running[module].pop() != _contents((args, kwargs)) and module in calls:
+            calls[module] = replace(calls[module], changes=True)
+
+    with _evaluating(network), torch.no_grad():
+        handles = [module.register_forward_pre_hook(before, with_kwargs=True) for module in network.modules()]
+        handles += [module.register_forward_hook(after, with_kwargs=True) for module in network.modules()]
+        try:
             network(example)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, mode in training.items():
-            module.training = mode
+        finally:
+            for handle in handles:
+                handle.remove()
     return calls, shapes
 
 
-def call_of(module: nn.Module, calls: dict[nn.Module, Call]) -> Call:
+def call_of(module: nn.Module, calls: Mapping[nn.Module, Call]) -> Call:
     """The recorded call, or, for a module that only its methods reach, the arguments it needs."""
     if module in calls:
         return calls[module]
     parameters = inspect.signature(module.forward).parameters.values()
     return Call(tuple(p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD))
+
+
+def _call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call | None, Any]:
+    """This call of ``module``, and its first argument; None where the signature does not tell."""
+    parameters = inspect.signature(module.forward).parameters
+    try:
+        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+    except TypeError:
+        return None, None
+    variadic = {name for name, p in parameters.items() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    names = tuple(name for name in given if name not in variadic)
+    structures = {name: found for name in names if (found := _structure(given[name])) is not None}
+    absent = frozenset(name for name in names if given[name] is None)
+    call = Call(names, absent, structures, varies=any(given.get(name) for name in variadic))
+    return call, next(iter(given.values()), None)
+
+
+def _structure(value: Any) -> Structure:
+    """Of a list, tuple or dict that holds tensors somewhere; plain settings are values."""
+    if not _holds_tensor(value) or isinstance(value, torch.Tensor):
+        return None
+    if isinstance(value, dict):
+        return "dict", tuple((key, _structure(item)) for key, item in value.items())
+    return "list" if type(value) is list else "tuple", tuple((i, _structure(item)) for i, item in enumerate(value))
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_tensor(item) for item in value.values())
+    if type(value) in (list, tuple):
+        return any(_holds_tensor(item) for item in value)
+    return isinstance(value, torch.Tensor)
+
+
+def _contents(value: Any) -> Any:
+    """What every list and dict in ``value`` holds, by identity."""
+    if isinstance(value, dict):
+        return [(key, id(item), _contents(item)) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return [(id(item), _contents(item)) for item in value]
+    return None
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

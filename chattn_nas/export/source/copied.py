@@ -9,64 +9,103 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import FunctionType
 from typing import Any
 
 from torch import nn
 
+from chattn_nas.export.source.format_calls import FormatCalls
 from chattn_nas.export.source.leaf import literal
-from chattn_nas.export.source.piece import Hole, Piece, children_and_base, origin_of, own_tensors
+from chattn_nas.export.source.module_source import (
+    ModuleSource,
+    Placeholder,
+    children_and_base,
+    origin_of,
+    own_tensors,
+)
 from chattn_nas.export.source.reducer import Reducer
 from chattn_nas.export.source.refusal import Refusal
 
 
-def copy_methods(module: nn.Module) -> Piece:
-    """The piece of ``module``, from the source of its ``forward`` and of every method that this calls.
+def copy_methods(module: nn.Module, names: Collection[str] = ("forward",), *, alone: bool = False) -> ModuleSource:
+    """The source of ``module``, from that of the methods ``names`` and of every method that these call.
+
+    Args:
+        module: Whose class to copy.
+        names: Of methods.
+        alone: Refuse where it calls other methods of its children than ``forward``.
 
     Raises:
         Refusal: The source is not there, or uses what cannot be written down.
     """
-    return _Copier(module).copy()
+    found = _Copier(module).copy(names)
+    if alone and found.child_methods:
+        raise Refusal(f"it calls {', '.join(sorted({name for _, name in found.child_methods}))} of its children")
+    return found
 
 
 class _Copier:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.holes: list[Hole] = []
-        self.hole_of: dict[str, int] = {}
+        self.placeholders: list[Placeholder] = []
+        self.numbers: dict[str, int] = {}
         self.children: set[str] = set()
+        self.child_methods: list[tuple[nn.Module, str]] = []
         self.methods: dict[str, str] = {}
         self.functions: dict[str, str] = {}
         self.imports: set[str] = set()
         self.references: dict[str, nn.Module] = {}
 
-    def copy(self) -> Piece:
-        """Start at ``forward`` and take along what it calls."""
-        self.method("forward", getattr(self.module.forward, "__func__", type(self.module).forward))
+    def copy(self, names: Collection[str]) -> ModuleSource:
+        """Start at the methods ``names`` and take along what they call."""
         module = self.module
+        for name in names:
+            self.add_method(name, getattr(getattr(module, name), "__func__", getattr(type(module), name)))
         children, base = children_and_base(module, self.children)
-        return Piece(
+        first = [self.methods.pop(name) for name in names if name in self.methods]
+        return ModuleSource(
             origin=type(module),
-            methods="\n\n".join([self.methods.pop("forward"), *self.methods.values()]),
-            holes=tuple(self.holes),
+            methods="\n\n".join([*first, *self.methods.values()]),
+            placeholders=tuple(self.placeholders),
             children=children,
             tensors=own_tensors(module),
             bases=base,
             references=tuple(self.references.items()),
             functions=self.functions,
             imports=tuple(self.imports),
+            child_methods=tuple(self.child_methods),
         )
 
-    def method(self, name: str, function: Callable[..., Any]) -> None:
-        """Take a method along under ``name``."""
-        if name in self.methods:
-            return
-        self.methods[name] = ""
-        plain = inspect.unwrap(function)
-        self.methods[name] = self.function_text(plain, name, self.module)
+    def add_method(self, name: str, function: Callable[..., Any]) -> None:
+        """Copy a method of the same module under ``name``."""
+        if name not in self.methods:
+            self.methods[name] = ""  # for recursion
+            self.methods[name] = self._text(inspect.unwrap(function), name, self.module)
 
-    def function_text(self, function: Any, name: str, module: nn.Module | None) -> str:
+    def add_child_method(self, child: nn.Module, name: str) -> None:
+        """Have the class of a module below this one keep its method ``name``."""
+        self.child_methods.append((child, name))
+
+    def add_function(self, function: FunctionType) -> str:
+        """Copy a module-level function; the name it goes by."""
+        name = function.__name__
+        if name not in self.functions:
+            self.functions[name] = ""  # for recursion
+            signature, _, body = self._text(inspect.unwrap(function), name, None).partition("\n")
+            del self.functions[name]  # so that it comes after what it uses
+            self.functions[name] = f'{signature}\n    """{origin_of(function)}"""\n{body}'
+        return name
+
+    def placeholder(self, name: str, value: Any) -> ast.expr:
+        """What stands for a setting, in which modules of one class may differ."""
+        literal(value)  # raises where it cannot be written
+        if name not in self.numbers:
+            self.numbers[name] = len(self.placeholders)
+            self.placeholders.append(Placeholder(value, name))
+        return ast.Name(f"placeholder_{self.numbers[name]}__", ast.Load())
+
+    def _text(self, function: Any, name: str, module: nn.Module | None) -> str:
         """Source of ``function``, reduced to what this module does."""
         if not isinstance(function, FunctionType):
             raise Refusal(f"{name} has no source")
@@ -76,32 +115,15 @@ class _Copier:
             tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
         except (OSError, TypeError, SyntaxError) as error:
             raise Refusal(f"the source of {name} cannot be read") from error
-        assert isinstance(tree, ast.FunctionDef)
+        if not isinstance(tree, ast.FunctionDef):
+            raise Refusal(f"{name} is no plain function")
         tree.decorator_list = []
         tree.name = name
         _strip(tree)
-        done = Reducer(self, function, tree, module).visit(tree)
+        done = Reducer(self, function, FormatCalls().visit(tree), module).visit(tree)
         assert isinstance(done, ast.FunctionDef)
         done.body = done.body or [ast.Pass()]
         return ast.unparse(ast.fix_missing_locations(done))
-
-    def hole(self, name: str, value: Any) -> ast.expr:
-        """The placeholder of a setting."""
-        literal(value)
-        if name not in self.hole_of:
-            self.hole_of[name] = len(self.holes)
-            self.holes.append(Hole(value, name))
-        return ast.Name(f"hole_{self.hole_of[name]}__", ast.Load())
-
-    def function(self, function: FunctionType) -> str:
-        """Take a module-level function along; the name it goes by."""
-        name = function.__name__
-        if name not in self.functions:
-            self.functions[name] = ""  # for recursion
-            signature, _, body = self.function_text(inspect.unwrap(function), name, None).partition("\n")
-            del self.functions[name]  # so that it comes after what it uses
-            self.functions[name] = f'{signature}\n    """{origin_of(function)}"""\n{body}'
-        return name
 
 
 def _strip(tree: ast.FunctionDef) -> None:

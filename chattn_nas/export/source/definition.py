@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from chattn_nas.export.source.leaf import literal
-from chattn_nas.export.source.piece import Hole, Piece, origin_of
+from chattn_nas.export.source.module_source import ModuleSource, Placeholder, origin_of
 from chattn_nas.export.source.refusal import Refusal
 
 
@@ -19,48 +19,48 @@ class Definition:
     """A class of the generated module, shared by all modules of one key."""
 
     name: str
-    piece: Piece
-    members: list[tuple[nn.Module, Piece]] = field(default_factory=list)
+    source: ModuleSource
+    members: list[tuple[nn.Module, ModuleSource]] = field(default_factory=list)
     lifted: dict[int, str] = field(default_factory=dict)
 
     def settings(self) -> dict[str, int]:
-        """Constructor arguments that are constants, with a hole that each fills; torch's base class brings its own."""
-        known = self.members[0][0].__dict__ if self.piece.base_arguments is not None else {}
+        """Constructor arguments that are constants, each with a placeholder it fills; torch's base brings its own."""
+        known = self.members[0][0].__dict__ if self.source.base_arguments is not None else {}
         return {name: index for index, name in self.lifted.items() if name not in known}
 
 
 def class_text(definition: Definition) -> str:
     """The class as source, one statement per line."""
-    piece = definition.piece
+    source = definition.source
     settings = definition.settings()
     methods = re.sub(
-        r"hole_(\d+)__",
+        r"placeholder_(\d+)__",
         lambda match: (
             f"self.{definition.lifted[int(match[1])]}"
             if int(match[1]) in definition.lifted
-            else piece.holes[int(match[1])].text
+            else source.placeholders[int(match[1])].text
         ),
-        piece.methods,
+        source.methods,
     )
-    lines = [f"class {definition.name}({piece.bases}):", f'    """{origin_of(piece.origin)}"""', ""]
+    lines = [f"class {definition.name}({source.bases}):", f'    """{origin_of(source.origin)}"""', ""]
     module = definition.members[0][0]
     arguments = [
-        f"{name}: {'nn.Parameter' if name in module._parameters else 'torch.Tensor'}" for name in piece.tensors
+        f"{name}: {'nn.Parameter' if name in module._parameters else 'torch.Tensor'}" for name in source.tensors
     ]
-    children = () if is_positional(piece) else piece.children
+    children = () if is_positional(source) else source.children
     arguments += [f"{name}: nn.Module" for name in children]
-    references = [name for name, _ in piece.references]
+    references = [name for name, _ in source.references]
     arguments += [f"{name}: nn.Module" for name in references]
-    arguments += [f"{name}: {_annotation(piece.holes[index])}" for name, index in settings.items()]
+    arguments += [f"{name}: {_annotation(source.placeholders[index])}" for name, index in settings.items()]
     if arguments:
-        if is_positional(piece):
+        if is_positional(source):
             lines += [f"    def __init__(self, *args, {', '.join(arguments)}):", "        super().__init__(*args)"]
-        elif piece.base_arguments is None:
+        elif source.base_arguments is None:
             lines += [f"    def __init__(self, {', '.join(arguments)}):", "        super().__init__()"]
         else:
             lines += [f"    def __init__(self, *args, {', '.join(arguments)}, **kwargs):"]
             lines += ["        super().__init__(*args, **kwargs)"]
-        for name in piece.tensors:
+        for name in source.tensors:
             if name in module._parameters:
                 lines.append(f"        self.{name} = {name}")
             else:
@@ -76,19 +76,19 @@ def class_text(definition: Definition) -> str:
     return "\n".join(lines)
 
 
-def is_positional(piece: Piece) -> bool:
+def is_positional(source: ModuleSource) -> bool:
     """Whether the children are handed in without names of their own, as to ``nn.Sequential``."""
-    return bool(piece.children) and piece.children[0].isdigit()
+    return bool(source.children) and source.children[0].isdigit()
 
 
 def class_name(definition: Definition, definitions: Iterable[Definition], taken: set[str]) -> str:
     """The original name; what distinguishes a second class of that name by its children follows it."""
-    base = definition.piece.origin.__name__
+    base = definition.source.origin.__name__
     if base not in taken:
         return base
-    first = next(other for other in definitions if other.piece.origin.__name__ == base)
-    extra = [name for name in definition.piece.children if name not in first.piece.children]
-    missing = [name for name in first.piece.children if name not in definition.piece.children]
+    first = next(other for other in definitions if other.source.origin.__name__ == base)
+    extra = [name for name in definition.source.children if name not in first.source.children]
+    missing = [name for name in first.source.children if name not in definition.source.children]
     words = [_camel(name) for name in extra] or [f"No{_camel(name)}" for name in missing]
     for wish in (words, _flags(definition, first)):
         if 0 < len(wish) <= 2 and base + "".join(wish) not in taken:
@@ -121,16 +121,16 @@ def _camel(name: str) -> str:
 
 
 def lifted_constants(definition: Definition) -> dict[int, str]:
-    """For every hole in which the members differ the name of its constructor argument."""
+    """For every placeholder in which the members differ the name of its constructor argument."""
     named: dict[tuple[Any, ...], str] = {}
     found: dict[int, str] = {}
-    taken = {*definition.piece.children, *definition.piece.tensors, "self", "training"}
-    for index in range(len(definition.piece.holes)):
-        texts = tuple(piece.holes[index].text for _, piece in definition.members)
+    taken = {*definition.source.children, *definition.source.tensors, "self", "training"}
+    for index in range(len(definition.source.placeholders)):
+        texts = tuple(source.placeholders[index].text for _, source in definition.members)
         if len(set(texts)) == 1:
             continue
         if texts not in named:
-            wish = definition.piece.holes[index].name
+            wish = definition.source.placeholders[index].name
             name = _attribute(definition, index, wish) or (wish if wish.isidentifier() else "") or "value"
             while name in taken or hasattr(nn.Module, name):
                 name += "_"
@@ -143,20 +143,22 @@ def lifted_constants(definition: Definition) -> dict[int, str]:
 def _attribute(definition: Definition, index: int, wish: str) -> str:
     """The attribute that holds the constant in every member."""
 
-    def holds(module: nn.Module, name: str, hole: Hole) -> bool:
+    def holds(module: nn.Module, name: str, placeholder: Placeholder) -> bool:
         try:
-            return name in module.__dict__ and literal(module.__dict__[name]) == hole.text
+            return name in module.__dict__ and literal(module.__dict__[name]) == placeholder.text
         except Refusal:
             return False
 
     members = definition.members
     names = [name for name in members[0][0].__dict__ if not name.startswith("_") and name.isidentifier()]
-    fitting = [name for name in names if all(holds(module, name, piece.holes[index]) for module, piece in members)]
+    fitting = [
+        name for name in names if all(holds(module, name, source.placeholders[index]) for module, source in members)
+    ]
     return wish if wish in fitting else fitting[0] if fitting else ""
 
 
-def _annotation(hole: Hole) -> str:
-    value = hole.value
+def _annotation(placeholder: Placeholder) -> str:
+    value = placeholder.value
     if isinstance(value, tuple) and value and len({type(item) for item in value}) == 1:
         return f"tuple[{type(value[0]).__name__}, ...]"
     if value is None:

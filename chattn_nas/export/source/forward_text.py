@@ -2,285 +2,198 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 import operator
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import torch
 from torch import fx, nn
-from torch.nn import functional as F
 
-from chattn_nas.export.source.graph import IN_PLACE, Call, references
-from chattn_nas.export.source.leaf import literal
-from chattn_nas.export.source.names import Names
-from chattn_nas.export.source.piece import Hole, Piece, children_and_base, own_tensors
+from chattn_nas.export.source.bindings import INFIX, Bindings, is_infix
+from chattn_nas.export.source.calls import Call
+from chattn_nas.export.source.functions import parameter_names, path_text, qualified
+from chattn_nas.export.source.graph import IN_PLACE, references
+from chattn_nas.export.source.module_source import ModuleSource, Placeholder, children_and_base, own_tensors
 from chattn_nas.export.source.refusal import Refusal
 
-_INFIX = {
-    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@",
-    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "and_": "&", "or_": "|",
-}  # fmt: skip
-_SIZE_METHODS = {"size", "dim", "numel", "type"}
-_SIZE_ATTRIBUTES = {"shape", "dtype", "device", "ndim"}
+
+def forward_text(
+    module: nn.Module, graph: fx.Graph, call: Call, *, lists: bool = True, changing: Collection[nn.Module] = ()
+) -> ModuleSource:
+    """The source of ``module``; its placeholders are numbered as they stand in the text.
+
+    Args:
+        module: What was traced.
+        graph: Its forward.
+        call: How it is called.
+        lists: Whether it may hand lists and dicts to its children.
+        changing: Modules that change a list they are given: handing them a new one would be another thing.
+
+    Raises:
+        Refusal: Something in the graph cannot be written down.
+    """
+    writer = _Statements(module, graph, lists, changing)
+    arguments = writer.arguments(call)
+    lines = writer.lines()
+    children, base = children_and_base(module, writer.used_children)
+    return ModuleSource(
+        origin=type(module),
+        methods=f"def forward(self, {', '.join(arguments)}):\n" + "\n".join("    " + line for line in lines),
+        placeholders=tuple(writer.placeholders),
+        children=children,
+        tensors=own_tensors(module),
+        bases=base,
+        references=tuple(writer.references.items()),
+    )
 
 
-@dataclass
-class ForwardText:
-    """Writes the forward of ``module`` from its graph."""
+class _Expressions:
+    """Nodes of a graph and their arguments as expressions."""
 
-    module: nn.Module
-    graph: fx.Graph
-    call: Call
-    holes: list[Hole] = field(default_factory=list)
-    functions: dict[str, str] = field(default_factory=dict)
-    references: dict[str, nn.Module] = field(default_factory=dict)
+    def __init__(self, module: nn.Module, graph: fx.Graph, lists: bool, changing: Collection[nn.Module]) -> None:
+        self.module = module
+        self.lists = lists
+        self.nodes = list(graph.nodes)
+        self.changing = changing
+        self.bindings = Bindings(self.nodes)
+        self.placeholders: list[Placeholder] = []
+        self.references: dict[str, nn.Module] = {}
+        self._held = references(module)
 
-    def write(self) -> Piece:
-        """The piece; the order of the holes is that of the text."""
-        self.nodes = list(self.graph.nodes)
-        self.position = {node: index for index, node in enumerate(self.nodes)}
-        self.last = self._last_uses()
-        self.names = Names()
-        self.bound: dict[fx.Node, str] = {}
-        used_children: set[str] = set()
-        lines: list[str] = []
-        arguments: list[str] = []
-        for node in self.nodes:
-            if node.op == "placeholder":
-                self.bound[node] = self.names.claim(node.target)
-                optional = node.target in self.call.absent or (arguments and arguments[-1].endswith("=None"))
-                arguments.append(self.bound[node] + ("=None" if optional else ""))
-            elif node.op == "output":
-                lines.append(f"return {self._text(node.args[0], hole=False)}")
-            else:
-                if node.op == "call_module" or node.op == "get_attr":
-                    used_children.add(str(node.target).split(".")[0])
-                if not self._inlined(node):
-                    lines.append(self._statement(node))
-        self._join_return(lines)
-        methods = f"def forward(self, {', '.join(arguments)}):\n" + "\n".join("    " + line for line in lines)
-        children, base = children_and_base(self.module, used_children)
-        return Piece(
-            origin=type(self.module),
-            methods=methods,
-            holes=tuple(self.holes),
-            children=children,
-            tensors=own_tensors(self.module),
-            functions=self.functions,
-            bases=base,
-            references=tuple(self.references.items()),
-        )
+    def value(self, value: Any, *, name: str = "", constant: bool = True) -> str:
+        """An argument of a node: a variable, an expression, or a constant.
 
-    def _last_uses(self) -> dict[fx.Node, int]:
-        """For every node the statement that reads it last; what is written inside another counts where that stands."""
-        last: dict[fx.Node, int] = {}
-        for node in reversed(self.nodes):
-            users = [last[user] if self._inlined(user) else self.position[user] for user in node.users]
-            last[node] = max(users, default=self.position[node])
-        return last
-
-    def _inlined(self, node: fx.Node) -> bool:
-        """Whether ``node`` is written where it is used instead of getting a name."""
-        if node.op == "get_attr":
-            return True
-        return self._is_size(node) and len(node.users) == 1
-
-    def _is_size(self, node: Any) -> bool:
-        """Whether ``node`` is a shape or computed from shapes alone (and so is never changed in place)."""
-        if not isinstance(node, fx.Node):
-            return True
-        if node.op == "call_method":
-            return node.target in _SIZE_METHODS
-        if node.op != "call_function":
-            return False
-        if node.target is getattr:
-            return node.args[1] in _SIZE_ATTRIBUTES
-        plain = node.target in (operator.getitem, math.ceil, math.floor) or node.target.__name__ in _INFIX  # type: ignore[union-attr]
-        return plain and all(self._is_size(argument) for argument in node.args)
-
-    def _statement(self, node: fx.Node) -> str:
-        name = getattr(node.target, "__name__", "")
-        if node.op == "call_function" and name in IN_PLACE and isinstance(node.args[0], fx.Node):
-            target = self._text(node.args[0])
-            if not target.startswith("self."):
-                self.bound[node] = target
-            return f"{target} {IN_PLACE[name]} {self._text(node.args[1])}"
-        if node.op == "call_function" and node.target is operator.setitem:
-            return f"{self._text(node.args[0])}[{self._index(node.args[1])}] = {self._text(node.args[2])}"
-        text = self._expression(node)
-        if not node.users:
-            return text
-        self.bound[node] = self._name(node)
-        return f"{self.bound[node]} = {text}"
-
-    def _name(self, node: fx.Node) -> str:
-        """The name of the first argument where that is not read any more, else a new one."""
-        here = self.position[node]
-        if not self._is_size(node):
-            for argument in node.all_input_nodes:
-                name = self.bound.get(argument)
-                if name is None or self._is_size(argument):
-                    continue
-                if all(self.last[other] <= here for other, bound in self.bound.items() if bound == name):
-                    return name
-        for name in dict.fromkeys(self.bound.values()):
-            if all(self.last[other] < here for other, bound in self.bound.items() if bound == name):
-                self.names.release(name)
-        return self.names.new(self._wish(node), tensor=not self._is_size(node))
-
-    @staticmethod
-    def _wish(node: fx.Node) -> str:
-        if node.op == "call_module":
-            *before, last = str(node.target).split(".")
-            return f"{before[-1]}{last}" if before and last.isdigit() else last
-        if node.target is getattr:
-            return str(node.args[1])
-        if node.target is operator.getitem:
-            if not isinstance(node.args[1], int):
-                return "sizes"
-            return f"dim{node.args[1]}" if node.args[1] >= 0 else f"dim_last{-node.args[1]}"
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "y")
-        return "n" if name in _INFIX else name
-
-    def _text(self, value: Any, *, hole: bool = True, name: str = "") -> str:
-        """Source of an argument; what holds no node becomes a hole."""
+        Args:
+            value: As ``torch.fx`` keeps it.
+            name: What the called function calls it, where that is known.
+            constant: Write a constant by a placeholder, in which instances of one class may differ.
+        """
         if isinstance(value, fx.Node):
-            return self.bound[value] if value in self.bound else self._expression(value)
-        if not self._holds_node(value):
-            if not hole:
-                return Hole(value).text
-            found = Hole(value, name)
-            found.text  # noqa: B018 - raises where it cannot be written
-            self.holes.append(found)
-            return f"hole_{len(self.holes) - 1}__"
+            return self.bindings[value] if value in self.bindings else self.expression(value)
+        if not _holds_node(value):
+            placeholder = Placeholder(value, name)
+            text = placeholder.text  # raises where it cannot be written
+            if not constant:
+                return text
+            self.placeholders.append(placeholder)
+            return f"placeholder_{len(self.placeholders) - 1}__"
         if isinstance(value, tuple):
-            inner = ", ".join(self._text(item, hole=hole) for item in value)
+            inner = ", ".join(self.value(item, constant=constant) for item in value)
             return f"({inner},)" if len(value) == 1 else f"({inner})"
         if isinstance(value, list):
-            return "[" + ", ".join(self._text(item, hole=hole) for item in value) + "]"
+            return "[" + ", ".join(self.value(item, constant=constant) for item in value) + "]"
         if isinstance(value, Mapping):
-            return "{" + ", ".join(f"{key!r}: {self._text(item, hole=hole)}" for key, item in value.items()) + "}"
+            inner = ", ".join(f"{key!r}: {self.value(item, constant=constant)}" for key, item in value.items())
+            return f"{{{inner}}}"
         raise Refusal(f"an argument of type {type(value).__name__} cannot be written down")
 
-    def _holds_node(self, value: Any) -> bool:
-        if isinstance(value, fx.Node):
-            return True
-        if isinstance(value, slice):
-            return any(isinstance(item, fx.Node) for item in (value.start, value.stop, value.step))
-        if isinstance(value, Mapping):
-            return any(self._holds_node(item) for item in value.values())
-        return isinstance(value, list | tuple) and any(self._holds_node(item) for item in value)
-
-    def _arguments(self, node: fx.Node, skip: int = 0, names: tuple[str, ...] = ()) -> str:
-        padded = (*names, *[""] * len(node.args))
-        texts = [self._text(value, name=padded[skip + i]) for i, value in enumerate(node.args[skip:])]
-        texts += [f"{key}={self._text(value, name=key)}" for key, value in node.kwargs.items()]
-        return ", ".join(texts)
-
-    def _index(self, index: Any) -> str:
-        if isinstance(index, tuple) and index:
-            return ", ".join(self._index(item) for item in index) + ("," if len(index) == 1 else "")
-        if isinstance(index, slice):
-            parts = ["" if part is None else self._text(part, hole=False) for part in (index.start, index.stop)]
-            spaced = any(part and not re.fullmatch(r"-?\w+", part) for part in parts)
-            parts += [] if index.step is None else [self._text(index.step, hole=False)]
-            return (" : " if spaced else ":").join(parts).strip()
-        return self._text(index, hole=False)
-
-    def _operand(self, value: Any) -> str:
-        text = self._text(value)
-        infix = isinstance(value, fx.Node) and value not in self.bound and _is_infix(value)
-        return f"({text})" if infix else text
-
-    def _expression(self, node: fx.Node) -> str:
+    def expression(self, node: fx.Node) -> str:
+        """What computes ``node``."""
         if node.op == "call_module":
-            if any(isinstance(value, list | dict) for value in (*node.args, *node.kwargs.values())):
-                raise Refusal(f"it hands a list to {node.target}, which may change it")
-            held = references(self.module)
-            path = f"self.{node.target}[0]" if node.target in held else path_text(self.module, str(node.target))
-            if node.target in held:
-                self.references[str(node.target)] = held[str(node.target)]
-            return f"{path}({self._arguments(node)})"
+            return self._module_call(node)
         if node.op == "get_attr":
             return path_text(self.module, str(node.target))
         if node.op == "call_method":
             return f"{self._operand(node.args[0])}.{node.target}({self._arguments(node, skip=1)})"
         function: Any = node.target
-        name = getattr(function, "__name__", "")
         if function is getattr:
             return f"{self._operand(node.args[0])}.{node.args[1]}"
         if function is operator.getitem:
-            return f"{self._operand(node.args[0])}[{self._index(node.args[1])}]"
+            return f"{self._operand(node.args[0])}[{self.index(node.args[1])}]"
         if function is operator.neg:
             return f"-{self._operand(node.args[0])}"
-        if _is_infix(node):
-            return f"{self._operand(node.args[0])} {_INFIX[name]} {self._operand(node.args[1])}"
-        return f"{qualified(function)}({self._arguments(node, names=_parameter_names(function))})"
+        if is_infix(node):
+            return f"{self._operand(node.args[0])} {INFIX[function.__name__]} {self._operand(node.args[1])}"
+        return f"{qualified(function)}({self._arguments(node, names=parameter_names(function))})"
 
-    def _join_return(self, lines: list[str]) -> None:
-        """``x = f(x)`` and ``return x`` as ``return f(x)``."""
-        if len(lines) < 2 or not lines[-1].startswith("return "):
-            return
-        name, found, text = lines[-2].partition(" = ")
-        if found and name.isidentifier() and lines[-1] == f"return {name}":
-            lines[-2:] = [f"return {text}"]
+    def index(self, index: Any) -> str:
+        """What stands in square brackets."""
+        if isinstance(index, tuple) and index:
+            return ", ".join(self.index(item) for item in index) + ("," if len(index) == 1 else "")
+        if not isinstance(index, slice):
+            return self.value(index, constant=False)
+        start, stop = ("" if part is None else self.value(part, constant=False) for part in (index.start, index.stop))
+        step = [] if index.step is None else [self.value(index.step, constant=False)]
+        spaced = any(part and not re.fullmatch(r"-?\w+", part) for part in (start, stop))
+        return (" : " if spaced else ":").join([start, stop, *step]).strip()
 
+    def _module_call(self, node: fx.Node) -> str:
+        target = str(node.target)
+        if not self.lists and any(isinstance(value, list | dict) for value in (*node.args, *node.kwargs.values())):
+            raise Refusal(f"it hands a list to {target}, which may change it")
+        if target in self._held:
+            self.references[target] = self._held[target]
+            return f"self.{target}[0]({self._arguments(node)})"
+        if self.module.get_submodule(target) in self.changing:
+            raise Refusal(f"it hands a list to {target}, which changes it")
+        return f"{path_text(self.module, target)}({self._arguments(node)})"
 
-def _is_infix(node: fx.Node) -> bool:
-    name = getattr(node.target, "__name__", "")
-    infix = name in _INFIX and getattr(operator, name, None) is node.target
-    return node.op == "call_function" and (infix or node.target is operator.neg)
+    def _arguments(self, node: fx.Node, skip: int = 0, names: tuple[str, ...] = ()) -> str:
+        padded = (*names, *[""] * len(node.args))
+        texts = [self.value(value, name=padded[skip + i]) for i, value in enumerate(node.args[skip:])]
+        texts += [f"{key}={self.value(value, name=key)}" for key, value in node.kwargs.items()]
+        return ", ".join(texts)
 
-
-def path_text(module: nn.Module, target: str, root: str = "self") -> str:
-    """How source that calls ``module`` by the name ``root`` reaches its submodule ``target``.
-
-    Raises:
-        Refusal: A child's name is no name of Python.
-    """
-    text, found = root, module
-    for part in target.split(".") if target else ():
-        if isinstance(found, nn.ModuleDict):
-            text += f"[{literal(part)}]"
-        elif part.isdigit():
-            text += f"[{part}]"
-        elif part.isidentifier():
-            text += f".{part}"
-        else:
-            raise Refusal(f"its child is called {part!r}, which is no Python name")
-        found = getattr(found, part)
-    return text
-
-
-def _parameter_names(function: Any) -> tuple[str, ...]:
-    try:
-        return tuple(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return ()
+    def _operand(self, value: Any) -> str:
+        text = self.value(value)
+        infix = isinstance(value, fx.Node) and value not in self.bindings and is_infix(value)
+        return f"({text})" if infix else text
 
 
-def qualified(function: Any) -> str:
-    """How generated source names a function of torch or of the standard library.
+class _Statements(_Expressions):
+    """A graph as the arguments and the lines of a method."""
 
-    Raises:
-        Refusal: It belongs to neither.
-    """
-    name = getattr(function, "__name__", "")
-    for module, prefix in (
-        (F, "F"),
-        (torch, "torch"),
-        (math, "math"),
-        (torch.linalg, "torch.linalg"),
-        (torch.fft, "torch.fft"),
-    ):
-        if getattr(module, name, None) is function:
-            return f"{prefix}.{name}"
-    if getattr(__builtins__ if not isinstance(__builtins__, dict) else None, name, None) is function:
-        return name
-    if isinstance(__builtins__, dict) and __builtins__.get(name) is function:
-        return name
-    raise Refusal(f"it calls {getattr(function, '__module__', '')}.{name}")
+    def __init__(self, module: nn.Module, graph: fx.Graph, lists: bool, changing: Collection[nn.Module]) -> None:
+        super().__init__(module, graph, lists, changing)
+        reads = (node for node in self.nodes if node.op in ("call_module", "get_attr"))
+        self.used_children = {str(node.target).partition(".")[0] for node in reads}
+
+    def arguments(self, call: Call) -> list[str]:
+        """Of the method, after ``self``; from the first that may be None on all have a default."""
+        texts: list[str] = []
+        for node in self.nodes:
+            if node.op == "placeholder":
+                optional = node.target in call.absent or (texts and texts[-1].endswith("=None"))
+                texts.append(self.bindings.bind_argument(node) + ("=None" if optional else ""))
+        return texts
+
+    def lines(self) -> list[str]:
+        """One statement each."""
+        lines: list[str] = []
+        for node in self.nodes:
+            if node.op == "output":
+                lines.append(f"return {self.value(node.args[0], constant=False)}")
+            elif node.op != "placeholder" and not self.bindings.is_inlined(node):
+                lines.append(self._statement(node))
+        return _with_joined_return(lines)
+
+    def _statement(self, node: fx.Node) -> str:
+        name = getattr(node.target, "__name__", "") if node.op == "call_function" else ""
+        if name in IN_PLACE and isinstance(node.args[0], fx.Node):
+            changed = self.value(node.args[0])
+            if not changed.startswith("self."):
+                self.bindings.bind_same(node, changed)
+            return f"{changed} {IN_PLACE[name]} {self.value(node.args[1])}"
+        if node.op == "call_function" and node.target is operator.setitem:
+            return f"{self.value(node.args[0])}[{self.index(node.args[1])}] = {self.value(node.args[2])}"
+        text = self.expression(node)
+        return f"{self.bindings.bind(node)} = {text}" if node.users else text
+
+
+def _holds_node(value: Any) -> bool:
+    if isinstance(value, fx.Node):
+        return True
+    if isinstance(value, slice):
+        return any(isinstance(item, fx.Node) for item in (value.start, value.stop, value.step))
+    if isinstance(value, Mapping):
+        return any(_holds_node(item) for item in value.values())
+    return isinstance(value, list | tuple) and any(_holds_node(item) for item in value)
+
+
+def _with_joined_return(lines: list[str]) -> list[str]:
+    """``x = f(x)`` and ``return x`` as ``return f(x)``."""
+    if len(lines) > 1:
+        name, assigns, text = lines[-2].partition(" = ")
+        if assigns and name.isidentifier() and lines[-1] == f"return {name}":
+            return [*lines[:-2], f"return {text}"]
+    return lines

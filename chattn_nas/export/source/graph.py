@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
 from torch.nn import functional as F
 
+from chattn_nas.export.source.calls import Call, Structure
 from chattn_nas.export.source.leaf import is_nothing
 from chattn_nas.export.source.refusal import Refusal
 
 IN_PLACE = {"iadd": "+=", "imul": "*=", "isub": "-=", "itruediv": "/="}
-
-
-@dataclass(frozen=True)
-class Call:
-    """How a module is called: the names of its arguments, which were None, which were lists (that it may change).
-
-    ``varies`` where it is called in several ways.
-    """
-
-    names: tuple[str, ...]
-    absent: frozenset[str] = frozenset()
-    lists: frozenset[str] = frozenset()
-    varies: bool = False
 
 
 class _Tracer(fx.Tracer):
@@ -37,6 +24,7 @@ class _Tracer(fx.Tracer):
     def __init__(self, call: Call) -> None:
         super().__init__(autowrap_modules=(math,))
         self._call = call
+        self._given: list[tuple[str, list[Any] | dict[Any, Any], list[Any] | dict[Any, Any]]] = []
         self.references: dict[str, nn.Module] = {}
 
     def path_of_module(self, mod: nn.Module) -> str:
@@ -58,13 +46,37 @@ class _Tracer(fx.Tracer):
         return super().call_module(m, forward, args, kwargs)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
-        proxies = {name: self.create_proxy("placeholder", name, (), {}) for name in self._call.names}
-        given = {name: None if name in self._call.absent else proxy for name, proxy in proxies.items()}
+        given: dict[str, Any] = {}
+        for name in self._call.names:
+            proxy = self.create_proxy("placeholder", name, (), {})
+            structure = self._call.structures.get(name)
+            given[name] = None if name in self._call.absent else self._unfolded(name, proxy, structure)
 
         def forward(*_: Any) -> Any:
             return self.root.forward(**given)  # type: ignore[operator]  # some set another forward on the instance
 
         return forward, []
+
+    def _unfolded(self, name: str, proxy: Any, structure: Structure) -> Any:
+        """``proxy`` as the list, tuple or dict that the module is called with, so that its code may go through it."""
+        if structure is None:
+            return proxy
+        kind, inner = structure
+        parts = {key: self._unfolded(name, proxy[key], part) for key, part in inner}
+        if kind == "tuple":
+            return tuple(parts.values())
+        found = parts if kind == "dict" else list(parts.values())
+        self._given.append((name, found, found.copy()))
+        return found
+
+    def changed_arguments(self) -> set[str]:
+        """Names of the lists and dicts among the arguments that the traced code has changed."""
+        odd = set()
+        for name, now, before in self._given:
+            one, other = (list(v.items()) if isinstance(v, dict) else list(enumerate(v)) for v in (now, before))
+            if [(key, id(value)) for key, value in one] != [(key, id(value)) for key, value in other]:
+                odd.add(name)
+        return odd
 
 
 def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
@@ -73,12 +85,15 @@ def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
     Raises:
         Refusal: It cannot be traced.
     """
+    tracer = _Tracer(call)
     try:
-        graph = _Tracer(call).trace(module)
+        graph = tracer.trace(module)
     except Exception as error:  # a module's own code runs here, and may raise anything at a symbolic value
         raise Refusal(
             f"torch.fx: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         ) from error
+    if changed := tracer.changed_arguments():
+        raise Refusal(f"it changes what it is called with ({', '.join(sorted(changed))})")
     for node in list(graph.nodes):
         if node.op == "call_function" and node.target is F.dropout:
             rate = node.args[1] if len(node.args) > 1 else node.kwargs.get("p", 0.5)

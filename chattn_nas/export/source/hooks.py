@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from chattn_nas.errors import ExportError
-from chattn_nas.export.source.forward_text import path_text
+from chattn_nas.export.source.functions import path_text
 from chattn_nas.export.source.inlined import Inlined
 from chattn_nas.export.source.refusal import Refusal
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
 
+from chattn_nas.export.source.format_calls import problem_on_oldest
 from chattn_nas.export.source.refusal import Refusal
 
 
@@ -31,7 +32,8 @@ class Inlined:
         """Copy what ``module`` calls ``name``, decorators stripped, and all that it uses.
 
         Raises:
-            Refusal: It uses something that is neither in its file, nor torch, nor the standard library.
+            Refusal: It uses something that is neither in its file, nor torch, nor the standard library; or it is
+                written in words of a newer Python.
         """
         if self._from.get(name) == module.__name__:
             return
@@ -49,7 +51,10 @@ class Inlined:
         if isinstance(statement, ast.ClassDef) and title:
             wrapped = textwrap.wrap(f"{title} (From {module.__name__}.)", 116)
             note = "".join(f"# {line}\n" for line in wrapped)
-        self.texts[name] = note + _segment(module, statement)
+        segment = _segment(module, statement)
+        if problem := problem_on_oldest(segment):
+            raise Refusal(f"only a newer Python than this project's oldest reads {module.__name__}.{name}: {problem}")
+        self.texts[name] = note + segment
 
     def copy(self) -> Inlined:
         """An independent copy, to be thrown away where copying fails half-way."""

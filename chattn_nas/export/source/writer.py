@@ -18,7 +18,7 @@ from chattn_nas.export.source.definition import Definition, class_name, class_te
 from chattn_nas.export.source.hooks import hook_lines
 from chattn_nas.export.source.inlined import Inlined
 from chattn_nas.export.source.leaf import call_arguments, is_leaf, is_norm_act, is_nothing, leaf_call, literal
-from chattn_nas.export.source.piece import Piece, holder, on_torch_base
+from chattn_nas.export.source.module_source import ModuleSource, holder, on_torch_base
 from chattn_nas.export.source.refusal import Refusal
 from chattn_nas.export.source.traced import trace
 from chattn_nas.export.source.wrappers import is_wrapper, referred, wrapper_call
@@ -75,8 +75,10 @@ class _Writer:
         self.num_classes = num_classes
         self.inlined = Inlined()
         self.calls, self.shapes = record_calls(network, example)
+        self.changing = {module for module, call in self.calls.items() if call.changes}
+        self.methods: dict[nn.Module, dict[str, None]] = {}  # that others call, beside forward
         self.paths: dict[nn.Module, str] = {}
-        self.pieces: dict[nn.Module, Piece] = {}
+        self.sources: dict[nn.Module, ModuleSource] = {}
         self.leaves: dict[nn.Module, str] = {}
         self.wrappers: set[nn.Module] = set()
         self.definitions: dict[Any, Definition] = {}
@@ -97,11 +99,11 @@ class _Writer:
         for module, paths in self._owners().items():
             if len(paths) > 1:
                 self.shared[module] = ""
-        for piece in self.pieces.values():
-            for name, held in piece.references:
+        for source in self.sources.values():
+            for name, held in source.references:
                 if held not in self.paths:
                     raise ExportError(
-                        f"a {piece.origin.__name__} uses a module ({name}) outside the network; {_INSTEAD}"
+                        f"a {source.origin.__name__} uses a module ({name}) outside the network; {_INSTEAD}"
                     )
                 self.shared[held] = ""
         for wrapper in self.wrappers:
@@ -159,37 +161,55 @@ class _Writer:
         if is_wrapper(module):
             self.wrappers.add(module)
             return list(module._modules)
-        if _is_container(module):
+        if _is_container(module) and module not in self.methods:
             return [name for name, child in module._modules.items() if child is not None]
         if is_attention(module):
             with contextlib.suppress(Refusal):  # one that does not stand alone is written as any other module
                 shape = self.shapes.get(module)
                 self.leaves[module] = attention_call(module, shape, self.choices, self.num_classes, self.inlined)
                 return ()
-        self.pieces[module] = self._piece(module)
-        return self.pieces[module].children
+        self.sources[module] = self._source(module)
+        for child, name in self.sources[module].child_methods:
+            if child in self.paths:
+                raise Refusal(f"it calls {name} of a module that is written already")
+            self.methods.setdefault(child, {})[name] = None
+        return self.sources[module].children
 
-    def _piece(self, module: nn.Module) -> Piece:
+    def _source(self, module: nn.Module) -> ModuleSource:
         """Traced, or else rewritten from its own source, or else (nothing calls it) a holder of its children."""
-        refusals = []
-        for write in (lambda: trace(module, call_of(module, self.calls)), lambda: copy_methods(module)):
+        reached = [
+            name for name, child in module.named_children() if any(part in self.calls for part in child.modules())
+        ]
+        if module in self.methods:
+            forward = ["forward"] if module in self.calls else []
+            return copy_methods(module, [*forward, *self.methods[module]])
+        if module not in self.calls and reached:  # its parent went through a method of it, and is written that way
+            return holder(module, reached)
+        call = call_of(module, self.calls)
+        refusals: dict[str, None] = {}
+        for write in (
+            lambda: trace(module, call),
+            lambda: copy_methods(module, alone=True),  # one class, whatever the length of its lists
+            lambda: trace(module, call, lists=True, changing=self.changing),
+            lambda: copy_methods(module),
+        ):
             try:
                 return on_torch_base(module, write())
             except Refusal as refusal:
-                refusals.append(str(refusal))
+                refusals[str(refusal)] = None
         if module not in self.calls:
-            return holder(module)
+            return holder(module, [name for name, _ in module.named_children()])
         raise Refusal("; ".join(refusals))
 
     def _define(self) -> None:
-        """Give every distinct piece a class, and lift the constants in which its instances differ."""
-        for module, piece in self.pieces.items():
-            definition = self.definitions.setdefault(piece.key, Definition("", piece))
-            definition.members.append((module, piece))
-            for name, text in piece.functions.items():
+        """Give every distinct source a class, and lift the constants in which its instances differ."""
+        for module, source in self.sources.items():
+            definition = self.definitions.setdefault(source.key, Definition("", source))
+            definition.members.append((module, source))
+            for name, text in source.functions.items():
                 if self.functions.setdefault(name, text) != text:
                     raise ExportError(f"two different functions are called {name}; {_INSTEAD}")
-            self.imports.update(piece.imports)
+            self.imports.update(source.imports)
         taken: set[str] = {"nn", "F", "torch", *self.functions, *self.inlined.texts}
         for definition in self.definitions.values():
             definition.name = class_name(definition, self.definitions.values(), taken)
@@ -203,8 +223,8 @@ class _Writer:
         def descend(module: nn.Module) -> None:
             for child in module.children():
                 descend(child)
-            if module in self.pieces:
-                definition = self.definitions[self.pieces[module].key]
+            if module in self.sources:
+                definition = self.definitions[self.sources[module].key]
                 if definition not in order:
                     order.append(definition)
 
@@ -226,22 +246,22 @@ class _Writer:
             return self.leaves[module]
         if module in self.wrappers:
             return wrapper_call(module, self._build, self.inlined)
-        if module not in self.pieces:
+        if module not in self.sources:
             return self._container(module)
-        piece = self.pieces[module]
-        definition = self.definitions[piece.key]
+        source = self.sources[module]
+        definition = self.definitions[source.key]
         arguments = []
-        for name in piece.tensors:
+        for name in source.tensors:
             arguments.append((name, self._tensor(module, name)))
-        children = [(name, self._build(module._modules[name])) for name in piece.children]  # type: ignore[arg-type]
-        arguments += [] if is_positional(piece) else children
-        arguments += [(name, self._build(held)) for name, held in piece.references]
-        arguments += [(name, piece.holes[index].text) for name, index in definition.settings().items()]
-        before = [piece.base_arguments] if piece.base_arguments else []
-        if is_positional(piece):
-            inner = ", ".join(f"{literal(name)}: {text}" if piece.bases == "nn.ModuleDict" else text
+        children = [(name, self._build(module._modules[name])) for name in source.children]  # type: ignore[arg-type]
+        arguments += [] if is_positional(source) else children
+        arguments += [(name, self._build(held)) for name, held in source.references]
+        arguments += [(name, source.placeholders[index].text) for name, index in definition.settings().items()]
+        before = [source.base_arguments] if source.base_arguments else []
+        if is_positional(source):
+            inner = ", ".join(f"{literal(name)}: {text}" if source.bases == "nn.ModuleDict" else text
                 for name, text in children)  # fmt: skip
-            before = [{"nn.ModuleDict": f"{{{inner}}}", "nn.ModuleList": f"[{inner}]"}.get(piece.bases, inner)]
+            before = [{"nn.ModuleDict": f"{{{inner}}}", "nn.ModuleList": f"[{inner}]"}.get(source.bases, inner)]
         return f"{definition.name}({', '.join([*before, *(f'{name}={text}' for name, text in arguments)])})"
 
     def _tensor(self, module: nn.Module, name: str) -> str:

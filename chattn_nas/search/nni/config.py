@@ -15,8 +15,8 @@ from chattn_nas.search.devices import Slot, device_slots
 from chattn_nas.search.nni.space import nni_layers, nni_space
 from chattn_nas.search.queue import open_places
 from chattn_nas.search.session import enqueue_baselines, quiet_optuna
-from chattn_nas.spec.spec import Job
-from chattn_nas.study.run import SPEC, Run
+from chattn_nas.spec.spec import Spec
+from chattn_nas.study.run import SPEC, RunDirectory
 from chattn_nas.study.trials import all_trials
 
 CONFIG, SPACE = "config.yml", "search_space.json"
@@ -27,19 +27,19 @@ NAMES = {
 }  # fmt: skip
 
 
-def experiment(run: Run, *, bench: str | None = None) -> dict[str, Any]:
+def experiment(run: RunDirectory, *, trainer: str | None = None) -> dict[str, Any]:
     """The experiment that brings a run to its asked number of trials; its search space is in :data:`SPACE`.
 
     Writes the search space, and what machines elsewhere need, into ``nni/`` of the run's directory.
 
     Args:
         run: Its study exists.
-        bench: ``module:factory`` of another way to train.
+        trainer: ``module:factory`` of another way to train.
 
     Raises:
         RunError: All trials that were asked for have ended or wait already.
     """
-    job, search = run.job, run.job.search
+    spec, search = run.spec, run.spec.search
     places = open_places(run.study, search.trials)
     if places == 0:
         raise RunError(f"the {search.trials} trials of {run.directory} have ended or wait already; ask for more")
@@ -47,15 +47,15 @@ def experiment(run: Run, *, bench: str | None = None) -> dict[str, Any]:
     code = folder / "code"
     code.mkdir(parents=True, exist_ok=True)
     (code / SPEC).write_text((run.directory / SPEC).read_text())
-    space = job.search_space()
+    space = spec.search_space()
     layers = search.nni_tuner == "regularized_evolution"
     (folder / SPACE).write_text(json.dumps(nni_layers(space) if layers else nni_space(space), indent=2) + "\n")
-    at_once = min(places, len(slots(job)) if is_local(job) else search.workers or 1)
+    at_once = min(places, len(slots(spec)) if is_local(spec) else search.workers or 1)
     duration = {} if search.nni_duration is None else {"maxExperimentDuration": f"{search.nni_duration:.0f}s"}
     return {
-        "experimentName": job.name,
+        "experimentName": spec.name,
         "searchSpaceFile": str(folder / SPACE),
-        "trialCommand": _command(run, bench),
+        "trialCommand": _command(run, trainer),
         "trialCodeDirectory": str(code),
         "trialConcurrency": at_once,
         "maxTrialNumber": places,
@@ -66,8 +66,8 @@ def experiment(run: Run, *, bench: str | None = None) -> dict[str, Any]:
     }
 
 
-def write_config(job: Job, out: Path) -> Path:
-    """Make the run of a job in ``out``, and the files with which ``nnictl create --config`` fills it.
+def write_config(spec: Spec, out: Path) -> Path:
+    """Make the run of a spec in ``out``, and the files with which ``nnictl create --config`` fills it.
 
     The baselines wait in its study; ``chattn-nas search SPEC --run OUT`` trains them.
 
@@ -76,13 +76,13 @@ def write_config(job: Job, out: Path) -> Path:
 
     Raises:
         InputError: The spec names another engine.
-        RunError: ``out`` holds a run that this job cannot continue, or that is complete.
+        RunError: ``out`` holds a run that this spec cannot continue, or that is complete.
     """
-    if job.search.engine != "nni":
-        raise InputError(f"nni-config needs 'engine: nni' in the spec, not {job.search.engine!r}", where=("search",))
+    if spec.search.engine != "nni":
+        raise InputError(f"nni-config needs 'engine: nni' in the spec, not {spec.search.engine!r}", where=("search",))
     quiet_optuna()
-    run = Run.create(job, out)
-    enqueue_baselines(run.study, job.search_space())
+    run = RunDirectory.create(spec, out)
+    enqueue_baselines(run.study, spec.search_space())
     config = experiment(run)
     (out / SPACE).write_text((run.directory / "nni" / SPACE).read_text())
     path = out / CONFIG
@@ -90,27 +90,27 @@ def write_config(job: Job, out: Path) -> Path:
     return path
 
 
-def is_local(job: Job) -> bool:
+def is_local(spec: Spec) -> bool:
     """Whether NNI's trials run on this machine."""
-    return bool(job.search.training_service.get("platform") == "local")
+    return bool(spec.search.training_service.get("platform") == "local")
 
 
-def slots(job: Job) -> list[Slot]:
+def slots(spec: Spec) -> list[Slot]:
     """The device slots of this machine: one per worker of the spec, or one per device where it runs elsewhere."""
-    workers = (job.search.workers or None) if is_local(job) else None
-    return device_slots(job.search.model_copy(update={"workers": workers}), job.proxy.device)
+    workers = (spec.search.workers or None) if is_local(spec) else None
+    return device_slots(spec.search.model_copy(update={"workers": workers}), spec.proxy.device)
 
 
-def _command(run: Run, bench: str | None) -> str:
-    given = f" --bench {shlex.quote(bench)}" if bench else ""
-    if not is_local(run.job):  # NNI copies the code directory there, and starts the command in it
+def _command(run: RunDirectory, trainer: str | None) -> str:
+    given = f" --trainer {shlex.quote(trainer)}" if trainer else ""
+    if not is_local(run.spec):  # NNI copies the code directory there, and starts the command in it
         return f"python3 -m chattn_nas.search.nni.trial .{given}"
     trial = f"{shlex.quote(sys.executable)} -m chattn_nas.search.nni.trial {shlex.quote(str(run.directory.resolve()))}"
     return f"cd {shlex.quote(str(Path.cwd()))} && exec {trial}{given}"
 
 
-def _tuner(run: Run, trials: int, at_once: int) -> dict[str, Any]:
-    search = run.job.search
+def _tuner(run: RunDirectory, trials: int, at_once: int) -> dict[str, Any]:
+    search = run.spec.search
     if search.nni_tuner == "optuna":
         return {
             "className": "nni_tuner.StudyTuner",

@@ -1,6 +1,6 @@
 """Searches with NNI: baselines in our own workers, the other trials in NNI experiments, one after the other.
 
-Each experiment is kept by a process of its own (``nni_keeper``), so that nothing of NNI outlives the search.
+Each experiment is kept by a process of its own (``nni.monitor``), so that nothing of NNI outlives the search.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from chattn_nas.search.nni.protocol import DONE, EXHAUSTED, MARK, OUT_OF_TIME, S
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.spec.search_settings import LOCAL
-from chattn_nas.spec.spec import Job
-from chattn_nas.study.run import Run
+from chattn_nas.spec.spec import Spec
+from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.trials import all_trials, counts, is_open
 
 LOOK = 0.5
 #: So many experiments in a row may end without a trial: NNI waits 3 s for its own manager, less than a busy machine
 #: takes to start it.
 IN_A_ROW = 3
-#: Seconds that the keeper has to stop NNI; it needs less than its own limits together.
+#: Seconds that the monitor has to stop NNI; it needs less than its own limits together.
 STOPPING = 60.0
 
 
-def require_nni(job: Job) -> None:
-    """Check that NNI is installed, and knows the training service of a job.
+def require_nni(spec: Spec) -> None:
+    """Check that NNI is installed, and knows the training service of a spec.
 
     Raises:
         MissingExtraError: It is not.
@@ -44,7 +44,7 @@ def require_nni(job: Job) -> None:
     """
     if importlib.util.find_spec("nni") is None:
         raise MissingExtraError('engine nni needs NNI 3.0: pip install "chattn-nas[nni]"', where=("search", "engine"))
-    service = job.search.training_service
+    service = spec.search.training_service
     if service == LOCAL:
         return
     from nni.experiment.config import ExperimentConfig
@@ -61,32 +61,32 @@ def require_nni(job: Job) -> None:
         ) from None
 
 
-def search_with_nni(run: Run, progress: Progress, bench: str | None = None) -> None:
+def search_with_nni(run: RunDirectory, progress: Progress, trainer: str | None = None) -> None:
     """Search until the asked number of trials has ended, NNI's tuner has no more to propose, or its time is over.
 
     Args:
         run: What is searched.
         progress: Shown meanwhile.
-        bench: ``module:factory`` of another way to train.
+        trainer: ``module:factory`` of another way to train.
 
     Raises:
         SearchStopped: Trials keep failing, or NNI ends without a trial.
         KeyboardInterrupt: After NNI was stopped and the running trials were given back.
     """
-    settings, since = run.job.search, time.monotonic()
+    settings, since = run.spec.search, time.monotonic()
     exhausted, fruitless, before = False, 0, None
     while True:
         if any(map(is_open, all_trials(run.study))):
-            Supervisor(run, slots(run.job), progress, bench, propose=False).run()
+            Supervisor(run, slots(run.spec), progress, trainer, propose=False).run()
         if exhausted or queue.is_done(run.study, settings.trials):
             return
         left = None
         if settings.nni_duration is not None:
             left = max(0.0, settings.nni_duration - (time.monotonic() - since))
         before = _ended(run) if before is None else before
-        experiment = NniExperiment(run, bench, left)
+        experiment = NniExperiment(run, trainer, left)
         code = experiment.follow(progress)
-        reason = experiment.state().get("reason") or f"its keeper ended with exit code {code}: see {experiment.log}"
+        reason = experiment.state().get("reason") or f"its monitor ended with exit code {code}: see {experiment.log}"
         if code == OUT_OF_TIME or (code == EXHAUSTED and settings.nni_tuner != "optuna"):
             progress.say(f"{reason}: {_ended(run)} of {settings.trials} trials")
             if code == OUT_OF_TIME:
@@ -104,38 +104,38 @@ def search_with_nni(run: Run, progress: Progress, bench: str | None = None) -> N
 class NniExperiment:
     """One experiment, seen from the search that started it."""
 
-    def __init__(self, run: Run, bench: str | None, seconds: float | None) -> None:
+    def __init__(self, run: RunDirectory, trainer: str | None, seconds: float | None) -> None:
         self.run, self.mark = run, uuid.uuid4().hex
         self.log = run.directory / "logs" / "nni.log"
         self.log.parent.mkdir(exist_ok=True)
         self.path = run.directory / "nni" / STATE
         self.path.unlink(missing_ok=True)
         command = [sys.executable, "-m", "chattn_nas.search.nni.monitor", str(run.directory)]
-        command += ["--bench", bench] if bench else []
+        command += ["--trainer", trainer] if trainer else []
         command += [] if seconds is None else ["--seconds", str(seconds)]
         with self.log.open("ab") as output:
-            self.keeper = subprocess.Popen(
+            self.monitor = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C reaches the whole terminal: the keeper is told by us
+                start_new_session=True,  # Ctrl-C reaches the whole terminal: the monitor is told by us
                 env=os.environ | {MARK: self.mark},
             )
 
     def state(self) -> dict[str, Any]:
-        """What the keeper has told: ``experiment``, ``port``, ``manager``, and ``reason`` once it ended."""
+        """What the monitor has told: ``experiment``, ``port``, ``manager``, and ``reason`` once it ended."""
         return dict(json.loads(self.path.read_text())) if self.path.exists() else {}
 
     def follow(self, progress: Progress) -> int:
         """Show progress until the experiment ended; stop it when that is interrupted.
 
         Returns:
-            The exit code of its keeper.
+            The exit code of its monitor.
         """
         since, known = datetime.now(), False
         try:
-            while self.keeper.poll() is None:
+            while self.monitor.poll() is None:
                 if not known and (port := self.state().get("port")):
                     progress.say(
                         f"NNI's web page: http://127.0.0.1:{port}; it listens on all interfaces, without a login: "
@@ -145,19 +145,19 @@ class NniExperiment:
                 progress.update()
                 check_failures(all_trials(self.run.study), since)
                 time.sleep(LOOK)
-            return self.keeper.returncode
+            return self.monitor.returncode
         finally:
             self._stop()
 
     def _stop(self) -> None:
-        assert self.keeper.stdin is not None
-        self.keeper.stdin.close()
+        assert self.monitor.stdin is not None
+        self.monitor.stdin.close()
         try:
-            self.keeper.wait(STOPPING)
+            self.monitor.wait(STOPPING)
         except subprocess.TimeoutExpired:
-            self.keeper.kill()
-            self.keeper.wait()
-        if self.keeper.returncode < 0:  # it was killed and could not clean up
+            self.monitor.kill()
+            self.monitor.wait()
+        if self.monitor.returncode < 0:  # it was killed and could not clean up
             from chattn_nas.search.nni.processes import end
 
             end(self.mark)
@@ -165,5 +165,5 @@ class NniExperiment:
                 queue.give_back(self.run.study, trial._trial_id)
 
 
-def _ended(run: Run) -> int:
+def _ended(run: RunDirectory) -> int:
     return sum(map(counts, all_trials(run.study)))

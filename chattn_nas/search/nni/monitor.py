@@ -35,7 +35,7 @@ from chattn_nas.search.nni.trial import accuracy_of
 from chattn_nas.search.owner import pid_of
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.space import Architecture
-from chattn_nas.study.run import Run
+from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
 log = logging.getLogger(__name__)
@@ -49,19 +49,19 @@ LATE, STOPPING = 10.0, 30.0
 LEARNING = ("tpe", "grid")
 
 
-class Keeper:
+class Monitor:
     """One experiment over a run.
 
     Args:
         run: Its study exists.
-        bench: ``module:factory`` of another way to train.
+        trainer: ``module:factory`` of another way to train.
         seconds: After so many it is stopped.
     """
 
-    def __init__(self, run: Run, bench: str | None, seconds: float | None) -> None:
-        self.run_, self.study, self.settings = run, run.study, run.job.search
+    def __init__(self, run: RunDirectory, trainer: str | None, seconds: float | None) -> None:
+        self.run_, self.study, self.settings = run, run.study, run.spec.search
         self.until = float("inf") if seconds is None else time.monotonic() + seconds
-        config = experiment(run, bench=bench)
+        config = experiment(run, trainer=trainer)
         self.places = config["maxTrialNumber"]
         self.folder = run.directory / "nni"
         self.experiment = Experiment(ExperimentConfig(**config))
@@ -169,7 +169,7 @@ class Keeper:
         return False
 
     def _known(self) -> list[dict[str, Any]]:
-        space = self.run_.job.search_space()
+        space = self.run_.spec.search_space()
         found = []
         for trial in all_trials(self.study):
             if outcome(trial) in (Outcome.COMPLETE, Outcome.PRUNED) and "architecture" in trial.user_attrs:
@@ -217,7 +217,7 @@ def main() -> None:
     """Parse the command line and keep the experiment."""
     parser = argparse.ArgumentParser()
     parser.add_argument("run", type=Path)
-    parser.add_argument("--bench")
+    parser.add_argument("--trainer")
     parser.add_argument("--seconds", type=float)
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
@@ -232,7 +232,7 @@ def main() -> None:
         stop.set()
 
     threading.Thread(target=until_the_search_ends, daemon=True).start()
-    sys.exit(Keeper(Run(arguments.run), arguments.bench, arguments.seconds).keep(stop))
+    sys.exit(Monitor(RunDirectory(arguments.run), arguments.trainer, arguments.seconds).keep(stop))
 
 
 if __name__ == "__main__":

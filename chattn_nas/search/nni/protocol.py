@@ -1,6 +1,6 @@
-"""What a search, the keeper of its NNI experiment, its tuner and its trials tell each other."""
+"""What a search, the monitor of its NNI experiment, its tuner and its trials tell each other."""
 
-#: The keeper's exit codes.
+#: The monitor's exit codes.
 DONE, EXHAUSTED, OUT_OF_TIME, DIED = 0, 3, 4, 5
 #: File in ``nni/`` of a run: ``experiment``, ``port``, ``manager``, and ``reason`` once it ended.
 STATE = "state.json"

@@ -28,13 +28,13 @@ from chattn_nas.search.nni.config import slots
 from chattn_nas.search.nni.protocol import TRIAL
 from chattn_nas.search.nni.space import read_nni
 from chattn_nas.search.samplers import GIVEN
-from chattn_nas.search.session import import_bench, quiet_optuna, start
+from chattn_nas.search.session import import_trainer, quiet_optuna, start
 from chattn_nas.search.slot_lock import slot_of
-from chattn_nas.search.trainer import Bench, Costs, ProxyBench
+from chattn_nas.search.trainer import Costs, ProxyTrainer, Trainer
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import Architecture, Stage
-from chattn_nas.spec.spec import Job
-from chattn_nas.study.run import Run
+from chattn_nas.spec.spec import Spec
+from chattn_nas.study.run import RunDirectory
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +49,19 @@ def main() -> None:
     """Parse the command line, ask NNI for parameters, train, report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("run")
-    parser.add_argument("--bench")
+    parser.add_argument("--trainer")
     arguments = parser.parse_args()
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _terminate)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     quiet_optuna()
-    run = Run(arguments.run)
+    run = RunDirectory(arguments.run)
     parameters = ask(run.study)
     if parameters is None:
         sys.exit("NNI has no parameters for this trial")
     accuracy = WORST
     try:
-        accuracy = run_trial(run, parameters, arguments.bench)
+        accuracy = run_trial(run, parameters, arguments.trainer)
     except Exception:
         log.exception("the trial could not be run")
     _tell(nni.report_final_result, accuracy)
@@ -87,7 +87,7 @@ def ask(study: optuna.Study) -> dict[str, Any] | None:
     return parameters
 
 
-def run_trial(run: Run, parameters: dict[str, Any], bench: str | None = None) -> float:
+def run_trial(run: RunDirectory, parameters: dict[str, Any], trainer: str | None = None) -> float:
     """Train what NNI proposes, on a free device slot, and record it in the study.
 
     Returns:
@@ -96,12 +96,12 @@ def run_trial(run: Run, parameters: dict[str, Any], bench: str | None = None) ->
     Raises:
         InputError: The data or the backbone of the run cannot be used, or the parameters are of another space.
     """
-    job = run.job
-    with slot_of(slots(job), f"{job.name}-{job.hash}") as slot:
+    spec = run.spec
+    with slot_of(slots(spec), f"{spec.name}-{spec.hash}") as slot:
         set_num_threads(slot.threads)
-        make = import_bench(bench) if bench else ProxyBench
-        runner = start(job, run.storage_url, run.directory, slot.device,
-                       lambda job, device: Reporting(make(job, device)))  # fmt: skip
+        make = import_trainer(trainer) if trainer else ProxyTrainer
+        runner = start(spec, run.storage_url, run.directory, slot.device,
+                       lambda spec, device: Reporting(make(spec, device)))  # fmt: skip
         trial = _trial(runner, parameters)
         if trial is None:
             log.warning("all trials that were asked for have ended or run: this one is not needed")
@@ -136,37 +136,37 @@ def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | No
     architecture = read_nni(space, parameters)
     params = space.params(architecture)
     given = {GIVEN: architecture.to_dict()} if params is None else {}
-    asked = Job.from_dict(study.user_attrs["spec"]).search.trials
-    return queue.add(study, asked, runner.owner, params or {}, names | given)
+    target_trials = Spec.from_dict(study.user_attrs["spec"]).search.trials
+    return queue.add(study, target_trials, runner.owner, params or {}, names | given)
 
 
 class Reporting:
-    """A bench that tells NNI the accuracy at every rung."""
+    """A trainer that tells NNI the accuracy at every rung."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
 
     @property
     def stages(self) -> Sequence[Stage]:
         """Of the backbone."""
-        return self.bench.stages
+        return self.trainer.stages
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
         """The network, initialised under the seed."""
-        return self.bench.build(architecture, seed)
+        return self.trainer.build(architecture, seed)
 
     def costs(self, network: nn.Module) -> Costs:
-        """As the bench measures them."""
-        return self.bench.costs(network)
+        """As the trainer measures them."""
+        return self.trainer.costs(network)
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
         """Train the network in place."""
 
-        def told(index: int, rung: Rung) -> bool:
+        def reported(index: int, rung: Rung) -> bool:
             _tell(nni.report_intermediate_result, rung.accuracy)
             return report(index, rung)
 
-        return self.bench.train(network, seed, told)
+        return self.trainer.train(network, seed, reported)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -31,12 +31,12 @@ class StudyTuner(Tuner):
     def opened(self) -> tuple[SearchStudy, SearchSpace]:
         """The study with its sampler, and the space."""
         from chattn_nas.search.session import open_search_study, quiet_optuna
-        from chattn_nas.study.run import Run
+        from chattn_nas.study.run import RunDirectory
 
         quiet_optuna()
-        run = Run(self.run)
-        space = run.job.search_space()
-        return open_search_study(run.job, run.storage_url, space), space
+        run = RunDirectory(self.run)
+        space = run.spec.search_space()
+        return open_search_study(run.spec, run.storage_url, space), space
 
     def update_search_space(self, search_space: dict[str, Any]) -> None:
         """Nothing: the space is the run's."""
@@ -52,11 +52,11 @@ class StudyTuner(Tuner):
         from chattn_nas.search.nni.protocol import TRIAL
         from chattn_nas.search.nni.space import nni_sample
         from chattn_nas.search.owner import owner
-        from chattn_nas.spec.spec import Job
+        from chattn_nas.spec.spec import Spec
 
-        asked = Job.from_dict(study.user_attrs["spec"]).search.trials
+        target_trials = Spec.from_dict(study.user_attrs["spec"]).search.trials
         # NNI asks ahead: where there is no place, no trial is made that would only wait.
-        trial = queue.add(study, asked, owner()) if queue.open_places(study, asked) else None
+        trial = queue.add(study, target_trials, owner()) if queue.open_places(study, target_trials) else None
         if trial is None:
             raise nni.NoMoreTrialError
         sample = nni_sample(space, space.sample(trial))

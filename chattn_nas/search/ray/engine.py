@@ -13,7 +13,7 @@ from chattn_nas.search.progress import Progress
 from chattn_nas.search.session import start
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.spec.search_settings import SearchSettings
-from chattn_nas.study.run import Run
+from chattn_nas.study.run import RunDirectory
 
 LOOK = 1.0
 #: Trials at a time; each is a thread here that mostly waits.
@@ -32,14 +32,14 @@ def require_ray() -> None:
         raise MissingExtraError('engine ray needs Ray: pip install "chattn-nas[ray]"', where=("search", "engine"))
 
 
-def search_with_ray(run: Run, progress: Progress, bench: str | None = None) -> None:
+def search_with_ray(run: RunDirectory, progress: Progress, trainer: str | None = None) -> None:
     """Search until the asked number of trials has ended, on the cluster of ``RAY_ADDRESS``, else the one that runs
     on this machine, else a new one on this machine that listens on loopback only.
 
     Args:
         run: What is searched.
         progress: Shown meanwhile.
-        bench: ``module:factory`` of another way to train, importable on every node.
+        trainer: ``module:factory`` of another way to train, importable on every node.
 
     Raises:
         RunError: There is no cluster at the address.
@@ -51,28 +51,28 @@ def search_with_ray(run: Run, progress: Progress, bench: str | None = None) -> N
     mine = _connect()
     stop = threading.Event()
     try:
-        from chattn_nas.search.ray.trainer import RayBench
+        from chattn_nas.search.ray.trainer import RayTrainer
 
-        job = run.job
-        gpus = job.proxy.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0
-        needs = {"num_cpus": 1.0, "num_gpus": 1 / job.search.trials_per_device if gpus else 0.0}
+        spec = run.spec
+        gpus = spec.proxy.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0
+        needs = {"num_cpus": 1.0, "num_gpus": 1 / spec.search.trials_per_device if gpus else 0.0}
         first = start(
-            job, run.storage_url, run.directory, None,
-            lambda job, device: RayBench(job, job.search_space().stages, needs, stop, bench),
+            spec, run.storage_url, run.directory, None,
+            lambda spec, device: RayTrainer(spec, spec.search_space().stages, needs, stop, trainer),
         )  # fmt: skip
 
         def lane() -> None:
             runner = TrialRunner(
-                job, first.study, first.space, first.bench, first.reference, first.checkpoints, first.owner
+                spec, first.study, first.space, first.trainer, first.reference, first.checkpoints, first.owner
             )
-            work(runner, asked=job.search.trials, alone=True, stop=stop)
+            work(runner, target_trials=spec.search.trials, alone=True, stop=stop)
 
         with ThreadPoolExecutor(MOST) as pool:
             lanes: list[Future[None]] = []
             try:
                 running: set[Future[None]] = set()
                 while not lanes or running:
-                    lanes += [pool.submit(lane) for _ in range(_places(job.search, needs) - len(lanes))]
+                    lanes += [pool.submit(lane) for _ in range(_places(spec.search, needs) - len(lanes))]
                     done, running = wait(lanes, timeout=LOOK, return_when=FIRST_EXCEPTION)
                     progress.update()
                     for ended in done:

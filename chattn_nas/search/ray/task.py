@@ -1,4 +1,4 @@
-"""What runs on a node of a Ray cluster: one training, and the desk at which it asks whether to go on."""
+"""What runs on a node of a Ray cluster: one training, and the broker at which it asks whether to go on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import torch
 
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Rung, free_caches, is_out_of_memory
-from chattn_nas.search.session import import_bench
-from chattn_nas.search.trainer import Bench, Costs, ProxyBench
+from chattn_nas.search.session import import_trainer
+from chattn_nas.search.trainer import Costs, ProxyTrainer, Trainer
 from chattn_nas.search.trial import BROKEN
 from chattn_nas.space import Architecture
-from chattn_nas.spec.spec import Job
+from chattn_nas.spec.spec import Spec
 
 log = logging.getLogger(__name__)
 
 
-class Desk:
+class RungBroker:
     """Carries questions of trainings to the driver, and answers back: an actor beside the driver."""
 
     def __init__(self) -> None:
@@ -54,14 +54,14 @@ class Desk:
         return self.questions.setdefault(training, asyncio.Queue())
 
 
-def costs_of(job: str, bench: str | None, device: str, architecture: dict[str, Any]) -> Costs:
+def costs_of(spec: str, trainer: str | None, device: str, architecture: dict[str, Any]) -> Costs:
     """Costs of an architecture, measured where it would be trained."""
-    made = _bench(job, bench, device)
+    made = _trainer(spec, trainer, device)
     return made.costs(made.build(Architecture.from_dict(architecture), seed=0))
 
 
 def train_one(
-    job: str, bench: str | None, device: str, architecture: dict[str, Any], seed: int, desk: Any, training: str
+    spec: str, trainer: str | None, device: str, architecture: dict[str, Any], seed: int, broker: Any, training: str
 ) -> tuple[Measurement, dict[str, torch.Tensor]]:
     """Train one architecture.
 
@@ -70,10 +70,10 @@ def train_one(
     """
     import ray
 
-    made = _bench(job, bench, device)
+    made = _trainer(spec, trainer, device)
     network = made.build(Architecture.from_dict(architecture), seed)
     try:
-        measured = made.train(network, seed, lambda rung, result: ray.get(desk.ask.remote(training, rung, result)))
+        measured = made.train(network, seed, lambda rung, result: ray.get(broker.ask.remote(training, rung, result)))
     except Exception as error:
         if is_out_of_memory(error):
             free_caches()
@@ -81,16 +81,16 @@ def train_one(
             log.exception("this process can train nothing more: Ray starts another")
             os._exit(1)
         raise
-    if json.loads(job)["search"]["keep_checkpoints"] == 0:
+    if json.loads(spec)["search"]["keep_checkpoints"] == 0:
         return measured, {}
     return measured, {name: value.detach().cpu() for name, value in network.state_dict().items()}
 
 
 @lru_cache(maxsize=1)
-def _bench(job: str, bench: str | None, device: str) -> Bench:
+def _trainer(spec: str, trainer: str | None, device: str) -> Trainer:
     """Made once per process: Ray gives one process many tasks."""
     torch.set_num_threads(1)
     try:
-        return (import_bench(bench) if bench else ProxyBench)(Job.from_dict(json.loads(job)), device)
+        return (import_trainer(trainer) if trainer else ProxyTrainer)(Spec.from_dict(json.loads(spec)), device)
     except InputError as error:  # not the architecture's fault, which it would be taken for
         raise RuntimeError(f"a node cannot train: {error}") from error

@@ -1,4 +1,4 @@
-"""Trains on a Ray cluster: a bench that hands each training to a task and answers its questions."""
+"""Trains on a Ray cluster: a trainer that hands each training to a task and answers its questions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import nn
 
 from chattn_nas.proxy import Measurement, Report
-from chattn_nas.search.ray.task import Desk, costs_of, train_one
+from chattn_nas.search.ray.task import RungBroker, costs_of, train_one
 from chattn_nas.search.trainer import Costs
 from chattn_nas.search.trial import TimedOut
 from chattn_nas.space import Architecture, Stage
-from chattn_nas.spec.spec import Job
+from chattn_nas.spec.spec import Spec
 
 #: Seconds between two looks at whether the search stops, and that a training has beyond its limit to end by itself.
 LOOK, GRACE = 0.5, 10.0
 
 
-class Elsewhere(nn.Module):
+class RemoteNetwork(nn.Module):
     """A network that another process builds; holds its weights once it was trained."""
 
     def __init__(self, architecture: Architecture) -> None:
@@ -39,34 +39,34 @@ class Elsewhere(nn.Module):
         return self.weights
 
 
-class RayBench:
-    """A bench in the driver; several threads may use it at once.
+class RayTrainer:
+    """A trainer in the driver; several threads may use it at once.
 
     Args:
-        job: What is searched.
+        spec: What is searched.
         stages: Of the backbone.
         needs: Of one training: ``num_cpus``, ``num_gpus``.
         stop: Once it is set, trainings end with ``KeyboardInterrupt``.
-        bench: ``module:factory`` of what trains on the nodes; the proxy's by default.
+        trainer: ``module:factory`` of what trains on the nodes; the proxy's by default.
     """
 
-    def __init__(self, job: Job, stages: Sequence[Stage], needs: dict[str, float], stop: threading.Event,
-                 bench: str | None = None) -> None:  # fmt: skip
-        self.settings, self.stages, self.stop = job.search, stages, stop
-        self.common = (json.dumps(job.to_dict()), bench, "cuda" if needs.get("num_gpus") else "cpu")
-        retries = job.search.retries
+    def __init__(self, spec: Spec, stages: Sequence[Stage], needs: dict[str, float], stop: threading.Event,
+                 trainer: str | None = None) -> None:  # fmt: skip
+        self.settings, self.stages, self.stop = spec.search, stages, stop
+        self.common = (json.dumps(spec.to_dict()), trainer, "cuda" if needs.get("num_gpus") else "cpu")
+        retries = spec.search.retries
         self._costs_of = ray.remote(costs_of).options(**needs, max_retries=-1)
         self._train_one = ray.remote(train_one).options(**needs, max_retries=retries)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.broker = ray.remote(RungBroker).options(num_cpus=0, scheduling_strategy=here).remote()
 
-    def build(self, architecture: Architecture, seed: int) -> Elsewhere:
+    def build(self, architecture: Architecture, seed: int) -> RemoteNetwork:
         """A place for the network."""
-        return Elsewhere(architecture)
+        return RemoteNetwork(architecture)
 
     def costs(self, network: nn.Module) -> Costs:
         """Measured on a node."""
-        assert isinstance(network, Elsewhere)
+        assert isinstance(network, RemoteNetwork)
         costs: Costs = self._wait(self._costs_of.remote(*self.common, network.architecture.to_dict()))
         return costs
 
@@ -77,24 +77,24 @@ class RayBench:
             TimedOut: It hung.
             ray.exceptions.RayError: It was lost once too often.
         """
-        assert isinstance(network, Elsewhere)
+        assert isinstance(network, RemoteNetwork)
         training, began = uuid.uuid4().hex, time.monotonic()
-        task = self._train_one.remote(*self.common, network.architecture.to_dict(), seed, self.desk, training)
-        asked = self.desk.next.remote(training)
+        task = self._train_one.remote(*self.common, network.architecture.to_dict(), seed, self.broker, training)
+        asked = self.broker.next.remote(training)
         over = False
         try:
             while task not in (ready := ray.wait([task, asked], timeout=LOOK)[0]):
                 self._check(began)
                 if asked in ready:
                     token, rung, result = ray.get(asked)
-                    self.desk.answer.remote(token, report(rung, result))
-                    asked = self.desk.next.remote(training)
+                    self.broker.answer.remote(token, report(rung, result))
+                    asked = self.broker.next.remote(training)
             over = True
             measured, network.weights = _result(task)
         finally:
             if not over:  # Ray 2.60 aborts this process when a task is cancelled that has just ended
                 ray.cancel(task, force=True)
-            self.desk.forget.remote(training)
+            self.broker.forget.remote(training)
         return measured
 
     def _wait(self, task: Any) -> Any:

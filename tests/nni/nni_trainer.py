@@ -4,21 +4,21 @@ import os
 import signal
 from pathlib import Path
 
-from stub_bench import StubBench
+from stub_trainer import StubTrainer
 
-from chattn_nas.search.trainer import ProxyBench
+from chattn_nas.search.trainer import ProxyTrainer
 
 
-class Patient(StubBench):
+class Patient(StubTrainer):
     """Trains nothing, but takes its time."""
 
-    def __init__(self, job, device=None) -> None:
-        super().__init__(job, device)
+    def __init__(self, spec, device=None) -> None:
+        super().__init__(spec, device)
         if "NNI_TRIAL_JOB_ID" in os.environ:
             self.seconds = float(os.environ["NNI_SECONDS"])
 
 
-class Accidents(ProxyBench):
+class Accidents(ProxyTrainer):
     """The real one, except that one training kills its process and one fails: files say which were already."""
 
     def train(self, network, seed, report):

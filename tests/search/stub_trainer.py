@@ -1,4 +1,4 @@
-"""A bench that trains nothing: accuracy is a fixed function of architecture and seed. Everything else is real."""
+"""A trainer that trains nothing: accuracy is a fixed function of architecture and seed. Everything else is real."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ def score(architecture, seed: int) -> float:
     return 0.5 + digest[0] / 1024
 
 
-class StubBench:
+class StubTrainer:
     """Settings come from the environment: workers are processes of their own."""
 
-    def __init__(self, job, device=None) -> None:
-        self.job = job
-        self.stages = stages(job.backbone.backbone, in_chans=1, image_size=job.data.image_size)
+    def __init__(self, spec, device=None) -> None:
+        self.spec = spec
+        self.stages = stages(spec.backbone.backbone, in_chans=1, image_size=spec.data.image_size)
         self.seconds = float(os.environ.get("STUB_SECONDS", "0"))
         self.faults = json.loads(os.environ.get("STUB_FAULTS", "{}"))
 
@@ -42,9 +42,9 @@ class StubBench:
             if words in str(architecture):
                 _raise(fault)
         accuracy, rungs = score(architecture, seed), []
-        for index, epoch in enumerate(self.job.proxy.rungs):
-            time.sleep(self.seconds / len(self.job.proxy.rungs))
-            rungs.append(Rung(epoch=epoch, accuracy=accuracy * (index + 1) / len(self.job.proxy.rungs), loss=1.0))
+        for index, epoch in enumerate(self.spec.proxy.rungs):
+            time.sleep(self.seconds / len(self.spec.proxy.rungs))
+            rungs.append(Rung(epoch=epoch, accuracy=accuracy * (index + 1) / len(self.spec.proxy.rungs), loss=1.0))
             if report(index, rungs[-1]):
                 return Measurement(
                     outcome=Outcome.PRUNED, reason=f"stopped at rung {index}", rungs=tuple(rungs), seed=seed

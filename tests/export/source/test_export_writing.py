@@ -316,3 +316,62 @@ def test_layout_breaks_long_lines_as_ruff_does():
 
 def test_numbers_are_written_short():
     assert [number(1e-5), number(0.001), number(2.0), number(1e20)] == ["1e-5", "0.001", "2.0", "1e20"]
+
+
+class _Raising(nn.Module):
+    """A message with a setting that is a string, in which two modules differ."""
+
+    def __init__(self, mode):
+        super().__init__()
+        self.mode = mode
+        self.fc = nn.Linear(3, 10)
+
+    def forward(self, x):
+        x = x.mean((2, 3))
+        if self.training and not torch.isfinite(x).all():
+            raise ValueError(f"{self.mode} cannot take {x.shape!r:>10}")
+        return self.fc(x)
+
+
+def test_an_f_string_becomes_a_call_that_every_python_reads():
+    text = _assert_same(nn.Sequential(_Raising("max")))
+    assert 'raise ValueError("{} cannot take {!r:>10}".format("max", x.shape))' in text
+
+
+class _Pyramid(nn.Module):
+    """Called with a list, which it goes through."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(width, 8, 1) for width in channels)
+        self.out = nn.Conv2d(8, 10, 1)
+
+    def forward(self, features):
+        y = self.lateral[-1](features[-1])
+        for lateral, feature in zip(self.lateral[:-1][::-1], features[:-1][::-1], strict=True):
+            y = lateral(feature) + F.interpolate(y, size=feature.shape[2:], mode="bilinear")
+        return self.out(y)
+
+
+class _Segmenter(nn.Module):
+    """A body that is used through another method than ``forward``, and a head that takes a list of its features."""
+
+    def __init__(self, body, indices):
+        super().__init__()
+        self.body = body
+        self.indices = indices
+        self.head = _Pyramid([body.feature_info[index]["num_chs"] for index in indices])
+
+    def forward(self, x):
+        features = self.body.forward_intermediates(x, indices=self.indices, intermediates_only=True)
+        return F.interpolate(self.head(features), size=x.shape[2:], mode="bilinear")
+
+
+@pytest.mark.parametrize("model", ["test_resnet", "test_efficientnet", "test_convnext", "test_byobnet"])
+def test_a_body_with_a_head_of_another_task(model):
+    torch.manual_seed(0)
+    body = timm.create_model(model, num_classes=0)
+    network = _Segmenter(body, [1, 2, 3])
+    text = _assert_same(network)
+    assert "forward_intermediates" not in text  # what it does stands in the composite's own forward
+    assert "_Segmenter(" in text

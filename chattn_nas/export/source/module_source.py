@@ -1,4 +1,4 @@
-"""What is known of one module before classes are shared: its methods, with holes where instances may differ."""
+"""What is known of one module before classes are shared: its methods, with placeholders where instances may differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chattn_nas.export.source.refusal import Refusal
 
 
 @dataclass(frozen=True)
-class Hole:
+class Placeholder:
     """A constant inside the methods: the same in all instances, or else a constructor argument.
 
     Attributes:
@@ -32,25 +32,27 @@ class Hole:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ModuleSource:
     """One module, ready to be written as an instance of a generated class.
 
     Attributes:
         origin: The class it comes from.
-        methods: Source of its methods, unindented, one statement per line; ``hole_3__`` stands for ``holes[3]``.
-        holes: The constants.
+        methods: Source of its methods, unindented, one statement per line; ``placeholder_3__`` stands for
+            ``placeholders[3]``.
+        placeholders: The constants.
         children: Names of the child modules that are handed in.
         tensors: Names of its own parameters and buffers.
         functions: Source of module-level functions and constants that the methods call, by name.
         imports: Import lines beside torch's.
         bases: Text of the base class.
         references: Modules that it calls but does not own, by the name of the attribute that holds them in a tuple.
+        child_methods: Modules below it, and the methods that it calls of them beside ``forward``.
         base_arguments: Where the base is one of torch's own layers: what its constructor gets.
     """
 
     origin: type
     methods: str
-    holes: tuple[Hole, ...] = ()
+    placeholders: tuple[Placeholder, ...] = ()
     children: tuple[str, ...] = ()
     tensors: tuple[str, ...] = ()
     functions: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Piece:
     bases: str = "nn.Module"
     base_arguments: str | None = None
     references: tuple[tuple[str, nn.Module], ...] = ()
+    child_methods: tuple[tuple[nn.Module, str], ...] = ()
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -97,19 +100,19 @@ def children_and_base(module: nn.Module, used: Collection[str]) -> tuple[tuple[s
     return names, f"nn.{base.__name__}"
 
 
-def on_torch_base(module: nn.Module, piece: Piece) -> Piece:
-    """The piece as a subclass of torch's own layer where the original is one and that layer makes all its tensors."""
+def on_torch_base(module: nn.Module, source: ModuleSource) -> ModuleSource:
+    """The source as a subclass of torch's own layer where the original is one and that layer makes all its tensors."""
     base = torch_base(module)
     if base is None:
-        return piece
+        return source
     try:
         arguments = call_arguments(module, base)
     except Refusal:
-        return piece
-    methods = piece.methods
-    if is_norm_act(module) and piece.children == ("act",):
+        return source
+    methods = source.methods
+    if is_norm_act(module) and source.children == ("act",):
         methods = "def forward(self, x):\n    return self.act(super().forward(x))"
-    return replace(piece, methods=methods, bases=f"nn.{base.__name__}", tensors=(), base_arguments=arguments)
+    return replace(source, methods=methods, bases=f"nn.{base.__name__}", tensors=(), base_arguments=arguments)
 
 
 def own_tensors(module: nn.Module) -> tuple[str, ...]:
@@ -117,11 +120,11 @@ def own_tensors(module: nn.Module) -> tuple[str, ...]:
     return tuple(name for name, value in [*module._parameters.items(), *module._buffers.items()] if value is not None)
 
 
-def holder(module: nn.Module) -> Piece:
-    """A piece without ``forward``, for a module that is never called: it only holds its children and tensors."""
-    return Piece(
-        origin=type(module),
-        methods="",
-        children=tuple(name for name, _ in module.named_children()),
-        tensors=own_tensors(module),
-    )
+def holder(module: nn.Module, used: Collection[str]) -> ModuleSource:
+    """A source without ``forward``, for a module that is never called: it only holds its children and tensors.
+
+    Raises:
+        Refusal: Its children have names that arguments cannot have.
+    """
+    children, base = children_and_base(module, used)
+    return ModuleSource(origin=type(module), methods="", children=children, tensors=own_tensors(module), bases=base)

@@ -1,0 +1,60 @@
+"""Takes the decisions in a method's source that the settings of its module have taken already."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from chattn_nas.export.source.known import Known
+
+
+class Decided(Known, ast.NodeTransformer):
+    """Keeps the branches that run; drops assertions, strings, annotations and what other decisions leave behind."""
+
+    def visit_If(self, node: ast.If) -> Any:
+        """Keep the branch that runs."""
+        found = self.truth(node.test)
+        if found is None:
+            return self.generic_visit(node)
+        return [done for part in (node.body if found else node.orelse) for done in _as_list(self.visit(part))]
+
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
+        """Keep the value that is taken."""
+        found = self.truth(node.test)
+        return self.generic_visit(node) if found is None else self.visit(node.body if found else node.orelse)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+        """Drop the parts that decide nothing."""
+        neutral = isinstance(node.op, ast.And)
+        node.values = [part for part in node.values if self.truth(part) is not neutral]
+        if not node.values:
+            return ast.Constant(neutral)
+        return self.visit(node.values[0]) if len(node.values) == 1 else self.generic_visit(node)
+
+    def visit_Assert(self, node: ast.Assert) -> Any:
+        """Drop assertions."""
+        return None
+
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        """Drop strings, and assertions in the form of a call."""
+        if isinstance(node.value, ast.Constant):
+            return None
+        if isinstance(node.value, ast.Call) and "assert" in ast.unparse(node.value.func):
+            return None
+        return self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        """Drop ``x = x``."""
+        self.generic_visit(node)
+        same = len(node.targets) == 1 and ast.unparse(node.targets[0]) == ast.unparse(node.value)
+        return None if same else node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        """Drop the annotation."""
+        if node.value is None:
+            return None
+        return self.visit(ast.copy_location(ast.Assign([node.target], node.value), node))
+
+
+def _as_list(found: Any) -> list[Any]:
+    return [] if found is None else found if isinstance(found, list) else [found]

@@ -1,0 +1,84 @@
+"""How generated source names the functions, classes and modules that it uses from outside."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import math
+import sys
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from chattn_nas.export.source.refusal import Refusal
+
+_PREFIXES = ((F, "F"), (torch, "torch"), (math, "math"), (torch.linalg, "torch.linalg"), (torch.fft, "torch.fft"))
+
+
+def qualified(function: Any) -> str:
+    """The name of a function of torch, ``math`` or Python itself.
+
+    Raises:
+        Refusal: It belongs to none of them.
+    """
+    name = getattr(function, "__name__", "")
+    for module, prefix in _PREFIXES:
+        if getattr(module, name, None) is function:
+            return f"{prefix}.{name}"
+    if getattr(builtins, name, None) is function:
+        return str(name)
+    raise Refusal(f"it calls {getattr(function, '__module__', '')}.{name}")
+
+
+def parameter_names(function: Any) -> tuple[str, ...]:
+    """Names of its parameters in order; none where the signature does not tell."""
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def class_path(cls: type) -> str:
+    """The name of a class of torch."""
+    for module, prefix in ((nn, "nn"), (torch, "torch")):
+        if getattr(module, cls.__name__, None) is cls:
+            return f"{prefix}.{cls.__name__}"
+    return f"{cls.__module__}.{cls.__name__}"
+
+
+def module_path(module: ModuleType) -> tuple[str, str | None]:
+    """The name of a module of torch or of the standard library, and the line that imports it, where it needs one.
+
+    Raises:
+        Refusal: It belongs to neither.
+    """
+    name = module.__name__
+    root = name.partition(".")[0]
+    if root == "torch":
+        return {"torch.nn": "nn", "torch.nn.functional": "F"}.get(name, name), None
+    if root not in sys.stdlib_module_names:
+        raise Refusal(f"it uses the module {name}")
+    return name, None if name == "math" else f"import {name}"
+
+
+def path_text(module: nn.Module, target: str, root: str = "self") -> str:
+    """How source that calls ``module`` by the name ``root`` reaches its submodule or tensor ``target``.
+
+    Raises:
+        Refusal: A child's name is no name of Python.
+    """
+    text, found = root, module
+    for part in target.split(".") if target else ():
+        if isinstance(found, nn.ModuleDict):
+            text += f"[{part!r}]"
+        elif part.isdigit():
+            text += f"[{part}]"
+        elif part.isidentifier():
+            text += f".{part}"
+        else:
+            raise Refusal(f"its child is called {part!r}, which is no Python name")
+        found = getattr(found, part)
+    return text
