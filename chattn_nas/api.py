@@ -9,7 +9,7 @@ export(run.best(), "network")
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any
 
 import pandas as pd
 import safetensors.torch
+from optuna.exceptions import OptunaError
+from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
 from chattn_nas import dashboard, judging, report, results, study
@@ -24,10 +26,12 @@ from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, check_request, export_network
 from chattn_nas.proxy import resolve_device, train_within_memory
+from chattn_nas.results import words
+from chattn_nas.results.tables import Z95
 from chattn_nas.search.engine import search as run_search
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
-from chattn_nas.spec import Spec
+from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.training import TrainingResult
 from chattn_nas.training.of_run import final_training, trained_weights
 
@@ -124,9 +128,34 @@ class Trained:
         """The seed of its best trial, whose weights :meth:`network` gives."""
         return int(self.run.study.trials[self.pick.number].user_attrs["seed"])
 
-    def train(self, **options: Any) -> TrainingResult:
-        """Train it at full length as :func:`chattn_nas.training.final_training`, which takes the same options."""
-        return final_training(self.run, self.architecture, **options)
+    def train(
+        self,
+        *,
+        epochs: int | None = None,
+        seed: int | None = None,
+        with_validation: bool | None = None,
+        tensorboard: bool | None = None,
+        settings: TrainingSettings | None = None,
+        on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+    ) -> TrainingResult:
+        """Train it at full length into the run's directory; go on where an interrupted training stopped.
+
+        Args:
+            epochs: Length in one cosine cycle, instead of the spec's.
+            seed: Seeds weights, order and augmentation; the search's by default.
+            with_validation: Train on the validation images as well, instead of what the spec says.
+            tensorboard: Write TensorBoard's files as well, instead of what the spec says.
+            settings: The whole section ``training``, instead of the spec's.
+            on_epoch: Called with the row of every epoch: ``epoch``, ``train_loss``, ``accuracy`` (0 to 1), ``seconds``.
+
+        Raises:
+            RunError: The folder holds a training with other settings, or another process works in it.
+            InputError: A wrong value; or data, backbone or batch size do not serve.
+            TrainingStopped: The loss was not finite.
+        """
+        given = {"epochs": epochs, "with_validation": with_validation, "tensorboard": tensorboard}
+        settings = (settings or self.run.spec.training).changed(**{k: v for k, v in given.items() if v is not None})
+        return final_training(self.run, self.architecture, settings=settings, seed=seed, on_epoch=on_epoch)
 
     def network(self) -> nn.Module:
         """The trained network in eval mode on the CPU.
@@ -136,14 +165,13 @@ class Trained:
         """
         spec = self.run.spec
         data = load_data(spec.data)
-        network = build_prepared(
-            spec, self.architecture, seed=self.seed, num_classes=data.num_classes, in_chans=data.in_chans
-        )
         final = trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
-        if kept is not None:
-            network.load_state_dict(safetensors.torch.load_file(kept))
-        else:
+        network = build_prepared(
+            spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
+            state=safetensors.torch.load_file(kept) if kept is not None else None,
+        )  # fmt: skip
+        if kept is None:
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
             device = resolve_device(spec.proxy.device)
             train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
@@ -187,26 +215,78 @@ class Trained:
         return report.network_html(self.run.study, self.pick)
 
     def __str__(self) -> str:
-        spread = f" ± {self.pick.se:.2f}" if self.pick.se is not None else ""
-        count = f"{len(self.pick.seeds)} seed{'s' if len(self.pick.seeds) > 1 else ''}"
-        state = "confirmed" if self.confirmed else "unconfirmed"
-        return f"{self.pick.description}, {self.pick.mean:.2f} %{spread} over {count}, {state}"
+        pick, state = self.pick, "confirmed" if self.confirmed else "unconfirmed"
+        raw = f"raw mean {pick.mean:.2f} % over {words.plural(len(pick.seeds), 'seed')}"
+        if pick.pooled is None or pick.sd is None:
+            return f"{pick.description}, {raw}, {state}"
+        low, high = pick.pooled - Z95 * pick.sd, pick.pooled + Z95 * pick.sd
+        return f"{pick.description}, {pick.pooled:.2f} % (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 
-def search(spec: Spec, **options: Any) -> Run:
-    """Search as :func:`chattn_nas.search.engine.search`, which takes the same options."""
-    return Run(run_search(spec, **options).directory)
+def search(
+    spec: Spec,
+    *,
+    run: Path | str | None = None,
+    trials: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    trainer: str | None = None,
+) -> Run:
+    """Search, or go on searching: the same call after an interruption continues to the target number of trials.
 
-
-def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> ExportReport:
-    """Write a network of a run into a folder that needs only torch, and prove it.
+    Args:
+        spec: What :func:`load_spec` gives.
+        run: Directory of the run; ``runs/<name>`` below the current folder by default.
+        trials: Trials that shall have ended in the whole run, instead of the spec's number.
+        workers: Worker processes instead of the spec's; ``0`` trains in this process.
+        progress: Show a live bar on a terminal, plain lines elsewhere.
+        trainer: ``module:factory`` of another way to train; ours by default.
 
     Raises:
-        InputError: An unknown format, or a folder that cannot be written.
+        InputError: Fewer than one trial, or a spec whose parts do not fit.
+        MissingExtraError: Engine ``nni`` or ``ray`` without its packages.
+        RunError: The run exists with settings that make its trials incomparable, or another process searches in it.
+        SearchStopped: Trials keep failing, or NNI does; the message names the commonest reason.
+        KeyboardInterrupt: Ctrl-C, after the running trials were given back; the same call goes on later.
+    """
+    found = run_search(spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer)
+    return Run(found.directory)
+
+
+def train(
+    trained: Trained,
+    *,
+    epochs: int | None = None,
+    seed: int | None = None,
+    with_validation: bool | None = None,
+    tensorboard: bool | None = None,
+    settings: TrainingSettings | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> TrainingResult:
+    """Train a network of a run at full length, as :meth:`Trained.train`."""
+    return trained.train(
+        epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, settings=settings,
+        on_epoch=on_epoch,
+    )  # fmt: skip
+
+
+def export(
+    trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS, *, force: bool = False
+) -> ExportReport:
+    """Write a network of a run into a folder that needs only torch, and prove it.
+
+    Args:
+        trained: A network of a run.
+        out_dir: Made where it is missing; an earlier export there is replaced.
+        formats: Of ``chattn_nas.export.FORMATS``.
+        force: Write into a folder that holds other files, too.
+
+    Raises:
+        InputError: An unknown format, or a folder that cannot be written, or that holds what no export wrote.
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """
-    check_request(formats, out_dir)  # before a network is trained again for it
+    check_request(formats, out_dir, force=force)  # before a network is trained again for it
     data = trained.run.spec.data
     network = trained.network()
     card = trained.card()
@@ -219,6 +299,11 @@ def export(trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAU
         image_size=data.image_size,
         card=card,
         formats=formats,
+        force=force,
     )
-    dashboard.link_export(trained.run.study, trained.run.directory, trained.pick.number, written.folder)
+    run = trained.run
+    try:
+        dashboard.link_export(run.study, run.directory, trained.pick.number, written.folder, written.files)
+    except (OSError, OptunaError, SQLAlchemyError) as error:  # a run from elsewhere may be read-only
+        log.warning("The export is whole, but the run could not note it: %s", str(error).partition("\n")[0])
     return written

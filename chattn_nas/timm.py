@@ -18,6 +18,7 @@ from torch import nn
 
 from chattn_nas.network import build_network
 from chattn_nas.network import cifar as cifar  # importing registers
+from chattn_nas.network.start import put_constants
 from chattn_nas.space import Architecture
 
 
@@ -26,6 +27,7 @@ def _build(
     image_size: tuple[int, int] | int,
     num_classes: int = 1000,
     in_chans: int = 3,
+    scales: Mapping[str, float] | None = None,
     **unused: Any,
 ) -> nn.Module:
     size: Any = image_size if isinstance(image_size, int) else tuple(image_size)
@@ -34,6 +36,7 @@ def _build(
     network = build_network(
         Architecture.from_dict(architecture), num_classes=num_classes, in_chans=in_chans, image_size=size
     )
+    put_constants(network, scales or {})
     network.num_classes = num_classes  # type: ignore[assignment]  # timm reads it back
     return network
 

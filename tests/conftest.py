@@ -1,4 +1,7 @@
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import optuna
@@ -7,6 +10,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "results"))  # --import-mode=importlib puts no test folder on the path
 
 from results_study import make_world, simulate
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Images are cached in a folder of the session's own, which its worker processes inherit."""
+    if "CHATTN_NAS_CACHE" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="chattn-nas-cache-")
+        os.environ["CHATTN_NAS_CACHE"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")

@@ -123,3 +123,42 @@ def test_building_a_network_registers_with_timm_by_itself() -> None:
         "assert timm.is_model('cifar_resnet8')\n"
     )
     assert "timm" in fresh(code)
+
+
+#: What is handed on to code that is not ours: timm's entry points, an attention's own hyperparameters.
+OPEN = {"register", "build", "chattn_net", "Refusing", "model_validate"}
+
+
+def test_public_signatures_are_spelled_out() -> None:
+    rooms = [name for name in MODULES if name.count(".") < 2]
+    for module in map(importlib.import_module, rooms):
+        for name in set(getattr(module, "__all__", ())) - OPEN:
+            value = getattr(module, name)
+            if inspect.isfunction(value):
+                kinds = {parameter.kind for parameter in inspect.signature(value).parameters.values()}
+                assert inspect.Parameter.VAR_KEYWORD not in kinds, f"{module.__name__}.{name}"
+
+
+def test_a_wrong_value_from_python_is_an_error_of_ours() -> None:
+    from chattn_nas.errors import InputError
+    from chattn_nas.proxy import ProxySettings
+    from chattn_nas.spec import SearchSettings, Spec
+
+    spec = {
+        "name": "a",
+        "backbone": {"model": "cifar_resnet8"},
+        "data": {"dataset": "digits"},
+        "space": {"all": ["se"]},
+    }
+    for wrong in (
+        lambda: ProxySettings(rungs=[3, 2]),
+        lambda: SearchSettings(sampler="tpee"),
+        lambda: SearchSettings().changed(trials=0),
+        lambda: Spec.model_validate({**spec, "proxy": {"rungs": "many"}}),
+        lambda: Spec(**{**spec, "name": "a b"}),
+    ):
+        with pytest.raises(InputError):
+            wrong()
+    with pytest.raises(InputError, match=r"proxy\.batch_size: .*not 0") as caught:
+        Spec.model_validate({**spec, "proxy": {"batch_size": 0}})
+    assert caught.value.where == ("proxy", "batch_size")

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 from chattn_nas._lazy import hand_on
 
 if TYPE_CHECKING:
+    from chattn_nas.attention.auxiliary_head import AuxiliaryHead as AuxiliaryHead
     from chattn_nas.attention.identity import IdentityStart as IdentityStart
     from chattn_nas.attention.registry import BLOCKS as BLOCKS
     from chattn_nas.attention.registry import PLACEMENTS as PLACEMENTS
     from chattn_nas.attention.registry import AttentionType as AttentionType
     from chattn_nas.attention.registry import Blocks as Blocks
+    from chattn_nas.attention.registry import Built as Built
     from chattn_nas.attention.registry import Hyperparameter as Hyperparameter
     from chattn_nas.attention.registry import Placement as Placement
     from chattn_nas.attention.registry import Site as Site
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
+        ".auxiliary_head": "AuxiliaryHead",
         ".identity": "IdentityStart",
-        ".registry": "AttentionType BLOCKS Blocks Hyperparameter PLACEMENTS Placement Site Size"
+        ".registry": "AttentionType BLOCKS Blocks Built Hyperparameter PLACEMENTS Placement Site Size"
         " build get names refuse register",
     },
 )

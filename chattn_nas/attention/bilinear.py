@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
+from chattn_nas.attention.width import hidden_width
 
 #: Parameters of one module beyond which it is refused: 2048 channels with a reduction of 16 would take 34 million.
 MOST = 10_000_000
@@ -26,7 +27,7 @@ MOST = 10_000_000
 
 def _products(channels: int, values: Values) -> tuple[int, int]:
     """m and b."""
-    m = max(1, channels // values["reduction"])
+    m = hidden_width(channels, values["reduction"])
     return m, m * (m + 1) // 2 if values["kernel"] == "bilinear" else m
 
 
@@ -49,6 +50,8 @@ def _problem(channels: int, feature_size: Size, values: Values) -> str | None:
     "bilinear",
     title="Attention in Attention Networks for Person Retrieval (bilinear attention)",
     year=2021,
+    paper="IEEE TPAMI 2021",
+    looks_at="channels and positions",
     hyperparameters={
         "reduction": Hyperparameter(16, 4, 8, 32, minimum=1),
         "kernel": Hyperparameter("bilinear", "linear"),
@@ -73,7 +76,7 @@ class BilinearAttention(nn.Module):
 
     def __init__(self, channels: int, *, reduction: int = 16, kernel: str = "bilinear", residual: bool = False) -> None:
         super().__init__()
-        m = max(1, channels // reduction)
+        m = hidden_width(channels, reduction)
         b = m * (m + 1) // 2 if kernel == "bilinear" else m
         self.reduction = reduction
         self.kernel = kernel

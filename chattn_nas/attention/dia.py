@@ -20,25 +20,23 @@ from torch import Tensor, nn
 from chattn_nas.attention.canonical import largest_reduction
 from chattn_nas.attention.pooling import average
 from chattn_nas.attention.precision import without_autocast
-from chattn_nas.attention.registry import Hyperparameter, Values, register
+from chattn_nas.attention.registry import Hyperparameter, register
+from chattn_nas.attention.width import hidden_width
 
 State = tuple[Tensor, Tensor]
-
-
-def _hidden(channels: int, values: Values) -> int:
-    return max(1, channels // values["reduction"])
 
 
 @register(
     "dia",
     title="DIANet: Dense-and-Implicit Attention Network",
     year=2020,
+    paper="arXiv:1905.10671",
     hyperparameters={
         "reduction": Hyperparameter(4, 1, 2, 8, 16, minimum=1),
         "gate": Hyperparameter("sigmoid", "tanh"),
     },
-    parameters=lambda c, _, v: 2 * (5 * c * _hidden(c, v) + _hidden(c, v) + 4 * c),
-    macs=lambda c, _, v: 10 * c * _hidden(c, v),
+    parameters=lambda c, _, v: 2 * (5 * c * hidden_width(c, v["reduction"]) + hidden_width(c, v["reduction"]) + 4 * c),
+    macs=lambda c, _, v: 10 * c * hidden_width(c, v["reduction"]),
     canonical=largest_reduction,
     scope="stage",
     placements=("before_add", "before_block", "after_add"),
@@ -54,7 +52,7 @@ class DIA(nn.Module):
 
     def __init__(self, channels: int, *, reduction: int = 4, gate: str = "sigmoid") -> None:
         super().__init__()
-        hidden = max(1, channels // reduction)
+        hidden = hidden_width(channels, reduction)
         self.reduction = reduction
         self.gate = gate
         self.of_input = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, 4 * channels))

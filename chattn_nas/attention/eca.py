@@ -51,6 +51,7 @@ def _canonical(values: Values, sites: Sequence[Site]) -> Values:
     "eca",
     title="ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks",
     year=2020,
+    paper="arXiv:1910.03151",
     hyperparameters={
         "gamma": Hyperparameter(2, 1, 3, minimum=1),
         "b": Hyperparameter(1, 2, 3, minimum=0),
@@ -67,7 +68,7 @@ class ECA(nn.Module):
 
     Args:
         channels: C.
-        gamma, b: Of the formula for the kernel size.
+        gamma, b: Constants of the formula for the kernel size.
         kernel_size: Odd; overrides the formula.
         shared: One filter for all channels; otherwise one filter per channel (the paper's ECA-NS).
     """

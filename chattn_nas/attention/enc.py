@@ -18,20 +18,17 @@ from torch.nn import functional as F
 from chattn_nas.attention.canonical import largest_reduction
 from chattn_nas.attention.encoding import Encoding
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
-
-
-def _width(channels: int, values: Values) -> int:
-    return max(1, channels // values["reduction"])
+from chattn_nas.attention.width import hidden_width
 
 
 def _parameters(channels: int, feature_size: Size, values: Values) -> int:
-    d, k = _width(channels, values), values["codewords"]
+    d, k = hidden_width(channels, values["reduction"]), values["codewords"]
     scales = k if values["scale"] == "learned" else 0
     return channels * d + 3 * d + k * d + scales + k * d * channels + channels
 
 
 def _macs(channels: int, feature_size: Size, values: Values) -> int:
-    d, k = _width(channels, values), values["codewords"]
+    d, k = hidden_width(channels, values["reduction"]), values["codewords"]
     return feature_size[0] * feature_size[1] * (channels * d + 2 * k * d) + k * d * channels
 
 
@@ -39,6 +36,7 @@ def _macs(channels: int, feature_size: Size, values: Values) -> int:
     "enc",
     title="Context Encoding for Semantic Segmentation (the authors' layer for classification)",
     year=2018,
+    paper="arXiv:1803.08904",
     hyperparameters={
         "codewords": Hyperparameter(16, 8, 32, 64, minimum=1),
         "reduction": Hyperparameter(4, 8, 16, minimum=1),
@@ -55,12 +53,12 @@ class Enc(nn.Module):
         channels: C.
         codewords: K.
         reduction: Maps are reduced to ``max(1, channels // reduction)`` channels before they are encoded.
-        scale: Of the distances: ``learned``, or ``drop`` for a random one at every training step.
+        scale: Scale of the distances: ``learned``, or ``drop`` for a random one at every training step.
     """
 
     def __init__(self, channels: int, *, codewords: int = 16, reduction: int = 4, scale: str = "learned") -> None:
         super().__init__()
-        width = max(1, channels // reduction)
+        width = hidden_width(channels, reduction)
         self.reduction = reduction
         self.reduce = nn.Conv2d(channels, width, 1)
         self.norm = nn.BatchNorm2d(width)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chattn_nas.attention.auxiliary_head import AuxiliaryHead
 from chattn_nas.attention.encoding import Encoding
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
 
@@ -25,7 +26,7 @@ def _macs(channels: int, feature_size: Size, values: Values) -> int:
     return pixels * (channels**2 + 2 * values["codewords"] * channels) + channels**2
 
 
-class PresenceHead(nn.Linear):
+class PresenceHead(AuxiliaryHead, nn.Linear):
     """Auxiliary head: which classes does the image hold? Whoever trains adds its loss with ``loss_weight``."""
 
     def __init__(self, channels: int, num_classes: int, loss_weight: float) -> None:
@@ -38,6 +39,7 @@ class PresenceHead(nn.Linear):
     "enc_module",
     title="Context Encoding for Semantic Segmentation (the context encoding module)",
     year=2018,
+    paper="arXiv:1803.08904",
     hyperparameters={
         "codewords": Hyperparameter(32, 8, 16, minimum=1),
         "se_loss_weight": Hyperparameter(0.2, 0.0, 0.1, 0.4, minimum=0.0),
@@ -52,7 +54,7 @@ class EncModule(nn.Module):
 
     Args:
         channels: C.
-        num_classes: Of the auxiliary head.
+        num_classes: Outputs of the auxiliary head.
         codewords: K.
         se_loss_weight: Weight of the auxiliary loss; with 0 the head is never trained.
     """

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.attention.own_random import OwnRandom
 from chattn_nas.attention.precision import widened, without_autocast
 
 
@@ -29,6 +30,8 @@ class Encoding(nn.Module):
         reach = (codewords * channels) ** -0.5
         self.codewords = nn.Parameter(torch.empty(codewords, channels).uniform_(-reach, reach))
         self.scale = nn.Parameter(torch.empty(codewords).uniform_(-1, 0)) if scale == "learned" else None
+        if scale == "drop":
+            self.draws = OwnRandom()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to (B, K, D), in float32 at least."""
@@ -43,4 +46,4 @@ class Encoding(nn.Module):
     def _scale(self, d: Tensor) -> Tensor:
         if self.scale is not None:
             return self.scale.to(d.dtype)
-        return -torch.rand_like(d[:, 0]) if self.training else torch.full_like(d[:, 0], -0.5)
+        return -self.draws(d.shape[0]).to(d.dtype) if self.training else torch.full_like(d[:, 0], -0.5)

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
+from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
+from chattn_nas.attention.width import hidden_width
 
 #: The authors' orders of preference: digit pairs (u, v) on a 7x7 map; ``top4`` is the first four of ``top``.
 ORDERS = {
@@ -57,14 +59,10 @@ def dct_basis(channels: int, pairs: Sequence[tuple[int, int]], height: int, widt
     return maps.repeat_interleave(channels // len(pairs), 0)
 
 
-def _hidden(channels: int, values: Values) -> int:
-    return max(1, channels // values["reduction"])
-
-
 def _parameters(channels: int, feature_size: Size, values: Values) -> int:
     height, width = basis_size(feature_size)
     basis = channels * height * width if values["basis"] == "learned" else 0
-    return 2 * channels * _hidden(channels, values) + basis
+    return 2 * channels * hidden_width(channels, values["reduction"]) + basis
 
 
 def _problem(channels: int, feature_size: Size, values: Values) -> str | None:
@@ -82,13 +80,14 @@ def _canonical(values: Values, sites: Sequence[Site]) -> Values:
     "fca",
     title="FcaNet: Frequency Channel Attention Networks",
     year=2021,
+    paper="arXiv:2012.11929",
     hyperparameters={
         "frequencies": Hyperparameter(*SETS),
         "reduction": Hyperparameter(16, 2, 4, 8, 32, minimum=1),
         "basis": Hyperparameter("fixed", "learned"),
     },
     parameters=_parameters,
-    macs=lambda c, _, v: 2 * c * _hidden(c, v),
+    macs=lambda c, _, v: 2 * c * hidden_width(c, v["reduction"]),
     problem=_problem,
     canonical=_canonical,
     needs_feature_size=True,
@@ -135,7 +134,7 @@ class FCA(nn.Module):
             self.basis = nn.Parameter(maps)
         else:
             self.register_buffer("basis", maps, persistent=False)  # 22 MB in a ResNet-50, and known from the settings
-        hidden = max(1, channels // reduction)
+        hidden = hidden_width(channels, reduction)
         self.reduce = nn.Linear(channels, hidden, bias=False)
         self.expand = nn.Linear(hidden, channels, bias=False)
 
@@ -153,6 +152,8 @@ class FCA(nn.Module):
         # Symbolic sizes (torch.export with free height and width) are never compared, which would fix them.
         known = type(height) is int and type(width) is int
         pooled = x if known and (height, width) == self.size else F.adaptive_avg_pool2d(x, self.size)
-        z = (pooled * self.basis.to(x.dtype)).sum((2, 3))
-        gate = self.expand(F.relu(self.reduce(z))).sigmoid()
-        return x * gate[:, :, None, None]
+        with without_autocast(x):  # a sum over a map is sqrt(H W) times its mean: beyond float16 where SE is not
+            z = (widened(pooled) * widened(self.basis)).sum((2, 3))
+            hidden = F.relu(F.linear(z, self.reduce.weight.to(z.dtype)))
+            gate = F.linear(hidden, self.expand.weight.to(z.dtype)).sigmoid()
+        return x * gate.to(x.dtype)[:, :, None, None]

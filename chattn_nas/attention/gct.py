@@ -22,6 +22,7 @@ from chattn_nas.attention.squares import sum_of_squares
     "gct",
     title="Gated Channel Transformation for Visual Recognition",
     year=2020,
+    paper="arXiv:1909.11519",
     hyperparameters={
         "mode": Hyperparameter("l2", "l1"),
         "after_relu": Hyperparameter(False, True),

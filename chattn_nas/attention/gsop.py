@@ -32,6 +32,7 @@ def _macs(channels: int, feature_size: Size, values: Values) -> int:
     "gsop",
     title="Global Second-order Pooling Convolutional Networks",
     year=2019,
+    paper="arXiv:1811.12006",
     hyperparameters={
         "dim": Hyperparameter(128, 16, 32, 64, minimum=1),
         "downsample": Hyperparameter(1, 2, minimum=1),

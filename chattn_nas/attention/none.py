@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from chattn_nas.attention.registry import register
 
 
-@register("none", title="no attention", year=0, parameters=lambda *_: 0, macs=lambda *_: 0)
+@register("none", title="no attention", year=0, looks_at="nothing", parameters=lambda *_: 0, macs=lambda *_: 0)
 class NoAttention(nn.Module):
     """(B, C, H, W) to itself."""
 

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from chattn_nas.attention.registry import register
 
 
-@register("random_gate", title="a fixed random gate (control)", year=0, parameters=lambda *_: 0, macs=lambda *_: 0)
+@register(
+    "random_gate",
+    title="a fixed random gate (control)",
+    year=0,
+    looks_at="nothing",
+    parameters=lambda *_: 0,
+    macs=lambda *_: 0,
+)
 class RandomGate(nn.Module):
     """(B, C, H, W) times a fixed random gate of shape (C, 1, 1)."""
 

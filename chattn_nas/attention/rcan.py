@@ -14,20 +14,18 @@ from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
 from chattn_nas.attention.pooling import average
-from chattn_nas.attention.registry import Hyperparameter, Values, register
-
-
-def _hidden(channels: int, values: Values) -> int:
-    return max(1, channels // values["reduction"])
+from chattn_nas.attention.registry import Hyperparameter, register
+from chattn_nas.attention.width import hidden_width
 
 
 @register(
     "rcan",
     title="Image Super-Resolution Using Very Deep Residual Channel Attention Networks",
     year=2018,
+    paper="arXiv:1807.02758",
     hyperparameters={"reduction": Hyperparameter(16, 2, 4, 8, minimum=1)},
-    parameters=lambda c, _, v: 2 * c * _hidden(c, v) + c + _hidden(c, v),
-    macs=lambda c, _, v: 2 * c * _hidden(c, v),
+    parameters=lambda c, _, v: 2 * c * hidden_width(c, v["reduction"]) + c + hidden_width(c, v["reduction"]),
+    macs=lambda c, _, v: 2 * c * hidden_width(c, v["reduction"]),
     canonical=largest_reduction,
 )
 class RCAN(nn.Module):
@@ -40,7 +38,7 @@ class RCAN(nn.Module):
 
     def __init__(self, channels: int, *, reduction: int = 16) -> None:
         super().__init__()
-        hidden = max(1, channels // reduction)
+        hidden = hidden_width(channels, reduction)
         self.reduction = reduction
         # The official 1x1 convolutions on a 1x1 map are these layers, with the same initialisation.
         self.reduce = nn.Linear(channels, hidden)

@@ -7,7 +7,7 @@ A type is one file with one class, registered by decorator::
         def __init__(self, channels: int, *, gamma: int = 2, ...): ...
 
 Third parties register through the entry-point group ``chattn_nas.attention`` (an entry loads a decorated class), or
-a spec names ``module:Class`` of a decorated class.
+a spec names ``module:Class``: of a decorated class, or of a plain ``nn.Module`` that takes channels first.
 """
 
 from __future__ import annotations
@@ -46,22 +46,28 @@ class Hyperparameter:
         default, *others: The values that a search takes when the spec says ``search``; the first is the default.
         minimum: For numbers: any value of the default's type from here up is allowed, listed or not.
             Without it only the listed values are allowed.
+        anything: Any value of the default's type is allowed, any at all where that is ``None``.
     """
 
-    def __init__(self, default: Any, *others: Any, minimum: float | None = None) -> None:
+    def __init__(self, default: Any, *others: Any, minimum: float | None = None, anything: bool = False) -> None:
         self.default = default
         self.values = (default, *others)
         self.minimum = minimum
+        self.anything = anything
 
     def check(self, name: str, value: Any) -> None:
         """Raise :class:`InputError` unless ``value`` is allowed for the hyperparameter called ``name``."""
-        number = type(next(v for v in self.values if v is not None))
+        number = type(next((v for v in self.values if v is not None), None))
         value = float(value) if number is float and type(value) is int else value  # YAML's 0 is 0.0
         if any(value == known and type(value) is type(known) for known in self.values):
             return
+        if self.anything:
+            if self.default is not None and type(value) is not number:
+                raise InputError(f"{name} must be {number.__name__}, not {value!r}", where=(name,), value=value)
+            return
         if self.minimum is None:
             raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=self.values)
-        if type(value) is not number or value < self.minimum:
+        if type(value) is not number or value < self.minimum:  # type: ignore[operator]
             raise InputError(f"{name} must be {number.__name__} >= {self.minimum}, not {value!r}", where=(name,))
 
 
@@ -83,7 +89,10 @@ class AttentionType:
             else keyword-only; maps (B, C, H, W) to the same shape. With ``scope="stage"``:
             ``forward(x, state=None) -> (y, state)``. Class attributes: ``no_weight_decay`` (see below), and
             ``starts_as_identity = True`` where a fresh module is the identity already.
-        title, year: Of the paper.
+        title, year: The paper's title and year; empty and 0 where there is none.
+        paper: Where it is to be found: ``arXiv:1709.01507``, or the conference.
+        looks_at: What its gates tell apart: ``channels``, ``positions``, ``channels and positions`` or ``nothing``.
+            Where it is not ``channels`` alone, the cost grows with the map.
         hyperparameters: Name to domain.
         parameters: Closed formula ``(channels, feature_size, values) -> int``.
         macs: Closed formula for multiply-accumulates per sample, as ``FlopCounterMode`` counts them
@@ -103,8 +112,10 @@ class AttentionType:
 
     name: str
     cls: Callable[..., nn.Module]
-    title: str
-    year: int
+    title: str = ""
+    year: int = 0
+    paper: str = ""
+    looks_at: str = "channels"
     hyperparameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
     parameters: Callable[[int, Size, Values], int]
     macs: Callable[[int, Size, Values], int]
@@ -150,19 +161,55 @@ class AttentionType:
             for name, value in (self.defaults | dict(values)).items()
         }
 
+    def why_not(self, channels: int, feature_size: Size, values: Values) -> str | None:
+        """Why this type cannot be built at a site, if so."""
+        if channels < self.minimal_channels:
+            return f"it needs at least {self.minimal_channels} channels"
+        if self.needs_map and feature_size == (1, 1):
+            return "it needs a map larger than 1x1"
+        return self.problem(channels, feature_size, values)
+
     def check(self, channels: int, feature_size: Size, values: Values) -> None:
         """Raise :class:`InputError` with the reason where this type cannot be built at a site."""
         height, width = feature_size
-        problem = self.problem(channels, feature_size, values)
-        if channels < self.minimal_channels:
-            problem = f"it needs at least {self.minimal_channels} channels"
-        elif self.needs_map and height * width == 1:
-            problem = "it needs a map larger than 1x1"
-        if problem:
+        if problem := self.why_not(channels, feature_size, values):
             raise InputError(f"{self.name} cannot sit on {channels} channels of {height}x{width}: {problem}")
+
+    def build(self, channels: int, feature_size: Size | None, num_classes: int | None, values: Values) -> nn.Module:
+        """A new module with these values, which :meth:`complete` gave; it carries ``module.built``.
+
+        Raises:
+            InputError: It cannot be built at this site.
+        """
+        given = {"feature_size": feature_size, "num_classes": num_classes}
+        needs = {key: value for key, value in given.items() if getattr(self, f"needs_{key}")}
+        for key, value in needs.items():
+            if value is None:
+                raise InputError(f"{self.name} needs {key}")
+        self.check(channels, feature_size or (2, 2), values)
+        arguments = {**needs, **values}
+        module = self.cls(channels, **arguments)
+        module.built = Built(self.name, channels, arguments)  # type: ignore[assignment]
+        return module
+
+
+@dataclass(frozen=True)
+class Built:
+    """How a module was built, for whoever must write that down: ``get(type).cls(channels, **arguments)``.
+
+    Attributes:
+        type: Name of its attention type.
+        channels: First argument of the constructor.
+        arguments: The others, defaults filled in.
+    """
+
+    type: str
+    channels: int
+    arguments: Mapping[str, Any]
 
 
 _types: dict[str, AttentionType] = {}
+_unregistered: dict[str, AttentionType] = {}
 _refused: dict[str, str] = {}
 
 
@@ -236,7 +283,11 @@ def _from_path(path: str) -> AttentionType:
     for known in _types.values():
         if known.cls is cls:
             return known
-    raise InputError(f"{path!r} is not registered: decorate it with @chattn_nas.attention.register")
+    if path not in _unregistered or _unregistered[path].cls is not cls:
+        from chattn_nas.attention.unregistered import describe  # it needs this module
+
+        _unregistered[path] = describe(path, cls)
+    return _unregistered[path]
 
 
 def build(
@@ -260,15 +311,4 @@ def build(
         InputError: Unknown type or hyperparameter, a value outside its domain, or an impossible site.
     """
     kind = get(name)
-    values = kind.complete(hyperparameters)
-    needs: dict[str, Any] = {}
-    for wanted, key, given in (
-        (kind.needs_feature_size, "feature_size", feature_size),
-        (kind.needs_num_classes, "num_classes", num_classes),
-    ):
-        if wanted and given is None:
-            raise InputError(f"{name} needs {key}")
-        if wanted:
-            needs[key] = given
-    kind.check(channels, feature_size or (2, 2), values)
-    return kind.cls(channels, **needs, **values)
+    return kind.build(channels, feature_size, num_classes, kind.complete(hyperparameters))

@@ -15,25 +15,28 @@ from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
 from chattn_nas.attention.pooling import average
-from chattn_nas.attention.registry import Hyperparameter, Values, register
+from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
+from chattn_nas.attention.width import hidden_width
 
 
-def _hidden(channels: int, values: Values) -> int:
-    return max(1, channels // values["reduction"])
+def _parameters(channels: int, feature_size: Size, values: Values) -> int:
+    hidden = hidden_width(channels, values["reduction"])
+    return 2 * channels * hidden + values["bias"] * (channels + hidden)
 
 
 @register(
     "se",
     title="Squeeze-and-Excitation Networks",
     year=2018,
+    paper="arXiv:1709.01507",
     hyperparameters={
         "reduction": Hyperparameter(16, 2, 4, 8, 32, minimum=1),
         "bias": Hyperparameter(False, True),
         "squeeze": Hyperparameter("avg", "max"),
         "gate": Hyperparameter("sigmoid", "hard_sigmoid"),
     },
-    parameters=lambda c, _, v: 2 * c * _hidden(c, v) + v["bias"] * (c + _hidden(c, v)),
-    macs=lambda c, _, v: 2 * c * _hidden(c, v),
+    parameters=_parameters,
+    macs=lambda c, _, v: 2 * c * hidden_width(c, v["reduction"]),
     canonical=largest_reduction,
 )
 class SE(nn.Module):
@@ -51,7 +54,7 @@ class SE(nn.Module):
         self, channels: int, *, reduction: int = 16, bias: bool = False, squeeze: str = "avg", gate: str = "sigmoid"
     ) -> None:
         super().__init__()
-        hidden = max(1, channels // reduction)
+        hidden = hidden_width(channels, reduction)
         self.squeeze = squeeze
         self.gate = gate
         self.reduce = nn.Linear(channels, hidden, bias=bias)

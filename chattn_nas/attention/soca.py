@@ -22,10 +22,7 @@ from torch.nn import functional as F
 from chattn_nas.attention.canonical import largest_reduction
 from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
-
-
-def _hidden(channels: int, values: Values) -> int:
-    return max(1, channels // values["reduction"])
+from chattn_nas.attention.width import hidden_width
 
 
 def _on_matrices(iterations: int) -> int:
@@ -36,7 +33,9 @@ def _macs(channels: int, feature_size: Size, values: Values) -> int:
     pixels, k = feature_size[0] * feature_size[1], values["iterations"]
     n, m = min(channels, pixels), _on_matrices(k)
     iterations = 2 * m * n**3 + (m + (3 ** (k - m) - 1) // 2) * n**2
-    return channels * pixels * n + iterations + channels * n + 2 * channels * _hidden(channels, values)
+    return (
+        channels * pixels * n + iterations + channels * n + 2 * channels * hidden_width(channels, values["reduction"])
+    )
 
 
 def _three_minus(w: Tensor, u: Tensor) -> Tensor:
@@ -57,12 +56,13 @@ def _later(w: Tensor, u: Tensor, steps: int) -> Tensor:
     "soca",
     title="Second-order Attention Network for Single Image Super-Resolution",
     year=2019,
+    paper="CVPR 2019",
     hyperparameters={
         "reduction": Hyperparameter(8, 2, 4, 16, minimum=1),
         "iterations": Hyperparameter(5, 3, 7, minimum=1),
         "squeeze": Hyperparameter("mean", "sum"),
     },
-    parameters=lambda c, _, v: 2 * c * _hidden(c, v) + c + _hidden(c, v),
+    parameters=lambda c, _, v: 2 * c * hidden_width(c, v["reduction"]) + c + hidden_width(c, v["reduction"]),
     macs=_macs,
     canonical=largest_reduction,
     placement="after_add",
@@ -75,7 +75,7 @@ class SoCA(nn.Module):
     Args:
         channels: C.
         reduction: The hidden width is ``max(1, channels // reduction)``.
-        iterations: Of Newton and Schulz.
+        iterations: Steps of the Newton-Schulz iteration.
         squeeze: ``mean`` of a row; or its ``sum``, since means are near 0 in wide layers.
         epsilon: The smallest trace that is divided by.
     """
@@ -84,7 +84,7 @@ class SoCA(nn.Module):
         self, channels: int, *, reduction: int = 8, iterations: int = 5, squeeze: str = "mean", epsilon: float = 1e-12
     ) -> None:
         super().__init__()
-        hidden = max(1, channels // reduction)
+        hidden = hidden_width(channels, reduction)
         self.reduction = reduction
         self.iterations = iterations
         self.squeeze = squeeze
@@ -100,7 +100,7 @@ class SoCA(nn.Module):
         return x * gate.to(x.dtype)[:, :, None, None]
 
     def _row_sums(self, x: Tensor) -> Tensor:
-        """Of the root of the covariance: (B, C, H, W) to (B, C), in float32 at least."""
+        """Row sums of the root of the covariance: (B, C, H, W) to (B, C), in float32 at least."""
         with without_autocast(x):
             maps = widened(x).flatten(2)
             maps = maps - maps.mean(2, keepdim=True)

@@ -11,54 +11,22 @@ block, before the residual add; weights and BN are trained without weight decay.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.attention.precision import widened
+from chattn_nas.attention.moments import moments
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
-from chattn_nas.attention.squares import sum_of_squares
 
 
 def _parameters(channels: int, feature_size: Size, values: Values) -> int:
     return channels * (len(values["styles"].split("+")) + 2 * values["norm"])
 
 
-class _Moments(torch.autograd.Function):
-    """Mean and unbiased variance of each channel's map, both (B, C, 1, 1), float32 at least.
-
-    Centred sums: E[x^2] - E[x]^2 cancels in float32, and ``var`` over a map takes 13 to 27 times as long as x * gate
-    on a CPU, this 3. The gradient is written out, x * a + b with one a and b per channel, because autograd's own goes
-    through the centred map: 1.6 times as long, and one more map kept in memory.
-    """
-
-    @staticmethod
-    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        wide = widened(x)
-        mean = wide.mean((2, 3), keepdim=True)
-        return mean, sum_of_squares(wide - mean) / _freedom(x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-        ctx.save_for_backward(inputs[0], output[0])
-
-    @staticmethod
-    def backward(ctx: Any, grad_mean: Tensor, grad_variance: Tensor) -> Tensor:
-        x, mean = ctx.saved_tensors
-        slope = grad_variance * 2 / _freedom(x)
-        return torch.addcmul(grad_mean / (x.shape[2] * x.shape[3]) - slope * mean, x, slope).to(x.dtype)
-
-
-def _freedom(x: Tensor) -> Any:
-    # A 1x1 map has variance 0 here; dividing by its 0 degrees of freedom would spoil BN's statistics for ever.
-    return torch.sym_max(x.shape[2] * x.shape[3] - 1, 1)
-
-
 @register(
     "srm",
     title="SRM: A Style-based Recalibration Module for Convolutional Neural Networks",
     year=2019,
+    paper="arXiv:1903.10829",
     hyperparameters={
         "styles": Hyperparameter("mean+std", "mean", "std"),
         "norm": Hyperparameter(True, False),
@@ -104,6 +72,6 @@ class SRM(nn.Module):
         """Shape (B, C, number of styles); at least float32."""
         if self.styles == "mean":
             return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))[:, :, None]
-        mean, variance = _Moments.apply(x)
+        mean, variance = moments(x)
         std = (variance + self.epsilon).sqrt()
         return std.flatten(2) if self.styles == "std" else torch.cat((mean, std), 2).flatten(2)

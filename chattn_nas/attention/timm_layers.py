@@ -14,10 +14,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from chattn_nas.attention.counted import counted_cost, failure
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, refuse, register
 
 #: Name in timm: title, year, and timm's default of ``rd_ratio`` (hidden width over channels) where there is one.
@@ -43,6 +42,10 @@ LAYERS: dict[str, tuple[str, int, float | None]] = {
     "splat": ("ResNeSt: Split-Attention Networks", 2020, 1 / 4),
     "strip": ("Strip attention (timm)", 2025, None),
 }
+#: Those that look at positions.
+POSITIONS = dict.fromkeys(("bat", "bottleneck", "halo", "lambda", "nl"), "positions") | dict.fromkeys(
+    ("cbam", "coord", "ela", "lcbam", "scoord", "strip"), "channels and positions"
+)
 #: Those that only work on some map sizes, so that a build must name its size.
 SIZED = {"bat", "bottleneck", "halo", "lambda"}
 #: Those whose constructor must know the size.
@@ -66,21 +69,14 @@ def _make(name: str, channels: int, feature_size: Size | None, values: Values) -
 @cache
 def _cost(name: str, channels: int, feature_size: Size, values: tuple[tuple[str, Any], ...]) -> tuple[int, int]:
     """Parameters and MACs per sample."""
-    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        module = _make(name, channels, feature_size, dict(values)).eval()
-        module(torch.empty(1, channels, *feature_size))
-    return sum(p.numel() for p in module.parameters()), counter.get_total_flops() // 2
+    return counted_cost(lambda: _make(name, channels, feature_size, dict(values)), channels, feature_size)
 
 
 @cache
 def _failure(name: str, channels: int, feature_size: Size, values: tuple[tuple[str, Any], ...]) -> str | None:
-    try:
-        with torch.device("meta"):
-            x = torch.empty(2, channels, *feature_size)
-            shape = _make(name, channels, feature_size, dict(values))(x).shape
-    except Exception as error:  # timm answers with assertions, with and without words
-        return f"timm refuses it ({type(error).__name__}{f': {error}' if str(error).strip() else ''})"
-    return None if shape == x.shape else f"timm's module changes the shape of the map to {tuple(shape)}"
+    # timm answers with assertions, with and without words.
+    reason = failure(lambda: _make(name, channels, feature_size, dict(values)), channels, feature_size)
+    return reason and f"timm refuses it ({reason})"
 
 
 def _register(name: str, title: str, year: int, rd_ratio: float | None) -> None:
@@ -95,6 +91,7 @@ def _register(name: str, title: str, year: int, rd_ratio: float | None) -> None:
         f"timm/{name}",
         title=title,
         year=year,
+        looks_at=POSITIONS.get(name, "channels"),
         hyperparameters={"rd_ratio": Hyperparameter(*ratios, minimum=1 / 64)} if ratios else {},
         parameters=cost(0),
         macs=cost(1),

@@ -63,8 +63,8 @@ def compare_samplers(
         table: Answers instead of trainings.
         budget: In full trainings, baselines included.
         repeats: Searches per method, each with seeds of its own.
-        methods: Of :data:`METHODS`.
-        seed: Of the first search.
+        methods: Some of :data:`METHODS`.
+        seed: Seed of the first search.
         progress: Called with a line after every method.
 
     Returns:

@@ -23,7 +23,7 @@ class RegularizedEvolution(WholeNetworkSampler):
 
     Args:
         space: What it proposes from.
-        seed: Of its choices.
+        seed: Seeds its choices.
         population: So many of the newest trials may become parents; before as many have ended, networks are random.
         tournament: The parent is the best of so many drawn.
     """

@@ -29,8 +29,8 @@ def simulate(
         table: Answers instead of trainings.
         sampler: Proposes; a known network is trained on the next seed, as in a real search.
         budget: In full trainings.
-        seeds: Of the table, in the order in which every network is trained on them (common random numbers); after the
-            last one the record answers, which costs nothing.
+        seeds: Seeds of the table, in the order in which every network is trained on them (common random numbers);
+            after the last one the record answers, which costs nothing.
         pruner: Sees a trial's rungs; none by default.
         baselines: Begin with ``none`` and every uniform network.
     """

@@ -26,7 +26,7 @@ class Table:
 
     Args:
         spec: The spec that was trained.
-        path: Of the rows.
+        path: File of the rows.
 
     Attributes:
         rows: One per training, as :mod:`.rows` describes them, of the networks in the space.

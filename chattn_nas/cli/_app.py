@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from chattn_nas.errors import ChattnError
+
+#: Signs that we print, and what stands for them on a terminal that knows ASCII alone.
+_PLAIN = {
+    "\N{PLUS-MINUS SIGN}": "+-",
+    "\N{MULTIPLICATION SIGN}": "x",
+    "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{EN DASH}": "-",
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,6 +52,10 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
     try:
         app()
     except ChattnError as error:
@@ -49,12 +63,19 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def print_table(rows: list[dict[str, Any]], title: str | None = None) -> None:
-    """Print records as a table; the keys of the first one are the columns."""
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What a terminal shows that cannot show everything, such as ``+-`` for ``±``; it never ends a command."""
+    assert isinstance(error, UnicodeEncodeError)
+    found = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(character, "?") for character in found), error.end
+
+
+def print_table(rows: list[dict[str, Any]], title: str | None = None, *, whole: tuple[str, ...] = ()) -> None:
+    """Print records as a table; the keys of the first one are the columns, those in ``whole`` are never broken."""
     table = Table(title=title, title_justify="left")
     for column in rows[0] if rows else ():
         number = isinstance(rows[0][column], int | float)
-        table.add_column(str(column), justify="right" if number else "left", overflow="fold")
+        table.add_column(str(column), justify="right" if number else "left", overflow="fold", no_wrap=column in whole)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     console.print(table)

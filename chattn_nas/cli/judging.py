@@ -23,7 +23,7 @@ def confirm(
     run: RunPath,
     top: Annotated[int, typer.Option(help="How many of the best by pooled mean.")] = 3,
     seeds: Annotated[int, typer.Option(help="Trainings per network, on seeds the search never saw.")] = 5,
-    epochs: Annotated[int | None, typer.Option(help="Of each training; default: 4 times the last rung.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Length of each training; default: 4 times the last rung.")] = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,12 +44,14 @@ def confirm(
 def calibrate(
     path: SpecPath,
     run: Annotated[Path | None, typer.Option(help="Directory; default: runs/<name>-calibrate.")] = None,
-    architectures: Annotated[int, typer.Option(help="Of the stratified sample.")] = 16,
+    architectures: Annotated[int, typer.Option(help="Size of the stratified sample.")] = 16,
     epochs: Annotated[str, typer.Option(help="Candidates, as 1,2,6; any list: every combination is tried.")] = "",
     image_sizes: Annotated[str, typer.Option(help="Candidates in pixels, as 16,32.")] = "",
     widths: Annotated[str, typer.Option(help="Candidates for the backbone's option width, as 8,16.")] = "",
     data: Annotated[str, typer.Option(help="Candidates as parts of the training images, as 0.25,1.")] = "",
-    full_epochs: Annotated[int | None, typer.Option(help="Of full training; default: 4 times the last rung.")] = None,
+    full_epochs: Annotated[
+        int | None, typer.Option(help="Length of full training; default: 4 x the last rung.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Full trainings per architecture.")] = 2,
     part: Annotated[float, typer.Option(help="Part of the noise ceiling that a proxy shall reach.")] = 0.8,
     budget: Annotated[float | None, typer.Option(help="Minutes of training; candidates beyond are left out.")] = None,

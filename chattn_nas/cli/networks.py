@@ -20,6 +20,7 @@ def export(
     trial: Annotated[str, typer.Option(help="best, or a trial's number.")] = "best",
     by: Annotated[str, typer.Option(help="What best means: pooled, mean or single.")] = "pooled",
     format: Annotated[str, typer.Option(help="Comma-separated: source, safetensors, pt2, onnx, timm.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files, too.")] = False,
 ) -> None:
     """Write a network that needs only torch, and prove that it computes the same."""
     from chattn_nas import api
@@ -28,7 +29,7 @@ def export(
     chosen = api.Run(run).chosen(trial, by)
     console.print(f"Exporting {chosen}", soft_wrap=True, highlight=False)
     formats = [name.strip() for name in format.split(",") if name.strip()] or DEFAULT_FORMATS
-    written = api.export(chosen, out, formats)
+    written = api.export(chosen, out, formats, force=force)
     for check, difference in written.differences.items():
         console.print(f"  {check}: largest difference {difference:.3g}", highlight=False)
     console.print(f"Wrote {', '.join(written.files)} to {written.folder}", soft_wrap=True, highlight=False)

@@ -28,7 +28,7 @@ def search(
     from chattn_nas.report import write_report
 
     if name:
-        spec = spec.model_copy(update={"name": name})
+        spec = spec.changed(name=name)
     try:
         found = api.search(spec, run=run, trials=trials, workers=workers)
     except KeyboardInterrupt:
@@ -46,7 +46,7 @@ def worker(
     target: Annotated[Path, typer.Argument(metavar="RUN|SPEC", help="A run, or its spec on another machine.")],
     storage: Annotated[str | None, typer.Option(help="URL of the study; default: the run's or the spec's.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; default: the spec's.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the search, where it was started with --name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the search, where it was started with --name.")] = None,
 ) -> None:
     """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
     from chattn_nas.search import join
@@ -55,7 +55,7 @@ def worker(
 
     found = load_spec(target) if target.is_file() else RunDirectory(target)
     if name and not isinstance(found, RunDirectory):
-        found = found.model_copy(update={"name": name})
+        found = found.changed(name=name)
     join(found, storage, device, progress=True)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import tempfile
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna_dashboard._note import get_note_from_system_attrs
 
 from chattn_nas.study.artifacts import FOLDER
@@ -16,20 +18,39 @@ from chattn_nas.study.notes import save_note
 HEADING = "\n\n**Exported**: "
 
 
-def link_export(study: optuna.Study, run_directory: Path, number: int, folder: Path) -> None:
-    """Keep ``folder`` as a zip file in the run's artifact store, and link it from the note of trial ``number``.
+def link_export(study: optuna.Study, run_directory: Path, number: int, folder: Path, files: Sequence[str]) -> None:
+    """Keep an export as a zip file in the run's artifact store, and link it from the note of trial ``number``.
 
     A trial that has ended takes no artifacts any more, so the file is the study's. A later export of the same trial
-    replaces the link.
+    replaces the file and the link.
+
+    Args:
+        study: Of the run.
+        run_directory: Where the artifacts lie.
+        number: Of the trial.
+        folder: That was exported.
+        files: Names of the files that the export wrote there: nothing else is packed.
     """
-    store = run_directory / FOLDER
-    store.mkdir(parents=True, exist_ok=True)
+    directory = run_directory / FOLDER
+    directory.mkdir(parents=True, exist_ok=True)
+    store = FileSystemArtifactStore(str(directory))
+    name = f"trial{number}.zip"
     with tempfile.TemporaryDirectory() as place:
-        packed = shutil.make_archive(str(Path(place) / f"trial{number}-{folder.name}"), "zip", folder)
-        key = upload_artifact(
-            artifact_store=FileSystemArtifactStore(str(store)), file_path=packed, study_or_trial=study,
-            mimetype="application/zip",
-        )  # fmt: skip
+        packed = Path(place) / name
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in files:
+                archive.write(folder / file, f"{folder.resolve().name}/{file}")
+        packs = (
+            held for held in get_all_artifact_meta(study) if re.fullmatch(rf"trial{number}(-.*)?\.zip", held.filename)
+        )
+        key = next((held.artifact_id for held in packs), None)
+        if key is None:
+            key = upload_artifact(
+                artifact_store=store, file_path=str(packed), study_or_trial=study, mimetype="application/zip"
+            )
+        else:
+            with packed.open("rb") as stream:
+                store.write(key, stream)
     trial = study.get_trials(deepcopy=False)[number]
     attributes = study._storage.get_study_system_attrs(study._study_id)
     body = get_note_from_system_attrs(attributes, trial._trial_id)["body"].split(HEADING)[0]

@@ -1,4 +1,4 @@
-"""Data sets as uint8 tensors on the training device, and batched augmentation there."""
+"""Data sets: read, checked and cached once, split, and handed on as uint8 tensors; batched augmentation."""
 
 from typing import TYPE_CHECKING
 
@@ -7,23 +7,31 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.data._augment import Normalize as Normalize
     from chattn_nas.data._augment import augment as augment
-    from chattn_nas.data.lazy import LazyData as LazyData
-    from chattn_nas.data.lazy import load_lazy as load_lazy
-    from chattn_nas.data.lazy import load_lazy_test as load_lazy_test
+    from chattn_nas.data.description import Description as Description
+    from chattn_nas.data.description import differences as differences
+    from chattn_nas.data.load import describe as describe
+    from chattn_nas.data.load import divide as divide
+    from chattn_nas.data.load import has_test as has_test
     from chattn_nas.data.load import load_data as load_data
     from chattn_nas.data.load import load_test as load_test
+    from chattn_nas.data.load import require_test as require_test
+    from chattn_nas.data.sample import sample_batch as sample_batch
     from chattn_nas.data.settings import DataSettings as DataSettings
     from chattn_nas.data.tensors import Augmentation as Augmentation
     from chattn_nas.data.tensors import Data as Data
+    from chattn_nas.data.tensors import ImageSet as ImageSet
+    from chattn_nas.data.tensors import MappedSet as MappedSet
     from chattn_nas.data.tensors import TensorSet as TensorSet
+    from chattn_nas.data.tensors import joined as joined
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
         "._augment": "Normalize augment",
-        ".lazy": "LazyData load_lazy load_lazy_test",
-        ".load": "load_data load_test",
+        ".description": "Description differences",
+        ".load": "describe divide has_test load_data load_test require_test",
+        ".sample": "sample_batch",
         ".settings": "DataSettings",
-        ".tensors": "Augmentation Data TensorSet",
+        ".tensors": "Augmentation Data ImageSet MappedSet TensorSet joined",
     },
 )

@@ -12,7 +12,7 @@ from chattn_nas.data.tensors import Augmentation
 
 
 class Statistics(Protocol):
-    """Of a data set, on the scale 0 to 1."""
+    """Mean and standard deviation of a data set's channels, on the scale 0 to 1."""
 
     @property
     def mean(self) -> tuple[float, ...]:

@@ -1,97 +1,157 @@
-"""From settings to tensors; the only two doors to a data set."""
+"""From settings to tensors; the only doors to a data set."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
+from chattn_nas.data.description import Description
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources import SOURCES, Source
-from chattn_nas.data.tensors import Augmentation, Data, TensorSet, channel_statistics
+from chattn_nas.data.split import Index, Split, split
+from chattn_nas.data.store import Stored, in_section, open_set
+from chattn_nas.data.tensors import Augmentation, Data, ImageSet, MappedSet, TensorSet, channel_statistics
 from chattn_nas.errors import DataError, TooLargeError
 
+#: Where images lie while they are trained on: copied to the device, or mapped from the cache on disk.
+Where = Literal["auto", "device", "disk"]
+#: Part of the free memory that the images of a search may take of themselves.
+SHARE = 0.5
 
-def load_data(settings: DataSettings, *, device: torch.device | str = "cpu") -> Data:
-    """Training and validation images on ``device``; the test images are never touched.
+
+def describe(settings: DataSettings) -> Description:
+    """What the set is; reads it where that was not done yet.
+
+    Raises:
+        DataError: It is missing or malformed.
+    """
+    return open_set(settings).description
+
+
+def divide(settings: DataSettings) -> tuple[Stored, Split]:
+    """The set, and which of its images are for what.
+
+    Raises:
+        DataError: As :func:`describe`; or classes are too small.
+    """
+    stored = open_set(settings)
+    targets = stored.targets["train"]
+    with in_section():
+        return stored, split(stored.description, targets if targets.ndim == 1 else None, settings)
+
+
+def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto") -> Data:
+    """Training and validation images; the test images stay where they are.
+
+    Args:
+        settings: Of the set.
+        device: To train on.
+        data_on: ``device`` copies them there, ``disk`` maps them; ``auto`` copies what fits well.
 
     Raises:
         DataError: The set is missing or malformed.
         TooLargeError: It does not fit the device.
     """
-    source = SOURCES[settings.dataset](settings, "train")
-    train, validation = split(source.labels, settings)
-    first, second = (TensorSet(*_tensors(source, index, settings, device)) for index in (train, validation))
-    mean, std = channel_statistics(first.images)
+    stored, parts = divide(settings)
+    facts = stored.description
+    on_device = _on_device(stored, parts, torch.device(device), data_on)
+    train = _set(stored, ("train", parts.train), device, on_device)
+    mean, std = channel_statistics(stored.images["train"], parts.train)
     padding = settings.image_size // 8 if settings.crop_padding is None else settings.crop_padding
-    flip = source.may_flip if settings.flip is None else settings.flip
     return Data(
-        train=first,
-        validation=second,
-        num_classes=len(source.class_names),
-        in_chans=first.images.shape[1],
+        train=train,
+        validation=_set(stored, parts.validation, device, on_device),
+        num_classes=len(facts.class_names),
+        in_chans=facts.channels,
         image_size=settings.image_size,
         mean=mean,
         std=std,
-        class_names=source.class_names,
-        augmentation=Augmentation(padding, flip),
+        class_names=facts.class_names,
+        augmentation=Augmentation(padding, facts.may_flip if settings.flip is None else settings.flip),
+        multilabel=facts.multilabel,
     )
 
 
-def load_test(settings: DataSettings, *, device: torch.device | str = "cpu") -> TensorSet:
-    """The test images: for the final verdict, read once, never by a search.
+def load_test(settings: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto") -> ImageSet:
+    """The test images: for the final verdict, scored once, never by a search.
+
+    Raises:
+        DataError: There are none; or as :func:`load_data`.
+    """
+    require_test(settings)
+    stored, parts = divide(settings)
+    assert parts.test is not None
+    return _set(stored, parts.test, device, _on_device(stored, parts, torch.device(device), data_on))
+
+
+def require_test(settings: DataSettings) -> None:
+    """Refuse a set without test images, before anything is spent on what will need them.
+
+    Raises:
+        DataError: There are none; or as :func:`load_data`.
+    """
+    if not has_test(settings):
+        raise DataError(
+            "there are no test images: the set has no test part, and data.test does not keep one (data.test: 0.2)",
+            where=("data", "test"),
+        )
+
+
+def has_test(settings: DataSettings) -> bool:
+    """Whether there are test images.
 
     Raises:
         DataError: As :func:`load_data`.
     """
-    source = SOURCES[settings.dataset](settings, "test")
-    return TensorSet(*_tensors(source, np.arange(len(source.labels)), settings, device))
+    return divide(settings)[1].test is not None
 
 
-def split(labels: np.ndarray, settings: DataSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of training and validation images, every class in the same proportion.
-
-    Raises:
-        DataError: A class has too few images.
-    """
-    rng = np.random.default_rng(settings.seed)
-    train, validation = [], []
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        count = round(settings.validation * len(members))
-        if not 0 < count < len(members):
-            raise DataError(
-                f"class {label} has {len(members)} training images: too few for {settings.validation:g} of them to be "
-                "the validation set",
-                where=("validation",),
-            )
-        validation.append(members[:count])
-        train.append(members[count:])
-    chosen = rng.permutation(np.concatenate(train))[: settings.train_limit]
-    return np.sort(chosen), np.sort(np.concatenate(validation))
-
-
-def _tensors(
-    source: Source, chosen: np.ndarray, settings: DataSettings, device: torch.device | str
-) -> tuple[Tensor, Tensor]:
-    """Chosen images (N, C, S, S) uint8 and labels (N,) int64 on the device, resized in parts to bound the memory."""
-    size = settings.image_size
-    count, channels = len(source.images), source.images.shape[3]
+def _set(stored: Stored, chosen: tuple[str, Index], device: torch.device | str, on_device: bool) -> ImageSet:
+    part, rows = chosen
+    labels = torch.from_numpy(np.ascontiguousarray(stored.targets[part][rows])).to(device)
+    held = stored.images[part]
+    if not on_device:
+        return MappedSet((held,), rows, labels)
     try:
-        images = torch.empty(len(chosen), channels, size, size, dtype=torch.uint8, device=device)
-        for start in range(0, len(chosen), 1024):
-            part = torch.from_numpy(source.images[chosen[start : start + 1024]]).permute(0, 3, 1, 2)
-            if part.shape[2:] != (size, size):
-                part = torch.nn.functional.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
-                part = part.round_().clamp_(0, 255).to(torch.uint8)
-            images[start : start + 1024].copy_(part)
-        return images, torch.from_numpy(source.labels[chosen]).to(device)
+        images = torch.empty(len(rows), *held.shape[1:], dtype=torch.uint8, device=device)
+        for start in range(0, len(rows), 1024):  # in parts, so that no second copy of the whole is made
+            images[start : start + 1024].copy_(torch.from_numpy(_gather(held, rows[start : start + 1024])))
+        return TensorSet(images, labels)
     except (RuntimeError, MemoryError) as error:
         if "memory" not in str(error).lower():
             raise
-        gib = count * channels * size * size / 2**30
         raise TooLargeError(
-            f"{count:,} images of {channels}x{size}x{size} take {gib:.1f} GiB, more than {device} has free; "
-            "a smaller data.image_size or another device may do",
-            where=("image_size",),
+            f"{len(rows):,} images of {'x'.join(map(str, held.shape[1:]))} take "
+            f"{len(rows) * _bytes(held) / 2**30:.1f} GiB, more than {device} has free; leaving them on disk "
+            "(data_on: disk), a smaller data.image_size or another device may do",
+            where=("data", "image_size"),
         ) from None
+
+
+def _gather(held: NDArray[np.uint8], rows: Index) -> NDArray[np.uint8]:
+    found: NDArray[np.uint8] = held[rows]
+    return found
+
+
+def _bytes(held: NDArray[np.uint8]) -> int:
+    return int(np.prod(held.shape[1:]))
+
+
+def _on_device(stored: Stored, parts: Split, device: torch.device, data_on: Where) -> bool:
+    if data_on != "auto":
+        return data_on == "device"
+    wanted = sum(len(rows) * _bytes(stored.images[part]) for part, rows in (("train", parts.train), parts.validation))
+    return wanted <= SHARE * _free(device)
+
+
+def _free(device: torch.device) -> float:
+    """Bytes that are free on the device, or in main memory."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo") as file:
+            return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return float("inf")

@@ -2,38 +2,202 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field
+from PIL import ImageColor
+from pydantic import Field, field_validator, model_validator
 
+from chattn_nas.errors import DataError
 from chattn_nas.settings import Settings
+
+#: The keys of every source that say where and what the set is; a function takes ``options`` alone.
+SOURCE_KEYS: dict[str, tuple[str, ...]] = {
+    "digits": (),
+    "image_folder": ("path",),
+    "csv": ("path", "image_column", "label_column", "multilabel"),
+    "npz": ("path", "channel_axis"),
+    "npy": ("path", "channel_axis"),
+    "torchvision": ("name", "root", "download", "options"),
+    "hf": ("path", "name", "options", "image_column", "label_column", "download"),
+    "webdataset": ("path", "image_column", "label_column"),
+    "module:function": ("options", "channel_axis"),
+}
+#: Keys that belong to some source only.
+OWNED = frozenset(key for keys in SOURCE_KEYS.values() for key in keys)
+#: What changes the tensors of a set, beside the source's own keys.
+READ_BY = ("image_size", "resize", "background", "channels", "range", "classes", "bad_files")
 
 
 class DataSettings(Settings):
-    """A data set and how it is split.
+    """A data set, how it is read and how it is split.
 
     Attributes:
-        dataset: ``digits`` (inside scikit-learn), ``npz``, ``torchvision`` or ``image_folder``.
-        image_size: Height and width in pixels that every image is resized to.
-        path: The ``.npz`` file, or the folder of images.
-        name: Of the torchvision class, such as ``CIFAR10``.
+        dataset: ``image_folder`` (a folder, ``.tar`` or ``.zip``), ``csv``, ``npz``, ``npy``, ``torchvision``, ``hf``,
+            ``webdataset``, ``module:function``, or ``digits`` (inside scikit-learn).
+        image_size: Height and width in pixels that every image is brought to.
+        path: The file or folder: ``~`` and environment variables are filled in; relative to the spec's folder.
+        name: Of the torchvision class, such as ``CIFAR10``, or of the set on the Hugging Face hub.
         root: Where torchvision looks for the set.
-        download: Whether torchvision may download it.
-        validation: Part of the training images that the search is scored on.
-        train_limit: Train on this many images only.
+        download: Whether the set may be downloaded.
+        options: Further arguments of the torchvision class, of ``datasets.load_dataset``, or of the function.
+        image_column, label_column: Of a table: names of columns; several label columns of 0 and 1 are several labels.
+        multilabel: Labels of a table are several per image, separated by ``|``, ``;`` or blanks.
+        channel_axis: Where the channels of arrays lie; ``auto`` tells by their number.
+        resize: ``squash`` changes the aspect ratio, ``crop`` keeps the largest square in the middle, ``pad`` shows the
+            whole image on the background.
+        background: Colour behind transparent pixels and padding.
+        channels: 1 (grey) or 3; ``None`` takes 1 where all images are grey.
+        range: Numbers that are black and white in images of more than eight bits; ``None`` takes the usual range that
+            holds them.
+        classes: Names to keep, or a mapping that renames, merges, and leaves out (``null``).
+        bad_files: ``fail`` refuses a set with files that cannot be read, ``skip`` leaves them out.
+        validation: Part of the training images that the search is scored on, where the set has no validation images.
+        test: Part of the training images that is kept for the verdict, where the set has no test images.
+        train_limit: Train on this many images only, classes in their proportion.
         flip: Horizontal flips; ``None`` decides by the set: never for digits.
         crop_padding: Pixels of padding for random crops; ``None`` takes an eighth of the image size.
         seed: Of the split.
+        cache: Folder for the images as they are trained on; ``None`` is the user's cache folder.
+        cache_limit: GiB that all sets in it may take.
     """
 
-    dataset: Literal["digits", "npz", "torchvision", "image_folder"] = "digits"
-    image_size: int = Field(default=32, ge=1, le=1024)
+    dataset: str = "digits"
+    image_size: int = Field(default=32, ge=4, le=1024)
     path: str | None = None
     name: str | None = None
     root: str | None = None
     download: bool = False
+    options: dict[str, Any] = {}
+    image_column: str | None = None
+    label_column: str | list[str] | None = None
+    multilabel: bool = False
+    channel_axis: Literal["auto", "first", "last"] = "auto"
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    background: str = "white"
+    channels: Literal[1, 3] | None = None
+    range: tuple[float, float] | None = None
+    classes: list[str] | dict[str, str | None] | None = None
+    bad_files: Literal["fail", "skip"] = "fail"
     validation: float = Field(default=0.2, gt=0, lt=1)
+    test: float | None = Field(default=None, gt=0, lt=1)
     train_limit: int | None = Field(default=None, ge=2)
     flip: bool | None = None
     crop_padding: int | None = Field(default=None, ge=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
+    cache: str | None = None
+    cache_limit: float = Field(default=50.0, gt=0)
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names(cls, classes: Any) -> Any:
+        """YAML reads ``0``, ``1.5`` and ``no`` as other things than names."""
+        if isinstance(classes, dict):
+            return {_text(key): None if value is None else _text(value) for key, value in classes.items()}
+        return [_text(name) for name in classes] if isinstance(classes, list) else classes
+
+    @field_validator("background")
+    @classmethod
+    def _colour(cls, background: str) -> str:
+        ImageColor.getrgb(background)
+        return background
+
+    @model_validator(mode="after")
+    def _fits(self) -> DataSettings:
+        given = {key for key in OWNED if getattr(self, key) != type(self).model_fields[key].default}
+        if "dataset" not in self.model_fields_set and given:
+            raise DataError(
+                f"data.dataset is missing: which kind of set is it{_proposal(self.path, given)}?",
+                where=("data", min(given, key=("path", "name", "root").__contains__)), choices=_known(),
+            )  # fmt: skip
+        kind = "module:function" if ":" in self.dataset else self.dataset
+        if kind not in SOURCE_KEYS:
+            raise DataError(
+                f"data.dataset cannot be {self.dataset!r}", where=("data", "dataset"), value=self.dataset,
+                choices=_known(),
+            )  # fmt: skip
+        strange = sorted(given - set(SOURCE_KEYS[kind]))
+        if strange:
+            takes = ", ".join(SOURCE_KEYS[kind]) or "none of them"
+            others = " or ".join(name for name, keys in SOURCE_KEYS.items() if strange[0] in keys)
+            raise DataError(
+                f"data.{strange[0]} does not belong to the data set {self.dataset!r}, which takes {takes}; it belongs "
+                f"to {others}",
+                where=("data", strange[0]),
+            )
+        if self.crop_padding is not None and self.crop_padding >= self.image_size:
+            raise DataError(
+                f"data.crop_padding {self.crop_padding} would crop beyond images of {self.image_size} px: some would "
+                "be nothing but border",
+                where=("data", "crop_padding"),
+            )
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise DataError(f"data.range must rise, not {list(self.range)}", where=("data", "range"))
+        if self.test is not None and self.test + self.validation >= 1:
+            raise DataError(
+                f"data.test {self.test:g} and data.validation {self.validation:g} leave nothing to train on",
+                where=("data", "test"),
+            )
+        return self
+
+    @property
+    def read_by(self) -> list[str]:
+        """Everything here that decides what the tensors hold, for the key of the cache."""
+        keys = (*READ_BY, *SOURCE_KEYS["module:function" if ":" in self.dataset else self.dataset])
+        chosen = {key: getattr(self, key) for key in keys if key != "download"}
+        return [self.dataset, json.dumps(chosen, sort_keys=True, default=str)]
+
+    def placed(self, folder: Path) -> DataSettings:
+        """With ``path``, ``root`` and ``cache`` made absolute: variables filled in, relative to ``folder``.
+
+        Raises:
+            DataError: An environment variable that is not set.
+        """
+        changes = {}
+        for key in ("path", "root", "cache"):
+            given = getattr(self, key)
+            if given is None:
+                continue
+            filled = os.path.expanduser(os.path.expandvars(given))
+            unset = re.search(r"\$(\w+|\{\w+\})", filled)
+            if unset:
+                raise DataError(f"data.{key}: the environment variable {unset[0]} is not set", where=("data", key))
+            here = folder / filled
+            elsewhere = not here.exists() and Path(filled).exists()
+            changes[key] = str((Path(filled) if elsewhere else here).absolute())
+        return self.model_copy(update=changes)
+
+
+def _text(value: Any) -> str:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+def _known() -> list[str]:
+    return list(SOURCE_KEYS)
+
+
+def _proposal(path: str | None, given: set[str]) -> str:
+    """What the path looks like."""
+    if path is None:
+        fitting = [name for name, keys in SOURCE_KEYS.items() if given <= set(keys)]
+        return f" ({' or '.join(fitting)})" if fitting else ""
+    place = Path(os.path.expanduser(os.path.expandvars(path)))
+    endings = {
+        ".csv": "csv",
+        ".tsv": "csv",
+        ".npz": "npz",
+        ".npy": "npy",
+        ".tar": "image_folder",
+        ".zip": "image_folder",
+    }
+    kind = endings.get(place.suffix.lower())
+    if kind is None and place.suffix == "":
+        kind = "image_folder"
+    if kind is None:
+        close = difflib.get_close_matches(place.suffix, endings, n=1)
+        kind = endings[close[0]] if close else None
+    return f"? {path} looks like dataset: {kind}" if kind else ""

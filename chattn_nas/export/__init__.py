@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chattn_nas.export.fold import fold_batchnorm as fold_batchnorm
     from chattn_nas.export.folder import ExportedFolder as ExportedFolder
     from chattn_nas.export.folder import open_folder as open_folder
+    from chattn_nas.export.usage import Usage as Usage
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
@@ -28,6 +29,7 @@ __all__, __getattr__, __dir__ = hand_on(
         ".export": "DEFAULT_FORMATS ExportReport FORMATS check_request export_network",
         ".fold": "fold_batchnorm",
         ".folder": "ExportedFolder open_folder",
+        ".usage": "Usage",
     },
 )
 callable_room(__name__)

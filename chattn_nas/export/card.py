@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,11 @@ class Card:
         dataset: What it was trained on.
         class_names: In the order of the logits; empty where the data set has none.
         mean, std: Per channel, of images in [0, 1]: ``(image - mean) / std`` is the network's input.
-        interpolation: How an image is brought to the image size: ``nearest``, ``bilinear`` or ``bicubic``.
+        resize: How an image is brought to the image size: ``squash`` changes its proportions, ``crop`` takes the
+            largest part of the right proportions in the middle, ``pad`` puts the whole image on the background.
+        interpolation: ``nearest``, ``bilinear`` or ``bicubic``.
+        background: Colour behind transparent pixels and padding, as Pillow names colours.
+        value_range: Black and white of images of more than eight bits, where training images were such.
         accuracy: Mean validation accuracy of the proxy training, 0 to 1; None where there was none.
         accuracy_se: Its standard error over the seeds, 0 to 1; None with a single seed.
         seeds: Number of seeds behind ``accuracy``.
@@ -32,7 +36,10 @@ class Card:
     class_names: tuple[str, ...] = ()
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    resize: str = "squash"
     interpolation: str = "bilinear"
+    background: str = "white"
+    value_range: tuple[float, float] | None = None
     accuracy: float | None = None
     accuracy_se: float | None = None
     seeds: int = 0
@@ -71,19 +78,14 @@ class Facts:
     date: str
 
 
-def _figure(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
-
-
-def card_text(card: Card, facts: Facts, files: Mapping[str, str]) -> str:
+def card_text(card: Card, facts: Facts, files: Mapping[str, str], use: Sequence[str]) -> str:
     """The model card in Markdown.
 
     Args:
         card: What the caller knows.
         facts: What export knows.
-        files: Name of each file written to what it is.
+        files: Name of each file written to what it is; the card speaks of no other.
+        use: How to use them, a paragraph for each format.
     """
     height, width = facts.image_size
     made = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
@@ -95,6 +97,7 @@ def card_text(card: Card, facts: Facts, files: Mapping[str, str]) -> str:
         if card.confirmed
         else ["Not confirmed: no full-length training with several seeds stands behind this network."]
     )
+    names = ", ".join(card.class_names[:20]) + (", ..." if len(card.class_names) > 20 else "")
     lines = [
         f"# {card.name}",
         "",
@@ -102,14 +105,7 @@ def card_text(card: Card, facts: Facts, files: Mapping[str, str]) -> str:
         f"Written by chattn-nas on {facts.date} ({made}).",
         "",
         "## Use",
-        "```python",
-        "import model  # the file in this folder; needs torch and nothing else",
-        "network = model.load()",
-        f"logits = network(images)  # float images (B, {facts.in_chans}, {height}, {width}), normalised as below",
-        "```",
-        "`python model.py` runs it on random images, `python model.py image.png` prints the likeliest classes of an "
-        "image (this needs Pillow).",
-        "",
+        *[line for paragraph in use for line in (paragraph, "")],
         "## Attention",
         "| stage | attention |",
         "|---|---|",
@@ -125,15 +121,28 @@ def card_text(card: Card, facts: Facts, files: Mapping[str, str]) -> str:
         "",
         "## Data and preprocessing",
         f"- trained on: {card.dataset}",
-        f"- classes: {facts.num_classes}" + (f" ({', '.join(card.class_names[:20])}"
-        f"{', ...' if len(card.class_names) > 20 else ''})" if card.class_names else ""),
-        f"- input: {facts.in_chans} channels, {height} x {width} pixels, {card.interpolation} resizing",
+        *([f"- classes: {facts.num_classes}" + (f" ({names})" if names else "")] if facts.num_classes else []),
+        f"- input: {facts.in_chans} channel{'s' if facts.in_chans > 1 else ''}, {height} x {width} pixels, turned as "
+        f"EXIF says; {_RESIZE[card.resize]}, {card.interpolation}; transparent pixels show {card.background}",
+        *([f"- more than eight bits: {card.value_range[0]:g} is black, {card.value_range[1]:g} is white"]
+          if card.value_range else []),
         f"- scaled to [0, 1], then minus mean {list(card.mean)}, divided by std {list(card.std)}",
         "",
         "## Files",
         *[f"- `{name}`: {what}" for name, what in files.items()],
         "",
-        "Parts of the source come from timm (Apache-2.0, https://github.com/huggingface/pytorch-image-models).",
-        "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+_RESIZE = {
+    "squash": "resized whatever its proportions",
+    "crop": "the largest part of these proportions in the middle is resized",
+    "pad": "the whole image is resized and padded with the background",
+}
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"

@@ -31,10 +31,12 @@ def main() -> None:
     what, file = Path(sys.argv[1]), Path(sys.argv[2])
     given = torch.load(file, weights_only=True)
     torch.set_num_threads(given["threads"])
+    namespace: dict[str, Any] = {}
+    exec(given["step"], namespace)
     if what.suffix == ".pt2":
         program = torch.export.load(what).module()
         with torch.no_grad():
-            torch.save([program(batch) for batch in given["batches"]], file)
+            torch.save([namespace["tensors"](program(batch)) for batch in given["batches"]], file)
         return
     spec = importlib.util.spec_from_file_location("exported_model", what)
     assert spec is not None
@@ -44,8 +46,6 @@ def main() -> None:
     spec.loader.exec_module(model)
     network = model.load()
     assert not network.training
-    namespace: dict[str, Any] = {}
-    exec(given["step"], namespace)
     with torch.no_grad():
         answers = namespace["numbered"]("evaluation", network(given["images"]))
     answers |= namespace["training_step"](network, given["images"])

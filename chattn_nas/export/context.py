@@ -1,14 +1,16 @@
-"""What every format's writer gets."""
+"""What every format's writer gets and gives."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from chattn_nas.export.card import Card, Facts
+from chattn_nas.export.usage import Usage
 from chattn_nas.space import Architecture
 
 
@@ -21,6 +23,7 @@ class Context:
         architecture: What it was built from.
         folder: Where to write.
         card, facts: What goes with it.
+        usage: What it is for.
         images: An example batch (2, C, H, W).
         max_difference: Above it a proof fails.
     """
@@ -30,6 +33,7 @@ class Context:
     folder: Path
     card: Card
     facts: Facts
+    usage: Usage
     images: torch.Tensor
     max_difference: float
 
@@ -39,18 +43,55 @@ class Context:
         return {name: value.detach().clone().contiguous() for name, value in self.network.state_dict().items()}
 
     @property
+    def result(self) -> str:
+        """The variable that takes what the network gives, in examples."""
+        return self.usage.outputs[0] if len(self.usage.outputs) == 1 else "outputs"
+
+    @property
+    def input(self) -> str:
+        """What the network takes, in words."""
+        height, width = self.facts.image_size
+        return f"float images (B, {self.facts.in_chans}, {height}, {width}), normalised as below"
+
+    @property
     def preprocessing(self) -> dict[str, object]:
         """How an image becomes input, as plain JSON values."""
+        card = self.card
         return {
             "in_chans": self.facts.in_chans,
             "image_size": list(self.facts.image_size),
-            "mean": list(self.card.mean),
-            "std": list(self.card.std),
-            "interpolation": self.card.interpolation,
-            "class_names": list(self.card.class_names),
+            "mean": list(card.mean),
+            "std": list(card.std),
+            "resize": card.resize,
+            "interpolation": card.interpolation,
+            "background": card.background,
+            "range": card.value_range and list(card.value_range),
+            "class_names": list(card.class_names),
         }
 
     def batches(self) -> list[torch.Tensor]:
         """Batches of 1, 2 and 3 images to compare on."""
         generator = torch.Generator().manual_seed(1)
         return [torch.randn(size, *self.images.shape[1:], generator=generator) for size in (1, 2, 3)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What one format wrote.
+
+    Attributes:
+        files: Name of each file to what it is.
+        differences: Name of each check to the largest difference from the network.
+        use: How to use the files, in Markdown.
+        credit: Whose work they hold, a sentence for the card.
+    """
+
+    files: Mapping[str, str]
+    differences: Mapping[str, float] = field(default_factory=dict)
+    use: str = ""
+    credit: str = ""
+
+
+def python(*lines: str) -> str:
+    """Lines of Python as a block of Markdown."""
+    return "\n".join(["```python", *lines, "```"])

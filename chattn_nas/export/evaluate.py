@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from chattn_nas.data import TensorSet
+from chattn_nas.data import ImageSet
 from chattn_nas.errors import InputError
 from chattn_nas.export.folder import open_folder
 
@@ -23,7 +23,7 @@ class Score:
 
 
 def evaluate_folder(
-    path: Path | str, images: TensorSet, *, batch_size: int = 256, device: torch.device | str = "cpu"
+    path: Path | str, images: ImageSet, *, batch_size: int = 256, device: torch.device | str = "cpu"
 ) -> Score:
     """Score the network of an exported folder, with the preprocessing that lies there, in float32.
 
@@ -38,16 +38,17 @@ def evaluate_folder(
     """
     folder = open_folder(path)
     wanted = (folder.in_chans, *folder.image_size)
-    if tuple(images.images.shape[1:]) != wanted:
-        raise InputError(f"{path} takes images of shape {wanted}, the data set has {tuple(images.images.shape[1:])}")
     if not len(images):
         raise InputError("the data set is empty")
+    shape = tuple(images[torch.zeros(1, dtype=torch.int64)].images.shape[1:])
+    if shape != wanted:
+        raise InputError(f"{path} takes images of shape {wanted}, the data set has {shape}")
     network = folder.network(device)
     correct, loss = 0, 0.0
     with torch.no_grad():
         for start in range(0, len(images), batch_size):
-            batch = folder.model.normalise(images.images[start : start + batch_size].to(device))
-            labels = images.labels[start : start + batch_size].to(device)
+            part = images[torch.arange(start, min(start + batch_size, len(images)))]
+            batch, labels = folder.model.normalise(part.images.to(device)), part.labels.to(device)
             logits = network(batch)
             if int(labels.max()) >= logits.shape[1]:
                 raise InputError(f"the data set has label {int(labels.max())}, the network {logits.shape[1]} classes")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import datetime
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,15 +14,18 @@ from torch import nn
 
 from chattn_nas.errors import InputError
 from chattn_nas.export.card import Card, Facts, card_text
-from chattn_nas.export.context import Context
+from chattn_nas.export.context import Context, Written
 from chattn_nas.export.onnx import onnx_packages, write_onnx
+from chattn_nas.export.output import MANIFEST, OutputFolder
 from chattn_nas.export.pt2 import write_pt2
 from chattn_nas.export.source_format import write_safetensors, write_source_format
 from chattn_nas.export.timm_folder import write_timm
+from chattn_nas.export.usage import Usage
+from chattn_nas.network.start import fix_scales
 from chattn_nas.space import Architecture
 
 #: Every format, and what writes and proves it.
-WRITERS: dict[str, Callable[[Context], tuple[dict[str, str], dict[str, float]]]] = {
+WRITERS: dict[str, Callable[[Context], Written]] = {
     "source": write_source_format,
     "safetensors": write_safetensors,
     "pt2": write_pt2,
@@ -54,11 +56,11 @@ class ExportReport:
         return max(self.differences.values(), default=0.0)
 
 
-def check_request(formats: Sequence[str], out_dir: Path | str) -> None:
-    """Raise where an export could not even begin; the folder is made where it is missing.
+def check_request(formats: Sequence[str], out_dir: Path | str, *, force: bool = False) -> OutputFolder:
+    """The folder to write into; raises where an export could not even begin.
 
     Raises:
-        InputError: An unknown format, none at all, or a folder that cannot be written.
+        InputError: An unknown format, none at all, or a folder as :class:`OutputFolder` refuses it.
         MissingExtraError: A format whose packages are not installed.
     """
     if not formats:
@@ -68,12 +70,7 @@ def check_request(formats: Sequence[str], out_dir: Path | str) -> None:
             raise InputError(f"unknown export format {name!r}", where=("formats",), value=name, choices=FORMATS)
     if "onnx" in formats:
         onnx_packages()
-    folder = Path(out_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise InputError(f"the folder {folder} cannot be written: {error.strerror}", where=("out",)) from None
+    return OutputFolder(out_dir, force=force)
 
 
 def export_network(
@@ -86,31 +83,36 @@ def export_network(
     image_size: int | tuple[int, int],
     card: Card,
     formats: Sequence[str] = DEFAULT_FORMATS,
+    usage: Usage | None = None,
+    force: bool = False,
     max_difference: float = 1e-5,
 ) -> ExportReport:
     """Write ``network`` to ``out_dir`` in every format asked for, and prove each.
 
+    The folder is filled when all is proved; an export that fails leaves it as it was. An earlier export there is
+    replaced, all of it.
+
     Args:
         network: The searched network; it is copied to the CPU, not changed.
         architecture: What it was built from.
-        out_dir: Made where it is missing; files of the same names are replaced.
-        num_classes: Number of logits.
+        out_dir: Made where it is missing.
+        num_classes: Number of logits, or of whatever the task counts.
         in_chans: Channels of the input.
         image_size: Pixels, one number or (height, width).
         card: What else is known of the network.
-        formats: Of :data:`FORMATS`: ``source`` (readable Python), ``safetensors``, ``pt2`` (torch.export), ``onnx``,
+        formats: ``source`` (readable Python), ``safetensors``, ``pt2`` (torch.export), ``onnx``,
             ``timm`` (a folder for ``timm.create_model("local-dir:...")``).
+        usage: What the network is for; classification where it is missing.
+        force: Write into a folder that holds other files, too.
         max_difference: Above it a proof fails.
 
     Raises:
-        InputError: An unknown format, or a folder that cannot be written.
+        InputError: An unknown format, or a folder that cannot be written, or that holds what no export wrote.
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """
-    check_request(formats, out_dir)
+    output = check_request(formats, out_dir, force=force)
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    folder = Path(out_dir)
-    network = copy.deepcopy(network).to("cpu").float().eval()
     facts = Facts(
         attention=tuple(str(choice) for choice in architecture.stages),
         num_classes=num_classes,
@@ -119,23 +121,30 @@ def export_network(
         versions={"torch": version("torch"), "timm": version("timm")},
         date=datetime.date.today().isoformat(),
     )
-    images = torch.randn(2, in_chans, *size, generator=torch.Generator().manual_seed(0))
-    context = Context(
-        network=network,
-        architecture=architecture,
-        folder=folder,
-        card=card,
-        facts=facts,
-        images=images,
-        max_difference=max_difference,
-    )
+    network = copy.deepcopy(network).to("cpu").float().eval()
+    fix_scales(network)
     files: dict[str, str] = {}
     differences: dict[str, float] = {}
-    for name in formats:
-        written, found = WRITERS[name](context)
-        files |= written
-        differences |= found
-    (folder / "architecture.yaml").write_text(architecture.to_yaml())
-    files["architecture.yaml"] = "the architecture as chattn-nas reads it"
-    (folder / "README.md").write_text(card_text(card, facts, files))
-    return ExportReport(folder, (*files, "README.md"), differences)
+    uses: dict[str, None] = {}
+    with output.staging() as folder:
+        context = Context(
+            network=network,
+            architecture=architecture,
+            folder=folder,
+            card=card,
+            facts=facts,
+            usage=usage or Usage(),
+            images=torch.randn(2, in_chans, *size, generator=torch.Generator().manual_seed(0)),
+            max_difference=max_difference,
+        )
+        for name in formats:
+            written = WRITERS[name](context)
+            files |= written.files
+            differences |= written.differences
+            uses |= dict.fromkeys(filter(None, (written.use, written.credit)))
+        (folder / "architecture.yaml").write_text(architecture.to_yaml(), encoding="utf-8")
+        files |= {"architecture.yaml": "the architecture as chattn-nas reads it"}
+        files |= {MANIFEST: "names these files, so that a later export knows them as its own"}
+        (folder / "README.md").write_text(card_text(card, facts, files, tuple(uses)), encoding="utf-8")
+        output.publish(folder, [name for name in (*files, "README.md") if name != MANIFEST])
+    return ExportReport(output.path, (*files, "README.md"), differences)

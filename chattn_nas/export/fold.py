@@ -31,7 +31,7 @@ def fold_batchnorm(network: nn.Module, images: torch.Tensor) -> tuple[nn.Module,
         The copy in evaluation mode, and the number of norms that are gone.
     """
     network = copy.deepcopy(network).eval()
-    calls, _ = record_calls(network, images)
+    calls = record_calls(network, images)
     paths = Counter(module for _, module in network.named_modules(remove_duplicate=False))
     folded = 0
     for module in list(network.modules()):

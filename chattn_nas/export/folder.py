@@ -29,7 +29,7 @@ class ExportedFolder:
     @property
     def architecture(self) -> Architecture:
         """What the network was built from."""
-        return Architecture.from_yaml((self.path / "architecture.yaml").read_text())
+        return Architecture.from_yaml((self.path / "architecture.yaml").read_text(encoding="utf-8"))
 
     @property
     def in_chans(self) -> int:

@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
+from typing import Any
 
+from chattn_nas.errors import ExportError
 from chattn_nas.export.card import Card, Facts
 from chattn_nas.export.source.layout import layout
 from chattn_nas.export.source.leaf import literal
 from chattn_nas.export.source.writer import Source
-
-_USE = '''
-def load(path: str | Path | None = None) -> nn.Module:
-    """The trained network in evaluation mode; ``path`` is a file of weights, by default weights.pt beside this one."""
-    network = build()
-    file = Path(path) if path else Path(__file__).with_name("weights.pt")
-    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    return network.eval()
-
-
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """Images (B, C, H, W) in 0 to 255 as the network takes them."""
-    mean = torch.tensor(MEAN, device=images.device).view(-1, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(-1, 1, 1)
-    return (images.float() / 255 - mean) / std
-
-
-def read_image(path: str | Path) -> torch.Tensor:
-    """An image file as a batch (1, C, H, W), resized to IMAGE_SIZE and normalised."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise SystemExit("Reading an image file needs Pillow: pip install pillow") from None
-    if IN_CHANS not in (1, 3):
-        raise SystemExit(f"The network takes images of {IN_CHANS} channels, image files have 1 or 3")
-    try:
-        with Image.open(path) as file:
-            image = file.convert("L" if IN_CHANS == 1 else "RGB")
-    except OSError as error:
-        raise SystemExit(f"{path} cannot be read as an image: {error}") from None
-    height, width = IMAGE_SIZE
-    image = image.resize((width, height), getattr(Image.Resampling, INTERPOLATION.upper()))
-    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return normalise(pixels.view(1, height, width, -1).permute(0, 3, 1, 2))
-
-
-def main() -> None:
-    """Run a random batch, or print the likeliest classes of the image named on the command line."""
-    network = load()
-    with torch.no_grad():
-        if len(sys.argv) < 2:
-            logits = network(torch.randn(2, IN_CHANS, *IMAGE_SIZE))
-            print(f"{CARD}: two random images give logits of shape {tuple(logits.shape)}")
-            return
-        probabilities = network(read_image(sys.argv[1])).softmax(1)[0]
-    for index in probabilities.argsort(descending=True)[:5].tolist():
-        name = CLASS_NAMES[index] if CLASS_NAMES else f"class {index}"
-        print(f"{100 * probabilities[index]:6.2f} %  {name}")
-
-
-if __name__ == "__main__":
-    main()
-'''
-
+from chattn_nas.export.usage import Usage, functions_text
 
 _TABLE = '''
 def table(name: str) -> torch.Tensor:
@@ -73,30 +23,47 @@ def table(name: str) -> torch.Tensor:
 '''
 
 
-def model_text(source: Source, card: Card, facts: Facts) -> str:
-    """``model.py`` as text: laid out, free of unused imports, importing only torch and the standard library."""
+def model_text(source: Source, card: Card, facts: Facts, usage: Usage) -> str:
+    """``model.py`` as text: laid out, free of unused imports, importing only torch and the standard library.
+
+    Raises:
+        ExportError: A function of the task cannot be copied, or a part of the network bears the name of one.
+    """
     result = [f"network = {source.expression}", *source.hooks, "return network"]
     lines = [*source.shared, *(result if source.hooks else [f"return {source.expression}"])]
     building = "".join(f"    {line}\n" for line in lines)
-    constants = {
+    constants: dict[str, Any] = {
         "CARD": card.name,
         "CLASS_NAMES": tuple(card.class_names),
         "IN_CHANS": facts.in_chans,
         "IMAGE_SIZE": tuple(facts.image_size),
         "MEAN": tuple(card.mean),
         "STD": tuple(card.std),
+        "RESIZE": card.resize,
         "INTERPOLATION": card.interpolation,
+        "BACKGROUND": card.background,
+        "RANGE": card.value_range,
+        **usage.constants,
     }
-    body = "\n\n".join(
-        [
-            "".join(f"{name} = {literal(value)}\n" for name, value in constants.items()),
-            (_TABLE.lstrip() if source.tables else "") + source.definitions + "\n",
-            "def build() -> nn.Module:\n"
-            f'    """The network in training mode, with weights that are not trained."""\n{building}',
-        ]
-    )
-    body = body + "\n" + _USE
-    return layout(_header(card, facts) + _imports(body, source.imports) + "\n" + body)
+    functions, imports = functions_text(usage)
+    own = {*constants, *_defined(functions), "build", "table"}
+    if twice := sorted(own & _defined(source.definitions)):
+        raise ExportError(f"a part of the network is called {twice[0]}, as a function of model.py is")
+    parts = [
+        "".join(f"{name} = {literal(value)}\n" for name, value in constants.items()),
+        (_TABLE.lstrip() if source.tables else "") + source.definitions + "\n",
+        "def build() -> nn.Module:\n"
+        f'    """The network in training mode, with weights that are not trained."""\n{building}',
+        functions + "\n",
+        'if __name__ == "__main__":\n    main()\n',
+    ]
+    body = "\n\n".join(parts)
+    return layout(_header(card, facts) + _imports(body, {*source.imports, *imports}) + "\n" + body)
+
+
+def _defined(text: str) -> set[str]:
+    """Names of the functions and classes of a file."""
+    return {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
 def _header(card: Card, facts: Facts) -> str:
@@ -124,9 +91,9 @@ def _plain(text: str) -> str:
     return text.replace("\\", "/").replace('"""', "'''")
 
 
-def _imports(body: str, others: tuple[str, ...]) -> str:
+def _imports(body: str, others: set[str]) -> str:
     """The import lines that ``body`` needs, merged and sorted as ruff sorts them."""
-    lines = {"import sys", "from pathlib import Path", "import torch", "from torch import nn", *others}
+    lines = {"import torch", "from torch import nn", *others}
     lines |= {"import math"} if re.search(r"\bmath\.", body) else set()
     lines |= {"from torch.nn import functional as F"} if re.search(r"\bF\.", body) else set()
     plain: set[str] = set()

@@ -11,8 +11,9 @@ from types import ModuleType
 import torch
 
 from chattn_nas.errors import ExportError, MissingExtraError
-from chattn_nas.export.context import Context
-from chattn_nas.export.proof import difference
+from chattn_nas.export.context import Context, Written, python
+from chattn_nas.export.proof import difference_of_all
+from chattn_nas.export.training_step import tensors
 
 FILE = "network.onnx"
 
@@ -34,13 +35,10 @@ def onnx_packages() -> tuple[ModuleType, ModuleType]:
     return onnx, onnxruntime
 
 
-def write_onnx(context: Context) -> tuple[dict[str, str], dict[str, float]]:
+def write_onnx(context: Context) -> Written:
     """Write ``network.onnx`` with a free batch size and compare it at batches of 1, 2 and 3.
 
     The preprocessing lies inside as the metadata property ``preprocessing`` (JSON).
-
-    Returns:
-        File name to what it is, and the largest difference.
 
     Raises:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
@@ -55,7 +53,7 @@ def write_onnx(context: Context) -> tuple[dict[str, str], dict[str, float]]:
                 context.network,
                 (context.images,),
                 input_names=["images"],
-                output_names=["logits"],
+                output_names=list(context.usage.outputs),
                 dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
                 dynamo=True,
                 verbose=False,
@@ -72,9 +70,15 @@ def write_onnx(context: Context) -> tuple[dict[str, str], dict[str, float]]:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     worst = 0.0
     for batch in context.batches():
-        (found,) = session.run(["logits"], {"images": batch.numpy()})
+        found = [torch.from_numpy(array) for array in session.run(None, {"images": batch.numpy()})]
         with torch.no_grad():
-            worst = max(worst, difference(context.network(batch), torch.from_numpy(found)))
+            worst = max(worst, difference_of_all(tensors(context.network(batch)), found))
     if not worst <= context.max_difference:
-        raise ExportError(f"{file} differs from the searched network by {worst:.3g} in onnxruntime")
-    return {FILE: "for onnxruntime and other ONNX run times: any batch, images of the size below"}, {"onnx": worst}
+        raise ExportError(f"{FILE} differs from the searched network by {worst:.3g} in onnxruntime")
+    use = python(
+        "import onnxruntime",
+        f'session = onnxruntime.InferenceSession("{FILE}")',
+        f'{context.result} = session.run(None, {{"images": images.numpy()}})  # {context.input}',
+    )
+    what = "for onnxruntime and other ONNX run times: any batch, images of the size below"
+    return Written(files={FILE: what}, differences={"onnx": worst}, use=use)

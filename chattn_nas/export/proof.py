@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ TIMEOUT = 300  # seconds for a process that imports torch and runs two small bat
 def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_difference: float) -> dict[str, float]:
     """Compare ``folder/model.py`` with ``network`` in a process that cannot import timm, optuna or chattn_nas.
 
-    Compared are the logits in evaluation mode, the logits in training mode, and every weight and BatchNorm statistic
+    Compared are the outputs in evaluation and in training mode, and every weight and BatchNorm statistic
     after one training step. Differences are absolute, divided by the largest value compared where that is above 1.
 
     Args:
@@ -37,14 +38,14 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
     Raises:
         ExportError: The folder does not load there, or a difference is too large.
     """
-    answers = _answers(folder, images)
+    answers: dict[str, torch.Tensor] = run_clean(folder / "model.py", images=images)
     reference = copy.deepcopy(network).to("cpu").float()
     with torch.no_grad():
         expected = training_step.numbered("evaluation", reference.eval()(images))
     expected |= training_step.training_step(reference, images)
     if answers.keys() != expected.keys():
         odd = sorted(answers.keys() ^ expected.keys())
-        raise ExportError(f"{folder}/model.py has other weights than the searched network: {', '.join(odd[:5])}")
+        raise ExportError(f"model.py has other weights than the searched network: {', '.join(odd[:5])}")
     differences: dict[str, float] = {}
     for name, value in expected.items():
         part = name.partition(".")[0]
@@ -52,7 +53,7 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
     for part, found in differences.items():
         if not found <= max_difference:
             raise ExportError(
-                f"{folder}/model.py differs from the searched network by {found:.3g} ({part}), allowed is "
+                f"model.py differs from the searched network by {found:.3g} ({part}), allowed is "
                 f'{max_difference:.3g}; export it as "pt2" or "onnx" instead'
             )
     return differences
@@ -72,31 +73,35 @@ def difference(expected: torch.Tensor, found: torch.Tensor) -> float:
     return worst if worst == worst else float("inf")
 
 
-def _answers(folder: Path, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "exchange.pt"
-        step = inspect.getsource(training_step)
-        torch.save({"images": images, "threads": torch.get_num_threads(), "step": step}, file)
-        found: dict[str, torch.Tensor] = run_clean(folder / "model.py", file)
-        return found
+def difference_of_all(expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> float:
+    """The largest :func:`difference` of several outputs; infinite where their numbers differ."""
+    if len(expected) != len(found):
+        return float("inf")
+    return max((difference(one, other) for one, other in zip(expected, found, strict=True)), default=0.0)
 
 
-def run_clean(what: Path, file: Path) -> Any:
-    """Let a process that may import torch alone answer the inputs in ``file``; it puts its answers there.
+def run_clean(what: Path, **given: Any) -> Any:
+    """What a process that may import torch alone answers.
 
     Args:
         what: A ``model.py`` or a ``.pt2`` file.
-        file: As :mod:`chattn_nas.export.clean_interpreter` reads it.
+        given: Inputs, as :mod:`chattn_nas.export.clean_interpreter` reads them.
 
     Raises:
         ExportError: The process fails, or takes longer than ``TIMEOUT``.
     """
-    command = [sys.executable, "-I", "-B", clean_interpreter.__file__, str(what), str(file)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ExportError(f"{what} did not answer within {TIMEOUT} s in a clean interpreter") from error
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise ExportError(f"{what} fails in a clean interpreter: {last[0]}")
-    return torch.load(file, weights_only=True)
+    step = inspect.getsource(training_step)
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "exchange.pt"
+        torch.save(given | {"threads": torch.get_num_threads(), "step": step}, file)
+        command = [sys.executable, "-I", "-B", clean_interpreter.__file__, str(what), str(file)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", timeout=TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ExportError(f"{what.name} did not answer within {TIMEOUT} s in a clean interpreter") from error
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise ExportError(f"{what.name} fails in a clean interpreter: {last[0]}")
+        return torch.load(file, weights_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +13,17 @@ import torch
 from torch import nn
 
 from chattn_nas.errors import ExportError
-from chattn_nas.export.context import Context
-from chattn_nas.export.proof import difference, run_clean
+from chattn_nas.export.context import Context, Written, python
+from chattn_nas.export.proof import difference_of_all, run_clean
+from chattn_nas.export.training_step import tensors
 
 FILE = "network.pt2"
 
 
-def write_pt2(context: Context) -> tuple[dict[str, str], dict[str, float]]:
+def write_pt2(context: Context) -> Written:
     """Write ``network.pt2`` and compare it in a clean interpreter at batches of 1, 2 and 3, and at another size.
 
     The preprocessing lies inside as the extra file ``preprocessing.json``.
-
-    Returns:
-        File name to what it is, and the largest difference.
 
     Raises:
         ExportError: torch cannot export the network, or the program computes something else.
@@ -44,8 +41,13 @@ def write_pt2(context: Context) -> tuple[dict[str, str], dict[str, float]]:
         except Exception as error:
             first = str(error).strip().splitlines()[:1] or [""]
             raise ExportError(f"torch.export cannot write this network: {type(error).__name__}: {first[0]}") from error
-    what = f"for inference from C++ or Python without source (`torch.export.load(...).module()`): {sizes}"
-    return {FILE: what}, {"pt2": worst}
+    use = python(
+        "import torch",
+        f'network = torch.export.load("{FILE}").module()  # for inference; needs torch and nothing else',
+        f"{context.result} = network(images)  # {context.input}",
+    )
+    what = f"for inference from C++ or Python without source: {sizes}"
+    return Written(files={FILE: what}, differences={"pt2": worst}, use=use)
 
 
 def _write(context: Context, file: Path, larger: torch.Tensor | None) -> float:
@@ -54,14 +56,14 @@ def _write(context: Context, file: Path, larger: torch.Tensor | None) -> float:
     with _quiet():
         torch.export.save(program, file, extra_files={"preprocessing.json": json.dumps(context.preprocessing)})
     batches = [*context.batches(), *([] if larger is None else [larger])]
-    with tempfile.TemporaryDirectory() as directory:
-        exchange = Path(directory) / "exchange.pt"
-        torch.save({"batches": batches, "threads": torch.get_num_threads()}, exchange)
-        found = run_clean(file, exchange)
+    found = run_clean(file, batches=batches)
     with torch.no_grad():
-        worst = max(difference(context.network(batch), answer) for batch, answer in zip(batches, found, strict=True))
+        worst = max(
+            difference_of_all(tensors(context.network(batch)), answer)
+            for batch, answer in zip(batches, found, strict=True)
+        )
     if not worst <= context.max_difference:
-        raise ExportError(f"{file} differs from the searched network by {worst:.3g}")
+        raise ExportError(f"{FILE} differs from the searched network by {worst:.3g}")
     return worst
 
 

@@ -9,15 +9,13 @@ import safetensors.torch
 import torch
 
 from chattn_nas.errors import ExportError
-from chattn_nas.export.context import Context
+from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference
+from chattn_nas.network.start import constants
 
 
-def write_timm(context: Context) -> tuple[dict[str, str], dict[str, float]]:
+def write_timm(context: Context) -> Written:
     """Write ``config.json`` and ``model.safetensors``, load them through timm and compare.
-
-    Returns:
-        File name to what it is, and the largest difference.
 
     Raises:
         ExportError: timm cannot load the folder, or it computes something else.
@@ -27,23 +25,30 @@ def write_timm(context: Context) -> tuple[dict[str, str], dict[str, float]]:
     import chattn_nas.timm  # noqa: F401 (registers chattn_net)
 
     folder = context.folder
-    (folder / "config.json").write_text(json.dumps(_config(context), indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(_config(context), indent=2) + "\n", encoding="utf-8")
     safetensors.torch.save_file(context.state, folder / "model.safetensors", metadata={"format": "pt"})
     try:
         found = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     except RuntimeError as error:
-        raise ExportError(f"timm cannot load {folder}: {str(error).splitlines()[0]}") from error
+        raise ExportError(f"timm cannot load the folder: {str(error).splitlines()[0]}") from error
     with torch.no_grad():
         worst = difference(context.network(context.images), found(context.images))
     if not worst <= context.max_difference:
-        raise ExportError(f"the timm folder {folder} differs from the searched network by {worst:.3g}")
-    how = 'after `import chattn_nas.timm`, `timm.create_model("local-dir:DIR", pretrained=True)` loads it'
-    return {"config.json": how, "model.safetensors": "the weights as timm reads them"}, {"timm": worst}
+        raise ExportError(f"the timm folder differs from the searched network by {worst:.3g}")
+    use = python(
+        "import timm",
+        "import chattn_nas.timm  # so that timm knows the architecture",
+        'network = timm.create_model("local-dir:DIR", pretrained=True).eval()  # DIR is this folder',
+        f"{context.result} = network(images)  # {context.input}",
+    )
+    files = {"config.json": "the network as timm reads it", "model.safetensors": "its weights as timm reads them"}
+    return Written(files=files, differences={"timm": worst}, use=use)
 
 
 def _config(context: Context) -> dict[str, Any]:
     """``config.json`` as timm reads it: name of the entry point, its arguments, and the preprocessing."""
     card, facts, network = context.card, context.facts, context.network
+    scales = constants(network)
     own = getattr(network, "pretrained_cfg", None) or {}
     return {
         "architecture": "chattn_net",
@@ -54,6 +59,7 @@ def _config(context: Context) -> dict[str, Any]:
             "image_size": list(facts.image_size),
             "num_classes": facts.num_classes,
             "in_chans": facts.in_chans,
+            **({"scales": scales} if scales else {}),
         },
         "pretrained_cfg": {
             "tag": "chattn_nas",

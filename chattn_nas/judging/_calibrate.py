@@ -57,7 +57,7 @@ def calibrate(
         spec: A spec.
         tried: From :func:`chattn_nas.judging.fidelities.candidates`.
         run: Directory; ``runs/<name>-calibrate`` by default.
-        architectures: Of the sample, in which every choice of a stage is as frequent as possible.
+        architectures: Size of the sample, in which every choice of a stage is as frequent as possible.
         full_epochs: Length of full training; four times the spec's last rung by default, as ``confirm`` takes.
         seeds: Full trainings per architecture.
         part: Part of the ceiling that a proxy's interval shall reach.

@@ -12,13 +12,13 @@ from chattn_nas.judging._confirmation import Confirmation, Network, judge
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.results._best import Pick, Standing
 from chattn_nas.results.tables import percent
-from chattn_nas.results.words import name_of
+from chattn_nas.results.words import called, name_of
 from chattn_nas.search import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import SpaceSettings
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
-from chattn_nas.study.record import CONTROL, NONE, UNIFORM, once_per_seed, records
+from chattn_nas.study.record import CONTROLS, NONE, RIVAL, UNIFORM, once_per_seed, records
 
 #: Full length: this many times the search's last rung, in one cycle, unless the caller says how many epochs.
 FULL = 4
@@ -37,7 +37,7 @@ def confirm(
     workers: int | None = None,
     progress: bool = True,
 ) -> Confirmation:
-    """Retrain the best ``top`` of a run, its best uniform baseline, ``none`` and ``random_gate``, and compare them.
+    """Retrain the best ``top`` of a run, its best uniform baseline, ``none``, ``channel_scale`` and ``random_gate``.
 
     All share their seeds, so that differences are paired. Trainings go through the same workers as the search, into a
     second study ``<name>-confirm`` of the same storage; the same call after an interruption goes on, more seeds or a
@@ -134,18 +134,18 @@ def _plan(run: RunDirectory, study: optuna.Study, top: int) -> list[dict[str, An
         row = known.setdefault(pick.hash, _row(run, pick))
         row["roles"] = [*row["roles"], *([role] if role not in row["roles"] else [])]
     for label, architecture in run.spec.search_space().baselines():
-        if label not in (NONE, CONTROL):
+        if label not in (NONE, *CONTROLS):
             continue
         canonical = architecture.canonical(run.stages)
         baseline = standing.labelled(label)
         row = known.setdefault(
             canonical.hash,
             _row(run, baseline) if baseline is not None
-            else {"hash": canonical.hash, "name": {NONE: "no attention"}.get(label, "the random-gate control"),
+            else {"hash": canonical.hash, "name": called(label),
                   "label": label, "roles": [], "search": None, "search_pooled": None, "search_seeds": 0,
                   "architecture": canonical.to_dict()},
         )  # fmt: skip
-        role = "none" if label == NONE else "control"
+        role = {NONE: "none", RIVAL: RIVAL}.get(label, "control")
         row["roles"] = [*row["roles"], *([role] if role not in row["roles"] else [])]
     plan = list(known.values())
     study.set_user_attr(PLAN, plan)

@@ -12,6 +12,14 @@ import pandas as pd
 from chattn_nas.errors import RunError
 from chattn_nas.judging.comparison import Comparison, compare, holm
 from chattn_nas.results import words
+from chattn_nas.study.record import RIVAL
+
+#: Roles of what every network is compared with, and what a reader calls them.
+RIVALS = {
+    "uniform": "the best uniform choice",
+    "none": "no attention",
+    RIVAL: "a learned factor per channel",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +27,13 @@ class Network:
     """One network of a confirmation; accuracies in percent.
 
     Attributes:
-        hash, name: Of the architecture.
+        hash, name: The architecture's canonical hash, and its name for readers.
         roles: ``candidate`` (among the best of the search), ``uniform`` (the best uniform baseline), ``none``,
-            ``control``; it may have several.
+            ``channel_scale``, ``control``; it may have several.
         search, search_pooled, search_seeds: What the search said: mean, pooled mean, number of seeds.
         accuracies: Confirmed validation accuracy by seed.
-        uniform, none: Comparison with the best uniform baseline and with no attention.
+        uniform, none, channel_scale: Comparison with the best uniform baseline, with no attention, and with a learned
+            factor per channel.
     """
 
     hash: str
@@ -36,6 +45,7 @@ class Network:
     accuracies: Mapping[int, float]
     uniform: Comparison | None = None
     none: Comparison | None = None
+    channel_scale: Comparison | None = None
 
     @property
     def mean(self) -> float:
@@ -59,8 +69,8 @@ class Network:
     def from_dict(cls, data: Mapping[str, Any]) -> Network:
         """From what :meth:`to_dict` gave."""
         fields = {key: value for key, value in data.items() if key not in ("mean", "sd", "seeds")}
-        for rival in ("uniform", "none"):
-            fields[rival] = Comparison.from_dict(data[rival]) if data[rival] else None
+        for rival in RIVALS:
+            fields[rival] = Comparison.from_dict(data[rival]) if data.get(rival) else None
         accuracies = {int(seed): value for seed, value in data["accuracies"].items()}
         return cls(**{**fields, "accuracies": accuracies, "roles": tuple(data["roles"])})
 
@@ -73,7 +83,7 @@ class Confirmation:
         networks: Candidates first, best first; then the baselines.
         winner: Hash of the candidate with the highest confirmed mean.
         rival: Hash of what it is judged against: the best uniform baseline, or ``none`` where it is that itself.
-        epochs: Of each training.
+        epochs: Length of each training.
         test: Accuracy on the test set by hash and seed, once it was read.
     """
 
@@ -116,7 +126,8 @@ class Confirmation:
             f"{winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search had said "
             f"{words.accuracy(winner.search)} % after fewer epochs."
         ]
-        for rival, called in ((winner.uniform, "the best uniform choice"), (winner.none, "no attention")):
+        for role, called in RIVALS.items():
+            rival: Comparison | None = getattr(winner, role)
             if rival is not None:
                 said.append(
                     f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, 95 % interval "
@@ -139,7 +150,8 @@ class Confirmation:
         spread = f", standard deviation {found.sd:.2f}" if len(found.accuracies) > 1 else ""
         said = {"validation accuracy": f"{found.mean:.2f} %{spread}, {len(found.accuracies)} seeds"}
         said["training"] = f"{self.epochs} epochs each"
-        for rival, called in ((found.uniform, "the best uniform choice"), (found.none, "no attention")):
+        for role, called in RIVALS.items():
+            rival: Comparison | None = getattr(found, role)
             if rival is not None:
                 interval = words.interval(rival.t_low, rival.t_high)
                 said[f"against {called}"] = f"{words.signed(rival.mean)}, 95 % interval {interval}: {rival.words}"
@@ -155,7 +167,8 @@ class Confirmation:
                 "network": one.name, "roles": ", ".join(one.roles), "search": one.search,
                 "search_pooled": one.search_pooled, "seeds": len(one.accuracies), "mean": one.mean, "sd": one.sd,
             }  # fmt: skip
-            for name, found in (("uniform", one.uniform), ("none", one.none)):
+            for name in RIVALS:
+                found = getattr(one, name)
                 for key in ("mean", "t_low", "t_high", "bootstrap_low", "bootstrap_high", "p_holm", "sign_p", "words"):
                     column = {"mean": f"vs_{name}", "words": f"verdict_{name}"}.get(key, f"{key}_{name}")
                     row[column] = getattr(found, key) if found is not None else None
@@ -186,17 +199,17 @@ class Confirmation:
 
 
 def judge(networks: Sequence[Network], *, epochs: int) -> Confirmation:
-    """Compare every network with the best uniform baseline and with none, on the seeds that both have.
+    """Compare every network with the best uniform baseline, none and the channel scale, on the seeds that both have.
 
-    One family for Holm's correction: every candidate against both rivals, and the best uniform baseline against none.
-    The control's differences are shown beside it, uncorrected: they are no claim.
+    One family for Holm's correction: every candidate and the best uniform baseline against each of these rivals. The
+    controls' differences are shown beside it, uncorrected: they are no claim.
 
     Raises:
         RunError: No candidate was trained on two seeds.
     """
     if not any("candidate" in one.roles and len(one.accuracies) > 1 for one in networks):
         raise RunError("no candidate of this confirmation was trained on two seeds; call confirm again to go on")
-    rivals = {role: next((one for one in networks if role in one.roles), None) for role in ("uniform", "none")}
+    rivals = {role: next((one for one in networks if role in one.roles), None) for role in RIVALS}
     pairs = [
         (index, role)
         for index, one in enumerate(networks)
@@ -204,11 +217,16 @@ def judge(networks: Sequence[Network], *, epochs: int) -> Confirmation:
         if rival is not None and rival.hash != one.hash and len(one.accuracies.keys() & rival.accuracies.keys()) > 1
         and not ("none" in one.roles and "candidate" not in one.roles)
     ]  # fmt: skip
-    claims = [pair for pair in pairs if "control" not in networks[pair[0]].roles]
+    claims = [pair for pair in pairs if not {"control", RIVAL} & set(networks[pair[0]].roles)]
     compared = {pair: _paired(networks[pair[0]], rivals[pair[1]], max(len(claims), 1)) for pair in pairs}
     compared |= dict(zip(claims, holm([compared[pair] for pair in claims]), strict=True))
     judged = [
-        replace(one, uniform=compared.get((index, "uniform")), none=compared.get((index, "none")))
+        replace(
+            one,
+            uniform=compared.get((index, "uniform")),
+            none=compared.get((index, "none")),
+            channel_scale=compared.get((index, RIVAL)),
+        )
         for index, one in enumerate(networks)
     ]
     judged.sort(key=lambda one: ("candidate" not in one.roles, -one.mean if one.accuracies else float("inf")))

@@ -23,7 +23,7 @@ class Tried:
     Attributes:
         fidelity: How it trains.
         agreement: With full training, one seed of each; ``None`` where it was not measured.
-        seconds: Of one training, mean.
+        seconds: Mean length of one training.
         reason: Why it was not measured.
     """
 
@@ -40,7 +40,7 @@ class Calibration:
     Attributes:
         spec: The spec's own fidelity.
         full: Full training.
-        full_seconds: Of one full training, mean.
+        full_seconds: Mean length of one full training.
         ceiling: How far full training agrees with itself on another seed: what a proxy as good as one more
             full training reaches.
         tried: The candidates, the least work first.

@@ -32,7 +32,7 @@ class Comparison:
 
     Attributes:
         seeds: Number of pairs.
-        mean, sd: Of the differences.
+        mean, sd: Mean and standard deviation of the differences.
         t_low, t_high: 95 % interval by Student's t.
         bootstrap_low, bootstrap_high: 95 % interval by the paired bootstrap; ``None`` with fewer than four seeds.
         p: Two-sided, paired t test.

@@ -6,8 +6,8 @@ import safetensors.torch
 
 from chattn_nas.data import load_data, load_test
 from chattn_nas.judging._confirmation import Confirmation
-from chattn_nas.network import build_network
 from chattn_nas.proxy import evaluate, resolve_device
+from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
 from chattn_nas.study import RunDirectory
 
@@ -38,10 +38,9 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
             weights = confirmed.checkpoint(key, seed)
             if weights is None:
                 continue
-            network = build_network(
-                architecture, num_classes=data.num_classes, in_chans=data.in_chans, image_size=data.image_size
+            network = build_prepared(
+                run.spec, architecture, seed=seed, data=data, state=safetensors.torch.load_file(weights)
             )
-            network.load_state_dict(safetensors.torch.load_file(weights))
             accuracy, _ = evaluate(network.to(device), test, data, batch_size=run.spec.proxy.batch_size, device=device)
             scores.setdefault(key, {})[str(seed)] = accuracy
     run.study.set_user_attr(ATTRIBUTE, scores)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from chattn_nas.network.latency import measure_latency as measure_latency
     from chattn_nas.network.layout import stages as stages
     from chattn_nas.network.settings import BackboneSettings as BackboneSettings
+    from chattn_nas.network.start import SlotStart as SlotStart
+    from chattn_nas.network.start import restore_scales as restore_scales
+    from chattn_nas.network.start import start_at_unit as start_at_unit
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
@@ -23,5 +26,6 @@ __all__, __getattr__, __dir__ = hand_on(
         ".latency": "Latency measure_latency",
         ".layout": "stages",
         ".settings": "BackboneSettings",
+        ".start": "SlotStart restore_scales start_at_unit",
     },
 )

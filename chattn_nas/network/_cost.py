@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from chattn_nas.attention import AuxiliaryHead
 from chattn_nas.network.latency import measure_latency
 
 #: Layers whose outputs count as activations, as timm counts them.
@@ -57,10 +58,10 @@ def cost(
 
     Args:
         network: In any mode, on any device; not changed.
-        image_size: Of the images, one number or (height, width).
-        in_chans: Of the images.
+        image_size: Pixels of the images, one number or (height, width).
+        in_chans: Channels of the images.
         device: Where to measure latency; not measured by default.
-        batch_size, dtype: Of the measured batch.
+        batch_size, dtype: Size and data type of the measured batch.
         against: The network, usually the same backbone without attention, that is measured in turns with this one.
         seconds: To measure each of them for.
     """
@@ -73,7 +74,7 @@ def cost(
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         meta(torch.empty(1, in_chans, *size, device="meta"))
-    heads = {id(p) for module in network.modules() if hasattr(module, "loss_weight") for p in module.parameters()}
+    heads = {id(p) for module in network.modules() if isinstance(module, AuxiliaryHead) for p in module.parameters()}
     static = {
         "parameters": sum(p.numel() for p in network.parameters() if id(p) not in heads),
         "macs": counter.get_total_flops() // 2,

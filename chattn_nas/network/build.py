@@ -19,6 +19,7 @@ from chattn_nas.network.head import put_second_order_head
 from chattn_nas.network.layout import Layout, layout
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.stage_scope import share
+from chattn_nas.network.start import AttentionSlot
 from chattn_nas.network.surgery import empty, place
 from chattn_nas.space import NONE, Architecture, SlotShape, StageChoice
 
@@ -42,11 +43,11 @@ def build_network(
     layer_decay: float = 1.0,
     device: torch.device | str | None = None,
 ) -> nn.Module:
-    """The network, in train mode; it carries ``network.architecture``.
+    """The network, in train mode; it carries ``network.architecture`` and ``network.attention_slots``.
 
     Args:
         architecture: Backbone and a choice per stage.
-        num_classes, in_chans, image_size: Of the data; images are (B, in_chans, image_size, image_size), or a pair
+        num_classes, in_chans, image_size: As in the data; images are (B, in_chans, image_size, image_size), or a pair
             (height, width).
         seed: Initialises the backbone before attention is placed, and every attention under a seed of its own slot:
             two architectures of one seed share all that they have in common. ``None`` takes it from the global state.
@@ -77,10 +78,11 @@ def build_network(
                 empty(model, block)
         parts = parts_of(model, plan)
         finetune.freeze(parts, freeze)
+        placed: list[tuple[int, str, nn.Module]] = []
         for index, choice in enumerate(architecture.choices(len(plan.stages))):
             if choice.type != NONE:
                 try:
-                    _fill(model, plan, index, choice, num_classes, seed, identity_init, device)
+                    placed += _fill(model, plan, index, choice, num_classes, seed, identity_init, device)
                 except InputError as error:
                     raise error.at(index + 1, choice.type) from None
         if backbone.head == "isqrt_cov":
@@ -89,9 +91,24 @@ def build_network(
     if any(attention.get(choice.type).scope == "stage" for choice in architecture.stages):
         _check_that_state_arrives(model, architecture, in_chans, image_size)
     model.architecture = architecture  # type: ignore[assignment]
+    model.attention_slots = _slots(model, plan, architecture, placed)  # type: ignore[assignment]
     if layer_decay != 1:
         model.rate_factors = finetune.rate_factors(model, parts, layer_decay)  # type: ignore[assignment]
     return model.train()
+
+
+def _slots(
+    model: nn.Module, plan: Layout, architecture: Architecture, placed: list[tuple[int, str, nn.Module]]
+) -> tuple[AttentionSlot, ...]:
+    """Where the attentions sit now, told by the stage, the block and the module of each."""
+    paths = {module: path for path, module in model.named_modules()}
+    found, choices = [], architecture.choices(len(plan.stages))
+    for index, block, module in placed:
+        stage = plan.stages[index]
+        place = choices[index].place(stage)
+        inside = place == "before_add" and stage.kind != "stage"
+        found.append(AttentionSlot(index, paths[module], block, place == "before_convs", inside))
+    return tuple(found)
 
 
 def _check_that_state_arrives(
@@ -116,25 +133,25 @@ def _fill(
     seed: int,
     identity_init: bool,
     device: torch.device | str | None,
-) -> None:
-    """Put the attention of one choice into one stage."""
+) -> list[tuple[int, str, nn.Module]]:
+    """Put the attention of one choice into one stage; the stage, the block's path and the module of every place."""
     stage, blocks = plan.stages[index], plan.blocks[index]
     numbers: dict[int, count[int]] = {}
 
     def make(shape: SlotShape) -> nn.Module:
         number = next(numbers.setdefault(shape.block, count()))
         torch.manual_seed(derived_seed(seed, stage.name, shape.block, *([number] if number else [])))
-        module = attention.build(
-            choice.type, shape.channels, feature_size=shape.feature_size, num_classes=num_classes, **choice.values
-        )
+        kind = attention.get(choice.type)  # the choice has checked its values already
+        module = kind.build(shape.channels, shape.feature_size, num_classes, choice.values)
         if identity_init:
             module = attention.IdentityStart(module, shape.channels)
         return module.to(device or "cpu")
 
     slots = choice.slots(stage)
     if attention.get(choice.type).scope == "stage":
-        share(model, plan, index, choice.place(stage), slots, make)
-        return
+        shared = share(model, plan, index, choice.place(stage), slots, make)
+        return [(index, path, module) for path, module in shared]
+    placed = []
     for number in dict.fromkeys(slot.block for slot in slots):
         block = blocks[number]
         modules = [make(slot) for slot in slots if slot.block == number]
@@ -146,3 +163,5 @@ def _fill(
             plan.convolutions.get(block.path, ()),
             plan.channels_last,
         )
+        placed += [(index, block.path, module) for module in modules]
+    return placed

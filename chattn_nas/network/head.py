@@ -25,8 +25,8 @@ class CovariancePool(nn.Module):
 
     Args:
         channels: C.
-        dim: Of the covariance; the output is (B, dim (dim + 1) / 2).
-        iterations: Of Newton and Schulz, at least 2.
+        dim: Rows of the covariance; the output is (B, dim (dim + 1) / 2).
+        iterations: Steps of the Newton-Schulz iteration, at least 2.
         epsilon: The smallest trace that is divided by: a constant map has 0.
     """
 

@@ -19,7 +19,7 @@ class Latency:
     """Seconds per batch, in eval mode.
 
     Attributes:
-        median, low, high: Of the rounds: their median and quartiles.
+        median, low, high: Median and quartiles of the rounds.
         relative: Median over rounds of the ratio to the first network that was measured beside it; its own is 1.
     """
 

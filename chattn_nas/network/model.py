@@ -28,7 +28,7 @@ def create_backbone(
 
     Args:
         backbone: Model and options.
-        num_classes, in_chans: Of the data; timm adapts pretrained weights to them.
+        num_classes, in_chans: Classes and channels of the data; timm adapts pretrained weights to them.
         device: Where to build; ``meta`` costs no memory.
         pretrained: Load timm's pretrained weights.
         weights: Load this local file of weights (``.safetensors``, ``.pth``) instead.

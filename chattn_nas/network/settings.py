@@ -20,7 +20,6 @@ class BackboneSettings(Settings):
         head: ``isqrt_cov`` puts second-order pooling before the classifier.
         pretrained: Load timm's pretrained weights before attention is placed.
         weights: A local file of weights instead.
-        identity_init: Every attention starts as the exact identity.
         freeze: ``stem`` and numbers of stages whose backbone is not trained; attention placed there is.
         layer_decay: Factor of the learning rate per stage towards the stem; 1 for the head and for attention.
     """
@@ -31,7 +30,6 @@ class BackboneSettings(Settings):
     head: Literal["default", "isqrt_cov"] = "default"
     pretrained: bool = False
     weights: str | None = None
-    identity_init: bool = False
     freeze: list[Literal["stem"] | int] = []
     layer_decay: float = Field(default=1.0, gt=0, le=1)
 

@@ -26,6 +26,16 @@ RIDES = "_chattn_nas_state"
 _running = threading.local()
 
 
+def running_state() -> Any:
+    """The state that the block which this thread runs has been given or has made; opaque."""
+    return getattr(_running, "state", None)
+
+
+def run_on(state: Any) -> None:
+    """Let what runs next in this thread find ``state``, from :func:`running_state`."""
+    _running.state = state
+
+
 class StageSlot(nn.Module):
     """The place of a stage's cell in one block: (B, C, H, W) to the same.
 
@@ -97,25 +107,31 @@ def share(
     placement: Placement,
     slots: Sequence[SlotShape],
     make: Callable[[SlotShape], nn.Module],
-) -> None:
+) -> list[tuple[str, nn.Module]]:
     """Put one cell into a stage, or one for each run of blocks with as many channels; changed in place.
 
     Args:
         model: The network.
         plan: Its layout.
-        index: Of the stage, from 0.
+        index: Number of the stage, from 0.
         placement: Where in each block.
-        slots: Of the stage, one per block.
+        slots: Slots of the stage, one per block.
         make: Gives a cell.
+
+    Returns:
+        The path of every block that takes part, and its place of the cell.
     """
     blocks = plan.blocks[index]
+    placed: list[tuple[str, nn.Module]] = []
     for run in of_one_width(slots):
         first = StageSlot(make(run[0]))
         for slot in run:
             module = first if slot is run[0] else StageSlot(first=first)
             place(model, blocks[slot.block], placement, [module], channels_last=plan.channels_last)
+            placed.append((blocks[slot.block].path, module))
         # Blocks between two slots have none of their own, and hand the state on.
         for number in range(run[0].block, run[-1].block + 1):
             block = model.get_submodule(blocks[number].path)
             block.register_forward_pre_hook(Receive())
             block.register_forward_hook(LetGo() if number == run[-1].block else HandOn())
+    return placed

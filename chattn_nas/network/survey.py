@@ -25,7 +25,7 @@ class Survey:
 
     Attributes:
         model, family: Name, and timm's module that defines it.
-        kinds: Of its slots: ``native``, ``branch``, ``stage``.
+        kinds: Kinds of its slots: ``native``, ``branch``, ``stage``.
         stages: Their modules' names.
         slots: Blocks that take attention, per stage.
         channels: Channels at their slots, per stage: one number, or the smallest and the largest.

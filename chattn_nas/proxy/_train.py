@@ -22,6 +22,7 @@ from chattn_nas.proxy.patience import at_chance
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.settings import ProxySettings
 from chattn_nas.proxy.step import TrainingStep
+from chattn_nas.proxy.streamed import Streamed
 
 Report = Callable[[int, Rung], bool]
 
@@ -52,7 +53,7 @@ def train(
         network: In any mode, on any device.
         data: Where it lies does not matter; it is moved to the device.
         settings: Rungs, batch size, optimiser.
-        seed: Of order and augmentation.
+        seed: Seeds the order and the augmentation.
         report: Called after every rung with its index and result; returns ``True`` to stop.
         device: Overrides that of the settings.
         accumulate: Parts that each batch is taken in, for less memory.
@@ -87,7 +88,8 @@ def _train(
     )  # fmt: skip
     batch_size = min(settings.batch_size, len(images))
     capture = cuda_graphs(device, generator) if settings.cuda_graphs else None
-    resident = Resident(step, images, batch_size, Rates(optimizer), generator, capture)
+    make = Resident if isinstance(images, TensorSet) else Streamed
+    resident = make(step, images, batch_size, Rates(optimizer), generator, capture)  # type: ignore[arg-type]
     evaluation = Evaluation(network, data.validation.to(device), data, settings.batch_size, capture)
 
     started = time.perf_counter()

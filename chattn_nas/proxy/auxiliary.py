@@ -1,8 +1,8 @@
 """Auxiliary losses: modules whose logits enter the loss of training beside the network's own.
 
-A module with a ``loss_weight`` above 0, such as the head of EncNet's context encoding module, gives logits (B, classes)
-of the presence of every class in the image wherever its network calls it. They are heard by hooks for the time of one
-forward, so nothing is kept in a module: copies, threads and exported networks know nothing of it.
+An :class:`~chattn_nas.attention.AuxiliaryHead`, such as the head of EncNet's context encoding module, gives logits
+(B, classes) of the presence of every class in the image wherever its network calls it. They are heard by hooks for the
+time of one forward, so nothing is kept in a module: copies, threads and exported networks know nothing of it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from chattn_nas.attention import AuxiliaryHead
 
 #: Weight and logits of every auxiliary head that a forward called.
 Heard = list[tuple[float, Tensor]]
@@ -26,15 +28,15 @@ class AuxiliaryHeads:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.heads = [m for m in network.modules() if getattr(m, "loss_weight", 0) > 0]
+        self.heads = [m for m in network.modules() if isinstance(m, AuxiliaryHead) and m.loss_weight > 0]
 
     @contextmanager
     def heard(self) -> Iterator[Heard]:
         """The logits of the heads that a forward inside calls; hooks are removed at the end."""
         found: Heard = []
 
-        def hear(module: nn.Module, arguments: Any, logits: Tensor) -> None:
-            found.append((module.loss_weight, logits))  # type: ignore[arg-type]
+        def hear(module: AuxiliaryHead, arguments: Any, logits: Tensor) -> None:
+            found.append((module.loss_weight, logits))
 
         hooks = [head.register_forward_hook(hear) for head in self.heads]
         try:

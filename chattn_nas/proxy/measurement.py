@@ -42,7 +42,7 @@ class Measurement:
         outcome, reason: How it ended, and why in words where not ``complete``.
         rungs: One entry per rung that was reached.
         train_loss_sum: Sum over all steps of the mean training loss (a training-speed estimate).
-        seconds: Of training and evaluation, build excluded.
+        seconds: Length of training and evaluation, without building the network.
         images_per_second: Training images per second of training time.
         peak_memory: Bytes; of the device on CUDA, of the process on a CPU.
         test_accuracy: Top-1 on the test set, 0 to 1; only where it was asked for: a search never does.

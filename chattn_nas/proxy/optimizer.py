@@ -73,7 +73,7 @@ class Rates:
             self.pairs.append((group["lr"], peak))
 
     def set(self, factor: Tensor) -> None:
-        """Of one element, on the device."""
+        """A tensor of one element, on the device."""
         for rate, peak in self.pairs:
             rate.copy_(factor.squeeze() * peak)
 

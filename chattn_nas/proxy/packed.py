@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.data import Data, Normalize, TensorSet, augment
+from chattn_nas.errors import InputError
 from chattn_nas.proxy._evaluate import Evaluation
 from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.capture import Replayed, cuda_graphs
@@ -66,6 +67,8 @@ def _train(
     after_epoch: Callable[[int, list[float]], None] | None,
 ) -> list[Measurement]:
     images, validation = data.train.to(device), data.validation.to(device)
+    if not isinstance(images, TensorSet):
+        raise InputError("networks are trained side by side on images that lie on the device (data_on: device)")
     generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
     branches = [
         _branch(network, images, data, settings, generator)

@@ -22,8 +22,8 @@ class Resident:
         step: Trains on one batch and returns its loss.
         images: On the training device.
         batch_size: At most their number; of all processes together.
-        rates: Of the optimiser.
-        generator: Of the order, on the device.
+        rates: Learning rates of the optimiser.
+        generator: Draws the order of the images, on the device.
         capture: ``None`` runs eagerly.
         part: Number of this process, and how many share every batch.
     """
@@ -52,7 +52,7 @@ class Resident:
         """Train for one epoch; the sum of its losses. The only wait for the device is at its end.
 
         Args:
-            factors: Of the peak learning rate, one per step.
+            factors: Factors of the peak learning rate, one per step.
             after: Called after every step.
         """
         self.begin(factors)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
+import torch
 from torch import nn
 
 from chattn_nas.data import Data
-from chattn_nas.proxy._train import train
+from chattn_nas.proxy._train import Report, train
 from chattn_nas.proxy.measurement import Measurement
 from chattn_nas.proxy.memory import free_caches, is_out_of_memory
 from chattn_nas.proxy.settings import ProxySettings
@@ -16,7 +16,15 @@ from chattn_nas.proxy.settings import ProxySettings
 log = logging.getLogger(__name__)
 
 
-def train_within_memory(network: nn.Module, data: Data, settings: ProxySettings, **options: Any) -> Measurement:
+def train_within_memory(
+    network: nn.Module,
+    data: Data,
+    settings: ProxySettings,
+    *,
+    seed: int,
+    report: Report | None = None,
+    device: torch.device | str | None = None,
+) -> Measurement:
     """Train as ``train`` does; where memory is short, once more from the same start with every batch in two parts.
 
     The second attempt sees the same batches and follows their whole gradient, so its result stands beside those of
@@ -27,7 +35,7 @@ def train_within_memory(network: nn.Module, data: Data, settings: ProxySettings,
     """
     start = {name: value.to("cpu", copy=True) for name, value in network.state_dict().items()}
     try:
-        return train(network, data, settings, **options)
+        return train(network, data, settings, seed=seed, report=report, device=device)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -35,4 +43,4 @@ def train_within_memory(network: nn.Module, data: Data, settings: ProxySettings,
     network.zero_grad(set_to_none=True)
     free_caches()
     network.load_state_dict(start)
-    return train(network, data, settings, **options, accumulate=2)
+    return train(network, data, settings, seed=seed, report=report, device=device, accumulate=2)

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator
 
 from chattn_nas.settings import Settings
 
+#: How attention starts: at the scale of the map before it, as its authors have it, or as the exact identity.
+Start = Literal["unit", "official", "identity"]
+
 
 class ProxySettings(Settings):
     """One training run.
@@ -17,14 +20,19 @@ class ProxySettings(Settings):
         rungs: Epochs after which the network is scored; every rung ends a cosine cycle at zero learning rate.
         batch_size: Images per step.
         learning_rate: Peak, for a batch of 128; scaled linearly with the batch size.
-        momentum: Of SGD with Nesterov.
+        momentum: Momentum of SGD with Nesterov.
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
-        label_smoothing: Of the cross-entropy in training.
+        label_smoothing: Label smoothing of the cross-entropy in training.
         warmup: Part of each rung in which the learning rate rises linearly.
+        start: Of attention. ``unit``: the map behind it has the scale of the map before it, so that a short training
+            does not measure how fast the network grows back what a gate took away; ``official``: as its authors start
+            it; ``identity``: as the exact identity, for pretrained weights.
         patience: ``diverged`` also stops a network whose accuracy after the first rung is at chance; one whose loss is
             not finite is stopped always.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         cuda_graphs: On a GPU, capture the training step once per trial and replay it, where it can be captured.
+        data_on: ``device`` copies the images to the training device, ``disk`` maps them from the cache and reads
+            batches ahead, ``auto`` copies what takes at most half of the free memory.
     """
 
     rungs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [2, 6]
@@ -34,9 +42,11 @@ class ProxySettings(Settings):
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     warmup: float = Field(default=0.2, ge=0, lt=1)
+    start: Start = "unit"
     patience: Literal["none", "diverged"] = "none"
     device: str = "auto"
     cuda_graphs: bool = True
+    data_on: Literal["auto", "device", "disk"] = "auto"
 
     @field_validator("rungs")
     @classmethod

@@ -28,7 +28,7 @@ class TrainingStep:
         network: In train mode, on the device.
         optimizer: Over its parameters.
         prepare: Augments and normalises, on the device.
-        label_smoothing: Of the cross-entropy.
+        label_smoothing: Label smoothing of the cross-entropy.
         accumulate: Parts that a batch is taken in, one after the other, for less memory: the gradient is that of the
             whole batch, batch statistics are those of the parts.
         clip: Largest norm of the gradient, where it has one.

@@ -10,7 +10,7 @@ import optuna
 from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
-from chattn_nas.study.record import CONTROL
+from chattn_nas.study.record import CONTROLS
 
 
 def markdown(study: optuna.Study, top: int = 10) -> str:
@@ -81,7 +81,7 @@ def _leaderboard(rows: list[dict[str, Any]]) -> str:
         (
             row["rank"],
             row["architecture"],
-            row["label"] + (" (control)" if row["label"] == CONTROL else ""),
+            row["label"] + (" (control)" if row["label"] in CONTROLS else ""),
             _spread(row["pooled"], row["pooled_sd"]),
             _spread(row["mean"], row["se"]),
             row["seeds"],

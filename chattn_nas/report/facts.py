@@ -18,7 +18,7 @@ from chattn_nas.results._importance import importance
 from chattn_nas.results.pareto import hypervolume_over_time
 from chattn_nas.results.tables import COSTS, leaderboard, rungs, stages
 from chattn_nas.results.words import name_of
-from chattn_nas.study.record import CONTROL, NONE, UNIFORM, Record, records
+from chattn_nas.study.record import CONTROLS, NONE, UNIFORM, Record, records
 
 Rows = list[dict[str, Any]]
 
@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 @dataclass(frozen=True)
 class RunFacts:
     """Attributes:
-    name: Of the run.
+    name: Name of the run.
     study: The Optuna study.
     records, standing, verdict: Its trials, who stands where, and the paragraph.
     board, effects, importance, rungs, progress, efficiency, outcomes: Tables.
@@ -111,7 +111,7 @@ class RunFacts:
         listed = {stage["type"] for record in self.records for stage in record.stages}
         for entries in self.spec.get("space", {}).values():
             listed |= {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
-        types = sorted(listed - {NONE, CONTROL})
+        types = sorted(listed - {NONE, *CONTROLS})
         count = max((len(record.stages) for record in self.records), default=0)
         return (
             f"Which channel attention belongs in which of the {words.plural(count, 'stage')} of {backbone} "
@@ -121,7 +121,7 @@ class RunFacts:
 
     def shares(self, top: int = 10) -> Rows:
         """Which attention the best few took in each stage: counts per type."""
-        best = self.board[self.board["label"] != CONTROL].head(top)
+        best = self.board[~self.board["label"].isin(CONTROLS)].head(top)
         columns = [column for column in best.columns if column.startswith("stage")]
         types = sorted({name for column in columns for name in best[column].dropna()})
         return [{"type": name, **{column: int((best[column] == name).sum()) for column in columns}} for name in types]

@@ -5,6 +5,7 @@ Colours are tokens such as ``@ink`` or ``@c1``: the page puts in its own, so tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from chattn_nas.results import words
 from chattn_nas.results._best import Standing
 from chattn_nas.results.pareto import front
 from chattn_nas.results.tables import Z95
-from chattn_nas.study.record import CONTROL, NONE, UNIFORM
+from chattn_nas.study.record import CONTROL, CONTROLS, NONE, UNIFORM
 
 Figure = dict[str, Any]
 TITLES = {"parameters": "parameters", "macs": "MACs per image", "latency": "latency (s)"}
@@ -23,7 +24,7 @@ TITLES = {"parameters": "parameters", "macs": "MACs per image", "latency": "late
 
 def colours(types: Sequence[str]) -> dict[str, str]:
     """Attention type to a CSS colour: greys for ``none`` and the control, then the Okabe-Ito palette by name."""
-    found = {NONE: "var(--c-none)", CONTROL: "var(--c-control)"}
+    found = {NONE: "var(--c-none)", **dict.fromkeys(CONTROLS, "var(--c-control)")}
     for index, name in enumerate(sorted(set(types) - set(found))):
         found[name] = f"var(--c{index % 8 + 1})"
     return found
@@ -127,7 +128,10 @@ def pareto(
 
 
 def effects(table: pd.DataFrame) -> Figure:
-    """Heat map: stages across, types down, points against ``none`` in that stage; bold where the interval has no 0."""
+    """Heat map: stages across, types down, points against ``none`` in that stage; bold where the interval has no 0.
+
+    A colour fades with its uncertainty: it shows the effect times how much surer its sign is than a coin.
+    """
     types = list(dict.fromkeys(table["type"]))
     numbers = sorted(table["stage"].unique())
     values: list[list[float | None]] = []
@@ -136,7 +140,7 @@ def effects(table: pd.DataFrame) -> Figure:
     cells: dict[Any, Any] = {(row.stage, row.type): row for row in table.itertuples()}
     for name in types:
         rows = [cells.get((number, name)) for number in numbers]
-        values.append([None if row is None else float(row.effect) for row in rows])
+        values.append([None if row is None else faded(float(row.effect), float(row.sd)) for row in rows])
         texts.append(["" if row is None else _cell(row) for row in rows])
         hover.append(
             ["not tried" if row is None
@@ -160,7 +164,11 @@ def effects(table: pd.DataFrame) -> Figure:
                 "colorscale": [[0, "@low"], [0.5, "@middle"], [1, "@high"]],
                 "xgap": 3,
                 "ygap": 3,
-                "colorbar": {"title": {"text": "points", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+                "colorbar": {
+                    "title": {"text": "points, faded by uncertainty", "side": "right"},
+                    "thickness": 10,
+                    "outlinewidth": 0,
+                },
             }
         ],
         "layout": layout(
@@ -170,6 +178,11 @@ def effects(table: pd.DataFrame) -> Figure:
             margin={"l": 20, "r": 8, "t": 40, "b": 12},
         ),
     }
+
+
+def faded(effect: float, sd: float) -> float:
+    """The effect times 2 P - 1, where P is the posterior probability of its sign."""
+    return effect if sd == 0 else effect * math.erf(abs(effect) / sd / math.sqrt(2))
 
 
 def _cell(row: Any) -> str:

@@ -14,7 +14,7 @@ from chattn_nas.report.cells import Cell, Column, ReportTable, bar, chip, number
 from chattn_nas.report.facts import RunFacts
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
-from chattn_nas.study.record import CONTROL
+from chattn_nas.study.record import CONTROLS
 
 
 def tables(facts: RunFacts, colours: Mapping[str, str]) -> dict[str, ReportTable]:
@@ -139,7 +139,7 @@ def _leaderboard(facts: RunFacts, colours: Mapping[str, str], top: int = 50) -> 
         )
         label = Markup('<small class="label">{}</small>').format(row["label"]) if row["label"] else ""
         interval = "" if words.missing(row["low"]) else bar(row["low"], row["pooled"], row["high"], reach)
-        tone = "best" if row["hash"] == best else "control" if row["label"] == CONTROL else ""
+        tone = "best" if row["hash"] == best else "control" if row["label"] in CONTROLS else ""
         rows.append(
             (
                 tone,

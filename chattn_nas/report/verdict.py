@@ -15,7 +15,10 @@ from chattn_nas.results._best import Margin, Pick, Standing
 from chattn_nas.results.pareto import front
 from chattn_nas.results.tables import COSTS
 from chattn_nas.results.words import name_of
-from chattn_nas.study.record import NONE, UNIFORM, Record
+from chattn_nas.study.record import NONE, Record
+
+#: With fewer complete trainings than this an interval hangs on what the model took for granted.
+FEW = 20
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ def verdict(study: optuna.Study, found: list[Record], standing: Standing, board:
             (f"{words.plural(len(found), 'trial')} so far, none complete: there is nothing to compare.",),
         )  # fmt: skip
     confirmation: Mapping[str, Any] | None = study.user_attrs.get("confirmation")
-    searched = [*_search(found, standing, best), *_objectives(study, board)]
-    details = [*_criteria(standing, best), *_noise(standing)] if _others(standing, best) else []
+    searched = [*_search(found, standing, best), *_images(study, best), *_objectives(study, board)]
+    details = [*_criteria(standing, best), *_noise(standing), *_views(standing)] if _others(standing, best) else []
     if confirmation is None:
         sentences = [*searched, *_costs(best), *_unconfirmed(name)]
     elif best.hash in {one["hash"] for one in confirmation["networks"]}:
@@ -98,23 +101,91 @@ def _search(found: list[Record], standing: Standing, best: Pick) -> Iterator[str
         return
     none, rival, control = standing.none(), standing.best_uniform(), standing.control()
     if rival is not None and rival.hash != best.hash:
-        yield _against(
-            standing.margin(best, rival),
-            best,
-            rival,
-            f"the best uniform choice, {rival.label.removeprefix(UNIFORM)} everywhere",
+        tried = (
+            f", the best of the {standing.uniforms()} uniform ones that were trained" if standing.uniforms() > 1 else ""
         )
+        yield _against(standing.margin(best, rival), best, rival, f"{name_of(rival)}{tried}")
     elif rival is not None:
         yield "The same attention in every stage does best: nothing here speaks for mixing."
     if none is not None and none.hash != best.hash:
         yield _against(standing.margin(best, none), best, none, "no attention")
+        yield from _more(standing, best, none)
     elif none is not None:
-        yield "**Attention does not pay here**: the backbone without any is not beaten."
+        yield from _pays(standing, none)
+    scale = standing.channel_scale()
+    if scale is not None and best.label != NONE:
+        yield _against(standing.margin(best, scale), best, scale, "a learned factor per channel, which never looks")
     if control is not None and control.value("pooled") >= best.value("pooled"):
         yield (
             f"The random-gate control, which learns nothing, reaches {words.accuracy(control.value('pooled'))} %: "
             "the gain is not evidence for attention."
         )
+
+
+def _pays(standing: Standing, none: Pick) -> Iterator[str]:
+    """Whether it is shown that attention brings nothing useful, where the backbone without any leads."""
+    attention = standing.best_attention()
+    margin = None if attention is None else standing.margin(attention, none)
+    if attention is None:
+        return
+    useful = f"{standing.useful:g} points"
+    if margin is None:
+        yield f"Whether attention pays is **not shown yet**: there are too few trainings to tell a gain of {useful}."
+        return
+    stands = (
+        f"the best network with any, {name_of(attention)}, stands at {words.signed(margin.mean)} points "
+        f"(95 % interval {words.interval(margin.low, margin.high)}) against none"
+    )
+    if margin.high < standing.useful:
+        yield f"**Attention does not pay here**: {stands}, which excludes a useful gain ({useful})."
+    else:
+        yield f"That attention does not pay is **not shown yet**: {stands}, so a useful gain ({useful}) is possible."
+        yield from _more(standing, attention, none)
+
+
+def _more(standing: Standing, first: Pick, second: Pick) -> Iterator[str]:
+    """How many more trainings would show a useful difference, and what the interval rests on."""
+    margin = standing.margin(first, second)
+    if margin is None or margin.shown:
+        return
+    more = standing.trainings_to_show(first, second, standing.useful)
+    if more:
+        yield (
+            f"About {_rounded(more)} more trainings, spread over seeds, would show a true difference of "
+            f"{standing.useful:g} points (with a probability of 80 %)."
+        )
+    if standing.seeds < 2:
+        yield (
+            "Hardly any two seeds were used by several networks, so how far another seed would move a type is taken "
+            "from the model's prior, and the interval rests on that."
+        )
+    elif standing.trainings < FEW:
+        yield f"With only {standing.trainings} complete trainings the interval rests on the model's prior."
+
+
+def _rounded(number: int) -> str:
+    """Two leading digits: the count is a guess."""
+    digits = max(0, len(str(number)) - 2)
+    return f"{round(number, -digits):,}"
+
+
+def _images(study: optuna.Study, best: Pick) -> Iterator[str]:
+    """What one validation image is worth."""
+    images = study.user_attrs.get("validation_images")
+    if images:
+        share = min(max(best.value("pooled") / 100, 0.0), 1.0)
+        error = 100 * (share * (1 - share) / images) ** 0.5
+        yield (
+            f"Accuracies are read from {images:,} validation images: one image is worth {100 / images:.2g} points, and "
+            f"other images alone would move an accuracy by {error:.2g} (standard deviation)."
+        )
+
+
+def _views(standing: Standing) -> Iterator[str]:
+    """Which readings of a training the model used beside its accuracy."""
+    if standing.views:
+        used = _listed([f"{name} ({worth:.0%} of what the accuracy tells)" for name, worth in standing.views.items()])
+        yield f"To rank, the model also reads {used}; the verdict is on accuracy."
 
 
 def _others(standing: Standing, best: Pick) -> bool:

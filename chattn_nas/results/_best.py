@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,12 @@ import optuna
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.results.pooled import choices_of
 from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, percent, pooled
-from chattn_nas.study.record import CONTROL, NONE, UNIFORM, Record, records
+from chattn_nas.results.uniform import Uniformity
+from chattn_nas.spec.judging_settings import USEFUL
+from chattn_nas.study.record import CONTROL, NONE, RIVAL, Record, records
+
+#: Standard deviations above its limit at which a test finds a difference with a probability of 80 %.
+Z80 = 0.841621
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +26,15 @@ class Pick:
     """One architecture with the evidence behind it; accuracies in percent.
 
     Attributes:
-        hash, description, label, stages: Of the architecture (``stages``: a mapping per stage).
+        hash, description, label, stages: What the architecture is (``stages``: a mapping per stage).
         choices: Per stage the choice in words.
         seeds: The seeds it was trained on to the end, in order.
         mean, se, single: Mean over those seeds, its standard error (``None`` with one seed), the best of them.
         pooled, sd: Posterior mean and standard deviation of the pooled model (``None`` where there is no model).
-        number: Of its best trial.
-        costs, relative: Of that trial.
-        control: It is the random-gate control.
+        number: Number of its best trial.
+        costs, relative: Costs of that trial.
+        control: It is the random gate or the learned channel scale.
+        uniform: Its stages are equal wherever they can be, whatever their settings.
     """
 
     hash: str
@@ -44,6 +52,7 @@ class Pick:
     costs: dict[str, float | None]
     relative: dict[str, float]
     control: bool
+    uniform: bool = False
 
     def value(self, by: str) -> float:
         """What a ranking by ``pooled``, ``mean`` or ``single`` looks at."""
@@ -73,22 +82,25 @@ class Standing:
 
     Attributes:
         picks: All architectures trained to the end, best pooled first.
+        useful: Gain in points that the spec calls worth having.
     """
 
     def __init__(self, study: optuna.Study) -> None:
         found = records(study)
+        self.useful = float(study.user_attrs.get("spec", {}).get("judging", {}).get("useful", USEFUL))
         groups = by_architecture(found)
         self._model = pooled(found)
         self._choices = {group[0].hash: choices_of(group[0]) for group in groups}
         estimate = self._model.predict(list(self._choices.values())) if self._model and groups else None
+        uniform = Uniformity(study, found)
         picks = [
-            _pick(group, None if estimate is None else (float(estimate.mean[i]), float(estimate.sd[i])))
+            _pick(group, None if estimate is None else (float(estimate.mean[i]), float(estimate.sd[i])), uniform)
             for i, group in enumerate(groups)
         ]
         self.picks = sorted(picks, key=lambda pick: -pick.value("pooled"))
 
     def best(self, by: str = "pooled") -> Pick:
-        """The highest by ``pooled`` mean, ``mean`` over seeds or ``single`` trial; never the random-gate control.
+        """The highest by ``pooled`` mean, ``mean`` over seeds or ``single`` trial; never a control.
 
         Raises:
             InputError: Another ``by``.
@@ -110,8 +122,16 @@ class Standing:
         return next((pick for pick in self.picks if pick.label == label), None)
 
     def best_uniform(self) -> Pick | None:
-        """The uniform baseline with the highest pooled mean: chosen with the same budget, and what must be beaten."""
-        return next((pick for pick in self.picks if pick.label.startswith(UNIFORM)), None)
+        """The uniform network with the highest pooled mean, whatever its settings: what mixing must beat."""
+        return next((pick for pick in self.picks if pick.uniform), None)
+
+    def uniforms(self) -> int:
+        """How many uniform networks the best one was chosen from."""
+        return sum(pick.uniform for pick in self.picks)
+
+    def best_attention(self) -> Pick | None:
+        """The best network that has attention somewhere and is no control."""
+        return next((pick for pick in self.picks if not pick.control and pick.label != NONE), None)
 
     def none(self) -> Pick | None:
         """The backbone without attention."""
@@ -121,6 +141,10 @@ class Standing:
         """The random-gate control."""
         return self.labelled(CONTROL)
 
+    def channel_scale(self) -> Pick | None:
+        """The learned factor per channel: a gate's freedom without its look at the input."""
+        return self.labelled(RIVAL)
+
     def margin(self, first: Pick, second: Pick) -> Margin | None:
         """``first`` over ``second`` by the pooled model; ``None`` where there is no model."""
         if self._model is None:
@@ -128,6 +152,35 @@ class Standing:
         estimate = self._model.predict([self._choices[first.hash], self._choices[second.hash]])
         mean, sd = estimate.difference(0, 1)
         return Margin(mean, mean - Z95 * sd, mean + Z95 * sd)
+
+    def trainings_to_show(self, first: Pick, second: Pick, difference: float) -> int | None:
+        """About how many more trainings would show a true ``difference`` between the two with a probability of 80 %.
+
+        Counted as if the variance of the margin fell with the number of trainings, over ever more seeds: trainings on
+        one seed alone never show what another seed would do. ``None`` where there is no model.
+        """
+        found = self.margin(first, second)
+        if found is None or self._model is None:
+            return None
+        sd = (found.high - found.low) / (2 * Z95)
+        complete = sum(one.complete for one in self._model.seen)
+        return max(0, math.ceil(complete * ((sd * (Z95 + Z80) / difference) ** 2 - 1)))
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that at least two complete trainings share: what tells the luck of a seed from a type's worth."""
+        counted = Counter(one.seed for one in self._model.seen if one.complete) if self._model else Counter[Any]()
+        return sum(count > 1 for count in counted.values())
+
+    @property
+    def trainings(self) -> int:
+        """Complete trainings that the model knows."""
+        return sum(one.complete for one in self._model.seen) if self._model else 0
+
+    @property
+    def views(self) -> dict[str, float]:
+        """Further readings of a training that the model used, and what each was worth; see :class:`.Pooled`."""
+        return {} if self._model is None else self._model.worth
 
     def noise(self) -> float | None:
         """Learned standard deviation of one training run around its architecture and seed, in points."""
@@ -139,16 +192,17 @@ def best(study: optuna.Study, by: str = "pooled") -> Pick:
     return Standing(study).best(by)
 
 
-def _pick(group: Sequence[Record], posterior: tuple[float, float] | None) -> Pick:
+def _pick(group: Sequence[Record], posterior: tuple[float, float] | None, uniform: Uniformity) -> Pick:
     accuracies = [percent(record.accuracy) for record in group]
     mean = sum(accuracies) / len(group)
     spread = sum((value - mean) ** 2 for value in accuracies)
     top = group[accuracies.index(max(accuracies))]
     measured = top.measurement
+    label = next((record.label for record in group if record.label), "")
     return Pick(
         hash=top.hash,
         description=top.description,
-        label=next((record.label for record in group if record.label), ""),
+        label=label,
         stages=tuple(dict(stage) for stage in top.stages),
         choices=top.choices,
         seeds=tuple(sorted(record.seed for record in group if record.seed is not None)),
@@ -165,4 +219,5 @@ def _pick(group: Sequence[Record], posterior: tuple[float, float] | None) -> Pic
         },
         relative=dict(top.relative),
         control=top.control,
+        uniform=uniform(top.stages, label),
     )

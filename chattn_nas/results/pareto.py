@@ -6,16 +6,16 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from chattn_nas.study.record import records
+from chattn_nas.study.record import CONTROLS, records
 
 
 def front(table: pd.DataFrame, cost: str = "parameters", accuracy: str = "pooled") -> pd.DataFrame:
     """The rows of a leaderboard that no other row beats in both: higher ``accuracy`` and lower ``cost``.
 
     A leaderboard holds only architectures that were trained, and infeasible ones never are, so the front is that of
-    the constrained problem. The random-gate control is no candidate. Sorted by cost.
+    the constrained problem. The controls are no candidates. Sorted by cost.
     """
-    candidates = table[table["label"] != "random_gate"].dropna(subset=[cost, accuracy])
+    candidates = table[~table["label"].isin(CONTROLS)].dropna(subset=[cost, accuracy])
     kept, highest = [], -np.inf
     for index, row in candidates.sort_values([cost, accuracy], ascending=[True, False]).iterrows():
         if row[accuracy] > highest:

@@ -150,7 +150,7 @@ def pooled(found: Sequence[Record]) -> Pooled | None:
     return _fitted(tuple((r.number, r.hash, r.seed, r.outcome, r.rungs) for r in found), _Records(found))
 
 
-class _Records(tuple):
+class _Records(tuple[Any, ...]):
     """Records that a cache does not look at: the key beside them says all that matters."""
 
     def __eq__(self, other: object) -> bool:
@@ -161,7 +161,7 @@ class _Records(tuple):
 
 
 @lru_cache(maxsize=4)
-def _fitted(key: tuple, found: _Records) -> Pooled | None:
+def _fitted(key: tuple[Any, ...], found: _Records) -> Pooled | None:
     return fit(found)
 
 

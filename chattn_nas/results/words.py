@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from chattn_nas.results._best import Margin, Pick
-from chattn_nas.study.record import NONE
+from chattn_nas.study.record import CONTROL, NONE, RIVAL
 
 MINUS = "\N{MINUS SIGN}"
 NOT_THERE = "\N{EN DASH}"
@@ -84,6 +84,12 @@ def plural(number: int, noun: str) -> str:
 
 def name_of(pick: Pick) -> str:
     """What a reader calls an architecture: the baseline's label, else its stages."""
-    return {NONE: "no attention", "random_gate": "the random-gate control"}.get(
-        pick.label, pick.label
-    ) or pick.description
+    if pick.uniform and not pick.label:
+        return f"uniform {next(choice for choice in pick.choices if choice != NONE)}"
+    return called(pick.label) or pick.description
+
+
+def called(label: str) -> str:
+    """What a reader calls a baseline; of no label nothing."""
+    names = {NONE: "no attention", CONTROL: "the random-gate control", RIVAL: "the learned channel scale"}
+    return names.get(label, label)

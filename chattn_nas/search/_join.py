@@ -59,12 +59,15 @@ def join(
             "a worker that joins from elsewhere needs to know the study's storage", where=("search", "storage")
         )
     study = load_study(open_storage(url), spec.name)
-    if study.user_attrs.get("spec_hash") != spec.hash:
-        stored = study.user_attrs.get("spec")
-        fields = ", ".join(spec.differences(Spec.from_dict(stored))) if stored else ""
+    # By the spec that is kept, not by its hash: an earlier version may have had other fields.
+    known = study.user_attrs.get("spec")
+    stored = Spec.from_dict(known) if known else None
+    spec = spec.started_as(stored) if stored else spec
+    if stored is None or stored.hash != spec.hash:
+        fields = ", ".join(spec.differences(stored)) if stored else ""
         raise RunError(f"the study {spec.name!r} is of another spec" + (f": {fields} differ" if fields else ""))
     runner = start(spec, url, directory, device, trainer)
-    settings = Spec.from_dict(study.user_attrs["spec"]).search
+    settings = stored.search
     with sigterm_as_interrupt() if alone else nullcontext(), Progress(study, settings, shown=progress) as shown:
 
         def after_trial(study: optuna.Study) -> None:

@@ -25,7 +25,7 @@ def claim_seed(study: optuna.Study, trial: optuna.Trial, architecture: str, *, f
     """The seed for this trial, recorded in its attributes ``hash`` and ``seed``.
 
     Args:
-        study: Of the trial.
+        study: The study that holds the trial.
         trial: Running; one that was given back keeps the seed it had.
         architecture: Canonical hash.
         first: The seed of the first training of every architecture.

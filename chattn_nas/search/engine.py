@@ -40,6 +40,7 @@ def search(
         baselines: Queue ``none``, every type uniformly and the control first; not where all trainings are given.
 
     Raises:
+        InputError: Fewer than one trial, or fewer than no workers.
         MissingExtraError: Engine ``nni`` or ``ray`` without its packages.
         RunError: The run exists with settings that make its trials incomparable, or another process searches in it.
         SearchStopped: Trials keep failing, or NNI does; the message names the commonest reason.
@@ -47,12 +48,13 @@ def search(
     """
     quiet_optuna()
     changes = {field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None}
-    spec = spec.model_copy(update={"search": spec.search.model_copy(update=changes)})
+    spec = spec.model_copy(update={"search": spec.search.changed(**changes)})
     if spec.search.engine == "nni":
         require_nni(spec)
     if spec.search.engine == "ray":
         require_ray()
     found = RunDirectory.create(spec, Path(run) if run else None)
+    spec = found.spec
     with found.lock(), sigterm_as_interrupt():
         if baselines:
             enqueue_baselines(found.study, spec.search_space())

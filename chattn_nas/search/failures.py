@@ -32,6 +32,10 @@ def check_failures(trials: Sequence[FrozenTrial], since: datetime) -> None:
         (t for t in trials if counts(t) and t.datetime_complete is not None and t.datetime_complete >= since),
         key=lambda trial: (trial.datetime_complete, trial.number),
     )
+    baselines = [trial for trial in trials if trial.user_attrs.get("label")]
+    recent = [trial for trial in ended if trial in baselines]
+    if recent and not any(map(is_open, baselines)) and all(has_failed(t) for t in baselines if counts(t)):
+        raise SearchStopped(f"every baseline failed, most often: {_commonest(recent)}")
     row = ended[-IN_A_ROW:]
     if len(row) == IN_A_ROW and all(map(has_failed, row)):
         raise SearchStopped(f"the last {IN_A_ROW} trials failed, most often: {_commonest(row)}")
@@ -44,10 +48,6 @@ def check_failures(trials: Sequence[FrozenTrial], since: datetime) -> None:
             f"the last {REFUSED_IN_A_ROW} networks that were proposed violate the constraints, most often: "
             f"{_commonest(refused[-1:])}; 'chattn-nas space SPEC' says how much of the space satisfies them"
         )
-    baselines = [trial for trial in trials if trial.user_attrs.get("label")]
-    recent = [trial for trial in ended if trial in baselines]
-    if recent and not any(map(is_open, baselines)) and all(has_failed(t) for t in baselines if counts(t)):
-        raise SearchStopped(f"every baseline failed, most often: {_commonest(recent)}")
 
 
 def _ended(trial: FrozenTrial) -> datetime:

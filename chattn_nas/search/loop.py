@@ -36,7 +36,7 @@ def work(
     """Run trials until ``target_trials`` have ended.
 
     Args:
-        runner: Of this process.
+        runner: Runs trials in this process.
         target_trials: Trials that shall have ended in the whole study.
         alone: No supervisor looks after lost trials, failures in a row, or this process.
         propose: ``False`` runs only trials that wait, until none is left open.

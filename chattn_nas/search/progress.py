@@ -82,7 +82,7 @@ class Progress:
         pruned = sum(outcome(trial) is Outcome.PRUNED for trial in trials)
         best = max(mean_accuracies(trials).values(), default=None)
         text = f"{pruned} pruned, {sum(map(has_failed, trials))} failed"
-        return text if best is None else f"{text}, best {best:.4f}"
+        return text if best is None else f"{text}, highest raw mean {best:.4f}"
 
 
 def line(trial: FrozenTrial) -> str:

@@ -36,7 +36,7 @@ def take(study: optuna.Study, target_trials: int, owner: str, *, propose: bool =
     Args:
         study: Whose queue it is.
         target_trials: Trials that shall have ended in the whole study.
-        owner: Of this process.
+        owner: Name of this process.
         propose: Where none waits, make a new one.
     """
     room = target_trials
@@ -71,7 +71,7 @@ def add(
     Args:
         study: That gets it.
         target_trials: Trials that shall have ended in the whole study.
-        owner: Of this process.
+        owner: Name of this process.
         params: What it shall propose; the sampler decides where there are none.
         attributes: User attributes.
     """

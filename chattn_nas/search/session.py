@@ -67,6 +67,9 @@ def start(
         study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
         study.set_user_attr("versions", versions())
         study.set_user_attr("hardware", hardware())
+        data = getattr(made, "data", None)  # another trainer may have none
+        if data is not None:
+            study.set_user_attr("validation_images", len(data.validation))
         study.set_user_attr("reference", reference)
     checkpoints = Checkpoints(directory / "checkpoints", spec.search.keep_checkpoints)
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
@@ -88,7 +91,7 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
     """Queue given networks on given seeds, where they have no result there and are not on their way to one.
 
     Args:
-        study: Of any space; a training needs none.
+        study: A study of any space; a training needs none.
         trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
     """
     there = {

@@ -18,7 +18,7 @@ def slot_of(slots: Sequence[Slot], name: str) -> Iterator[Slot]:
     """Hold the first free slot; wait until there is one. A process that dies gives its slot back.
 
     Args:
-        slots: Of this machine.
+        slots: Device slots of this machine.
         name: What shares them, such as a run: files of one name lie in one folder for temporary files.
     """
     folder = Path(tempfile.gettempdir()) / f"chattn-nas-{getpass.getuser()}" / name

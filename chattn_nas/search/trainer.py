@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from chattn_nas.data import load_data
-from chattn_nas.network import build_network, cost, stages
+from chattn_nas.data import Data, load_data, sample_batch
+from chattn_nas.network import build_network, cost, restore_scales, stages, start_at_unit
 from chattn_nas.proxy import Measurement, Report, resolve_device, train_within_memory
+from chattn_nas.proxy.settings import Start
 from chattn_nas.space import NONE, Architecture, Stage
 from chattn_nas.spec.spec import Spec
 
@@ -30,7 +31,7 @@ class Trainer(Protocol):
 
     @property
     def stages(self) -> Sequence[Stage]:
-        """Of the backbone."""
+        """Stages of the backbone."""
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
         """The network, initialised under the seed."""
@@ -52,14 +53,12 @@ class ProxyTrainer:
     def __init__(self, spec: Spec, device: str | None = None) -> None:
         self.spec = spec
         self.device = resolve_device(device or spec.proxy.device)
-        self.data = load_data(spec.data, device=self.device)
+        self.data = load_data(spec.data, device=self.device, data_on=spec.proxy.data_on)
         self.stages = stages(spec.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
         """The network on the CPU, so that one seed gives the same weights whatever the device."""
-        return build_prepared(
-            self.spec, architecture, seed=seed, num_classes=self.data.num_classes, in_chans=self.data.in_chans
-        )
+        return build_prepared(self.spec, architecture, seed=seed, data=self.data)
 
     def costs(self, network: nn.Module) -> Costs:
         """As the ``network`` room measures them; latency on this device, in seconds per batch of the proxy."""
@@ -86,21 +85,46 @@ class ProxyTrainer:
         return replace(measured, seed=seed)
 
 
-def build_prepared(spec: Spec, architecture: Architecture, *, seed: int, num_classes: int, in_chans: int) -> nn.Module:
-    """The network of an architecture on the CPU, its backbone prepared as the spec says."""
-    backbone = spec.backbone
-    return build_network(
+def build_prepared(
+    spec: Spec,
+    architecture: Architecture,
+    *,
+    seed: int,
+    data: Data,
+    start: Start | None = None,
+    state: Mapping[str, Tensor] | None = None,
+) -> nn.Module:
+    """The network of an architecture on the CPU, its backbone prepared and its attention started as the spec says.
+
+    Everything that trains or loads a network of a run builds it here.
+
+    Args:
+        spec: Sections ``backbone`` and ``data``, and ``proxy.start``.
+        architecture: In canonical form.
+        seed: Of the weights.
+        data: Number of classes and channels, and the training images that the unit start is measured on.
+        start: In place of the spec's.
+        state: Trained weights to load; the network must have been trained from that start.
+    """
+    backbone, start = spec.backbone, start or spec.proxy.start
+    network = build_network(
         architecture,
-        num_classes=num_classes,
-        in_chans=in_chans,
+        num_classes=data.num_classes,
+        in_chans=data.in_chans,
         image_size=spec.data.image_size,
         seed=seed,
-        pretrained=backbone.pretrained,
-        weights=backbone.weights,
-        identity_init=backbone.identity_init,
+        pretrained=backbone.pretrained and state is None,
+        weights=backbone.weights if state is None else None,
+        identity_init=start == "identity",
         freeze=backbone.freeze,
         layer_decay=backbone.layer_decay,
     )
+    if state is not None:
+        restore_scales(network, state)
+        network.load_state_dict(state)
+    elif start == "unit" and network.attention_slots:
+        start_at_unit(network, sample_batch(data))
+    return network
 
 
 #: Makes a trainer for a spec on a device; ``None`` is the proxy's.
@@ -134,6 +158,6 @@ def hardware() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of everything that results depend on."""
+    """Versions of everything that results depend on."""
     found = {name: version(name) for name in ("torch", "timm", "optuna", "chattn-nas")}
     return {"python": platform.python_version(), **found}

@@ -58,7 +58,7 @@ class TrialRunner:
     Args:
         spec: What is searched.
         study: Where everything is recorded.
-        space: Of the spec.
+        space: Search space of the spec.
         trainer: What trains.
         reference: Costs of the backbone without attention.
         checkpoints: Where weights go.

@@ -175,7 +175,7 @@ class Architecture:
         Args:
             backbone: A timm model's name, or a mapping ``{"model": ..., "options": {...}}``.
             type: Attention type.
-            hyperparameters: Of the type; also ``placement`` and ``blocks``.
+            hyperparameters: Hyperparameters of the type; also ``placement`` and ``blocks``.
         """
         if not isinstance(backbone, Backbone):
             backbone = Backbone.from_dict(backbone)

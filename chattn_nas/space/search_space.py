@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 CONTROL = "random_gate"
+#: The freedom of a gate without its look at the input: only what beats it is attention.
+RIVAL = "channel_scale"
 
 
 class SearchSpace:
@@ -128,23 +130,24 @@ class SearchSpace:
         return params
 
     def baselines(self) -> list[tuple[str, Architecture]]:
-        """What every search must beat: ``none``, each type uniformly, and the random-gate control.
+        """What every search must beat: ``none``, each type uniformly, the random gate and the learned channel scale.
 
         A uniform baseline takes a type with its default settings (or the first listed) in every stage that allows
-        it, and ``none`` in the others. ``none`` and the control are there even where the space lacks them.
+        it, and ``none`` in the others. ``none``, ``random_gate`` and ``channel_scale`` are there even where the space
+        lacks them.
         """
         types = dict.fromkeys(candidate.type for candidates in self.candidates for candidate in candidates)
         found = [("none", Architecture(self.backbone, (StageChoice(),) * len(self.stages)))]
         for name in types:
-            if name in (NONE, CONTROL):
+            if name in (NONE, CONTROL, RIVAL):
                 continue
             stages = tuple(
                 next((c.default() for c in candidates if c.type == name), StageChoice())
                 for candidates in self.candidates
             )
             found.append((f"uniform {name}", Architecture(self.backbone, stages)))
-        control = StageChoice(CONTROL)
-        found.append(("random_gate", Architecture(self.backbone, (control,) * len(self.stages))))
+        for name in (CONTROL, RIVAL):
+            found.append((name, Architecture(self.backbone, (StageChoice(name),) * len(self.stages))))
         return found
 
     def __contains__(self, architecture: Architecture) -> bool:

@@ -11,12 +11,13 @@ from pydantic_core import CoreSchema
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
+from chattn_nas.settings import Refusing
 from chattn_nas.space.candidate import Candidate
 
 ALL = "all"
 
 
-class SpaceSettings(RootModel[dict[int | str, list[Any]]]):
+class SpaceSettings(Refusing, RootModel[dict[int | str, list[Any]]]):
     """``all`` or a stage's number (from 1) to a list of attentions.
 
     An entry is a name (``se``: its default settings; ``se: search``: every setting worth searching) or a name with

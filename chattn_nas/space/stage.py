@@ -35,7 +35,7 @@ class Stage:
     """One stage of a backbone.
 
     Attributes:
-        name: Of the module, such as ``layer1``.
+        name: Name of the module, such as ``layer1``.
         kind: ``native``, ``branch`` or ``stage``: how attention is put there.
         blocks: Number of blocks that can take attention.
         places: For every placement that this stage offers, its slots in the order of the blocks.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from chattn_nas._lazy import hand_on
 
 if TYPE_CHECKING:
+    from chattn_nas.spec.judging_settings import JudgingSettings as JudgingSettings
     from chattn_nas.spec.load import load_spec as load_spec
     from chattn_nas.spec.search_settings import SearchSettings as SearchSettings
     from chattn_nas.spec.spec import Spec as Spec
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
+        ".judging_settings": "JudgingSettings",
         ".load": "load_spec",
         ".search_settings": "SearchSettings",
         ".spec": "Spec",

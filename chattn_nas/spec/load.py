@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from chattn_nas.errors import InputError, SpecError
+from chattn_nas.settings import refusal
 from chattn_nas.spec.spec import Spec
 
 Place = tuple[str | int, ...]
@@ -37,23 +37,38 @@ def load_spec(path: Path | str) -> Spec:
     data, lines = _parse(text, path)
     try:
         spec = Spec.model_validate(data)
+        spec = spec.model_copy(update={"data": spec.data.placed(path.parent)})
         spec.search_space()
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda e: _line(lines, e["loc"]))
-        message, choices = _in_words(first)
-        raise SpecError(
-            message,
-            file=path,
-            line=_line(lines, first["loc"]),
-            value=first["input"] if choices else None,
-            choices=choices,
-        ) from None
     except InputError as error:
+        if isinstance(error.__cause__, ValidationError):  # several mistakes: the one that stands first in the file
+            error = refusal(Spec, error.__cause__, order=lambda where: _line(lines, where))
         raise SpecError(
             error.message, file=path, line=_line(lines, error.where), where=error.where, value=error.value,
             choices=error.choices,
         ) from None  # fmt: skip
     return spec
+
+
+@contextmanager
+def lines_of(path: Path | str) -> Iterator[None]:
+    """Errors inside that know their place in the spec at ``path`` are raised with its file and line.
+
+    Raises:
+        SpecError: In place of such an error.
+    """
+    try:
+        yield
+    except SpecError:
+        raise
+    except InputError as error:
+        if not error.where:
+            raise
+        path = Path(path)
+        _, lines = _parse(path.read_text(), path)
+        raise SpecError(
+            error.message, file=path, line=_line(lines, error.where), where=error.where, value=error.value,
+            choices=error.choices,
+        ) from error  # fmt: skip
 
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
@@ -97,30 +112,3 @@ def _line(lines: dict[Place, int], where: Place) -> int:
         if (*place, part) in lines:
             place = (*place, part)
     return lines[place]
-
-
-def _in_words(error: Any) -> tuple[str, tuple[str, ...]]:
-    """One pydantic error as a sentence, and what would have been possible."""
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        error["input"] = error["loc"][-1]
-        return f"unknown key {where!r}", tuple(_model(error["loc"][:-1]).model_fields)
-    if error["type"] == "missing":
-        return f"key {where!r} is missing", ()
-    if error["type"] in ("literal_error", "enum"):
-        return f"{where} cannot be {error['input']!r}", tuple(re.findall(r"'([^']*)'", error["ctx"]["expected"]))
-    if error["type"] == "too_short":
-        return f"{where} needs at least {error['ctx']['min_length']} entry", ()
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{where or 'the spec'}: {message}, not {error['input']!r}", ()
-
-
-def _model(place: Place) -> type[BaseModel]:
-    """The settings class at a place in the spec."""
-    model: type[BaseModel] = Spec
-    for part in place:
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        if not (inspect.isclass(annotation) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
-    return model

@@ -30,7 +30,7 @@ class SearchSettings(Settings):
             free and does not count.
         objectives: ``accuracy`` is maximised, costs are minimised; more than one make a multi-objective study.
         constraints: Upper bounds on costs, ``"<= 1.05x"`` of the backbone without attention, or ``"<= 300k"``.
-        seed: Of the sampler; the first training seed of every architecture, replicates take the next ones.
+        seed: Seeds the sampler; also the first training seed of every architecture, replicates take the next ones.
         storage: URL of an Optuna storage; ``None`` is an SQLite file in the run's directory.
         workers: Worker processes; ``None`` is one per device slot, ``0`` trains in this process. With Ray: trials at a
             time, by default as many as the cluster has room for.
@@ -43,7 +43,7 @@ class SearchSettings(Settings):
         timeout: Seconds that one trial may take.
         memory: GiB that one worker may take.
         nni_tuner: What proposes architectures in NNI; ``optuna`` asks the sampler of this spec.
-        nni_port: Of NNI's web page, which listens on all interfaces without a login; a free one by default.
+        nni_port: Port of NNI's web page, which listens on all interfaces without a login; a free one by default.
         nni_duration: Seconds after which NNI is stopped, whatever it says of itself.
         training_service: Where NNI runs trials, in its own words (``platform: remote``, ...); this machine by default.
     """

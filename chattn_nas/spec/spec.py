@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
@@ -15,12 +15,14 @@ from chattn_nas.proxy import ProxySettings
 from chattn_nas.settings import Settings
 from chattn_nas.space import SearchSpace, SpaceSettings
 from chattn_nas.spec import TrainingSettings
+from chattn_nas.spec.judging_settings import JudgingSettings
 from chattn_nas.spec.search_settings import SearchSettings
 
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
 FREE = (
     ("proxy", "device"),
     ("proxy", "cuda_graphs"),
+    ("proxy", "data_on"),
     *(
         ("search", field)
         for field in (
@@ -30,17 +32,26 @@ FREE = (
         )
     ),
     *(("training", field) for field in TrainingSettings.model_fields),
+    *(("judging", field) for field in JudgingSettings.model_fields),
 )  # fmt: skip
 #: Where data lie on a machine, not what they are.
-PLACES = (("data", "path"), ("data", "root"), ("data", "download"))
+PLACES = tuple(("data", field) for field in ("path", "root", "download", "cache", "cache_limit"))
+#: Fields that came after the first runs: one that is left at its default leaves the hash as it was.
+LATER = tuple(
+    ("data", field)
+    for field in (
+        "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
+        "range", "classes", "bad_files", "test",
+    )
+)  # fmt: skip
 
 
 class Spec(Settings):
     """A spec: what the user writes in YAML.
 
     Attributes:
-        name: Of the run: ``runs/<name>``, and of the study.
-        backbone, data, space, proxy, search, training: One section per room.
+        name: Names the run, ``runs/<name>``, and its study.
+        backbone, data, space, proxy, search, training, judging: One section per room.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -50,6 +61,24 @@ class Spec(Settings):
     proxy: ProxySettings = ProxySettings()
     search: SearchSettings = SearchSettings()
     training: TrainingSettings = TrainingSettings()
+    judging: JudgingSettings = JudgingSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_key(cls, data: Any) -> Any:
+        """``backbone.identity_init`` of earlier specs, which knew no other start than the official one beside it."""
+        backbone = data.get("backbone") if isinstance(data, dict) else None
+        if not isinstance(backbone, dict) or "identity_init" not in backbone:
+            return data
+        proxy = data.get("proxy") or {}
+        start = "identity" if backbone["identity_init"] else "official"
+        if isinstance(proxy, dict) and proxy.get("start", start) != start:
+            raise ValueError(
+                f"backbone.identity_init: {str(backbone['identity_init']).lower()} and proxy.start: {proxy['start']} "
+                "contradict each other; leave the former out"
+            )
+        rest = {key: value for key, value in backbone.items() if key != "identity_init"}
+        return {**data, "backbone": rest, "proxy": {**proxy, "start": start} if isinstance(proxy, dict) else proxy}
 
     def search_space(self) -> SearchSpace:
         """The search space on this backbone.
@@ -67,6 +96,12 @@ class Spec(Settings):
             return SearchSpace(self.space, self.backbone.backbone, found)
         except InputError as error:
             raise error.at("space") from None
+
+    def started_as(self, other: Spec) -> Spec:
+        """With the start of ``other`` where this spec names none: its default was another before 2026-11-26."""
+        if "start" in self.proxy.model_fields_set:
+            return self
+        return self.model_copy(update={"proxy": self.proxy.model_copy(update={"start": other.proxy.start})})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and YAML; :meth:`from_dict` reads them back."""
@@ -86,7 +121,8 @@ class Spec(Settings):
 
     def differences(self, other: Spec) -> list[str]:
         """The fields, such as ``data.image_size``, that make trials of ``other`` incomparable with this spec's."""
-        mine, theirs = self._flat(leave_out=FREE), other._flat(leave_out=FREE)
+        out = (*FREE, *PLACES)  # whether other places hold the same data is seen from their content
+        mine, theirs = self._flat(leave_out=out), other._flat(leave_out=out)
         return [field for field in {**theirs, **mine} if mine.get(field) != theirs.get(field)]
 
     def _flat(self, leave_out: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -97,4 +133,12 @@ class Spec(Settings):
             for section, fields in full.items()
             for field, value in fields.items()
             if (section, field) not in leave_out
+            and not ((section, field) in LATER and value == _default(section, field))
         }
+
+
+def _default(section: str, field: str) -> Any:
+    model = Spec.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, Settings)
+    return model.model_fields[field].get_default(call_default_factory=True)

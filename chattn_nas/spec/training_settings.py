@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from chattn_nas.proxy import ProxySettings
+from chattn_nas.proxy.settings import Start
 from chattn_nas.settings import Settings
 
 #: Times the proxy's last rung, where no number of epochs is given: as long as a confirmation.
@@ -21,17 +22,17 @@ class TrainingSettings(Settings):
     Attributes:
         epochs: In one cosine cycle; ``None`` is four times the proxy's last rung.
         with_validation: Train on the validation images as well; nothing but the test set scores the network then.
-        batch_size, learning_rate, momentum, weight_decay, label_smoothing, warmup: ``None`` takes the proxy's. The
-            batch is that of all devices together.
+        batch_size, learning_rate, momentum, weight_decay, label_smoothing, warmup, start: ``None`` takes the proxy's.
+            The batch is that of all devices together.
         ema: Decay of an exponential moving average of the weights, warmed up; its weights are the result. 0 is none.
         clip: Largest norm of the gradient; ``None`` does not clip.
         randaugment: Operations of RandAugment per image (Cubuk et al. 2020), 0 to 8; 0 is none.
-        magnitude: Of these operations, 0 to 30.
+        magnitude: Strength of these operations, 0 to 30.
         erasing: Probability of erasing a random rectangle of an image (Zhong et al. 2020).
         mixup: Alpha of mixup (Zhang et al. 2018); 0 is none.
-        data_on: ``device`` holds the images on the training device, ``disk`` reads them through a loader, ``auto``
-            takes the device where they fit.
-        workers: Processes of the loader; ``None`` is one per core, at most 8.
+        data_on: ``device`` holds the images on the training device, ``disk`` maps them from the cache and reads batches
+            ahead, ``auto`` holds what takes at most half of the free memory.
+        workers: Has no effect any more; specs of older runs may hold it.
         checkpoint_every: Epochs between two checkpoints.
         tensorboard: Write TensorBoard's event files beside ``log.csv``; needs the extra ``tensorboard``.
     """
@@ -44,6 +45,7 @@ class TrainingSettings(Settings):
     weight_decay: float | None = Field(default=None, ge=0)
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
     warmup: float | None = Field(default=None, ge=0, lt=1)
+    start: Start | None = None
     ema: float = Field(default=0.0, ge=0, lt=1)
     clip: float | None = Field(default=None, gt=0)
     randaugment: int = Field(default=0, ge=0, le=8)
@@ -57,6 +59,6 @@ class TrainingSettings(Settings):
 
     def recipe(self, proxy: ProxySettings) -> ProxySettings:
         """The proxy's settings with what is given here in their place, and all epochs as one rung."""
-        fields = ("batch_size", "learning_rate", "momentum", "weight_decay", "label_smoothing", "warmup")
+        fields = ("batch_size", "learning_rate", "momentum", "weight_decay", "label_smoothing", "warmup", "start")
         given = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
         return proxy.model_copy(update=given | {"rungs": [self.epochs or FULL * proxy.rungs[-1]]})

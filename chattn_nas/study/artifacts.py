@@ -20,7 +20,7 @@ class Artifacts(logging.Handler):
     """Collects what this process logs during a trial, and stores it with the trial's curve.
 
     Args:
-        directory: Of the run; a dashboard on another machine sees the files only where the folder is shared.
+        directory: Directory of the run; a dashboard on another machine sees the files only where the folder is shared.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -24,6 +24,8 @@ _STATES = {
     TrialState.FAIL: "crashed",
 }
 CONTROL = "random_gate"
+RIVAL = "channel_scale"
+CONTROLS = (CONTROL, RIVAL)
 NONE = "none"
 UNIFORM = "uniform "
 
@@ -33,12 +35,12 @@ class Record:
     """One trial.
 
     Attributes:
-        number: Of the Optuna trial.
+        number: Number of the Optuna trial.
         stages: Per stage the choice as a mapping: ``type`` and its settings; empty before one was proposed.
         choices: The same in words, such as ``se(reduction=4)``; settings that are default everywhere are left out.
-        hash: Of the canonical architecture.
+        hash: Hash of the canonical architecture.
         seed: Training seed.
-        label: ``none``, ``uniform se``, ``random_gate`` for baselines, else empty.
+        label: ``none``, ``uniform se``, ``random_gate``, ``channel_scale`` for baselines, else empty.
         outcome, reason: How it ended, and why in words.
         measurement: What the training gave; ``None`` where nothing was trained.
         relative: Costs as multiples of the backbone without attention.
@@ -77,8 +79,9 @@ class Record:
 
     @property
     def control(self) -> bool:
-        """Whether this is the random-gate control, which shows what any gate is worth and is never recommended."""
-        return self.label == CONTROL or (bool(self.stages) and all(stage["type"] == CONTROL for stage in self.stages))
+        """Whether this is a control everywhere: what attention must beat, and never the winner."""
+        types = {stage["type"] for stage in self.stages}
+        return self.label in CONTROLS or (len(types) == 1 and types <= set(CONTROLS))
 
 
 def in_words(stage: Mapping[str, Any], searched: Set[tuple[str, str]] = frozenset()) -> str:

@@ -49,6 +49,7 @@ class RunDirectory:
         directory = directory or Path("runs") / spec.name
         if (directory / SPEC).is_file():
             run = cls(directory)
+            spec = spec.started_as(run.spec)
             run._accept(spec)
         directory.mkdir(parents=True, exist_ok=True)
         partial = directory / f".{SPEC}"
@@ -120,7 +121,9 @@ class RunDirectory:
         directions = spec.search.directions
         study = optuna.create_study(storage=storage, study_name=spec.name, directions=directions, load_if_exists=True)
         attributes = study.user_attrs
-        if attributes.get("spec_hash", spec.hash) != spec.hash:
+        # By the spec that is kept, not by its hash: an earlier version may have had other fields.
+        known = Spec.from_dict(attributes["spec"]).hash if "spec" in attributes else spec.hash
+        if known != spec.hash:
             raise RunError(
                 f"the storage already holds a study {spec.name!r} of another spec: give this one another name "
                 "(--name NAME)",

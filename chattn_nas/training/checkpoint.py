@@ -23,7 +23,7 @@ class Checkpoint:
         plan: What is trained and how; a checkpoint of another plan is refused.
         epoch: Epochs done.
         network, momentum, ema: States; ``ema`` is ``None`` where there is none.
-        rows: Of the log.
+        rows: Rows of the log so far.
     """
 
     plan: dict[str, Any]

@@ -16,7 +16,7 @@ from chattn_nas.proxy import resolve_device
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """Of one process: its number, how many there are, and its device."""
+    """One process of a distributed training: its number, how many there are, and its device."""
 
     rank: int
     size: int

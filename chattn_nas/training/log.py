@@ -13,9 +13,9 @@ class Log:
     """Rows so far; a resumed training goes on after those of its checkpoint.
 
     Args:
-        directory: Of the training.
+        directory: Folder of the training.
         tensorboard: Whether to write event files into its folder ``tensorboard``.
-        rows: Of earlier sessions.
+        rows: Rows that earlier sessions wrote.
 
     Raises:
         MissingExtraError: TensorBoard is asked for and not installed.

@@ -25,7 +25,7 @@ from chattn_nas.training import (
 )
 
 FOLDER = "training"
-#: Of the study: every finished training by its folder's name, for the report.
+#: Attribute of the study: every finished training by its folder's name, for the report.
 ATTRIBUTE = "final_trainings"
 #: Settings that change where or how fast a network is trained, not what comes out.
 ELSEWHERE = {"data_on", "workers", "checkpoint_every", "tensorboard"}
@@ -35,9 +35,9 @@ def final_training(
     run: RunDirectory,
     architecture: Architecture,
     *,
+    settings: TrainingSettings | None = None,
     seed: int | None = None,
     on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
-    **changes: Any,
 ) -> TrainingResult:
     """Train an architecture of a run at full length into ``training/<hash>-<seed>`` of the run's directory.
 
@@ -47,9 +47,9 @@ def final_training(
     Args:
         run: Its spec says how: sections ``training``, ``proxy``, ``data`` and ``backbone``.
         architecture: In canonical form.
-        seed: Of weights, order and augmentation; the search's by default.
+        settings: Section ``training`` in place of the spec's.
+        seed: Seeds weights, order and augmentation; the search's by default.
         on_epoch: Called with the row of every epoch, in the first process.
-        changes: Fields of the section ``training`` in place of the spec's, where they are not ``None``.
 
     Raises:
         RunError: The folder holds a training with other settings, or another process works in it.
@@ -57,8 +57,7 @@ def final_training(
         TrainingStopped: The loss was not finite.
     """
     spec = run.spec
-    given = {name: value for name, value in changes.items() if value is not None}
-    settings = TrainingSettings.model_validate(spec.training.model_dump() | given)
+    settings = settings or spec.training
     seed = spec.search.seed if seed is None else seed
     directory = run.directory / FOLDER / f"{architecture.hash}-{seed}"
     plan = plan_of(spec, settings, architecture, seed)
@@ -70,7 +69,7 @@ def final_training(
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
         training_data = load_training_data(spec.data, settings, context.device)
         facts = training_data.facts
-        network = build_prepared(spec, architecture, seed=seed, num_classes=facts.num_classes, in_chans=facts.in_chans)
+        network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
         result = train_fully(
             network, training_data, settings.recipe(spec.proxy), settings, seed=seed, directory=directory, plan=plan,
             context=context, on_epoch=on_epoch,
@@ -82,7 +81,7 @@ def final_training(
 
 def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
     """All that the trained weights depend on, beside the run's own spec."""
-    recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs"})
+    recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs", "data_on"})
     epochs = settings.recipe(spec.proxy).rungs[-1]
     mine = settings.model_dump(exclude={*ELSEWHERE, *recipe, "epochs"})
     return {"architecture": architecture.hash, "seed": seed, "epochs": epochs, **recipe, **mine}

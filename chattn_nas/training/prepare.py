@@ -17,10 +17,10 @@ class Prepare:
 
     Args:
         settings: Which of them.
-        normalize: Of the data.
+        normalize: Normalisation of the data.
         augmentation: Crops and flips.
         num_classes: Mixup makes targets of shape (B, num_classes).
-        generator: Of crops and flips, on the device.
+        generator: Draws crops and flips, on the device.
     """
 
     def __init__(

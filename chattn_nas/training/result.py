@@ -19,7 +19,7 @@ class TrainingResult:
         plan: What was trained and how.
         test_accuracy, test_loss: On the test set, read once at the end; accuracy 0 to 1.
         accuracy, loss: On the validation set; ``None`` where the network was trained on it.
-        seconds: Of all epochs, over all sessions.
+        seconds: Length of all epochs, over all sessions.
         date: When it ended, ISO.
         device, versions: What the numbers depend on.
     """

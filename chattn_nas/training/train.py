@@ -57,7 +57,7 @@ def train_fully(
         training_data: The images.
         recipe: ``settings.recipe`` of the proxy.
         settings: What a final training has beside it.
-        seed: Of order, augmentation and what layers draw.
+        seed: Seeds the order, the augmentation and what layers draw.
         directory: Takes ``checkpoint.pt``, ``log.csv``, ``weights.safetensors`` and ``result.json``.
         plan: What is trained and how: a checkpoint of another one is refused.
         context: The processes that train.
@@ -82,7 +82,7 @@ def train_fully(
         ema = ModelEmaV3(network, settings.ema, use_warmup=True) if settings.ema else None
         if checkpoint is not None:
             restore(checkpoint, network, optimizer, ema and ema.module)
-        order, crops = training_data.order(), torch.Generator(device)
+        order, crops = torch.Generator(device), torch.Generator(device)
         facts = training_data.facts
         prepare = Prepare(settings, Normalize(facts, device), facts.augmentation, facts.num_classes, crops)
         step = TrainingStep(
@@ -91,7 +91,7 @@ def train_fully(
         capture = cuda_graphs(device, crops) if recipe.cuda_graphs else None
         if prepare.draws_on_host or context.size > 1:
             capture = None
-        epochs = training_data.epochs(step, recipe.batch_size, rates, order, capture, context, settings)
+        epochs = training_data.epochs(step, recipe.batch_size, rates, order, capture, context)
         done = checkpoint.epoch if checkpoint is not None else 0
         factors = [schedule(number, total * epochs.steps, recipe.warmup) for number in range(total * epochs.steps)]
         steps = count(done * epochs.steps + 1)

@@ -204,12 +204,13 @@ def capture_time(name: str, data: Data, batch: int, device: torch.device) -> flo
 def one_trial(settings: DataSettings, name: str, batch: int, device: str, threads: int, seed: int) -> None:
     """A trial in a worker process: one epoch, data and imports once per worker."""
     torch.set_num_threads(threads)
-    data = _HELD.setdefault(settings, None) or load_data(settings, device=device)
-    _HELD[settings] = data
+    key = settings.model_dump_json()
+    data = _HELD.setdefault(key, None) or load_data(settings, device=device)
+    _HELD[key] = data
     train(network(name, data), data, ProxySettings(rungs=[1], batch_size=batch), seed=seed, device=device)
 
 
-_HELD: dict[DataSettings, Data | None] = {}
+_HELD: dict[str, Data | None] = {}
 
 
 def packing(settings: DataSettings, name: str, batch: int, device: str, counts: list[int], trials: int) -> None:

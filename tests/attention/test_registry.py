@@ -38,7 +38,7 @@ def test_every_type_tells_its_paper_and_its_docstring_the_equation():
     for name in attention.names():
         kind = attention.get(name)
         assert kind.title
-        assert kind.year > 2010 or name in ("none", "random_gate")
+        assert kind.year > 2010 or name in ("none", "random_gate", "channel_scale")
         if kind.year and not name.startswith("timm/"):
             text = " ".join(sys.modules[kind.cls.__module__].__doc__.split())
             assert f"({kind.year})" in text
@@ -63,7 +63,12 @@ def test_every_type_tells_its_paper_and_its_docstring_the_equation():
         ),
         (lambda: attention.build("srm", 16, feature_size=(1, 1)), "needs a map larger than 1x1"),
         (lambda: attention.build("nowhere:Attention", 16), "cannot be imported"),
-        (lambda: attention.build("torch.nn:ReLU", 16), "is not registered: decorate it"),
+        (
+            lambda: attention.build("torch.nn:ReLU", 16),
+            "first argument of its constructor must be",
+        ),
+        (lambda: attention.build("torch.nn:Conv2d", 16), "needs out_channels, kernel_size besides channels"),
+        (lambda: attention.build("torch:relu", 16), "nor a subclass of nn.Module"),
     ],
 )
 def test_what_is_impossible_is_refused_in_words(build, message):

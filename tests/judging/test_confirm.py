@@ -35,7 +35,7 @@ def confirmed(run) -> Confirmation:
 
 def test_what_is_confirmed(run, confirmed):
     roles = {role for one in confirmed.networks for role in one.roles}
-    assert roles == {"candidate", "uniform", "none", "control"}
+    assert roles == {"candidate", "uniform", "none", "channel_scale", "control"}
     assert sum("candidate" in one.roles for one in confirmed.networks) == 2
     for one in confirmed.networks:
         assert set(one.accuracies) == {1 + FRESH, 2 + FRESH}, "all on the same seeds, none of them the search's"

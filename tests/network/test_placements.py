@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from chattn_nas import attention, build_network
-from chattn_nas.attention import BLOCKS, PLACEMENTS
+from chattn_nas.attention import BLOCKS, PLACEMENTS, AuxiliaryHead
 from chattn_nas.errors import InputError
 from chattn_nas.network.layout import layout
 from chattn_nas.space import Architecture, Backbone, StageChoice
@@ -36,7 +36,7 @@ def networks(model, placement, blocks):
 
 def parameters(network):
     """Of all but the auxiliary heads, which the formulas leave out, and of the identity start."""
-    heads = {p for m in network.modules() if hasattr(m, "loss_weight") for p in m.parameters()}
+    heads = {p for m in network.modules() if isinstance(m, AuxiliaryHead) for p in m.parameters()}
     return sum(p.numel() for name, p in network.named_parameters() if p not in heads and not name.endswith("alpha"))
 
 

@@ -7,10 +7,9 @@ from itertools import pairwise
 
 import pytest
 import yaml
-from pydantic import ValidationError
 
 from chattn_nas.cli import app
-from chattn_nas.errors import MissingExtraError
+from chattn_nas.errors import InputError, MissingExtraError
 from chattn_nas.search import search
 from chattn_nas.search.devices import Slot
 from chattn_nas.search.slot_lock import slot_of
@@ -36,7 +35,7 @@ def test_without_nni_one_sentence_says_what_to_install(plain_spec, elsewhere, mo
     ],
 )
 def test_what_cannot_work_is_refused(plain_spec, settings, message) -> None:
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(InputError, match=message):
         Spec.from_dict(plain_spec("refused", **settings))
 
 

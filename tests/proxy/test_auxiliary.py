@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from chattn_nas.attention import AuxiliaryHead
 from chattn_nas.data import TensorSet
 from chattn_nas.proxy import ProxySettings, train
 from chattn_nas.proxy.auxiliary import AuxiliaryHeads, presence_loss
@@ -97,7 +98,7 @@ def test_nothing_stays_behind(build, batch) -> None:
 
 
 def test_parts_of_a_batch_add_up(build, batch) -> None:
-    class Presence(nn.Linear):
+    class Presence(AuxiliaryHead, nn.Linear):
         loss_weight = 0.3
 
     class Network(nn.Module):

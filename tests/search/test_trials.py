@@ -22,9 +22,10 @@ def trials_of(run):
 def test_baselines_come_first_and_the_asked_number_ends(run_stub) -> None:
     run = run_stub()
     trials = trials_of(run)
-    assert [trial.user_attrs["label"] for trial in trials[:4]] == ["none", "uniform se", "uniform eca", "random_gate"]
+    labels = ["none", "uniform se", "uniform eca", "random_gate", "channel_scale"]
+    assert [trial.user_attrs["label"] for trial in trials[:5]] == labels
     assert sum(map(counts, trials)) == len(trials) == 12
-    assert all("label" not in trial.user_attrs for trial in trials[4:])
+    assert all("label" not in trial.user_attrs for trial in trials[5:])
 
 
 def test_every_record_is_complete(run_stub) -> None:

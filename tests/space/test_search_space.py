@@ -72,7 +72,7 @@ def test_size_before_and_after_canonicalisation(stages) -> None:
 def test_baselines_are_none_each_type_uniformly_and_the_control(stages) -> None:
     found = space(stages, all=["none", {"se": {"reduction": [2, 4]}}], s2=["eca"])
     baselines = dict(found.baselines())
-    assert list(baselines) == ["none", "uniform se", "uniform eca", "random_gate"]
+    assert list(baselines) == ["none", "uniform se", "uniform eca", "random_gate", "channel_scale"]
     assert baselines["none"].stages == (StageChoice(), StageChoice())
     assert baselines["uniform se"].stages == (StageChoice("se", {"reduction": 2}), StageChoice())
     assert found.params(baselines["uniform se"]) is None, "stage 2 does not allow none"

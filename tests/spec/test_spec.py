@@ -33,7 +33,7 @@ def line_of(path: Path, words: str) -> int:
         ("  trials: 24", "  trials: many", "search.trials: .*valid integer.*not 'many'", "many"),
         ("  sampler: tpe", "  sampler: tpee", "search.sampler cannot be 'tpee'; did you mean 'tpe'?", "tpee"),
         ("cifar_resnet8 ", "cifar_resnet9 ", "did you mean 'cifar_resnet", "cifar_resnet9"),
-        ("    - se:", "    - sse:", "unknown attention type 'sse'; did you mean 'se'?", "sse"),
+        ("    - eca:", "    - ecca:", "unknown attention type 'ecca'; did you mean 'eca'?", "ecca"),
         (
             "reduction: [2, 4, 8, 16]",
             "reductions: [2]",

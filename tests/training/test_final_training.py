@@ -9,9 +9,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from chattn_nas.data import lazy as streams_module
 from chattn_nas.data import load_data
-from chattn_nas.errors import InputError, MissingExtraError, RunError, TooLargeError, TrainingStopped
+from chattn_nas.errors import InputError, MissingExtraError, RunError, TrainingStopped
 from chattn_nas.report import html, markdown
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.training import of_run as composed
@@ -81,11 +80,11 @@ def test_the_test_set_is_read_once(run, monkeypatch) -> None:
 
 @pytest.mark.parametrize("data_on", ["device", "disk"])
 def test_a_training_cut_off_goes_on_to_the_same_bits(run, data_on) -> None:
-    best = run.best()
+    best, settings = run.best(), run.spec.training.changed(data_on=data_on)
     with pytest.raises(Killed):
-        best.train(data_on=data_on, on_epoch=killed_after(2))  # epoch 2 is trained and not yet kept
+        best.train(settings=settings, on_epoch=killed_after(2))  # epoch 2 is trained and not yet kept
     rows = []
-    best.train(data_on=data_on, on_epoch=rows.append)
+    best.train(settings=settings, on_epoch=rows.append)
     assert [row["epoch"] for row in rows] == [2, 3]
     resumed = weights(run)
     (folder,) = (run.directory / "training").iterdir()
@@ -93,7 +92,7 @@ def test_a_training_cut_off_goes_on_to_the_same_bits(run, data_on) -> None:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     for path in folder.iterdir():
         path.unlink()
-    best.train(data_on=data_on)
+    best.train(settings=run.spec.training.changed(data_on=data_on))
     assert_equal(resumed, weights(run))
 
 
@@ -135,28 +134,14 @@ def test_a_training_killed_for_real_goes_on_to_the_same_bits(run, chattn_nas) ->
     assert_equal(resumed, weights(run))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_gives_what_the_device_holds(run, workers) -> None:
-    run.best().train(data_on="device")
+def test_images_on_disk_give_what_the_device_holds(run) -> None:
+    run.best().train(settings=run.spec.training.changed(data_on="device"))
     held = weights(run)
     (folder,) = (run.directory / "training").iterdir()
     for path in folder.iterdir():
         path.unlink()
-    run.best().train(data_on="disk", workers=workers)
+    run.best().train(settings=run.spec.training.changed(data_on="disk"))
     assert_equal(held, weights(run))
-
-
-def test_a_set_too_large_for_the_device_goes_through_a_loader(run, monkeypatch, caplog) -> None:
-    def full(settings, device="cpu"):
-        raise TooLargeError("1,797 images take 9 GiB, more than cuda has free")
-
-    monkeypatch.setattr(training_data, "load_data", full)
-    monkeypatch.setattr(streams_module, "load_data", load_data)
-    found = run.best().train(epochs=1)
-    assert found.test_accuracy > 0
-    assert "images go through a loader: 1,797 images" in caplog.text
-    with pytest.raises(TooLargeError):
-        run.best().train(epochs=1, data_on="device", seed=1)
 
 
 def test_validation_images_are_trained_on_when_asked_for(run, monkeypatch) -> None:
@@ -185,7 +170,7 @@ def test_another_plan_is_refused(run) -> None:
     with pytest.raises(Killed):
         run.best().train(epochs=2, seed=6, on_epoch=killed_after(2))
     with pytest.raises(RunError, match=r"ema 0\.9, not 0\.5"):
-        run.best().train(epochs=2, seed=6, ema=0.5)
+        run.best().train(epochs=2, seed=6, settings=run.spec.training.changed(ema=0.5))
 
 
 def test_another_process_in_the_folder_is_refused(run) -> None:
@@ -198,7 +183,7 @@ def test_another_process_in_the_folder_is_refused(run) -> None:
 
 def test_a_loss_that_is_not_finite_stops_with_advice(run) -> None:
     with pytest.raises(TrainingStopped, match=r"epoch 1: a smaller training\.learning_rate"):
-        run.best().train(learning_rate=1e30, clip=None, epochs=2, mixup=0.0)
+        run.best().train(settings=run.spec.training.changed(learning_rate=1e30, clip=None, epochs=2, mixup=0.0))
 
 
 def test_tensorboard_files_or_how_to_get_them(run, monkeypatch) -> None:
@@ -211,8 +196,10 @@ def test_tensorboard_files_or_how_to_get_them(run, monkeypatch) -> None:
 
 
 def test_only_settings_of_the_training_can_be_changed(run) -> None:
-    with pytest.raises(ValueError, match="epoch_count"):
-        run.best().train(epoch_count=3)
+    with pytest.raises(InputError, match="unknown key 'epoch_count'"):
+        run.spec.training.changed(epoch_count=3)
+    with pytest.raises(InputError, match="epochs: should be greater than or equal to 1, not 0"):
+        run.best().train(epochs=0)
     with pytest.raises(InputError, match="'best' or a number"):
         run.chosen("good")
 

@@ -14,22 +14,11 @@ from chattn_nas.errors import InputError
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.training import DistributedContext
 from chattn_nas.training.prepare import Prepare
-from chattn_nas.training.streamed import Order
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # the layer is imported by name, here and under torchrun
 
 from layer import train_layer  # noqa: E402
-
-
-def test_processes_share_every_batch() -> None:
-    shares = [list(Order(26, 8, torch.Generator().manual_seed(0), (rank, 2))) for rank in range(2)]
-    whole = list(Order(26, 8, torch.Generator().manual_seed(0), (0, 1)))
-    assert len(whole) == 3
-    for first, second, both in zip(*shares, whole, strict=True):
-        assert len(first) == len(second) == 4
-        assert {*first, *second} == {*both}
-    assert len({index for batch in whole for index in batch}) == 24
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:

@@ -36,22 +36,19 @@ class Call:
     varies: bool = False
 
 
-def record_calls(
-    network: nn.Module, example: torch.Tensor
-) -> tuple[dict[nn.Module, Call], dict[nn.Module, torch.Size]]:
-    """The call of every module that ``network(example)`` reaches, and the shape of its first argument.
+def record_calls(network: nn.Module, example: torch.Tensor) -> dict[nn.Module, Call]:
+    """The call of every module that ``network(example)`` reaches.
 
     Args:
         network: Run once in evaluation mode, without gradients.
         example: Images (B, C, H, W).
     """
     calls: dict[nn.Module, Call] = {}
-    shapes: dict[nn.Module, torch.Size] = {}
     running: dict[nn.Module, list[Any]] = defaultdict(list)
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         running[module].append(_contents((args, kwargs)))
-        call, first = _call(module, args, kwargs)
+        call = _call(module, args, kwargs)
         known = calls.get(module)
         if call is None:
             return
@@ -59,8 +56,6 @@ def record_calls(
             again = (known.names, known.absent, known.structures) == (call.names, call.absent, call.structures)
             call = replace(call, changes=known.changes, varies=call.varies or known.varies or not again)
         calls[module] = call
-        if isinstance(first, torch.Tensor):
-            shapes.setdefault(module, first.shape)
 
     def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if running[module].pop() != _contents((args, kwargs)) and module in calls:
@@ -74,7 +69,7 @@ def record_calls(
         finally:
             for handle in handles:
                 handle.remove()
-    return calls, shapes
+    return calls
 
 
 def call_of(module: nn.Module, calls: Mapping[nn.Module, Call]) -> Call:
@@ -85,19 +80,18 @@ def call_of(module: nn.Module, calls: Mapping[nn.Module, Call]) -> Call:
     return Call(tuple(p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD))
 
 
-def _call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call | None, Any]:
-    """This call of ``module``, and its first argument; None where the signature does not tell."""
+def _call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    """This call of ``module``; None where the signature does not tell."""
     parameters = inspect.signature(module.forward).parameters
     try:
         given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
     except TypeError:
-        return None, None
+        return None
     variadic = {name for name, p in parameters.items() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     names = tuple(name for name in given if name not in variadic)
     structures = {name: found for name in names if (found := _structure(given[name])) is not None}
     absent = frozenset(name for name in names if given[name] is None)
-    call = Call(names, absent, structures, varies=any(given.get(name) for name in variadic))
-    return call, next(iter(given.values()), None)
+    return Call(names, absent, structures, varies=any(given.get(name) for name in variadic))
 
 
 def _structure(value: Any) -> Structure:

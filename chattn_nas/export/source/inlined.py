@@ -22,10 +22,12 @@ class Inlined:
     Attributes:
         texts: Source by name, each after what it uses.
         imports: Import lines.
+        given: Names that the file has anyway.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
+    given: frozenset[str] = frozenset()
     _from: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, module: ModuleType) -> None:
@@ -58,9 +60,11 @@ class Inlined:
 
     def copy(self) -> Inlined:
         """An independent copy, to be thrown away where copying fails half-way."""
-        return Inlined(dict(self.texts), set(self.imports), dict(self._from))
+        return Inlined(dict(self.texts), set(self.imports), self.given, dict(self._from))
 
     def _resolve(self, name: str, module: ModuleType) -> None:
+        if name in self.given:
+            return
         if name in _definitions(module):
             self.add(name, module)
             return

@@ -89,7 +89,7 @@ def children_and_base(module: nn.Module, used: Collection[str]) -> tuple[tuple[s
     Raises:
         Refusal: The names cannot be those of constructor arguments.
     """
-    names = tuple(name for name, _ in module.named_children())
+    names = tuple(name for name, child in module._modules.items() if child is not None)  # one may bear two names
     base = next((b for b in (nn.Sequential, nn.ModuleList, nn.ModuleDict) if isinstance(module, b)), nn.Module)
     if base is not nn.Module and names == tuple(str(i) for i in range(len(names))):
         return names, f"nn.{base.__name__}"

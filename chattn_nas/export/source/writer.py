@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import keyword
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +24,6 @@ from chattn_nas.export.source.module_source import ModuleSource, holder, on_torc
 from chattn_nas.export.source.refusal import Refusal
 from chattn_nas.export.source.traced import trace
 from chattn_nas.export.source.wrappers import is_wrapper, referred, wrapper_call
-from chattn_nas.space import StageChoice
 
 _INSTEAD = 'export it as "pt2" or "onnx" instead'
 _LONGEST = 64  # numbers of a constant that are written into the source
@@ -49,32 +50,26 @@ class Source:
     tables: Mapping[str, torch.Tensor]
 
 
-def write_source(
-    network: nn.Module, example: torch.Tensor, *, choices: Iterable[StageChoice] = (), num_classes: int = 0
-) -> Source:
+def write_source(network: nn.Module, example: torch.Tensor) -> Source:
     """The source of ``network``.
 
     Args:
         network: Any tree of modules.
         example: A batch (B, C, H, W) that it takes.
-        choices: Of the architecture: the hyperparameters of its attention modules.
+        choices: Hyperparameters of the architecture's attention modules.
         num_classes: Number of logits.
 
     Raises:
         ExportError: A module cannot be written; the message names it and says why.
     """
-    return _Writer(network, example, tuple(choices), num_classes).write()
+    return _Writer(network, example).write()
 
 
 class _Writer:
-    def __init__(
-        self, network: nn.Module, example: torch.Tensor, choices: tuple[StageChoice, ...], num_classes: int
-    ) -> None:
+    def __init__(self, network: nn.Module, example: torch.Tensor) -> None:
         self.network = network
-        self.choices = choices
-        self.num_classes = num_classes
         self.inlined = Inlined()
-        self.calls, self.shapes = record_calls(network, example)
+        self.calls = record_calls(network, example)
         self.changing = {module for module, call in self.calls.items() if call.changes}
         self.methods: dict[nn.Module, dict[str, None]] = {}  # that others call, beside forward
         self.paths: dict[nn.Module, str] = {}
@@ -96,9 +91,8 @@ class _Writer:
         """
         self._visit(self.network, "")
         self._define()
-        for module, paths in self._owners().items():
-            if len(paths) > 1:
-                self.shared[module] = ""
+        for module in self._owned_twice():
+            self.shared[module] = ""
         for source in self.sources.values():
             for name, held in source.references:
                 if held not in self.paths:
@@ -124,16 +118,18 @@ class _Writer:
             self.tables,
         )
 
-    def _owners(self) -> dict[nn.Module, list[str]]:
-        found: dict[nn.Module, list[str]] = {}
-        for name, module in self.network.named_modules(remove_duplicate=False):
-            if module in self.paths:
-                found.setdefault(module, []).append(name)
-        # a child of a shared module has several paths too, but only one parent
-        return {
-            module: paths for module, paths in found.items()
-            if len({id(self.network.get_submodule(path.rpartition(".")[0])) for path in paths}) > 1 or len(paths) == 1
-        }  # fmt: skip
+    def _owned_twice(self) -> list[nn.Module]:
+        """Modules that several parents own, or one under several names."""
+        found: dict[nn.Module, set[tuple[int, str]]] = {}
+        for path, module in self.network.named_modules(remove_duplicate=False):
+            if module in self.paths:  # a child of a shared module has several paths too, but one parent and name
+                found.setdefault(module, set()).add(self._place(path))
+        return [module for module, places in found.items() if len(places) > 1]
+
+    def _place(self, path: str) -> tuple[int, str]:
+        """The parent of the module at ``path``, and its name there."""
+        parent, _, name = path.rpartition(".")
+        return id(self.network.get_submodule(parent)), name
 
     def _visit(self, module: nn.Module, path: str) -> None:
         if module in self.paths:
@@ -165,8 +161,7 @@ class _Writer:
             return [name for name, child in module._modules.items() if child is not None]
         if is_attention(module):
             with contextlib.suppress(Refusal):  # one that does not stand alone is written as any other module
-                shape = self.shapes.get(module)
-                self.leaves[module] = attention_call(module, shape, self.choices, self.num_classes, self.inlined)
+                self.leaves[module] = attention_call(module, self.inlined)
                 return ()
         self.sources[module] = self._source(module)
         for child, name in self.sources[module].child_methods:
@@ -178,7 +173,9 @@ class _Writer:
     def _source(self, module: nn.Module) -> ModuleSource:
         """Traced, or else rewritten from its own source, or else (nothing calls it) a holder of its children."""
         reached = [
-            name for name, child in module.named_children() if any(part in self.calls for part in child.modules())
+            name
+            for name, child in module._modules.items()
+            if child is not None and any(part in self.calls for part in child.modules())
         ]
         if module in self.methods:
             forward = ["forward"] if module in self.calls else []
@@ -198,7 +195,7 @@ class _Writer:
             except Refusal as refusal:
                 refusals[str(refusal)] = None
         if module not in self.calls:
-            return holder(module, [name for name, _ in module.named_children()])
+            return holder(module, list(module._modules))
         raise Refusal("; ".join(refusals))
 
     def _define(self) -> None:
@@ -235,7 +232,8 @@ class _Writer:
         if module in self.shared:
             if not self.shared[module]:
                 text = self._expression(module)
-                name = self.paths[module].replace(".", "_")
+                name = re.sub(r"\W", "_", self.paths[module])
+                name = name if name.isidentifier() and not keyword.iskeyword(name) else f"module_{name}"
                 self.shared[module] = name
                 self.shared_lines.append(f"{name} = {text}")
             return self.shared[module]

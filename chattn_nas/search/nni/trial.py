@@ -148,7 +148,7 @@ class Reporting:
 
     @property
     def stages(self) -> Sequence[Stage]:
-        """Of the backbone."""
+        """Stages of the backbone."""
         return self.trainer.stages
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:

@@ -44,8 +44,8 @@ class RayTrainer:
 
     Args:
         spec: What is searched.
-        stages: Of the backbone.
-        needs: Of one training: ``num_cpus``, ``num_gpus``.
+        stages: Stages of the backbone.
+        needs: Resources of one training: ``num_cpus``, ``num_gpus``.
         stop: Once it is set, trainings end with ``KeyboardInterrupt``.
         trainer: ``module:factory`` of what trains on the nodes; the proxy's by default.
     """

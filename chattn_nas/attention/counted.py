@@ -1,0 +1,37 @@
+"""What a module costs where no formula tells it, and whether it can sit there: found on the meta device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from chattn_nas.attention.auxiliary_head import AuxiliaryHead
+
+Size = tuple[int, int]
+Make = Callable[[], nn.Module]
+
+
+def counted_cost(make: Make, channels: int, feature_size: Size) -> tuple[int, int]:
+    """Parameters and MACs per sample of the module that ``make`` builds, for maps (B, ``channels``, H, W)."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
+        module = make().eval()
+        with FlopCounterMode(display=False) as counter:
+            module(torch.empty(1, channels, *feature_size))
+    heads = {id(p) for one in module.modules() if isinstance(one, AuxiliaryHead) for p in one.parameters()}
+    return sum(p.numel() for p in module.parameters() if id(p) not in heads), counter.get_total_flops() // 2
+
+
+def failure(make: Make, channels: int, feature_size: Size) -> str | None:
+    """Why the module cannot sit at that site: what it raises there, or that it changes the shape; else ``None``."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
+            x = torch.empty(2, channels, *feature_size)
+            y = make()(x)
+    except Exception as error:  # somebody else's code
+        lines = str(error).strip().splitlines()
+        return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}"
+    shape = tuple(getattr(y, "shape", ()))
+    return None if shape == tuple(x.shape) else f"it turns the map {tuple(x.shape)} into {shape or type(y).__name__}"

@@ -1,0 +1,83 @@
+"""The command ``attentions``: what there is to choose from, and what it costs on a given map."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated
+
+import typer
+
+from chattn_nas.cli._app import AsJson, app, console, print_table
+from chattn_nas.errors import InputError
+
+
+@app.command()
+def attentions(
+    type: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="One of them, with its equation.")] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Of the map that costs are told for.")] = 64,
+    size: Annotated[str, typer.Option(help="Of that map: one number, or HEIGHTxWIDTH.")] = "56",
+    as_json: AsJson = False,
+) -> None:
+    """Every attention type: ours, timm's and installed plug-ins, with settings and costs on a map."""
+    from chattn_nas.attention import overview, registry
+
+    height, width = _size(size)
+    names = registry.names() if type is None else (type,)
+    kinds = [registry.get(name) for name in names]
+    rows = [overview.row(kind, channels, (height, width)) for kind in kinds]
+    if as_json:
+        print(json.dumps(rows if type is None else rows[0] | {"told": overview.told(kinds[0])}))
+        return
+    where = f"{channels}x{height}x{width}"
+    if type is None:
+        print_table(
+            [
+                {
+                    "type": row["type"],
+                    "year": str(row["year"] or ""),
+                    "looks at": row["looks_at"],
+                    "settings": ", ".join(kind.hyperparameters),
+                    "parameters": row["parameters"],
+                    "MACs": row["macs"],
+                    "paper": row["paper"] or row["title"],
+                }
+                for kind, row in zip(kinds, rows, strict=True)
+            ],
+            f"Costs of the defaults on a map of {where}",
+            whole=("type", "parameters", "MACs"),
+        )
+        for row in rows:
+            if row["problem"]:
+                _say(f"{row['type']} cannot sit there: {row['problem']}")
+        _say(
+            "MACs are of convolutions and matrix products, per sample; what a type does value by value is not in them. "
+            "Values of settings and the equation: chattn-nas attentions TYPE."
+        )
+        return
+    (kind,), (found,) = kinds, rows
+    for paragraph in (overview.told(kind) or kind.title or kind.name).split("\n\n"):
+        _say(paragraph if paragraph.startswith("    ") else " ".join(paragraph.split()))
+        console.print()
+    facts = {
+        "settings (default first)": overview.settings(kind) or "none",
+        "default place": overview.place(kind),
+        "looks at": kind.looks_at,
+        "needs": "; ".join(overview.needs(kind)) or "nothing",
+        f"on {where}": found["problem"] or f"{found['parameters']:,} parameters, {found['macs']:,} MACs per sample",
+        "paper": " ".join(filter(None, (kind.title, f"({kind.year})" if kind.year else "", kind.paper))) or "not told",
+    }
+    for key, text in facts.items():
+        _say(f"{key}: {text}")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
+    pair = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if min(pair) < 1:
+        raise InputError(f"--size is one number of pixels or HEIGHTxWIDTH, such as 56 or 56x28, not {text!r}")
+    return pair

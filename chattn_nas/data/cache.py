@@ -1,0 +1,201 @@
+"""Images as they were read, on disk: uint8 arrays that every process maps into its memory."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chattn_nas.errors import DataError
+
+#: Of what lies in the cache: raised whenever the same key would hold other bytes.
+FORMAT = 1
+FACTS = "description.json"
+VARIABLE = "CHATTN_NAS_CACHE"
+
+
+def default_folder() -> Path:
+    """``$CHATTN_NAS_CACHE``, else ``chattn-nas`` in the user's cache folder."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "chattn-nas" / "data"
+
+
+def key_of(parts: Sequence[str]) -> str:
+    """The name of an entry: what the files are, and how they are read."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (str(FORMAT), *parts):
+        digest.update(part.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+class Cache:
+    """A folder of entries.
+
+    Args:
+        folder: Is made where it does not exist.
+        limit: Bytes that all entries may take together.
+
+    Raises:
+        DataError: The folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder, self.limit = folder, limit
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise DataError(
+                f"the cache of images cannot be written in {folder}: {error.strerror}; data.cache or {VARIABLE} names "
+                "another place",
+                where=("cache",),
+            ) from None
+
+    def entry(self, key: str, make: Callable[[Path], None]) -> Path:
+        """The folder of an entry, made by ``make`` where it is not there.
+
+        Several processes may ask at once: one makes it, the others wait. One that is killed leaves nothing behind that
+        another would take for whole.
+
+        Args:
+            key: From :func:`key_of`.
+            make: Writes into the folder it is given, after it asked :meth:`make_room`.
+
+        Raises:
+            DataError: The folder cannot be written; or what ``make`` raises.
+        """
+        place = self.folder / key
+        with self._locked(key):
+            if (place / FACTS).is_file():
+                with suppress(OSError):
+                    os.utime(place)  # used: the last to go
+                return place
+            for left in self.folder.glob(f"{key}.partial-*"):  # of a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            partial = self.folder / f"{key}.partial-{os.getpid()}"
+            try:
+                partial.mkdir()
+                make(partial)
+                shutil.rmtree(place, ignore_errors=True)
+                partial.rename(place)
+            except OSError as error:
+                raise DataError(
+                    f"the cache of images in {self.folder} cannot be written: {error.strerror}", where=("cache",)
+                ) from None
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return place
+
+    def make_room(self, size: int) -> None:
+        """Remove the entries that were used longest ago; what maps them keeps them until it ends.
+
+        Args:
+            size: Bytes that are about to be written.
+
+        Raises:
+            DataError: The limit or the disk does not hold them.
+        """
+        if size > self.limit:
+            raise DataError(
+                f"the images take {size / 2**30:.1f} GiB as they are trained on, more than data.cache_limit "
+                f"({self.limit / 2**30:g} GiB) grants: raise it, or take a smaller data.image_size",
+                where=("cache_limit",),
+            )
+        now = time.time()
+        for left in self.folder.glob("*.partial-*"):
+            with suppress(OSError):
+                if now - left.stat().st_mtime > 86400:
+                    shutil.rmtree(left, ignore_errors=True)
+        entries = sorted((path for path in self.folder.iterdir() if (path / FACTS).is_file()), key=_used)
+        taken = sum(map(_size, entries))
+        for path in entries:
+            if taken + size <= self.limit and shutil.disk_usage(self.folder).free > size:
+                break
+            taken -= _size(path)
+            shutil.rmtree(path, ignore_errors=True)
+            (self.folder / f"{path.name}.lock").unlink(missing_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        if free < size:
+            raise DataError(
+                f"the images take {size / 2**30:.2f} GiB in {self.folder}, which has {free / 2**30:.2f} GiB free: "
+                f"data.cache or {VARIABLE} names another place",
+                where=("cache",),
+            )
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        path = self.folder / f"{key}.lock"
+        while True:
+            with path.open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                with suppress(FileNotFoundError):
+                    if os.fstat(file.fileno()).st_ino == path.stat().st_ino:  # not removed while we waited
+                        yield
+                        return
+
+
+def read_facts(place: Path) -> dict[str, Any]:
+    """What the entry says of itself."""
+    found: dict[str, Any] = json.loads((place / FACTS).read_text())
+    return found
+
+
+class Writer:
+    """An array on disk that grows at its end, as ``numpy.save`` writes one.
+
+    Args:
+        path: Of the file.
+        shape: Of one item.
+        dtype: Of its numbers.
+
+    The header is written again when it is known how many items came.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
+        self.path, self.shape, self.dtype, self.count = path, shape, np.dtype(dtype), 0
+        self.file = path.open("wb")
+        self._header(0)
+
+    def add(self, items: NDArray[Any]) -> None:
+        """Items (n, *shape) more."""
+        self.file.write(np.ascontiguousarray(items, self.dtype).tobytes())
+        self.count += len(items)
+
+    def close(self) -> None:
+        """Say how many there are."""
+        self.file.seek(0)
+        self._header(self.count)  # as long as the first one
+        self.file.close()
+
+    def _header(self, count: int) -> None:
+        text = repr({"descr": self.dtype.str, "fortran_order": False, "shape": (count, *self.shape)})
+        body = text.encode().ljust(117) + b"\n"
+        self.file.write(b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body)
+
+
+def _used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return sum(file.stat().st_size for file in path.iterdir())
+    return 0

@@ -1,0 +1,132 @@
+"""Which classes there are: selected, renamed, merged or left out as the spec says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chattn_nas.data.pictures import Listing, Part
+from chattn_nas.errors import DataError
+
+Classes = Sequence[str] | Mapping[str, str | None]
+
+
+def sorted_names(names: set[str]) -> list[str]:
+    """In the order of labels: as numbers where all are numbers, else as text."""
+    if names and all(name.isdecimal() for name in names):
+        return sorted(names, key=int)
+    return sorted(names)
+
+
+def label(names: Sequence[str], class_names: Sequence[str]) -> NDArray[np.int64]:
+    """The labels (N,) of the classes with these names."""
+    number = {name: index for index, name in enumerate(class_names)}
+    return np.array([number[name] for name in names], np.int64)
+
+
+def choose(listing: Listing, classes: Classes | None) -> Listing:
+    """The listing with the classes that the spec asks for.
+
+    Args:
+        listing: As the source gave it.
+        classes: A list selects, in this order. A mapping renames, merges classes that get one name, and leaves out
+            those whose name is ``None``; classes that it does not mention stay.
+
+    Raises:
+        DataError: A class that there is not.
+    """
+    if classes is None:
+        return listing
+    unknown = [name for name in classes if name not in listing.class_names]
+    if unknown:
+        raise DataError(
+            f"there is no class {unknown[0]!r}", where=("classes",), value=unknown[0], choices=listing.class_names
+        )
+    if isinstance(classes, Mapping):
+        renamed = [classes.get(name, name) for name in listing.class_names]
+        kept = list(dict.fromkeys(name for name in renamed if name is not None))
+    else:
+        kept = list(dict.fromkeys(classes))
+        renamed = [name if name in classes else None for name in listing.class_names]
+    number = np.array([-1 if name is None else kept.index(name) for name in renamed], np.int64)
+    parts = {part: _renumbered(found, number, len(kept)) for part, found in listing.parts.items()}
+    out = [name for name, to in zip(listing.class_names, renamed) if to is None]
+    said = (f"left out by data.classes: {', '.join(out)}",) if out else ()
+    return Listing(
+        parts=parts, class_names=tuple(kept), may_flip=listing.may_flip, said=(*listing.said, *said),
+        threads=listing.threads,
+    )  # fmt: skip
+
+
+def _renumbered(part: Part, number: NDArray[np.int64], classes: int) -> Part:
+    targets = part.targets
+    if not isinstance(targets, np.ndarray):
+        raise DataError("data.classes needs a set whose targets are labels", where=("classes",))
+    if targets.ndim == 1:
+        labels = number[targets]
+        keep = np.flatnonzero(labels >= 0)
+        return Part(part.images.take(keep), labels[keep])
+    merged = np.zeros((len(targets), classes), targets.dtype)
+    for old, new in enumerate(number):
+        if new >= 0:
+            merged[:, new] |= targets[:, old]
+    return Part(part.images, merged)
+
+
+def check_classes(listing: Listing) -> list[str]:
+    """Refuse sets that nothing can be learned from; what is odd but possible comes back as sentences.
+
+    Raises:
+        DataError: Fewer than two classes, a class without a training image, or one that only another part has.
+    """
+    names = listing.class_names
+    counts = {part: count(found, len(names)) for part, found in listing.parts.items()}
+    if any(found is None for found in counts.values()):
+        return []  # targets that a task reads
+    train = counts["train"]
+    assert train is not None
+    multilabel = listing.parts["train"].targets.ndim == 2  # type: ignore[union-attr]
+    said = []
+    strange = {
+        part: {names[index]: int(found[index]) for index in np.flatnonzero((found > 0) & (train == 0))}
+        for part, found in counts.items()
+        if found is not None
+    }
+    for part, odd in strange.items():
+        if odd:
+            listed = ", ".join(f"{name!r} ({images} images)" for name, images in odd.items())
+            raise DataError(
+                f"the {part} images hold classes that no training image has: {listed}; rename or leave them out with "
+                "data.classes, or add training images",
+                where=("path",),
+            )
+    empty = [names[index] for index in np.flatnonzero(train == 0)]
+    if empty:
+        raise DataError(
+            f"no image is of class {', '.join(map(repr, empty))}: add some, or leave it out "
+            f"(data.classes: {{{empty[0]}: null}})",
+            where=("path",),
+        )
+    if len(names) < (1 if multilabel else 2):
+        raise DataError(
+            f"all {int(train.sum())} images are of one class, {names[0]!r}: there is nothing to tell apart",
+            where=("path",),
+        )
+    for part, found in counts.items():
+        if found is not None and part != "train":
+            missing = [names[index] for index in np.flatnonzero(found == 0)]
+            if missing:
+                said.append(f"the {part} images hold none of class {', '.join(missing)}")
+    return said
+
+
+def count(part: Part, classes: int) -> NDArray[np.int64] | None:
+    """Images of every class; ``None`` where targets are no labels."""
+    targets = part.targets
+    if not isinstance(targets, np.ndarray) or targets.ndim > 2:
+        return None
+    if targets.ndim == 2:
+        return targets.astype(np.int64).sum(0)
+    return np.bincount(targets, minlength=classes)

@@ -1,0 +1,199 @@
+"""One image of any kind to eight bits per channel in a square of the asked size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageOps
+from torch.nn import functional as F
+
+from chattn_nas.data.pictures import Raw
+from chattn_nas.data.values import Range, check_within, needs_range, to_uint8
+
+Resize = Literal["squash", "crop", "pad"]
+Pixels = NDArray[np.uint8]
+
+#: Pillow's modes whose numbers have more than eight bits.
+DEEP = ("I", "F")
+GREY = ("1", "L", "LA", "La")
+BILINEAR = Image.Resampling.BILINEAR
+#: EXIF orientations that swap width and height.
+TURNED = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How images are brought to one form.
+
+    Attributes:
+        size: Height and width in pixels.
+        resize: ``squash`` changes the aspect ratio, ``crop`` takes the largest square in the middle, ``pad`` puts the
+            whole image on the background.
+        background: Behind transparent pixels and padding, as Pillow names colours.
+        channels: 1 or 3 for files; arrays keep what they have unless it is said.
+        scale: Numbers that are black and white, for images of more than eight bits.
+        guessed: The range was guessed from some images: one beyond it is refused.
+    """
+
+    size: int
+    resize: Resize = "squash"
+    background: str = "white"
+    channels: int | None = None
+    scale: Range | None = None
+    guessed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image before it was brought to size: width and height in pixels, Pillow's mode or the array's type."""
+
+    width: int
+    height: int
+    mode: str
+    grey: bool
+    frames: bool = False
+
+
+class NeedsRangeError(Exception):
+    """An image of more than eight bits was met and no range is known."""
+
+
+class ColourError(Exception):
+    """A coloured image was met where all were thought grey."""
+
+
+def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Seen]:
+    """(C, S, S) uint8, and what the image was.
+
+    Raises:
+        NeedsRangeError: The image has more than eight bits, and ``reading.scale`` is not known.
+        ColourError: The image has colours, and one channel was hoped for (``reading.channels`` 0).
+        DataError: Numbers beyond a guessed range.
+        Exception: Whatever a broken file makes Pillow raise.
+    """
+    if isinstance(raw, np.ndarray):
+        return decode_arrays(raw[None], reading, called)[0], seen_array(raw)
+    width, height = raw.size
+    turned = raw.getexif().get(0x0112, 1) in TURNED
+    frames = bool(getattr(raw, "is_animated", False))
+    seen = Seen(height if turned else width, width if turned else height, raw.mode, _is_grey(raw), frames)
+    if reading.channels == 0 and not seen.grey:
+        raise ColourError
+    if raw.format == "JPEG":
+        _draft(raw, reading)
+    image = _upright(raw)
+    if image.mode.startswith(DEEP):
+        image = Image.fromarray(_eight_bits(np.asarray(image), reading, called))
+    image = _on_background(image, reading)
+    return _square(image, reading), seen
+
+
+def seen_array(image: NDArray[Any]) -> Seen:
+    """What an image (H, W, C) was."""
+    height, width, channels = image.shape
+    return Seen(width, height, f"{image.dtype}x{channels}", channels == 1)
+
+
+def decode_arrays(images: NDArray[Any], reading: Reading, called: str) -> Pixels:
+    """Images (N, H, W, C) of one size to (N, C, S, S) uint8."""
+    pixels = _eight_bits(images, reading, called)
+    held = np.ascontiguousarray(pixels)
+    part = torch.from_numpy(held if held.flags.writeable else held.copy()).permute(0, 3, 1, 2)
+    if reading.channels == 3 and part.shape[1] == 1:
+        part = part.expand(-1, 3, -1, -1)
+    elif reading.channels == 1 and part.shape[1] == 3:  # ITU-R 601-2, as Pillow
+        weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+        part = (part * weights).sum(1, keepdim=True).round_().to(torch.uint8)
+    elif part.shape[1] == 4 and reading.channels in (1, 3):
+        raise ValueError("has four channels")
+    height, width, size = *part.shape[2:], reading.size
+    if height != width and reading.resize == "crop":
+        short = min(height, width)
+        top, left = (height - short) // 2, (width - short) // 2
+        part = part[:, :, top : top + short, left : left + short]
+    elif height != width and reading.resize == "pad":
+        part = _padded(part, reading)
+    if part.shape[2:] != (size, size):
+        part = F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
+        part = part.round_().clamp_(0, 255).to(torch.uint8)
+    found: Pixels = part.contiguous().numpy()
+    return found
+
+
+def _padded(part: torch.Tensor, reading: Reading) -> torch.Tensor:
+    count, channels, height, width = part.shape
+    long = max(height, width)
+    colour = ImageColor.getrgb(reading.background)[:3]
+    grey = round(0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2])
+    fill = torch.tensor(colour if channels == 3 else [grey] * channels, dtype=torch.uint8).reshape(1, -1, 1, 1)
+    whole = fill.expand(count, channels, long, long).clone()
+    top, left = (long - height) // 2, (long - width) // 2
+    whole[:, :, top : top + height, left : left + width] = part
+    return whole
+
+
+def _eight_bits(values: NDArray[Any], reading: Reading, called: str) -> Pixels:
+    if needs_range(values.dtype):
+        if reading.scale is None:
+            raise NeedsRangeError
+        if reading.guessed:
+            check_within(values, reading.scale, called)
+    return to_uint8(values, reading.scale)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode in ("P", "PA"):
+        palette = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
+        return bool((palette == palette[:, :1]).all())
+    return image.mode in GREY or image.mode.startswith(DEEP)
+
+
+def _draft(image: Image.Image, reading: Reading) -> None:
+    """Let the JPEG decoder leave out detail: at least twice the size that is kept stays."""
+    width, height = image.size
+    whole = {"squash": (1.0, 1.0), "crop": (1.0, 1.0), "pad": (1.0, 1.0)}[reading.resize]
+    if reading.resize == "crop":
+        whole = (width / min(width, height), height / min(width, height))
+    elif reading.resize == "pad":
+        whole = (width / max(width, height), height / max(width, height))
+    image.draft(None, (max(1, round(2 * reading.size * whole[0])), max(1, round(2 * reading.size * whole[1]))))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says."""
+    image.load()
+    return ImageOps.exif_transpose(image)
+
+
+def _on_background(image: Image.Image, reading: Reading) -> Image.Image:
+    """L or RGB, whatever it was; transparent pixels show the background."""
+    grey = _is_grey(image) if reading.channels in (None, 0) else reading.channels == 1
+    mode = "L" if grey else "RGB"
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        behind = Image.new("RGBA", image.size, reading.background)
+        image = Image.alpha_composite(behind, image)
+        return image.convert("RGB").convert(mode)
+    if image.mode in ("L", "RGB"):
+        return image if image.mode == mode else image.convert(mode)
+    return image.convert("RGB").convert(mode) if image.mode not in ("1", "P") or mode == "RGB" else image.convert(mode)
+
+
+def _square(image: Image.Image, reading: Reading) -> Pixels:
+    size = (reading.size, reading.size)
+    if image.size != size:
+        if reading.resize == "crop":
+            short = min(image.size)
+            left, top = (image.width - short) // 2, (image.height - short) // 2
+            image = image.crop((left, top, left + short, top + short)).resize(size, BILINEAR)
+        elif reading.resize == "pad":
+            colour: Any = Image.new("RGB", (1, 1), reading.background).convert(image.mode).getpixel((0, 0))
+            image = ImageOps.pad(image, size, BILINEAR, color=colour)
+        else:
+            image = image.resize(size, BILINEAR)
+    pixels: Pixels = np.asarray(image)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

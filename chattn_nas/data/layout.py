@@ -1,0 +1,158 @@
+"""How class folders and parts lie in a tree of images: found by itself, and said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from PIL import Image
+
+from chattn_nas.data.tree import Entry, Tree
+from chattn_nas.errors import DataError
+
+#: Names of the parts in folders, columns and files, in any case.
+PARTS = {
+    "train": "train", "training": "train", "trn": "train",
+    "validation": "validation", "val": "validation", "valid": "validation", "dev": "validation",
+    "test": "test", "testing": "test", "tst": "test", "eval": "test",
+}  # fmt: skip
+#: Image files that Pillow cannot read: they are named as bad, not passed over.
+FOREIGN = {".heic", ".heif", ".raw", ".cr2", ".nef", ".arw", ".dng", ".svg", ".jxl"}
+
+
+@dataclass
+class Layout:
+    """Files of every part with the name of their class.
+
+    Attributes:
+        parts: Files and class names.
+        folders: Class folders of every part, also those without an image.
+        said: How it was understood.
+    """
+
+    parts: dict[str, list[tuple[Entry, str]]] = field(default_factory=dict)
+    folders: dict[str, set[str]] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+
+def is_image(path: str) -> bool:
+    """By the ending of its name."""
+    ending = PurePosixPath(path).suffix.lower()
+    Image.init()
+    return ending in FOREIGN or (ending in Image.EXTENSION and ending not in (".pdf", ".ps", ".eps", ".h5", ".hdf"))
+
+
+def find_layout(tree: Tree, root: str) -> Layout:
+    """Parts and classes.
+
+    Known are ``<part>/<class>/...``, ``<class>/<part>/...`` and ``<class>/...``, each perhaps inside one more folder;
+    parts under any of their usual names.
+
+    Args:
+        tree: The files.
+        root: As the user knows the place.
+
+    Raises:
+        DataError: There is no class folder, or two folders claim to be one part.
+    """
+    images = [entry for entry in tree.entries if is_image(entry.path)]
+    if not images:
+        there = f": it holds {len(tree.entries)} files of other kinds" if tree.entries else ": it is empty"
+        raise DataError(f"there are no images in {root}{there}", where=("path",))
+    found = Layout()
+    _say_others(tree, found)
+    paths = [entry.path.split("/") for entry in images]
+    folders = [folder.split("/") for folder in sorted(tree.folders)]
+    depth = _wrapping(paths)
+    if depth:
+        root = f"{root}/{'/'.join(paths[0][:depth])}"
+        paths = [path[depth:] for path in paths]
+        folders = [folder[depth:] for folder in folders if len(folder) > depth]
+    deep = [(entry, path) for entry, path in zip(images, paths) if len(path) > 1]
+    if not deep:
+        raise DataError(
+            f"{root} holds {len(images)} images but no class folders: put the images of every class into a folder of "
+            "its own, or name their labels in a table (data.dataset: csv)",
+            where=("path",),
+        )
+    if _parts_first(deep):
+        _by_part(deep, folders, found, root)
+    elif all(len(path) > 2 and path[1].lower() in PARTS for _, path in deep):
+        for entry, path in deep:
+            _add(found, PARTS[path[1].lower()], entry, path[0])
+    else:
+        found.folders["train"] = {folder[0] for folder in folders if len(folder) == 1}
+        for entry, path in deep:
+            _add(found, "train", entry, path[0])
+    if "train" not in found.parts:
+        raise DataError(
+            f"{root} holds {' and '.join(f'{part} images' for part in found.parts)} but none to train on",
+            where=("path",),
+        )
+    loose = len(images) - sum(map(len, found.parts.values()))
+    if loose:
+        found.said.append(f"{loose} image{'s lie' if loose > 1 else ' lies'} outside the class folders and "
+                          f"{'are' if loose > 1 else 'is'} left out")  # fmt: skip
+    return found
+
+
+def _wrapping(paths: Sequence[list[str]]) -> int:
+    """Folders that hold everything and are neither a part nor a class."""
+    depth = 0
+    while True:
+        heads = {tuple(path[: depth + 1]) for path in paths}
+        if len(heads) > 1 or any(len(path) < depth + 3 for path in paths):
+            return depth
+        if next(iter(heads))[-1].lower() in PARTS:
+            return depth
+        inner = {path[depth + 1].lower() for path in paths}
+        if len(inner) == 1 and not inner & PARTS.keys() and any(len(path) < depth + 4 for path in paths):
+            return depth  # one class with one folder in it
+        depth += 1
+
+
+def _parts_first(deep: Sequence[tuple[Entry, list[str]]]) -> bool:
+    """Whether a folder called ``train`` holds class folders; a class may be called so as well."""
+    return any(PARTS.get(path[0].lower()) == "train" and len(path) > 2 for _, path in deep) or {
+        PARTS.get(path[0].lower(), "") for _, path in deep
+    } <= {"validation", "test", "train"}
+
+
+def _by_part(deep: Sequence[tuple[Entry, list[str]]], folders: Sequence[list[str]], found: Layout, root: str) -> None:
+    called: dict[str, str] = {}
+    aside: Counter[str] = Counter()
+    for entry, path in deep:
+        part = PARTS.get(path[0].lower())
+        if part is None:
+            aside[path[0]] += 1
+            continue
+        if called.setdefault(part, path[0]) != path[0]:
+            raise DataError(
+                f"{root} holds both {called[part]}/ and {path[0]}/ for {part}: which is it? Remove one of them",
+                where=("path",),
+            )
+        if len(path) > 2:
+            _add(found, part, entry, path[1])
+    for folder in folders:
+        if len(folder) == 2 and folder[0] in called.values():
+            found.folders.setdefault(PARTS[folder[0].lower()], set()).add(folder[1])
+    for part, name in called.items():
+        if part not in found.parts:
+            raise DataError(f"{root}/{name} holds images but no class folders", where=("path",))
+    if aside:
+        found.said.append(f"{', '.join(f'{name}/' for name in aside)} beside {called['train']}/ "
+                          f"({sum(aside.values())} images) is left out")  # fmt: skip
+
+
+def _add(found: Layout, part: str, entry: Entry, name: str) -> None:
+    found.parts.setdefault(part, []).append((entry, name))
+    found.folders.setdefault(part, set()).add(name)
+
+
+def _say_others(tree: Tree, found: Layout) -> None:
+    others = Counter(PurePosixPath(e.path).suffix.lower() or "no ending" for e in tree.entries if not is_image(e.path))
+    if others:
+        listed = ", ".join(f"{ending} ({count})" for ending, count in others.most_common(5))
+        found.said.append(f"{sum(others.values())} files are no images by their names and are left out: {listed}")

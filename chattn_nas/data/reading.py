@@ -1,0 +1,221 @@
+"""Reads all images of a part in parallel: decoded, brought to one size, and handed on in their order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chattn_nas.data.decoding import (
+    DEEP,
+    ColourError,
+    NeedsRangeError,
+    Pixels,
+    Reading,
+    decode,
+    decode_arrays,
+    seen_array,
+)
+from chattn_nas.data.pictures import Arrays, Part, Pictures
+from chattn_nas.data.values import bounds, guess_range, needs_range
+from chattn_nas.errors import DataError
+
+#: Images that the range of more than eight bits is guessed from.
+SAMPLED = 256
+#: Images of an array that are brought to size at once.
+CHUNK = 512
+Told = Callable[[int], None]
+T = TypeVar("T")
+
+
+@dataclass
+class Survey:
+    """What was met while a part was read.
+
+    Attributes:
+        sizes: Images by width and height.
+        modes: Images by Pillow's mode or the array's type.
+        bad: Name and reason of what could not be read.
+        kept: Indices of what could.
+        frames: Files with several frames, of which the first is taken.
+        content, pixels: Hashes of what was read and of what came of it.
+    """
+
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    frames: int = 0
+    content: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    pixels: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+
+
+def settle(part: Part, reading: Reading, read: Callable[[Reading], T]) -> tuple[T, Reading]:
+    """Read with ``read``, once more where it turns out that images have colours or more than eight bits.
+
+    Args:
+        part: The images.
+        reading: ``channels`` 0 asks for one channel as long as all images are grey.
+        read: Reads everything, and can be called again.
+    """
+    while True:
+        try:
+            return read(reading), reading
+        except ColourError:
+            reading = replace(reading, channels=3)
+        except NeedsRangeError:
+            reading = replace(reading, scale=_range(part.images), guessed=True)
+
+
+def _range(pictures: Pictures) -> tuple[float, float]:
+    """From images spread over the whole set."""
+    seen = []
+    for index in np.unique(np.linspace(0, len(pictures) - 1, SAMPLED).astype(int)):
+        try:
+            raw = pictures.open(int(index))[0]
+            if not isinstance(raw, np.ndarray) and not raw.mode.startswith(DEEP):
+                continue
+            values = np.asarray(raw)
+            if values.dtype.kind in "biuf" and needs_range(values.dtype):
+                seen.append((bounds(values), values.dtype.kind != "f"))
+        except DataError:
+            raise
+        except Exception:
+            continue  # it is listed as bad when its turn comes
+    return guess_range(seen, f"the images ({pictures.name(0)}, ...)")
+
+
+def read_part(
+    part: Part,
+    reading: Reading,
+    write: Callable[[Pixels, NDArray[Any] | None], None],
+    *,
+    threads: int | None = None,
+    told: Told = lambda done: None,
+) -> Survey:
+    """Read every image of a part, and its target where targets are read.
+
+    The memory this takes does not grow with their number.
+
+    Args:
+        part: What to read.
+        reading: How.
+        write: Takes images (n, C, S, S) uint8 and their targets in order; bad ones are left out.
+        threads: That decode; one per core by default, at most 8.
+        told: Called with the number of images done.
+    """
+    survey = Survey()
+    if isinstance(part.images, Arrays) and isinstance(part.targets, np.ndarray):
+        _read_arrays(part.images, reading, write, survey, told)
+        return survey
+    threads = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
+    with quiet_pillow(), ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for index in range(len(part.images) + 4 * threads):
+                if index < len(part.images):
+                    waiting.append(pool.submit(_one, part, index, reading))
+                if len(waiting) > 4 * threads or index >= len(part.images):
+                    if not waiting:
+                        break
+                    number = index - 4 * threads if index < len(part.images) else len(part.images) - len(waiting)
+                    _take(waiting.popleft().result(), number, part, write, survey)
+                    told(number + 1)
+        finally:
+            for future in waiting:
+                future.cancel()
+    return survey
+
+
+def _one(part: Part, index: int, reading: Reading) -> Any:
+    """Image, what it was, a hash of its content and its target; or the reason why not."""
+    try:
+        raw, content = part.images.open(index)
+        pixels, seen = decode(raw, reading, part.images.name(index))
+        target = None
+        if not isinstance(part.targets, np.ndarray):
+            target = part.targets.read(index, (seen.width, seen.height), reading)
+        return pixels, seen, hashlib.blake2b(content, digest_size=16).digest(), target
+    except (ColourError, NeedsRangeError, DataError):
+        raise
+    except Exception as error:  # a broken file makes Pillow raise whatever it met
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        words = " ".join(str(error).split()) or type(error).__name__
+        return "it is no image that Pillow knows" if "cannot identify image file" in words else words
+
+
+def _take(found: Any, index: int, part: Part, write: Callable[..., None], survey: Survey) -> None:
+    if isinstance(found, str):
+        survey.bad.append((part.images.name(index), found))
+        return
+    pixels, seen, content, target = found
+    survey.kept.append(index)
+    survey.sizes[seen.width, seen.height] += 1
+    survey.modes[seen.mode] += 1
+    survey.frames += seen.frames
+    survey.content.update(content)
+    survey.pixels.update(pixels.tobytes())
+    write(pixels[None], None if target is None else target[None])
+
+
+def _read_arrays(images: Arrays, reading: Reading, write: Callable[..., None], survey: Survey, told: Told) -> None:
+    for start in range(0, len(images), CHUNK):
+        part = np.ascontiguousarray(images.array[start : start + CHUNK])
+        try:
+            pixels = decode_arrays(part, reading, images.name(start))
+        except ValueError as error:
+            raise DataError(f"{images.called} {error}", where=("path",)) from None
+        survey.content.update(part.tobytes())
+        survey.pixels.update(pixels.tobytes())
+        write(pixels, None)
+        told(start + len(part))
+    if len(images):
+        seen = seen_array(images.array[0])
+        survey.sizes[seen.width, seen.height] = len(images)
+        survey.modes[seen.mode] = len(images)
+    survey.kept = list(range(len(images)))
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Pillow's warnings about odd files: what matters of them is an error or comes out right."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\..*")
+        yield
+
+
+@contextmanager
+def progress(total: int, what: str) -> Iterator[Told]:
+    """A bar on a terminal; elsewhere a line every ten seconds, with what is left."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+            task = shown.add_task(what, total=total)
+            yield lambda done: shown.update(task, completed=done)
+        return
+    begun = last = time.monotonic()
+
+    def told(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > 10 and done:
+            last = now
+            left = (now - begun) / done * (total - done)
+            print(f"{what}: {done:,} of {total:,} images, about {left:.0f} s left", file=sys.stderr, flush=True)
+
+    yield told

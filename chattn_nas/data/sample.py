@@ -1,0 +1,25 @@
+"""A fixed batch of training images, for what is measured on a network before it is trained."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from chattn_nas.data._augment import Normalize
+from chattn_nas.data.tensors import Data
+
+#: Images at most and at least, and pixels of all together.
+MOST, LEAST, PIXELS = 64, 8, 2**16
+
+
+def sample_batch(data: Data) -> Tensor:
+    """Normalised training images (B, C, S, S) on the CPU, spread over the set, the same at every call.
+
+    64 up to 32 pixels a side, down to 8 where images are larger: enough for a mean over a map.
+    """
+    size = data.image_size
+    total = len(data.train)
+    count = min(total, max(LEAST, min(MOST, PIXELS // size**2)))
+    index = torch.arange(count) * total // count
+    images = data.train[index.to(data.train.labels.device)].images.cpu()
+    return Normalize(data, "cpu")(images)

@@ -1,0 +1,96 @@
+"""``torch`` data sets: items of an image and a label."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chattn_nas.data.pictures import Items, Listing, Part
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.errors import DataError
+
+#: Items that a data set is recognised by, where reading all of them would take as long as reading the set.
+SAMPLED = 32
+#: Attributes in which data sets keep all their labels.
+LABELS = ("targets", "labels", "_labels")
+
+
+def listing_of_sets(
+    sets: Mapping[str, Any], called: str, settings: DataSettings, *, may_flip: bool = True, said: tuple[str, ...] = (),
+    threads: bool = True,
+) -> Listing:  # fmt: skip
+    """Parts of data sets whose items are pairs of an image and a label, or of the presence of every class.
+
+    Raises:
+        DataError: Items are something else.
+    """
+    parts = {}
+    for part, found in sets.items():
+        labels = _labels(found, called)
+        parts[part] = Part(Items(partial(_image, found), np.arange(len(labels)), f"{called}, {part}"), labels)
+    train = parts["train"].targets
+    assert isinstance(train, np.ndarray)
+    names = getattr(sets["train"], "classes", None)
+    if train.ndim == 2:
+        named = tuple(map(str, names)) if names is not None and len(names) == train.shape[1] else None
+        return Listing(parts=parts, class_names=named or tuple(map(str, range(train.shape[1]))), may_flip=may_flip,
+                       said=said, threads=threads)  # fmt: skip
+    most = max(int(part.targets.max()) for part in parts.values() if len(part.targets))  # type: ignore[union-attr]
+    least = min(int(part.targets.min()) for part in parts.values() if len(part.targets))  # type: ignore[union-attr]
+    if least < 0 or (names is not None and most >= len(names)):
+        raise DataError(
+            f"{called} has labels from {least} to {most}, outside 0..{len(names) - 1 if names is not None else most}",
+            where=("dataset",),
+        )
+    named = tuple(map(_name, names)) if names is not None else tuple(map(str, range(most + 1)))
+    return Listing(parts=parts, class_names=named, may_flip=may_flip, said=said, threads=threads)
+
+
+def _image(found: Any, index: int) -> Any:
+    return found[index][0]
+
+
+def _name(name: Any) -> str:
+    """ImageNet's classes are tuples of names."""
+    return ", ".join(map(str, name)) if isinstance(name, tuple | list) else str(name)
+
+
+def _labels(found: Any, called: str) -> NDArray[Any]:
+    """Labels of all items, without opening the images where the set keeps them apart."""
+    for name in LABELS:
+        kept = getattr(found, name, None)
+        if kept is not None and len(kept) == len(found) and getattr(found, "target_transform", None) is None:
+            array = np.asarray(kept)
+            if array.dtype.kind in "iub" and array.ndim in (1, 2):
+                return array.astype(np.int64 if array.ndim == 1 else np.uint8)
+    labels = []
+    for index in range(len(found)):
+        item = found[index]
+        if not isinstance(item, tuple | list) or len(item) < 2:
+            raise DataError(f"items of {called} are pairs of image and label, not {type(item).__name__}",
+                            where=("dataset",))  # fmt: skip
+        labels.append(np.asarray(item[1]))
+    if not labels:
+        raise DataError(f"{called} is empty", where=("dataset",))
+    if any(one.dtype.kind not in "iub" or one.shape != labels[0].shape or one.ndim > 1 for one in labels):
+        raise DataError(f"{called} is no classification set: a label is {labels[0].tolist()!r}", where=("dataset",))
+    stacked = np.stack(labels)
+    return stacked.astype(np.int64 if stacked.ndim == 1 else np.uint8)
+
+
+def stamps_of(sets: Mapping[str, Any]) -> list[str]:
+    """Length, labels and some images: what a data set is recognised by when nothing says where its content lies."""
+    found = []
+    for part, one in sets.items():
+        digest = hashlib.blake2b(digest_size=16)
+        for index in np.unique(np.linspace(0, len(one) - 1, SAMPLED).astype(int)) if len(one) else ():
+            image, label = one[int(index)][:2]
+            digest.update(np.asarray(image).tobytes())
+            digest.update(str(label).encode())
+        found.append(f"{part} {type(one).__name__} {len(one)} {digest.hexdigest()}")
+    return found

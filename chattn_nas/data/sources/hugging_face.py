@@ -1,0 +1,127 @@
+"""Image classification sets of the Hugging Face library ``datasets``: on disk, or by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chattn_nas.data.classes import label, sorted_names
+from chattn_nas.data.layout import PARTS
+from chattn_nas.data.pictures import Found, Items, Listing, Part
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.place import path_of
+from chattn_nas.data.sources.table import IMAGES, LABELS
+from chattn_nas.errors import DataError, MissingExtraError
+
+
+def find_hf(settings: DataSettings) -> Found:
+    """A set that ``save_to_disk`` wrote (``path``), or one by name, which is downloaded only where that is granted.
+
+    Raises:
+        MissingExtraError: ``datasets`` is not installed.
+        DataError: There is no such set, or it holds no images with labels.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise MissingExtraError(
+            "the library 'datasets' is not installed: pip install 'chattn-nas[hf]'", where=("dataset",)
+        ) from None
+    found = _load(datasets, settings)
+    sets = dict(found) if isinstance(found, dict) else {"train": found}
+    named: dict[str, Any] = {}
+    for name, one in sets.items():
+        part = PARTS.get(str(name).lower())
+        if part is not None and part not in named:
+            named[part] = one
+    if "train" not in named:
+        raise DataError(f"the set has no part to train on: {', '.join(map(str, sets))}", where=("name",))
+    stamps = [f"{part} {one._fingerprint} {len(one)}" for part, one in named.items()]
+    aside = [str(name) for name in sets if PARTS.get(str(name).lower()) is None]
+    return Found(stamps, lambda: _listing(named, settings, datasets, aside))
+
+
+def _load(datasets: Any, settings: DataSettings) -> Any:
+    if (settings.path is None) == (settings.name is None):
+        raise DataError("data set hf needs either a path or a name", where=("path",))
+    try:
+        if settings.path is not None:
+            path = path_of(settings)
+            if not Path(path).is_dir():
+                raise DataError(f"there is no folder {path}", where=("path",))
+            return datasets.load_from_disk(str(path))
+        mode = None if settings.download else datasets.DownloadConfig(local_files_only=True)
+        return datasets.load_dataset(settings.name, **settings.options, download_config=mode)
+    except DataError:
+        raise
+    except Exception as error:  # the library raises whatever its many parts do
+        words = " ".join(str(error).split())[:300]
+        way = "" if settings.download or settings.path else "; data.download: true may fetch it"
+        raise DataError(
+            f"the set {settings.path or settings.name} cannot be loaded: {words}{way}",
+            where=("path",) if settings.path else ("name",),
+        ) from None
+
+
+def _listing(sets: dict[str, Any], settings: DataSettings, datasets: Any, aside: list[str]) -> Listing:
+    features = sets["train"].features
+    image = settings.image_column or next((n for n, f in features.items() if isinstance(f, datasets.Image)), None)
+    image = image or next((name for name in features if name.lower() in IMAGES), None)
+    if image is None or image not in features:
+        raise DataError(
+            f"the set has no column of images{f' called {image!r}' if image else ''}", where=("image_column",),
+            value=image or "image", choices=features,
+        )  # fmt: skip
+    asked = settings.label_column
+    if isinstance(asked, list):
+        raise DataError("data.label_column of the data set hf is one column", where=("label_column",))
+    labelled = asked or next((n for n, f in features.items() if isinstance(f, datasets.ClassLabel)), None)
+    labelled = labelled or next((name for name in features if name.lower() in LABELS), None)
+    if labelled is None or labelled not in features:
+        raise DataError(
+            f"the set has no column of labels{f' called {labelled!r}' if labelled else ''}", where=("label_column",),
+            value=labelled or "label", choices=features,
+        )  # fmt: skip
+    targets, names = _targets({part: one[labelled] for part, one in sets.items()}, features[labelled], labelled)
+    parts = {
+        part: Part(Items(_opener(one, image), np.arange(len(one)), f"{part} image "), targets[part])
+        for part, one in sets.items()
+    }
+    said = [f"column {image!r} holds the images, {labelled!r} their labels"]
+    if aside:
+        said.append(f"{', '.join(aside)} of the set is left out")
+    return Listing(parts=parts, class_names=tuple(names), said=tuple(said))
+
+
+def _opener(one: Any, column: str) -> Any:
+    images = one.select_columns([column])
+    return lambda index: images[index][column]
+
+
+def _targets(columns: dict[str, Any], feature: Any, name: str) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    inner = getattr(feature, "feature", None)
+    values = {part: list(column) for part, column in columns.items()}
+    if inner is not None:  # a list of labels per image
+        met = {one for part in values.values() for row in part for one in row}
+        names = list(getattr(inner, "names", None) or sorted_names(set(map(str, met))))
+        hot = {}
+        for part, rows in values.items():
+            hot[part] = np.zeros((len(rows), len(names)), np.uint8)
+            for number, row in enumerate(rows):
+                index = row if getattr(inner, "names", None) else label([str(one) for one in row], names)
+                hot[part][number, list(index)] = 1
+        return hot, names
+    known = getattr(feature, "names", None)
+    if known:
+        found = {part: np.array(rows, np.int64) for part, rows in values.items()}
+        without = [part for part, labels in found.items() if (labels < 0).any()]
+        if without:
+            raise DataError(f"the {without[0]} images have no labels (-1 in {name!r})", where=("label_column",))
+        return found, list(known)
+    if any(not isinstance(one, str | int) for rows in values.values() for one in rows):
+        raise DataError(f"column {name!r} holds no labels", where=("label_column",))
+    names = sorted_names({str(one) for rows in values.values() for one in rows})
+    return {part: label([str(one) for one in rows], names) for part, rows in values.items()}, names

@@ -1,0 +1,36 @@
+"""A folder, tar or zip archive with one folder of images per class."""
+
+from __future__ import annotations
+
+from chattn_nas.data.classes import label, sorted_names
+from chattn_nas.data.layout import find_layout
+from chattn_nas.data.pictures import Files, Found, Listing, Part
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.place import path_of
+from chattn_nas.data.tree import Tree, open_tree
+from chattn_nas.errors import DataError
+
+
+def find_image_folder(settings: DataSettings) -> Found:
+    """The files; none is read.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    path = path_of(settings)
+    if path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".npz", ".npy"):
+        kind = {".tsv": "csv"}.get(path.suffix.lower(), path.suffix.lower()[1:])
+        raise DataError(f"{path} is no folder of images: say data.dataset: {kind}", where=("dataset",))
+    tree = open_tree(path)
+    stamps = [str(path.absolute()), *(f"{entry.path} {entry.stamp}" for entry in tree.entries), *sorted(tree.folders)]
+    return Found(stamps, lambda: _listing(tree, str(path)))
+
+
+def _listing(tree: Tree, root: str) -> Listing:
+    found = find_layout(tree, root)
+    names = sorted_names(found.folders["train"] | {name for folders in found.folders.values() for name in folders})
+    parts = {
+        part: Part(Files(tree, [entry for entry, _ in files]), label([name for _, name in files], names))
+        for part, files in found.parts.items()
+    }
+    return Listing(parts=parts, class_names=tuple(names), said=tuple(found.said))

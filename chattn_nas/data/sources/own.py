@@ -1,0 +1,77 @@
+"""The user's own function: ``module:function``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chattn_nas.data.layout import PARTS
+from chattn_nas.data.pictures import Found
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.data_set import listing_of_sets, stamps_of
+from chattn_nas.data.sources.in_memory import listing_of_arrays
+from chattn_nas.errors import DataError
+
+
+def own(settings: DataSettings) -> Found:
+    """What the function gives when it is called with ``data.options``.
+
+    That is a mapping of arrays as an ``.npz`` holds them (``x_train``, ``y_train``, ...), a ``torch`` data set, or a
+    mapping of data sets by part (``train``, ``val``, ``test``).
+
+    Raises:
+        DataError: There is no such function, it raises, or it gives something else.
+    """
+    module_name, _, name = settings.dataset.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataError(f"data set {settings.dataset!r} cannot be imported: {error}", where=("dataset",)) from None
+    try:
+        given = function(**settings.options)
+    except DataError:
+        raise
+    except Exception as error:
+        words = " ".join(str(error).split())
+        raise DataError(
+            f"{settings.dataset} raised {type(error).__name__}: {words}",
+            where=("options",) if isinstance(error, TypeError) else ("dataset",),
+        ) from error
+    if isinstance(given, Mapping) and given and all(hasattr(one, "dtype") for one in given.values()):
+        arrays = {key: np.asarray(one) for key, one in given.items()}
+        stamps = [f"{key} {one.shape} {one.dtype} {_hash(one)}" for key, one in arrays.items()]
+        return Found(stamps, lambda: listing_of_arrays(arrays, settings.dataset, settings))
+    sets = given if isinstance(given, Mapping) else {"train": given}
+    named = {PARTS.get(str(key).lower(), str(key)): one for key, one in sets.items()}
+    if (
+        "train" not in named
+        or not set(named) <= {"train", "validation", "test"}
+        or any(not hasattr(one, "__getitem__") or not hasattr(one, "__len__") for one in named.values())
+    ):
+        raise DataError(
+            f"{settings.dataset} must give arrays by name (x_train, y_train, ...), a data set, or data sets by part "
+            f"(train, val, test), not {_told(given)}",
+            where=("dataset",),
+        )
+    source = inspect.getsourcefile(function)
+    code = _hash(Path(source).read_bytes()) if source else ""
+    return Found([code, *stamps_of(named)], lambda: listing_of_sets(named, settings.dataset, settings, threads=False))
+
+
+def _hash(content: Any) -> str:
+    held = np.ascontiguousarray(content).tobytes() if isinstance(content, np.ndarray) else content
+    return hashlib.blake2b(held, digest_size=16).hexdigest()
+
+
+def _told(given: Any) -> str:
+    return (
+        f"{type(given).__name__} of {', '.join(map(str, given))}"
+        if isinstance(given, Mapping)
+        else type(given).__name__
+    )

@@ -1,0 +1,34 @@
+"""The path of a set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.tree import _nearby
+from chattn_nas.errors import DataError
+
+
+def path_of(settings: DataSettings) -> Path:
+    """Of the file or folder.
+
+    Raises:
+        DataError: None is given.
+    """
+    if settings.path is None:
+        raise DataError(f"data set {settings.dataset} needs a path", where=("path",))
+    return Path(os.path.expandvars(settings.path)).expanduser()
+
+
+def stamp(path: Path) -> str:
+    """What a file is recognised by without reading it.
+
+    Raises:
+        DataError: There is none.
+    """
+    try:
+        told = path.stat()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}{_nearby(path)}", where=("path",)) from None
+    return f"{path.absolute()} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"

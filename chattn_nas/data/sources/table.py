@@ -1,0 +1,218 @@
+"""A table of image files and their labels: ``.csv`` or ``.tsv``."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chattn_nas.data.classes import label, sorted_names
+from chattn_nas.data.layout import PARTS
+from chattn_nas.data.pictures import Files, Found, Listing, Part
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.place import path_of, stamp
+from chattn_nas.data.tree import Entry
+from chattn_nas.errors import DataError
+
+#: Usual names of the columns, in any case.
+IMAGES = ("path", "image", "file", "filename", "file_name", "filepath", "image_path", "img", "image_id", "id", "name")
+LABELS = ("label", "labels", "class", "target", "category", "class_name", "y", "tags")
+SPLITS = ("split", "part", "subset", "set", "fold")
+#: One text per image, or names of classes and their presence (N, classes).
+Labels = list[str] | tuple[list[str], NDArray[np.uint8]]
+SEPARATORS = re.compile(r"[|;\s]+")
+
+
+class Listed:
+    """Files of a table, which may lie anywhere; a tree as far as :class:`Files` needs one."""
+
+    folders: frozenset[str] = frozenset()
+    entries: tuple[Entry, ...] = ()
+
+    def name(self, entry: Entry) -> str:
+        """Its path."""
+        return entry.path
+
+    def read(self, entry: Entry) -> bytes:
+        """The whole file."""
+        return Path(entry.path).read_bytes()
+
+
+def find_csv(settings: DataSettings) -> Found:
+    """One table, perhaps with a column that says the part, or a folder with ``train.csv``, ``test.csv``, ``val.csv``.
+
+    Raises:
+        DataError: A table, a column or files are missing.
+    """
+    path = path_of(settings)
+    tables: dict[str, Path] = {"train": path}
+    said = []
+    if path.is_dir():
+        tables = {
+            PARTS[file.stem.lower()]: file
+            for file in sorted(path.iterdir())
+            if file.suffix.lower() in (".csv", ".tsv") and file.stem.lower() in PARTS
+        }
+        if "train" not in tables:
+            raise DataError(f"{path} holds no train.csv", where=("path",))
+    elif PARTS.get(path.stem.lower()) == "train":
+        beside = {PARTS[f.stem.lower()]: f for f in path.parent.glob(f"*{path.suffix}") if f.stem.lower() in PARTS}
+        tables = beside | tables
+        if len(tables) > 1:
+            said.append(f"{' and '.join(f.name for part, f in tables.items() if part != 'train')} beside {path.name} "
+                        f"{'is' if len(tables) == 2 else 'are'} used")  # fmt: skip
+    stamps = [stamp(file) for file in tables.values()]
+    rows = [(part, file, row) for part, file in tables.items() for row in _rows(file)]
+    parts, texts, entries = _columns(rows, settings, said)
+    order = [part for part in ("train", "validation", "test") if part in set(parts)]
+    if "train" not in order:
+        raise DataError(f"{path} has no row to train on", where=("path",))
+    files = [f"{entry.path} {entry.stamp}" for entry in entries]
+
+    def listing() -> Listing:
+        targets, names = _targets(texts, settings)
+        chosen = {part: np.flatnonzero(np.array([p == part for p in parts])) for part in order}
+        return Listing(
+            parts={part: Part(Files(Listed(), [entries[i] for i in index]), targets[index])
+                   for part, index in chosen.items()},
+            class_names=tuple(names), said=tuple(said),
+        )  # fmt: skip
+
+    return Found([*stamps, *files, *parts], listing)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        stamp(path)  # says what lies nearby
+        raise DataError(f"cannot read {path}: {error.strerror}", where=("path",)) from None
+    except UnicodeDecodeError:
+        raise DataError(f"cannot read {path}: it is not UTF-8 text", where=("path",)) from None
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if "\0" in text or not first:
+        raise DataError(f"{path} holds no table: its first line is the header, such as path,label", where=("path",))
+    delimiter = max(",;\t|", key=first.count)
+    table = csv.DictReader(text.splitlines(), delimiter=delimiter, restval="", skipinitialspace=True)
+    header = [name.strip() for name in table.fieldnames or ()]
+    if len(header) != len(set(header)):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise DataError(f"{path} has two columns {twice!r}", where=("path",))
+    table.fieldnames = header
+    try:
+        rows = [{name: (value or "").strip() for name, value in row.items() if isinstance(name, str)} for row in table]
+    except csv.Error as error:
+        raise DataError(f"cannot read {path}: line {table.line_num}: {error}", where=("path",)) from None
+    if not rows:
+        raise DataError(f"{path} has a header but no row", where=("path",))
+    return rows
+
+
+def _columns(
+    rows: Sequence[tuple[str, Path, Mapping[str, str]]], settings: DataSettings, said: list[str]
+) -> tuple[list[str], Labels, list[Entry]]:
+    """Part, label and file of every row."""
+    header = list(rows[0][2])
+    for _, file, row in rows:
+        if list(row) != header:
+            raise DataError(f"{file} has other columns than {rows[0][1]}: {', '.join(row)}", where=("path",))
+    image = _column(header, settings.image_column, IMAGES, "image_column", rows[0][1])
+    several = settings.label_column if isinstance(settings.label_column, list) else None
+    if several is None:
+        one = settings.label_column if isinstance(settings.label_column, str) else None
+        labelled = [_column(header, one, LABELS, "label_column", rows[0][1])]
+    else:
+        labelled = [_column(header, name, (), "label_column", rows[0][1]) for name in several]
+    if one_of := [name for name in header if name.lower() in SPLITS and name not in (image, *labelled)]:
+        parts = _parts(rows, one_of[0], said)
+    else:
+        parts = [part for part, _, _ in rows]
+    without = [number for number, (_, _, row) in enumerate(rows) if not row[image] or not (several or row[labelled[0]])]
+    if without and not settings.multilabel:
+        number = without[0]
+        what = "image" if not rows[number][2][image] else "label"
+        raise DataError(f"{rows[number][1]} has {len(without)} rows without {what}: the first is row {number + 2}",
+                        where=("path",))  # fmt: skip
+    entries = [_entry(file.parent, row[image]) for _, file, row in rows]
+    _twice(entries, rows, labelled, said)
+    if several is not None:
+        hot = [[row[name] for name in labelled] for _, _, row in rows]
+        if {value for row in hot for value in row} - {"0", "1", "0.0", "1.0", "true", "false", "True", "False"}:
+            raise DataError(f"the columns {', '.join(labelled)} must hold zeros and ones", where=("label_column",))
+        presence = np.array([[value.lower() in ("1", "1.0", "true") for value in row] for row in hot], np.uint8)
+        return parts, (labelled, presence), entries
+    return parts, [row[labelled[0]] for _, _, row in rows], entries
+
+
+def _column(header: Sequence[str], asked: str | None, usual: Sequence[str], key: str, file: Path) -> str:
+    if asked is not None:
+        if asked not in header:
+            raise DataError(f"{file} has no column {asked!r}", where=(key,), value=asked, choices=header)
+        return asked
+    lower = {name.lower(): name for name in header}
+    found = next((lower[name] for name in usual if name in lower), None)
+    if found is None:
+        raise DataError(
+            f"{file} has no column called {' or '.join(usual[:3])}: data.{key} names it",
+            where=(key,), value=usual[0], choices=header,
+        )  # fmt: skip
+    return found
+
+
+def _parts(rows: Sequence[tuple[str, Path, Mapping[str, str]]], column: str, said: list[str]) -> list[str]:
+    met = {row[column].lower() for _, _, row in rows}
+    if not met <= PARTS.keys():
+        if met & PARTS.keys():
+            odd = sorted(met - PARTS.keys())[0]
+            raise DataError(
+                f"column {column!r} of {rows[0][1]} holds {odd!r}", where=("path",), value=odd, choices=PARTS
+            )
+        return [part for part, _, _ in rows]  # a column of another meaning
+    said.append(f"column {column!r} says which part an image is of")
+    return [PARTS[row[column].lower()] for _, _, row in rows]
+
+
+def _entry(folder: Path, name: str) -> Entry:
+    path = Path(name.replace("\\", "/")).expanduser()
+    path = path if path.is_absolute() else folder / path
+    try:
+        told = path.stat()
+        return Entry(str(path), told.st_size, f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}")
+    except OSError:
+        return Entry(str(path), -1, "")
+
+
+def _twice(
+    entries: Sequence[Entry], rows: Sequence[tuple[str, Path, Mapping[str, str]]], labelled: Sequence[str],
+    said: list[str],
+) -> None:  # fmt: skip
+    """An image with two labels is refused; the same row again is said."""
+    seen: dict[str, tuple[str, ...]] = {}
+    for entry, (_, file, row) in zip(entries, rows):
+        labels = tuple(row[name] for name in labelled)
+        if seen.setdefault(entry.path, labels) != labels:
+            raise DataError(
+                f"{file} gives {entry.path} two labels: {', '.join(seen[entry.path])} and {', '.join(labels)}; several "
+                "labels per image are asked for with data.multilabel: true",
+                where=("path",),
+            )
+    if len(entries) > len(seen):
+        said.append(f"{len(entries) - len(seen)} rows name a file that another row names as well")
+
+
+def _targets(texts: Labels, settings: DataSettings) -> tuple[NDArray[np.uint8] | NDArray[np.int64], list[str]]:
+    if isinstance(texts, tuple):
+        return texts[1], texts[0]
+    if not settings.multilabel:
+        names = sorted_names(set(texts))
+        return label(texts, names), names
+    several = [[one for one in SEPARATORS.split(text) if one] for text in texts]
+    names = sorted_names({one for row in several for one in row})
+    hot = np.zeros((len(texts), len(names)), np.uint8)
+    for number, row in enumerate(several):
+        hot[number, label(row, names)] = 1
+    return hot, names

@@ -1,0 +1,142 @@
+"""Which images are trained on, which the search is scored on, and which are kept for the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chattn_nas.data.description import Description
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.errors import DataError
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into the parts of the source.
+
+    Attributes:
+        train: Of the part ``train``.
+        validation, test: The part they lie in and indices there; ``None`` where there is no test image.
+        said: One sentence.
+    """
+
+    train: Index
+    validation: tuple[str, Index]
+    test: tuple[str, Index] | None
+    said: str
+
+
+def split(description: Description, labels: NDArray[np.int64] | None, settings: DataSettings) -> Split:
+    """Every class in the same proportion, drawn under ``data.seed``.
+
+    Args:
+        description: Of the whole set.
+        labels: Of the images of the part ``train``, (N,); ``None`` draws without regard to classes, as for several
+            labels per image.
+        settings: ``validation``, ``test``, ``train_limit``, ``seed``.
+
+    Raises:
+        DataError: Classes have too few images, all of them named; or a part is asked for that is there already.
+    """
+    parts = description.parts
+    images = parts["train"].images
+    rng = np.random.default_rng(settings.seed)
+    own_validation, own_test = "validation" in parts, "test" in parts
+    if settings.test is not None and own_test:
+        raise DataError(
+            f"the set has {parts['test'].images:,} test images of its own: data.test is for sets without",
+            where=("test",),
+        )
+    shares = {} if own_validation else {"validation": settings.validation}
+    if settings.test is not None:
+        shares["test"] = settings.test
+    groups = [np.arange(images)] if labels is None else [np.flatnonzero(labels == one) for one in np.unique(labels)]
+    _check_sizes(description, groups, shares, settings, labels is not None)
+    taken: dict[str, list[Index]] = {"train": [], **{name: [] for name in shares}}
+    for group in groups:
+        members = rng.permutation(group)
+        start = 0
+        for name, share in shares.items():
+            count = round(share * len(members))
+            taken[name].append(members[start : start + count])
+            start += count
+        taken["train"].append(members[start:])
+    drawn = {name: np.sort(np.concatenate(found)) for name, found in taken.items()}
+    train = drawn["train"]
+    if settings.train_limit is not None and settings.train_limit < len(train):
+        train = _limited(train, labels, settings.train_limit, rng, description)
+    return Split(
+        train=train,
+        validation=("validation", np.arange(parts["validation"].images)) if own_validation
+        else ("train", drawn["validation"]),
+        test=("test", np.arange(parts["test"].images)) if own_test
+        else ("train", drawn["test"]) if "test" in drawn else None,
+        said=_said(shares, own_validation, own_test, len(train) if settings.train_limit else None),
+    )  # fmt: skip
+
+
+def _check_sizes(
+    description: Description, groups: list[Index], shares: dict[str, float], settings: DataSettings, classes: bool
+) -> None:
+    for name, share in shares.items():
+        small = [
+            (number, len(group)) for number, group in enumerate(groups)
+            if not 0 < round(share * len(group)) < len(group) - (len(shares) - 1)
+        ]  # fmt: skip
+        if not small:
+            continue
+        if not classes:
+            raise DataError(
+                f"{len(groups[0])} training images are too few for {share:g} of them to be the {name} set",
+                where=(name,),
+            )
+        listed = ", ".join(f"{description.class_names[number]!r} ({images})" for number, images in small[:20])
+        more = f" and {len(small) - 20} more" if len(small) > 20 else ""
+        which = description.class_names[small[0][0]]
+        raise DataError(
+            f"class {listed}{more} has too few training images for {share:g} of them to be the {name} set: add images, "
+            f"leave it out (data.classes: {{{which}: null}}) or merge it with another",
+            where=(name,),
+        )
+
+
+def _limited(
+    train: Index, labels: NDArray[np.int64] | None, limit: int, rng: np.random.Generator, description: Description
+) -> Index:
+    """So many of the training images, every class in its proportion and with at least one."""
+    if labels is None:
+        return np.sort(rng.permutation(train)[:limit])
+    classes, counts = np.unique(labels[train], return_counts=True)
+    if limit < len(classes):
+        raise DataError(
+            f"data.train_limit {limit} is below the {len(classes)} classes: every class needs an image",
+            where=("train_limit",),
+        )
+    exact = counts * (limit / len(train))
+    wanted = np.maximum(1, np.floor(exact).astype(int))
+    order = np.argsort(-(exact - np.floor(exact)), kind="stable")
+    while wanted.sum() < limit:
+        for index in order:
+            if wanted.sum() < limit and wanted[index] < counts[index]:
+                wanted[index] += 1
+    while wanted.sum() > limit:
+        wanted[np.argmax(wanted)] -= 1
+    kept = [rng.permutation(train[labels[train] == one])[:count] for one, count in zip(classes, wanted)]
+    return np.sort(np.concatenate(kept))
+
+
+def _said(shares: dict[str, float], own_validation: bool, own_test: bool, limited: int | None) -> str:
+    left = 100 * (1 - sum(shares.values()))
+    parts = [f"{left:.0f}", *(f"{100 * share:.0f}" for share in shares.values())]
+    names = ["training", *shares]
+    first = f"the training images are split {':'.join(parts)} ({', '.join(names)})" if shares else ""
+    second = "the set's own validation images score the search" if own_validation else ""
+    third = "the set's own test images are kept for the verdict" if own_test else ""
+    if not own_test and "test" not in shares:
+        third = "there are no test images, so no verdict will be read from them (data.test: 0.2 keeps some)"
+    limit = f"{limited:,} of them are trained on (data.train_limit)" if limited else ""
+    return "; ".join(filter(None, (first, second, third, limit)))

@@ -1,0 +1,230 @@
+"""A data set from its source through the reader into the cache: the one way that images come in."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chattn_nas.data.cache import FACTS, Cache, Writer, default_folder, key_of, read_facts
+from chattn_nas.data.classes import check_classes, choose
+from chattn_nas.data.decoding import Pixels, Reading
+from chattn_nas.data.description import SHOWN, Description, part_facts
+from chattn_nas.data.pictures import Arrays, Found, Listing, Part
+from chattn_nas.data.reading import Survey, Told, progress, read_part, settle
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources import find_source
+from chattn_nas.errors import DataError, InputError
+
+#: Sets that this process has opened: whoever asks again gets the same arrays.
+HELD = 4
+_open: OrderedDict[str, Stored] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A set as it was read.
+
+    Attributes:
+        description: Of it.
+        images: By part, (N, C, S, S) uint8, mapped from the cache.
+        targets: By part: labels (N,) int64, presence of classes (N, classes) uint8, or what a task reads.
+    """
+
+    description: Description
+    images: dict[str, NDArray[np.uint8]]
+    targets: dict[str, NDArray[Any]]
+
+
+def open_set(settings: DataSettings, source: Callable[[DataSettings], Found] | None = None) -> Stored:
+    """The set that the settings name: from the cache, or read into it.
+
+    Args:
+        settings: Of the set.
+        source: What a task reads its images and targets by; found by ``settings.dataset`` otherwise.
+
+    Raises:
+        DataError: The set is missing or malformed.
+    """
+    with in_section():
+        return _open_set(settings, source or find_source(settings))
+
+
+@contextmanager
+def in_section() -> Iterator[None]:
+    """Errors inside get the name of the spec's section before their place."""
+    try:
+        yield
+    except InputError as error:
+        raise error if error.where[:1] == ("data",) else error.at("data") from None
+
+
+def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -> Stored:
+    found = source(settings)
+    key = key_of([*settings.read_by, *found.stamps])
+    if key in _open:
+        _open.move_to_end(key)
+        return _open[key]
+    cache = Cache(
+        Path(settings.cache).expanduser() if settings.cache else default_folder(), int(settings.cache_limit * 2**30)
+    )
+    for attempt in range(3):
+        try:
+            stored = _opened(cache.entry(key, lambda place: _fill(place, cache, found, settings)))
+            break
+        except FileNotFoundError:  # another process made room just now
+            if attempt == 2:
+                raise
+    _open[key] = stored
+    while len(_open) > HELD:
+        _open.popitem(last=False)
+    return stored
+
+
+def _opened(place: Path) -> Stored:
+    description = Description.from_dict(read_facts(place))
+    images, targets = (
+        {part: np.load(place / f"{part}.{kind}.npy", mmap_mode="r") for part in description.parts}
+        for kind in ("images", "targets")
+    )
+    return Stored(description, images, {part: np.array(found) for part, found in targets.items()})
+
+
+def _fill(place: Path, cache: Cache, found: Found, settings: DataSettings) -> None:
+    """Read all parts of a set into the folder of a cache entry."""
+    begun = time.monotonic()
+    listing = choose(found.listing(), settings.classes)
+    warned = check_classes(listing)
+    total = sum(len(part.images) for part in listing.parts.values())
+    first = listing.parts["train"].images
+    channels: int | None = settings.channels
+    if channels is None and not isinstance(first, Arrays):
+        channels = 0  # one as long as all images are grey
+    each = channels or (first.array.shape[3] if isinstance(first, Arrays) else 3)
+    cache.make_room(total * each * settings.image_size**2)
+    reading = Reading(
+        size=settings.image_size, resize=settings.resize, background=settings.background, channels=channels,
+        scale=settings.range,
+    )  # fmt: skip
+    with progress(total, "Reading images") as told:
+        surveys, reading = settle(
+            listing.parts["train"], reading, lambda how: _read_parts(listing, how, settings, place, told)
+        )
+    _refuse_bad(surveys, settings)
+    targets = {
+        name: _targets(part, surveys[name], place / f"{name}.targets.npy") for name, part in listing.parts.items()
+    }
+    parts = {name: part_facts(surveys[name], targets[name], len(listing.class_names)) for name in listing.parts}
+    images = np.load(place / "train.images.npy", mmap_mode="r")
+    _refuse_equal(images, listing)
+    if any(survey.bad for survey in surveys.values()):
+        kept = {name: part.take(np.array(surveys[name].kept, np.int64)) for name, part in listing.parts.items()}
+        warned = check_classes(Listing(parts=kept, class_names=listing.class_names))
+    description = Description(
+        parts=parts, class_names=listing.class_names, channels=images.shape[1], image_size=settings.image_size,
+        multilabel=bool(targets["train"].ndim == 2 and parts["train"].counts is not None), may_flip=listing.may_flip,
+        said=(*listing.said, *_odd(parts, reading)), warned=tuple(warned), seconds=time.monotonic() - begun,
+    )  # fmt: skip
+    (place / FACTS).write_text(json.dumps(description.to_dict()))
+
+
+def _read_parts(
+    listing: Listing, reading: Reading, settings: DataSettings, place: Path, told: Told
+) -> dict[str, Survey]:
+    surveys: dict[str, Survey] = {}
+    done = 0
+    for name, part in listing.parts.items():
+        with _Writers(place, name) as writers:
+            surveys[name] = read_part(
+                part, reading, writers.add, threads=None if listing.threads else 1, told=partial(_after, told, done)
+            )
+        done += len(part.images)
+    return surveys
+
+
+def _after(told: Told, before: int, done: int) -> None:
+    told(before + done)
+
+
+class _Writers:
+    """Images and read targets of one part, each into a file of its own."""
+
+    def __init__(self, place: Path, part: str) -> None:
+        self.place, self.part, self.files = place, part, dict[str, Writer]()
+
+    def add(self, pixels: Pixels, targets: NDArray[Any] | None) -> None:
+        """Some more."""
+        for kind, items in (("images", pixels), ("targets", targets)):
+            if items is not None:
+                if kind not in self.files:
+                    path = self.place / f"{self.part}.{kind}.npy"
+                    self.files[kind] = Writer(path, items.shape[1:], items.dtype)
+                self.files[kind].add(items)
+
+    def __enter__(self) -> _Writers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self.files.values():
+            file.close()
+
+
+def _targets(part: Part, survey: Survey, path: Path) -> NDArray[Any]:
+    """Those of the images that were kept, on disk like them."""
+    if isinstance(part.targets, np.ndarray):
+        np.save(path, part.targets[survey.kept])
+    found: NDArray[Any] = np.load(path, mmap_mode="r")
+    return found
+
+
+def _refuse_bad(surveys: dict[str, Survey], settings: DataSettings) -> None:
+    bad = [one for survey in surveys.values() for one in survey.bad]
+    if not bad:
+        return
+    empty = [name for name, survey in surveys.items() if not survey.kept]
+    if settings.bad_files == "fail" or empty:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
+        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        way = "" if empty else "; remove them, or leave them out with data.bad_files: skip"
+        raise DataError(
+            f"{len(bad)} image{'s' if len(bad) > 1 else ''} cannot be read: {listed}{more}{way}",
+            where=("bad_files",) if settings.bad_files == "skip" else ("path",),
+        )
+
+
+def _refuse_equal(images: NDArray[np.uint8], listing: Listing) -> None:
+    if len(images) > 1 and all((images[i : i + 256] == images[0]).all() for i in range(0, len(images), 256)):
+        raise DataError(
+            f"all {len(images):,} training images are the same once they are {images.shape[2]} px wide: "
+            f"{listing.parts['train'].images.name(0)}, ...",
+            where=("path",),
+        )
+
+
+def _odd(parts: dict[str, Any], reading: Reading) -> list[str]:
+    """What the user should hear of the images."""
+    found = []
+    bad = [one for facts in parts.values() for one in facts.bad]
+    if bad:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
+        found.append(f"{len(bad)} images cannot be read and are left out: {listed}"
+                     + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""))  # fmt: skip
+    frames = sum(facts.frames for facts in parts.values())
+    if frames:
+        found.append(f"{frames} files hold several frames: the first is read")
+    if reading.scale is not None and reading.guessed:
+        low, high = reading.scale
+        found.append(f"numbers from {low:g} to {high:g} are read as black to white (data.range)")
+    tiny = sum(images for facts in parts.values() for width, height, images in facts.sizes if min(width, height) < 4)
+    if tiny:
+        found.append(f"{tiny} images are smaller than 4 px")
+    return found

@@ -1,0 +1,224 @@
+"""Files below a folder, or inside a tar or zip archive."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from chattn_nas.errors import DataError
+
+#: Folders that systems leave behind; hidden ones (``.git``, ``.ipynb_checkpoints``) are passed over as well.
+LEFT_BEHIND = {"__macosx", "@eadir", "__pycache__", "$recycle.bin", "system volume information"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file.
+
+    Attributes:
+        path: Relative, with ``/``.
+        size: Bytes; -1 where it cannot be told.
+        stamp: Changes when the file does.
+        at: Where its bytes begin inside an archive.
+    """
+
+    path: str
+    size: int
+    stamp: str
+    at: int = 0
+
+
+class Tree(Protocol):
+    """Where files lie.
+
+    Only what is not hidden counts.
+    """
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All files, sorted by path."""
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """All folders."""
+
+    def name(self, entry: Entry) -> str:
+        """As the user knows the file."""
+
+    def read(self, entry: Entry) -> bytes:
+        """The whole file, from any thread.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+
+
+def open_tree(path: Path) -> Tree:
+    """A folder, ``.tar`` or ``.zip``.
+
+    Raises:
+        DataError: There is none.
+    """
+    if path.is_dir():
+        return Folder(path)
+    if not path.exists():
+        raise DataError(f"there is no {path}{_nearby(path)}", where=("path",))
+    if zipfile.is_zipfile(path):
+        return Zip(path)
+    return Tar(path)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder; links are followed, but never round in a circle."""
+
+    root: Path
+    entries: tuple[Entry, ...] = field(init=False, repr=False)
+    folders: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        folders: set[str] = set()
+        found = sorted(self._walk(self.root, "", folders, ()), key=lambda entry: entry.path)
+        object.__setattr__(self, "entries", tuple(found))
+        object.__setattr__(self, "folders", frozenset(folders))
+
+    def _walk(self, folder: Path, prefix: str, folders: set[str], above: tuple[str, ...]) -> Iterator[Entry]:
+        here = os.path.realpath(folder)
+        if here in above:
+            raise DataError(f"{folder} is a link to a folder above it", where=("path",))
+        try:
+            with os.scandir(folder) as inside:
+                for item in inside:
+                    path = prefix + item.name
+                    if hidden(item.name):
+                        continue
+                    if item.is_dir():
+                        folders.add(path)
+                        yield from self._walk(Path(item.path), f"{path}/", folders, (*above, here))
+                        continue
+                    try:
+                        told = item.stat()
+                        stamp = f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"
+                        yield Entry(path, told.st_size, stamp)
+                    except OSError:  # a link to nothing: reading it says so
+                        yield Entry(path, -1, "")
+        except PermissionError as error:
+            raise DataError(f"cannot list {folder}: {error.strerror}", where=("path",)) from None
+
+    def name(self, entry: Entry) -> str:
+        """Its path."""
+        return str(self.root / entry.path)
+
+    def read(self, entry: Entry) -> bytes:
+        """The whole file."""
+        return (self.root / entry.path).read_bytes()
+
+
+class Tar:
+    """A tar archive that is not compressed: every file in it can be read by itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            told = path.stat()
+            with tarfile.open(path, "r:") as archive:
+                members = [member for member in archive if member.isfile() or member.islnk()]
+                offsets = {member.name: (member.offset_data, member.size) for member in members if member.isfile()}
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise DataError(f"cannot read the archive {path}: {_reason(path, error)}", where=("path",)) from None
+        entries = []
+        for member in members:
+            name = _clean(member.name)
+            at, size = offsets.get(member.linkname if member.islnk() else member.name, (0, -1))
+            if not any(map(hidden, name.split("/"))):
+                entries.append(Entry(name, size, f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}", at))
+        self.entries = tuple(sorted(entries, key=lambda entry: entry.path))
+        self.folders = _folders(self.entries)
+
+    def name(self, entry: Entry) -> str:
+        """Its path behind that of the archive."""
+        return f"{self.path}/{entry.path}"
+
+    def read(self, entry: Entry) -> bytes:
+        """The whole file."""
+        if entry.size < 0:
+            raise OSError("a link to nothing")
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            return os.pread(descriptor, entry.size, entry.at)
+        finally:
+            os.close(descriptor)
+
+
+class Zip:
+    """A zip archive."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        told = path.stat()
+        try:
+            self.archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(f"cannot read the archive {path}: {error}", where=("path",)) from None
+        stamp = f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"
+        entries = [
+            Entry(_clean(info.filename), info.file_size, f"{stamp} {info.filename}", number)
+            for number, info in enumerate(self.archive.infolist())
+            if not info.is_dir() and not any(map(hidden, _clean(info.filename).split("/")))
+        ]
+        self.entries = tuple(sorted(entries, key=lambda entry: entry.path))
+        self.folders = _folders(self.entries)
+
+    def name(self, entry: Entry) -> str:
+        """Its path behind that of the archive."""
+        return f"{self.path}/{entry.path}"
+
+    def read(self, entry: Entry) -> bytes:
+        """The whole file."""
+        try:
+            return self.archive.read(self.archive.infolist()[entry.at])
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise OSError(str(error)) from None
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's."""
+    return name.startswith(".") or name.lower() in LEFT_BEHIND
+
+
+def _clean(name: str) -> str:
+    return name.replace("\\", "/").removeprefix("./").strip("/")
+
+
+def _folders(entries: tuple[Entry, ...]) -> frozenset[str]:
+    found: set[str] = set()
+    for entry in entries:
+        parts = entry.path.split("/")[:-1]
+        found |= {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return frozenset(found)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+    except OSError as unreadable:
+        return unreadable.strerror or str(unreadable)
+    if start[:2] == b"\x1f\x8b" or start[:3] == b"BZh" or start == b"\xfd7zXZ\x00" or start[:4] == b"\x28\xb5\x2f\xfd":
+        return "it is compressed, so no file in it can be read by itself: unpack it"
+    return " ".join(str(error).split()) or "it is no archive"
+
+
+def _nearby(path: Path) -> str:
+    """A did-you-mean for a path that is not there."""
+    import difflib
+
+    if not path.parent.is_dir():
+        return ""
+    close = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+    return f"; did you mean {path.with_name(close[0])}?" if close else ""

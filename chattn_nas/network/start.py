@@ -1,0 +1,389 @@
+"""Where a network starts: the scale of the map behind every attention, measured and made that of the map before it.
+
+A sigmoid gate at its usual start halves the branch that it sits on, and a short training then measures how fast the
+network grows it back. At the unit start the map behind an attention has, at initialisation, the root mean square that
+the map before it has without attention. One forward of a batch of training images measures it, as LSUV does (Mishkin,
+Matas 2016), and every correction is made before what follows is measured, so it takes part in it:
+
+- inside a block the correction s goes into the scale that the map before has already, such as that of the last norm,
+  the gain of NFNet's convolution or ConvNeXt's layer scale: s solves rms(attention(s x)) = rms(x). That a scale does
+  scale the map is tried on the block, not read from a list of classes;
+- where there is no such scale it is a constant behind the attention, :class:`Scaled`, no parameter;
+- before a convolution a correction is made only where the block's output feels it: a norm that follows takes it out;
+- a ratio within one percent of 1 (none, GCT, any identity) is left as it is, to the bit, and so is a map of zeros.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chattn_nas.network.stage_scope import run_on, running_state
+from chattn_nas.network.surgery import put
+
+#: A ratio so near to 1 is left alone; a correction is solved to :data:`EXACT`.
+TOLERANCE, EXACT, TRIES = 0.01, 1e-4, 12
+#: A map's scale is felt where doubling it changes the block's output by this part of what leaving it out does.
+FELT = 0.05
+#: A scale may be so many times as far from 1, in logarithms, as that of an attention that scales with its map.
+FARTHEST = 2.0
+#: Parameters that scale what their module gives.
+SCALES = ("gain", "gamma", "weight", "bias")
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionSlot:
+    """Where one attention sits in a network.
+
+    Attributes:
+        stage: Index of the stage, from 0.
+        path: Of the attention module.
+        block: Path of the block that it belongs to.
+        before_conv: It sits in front of a convolution.
+        inside: It sits in the block, so that a scale of the block may come before it.
+    """
+
+    stage: int
+    path: str
+    block: str
+    before_conv: bool
+    inside: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStart:
+    """What was measured and done at one slot.
+
+    Attributes:
+        slot: Which.
+        ratio: Root mean square of the map behind the attention over that of the map before it, uncorrected.
+        scale: The correction; 1 where none was made.
+        where: ``as it is`` (the ratio is 1), ``norm follows``, ``no map`` (zeros before or behind), ``behind`` (a
+            constant), or the names of the parameters that took it.
+    """
+
+    slot: AttentionSlot
+    ratio: float
+    scale: float
+    where: str
+
+
+class Scaled(nn.Module):
+    """An attention with a constant behind it, y = s attention(x): a buffer, so that weights on disk hold it.
+
+    Args:
+        attention: On maps (B, C, H, W).
+        scale: s.
+    """
+
+    unit_scale: Tensor
+
+    def __init__(self, attention: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.attention = attention
+        self.register_buffer("unit_scale", torch.tensor(float(scale)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        y: Tensor = self.attention(x)
+        return y * self.unit_scale.to(y.dtype)
+
+
+class Constant(nn.Module):
+    """:class:`Scaled` with its number written into the module: what an export writes.
+
+    Args:
+        attention: On maps (B, C, H, W).
+        scale: s.
+    """
+
+    def __init__(self, attention: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.attention = attention
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        y: Tensor = self.attention(x) * self.scale
+        return y
+
+
+def start_at_unit(network: nn.Module, images: Tensor) -> list[SlotStart]:
+    """Bring a network from ``build_network`` to the unit start; changed in place, nothing is drawn.
+
+    Args:
+        network: As built: its attentions at their official start.
+        images: A batch (B, C, H, W) of normalised training images, on the network's device.
+
+    Returns:
+        What was found and done, in the order of the forward pass.
+    """
+    slots: tuple[AttentionSlot, ...] = getattr(network, "attention_slots", ())
+    if not slots:
+        return []
+    with undisturbed(network):
+        found = _Measuring(network, slots).run(images)
+    for one in found:
+        if one.where == "behind":
+            put(network, one.slot.path, Scaled(network.get_submodule(one.slot.path), one.scale))
+    return found
+
+
+def restore_scales(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a network the constants that a state dict holds, so that it can be loaded; changed in place."""
+    for key, value in state.items():
+        path, _, name = key.rpartition(".")
+        if name == "unit_scale" and not isinstance(network.get_submodule(path), Scaled):
+            put(network, path, Scaled(network.get_submodule(path), float(value)))
+
+
+def fix_scales(network: nn.Module) -> None:
+    """Write every constant into its module, so that no buffer holds it; changed in place."""
+    for path, scale in constants(network).items():
+        module = network.get_submodule(path)
+        if isinstance(module, Scaled):
+            put(network, path, Constant(module.attention, scale))
+
+
+def put_constants(network: nn.Module, scales: Mapping[str, float]) -> None:
+    """Put constants behind attentions, by path as :func:`constants` tells them; changed in place."""
+    for path, scale in scales.items():
+        put(network, path, Constant(network.get_submodule(path), scale))
+
+
+def constants(network: nn.Module) -> dict[str, float]:
+    """The constants behind attentions, by path."""
+    return {
+        path: float(module.unit_scale) if isinstance(module, Scaled) else module.scale
+        for path, module in network.named_modules()
+        if isinstance(module, Scaled | Constant)
+    }
+
+
+def rms(x: Tensor) -> float:
+    """Root mean square of all elements."""
+    return float(x.detach().double().square().mean().sqrt())
+
+
+@contextmanager
+def undisturbed(network: nn.Module) -> Iterator[None]:
+    """Forwards in train mode that leave no trace: no gradient, buffers, mode and random state as they were."""
+    modes = {module: module.training for module in network.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    devices = {p.device for p in network.parameters() if p.device.type == "cuda"}
+    with torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(0)
+        network.train()
+        try:
+            yield
+        finally:
+            for buffer, before in buffers:
+                buffer.copy_(before)
+            for module, mode in modes.items():
+                module.training = mode
+
+
+class _Reached(Exception):
+    """A block that was run again has come to its attention, with this map."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+
+class _Measuring:
+    """One forward in which every attention is measured and corrected when it is reached."""
+
+    def __init__(self, network: nn.Module, slots: tuple[AttentionSlot, ...]) -> None:
+        self.network = network
+        self.slots = slots
+        self.found: dict[str, SlotStart] = {}
+        self.forwards: dict[str, Callable[..., Any]] = {}
+        #: By path of a block: its arguments, and weak references to what its modules gave.
+        self.calls: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {}
+        self.given: dict[str, list[tuple[weakref.ref[Tensor], nn.Module]]] = {}
+        #: The attention that a block is run again for: up to there, or with its map times a factor.
+        self.target: str | None = None
+        self.factor: float | None = None
+
+    def run(self, images: Tensor) -> list[SlotStart]:
+        hooks = []
+        patched: list[nn.Module] = []
+        for path in dict.fromkeys(slot.block for slot in self.slots if slot.inside or slot.before_conv):
+            block = self.network.get_submodule(path)
+            self.given[path] = []
+            hooks.append(block.register_forward_pre_hook(self._block_hook(path), with_kwargs=True))
+            for module in block.modules():
+                if any(name in SCALES for name, _ in module.named_parameters(recurse=False)):
+                    hooks.append(module.register_forward_hook(self._output_hook(path)))
+        try:
+            for slot in self.slots:
+                module = self.network.get_submodule(slot.path)
+                self.forwards[slot.path] = module.forward
+                module.forward = self._probe(slot)  # type: ignore[method-assign]
+                patched.append(module)
+            self.network(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+            for module in patched:
+                del module.forward
+        return list(self.found.values())
+
+    def _block_hook(self, path: str) -> Callable[..., None]:
+        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            torch.manual_seed(0)  # what the block draws it shall draw again
+            self.given[path].clear()
+            if self.target is None:
+                self.calls[path] = (args, kwargs, running_state())
+
+        return note
+
+    def _output_hook(self, path: str) -> Callable[..., None]:
+        def note(module: nn.Module, args: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and not any(module is other for _, other in self.given[path]):
+                self.given[path].append((weakref.ref(output), module))
+
+        return note
+
+    def _probe(self, slot: AttentionSlot) -> Callable[[Tensor], Tensor]:
+        """What stands in for the forward of one attention."""
+        original = self.forwards[slot.path]
+
+        def probe(x: Tensor) -> Tensor:
+            if self.target == slot.path and self.factor is None:
+                raise _Reached(x)
+            known = self.found.get(slot.path)
+            if known is None and self.target is None:
+                return self._measure(slot, x, original)
+            y: Tensor = original(x)
+            if known is not None and known.where == "behind":
+                y = y * known.scale
+            return y * self.factor if self.target == slot.path and self.factor is not None else y
+
+        return probe
+
+    def _measure(self, slot: AttentionSlot, x: Tensor, original: Callable[[Tensor], Tensor]) -> Tensor:
+        state, drawn = running_state(), torch.get_rng_state()
+
+        def behind(scale: float) -> Tensor:
+            run_on(state)
+            torch.set_rng_state(drawn)
+            return original(x if scale == 1 else x * scale)
+
+        y = behind(1.0)
+        before, after = rms(x), rms(y)
+        if not (before > 0 and after > 0 and math.isfinite(before) and math.isfinite(after)):
+            return self._end(slot, math.nan, 1.0, "no map", y)
+        ratio = after / before
+        if abs(ratio - 1) <= TOLERANCE:
+            return self._end(slot, ratio, 1.0, "as it is", y)
+        if slot.before_conv and not self._is_felt(slot):
+            return self._end(slot, ratio, 1.0, "norm follows", behind(1.0))
+        scale = _solve(lambda s: rms(behind(s)) / before, ratio) if slot.inside else None
+        scales = self._scales_before(slot, x) if scale is not None else {}
+        if scale is not None and scales:
+            for parameter in scales.values():
+                parameter.mul_(scale)
+            return self._end(slot, ratio, scale, ", ".join(scales), behind(scale))
+        return self._end(slot, ratio, 1 / ratio, "behind", behind(1.0) / ratio)
+
+    def _end(self, slot: AttentionSlot, ratio: float, scale: float, where: str, y: Tensor) -> Tensor:
+        self.found[slot.path] = SlotStart(slot, ratio, scale, where)
+        return y
+
+    def _is_felt(self, slot: AttentionSlot) -> bool:
+        """Whether the block's output depends on the scale of the map behind the attention: twice, once, no map.
+
+        In float64: a layer scale of 1e-6 leaves nothing of a branch in float32 beside its shortcut.
+        """
+        with _in_float64(self.network.get_submodule(slot.block)):
+            twice, once, none = (self._again(slot, factor) for factor in (2.0, 1.0, 0.0))
+        return rms(twice - once) > FELT * rms(once - none)
+
+    def _scales_before(self, slot: AttentionSlot, x: Tensor) -> dict[str, nn.Parameter]:
+        """Parameters of the block that scale the map before the attention as they are scaled; none where none does."""
+        block = self.network.get_submodule(slot.block)
+        owner = next((module for seen, module in self.given[slot.block] if seen() is x), None)
+        for module in (owner, block):
+            own = dict(module.named_parameters(recurse=False)) if module is not None else {}
+            names = [name for name in SCALES if name in own]
+            if "gain" in names:  # a weight that is standardised has no scale of its own
+                names.remove("weight") if "weight" in names else None
+            if not names or (names == ["bias"]):
+                continue
+            scales = {name: own[name] for name in names}
+            if self._do_scale(slot, x, list(scales.values())):
+                prefix = next(path for path, other in self.network.named_modules() if other is module)
+                return {f"{prefix}.{name}": parameter for name, parameter in scales.items()}
+        return {}
+
+    def _do_scale(self, slot: AttentionSlot, x: Tensor, parameters: list[nn.Parameter]) -> bool:
+        """Whether twice the parameters give twice the map, in the block run again up to the attention."""
+        for parameter in parameters:
+            parameter.mul_(2.0)
+        try:
+            self._again(slot)
+        except _Reached as reached:
+            return rms(reached.x - 2 * x) < EXACT * rms(x)
+        finally:
+            for parameter in parameters:
+                parameter.mul_(0.5)
+        return False
+
+    def _again(self, slot: AttentionSlot, factor: float | None = None) -> Tensor:
+        """The output of a slot's block, run again with the slot's map times ``factor``; with ``None`` up to there."""
+        args, kwargs, state = self.calls[slot.block]
+        block = self.network.get_submodule(slot.block)
+        if factor is not None:
+            args = tuple(value.double() if isinstance(value, Tensor) else value for value in args)
+        kept = list(self.given[slot.block])
+        self.target, self.factor = slot.path, factor
+        run_on(state)
+        try:
+            output = block(*args, **kwargs)
+        finally:
+            self.given[slot.block] = kept
+            self.target = self.factor = None
+        return output if isinstance(output, Tensor) else output[0]
+
+
+@contextmanager
+def _in_float64(module: nn.Module) -> Iterator[None]:
+    buffers = [(owner, name, buffer) for owner in module.modules() for name, buffer in owner._buffers.items()]
+    dtypes = {parameter: parameter.dtype for parameter in module.parameters()}
+    module.double()
+    try:
+        yield
+    finally:
+        for parameter, dtype in dtypes.items():
+            parameter.data = parameter.data.to(dtype)
+        for owner, name, buffer in buffers:
+            owner._buffers[name] = buffer
+
+
+def _solve(ratio_at: Callable[[float], float], first: float) -> float | None:
+    """The scale at which a ratio is 1, by secants of its logarithm over that of the scale; ``None`` where none is near.
+
+    A gate may work otherwise on a map of another scale: a solution far away would not be this attention any more.
+    """
+    points = [(0.0, math.log(first))]
+    guess = -points[0][1]
+    for _ in range(TRIES):
+        if abs(guess) > FARTHEST * abs(points[0][1]) + 0.1:
+            return None
+        found = ratio_at(math.exp(guess))
+        if not (found > 0 and math.isfinite(found)):
+            return None
+        points.append((guess, math.log(found)))
+        if abs(points[-1][1]) < EXACT:
+            return math.exp(guess)
+        (x0, y0), (x1, y1) = points[-2:]
+        guess = x1 - y1 * (x1 - x0) / (y1 - y0) if y1 != y0 else x1 - y1
+    return None

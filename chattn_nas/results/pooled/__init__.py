@@ -1,0 +1,23 @@
+"""One model over all trainings of a study."""
+
+from typing import TYPE_CHECKING
+
+from chattn_nas._lazy import hand_on
+
+if TYPE_CHECKING:
+    from chattn_nas.results.pooled._fit import fit as fit
+    from chattn_nas.results.pooled._fit import fitted as fitted
+    from chattn_nas.results.pooled.model import Estimate as Estimate
+    from chattn_nas.results.pooled.model import Pooled as Pooled
+    from chattn_nas.results.pooled.observation import Observation as Observation
+    from chattn_nas.results.pooled.observation import choices_of as choices_of
+    from chattn_nas.results.pooled.observation import observations as observations
+
+__all__, __getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        "._fit": "fit fitted",
+        ".model": "Estimate Pooled",
+        ".observation": "Observation choices_of observations",
+    },
+)

@@ -1,0 +1,70 @@
+"""From the records of a study to its model: what is left out where there is too much, and which views are used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from chattn_nas.results.pooled.model import Pooled
+from chattn_nas.results.pooled.observation import RUNG, Observation, observations
+from chattn_nas.study.record import Record
+
+#: Beyond this many observations a fit takes more than ten seconds.
+LIMIT = 2000
+#: Complete trainings below which nothing shows what a loss is worth, and beyond which accuracy alone says enough.
+LEAST_FOR_LOSSES, MOST_FOR_LOSSES = 10, 400
+
+
+def fit(found: Sequence[Record]) -> Pooled | None:
+    """The pooled model of a study; ``None`` with fewer than four complete observations, or where nothing differs."""
+    return fitted(observations(found))
+
+
+def fitted(seen: Sequence[Observation]) -> Pooled | None:
+    """The same from observations.
+
+    Rungs are always read: they say why a training was stopped. Losses are read where the study shows what they are
+    worth: where, with them, the model foretells the accuracy of a training from all others better than without.
+    """
+    ends = [one.accuracy for one in seen if one.complete]
+    if len(ends) < 4 or np.ptp(ends) == 0:
+        return None
+    kept = thinned(seen, LIMIT)
+    names = list(dict.fromkeys(name for one in kept for name in one.views))
+    rungs = [name for name in names if name.startswith(RUNG)]
+    plain = Pooled(kept, rungs)
+    if not LEAST_FOR_LOSSES <= len(ends) <= MOST_FOR_LOSSES or len(names) == len(rungs):
+        return plain
+    with_losses = Pooled(kept, names)
+    gained = with_losses.held_out - plain.held_out
+    gained = gained[np.isfinite(gained)]
+    shown = gained.sum() > gained.std(ddof=1) * len(gained) ** 0.5
+    return with_losses if shown else plain
+
+
+def thinned(seen: Sequence[Observation], limit: int) -> list[Observation]:
+    """At most ``limit`` observations in their order: stopped ones go first, then networks without hope.
+
+    Baselines and leaders stay. Hope is the mean of what is known of a network's types, not its own accuracies: leaving
+    out the unlucky would make what stays look better than it is.
+    """
+    over = len(seen) - limit
+    if over <= 0:
+        return list(seen)
+    center = float(np.nanmean([one.accuracy for one in seen]))
+    sums: dict[tuple[int, str], list[float]] = {}
+    for one in seen:
+        if one.complete:
+            for stage, (name, _) in enumerate(one.choices):
+                sums.setdefault((stage, name), []).append(one.accuracy - center)
+    effect = {key: float(np.mean(values)) for key, values in sums.items()}
+
+    def hope(one: Observation) -> float:
+        return sum(effect.get((stage, name), 0.0) for stage, (name, _) in enumerate(one.choices))
+
+    order = sorted(
+        (place for place, one in enumerate(seen) if not one.keep), key=lambda p: (seen[p].complete, hope(seen[p]))
+    )
+    gone = set(order[:over])
+    return [one for place, one in enumerate(seen) if place not in gone]

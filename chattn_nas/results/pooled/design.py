@@ -1,0 +1,119 @@
+"""What the pooled model is linear in: one column per type, setting, pair, seed and type on a seed that a study saw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+#: One network: per stage the type and the full choice.
+Choices = tuple[tuple[str, str], ...]
+#: A column: the term it belongs to, then what tells it from the others of that term.
+Key = tuple[object, ...]
+
+#: Terms of the network itself, over seeds.
+NETWORK = ("type", "setting", "pair")
+#: Terms of one training: its seed, and what its seed did to a type in a stage.
+TRAINING = ("seed", "type_seed")
+#: How a type in a stage departs in another view (a rung, a loss) from what it does to the accuracy.
+VIEW = "view"
+#: More pairs than this, or seeds with a slope of their own, cost more time than they explain.
+MOST_PAIRS, MOST_SEEDS = 400, 12
+
+
+def network_row(choices: Choices, *, pairs: bool) -> dict[Key, float]:
+    """The columns that are 1 for a network."""
+    row: dict[Key, float] = {}
+    for stage, (name, setting) in enumerate(choices):
+        row["type", stage, name] = 1.0
+        row["setting", stage, setting] = 1.0
+    if pairs:
+        for (a, one), (b, other) in combinations(enumerate(choices), 2):
+            row["pair", a, one[0], b, other[0]] = 1.0
+    return row
+
+
+def effect_row(
+    choices: Iterable[tuple[str, str]], stage: int, others: Mapping[int, Sequence[str]], *, pairs: bool
+) -> dict[Key, float]:
+    """What a type adds in ``stage`` on average over its settings ``choices`` and over the types of the other stages."""
+    known = list(choices)
+    row: dict[Key, float] = {("type", stage, known[0][0]): 1.0}
+    for _, setting in known:
+        row["setting", stage, setting] = 1.0 / len(known)
+    if pairs:
+        for other, names in others.items():
+            for name in names:
+                key: Key = ("pair", stage, known[0][0], other, name) if stage < other \
+                    else ("pair", other, name, stage, known[0][0])  # fmt: skip
+                row[key] = 1.0 / len(names)
+    return row
+
+
+class Design:
+    """The columns of a study.
+
+    Args:
+        choices: One network per training.
+        seeds: Seed of each training.
+        views: How many readings a training may have; 0 is the accuracy at the end.
+
+    Attributes:
+        index: Column by key.
+        pairs: Whether pairs of stages have columns.
+        matrix: (trainings, views, columns); 1 where the column belongs to that reading of that training.
+    """
+
+    def __init__(self, choices: Sequence[Choices], seeds: Sequence[int], views: int) -> None:
+        counted = Counter(seeds)
+        sloped = {seed for seed, count in counted.most_common(MOST_SEEDS) if count > 1}
+        stages = range(len(choices[0]))
+        number = sum(len({(one[a][0], one[b][0]) for one in choices}) for a, b in combinations(stages, 2))
+        self.pairs = 0 < number <= MOST_PAIRS
+        self.index: dict[Key, int] = {}
+        entries: list[tuple[int, int, int]] = []
+        for row, (one, seed) in enumerate(zip(choices, seeds, strict=True)):
+            shared: list[Key] = list(network_row(one, pairs=self.pairs))
+            if seed in sloped:
+                shared += [("type_seed", seed, stage, name) for stage, (name, _) in enumerate(one)]
+            for view in range(views):
+                keys: list[Key] = [("mean", view), *shared]
+                if counted[seed] > 1:
+                    keys.append(("seed", view, seed))
+                if view:
+                    keys += [(VIEW, view, stage, name) for stage, (name, _) in enumerate(one)]
+                entries += [(row, view, self.index.setdefault(key, len(self.index))) for key in keys]
+        self.matrix = np.zeros((len(choices), views, len(self.index)))
+        self.matrix[tuple(np.array(entries).T)] = 1.0
+
+    @property
+    def terms(self) -> list[str]:
+        """Terms that have columns, in the order of their standard deviations; means are no term."""
+        there = {str(key[0]) for key in self.index}
+        return [term for term in (*NETWORK, *TRAINING, VIEW) if term in there]
+
+    def kinds(self) -> np.ndarray:
+        """Per column the index of its term, -1 for means; (columns,)."""
+        place = {term: index for index, term in enumerate(self.terms)}
+        return np.array([place.get(str(key[0]), -1) for key in self.index])
+
+    def rows(self, wanted: Sequence[Mapping[Key, float]]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """``wanted`` over the known columns, over columns never seen, and the terms of the latter."""
+        new: dict[Key, int] = {}
+        known = np.zeros((len(wanted), len(self.index)))
+        for number, row in enumerate(wanted):
+            for key, weight in row.items():
+                column = self.index.get(key)
+                if column is None:
+                    new.setdefault(key, len(new))
+                else:
+                    known[number, column] = weight
+        novel = np.zeros((len(wanted), len(new)))
+        if new:
+            for number, row in enumerate(wanted):
+                for key, weight in row.items():
+                    if key in new:
+                        novel[number, new[key]] = weight
+        return known, novel, [str(key[0]) for key in new]

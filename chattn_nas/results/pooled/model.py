@@ -1,0 +1,255 @@
+"""Evidence pooled: one model over all trainings of a study.
+
+One training run's noise is larger than most differences between architectures, so the best single trial is mostly the
+luckiest. Here every trial informs every architecture that shares a choice with it. A run of architecture *a* on seed
+*s* is taken as::
+
+    accuracy = mean + sum over stages of (effect of type + effect of setting) + pairs of stages + deviation of a
+               + block of s + sum over stages of (what s did to the type there) + noise
+
+with every term but the mean Gaussian, its standard deviation learned from the study (random effects, Henderson 1975;
+seeds as blocks, Fisher 1935; the slope of a type by seed as in Barr et al. 2013: without it intervals shrink with the
+trainings of one seed, which share its luck). A training's rungs and losses are further readings of the same effects,
+each with a scale, a noise, and departures by type and stage of its own; a training that was stopped has them alone.
+Since a trial is stopped for what its rungs showed, and those are in the model, what is missing is missing at random
+(Rubin 1976). Architectures that were never trained get an answer too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, optimize
+from scipy.stats import norm, qmc
+from threadpoolctl import threadpool_limits
+
+from chattn_nas.results.pooled.design import VIEW, Choices, Design, Key, effect_row, network_row
+from chattn_nas.results.pooled.likelihood import Likelihood, State
+from chattn_nas.results.pooled.observation import MINIMAL_PAIRS, Observation
+
+#: The mode is looked for within so many log units of the guess: beyond, matrices are singular in double precision.
+REACH = 5.0
+#: Settings of the standard deviations over which predictions are averaged: many where the study is small.
+MOST_POINTS, LEAST_POINTS = 64, 12
+#: A view that correlates so with the accuracy is a function of it.
+SAME = 0.9999
+#: Matrices are small: with two threads on two busy cores a fit took 15 times as long as with one.
+_one_thread = threadpool_limits.wrap(1, user_api="blas")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Posterior of a set of architectures; in points (percent).
+
+    Attributes:
+        mean: (n,)
+        covariance: (n, n)
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Posterior standard deviations, (n,)."""
+        return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+
+    def difference(self, first: int, second: int) -> tuple[float, float]:
+        """Mean and standard deviation of ``first - second``."""
+        c = self.covariance
+        variance = c[first, first] + c[second, second] - 2 * c[first, second]
+        return float(self.mean[first] - self.mean[second]), float(np.sqrt(max(variance, 0.0)))
+
+
+class Pooled:
+    """The model, fitted.
+
+    Args:
+        seen: At least two complete observations.
+        views: Names of the views to use; those that too few complete observations have are left out.
+
+    Attributes:
+        seen: The observations.
+        views: The views used.
+        deviations: Learned standard deviation of every term (``type, setting, pair, architecture, seed, type_seed,
+            noise``), in points.
+        worth: Per view its information on the network's accuracy, as a multiple of what the accuracy itself tells.
+        held_out: Log density of each observation's accuracy given all others; NaN where it was stopped.
+    """
+
+    @_one_thread
+    def __init__(self, seen: Sequence[Observation], views: Sequence[str] = ()) -> None:
+        self.views = tuple(name for name in views if _tells(seen, name))
+        self.seen = [one for one in seen if one.complete or any(name in one.views for name in self.views)]
+        values = np.array(
+            [[one.accuracy, *(one.views.get(name, np.nan) for name in self.views)] for one in self.seen], dtype=float
+        )
+        ends = values[:, 0]
+        self._center = float(np.nanmean(ends))
+        size = max(float(np.nanstd(ends)), 1e-3)
+        both = np.isfinite(ends)
+        for column in range(1, values.shape[1]):
+            pairs = values[both & np.isfinite(values[:, column]), column]
+            values[:, column] = (values[:, column] - pairs.mean()) * size / max(float(pairs.std()), 1e-9 * size)
+        values[:, 0] -= self._center
+        self._networks = {one: place for place, one in enumerate(dict.fromkeys(seen.choices for seen in self.seen))}
+        networks = np.array([self._networks[one.choices] for one in self.seen])
+        seeds = [-1 if one.seed is None else one.seed for one in self.seen]
+        self._design = Design([one.choices for one in self.seen], seeds, values.shape[1])
+        own = np.array([one.variance for one in self.seen])
+        self._likelihood = Likelihood(self._design, values, own, networks, size)
+        self._states, self._weights, self.deviations = self._integrate()
+
+    def _integrate(self) -> tuple[list[State], np.ndarray, dict[str, float]]:
+        """Weighted settings of the standard deviations around the mode, the mode first.
+
+        Importance sampling from a Gaussian by the Hessian at the mode, points from a Sobol sequence: plugging in the
+        mode alone makes intervals too short.
+        """
+        of = self._likelihood
+        bounds = list(zip(of.guess - REACH, of.guess + REACH, strict=True))
+
+        def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+            state = of.state(theta, gradient=True)
+            return state.loss, state.gradient
+
+        mode = optimize.minimize(loss, of.guess, jac=True, method="L-BFGS-B", bounds=bounds,
+                                 options={"maxiter": 60, "ftol": 1e-7}).x  # fmt: skip
+        self.held_out = of.held_out(mode)
+        self.worth = self._worth(mode)
+        main, step = of.main, 1e-2
+        hessian = np.zeros((len(main),) * 2)
+        for row, index in enumerate(main):
+            away = np.zeros(len(mode))
+            away[index] = step
+            change = loss(mode + away)[1] - loss(mode - away)[1]
+            hessian[row] = change[main] / (2 * step)
+        values, axes = np.linalg.eigh((hessian + hessian.T) / 2)
+        spread = axes / np.sqrt(np.maximum(values, 0.5 / of.spread[main].max() ** 2))
+        count = int(np.clip(MOST_POINTS * 150 / len(self.seen), LEAST_POINTS, MOST_POINTS))
+        normal = norm.ppf(qmc.Sobol(len(main), seed=0).random(MOST_POINTS)[:count])
+        points = np.tile(mode, (count + 1, 1))
+        points[1:, main] += normal @ spread.T
+        points = np.clip(points, of.guess - REACH, of.guess + REACH)
+        states = [of.state(point) for point in points]
+        log_weights = np.array([-state.loss for state in states])
+        log_weights[1:] += 0.5 * (normal**2).sum(1)
+        weights = np.exp(log_weights - log_weights.max())
+        # No point may carry all: importance weights of a few points in several dimensions are noisy.
+        weights = np.minimum(weights, np.quantile(weights, 0.9))
+        weights /= weights.sum()
+        kept = weights > 1e-3 / count
+        kept[0] = True
+        sds = np.sqrt(weights @ np.exp(2 * points[:, main]))
+        names = [*of.terms, "architecture", "noise"]
+        found = {"pair": 0.0, "seed": 0.0, "type_seed": 0.0} | dict(zip(names, sds.tolist(), strict=True))
+        return [state for state, keep in zip(states, kept) if keep], weights[kept] / weights[kept].sum(), found
+
+    def _worth(self, mode: np.ndarray) -> dict[str, float]:
+        if not self.views:
+            return {}
+        variances = np.diag(self._likelihood.noise(mode))
+        stages = len(self.seen[0].choices)
+        departs = stages * float(np.exp(2 * mode[self._likelihood.terms.index(VIEW)]))
+        return {
+            name: float(variances[0] / (one + departs)) for name, one in zip(self.views, variances[1:], strict=True)
+        }
+
+    def predict(self, choices: Sequence[Choices]) -> Estimate:
+        """Expected accuracy over seeds of each architecture, trained or not, in points."""
+        estimate = self._posterior(*self._rows(choices))
+        return Estimate(estimate.mean + self._center, estimate.covariance)
+
+    @_one_thread
+    def draws(self, choices: Sequence[Choices], count: int, rng: np.random.Generator) -> np.ndarray:
+        """Joint draws from the posterior of the architectures' expected accuracies, (count, architectures)."""
+        rows, novel, terms, owners, same = self._rows(choices)
+        found = [np.empty((0, len(choices)))]
+        for state, number in zip(self._states, rng.multinomial(count, self._weights), strict=True):
+            if not number:
+                continue
+            h, base, own = _parts(state, rows, owners)
+            free = rng.standard_normal((len(state.factor), number))
+            free = linalg.solve_triangular(state.factor, free, lower=True, trans=1)
+            drawn = base[:, None] + h @ (state.scaled[:, None] + free)
+            drawn += (novel * state.sds[terms]) @ rng.standard_normal((novel.shape[1], number))
+            drawn += np.sqrt(own)[:, None] * rng.standard_normal((len(choices), number))[same]
+            found.append(drawn.T)
+        return rng.permutation(np.concatenate(found)) + self._center
+
+    def effects(self, stage: int, wanted: Sequence[str]) -> Estimate:
+        """What each type in ``wanted`` adds in ``stage`` (from 0), against ``none`` there or the mean of the types.
+
+        On average over that type's settings seen there, over the types seen in the other stages, and over seeds.
+        """
+        settings: dict[str, dict[str, None]] = {name: {} for name in wanted}
+        others: dict[int, dict[str, None]] = {}
+        for one in self.seen:
+            for place, (name, setting) in enumerate(one.choices):
+                if place != stage:
+                    others.setdefault(place, {})[name] = None
+                elif name in settings:
+                    settings[name][setting] = None
+        around = {place: list(names) for place, names in others.items()}
+        rows = [
+            effect_row([(name, setting) for setting in settings[name]], stage, around, pairs=self._design.pairs)
+            for name in wanted
+        ]
+        known, novel, terms = self._design.rows(rows)
+        reference = np.full((len(wanted),) * 2, 1 / len(wanted))
+        if "none" in wanted:
+            reference = np.tile(np.eye(len(wanted))[list(wanted).index("none")], (len(wanted), 1))
+        pick = np.eye(len(wanted)) - reference
+        return self._posterior(pick @ known, pick @ novel, self._place(terms), None, None)
+
+    def _rows(self, choices: Sequence[Choices]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Networks over known and new columns, the terms of the latter, whose trainings they are, and equal ones."""
+        rows: list[Mapping[Key, float]] = [
+            network_row(one, pairs=self._design.pairs) | {("mean", 0): 1.0} for one in choices
+        ]
+        known, novel, terms = self._design.rows(rows)
+        owners = np.array([self._networks.get(one, -1) for one in choices], dtype=int)
+        first: dict[Choices, int] = {}
+        same = np.array([first.setdefault(one, place) for place, one in enumerate(choices)], dtype=int)
+        return known, novel, self._place(terms), owners, same
+
+    def _place(self, terms: Sequence[str]) -> np.ndarray:
+        return np.array([self._likelihood.terms.index(term) for term in terms], dtype=int)
+
+    @_one_thread
+    def _posterior(
+        self, rows: np.ndarray, novel: np.ndarray, terms: np.ndarray, owners: np.ndarray | None, same: np.ndarray | None
+    ) -> Estimate:
+        means, covariances = [], []
+        for state in self._states:
+            h, base, own = _parts(state, rows, owners)
+            half = linalg.solve_triangular(state.factor, h.T, lower=True)
+            unseen = novel * state.sds[terms]
+            covariance = half.T @ half + unseen @ unseen.T
+            if same is not None:
+                covariance += own[:, None] * (same[:, None] == same[None, :])
+            means.append(base + h @ state.scaled)
+            covariances.append(covariance)
+        mean = np.tensordot(self._weights, means, 1)
+        apart = np.array(means) - mean
+        return Estimate(mean, np.tensordot(self._weights, covariances, 1) + (apart.T * self._weights) @ apart)
+
+
+def _tells(seen: Sequence[Observation], view: str) -> bool:
+    """Whether enough complete trainings have the view, and it is not the accuracy once more."""
+    pairs = np.array([(one.accuracy, one.views[view]) for one in seen if one.complete and view in one.views])
+    if len(pairs) < MINIMAL_PAIRS or not pairs.std(0).all():
+        return False
+    return abs(float(np.corrcoef(pairs.T)[0, 1])) < SAME
+
+
+def _parts(state: State, rows: np.ndarray, owners: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights of the coefficients, what is added to them, and the variance of the networks' deviations given them."""
+    h = rows * state.scale
+    base, own = np.zeros(len(rows)), np.full(len(rows), state.deviation**2)
+    if owners is not None and (known := owners >= 0).any():
+        h[known] -= state.pull[owners[known]]
+        base[known], own[known] = state.residual[owners[known]], state.own[owners[known]]
+    return h, base, own

@@ -1,0 +1,82 @@
+"""What the pooled model sees of a study: one observation per training, with all that was read of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chattn_nas.results.pooled.design import Choices
+from chattn_nas.study.record import Record, key_of, once_per_seed
+
+#: Fewer trainings that have both a view and the accuracy at the end say too little of what the view means.
+MINIMAL_PAIRS = 5
+#: How the name of a rung's view begins.
+RUNG = "epoch "
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One trained network.
+
+    Attributes:
+        choices: Per stage the type and the full choice.
+        seed: Of the training.
+        accuracy: At the end, in points; NaN where the training was stopped before.
+        variance: Of the accuracy's own noise, besides the noise that all share; in squared points.
+        views: Further readings of the same training by name, each oriented so that more is better, in any unit.
+        keep: It is a baseline: never left out.
+    """
+
+    choices: Choices
+    seed: int | None
+    accuracy: float
+    variance: float = 0.0
+    views: Mapping[str, float] = field(default_factory=dict)
+    keep: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """It was trained to the end."""
+        return self.accuracy == self.accuracy
+
+
+def choices_of(record: Record) -> Choices:
+    """Per stage the type and the full choice, as the model compares them."""
+    return tuple((str(stage["type"]), key_of(stage)) for stage in record.stages)
+
+
+def observations(found: Sequence[Record]) -> list[Observation]:
+    """What a study saw: every training with its accuracy at the end, its rungs and its losses.
+
+    Rungs are views where a training was stopped there and enough others went on; of a complete training the losses
+    (validation loss, sum of training losses) are views too.
+    """
+    trained = once_per_seed(found)
+    length = max((len(record.rungs) for record in trained if record.outcome == "complete"), default=0)
+    complete = [record for record in trained if record.outcome == "complete" and len(record.rungs) == length]
+    stopped = [record for record in trained if 0 < len(record.rungs) < length]
+    ends = Counter(len(record.rungs) for record in stopped)
+    read = sorted(ends) if len(complete) >= MINIMAL_PAIRS else []
+    seen = []
+    for record in trained:
+        reached = len(record.rungs)
+        whole = record.outcome == "complete" and reached == length
+        if not whole and reached not in read:
+            continue
+        views = {
+            f"{RUNG}{record.rungs[rung - 1].epoch}": 100 * record.rungs[rung - 1].accuracy
+            for rung in read if rung <= reached
+        }  # fmt: skip
+        if whole and record.measurement is not None:
+            views |= _losses(record)
+        accuracy = 100 * record.rungs[-1].accuracy if whole else float("nan")
+        seen.append(Observation(choices_of(record), record.seed, accuracy, views=views, keep=bool(record.label)))
+    return seen
+
+
+def _losses(record: Record) -> dict[str, float]:
+    measured = record.measurement
+    assert measured is not None
+    found = {"validation loss": measured.loss, "sum of training losses": measured.train_loss_sum}
+    return {name: -value for name, value in found.items() if value is not None and value == value}

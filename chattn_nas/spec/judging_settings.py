@@ -1,0 +1,21 @@
+"""The ``judging`` section of a spec: what a difference must be worth."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from chattn_nas.settings import Settings
+
+#: Points of accuracy that are worth having, unless the spec says otherwise.
+USEFUL = 0.3
+
+
+class JudgingSettings(Settings):
+    """How verdicts are reached.
+
+    Attributes:
+        useful: Gain in points that is worth having: "does not pay" is said only where the interval excludes it, and
+            what would show it is counted for it.
+    """
+
+    useful: float = Field(default=USEFUL, gt=0, le=100)

@@ -1,0 +1,46 @@
+"""The documentation names only files that there are, and its examples run."""
+
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from unittest import SkipTest
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+#: The page on attentions cites sources of others.
+PAGES = [path for path in (ROOT / "docs").glob("*.md") if path.name != "attentions.md"]
+PAGES += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+#: Files that a run or an export writes, and examples.
+WRITTEN = {"model.py", "trials.csv", "spec.yaml", "my_module.py", "result.json"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_named_is_there(page) -> None:
+    text = page.read_text(encoding="utf-8")
+    for named in re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|toml|yaml|json))(?::[^`]*)?`", text):
+        places = (ROOT / named, ROOT / "chattn_nas" / named, page.parent / named)
+        assert named in WRITTEN or any(place.exists() for place in places), f"{page.name} names {named}"
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", text):
+        assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # torch's own, on its first forward-mode derivative
+def test_the_attention_of_the_page_on_extending_passes_our_battery(tmp_path, monkeypatch) -> None:
+    from chattn_nas.testing.attention import battery
+
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"), re.S)[0]
+    (tmp_path / "my_module.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        checks = battery("my_module:MeanGate")
+        assert len(checks) > 10
+        for check in checks:
+            with suppress(SkipTest):
+                check()
+    finally:
+        sys.modules.pop("my_module", None)
+        from chattn_nas.attention import registry
+
+        registry._types.pop("mean_gate", None)
