@@ -18,11 +18,12 @@ from typing import Any
 
 import pandas as pd
 import torch
+from timm.models.resnet import BasicBlock
 from torch import nn
 from torch.nn import functional as F
 
-from chattn_nas.data import Data, Normalize, TensorSet
-from chattn_nas.network import build_network, cost
+from chattn_nas.data import Data, Normalize, TensorSet, sample_batch
+from chattn_nas.network import build_network, cost, start_at_unit
 from chattn_nas.proxy import Measurement, ProxySettings
 from chattn_nas.proxy._evaluate import Evaluation
 from chattn_nas.proxy.packed import SCORED, train_packed
@@ -59,6 +60,11 @@ class Training:
         """What tells it from every other training of one file."""
         fields = asdict(self) | {"architecture": self.architecture.to_dict()}
         return json.dumps(fields, sort_keys=True)
+
+
+def first_line(error: Exception) -> str:
+    """Its class and the first line of what it says."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 #: Builds the network of a training, started as it says.
@@ -99,7 +105,12 @@ def run_trainings(
         if seconds is not None and begun - started + cost_of_work * work > seconds:
             progress(f"out of time before pack {number} of {len(packs)}")
             return
-        rows = _train(together, data, test, build, device)
+        try:
+            rows = _train(together, data, test, build, device)
+        except Exception as error:  # one network that fails must not cost the others, paid for by the minute
+            names = ", ".join(str(training.architecture) for training in together)
+            progress(f"pack {number} of {len(packs)} failed ({names}): {first_line(error)}")
+            continue
         with out.open("a") as file:
             file.writelines(f"{json.dumps(row)}\n" for row in rows)
         cost_of_work = (time.perf_counter() - begun) / work
@@ -211,7 +222,19 @@ def build_started(training: Training, data: Data) -> nn.Module:
         seed=training.seed,
         identity_init=training.start == "identity",
     )
+    if training.branches != 1:
+        scale_branches(network, training.branches)
+    if training.start == "unit":
+        start_at_unit(network, sample_batch(data))
     return network
+
+
+@torch.no_grad()
+def scale_branches(network: nn.Module, factor: float) -> None:
+    """Multiply the scale of the last norm of every residual branch of a ResNet from timm."""
+    for block in network.modules():
+        if isinstance(block, BasicBlock):
+            block.bn2.weight.mul_(factor)
 
 
 def read_trainings(paths: Sequence[Path]) -> pd.DataFrame:
