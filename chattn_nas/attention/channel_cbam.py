@@ -45,7 +45,7 @@ def squeeze(x: Tensor, pool: str) -> Tensor:
     if pool == "avg":
         return average(x)
     if pool == "max":
-        return highest(x)
+        return highest(x.flatten(2), 2)
     if pool == "lp":
         return torch.linalg.vector_norm(widened(x), dim=(2, 3)).to(x.dtype)
     if pool == "lse":

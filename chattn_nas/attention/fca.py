@@ -8,7 +8,7 @@ The channels are split into n groups, each squeezed with one frequency (u, v) of
 are told for a 7x7 map and multiplied by H // 7 and W // 7; a map below 7 in either direction is resampled to 7x7, as
 in the official code, since its frequencies would all collapse to (0, 0). ``top1`` is average pooling times sqrt(H W):
 the family of SE, but another training run. Parameters 2 C^2 / r, and C H W more where the basis is learned; MACs
-2 C^2 / r. Official place: after the last norm of a block, before the residual add; r = 16, ``top16``. Source:
+C H W + 2 C^2 / r. Official place: after the last norm of a block, before the residual add; r = 16, ``top16``. Source:
 ``model/layer.py`` of cfzd/FcaNet.
 """
 
@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
-from chattn_nas.attention.precision import widened, without_autocast
+from chattn_nas.attention.filtering import filtered
+from chattn_nas.attention.precision import without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 from chattn_nas.attention.width import hidden_width
 
@@ -65,6 +66,11 @@ def _parameters(channels: int, feature_size: Size, values: Values) -> int:
     return 2 * channels * hidden_width(channels, values["reduction"]) + basis
 
 
+def _macs(channels: int, feature_size: Size, values: Values) -> int:
+    height, width = basis_size(feature_size)
+    return channels * height * width + 2 * channels * hidden_width(channels, values["reduction"])
+
+
 def _problem(channels: int, feature_size: Size, values: Values) -> str | None:
     n = len(frequency_pairs(values["frequencies"]))
     return f"{channels} channels cannot be divided among {n} frequencies" if channels % n else None
@@ -87,7 +93,7 @@ def _canonical(values: Values, sites: Sequence[Site]) -> Values:
         "basis": Hyperparameter("fixed", "learned"),
     },
     parameters=_parameters,
-    macs=lambda c, _, v: 2 * c * hidden_width(c, v["reduction"]),
+    macs=_macs,
     problem=_problem,
     canonical=_canonical,
     needs_feature_size=True,
@@ -152,8 +158,8 @@ class FCA(nn.Module):
         # Symbolic sizes (torch.export with free height and width) are never compared, which would fix them.
         known = type(height) is int and type(width) is int
         pooled = x if known and (height, width) == self.size else F.adaptive_avg_pool2d(x, self.size)
-        with without_autocast(x):  # a sum over a map is sqrt(H W) times its mean: beyond float16 where SE is not
-            z = (widened(pooled) * widened(self.basis)).sum((2, 3))
+        z = filtered(pooled, self.basis)
+        with without_autocast(x):
             hidden = F.relu(F.linear(z, self.reduce.weight.to(z.dtype)))
             gate = F.linear(hidden, self.expand.weight.to(z.dtype)).sigmoid()
         return x * gate.to(x.dtype)[:, :, None, None]

@@ -10,6 +10,10 @@ from torch import Tensor
 from chattn_nas.attention.precision import widened
 from chattn_nas.attention.squares import squares
 
+#: Pixels from which a group norm with a group per channel finds both faster than sums do: 3/5 of the time for 14x14 and
+#: more, 9/8 for 7x7, on a CPU.
+MANY = 100
+
 
 def freedom(values: Any) -> Any:
     """Degrees of freedom of the variance of so many values, 1 at least.
@@ -30,8 +34,13 @@ class _Moments(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         wide = widened(x)
+        pixels = x.shape[2] * x.shape[3]
+        if type(pixels) is int and pixels >= MANY and x.is_contiguous():
+            # One call; what it normalises is thrown away.
+            _, mean, scale = torch.native_group_norm(wide, None, None, x.shape[0], x.shape[1], pixels, x.shape[1], 0.0)
+            return mean[:, :, None, None], scale[:, :, None, None].pow(-2) * pixels / freedom(pixels)
         mean = wide.mean((2, 3), keepdim=True)
-        return mean, squares(wide - mean) / freedom(x.shape[2] * x.shape[3])
+        return mean, squares(wide - mean) / freedom(pixels)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:

@@ -6,9 +6,9 @@ F holds fixed random filters that are orthonormal to each other: FcaNet with noi
 transform, and so its control. Where there are more channels than pixels of a filter, several independent sets follow
 each other, so C must be a multiple of the pixels. They are drawn when the module is built and belong to its weights
 (a persistent buffer). W1 is (h, C), W2 is (C, h), without biases, h = round(C / r). Other maps than the filters' are
-pooled to their size (or repeated up to it). Parameters 2 C h, MACs 2 C h. Official place: after the last norm of a
-block, before the residual add; r = 16, filters as large as the maps of each stage. Where that size does not divide the
-channels, ours take the largest power of two that does. Source: hady1011/OrthoNets.
+pooled to their size (or repeated up to it). Parameters 2 C h, MACs C s^2 + 2 C h with filters of s x s. Official place:
+after the last norm of a block, before the residual add; r = 16, filters as large as the maps of each stage. Where that
+size does not divide the channels, ours take the largest power of two that does. Source: hady1011/OrthoNets.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chattn_nas.attention.filtering import filtered
 from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 
@@ -53,6 +54,12 @@ def orthonormal_filters(channels: int, size: Size) -> Tensor:
     return q.transpose(1, 2).reshape(channels, *size)
 
 
+def _macs(channels: int, feature_size: Size, values: Values) -> int:
+    height, width = filter_size(channels, feature_size, values["size"])
+    squeeze = channels * height * width if feature_size != (1, 1) else 0
+    return squeeze + 2 * channels * _hidden(channels, values["reduction"])
+
+
 def _problem(channels: int, feature_size: Size, values: Values) -> str | None:
     size = filter_size(channels, feature_size, values["size"])
     if _fits(channels, size):
@@ -77,7 +84,7 @@ def _canonical(values: Values, sites: Sequence[Site]) -> Values:
         "reduction": Hyperparameter(16, 8, 4, minimum=1),
     },
     parameters=lambda c, _, v: 2 * c * _hidden(c, v["reduction"]),
-    macs=lambda c, _, v: 2 * c * _hidden(c, v["reduction"]),
+    macs=_macs,
     problem=_problem,
     canonical=_canonical,
     needs_feature_size=True,
@@ -117,11 +124,9 @@ class Ortho(nn.Module):
         # Symbolic sizes (torch.export with free height and width) are never compared, which would fix them.
         known = type(height) is int and type(width) is int
         pooled = x if known and (height, width) == self.size else F.adaptive_avg_pool2d(x, self.size)
-        with without_autocast(x):  # sums over a map
-            if known and height == width == 1:
-                z = widened(x).flatten(1)  # as the official code: a single pixel passes no filter
-            else:
-                z = (widened(pooled) * widened(self.filters)).sum((2, 3))
+        # As in the official code a single pixel passes no filter.
+        z = widened(x).flatten(1) if known and height == width == 1 else filtered(pooled, self.filters)
+        with without_autocast(x):
             hidden = F.relu(F.linear(z, self.reduce.weight.to(z.dtype)))
             gate = F.linear(hidden, self.expand.weight.to(z.dtype)).sigmoid()
         return x * gate.to(x.dtype)[:, :, None, None]

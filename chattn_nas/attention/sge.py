@@ -67,7 +67,7 @@ class SGE(nn.Module):
             away = t - t.mean((2, 3), keepdim=True)
             # A 1x1 map has deviation 0 here, where the official code divides 0 by 0; the norm's gradient at 0 is 0.
             norm = torch.linalg.vector_norm(away, dim=(2, 3), keepdim=True)
-            std = norm / freedom(height * width) ** 0.5
-            gate = (self.weight.to(t.dtype) * away / (std + self.epsilon) + self.bias.to(t.dtype)).sigmoid()
+            slope = self.weight.to(t.dtype) / (norm / freedom(height * width) ** 0.5 + self.epsilon)
+            gate = torch.addcmul(self.bias.to(t.dtype), away, slope).sigmoid()
         grouped = x.unflatten(1, (self.groups, -1))
         return (grouped * gate.to(x.dtype)[:, :, None]).flatten(1, 2)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chattn_nas.attention.moments import moments
+from chattn_nas.attention.pooling import average
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 
 
@@ -52,34 +52,47 @@ class ShuffleAttention(nn.Module):
     Args:
         channels: C, even.
         groups: The most groups: ``gcd(groups, channels // 2)`` are taken.
-        epsilon: Added to the variance below the root.
     """
 
-    def __init__(self, channels: int, *, groups: int = 64, epsilon: float = 1e-5) -> None:
+    def __init__(self, channels: int, *, groups: int = 64) -> None:
         super().__init__()
         if channels % 2:
             raise ValueError(f"the channels are split into halves: their number must be even, not {channels}")
         self.groups = math.gcd(groups, channels // 2)
-        self.epsilon = epsilon
         half = channels // 2 // self.groups
         self.channel_weight = nn.Parameter(torch.zeros(half))
         self.channel_bias = nn.Parameter(torch.ones(half))
         self.spatial_weight = nn.Parameter(torch.zeros(half))
         self.spatial_bias = nn.Parameter(torch.ones(half))
-        self.norm_weight = nn.Parameter(torch.ones(half))
-        self.norm_bias = nn.Parameter(torch.zeros(half))
+        self.norm = nn.GroupNorm(half, half)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same, channels interleaved."""
-        k = self.spatial_weight.shape[0]
-        mean, variance = (one.view(-1, self.groups, 2, k) for one in moments(x))
-        pixels = x.shape[2] * x.shape[3]
-        spread = (variance[:, :, 1] * (pixels - 1) / pixels + self.epsilon).rsqrt()
-        # sigmoid(slope x + offset): slope 0 in the first half.
-        slope = self.spatial_weight * self.norm_weight * spread
-        offset = self.spatial_weight * self.norm_bias + self.spatial_bias - slope * mean[:, :, 1]
-        first = self.channel_weight * mean[:, :, 0] + self.channel_bias
-        slopes = torch.stack((torch.zeros_like(slope), slope), 2).view(-1, x.shape[1], 1, 1)
-        offsets = torch.stack((first, offset), 2).view(-1, x.shape[1], 1, 1)
-        gate = torch.addcmul(offsets, x, slopes).sigmoid()
-        return F.channel_shuffle(x * gate.to(x.dtype), 2)
+        first, second = x.unflatten(1, (self.groups, 2, -1)).unbind(2)  # (B, G, K, H, W) each
+        one, two = self._gates(first, second)
+        return _interleaved(first * one.to(x.dtype), second * two.to(x.dtype), channels_last=not x.is_contiguous())
+
+    def _gates(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """One number for each channel of the first half, one for each value of the second."""
+        mean = average(first.flatten(0, 1)).view(-1, self.groups, first.shape[2], 1, 1)
+        weight, bias, slope, offset = (
+            parameter[:, None, None]
+            for parameter in (self.channel_weight, self.channel_bias, self.spatial_weight, self.spatial_bias)
+        )
+        return (weight * mean + bias).sigmoid(), torch.addcmul(offset, self._normed(second), slope).sigmoid()
+
+    def _normed(self, second: Tensor) -> Tensor:
+        # A norm for each channel of each group, its affine shared by the groups.
+        return self.norm(second.reshape(-1, *second.shape[2:])).view(second.shape)
+
+
+def _interleaved(first: Tensor, second: Tensor, channels_last: bool) -> Tensor:
+    """Both halves of each group, (B, G, K, H, W) each, to (B, C, H, W), the halves of all channels interleaved."""
+    groups = first.shape[1]
+    if groups % 2:
+        return F.channel_shuffle(torch.stack((first, second), 2).flatten(1, 3), 2)
+    # In one copy: the halves of all channels are the halves of the groups.
+    halves = [part.unflatten(1, (2, groups // 2)) for part in (first, second)]
+    if channels_last:
+        return torch.stack([h.permute(0, 4, 5, 2, 3, 1) for h in halves], 4).flatten(3, 6).permute(0, 3, 1, 2)
+    return torch.stack([h.permute(0, 2, 3, 1, 4, 5) for h in halves], 2).flatten(1, 4)

@@ -25,12 +25,17 @@ def search(
 
     spec = load_spec(path)  # before torch is imported: a mistake is told at once
     from chattn_nas import api
+    from chattn_nas.data import summary
     from chattn_nas.report import write_report
+    from chattn_nas.spec.load import lines_of
 
     if name:
         spec = spec.changed(name=name)
     try:
-        found = api.search(spec, run=run, trials=trials, workers=workers)
+        with lines_of(path):
+            for line in summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1]):
+                console.print(f"Data: {line}", soft_wrap=True, highlight=False)
+            found = api.search(spec, run=run, trials=trials, workers=workers)
     except KeyboardInterrupt:
         console.print("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None
@@ -62,11 +67,13 @@ def worker(
 @app.command()
 def space(path: SpecPath, as_json: AsJson = False) -> None:
     """Size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
+    from chattn_nas.network.layout import layout
     from chattn_nas.search.feasible import feasible_share
     from chattn_nas.spec import load_spec
 
     spec = load_spec(path)
     found = spec.search_space()
+    plan = layout(spec.backbone.backbone, 3, spec.data.image_size)
     rows = [
         {"stage": number, "module": stage.name, "choice": str(form), "parameters": cost[0], "MACs": cost[1]}
         for number, (stage, choices) in enumerate(zip(found.stages, found.canonical, strict=True), 1)
@@ -74,10 +81,17 @@ def space(path: SpecPath, as_json: AsJson = False) -> None:
         for cost in (form.cost(stage),)
     ]
     share = feasible_share(spec)
-    summary = {"size": found.size, "canonical_size": found.canonical_size, "feasible": dataclasses.asdict(share)}
+    summary = {
+        "blocks": plan.all_blocks,
+        "blocks_with_slot": plan.slotted,
+        "size": found.size,
+        "canonical_size": found.canonical_size,
+        "feasible": dataclasses.asdict(share),
+    }
     if as_json:
         print(json.dumps(summary | {"choices": rows}))
         return
+    console.print(f"{spec.backbone.model}: {plan.share}", highlight=False)
     console.print(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
     print_table(rows, f"What each choice adds to {spec.backbone.model}, per sample of {spec.data.image_size} px")
 

@@ -8,7 +8,8 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from chattn_nas.errors import ExportError
+from chattn_nas.attention import IdentityStart
+from chattn_nas.errors import ExportError, first_line
 from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference
 from chattn_nas.network.start import constants
@@ -30,7 +31,7 @@ def write_timm(context: Context) -> Written:
     try:
         found = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     except RuntimeError as error:
-        raise ExportError(f"timm cannot load the folder: {str(error).splitlines()[0]}") from error
+        raise ExportError(f"timm cannot load the folder: {first_line(error)}") from error
     with torch.no_grad():
         worst = difference(context.network(context.images), found(context.images))
     if not worst <= context.max_difference:
@@ -59,6 +60,7 @@ def _config(context: Context) -> dict[str, Any]:
             "image_size": list(facts.image_size),
             "num_classes": facts.num_classes,
             "in_chans": facts.in_chans,
+            "identity_init": any(isinstance(module, IdentityStart) for module in network.modules()),
             **({"scales": scales} if scales else {}),
         },
         "pretrained_cfg": {

@@ -14,6 +14,7 @@ from chattn_nas.results._best import Pick, Standing
 from chattn_nas.results.tables import percent
 from chattn_nas.results.words import called, name_of
 from chattn_nas.search import search
+from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import SpaceSettings
 from chattn_nas.spec import Spec
@@ -63,14 +64,15 @@ def confirm(
     Standing(run.study).best()  # raises where there is none, before anything is made
     spec = spec_of(run, seeds, epochs)
     _same_length(run, spec)
-    opened = RunDirectory.create(spec, run.directory / "confirm")
-    plan = _plan(run, opened.study, top)
-    fresh = range(spec.search.seed, spec.search.seed + seeds)
-    enqueue_trainings(
-        opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
-    )
-    target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
-    search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
+    check_same(run.study, run.spec)
+    with RunDirectory.held(spec, run.directory / "confirm") as opened:
+        plan = _plan(run, opened.study, top)
+        fresh = range(spec.search.seed, spec.search.seed + seeds)
+        enqueue_trainings(
+            opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
+        )
+        target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
+        search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
     found = judge(_measured(opened.study, plan), epochs=spec.proxy.rungs[-1])
     run.study.set_user_attr(ATTRIBUTE, found.to_dict())
     test = read_test_set(run, opened, found)
@@ -92,7 +94,8 @@ def spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
     limit = spec.search.timeout
     changes: dict[str, Any] = {
         "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {},
-        "seed": spec.search.seed + FRESH, "max_seeds": seeds, "storage": run.storage_url,
+        "seed": spec.search.seed + FRESH, "max_seeds": seeds,
+        "storage": run.storage_seen_from(run.directory / "confirm"),
         "timeout": limit and limit * max(1.0, length / spec.proxy.rungs[-1]),
         "keep_checkpoints": 1000,  # all: the test set is read from them
     }  # fmt: skip

@@ -107,6 +107,8 @@ def build_prepared(
         state: Trained weights to load; the network must have been trained from that start.
     """
     backbone, start = spec.backbone, start or spec.proxy.start
+    scale = spec.proxy.branch_scale if state is None else 1.0
+    batch = sample_batch(data) if state is None and (start == "unit" or scale != 1) else None
     network = build_network(
         architecture,
         num_classes=data.num_classes,
@@ -116,14 +118,16 @@ def build_prepared(
         pretrained=backbone.pretrained and state is None,
         weights=backbone.weights if state is None else None,
         identity_init=start == "identity",
+        branch_scale=scale,
+        images=batch,
         freeze=backbone.freeze,
         layer_decay=backbone.layer_decay,
     )
     if state is not None:
         restore_scales(network, state)
         network.load_state_dict(state)
-    elif start == "unit" and network.attention_slots:
-        start_at_unit(network, sample_batch(data))
+    elif start == "unit" and batch is not None:
+        start_at_unit(network, batch)
     return network
 
 
@@ -138,6 +142,14 @@ def reference_costs(trainer: Trainer, spec: Spec) -> Costs:
     )
     costs.pop(LATENCY_RATIO, None)
     return costs
+
+
+def loaded_weights(trainer: Trainer, spec: Spec) -> str | None:
+    """What the backbone was given before training, in words; ``None`` where it starts from random weights."""
+    if not (spec.backbone.pretrained or spec.backbone.weights):
+        return None
+    bare = trainer.build(Architecture.uniform(spec.backbone.backbone, NONE).canonical(trainer.stages), seed=0)
+    return str(getattr(bare, "loaded", "")) or None
 
 
 def consistent(costs: Costs, reference: Costs) -> Costs:

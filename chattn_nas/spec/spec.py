@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
 from chattn_nas.network import BackboneSettings
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.settings import Settings
-from chattn_nas.space import SearchSpace, SpaceSettings
+from chattn_nas.space import NONE, SearchSpace, SpaceSettings
+from chattn_nas.space.settings import ALL
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.spec.judging_settings import JudgingSettings
 from chattn_nas.spec.search_settings import SearchSettings
@@ -34,16 +36,35 @@ FREE = (
     *(("training", field) for field in TrainingSettings.model_fields),
     *(("judging", field) for field in JudgingSettings.model_fields),
 )  # fmt: skip
+#: Of a stored spec; a version that reads it another way raises it and says in :meth:`Spec.from_stored` what was meant.
+FORMAT = 1
+#: Keys of earlier versions that are still understood.
+EARLIER = {"backbone": ("identity_init",)}
 #: Where data lie on a machine, not what they are.
 PLACES = tuple(("data", field) for field in ("path", "root", "download", "cache", "cache_limit"))
 #: Fields that came after the first runs: one that is left at its default leaves the hash as it was.
-LATER = tuple(
-    ("data", field)
-    for field in (
-        "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
-        "range", "classes", "bad_files", "test",
-    )
+LATER = (
+    *(
+        ("data", field)
+        for field in (
+            "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
+            "range", "classes", "bad_files", "test",
+        )
+    ),
+    ("backbone", "stages"),
 )  # fmt: skip
+
+
+def _a_name(text: str) -> str:
+    """The name of a run is a folder's, a study's, and part of others': no path, nothing that a shell would split."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise ValueError("a name is made of letters, digits, '.', '_' and '-', and starts with a letter or digit")
+    return text
+
+
+def stored(spec: Spec) -> dict[str, Any]:
+    """A spec as a study and ``spec.yaml`` of a run keep it."""
+    return {"format": FORMAT, **spec.to_dict()}
 
 
 class Spec(Settings):
@@ -54,7 +75,7 @@ class Spec(Settings):
         backbone, data, space, proxy, search, training, judging: One section per room.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Annotated[str, Field(max_length=200), AfterValidator(_a_name)]
     backbone: BackboneSettings
     data: DataSettings
     space: SpaceSettings
@@ -80,6 +101,13 @@ class Spec(Settings):
         rest = {key: value for key, value in backbone.items() if key != "identity_init"}
         return {**data, "backbone": rest, "proxy": {**proxy, "start": start} if isinstance(proxy, dict) else proxy}
 
+    @model_validator(mode="after")
+    def _trained_branches_stay(self) -> Spec:
+        trained = self.backbone.pretrained or self.backbone.weights is not None
+        if trained and self.proxy.branch_scale != 1:
+            raise ValueError("proxy.branch_scale would change the branches of a trained backbone: leave it at 1")
+        return self
+
     def search_space(self) -> SearchSpace:
         """The search space on this backbone.
 
@@ -87,9 +115,12 @@ class Spec(Settings):
             InputError: The backbone does not exist, or a stage cannot take a choice; ``where`` is the path of keys.
         """
         from chattn_nas.network import stages  # torch: a spec that is refused before needs none
+        from chattn_nas.network.layout import every_slot_is_kept
 
         try:
             found = stages(self.backbone.backbone, image_size=self.data.image_size)
+            if not found and self.space.candidates(1)[0] != SpaceSettings({ALL: [NONE]}).candidates(1)[0]:
+                raise every_slot_is_kept(self.backbone.backbone)
         except InputError as error:
             raise error.at("backbone") from None
         try:
@@ -109,9 +140,35 @@ class Spec(Settings):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Spec:
-        """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts."""
-        space = {int(key) if str(key).isdigit() else key: entries for key, entries in data["space"].items()}
-        return cls.model_validate({**data, "space": space})
+        """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts.
+
+        Raises:
+            InputError: It is no spec.
+        """
+        space = data.get("space") if isinstance(data, dict) else None
+        if isinstance(space, dict):
+            numbered = {int(key) if str(key).isdigit() else key: entries for key, entries in space.items()}
+            data = {**data, "space": numbered}
+        return cls.model_validate(data)
+
+    @classmethod
+    def from_stored(cls, data: Any) -> Spec:
+        """From what :func:`stored` gave, in this version of the package or another.
+
+        What this version does not know is passed over; what an older one did not write is as it was then.
+
+        Raises:
+            InputError: It is no spec.
+        """
+        if not isinstance(data, dict):
+            raise InputError(f"a stored spec is a mapping, not {type(data).__name__}")
+        plain = {key: value for key, value in data.items() if key in cls.model_fields}
+        for section, fields in list(plain.items()):
+            model = cls.model_fields[section].annotation
+            if isinstance(fields, dict) and isinstance(model, type) and issubclass(model, Settings):
+                known = {*model.model_fields, *EARLIER.get(section, ())}
+                plain[section] = {key: value for key, value in fields.items() if key in known}
+        return cls.from_dict(plain)
 
     @property
     def hash(self) -> str:

@@ -300,8 +300,10 @@ def exports_with_free_batch(case: Case) -> None:
 
 
 def transforms(case: Case) -> None:
-    """Forward-mode derivatives, torch.func.vmap and torch.jit.trace give what an ordinary call and backward give."""
+    """Forward-mode and second derivatives, torch.func.vmap and torch.jit.trace give what ordinary calls give."""
     module, x = case.build().double().eval(), case.input(batch=2, dtype=torch.float64)
+    small = case.input(batch=1, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradgradcheck(module, (small,), fast_mode=True, atol=1e-5, rtol=1e-3), "second derivatives"
     wanted, direction = module(x), case.input(batch=2, seed=2, dtype=torch.float64)
     pulled = torch.func.vjp(module, x)[1](direction)[0]
     pushed = torch.func.jvp(module, (x,), (direction,))[1]

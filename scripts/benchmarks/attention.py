@@ -27,131 +27,17 @@ from datetime import date
 from importlib.metadata import version
 
 import torch
+from plain_attention import PLAIN, by_matrix, soca
 from timm.layers import create_attn
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from chattn_nas import attention
 
 SIZES = ((64, 56, 56), (256, 14, 14), (512, 7, 7))
-#: What timm calls the same mechanism.
-TIMM = {"se": "se", "eca": "eca"}
+#: What timm calls the same mechanism (its cbam has no biases and another order of pools, its coord other widths).
+TIMM = {"se": "se", "eca": "eca", "cbam": "cbam", "coordinate": "coord"}
 #: Most that ours should take: forward, and forward with backward.
 AIM = dict.fromkeys(("se", "eca", "rcan", "gct", "dia"), (1.6, 3.0)) | dict.fromkeys(("fca", "srm"), (2.3, 3.0))
-
-
-def gated(x: Tensor, gate: Tensor) -> Tensor:
-    """Gate of shape (B, C), written as most code writes it."""
-    return x * gate.view(*gate.shape, 1, 1).expand_as(x)
-
-
-def pooled(x: Tensor) -> Tensor:
-    """Global average pooling, (B, C)."""
-    return F.adaptive_avg_pool2d(x, 1).flatten(1)
-
-
-def _se(m: nn.Module, x: Tensor) -> Tensor:
-    return gated(x, m.expand(F.relu(m.reduce(pooled(x)))).sigmoid())
-
-
-def _rcan(m: nn.Module, x: Tensor) -> Tensor:
-    z = F.conv2d(F.adaptive_avg_pool2d(x, 1), m.reduce.weight[:, :, None, None], m.reduce.bias)
-    return x * F.conv2d(F.relu(z), m.expand.weight[:, :, None, None], m.expand.bias).sigmoid()
-
-
-def _eca(m: nn.Module, x: Tensor) -> Tensor:
-    z = F.adaptive_avg_pool2d(x, 1)
-    z = m.conv(z.squeeze(-1).transpose(-1, -2)).transpose(-1, -2).unsqueeze(-1)
-    return x * z.sigmoid().expand_as(x)
-
-
-def _fca(m: nn.Module, x: Tensor) -> Tensor:
-    x7 = x if x.shape[2:] == m.basis.shape[1:] else F.adaptive_avg_pool2d(x, m.basis.shape[1:])
-    return gated(x, m.expand(F.relu(m.reduce((x7 * m.basis).sum([2, 3])))).sigmoid())
-
-
-def _gct(m: nn.Module, x: Tensor) -> Tensor:
-    embedding = (x.pow(2).sum((2, 3), keepdim=True) + m.epsilon).pow(0.5) * m.alpha
-    norm = m.gamma / (embedding.pow(2).mean(1, keepdim=True) + m.epsilon).pow(0.5)
-    return x * (1 + torch.tanh(embedding * norm + m.beta))
-
-
-def _srm(m: nn.Module, x: Tensor) -> Tensor:
-    flat = x.view(*x.shape[:2], -1)
-    styles = torch.stack((flat.mean(2), (flat.var(2) + m.epsilon).sqrt()), 2)
-    return gated(x, m.bn((styles * m.cfc).sum(2)).sigmoid())
-
-
-def _dia(m: nn.Module, x: Tensor, state: tuple[Tensor, Tensor]) -> Tensor:
-    h, c = state
-    i, f, g, o = (m.of_input(pooled(x)) + m.of_hidden(h)).chunk(4, 1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    return gated(x, o.sigmoid() * c.sigmoid())
-
-
-def _bilinear(m: nn.Module, x: Tensor) -> Tensor:
-    p = F.relu(m.reduce_norm(m.reduce(x)))
-    width = p.shape[1]
-    outer = torch.einsum("bchw,bdhw->bcdhw", p, p)
-    q = torch.cat([outer.diagonal(-apart, 1, 2).permute(0, 3, 1, 2) for apart in range(width)], 1)
-    inner = F.relu(m.inner_norm(m.inner(F.adaptive_avg_pool2d(q, 1))))
-    return x * (inner * F.relu(m.outer_norm(m.outer(q)))).sigmoid()
-
-
-def encoded(m: nn.Module, x: Tensor) -> Tensor:
-    """The encoding layer with all differences written out, (B, N, K, D)."""
-    away = x.flatten(2).transpose(1, 2)[:, :, None] - m.codewords
-    assigned = (m.scale * away.pow(2).sum(3)).softmax(2)
-    return (assigned[..., None] * away).sum(1)
-
-
-def _enc(m: nn.Module, x: Tensor) -> Tensor:
-    code = encoded(m.encoding, F.relu(m.norm(m.reduce(x)))).flatten(1)
-    return gated(x, m.expand(F.normalize(code, dim=1, eps=1e-8)).sigmoid())
-
-
-def _enc_module(m: nn.Module, x: Tensor) -> Tensor:
-    code = F.relu(m.code_norm(encoded(m.encoding, F.relu(m.norm(m.project(x)))))).mean(1)
-    if m.training:
-        m.head(code)
-    return F.relu(x + gated(x, m.gate(code).sigmoid()))
-
-
-def centred(x: Tensor) -> Tensor:
-    """Covariance by centred maps, (B, C, C)."""
-    x = x.flatten(2)
-    x = x - x.mean(2, keepdim=True)
-    return x.bmm(x.transpose(1, 2)) / x.shape[2]
-
-
-def by_matrix(x: Tensor) -> Tensor:
-    """Covariance by the N x N centring matrix, (B, C, C)."""
-    x, n = x.flatten(2), x.shape[2] * x.shape[3]
-    centring = (torch.eye(n, device=x.device, dtype=x.dtype) - 1 / n) / n
-    return x.bmm(centring.expand(x.shape[0], n, n)).bmm(x.transpose(1, 2))
-
-
-def _gsop(m: nn.Module, x: Tensor) -> Tensor:
-    u = F.relu(m.norm(m.reduce(F.relu(x))))
-    return x * m.expand(m.row_conv(m.row_norm(centred(u)[..., None]))).sigmoid()
-
-
-def _soca(m: nn.Module, x: Tensor, covariance: Callable[[Tensor], Tensor] = centred) -> Tensor:
-    s = covariance(x)
-    trace = s.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-    one = torch.eye(s.shape[1], device=s.device, dtype=s.dtype).expand_as(s)
-    y, z = s / trace, one
-    for _ in range(m.iterations):
-        t = 0.5 * (3 * one - z.bmm(y))
-        y, z = y.bmm(t), t.bmm(z)
-    return gated(x, m.expand(F.relu(m.reduce((y * trace.sqrt()).mean(1)))).sigmoid())
-
-
-PLAIN: dict[str, Callable[..., Tensor]] = {
-    "se": _se, "rcan": _rcan, "eca": _eca, "fca": _fca, "gct": _gct, "srm": _srm,
-    "dia": _dia, "bilinear": _bilinear, "enc": _enc, "enc_module": _enc_module,
-    "gsop": _gsop, "soca": _soca,
-}  # fmt: skip
 
 
 def contenders(name: str, x: Tensor) -> dict[str, tuple[Callable[[Tensor], Tensor], nn.Module | None]]:
@@ -176,7 +62,7 @@ def contenders(name: str, x: Tensor) -> dict[str, tuple[Callable[[Tensor], Tenso
         found["(b)"] = (layer, layer)
     if name == "soca" and x.shape[2:] == (56, 56):
         third = copy.deepcopy(module)
-        found["(N x N)"] = (lambda x: _soca(third, x, by_matrix), third)
+        found["(N x N)"] = (lambda x: soca(third, x, by_matrix), third)
     with torch.no_grad():  # in training mode, as timed; two modules, so that running statistics do not differ
         error = (ours(x) - plain(twin, x, *state)).abs().max() / x.abs().max()
     assert error < (1e-4 if device.type == "cpu" else 3e-2), f"{name}: the plain statement differs by {error:.1e}"

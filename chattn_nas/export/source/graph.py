@@ -9,6 +9,7 @@ from typing import Any
 from torch import fx, nn
 from torch.nn import functional as F
 
+from chattn_nas.errors import first_line
 from chattn_nas.export.source.calls import Call, Structure
 from chattn_nas.export.source.leaf import is_nothing
 from chattn_nas.export.source.refusal import Refusal
@@ -89,9 +90,7 @@ def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
     try:
         graph = tracer.trace(module)
     except Exception as error:  # a module's own code runs here, and may raise anything at a symbolic value
-        raise Refusal(
-            f"torch.fx: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        ) from error
+        raise Refusal(f"torch.fx: {type(error).__name__}: {first_line(error)}") from error
     if changed := tracer.changed_arguments():
         raise Refusal(f"it changes what it is called with ({', '.join(sorted(changed))})")
     for node in list(graph.nodes):

@@ -141,9 +141,8 @@ def sge_block(config, tensors):
 def shuffle_attention(config, tensors):
     names = {
         "channel_weight": "cweight", "channel_bias": "cbias", "spatial_weight": "sweight", "spatial_bias": "sbias",
-        "norm_weight": "gn.weight", "norm_bias": "gn.bias",
     }  # fmt: skip
-    return ShuffleAttention(config["channel"], groups=config["groups"]), names
+    return ShuffleAttention(config["channel"], groups=config["groups"]), names | _layers("norm", "gn")
 
 
 ORTHO = {
