@@ -130,13 +130,13 @@ def _row(one: Network) -> dict[str, Any]:
     }
 
 
-def _difference(found: Comparison | None) -> str:
+def _difference(comparison: Comparison | None) -> str:
     from chattn_nas.results import words
 
-    if found is None:
+    if comparison is None:
         return words.NOT_THERE
     return (
-        f"{words.signed(found.mean)}: t {words.interval(found.t_low, found.t_high)}\n"
-        f"bootstrap {words.interval(found.bootstrap_low, found.bootstrap_high)}\n"
-        f"sign test p {found.sign_p:.3f}, Holm p {found.p_holm:.3f}\n{found.words}"
+        f"{words.signed(comparison.mean)}: t {words.interval(comparison.t_low, comparison.t_high)}\n"
+        f"bootstrap {words.interval(comparison.bootstrap_low, comparison.bootstrap_high)}\n"
+        f"sign test p {comparison.sign_p:.3f}, Holm p {comparison.p_holm:.3f}\n{comparison.words}"
     )

@@ -103,11 +103,11 @@ def compare(first: Sequence[float], second: Sequence[float], *, family: int = 1)
     return _judged(found)
 
 
-def _judged(found: Comparison) -> Comparison:
+def _judged(comparison: Comparison) -> Comparison:
     judgement: Judgement = "no difference shown"
-    if found.p_holm < ALPHA:
-        judgement = "better" if found.mean > 0 else "worse"
-    return replace(found, judgement=judgement)
+    if comparison.p_holm < ALPHA:
+        judgement = "better" if comparison.mean > 0 else "worse"
+    return replace(comparison, judgement=judgement)
 
 
 def holm(family: Sequence[Comparison]) -> list[Comparison]:

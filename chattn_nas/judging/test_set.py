@@ -16,7 +16,7 @@ ATTRIBUTE = "test_set"
 Scores = dict[str, dict[str, float]]
 
 
-def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmation) -> Scores:
+def read_test_set(run: RunDirectory, confirmed: RunDirectory, confirmation: Confirmation) -> Scores:
     """Accuracy (0 to 1) on the test set of the winner and its rival, by hash and seed, from their kept weights.
 
     A run that has read it gives the same answer again and never reads it for other networks: a second look would be a
@@ -30,11 +30,11 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
     test = load_test(run.spec.data, device=device)
     plan = {row["hash"]: row for row in confirmed.study.user_attrs["plan"]}
     scores: Scores = {}
-    for key in (found.winner, found.rival):
+    for key in (confirmation.winner, confirmation.rival):
         if key is None:
             continue
         architecture = Architecture.from_dict(plan[key]["architecture"])
-        for seed in found.network(key).accuracies:
+        for seed in confirmation.network(key).accuracies:
             weights = confirmed.checkpoint(key, seed)
             if weights is None:
                 continue

@@ -23,7 +23,7 @@ from chattn_nas.network.model import create_backbone
 from chattn_nas.network.observe import Seen, Shape, observe, runs_with
 from chattn_nas.network.proof import prove
 from chattn_nas.network.size import pair
-from chattn_nas.network.slots import Block, count_blocks, features_of
+from chattn_nas.network.slots import Block, count_blocks, features_of, refuse_transformer
 from chattn_nas.space import Backbone, SlotShape, Stage
 
 
@@ -39,6 +39,7 @@ class Layout:
         kept: Blocks whose slot holds one that ``existing: keep`` leaves.
         all_blocks: Blocks of the model, with a slot or without.
         slotted: Those with a slot of their own.
+        parameters: Of the bare backbone with 10 classes.
         left_out: What was taken for a slot by its name and is none: path and reason.
     """
 
@@ -49,6 +50,7 @@ class Layout:
     kept: tuple[Block, ...]
     all_blocks: int
     slotted: int
+    parameters: int
     left_out: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -90,6 +92,7 @@ def layout(backbone: Backbone, in_chans: int, image_size: int | tuple[int, int])
 def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
     with torch.random.fork_rng(devices=[]):
         model = create_backbone(backbone, num_classes=10, in_chans=in_chans, device="meta").eval()
+    refuse_transformer(model, backbone.model)
     image = torch.empty(2, in_chans, *size, device="meta")
     _check_classifier(model, image, backbone.model)
     if own.is_path(backbone.model) and not feature_info(model):
@@ -117,6 +120,7 @@ def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
         kept=tuple(proved.kept),
         all_blocks=count_blocks(model, features, slotted),
         slotted=len(slotted),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
         left_out=tuple(proved.left_out.items()),
     )
 
@@ -152,9 +156,9 @@ class _Wrapping:
 
 
 def _stage(name: str, blocks: list[Block], seen: Seen, wrapping: _Wrapping) -> Stage:
-    def shape(index: int, found: Shape, *, raw: bool = True) -> SlotShape:
+    def shape(index: int, shape: Shape, *, raw: bool = True) -> SlotShape:
         channels_last = raw and blocks[index].channels_last
-        _, channels, height, width = (found[0], found[3], found[1], found[2]) if channels_last else found
+        _, channels, height, width = (shape[0], shape[3], shape[1], shape[2]) if channels_last else shape
         return SlotShape(index, channels, (height, width))
 
     paths = [block.path for block in blocks]

@@ -105,8 +105,8 @@ def _confirmation(confirmation: dict[str, Any]) -> str:
     return table(heads, rows)
 
 
-def _against(found: dict[str, Any] | None) -> str:
-    if not found:
+def _against(comparison: dict[str, Any] | None) -> str:
+    if not comparison:
         return words.NOT_THERE
-    interval = words.interval(found["t_low"], found["t_high"])
-    return f"{words.signed(found['mean'])} [{interval}], {found['judgement']} (p {found['p_holm']:.3f})"
+    interval = words.interval(comparison["t_low"], comparison["t_high"])
+    return f"{words.signed(comparison['mean'])} [{interval}], {comparison['judgement']} (p {comparison['p_holm']:.3f})"

@@ -184,9 +184,9 @@ def gather(study: optuna.Study) -> RunFacts:
     )
 
 
-def _outcomes(found: list[Record]) -> pd.DataFrame:
+def _outcomes(records: list[Record]) -> pd.DataFrame:
     rows: dict[str, dict[str, Any]] = {}
-    for record in found:
+    for record in records:
         name = record.outcome if record.trained else "answered from the record"
         row = rows.setdefault(name, {"outcome": name, "trials": 0, "seconds": 0.0, "reasons": {}})
         row["trials"] += 1

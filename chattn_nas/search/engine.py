@@ -10,6 +10,7 @@ import torch
 from chattn_nas.data import divide
 from chattn_nas.errors import InputError
 from chattn_nas.network import stages
+from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import resolve_device
 from chattn_nas.search._join import join
@@ -112,14 +113,18 @@ def search(
 
 
 def _check_slots(spec: Spec) -> None:
-    """See, before anything is spent, that every attention of the backbone would learn, and say what share has a slot.
+    """See, before anything is spent, that every attention of the backbone would learn and that a file of weights fits,
+    and say what share of the blocks has a slot.
 
     Raises:
-        InputError: One would not; ``where`` starts with ``backbone``.
+        InputError: One would not, or it does not; ``where`` starts with ``backbone``.
     """
+    backbone = spec.backbone
     try:
-        plan = check_backbone(spec.backbone.backbone, image_size=spec.data.image_size)
+        plan = check_backbone(backbone.backbone, image_size=spec.data.image_size)
+        if backbone.weights is not None:
+            create_backbone(backbone.backbone, num_classes=2, in_chans=3, device="meta", weights=backbone.weights)
     except InputError as error:
         raise error.at("backbone") from None
     if plan.slotted < plan.all_blocks or any(stage.kind == "stage" for stage in plan.stages):
-        log.warning("%s: %s", spec.backbone.model, plan.share)
+        log.warning("%s: %s", backbone.model, plan.share)
