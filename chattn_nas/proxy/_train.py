@@ -116,6 +116,7 @@ def _train(
 
     started = time.perf_counter()
     training, trained, loss_sum = 0.0, 0, 0.0
+    first_epoch_loss: float | None = None
     rungs: list[Rung] = []
     outcome, reason = Outcome.COMPLETE, ""
     for index, (start, end) in enumerate(zip([0, *settings.rungs], settings.rungs, strict=False)):
@@ -126,6 +127,8 @@ def _train(
         for epoch in range(end - start):
             loss_sum += resident.epoch(factors[epoch * resident.steps : (epoch + 1) * resident.steps])
             trained += 1
+            if trained == 1:
+                first_epoch_loss = loss_sum / resident.steps
             if not _finite(loss_sum):
                 break
         training += time.perf_counter() - begun
@@ -145,6 +148,7 @@ def _train(
         reason=reason,
         rungs=tuple(rungs),
         train_loss_sum=loss_sum,
+        first_epoch_loss=first_epoch_loss,
         seconds=time.perf_counter() - started,
         images_per_second=trained * resident.steps * batch_size / training,
         peak_memory=peak_memory(device),
