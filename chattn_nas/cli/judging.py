@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -24,6 +25,7 @@ def confirm(
     top: Annotated[int, typer.Option(help="How many of the best by pooled mean.")] = 3,
     seeds: Annotated[int, typer.Option(help="Trainings per network, on seeds the search never saw.")] = 5,
     epochs: Annotated[int | None, typer.Option(help="Length of each training; default: 4 times the last rung.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it takes and costs; train nothing.")] = False,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,6 +33,15 @@ def confirm(
     from chattn_nas import api, judging, report
 
     opened = api.Run(run)
+    planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
+    if plan and as_json:
+        print(json.dumps(dataclasses.asdict(planned) | {"words": planned.words}))
+        return
+    if not as_json:
+        console.print(planned.words, soft_wrap=True, highlight=False)
+    if plan:
+        print_table([{"network": row["name"], "roles": ", ".join(row["roles"])} for row in planned.networks])
+        return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not as_json)
     report.write_report(opened.directory, opened.study)
     if as_json:
@@ -138,5 +149,5 @@ def _difference(comparison: Comparison | None) -> str:
     return (
         f"{words.signed(comparison.mean)}: t {words.interval(comparison.t_low, comparison.t_high)}\n"
         f"bootstrap {words.interval(comparison.bootstrap_low, comparison.bootstrap_high)}\n"
-        f"sign test p {comparison.sign_p:.3f}, Holm p {comparison.p_holm:.3f}\n{comparison.words}"
+        f"sign test p {comparison.sign_p:.3f}, p of all {comparison.p:.3f}\n{comparison.words}"
     )

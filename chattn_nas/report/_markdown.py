@@ -112,4 +112,5 @@ def _against(comparison: dict[str, Any] | None) -> str:
     if not comparison:
         return words.NOT_THERE
     interval = words.interval(comparison["t_low"], comparison["t_high"])
-    return f"{words.signed(comparison['mean'])} [{interval}], {comparison['judgement']} (p {comparison['p_holm']:.3f})"
+    p = comparison.get("p_holm", comparison["p"])
+    return f"{words.signed(comparison['mean'])} [{interval}], {comparison['judgement']} (p {p:.3f})"
