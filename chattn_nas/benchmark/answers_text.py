@@ -83,7 +83,8 @@ def _added(table: LongTable) -> Iterator[str]:
     yield (
         f"What main effects leave of the networks' means, against noise: F({found.df[0]},{found.df[1]}) = "
         f"{found.f:.2f}, p = {found.p:.2f}. Standard deviations in points: networks by main effects "
-        f"{found.additive:.2f} a stage, interactions {found.deviation:.2f}, type x seed {found.type_by_seed:.2f}, one training {found.noise:.2f}."
+        f"{found.additive:.2f} a stage, interactions {found.deviation:.2f}, "
+        f"type x seed {found.type_by_seed:.2f}, one training {found.noise:.2f}."
     )
 
 
