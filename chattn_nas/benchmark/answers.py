@@ -181,7 +181,7 @@ def uniform_effects(table: LongTable) -> list[Effect]:
         if len(set(types)) == 1 and key != bare:
             gain = Interval.over(table.grid("test_accuracy", networks=[key])[0] - base)
             costs = {
-                name: float(table.first.loc[key, name] / table.first.loc[bare, name] - 1)
+                name: float(table.first[name][key]) / float(table.first[name][bare]) - 1
                 for name in ("parameters", "macs")
             }
             found.append((types[0], None, gain, costs))

@@ -35,7 +35,8 @@ def orthogonal_triples(levels: Sequence[Level], *, seed: int = 0) -> list[tuple[
         square = _square(order, rng)
         if square is not None:
             return [
-                (levels[row], levels[column], levels[square[row, column]]) for row, column in np.ndindex(*square.shape)
+                (levels[row], levels[column], levels[int(square[row, column])])
+                for row, column in np.ndindex(order, order)
             ]
 
 

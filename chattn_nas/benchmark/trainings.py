@@ -18,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from timm.models.resnet import BasicBlock
 from torch import nn
 from torch.nn import functional as F
 
@@ -214,6 +213,7 @@ def gradient_norm(network: nn.Module, data: Data) -> float:
 
 def build_started(training: Training, data: Data) -> nn.Module:
     """The network of a training, at its start."""
+    images = sample_batch(data)
     network = build_network(
         training.architecture,
         num_classes=data.num_classes,
@@ -221,20 +221,12 @@ def build_started(training: Training, data: Data) -> nn.Module:
         image_size=data.image_size,
         seed=training.seed,
         identity_init=training.start == "identity",
+        branch_scale=training.branches,
+        images=images,
     )
-    if training.branches != 1:
-        scale_branches(network, training.branches)
     if training.start == "unit":
-        start_at_unit(network, sample_batch(data))
+        start_at_unit(network, images)
     return network
-
-
-@torch.no_grad()
-def scale_branches(network: nn.Module, factor: float) -> None:
-    """Multiply the scale of the last norm of every residual branch of a ResNet from timm."""
-    for block in network.modules():
-        if isinstance(block, BasicBlock):
-            block.bn2.weight.mul_(factor)
 
 
 def read_trainings(paths: Sequence[Path]) -> pd.DataFrame:
