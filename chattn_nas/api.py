@@ -201,6 +201,7 @@ class Trained:
             costs={key: value for key, value in pick.costs.items() if value is not None}
             | {f"{key} (without attention: 1)": value for key, value in pick.relative.items()},
             origin=f"run {spec.name}, trial {pick.number}{self._final()}",
+            loaded_weights=str(self.run.study.user_attrs.get("loaded_weights", "")),
         )
 
     def _final(self) -> str:

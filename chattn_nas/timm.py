@@ -27,6 +27,7 @@ def _build(
     image_size: tuple[int, int] | int,
     num_classes: int = 1000,
     in_chans: int = 3,
+    identity_init: bool = False,
     scales: Mapping[str, float] | None = None,
     **unused: Any,
 ) -> nn.Module:
@@ -34,7 +35,11 @@ def _build(
     if isinstance(size, tuple) and size[0] == size[1]:
         size = size[0]
     network = build_network(
-        Architecture.from_dict(architecture), num_classes=num_classes, in_chans=in_chans, image_size=size
+        Architecture.from_dict(architecture),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        image_size=size,
+        identity_init=identity_init,
     )
     put_constants(network, scales or {})
     network.num_classes = num_classes  # type: ignore[assignment]  # timm reads it back

@@ -19,8 +19,8 @@ import timm
 import torch
 
 from chattn_nas.errors import ChattnError
-from chattn_nas.network.model import import_timm
-from chattn_nas.network.survey import check, family_of, survey
+from chattn_nas.network._timm import family_of, import_timm
+from chattn_nas.network.survey import check, survey
 
 MODELS = (
     "resnet18 resnet50 resnet26d resnext50_32x4d wide_resnet50_2 seresnet18 ecaresnet26t resnet33ts resnetv2_50 "

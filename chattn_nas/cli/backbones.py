@@ -19,10 +19,11 @@ def backbones(
     check: Annotated[bool, typer.Option("--check", help="Build each with attention, run it forward and back.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """timm models that can take attention: kind of slot, stages, slots and channels per stage."""
+    """timm models that can take attention: kind of slot, stages, slots and channels per stage, and how many of a
+    model's blocks have a slot of their own; in a stage without any, attention sits behind the whole stage."""
     import timm
 
-    from chattn_nas.network.model import import_timm
+    from chattn_nas.network._timm import import_timm
     from chattn_nas.network.survey import check as try_out
     from chattn_nas.network.survey import survey
 
@@ -50,6 +51,7 @@ def backbones(
                 "slots": ", ".join(row.get("kinds", ())),
                 "stages": " ".join(row.get("stages", ())),
                 "per stage": " ".join(map(str, row.get("slots", ()))),
+                "blocks": f"{row['slotted']} of {row['blocks']}" if "blocks" in row else "",
                 "channels": " ".join(row.get("channels", ())),
                 "result": row["result"],
             }

@@ -62,11 +62,13 @@ def worker(
 @app.command()
 def space(path: SpecPath, as_json: AsJson = False) -> None:
     """Size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
+    from chattn_nas.network.layout import layout
     from chattn_nas.search.feasible import feasible_share
     from chattn_nas.spec import load_spec
 
     spec = load_spec(path)
     found = spec.search_space()
+    plan = layout(spec.backbone.backbone, 3, spec.data.image_size)
     rows = [
         {"stage": number, "module": stage.name, "choice": str(form), "parameters": cost[0], "MACs": cost[1]}
         for number, (stage, choices) in enumerate(zip(found.stages, found.canonical, strict=True), 1)
@@ -74,10 +76,17 @@ def space(path: SpecPath, as_json: AsJson = False) -> None:
         for cost in (form.cost(stage),)
     ]
     share = feasible_share(spec)
-    summary = {"size": found.size, "canonical_size": found.canonical_size, "feasible": dataclasses.asdict(share)}
+    summary = {
+        "blocks": plan.all_blocks,
+        "blocks_with_slot": plan.slotted,
+        "size": found.size,
+        "canonical_size": found.canonical_size,
+        "feasible": dataclasses.asdict(share),
+    }
     if as_json:
         print(json.dumps(summary | {"choices": rows}))
         return
+    console.print(f"{spec.backbone.model}: {plan.share}", highlight=False)
     console.print(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
     print_table(rows, f"What each choice adds to {spec.backbone.model}, per sample of {spec.data.image_size} px")
 

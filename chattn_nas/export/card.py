@@ -28,6 +28,7 @@ class Card:
         confirmed: Figures of the confirmation by name, or None: the card then says "not confirmed".
         costs: Figures by name, such as ``{"parameters": 78042, "macs": 3200000}``.
         origin: Where the network came from, such as "run quickstart, trial 12".
+        loaded_weights: What the backbone started from, in words; empty where it was random.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Card:
     confirmed: Mapping[str, Any] | None = None
     costs: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
+    loaded_weights: str = ""
 
     @property
     def evidence(self) -> str:
@@ -103,6 +105,7 @@ def card_text(card: Card, facts: Facts, files: Mapping[str, str], use: Sequence[
         "",
         f"`{card.backbone}` with channel attention{', from ' + card.origin if card.origin else ''}. "
         f"Written by chattn-nas on {facts.date} ({made}).",
+        *(["", f"Its backbone started from {card.loaded_weights}."] if card.loaded_weights else []),
         "",
         "## Use",
         *[line for paragraph in use for line in (paragraph, "")],

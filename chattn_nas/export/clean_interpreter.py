@@ -1,11 +1,17 @@
-"""Run by :mod:`chattn_nas.export.proof` as a script of its own, ``python -I``: loads a network where only torch may be.
+"""Run by :mod:`chattn_nas.export.clean_process` as a script, ``python -I``: a process where only torch may be.
 
-Argument 1: a ``model.py`` or a ``.pt2`` file. Argument 2: a file of inputs; this script puts the answers there.
+It imports torch, and then answers requests, each in a child of its own where the system can fork. A request is a line
+of JSON: a ``model.py`` or a ``.pt2`` file, a file of inputs, where the answers go, and one for messages. The reply is a
+line with the exit status of the child.
 """
 
+import contextlib
 import importlib.abc
 import importlib.util
+import json
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +29,10 @@ class Wall(importlib.abc.MetaPathFinder):
         return None
 
 
-def main() -> None:
-    """Load the network, answer the inputs in evaluation mode and after one training step."""
+def answer(what: Path, file: Path) -> None:
+    """Load the network, and answer the inputs in ``file`` there: in evaluation mode, and after one training step."""
     import torch
 
-    sys.meta_path.insert(0, Wall())
-    what, file = Path(sys.argv[1]), Path(sys.argv[2])
     given = torch.load(file, weights_only=True)
     torch.set_num_threads(given["threads"])
     namespace: dict[str, Any] = {}
@@ -48,8 +52,39 @@ def main() -> None:
     assert not network.training
     with torch.no_grad():
         answers = namespace["numbered"]("evaluation", network(given["images"]))
-    answers |= namespace["training_step"](network, given["images"])
-    torch.save(answers, file)
+    torch.save(answers | namespace["training_step"](network, given["images"]), file)
+
+
+def attempt(what: str, file: str, messages: str) -> int:
+    """Answer one request with everything printed going into the file ``messages``; the exit status."""
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(open(messages, "w", encoding="utf-8", errors="replace"))
+        stack.enter_context(contextlib.redirect_stdout(stream))
+        stack.enter_context(contextlib.redirect_stderr(stream))
+        try:
+            answer(Path(what), Path(file))
+        except BaseException:  # a SystemExit of the model's own included
+            traceback.print_exc()
+            return 1
+    return 0
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    import torch  # noqa: F401 (once for all requests)
+
+    sys.meta_path.insert(0, Wall())
+    replies = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        request = json.loads(line)
+        if not hasattr(os, "fork"):
+            status = attempt(*request)
+        else:
+            child = os.fork()
+            if child == 0:
+                os._exit(attempt(*request))
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(status, file=replies, flush=True)
 
 
 if __name__ == "__main__":

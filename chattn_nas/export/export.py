@@ -14,6 +14,7 @@ from torch import nn
 
 from chattn_nas.errors import InputError
 from chattn_nas.export.card import Card, Facts, card_text
+from chattn_nas.export.clean_process import CLEAN
 from chattn_nas.export.context import Context, Written
 from chattn_nas.export.onnx import onnx_packages, write_onnx
 from chattn_nas.export.output import MANIFEST, OutputFolder
@@ -121,6 +122,8 @@ def export_network(
         versions={"torch": version("torch"), "timm": version("timm")},
         date=datetime.date.today().isoformat(),
     )
+    if {"source", "pt2"} & set(formats):
+        CLEAN.start()
     network = copy.deepcopy(network).to("cpu").float().eval()
     fix_scales(network)
     files: dict[str, str] = {}

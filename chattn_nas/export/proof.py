@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import copy
-import inspect
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from chattn_nas.errors import ExportError
-from chattn_nas.export import clean_interpreter, training_step
-
-TIMEOUT = 300  # seconds for a process that imports torch and runs two small batches
+from chattn_nas.export import training_step
+from chattn_nas.export.clean_process import CLEAN
 
 
 def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_difference: float) -> dict[str, float]:
@@ -38,7 +32,7 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
     Raises:
         ExportError: The folder does not load there, or a difference is too large.
     """
-    answers: dict[str, torch.Tensor] = run_clean(folder / "model.py", images=images)
+    answers: dict[str, torch.Tensor] = CLEAN.run(folder / "model.py", images=images)
     reference = copy.deepcopy(network).to("cpu").float()
     with torch.no_grad():
         expected = training_step.numbered("evaluation", reference.eval()(images))
@@ -78,30 +72,3 @@ def difference_of_all(expected: Sequence[torch.Tensor], found: Sequence[torch.Te
     if len(expected) != len(found):
         return float("inf")
     return max((difference(one, other) for one, other in zip(expected, found, strict=True)), default=0.0)
-
-
-def run_clean(what: Path, **given: Any) -> Any:
-    """What a process that may import torch alone answers.
-
-    Args:
-        what: A ``model.py`` or a ``.pt2`` file.
-        given: Inputs, as :mod:`chattn_nas.export.clean_interpreter` reads them.
-
-    Raises:
-        ExportError: The process fails, or takes longer than ``TIMEOUT``.
-    """
-    step = inspect.getsource(training_step)
-    with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "exchange.pt"
-        torch.save(given | {"threads": torch.get_num_threads(), "step": step}, file)
-        command = [sys.executable, "-I", "-B", clean_interpreter.__file__, str(what), str(file)]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, encoding="utf-8", errors="replace", timeout=TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ExportError(f"{what.name} did not answer within {TIMEOUT} s in a clean interpreter") from error
-        if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise ExportError(f"{what.name} fails in a clean interpreter: {last[0]}")
-        return torch.load(file, weights_only=True)

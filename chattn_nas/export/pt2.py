@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from chattn_nas.errors import ExportError
+from chattn_nas.export.clean_process import CLEAN
 from chattn_nas.export.context import Context, Written, python
-from chattn_nas.export.proof import difference_of_all, run_clean
+from chattn_nas.export.proof import difference_of_all
 from chattn_nas.export.training_step import tensors
 
 FILE = "network.pt2"
@@ -56,7 +57,7 @@ def _write(context: Context, file: Path, larger: torch.Tensor | None) -> float:
     with _quiet():
         torch.export.save(program, file, extra_files={"preprocessing.json": json.dumps(context.preprocessing)})
     batches = [*context.batches(), *([] if larger is None else [larger])]
-    found = run_clean(file, batches=batches)
+    found = CLEAN.run(file, batches=batches)
     with torch.no_grad():
         worst = max(
             difference_of_all(tensors(context.network(batch)), answer)

@@ -8,6 +8,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from chattn_nas.attention import IdentityStart
 from chattn_nas.errors import ExportError
 from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference
@@ -59,6 +60,7 @@ def _config(context: Context) -> dict[str, Any]:
             "image_size": list(facts.image_size),
             "num_classes": facts.num_classes,
             "in_chans": facts.in_chans,
+            "identity_init": any(isinstance(module, IdentityStart) for module in network.modules()),
             **({"scales": scales} if scales else {}),
         },
         "pretrained_cfg": {

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from chattn_nas.network._cost import cost as cost
     from chattn_nas.network.build import build_network as build_network
     from chattn_nas.network.constraints import Constraint as Constraint
+    from chattn_nas.network.features import FeatureExtractor as FeatureExtractor
+    from chattn_nas.network.features import FeatureMap as FeatureMap
+    from chattn_nas.network.features import feature_extractor as feature_extractor
     from chattn_nas.network.latency import Latency as Latency
     from chattn_nas.network.latency import measure_latency as measure_latency
     from chattn_nas.network.layout import stages as stages
@@ -23,6 +26,7 @@ __all__, __getattr__, __dir__ = hand_on(
         "._cost": "Cost cost",
         ".build": "build_network",
         ".constraints": "Constraint",
+        ".features": "FeatureExtractor FeatureMap feature_extractor",
         ".latency": "Latency measure_latency",
         ".layout": "stages",
         ".settings": "BackboneSettings",

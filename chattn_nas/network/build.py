@@ -16,11 +16,12 @@ from chattn_nas.errors import InputError
 from chattn_nas.network import finetune
 from chattn_nas.network.finetune import parts_of
 from chattn_nas.network.head import put_second_order_head
-from chattn_nas.network.layout import Layout, layout
+from chattn_nas.network.layout import Layout, every_slot_is_kept, layout
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.stage_scope import share
 from chattn_nas.network.start import AttentionSlot
 from chattn_nas.network.surgery import empty, place
+from chattn_nas.network.wake import wake
 from chattn_nas.space import NONE, Architecture, SlotShape, StageChoice
 
 
@@ -66,6 +67,8 @@ def build_network(
     """
     backbone = architecture.backbone
     plan = layout(backbone, in_chans, image_size)
+    if not plan.stages and any(choice.type != NONE for choice in architecture.stages):
+        raise every_slot_is_kept(backbone)
     with torch.random.fork_rng(devices=[]):
         if seed is None:
             seed = int(torch.randint(2**62, ()))
@@ -73,9 +76,13 @@ def build_network(
         model = create_backbone(
             backbone, num_classes=num_classes, in_chans=in_chans, device=device, pretrained=pretrained, weights=weights
         )
-        if backbone.existing == "replace":
-            for block in plan.held:
-                empty(model, block)
+        initial = not pretrained and weights is None and "zero_init_last" not in dict(backbone.options)
+        if initial and torch.device(device or "cpu").type != "meta":
+            size = (image_size, image_size) if isinstance(image_size, int) else image_size
+            blocks = [*(block for stage in plan.blocks for block in stage), *plan.kept]
+            wake(model, blocks, plan.convolutions, in_chans=in_chans, image_size=size, key=(backbone, in_chans))
+        for block in plan.held:
+            empty(model, block)
         parts = parts_of(model, plan)
         finetune.freeze(parts, freeze)
         placed: list[tuple[int, str, nn.Module]] = []
@@ -155,13 +162,6 @@ def _fill(
     for number in dict.fromkeys(slot.block for slot in slots):
         block = blocks[number]
         modules = [make(slot) for slot in slots if slot.block == number]
-        place(
-            model,
-            block,
-            choice.place(stage),
-            modules,
-            plan.convolutions.get(block.path, ()),
-            plan.channels_last,
-        )
+        place(model, block, choice.place(stage), modules, plan.convolutions.get(block.path, ()))
         placed += [(index, block.path, module) for module in modules]
     return placed

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from timm.layers import create_classifier
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models._features import feature_take_indices
 from timm.models.resnet import BasicBlock, make_blocks
 from torch import Tensor, nn
 
@@ -81,6 +82,51 @@ class CifarResNet(nn.Module):
         """(B, in_chans, H, W) to (B, 4 width, H / 4, W / 4)."""
         x = self.act1(self.bn1(self.conv1(x)))
         return self.layer3(self.layer2(self.layer1(x)))
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """The outputs of stem (0) and stages (1 to 3), as timm's models give them.
+
+        Args:
+            x: Images (B, in_chans, H, W).
+            indices: Which; the last n where it is a number, all by default.
+            norm: There is no norm behind a stage; without effect.
+            stop_early: Run nothing behind the last one.
+            output_fmt: ``NCHW``.
+            intermediates_only: Leave out the last map itself.
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"maps are NCHW, not {output_fmt!r}")
+        wanted, last = feature_take_indices(4, indices)
+        found = []
+        x = self.act1(self.bn1(self.conv1(x)))
+        if 0 in wanted:
+            found.append(x)
+        for index, stage in enumerate((self.layer1, self.layer2, self.layer3), 1):
+            if stop_early and index > last:
+                break
+            x = stage(x)
+            if index in wanted:
+                found.append(x)
+        return found if intermediates_only else (x, found)
+
+    def prune_intermediate_layers(
+        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Take off the stages behind the last map that is wanted, and the head; which maps are left."""
+        wanted, last = feature_take_indices(4, indices)
+        for index in range(last + 1, 4):
+            setattr(self, f"layer{index}", nn.Sequential())
+        if prune_head:
+            self.reset_classifier(0, "")
+        return wanted
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The pooled map to logits."""

@@ -1,37 +1,24 @@
-"""Finds the blocks of a timm model and the place for attention in each.
+"""Finds the blocks of a backbone and the place for attention in each.
 
 Three kinds of slot:
 
 - ``native``: the block has an attribute for channel attention (``se``, ``attn``, ``attn_last``, ...), used or empty.
 - ``branch``: it has none, but its ``drop_path`` ends the residual branch just before the add.
-- ``stage``: no block of the model has either; attention is put behind each stage.
+- ``stage``: no block of the stage has either; attention is put behind the stage.
 
-A block is the outermost module with a slot. It belongs to the first entry of ``feature_info`` whose module contains it
-or is defined after it.
+A block is the outermost module with a slot. It belongs to the first stage whose module contains it or is defined after
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
 from chattn_nas.errors import BackboneError
-
-Kind = Literal["native", "branch", "stage"]
-
-#: Attributes that hold channel attention in timm's blocks; where a block has several empty ones, the first is taken.
-NATIVE = ("attn_last", "attn3", "attn2", "attn", "se", "se_early", "se_module")
-#: Ends of residual branches; of a MetaFormer block's two the second, in front of the block's last add.
-BRANCH = ("drop_path", "drop_path2")
-#: ``attn`` is also what transformers call their self-attention: only these classes are channel attention there.
-CHANNEL_ATTENTION = {
-    "SEModule", "SqueezeExcite", "EffectiveSEModule", "EffectiveSqueezeExcite", "EcaModule", "CecaModule", "CbamModule",
-    "LightCbamModule", "GatherExcite", "GlobalContext", "CoordAttn", "SimpleCoordAttn", "EfficientLocalAttn",
-    "StripAttn",
-}  # fmt: skip
+from chattn_nas.network._timm import Kind, feature_info, is_stem, slots_of
 
 
 @dataclass(frozen=True)
@@ -44,6 +31,7 @@ class Block:
         kind: How attention is put there.
         slot: Attribute of the block; empty for ``stage``.
         held: The slot holds an attention already.
+        channels_last: The maps at the slot are (B, H, W, C).
     """
 
     stage: str
@@ -51,83 +39,107 @@ class Block:
     kind: Kind
     slot: str = ""
     held: bool = False
+    channels_last: bool = False
 
 
-def find_blocks(model: nn.Module, name: str) -> list[Block]:
-    """Every block with a place for attention, in the order of definition; or one ``stage`` block per stage.
+@dataclass(frozen=True)
+class Feature:
+    """One stage that a model tells.
+
+    Attributes:
+        path: Name of the module whose output is the stage's.
+        channels: Of that output; ``None`` where it is not told.
+    """
+
+    path: str
+    channels: int | None = None
+
+    @property
+    def is_stem(self) -> bool:
+        """No stage, but what comes before the first."""
+        return is_stem(self.path)
+
+
+def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:
+    """The stages in the order of the network.
 
     Args:
-        model: Any timm model, on any device.
+        model: Any backbone, on any device.
         name: What to call it in errors.
 
     Raises:
-        BackboneError: The model does not tell its stages, or has no convolutions but those that cut patches.
+        BackboneError: The model tells no stages, or has no convolutions but those that cut patches.
     """
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     if not any(max(conv.kernel_size) > max(conv.stride) for conv in convolutions):
         raise BackboneError(f"{name} is no convolutional network (a transformer, it seems)", where=("model",))
-    features = stage_modules(model, name)
-    blocks = [block for block in _blocks(model, features) if block is not None]
-    return blocks or [Block(feature, feature, "stage") for feature in features if not _is_stem(feature)]
-
-
-def stage_modules(model: nn.Module, name: str) -> list[str]:
-    """Module names in ``feature_info``, in the order of the network.
-
-    Raises:
-        BackboneError: There are none, or they are no modules of the model.
-    """
-    info = getattr(model, "feature_info", None)
-    try:
-        found = list(dict.fromkeys(entry["module"] for entry in info))  # type: ignore[union-attr]
-    except (TypeError, KeyError):
-        found = []
     modules = {path for path, _ in model.named_modules()}
-    found = [path for path in found if path in modules]
-    if not found:
+    told = {entry["module"]: entry.get("num_chs") for entry in feature_info(model) if entry["module"] in modules}
+    if not told:
         raise BackboneError(f"{name} does not tell its stages (timm's feature_info)", where=("model",))
-    return found
+    return tuple(Feature(path, channels) for path, channels in told.items())
 
 
-def _blocks(model: nn.Module, features: list[str]) -> Iterator[Block | None]:
+def find_blocks(
+    model: nn.Module, features: Sequence[Feature], without: Collection[tuple[str, str]] = ()
+) -> list[Block]:
+    """Every block that may have a place for attention inside, in the order of definition.
+
+    Args:
+        model: Any backbone, on any device.
+        features: Its stages.
+        without: (path of a block, slot) that were tried and do not serve: the next slot there, or blocks within, may.
+    """
+    return list(_blocks(model, features, without))
+
+
+def _blocks(model: nn.Module, features: Sequence[Feature], without: Collection[tuple[str, str]]) -> Iterator[Block]:
     order = {path: index for index, (path, _) in enumerate(model.named_modules())}
-    inside: tuple[str, ...] = ()
+    inside: str | None = None
     for path, module in model.named_modules():
-        if not path or (inside and path.startswith(inside)):
+        if not path or (inside is not None and path.startswith(inside)):
             continue
-        found = _slot(module)
+        found = next((slot for slot in slots_of(module) if (path, slot[1]) not in without), None)
         if found is None:
             continue
-        inside = (f"{path}.",)
+        inside = f"{path}."
         kind, slot, held = found
-        stage = next(
-            (f for f in features if path == f or path.startswith(f + ".") or order[f] >= order[path]), features[-1]
-        )
-        yield Block(stage, path, kind, slot, held)
+        yield Block(stage_of(path, [feature.path for feature in features], order), path, kind, slot, held)
 
 
-def _slot(module: nn.Module) -> tuple[Kind, str, bool] | None:
-    children = dict(module.named_children())
-    empty = []
-    for name in NATIVE:
-        if name not in children and vars(module).get(name, module) is not None and name not in module._modules:
-            continue
-        if name == "attn" and hasattr(module, "norm1"):
-            continue  # self-attention behind its norm, even where the block leaves both out (Visformer)
-        child = children.get(name)
-        if child is None or isinstance(child, nn.Identity):
-            empty.append(name)
-        elif name.startswith("se") or type(child).__name__ in CHANNEL_ATTENTION:
-            return "native", name, True
-    if empty:
-        return "native", empty[0], False
-    if any(isinstance(m, nn.Conv2d) for m in module.modules()):
-        for name in BRANCH:
-            if name in children or name in module._modules or (name in vars(module) and vars(module)[name] is None):
-                return "branch", name, False
-    return None
+def stage_of(path: str, features: Sequence[str], order: dict[str, int]) -> str:
+    """The first stage whose module contains ``path`` or is defined after it; else the last one."""
+    return next((f for f in features if path == f or path.startswith(f + ".") or order[f] >= order[path]), features[-1])
 
 
-def _is_stem(feature: str) -> bool:
-    last = feature.split(".")[-1]
-    return "stem" in feature or last in {"conv1", "act1", "bn1", "norm0", "act0", "relu0", "conv0", "pool0"}
+def count_blocks(model: nn.Module, features: Sequence[Feature], slotted: Collection[str]) -> int:
+    """How many blocks a model has behind its stem, with a slot or without.
+
+    A block without a slot is an element of a container inside a stage that holds several layers.
+
+    Args:
+        model: Any backbone, on any device.
+        features: Its stages.
+        slotted: Paths of the blocks with a slot.
+    """
+    return _count(model, "", [feature.path for feature in features], set(slotted))
+
+
+def _count(module: nn.Module, path: str, features: list[str], slotted: set[str]) -> int:
+    if path in slotted:
+        return 1
+    container = isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
+    above = path == "" or any(feature.startswith(f"{path}.") for feature in features)
+    holds = any(block.startswith(f"{path}.") for block in slotted)
+    children = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
+    if path in features and not container and not holds:
+        rows = [(name, child) for name, child in children if isinstance(child, nn.Sequential | nn.ModuleList)]
+        return sum(_count(child, name, features, slotted) for name, child in rows) or _is_block(module)
+    if container or above or holds:
+        inner = [(name, child) for name, child in children if not (above and is_stem(name) and name not in slotted)]
+        return sum(_count(child, name, features, slotted) for name, child in inner)
+    return _is_block(module)
+
+
+def _is_block(module: nn.Module) -> int:
+    return int(sum(isinstance(child, nn.Conv2d | nn.Linear) for child in module.modules()) > 1)

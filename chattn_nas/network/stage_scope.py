@@ -127,7 +127,7 @@ def share(
         first = StageSlot(make(run[0]))
         for slot in run:
             module = first if slot is run[0] else StageSlot(first=first)
-            place(model, blocks[slot.block], placement, [module], channels_last=plan.channels_last)
+            place(model, blocks[slot.block], placement, [module])
             placed.append((blocks[slot.block].path, module))
         # Blocks between two slots have none of their own, and hand the state on.
         for number in range(run[0].block, run[-1].block + 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from chattn_nas.attention import Placement
+from chattn_nas.network._timm import gain
 from chattn_nas.network.slots import Block
 
 
@@ -48,7 +49,7 @@ def empty(model: nn.Module, block: Block) -> None:
     ``Identity`` is called by every family alike, but NFNet multiplies what its slot gives, so there it is ``None``.
     """
     module = model.get_submodule(block.path)
-    setattr(module, block.slot, None if hasattr(module, "attn_gain") else nn.Identity())
+    setattr(module, block.slot, nn.Identity() if gain(module) is None else None)
 
 
 def place(
@@ -57,7 +58,6 @@ def place(
     placement: Placement,
     modules: list[nn.Module],
     convolutions: tuple[str, ...] = (),
-    channels_last: bool = False,
 ) -> None:
     """Put attention into one block.
 
@@ -68,14 +68,13 @@ def place(
             by an ``nn.Sequential`` around it. ``before_convs``: an ``nn.Sequential`` around each convolution.
         modules: One, or as many as ``convolutions``.
         convolutions: Paths, for ``before_convs``.
-        channels_last: The block's maps are (B, H, W, C).
     """
     if placement == "before_convs":
         for path, attention in zip(convolutions, modules, strict=True):
             put(model, path, nn.Sequential(attention, model.get_submodule(path)))
         return
     (attention,) = modules
-    if channels_last:
+    if block.channels_last:
         attention = ChannelsLast(attention)
     module = model.get_submodule(block.path)
     if block.kind == "stage" or placement == "after_add":
@@ -87,5 +86,5 @@ def place(
         bare = old is None or isinstance(old, nn.Identity)
         setattr(module, block.slot, attention if bare else nn.Sequential(attention, old))
     else:
-        gain = getattr(module, "attn_gain", None)
-        setattr(module, block.slot, attention if gain is None else Rescaled(attention, gain))
+        factor = gain(module)
+        setattr(module, block.slot, attention if factor is None else Rescaled(attention, factor))

@@ -1,19 +1,20 @@
-"""Which timm models can take attention, and where: what ``chattn-nas backbones`` lists and tries."""
+"""Which models can take attention, and where: what ``chattn-nas backbones`` lists and tries, and searches check."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 from chattn_nas.errors import BackboneError
+from chattn_nas.network._timm import family_of, first_line, input_size
 from chattn_nas.network.build import build_network
-from chattn_nas.network.layout import layout
-from chattn_nas.network.model import import_timm
-from chattn_nas.space import Architecture, Backbone
+from chattn_nas.network.layout import Layout, layout
+from chattn_nas.space import NONE, Architecture, Backbone
 
-#: Image sizes that a model is tried at, smallest first: its last maps may vanish.
+#: Image sizes that a model is tried at, smallest first: its last maps may vanish; then the one it was made for.
 SIZES = (64, 96, 128, 224, 256)
 #: Fits any number of channels and any map.
 PROBE = "eca"
@@ -27,8 +28,10 @@ class Survey:
         model, family: Name, and timm's module that defines it.
         kinds: Kinds of its slots: ``native``, ``branch``, ``stage``.
         stages: Their modules' names.
-        slots: Blocks that take attention, per stage.
+        slots: Places that take attention, per stage.
         channels: Channels at their slots, per stage: one number, or the smallest and the largest.
+        blocks: Blocks of the model, with a slot of their own or without.
+        slotted: Those with one.
         held: Slots that hold an attention already.
         image_size: At which that was found, in pixels.
     """
@@ -39,6 +42,8 @@ class Survey:
     stages: tuple[str, ...]
     slots: tuple[int, ...]
     channels: tuple[str, ...]
+    blocks: int
+    slotted: int
     held: int
     image_size: int
 
@@ -47,70 +52,103 @@ class Survey:
         return asdict(self)
 
 
-def family_of(model: str) -> str:
-    """timm's module that defines a model."""
-    import_timm()
-    import timm
-
-    return str(timm.models.model_entrypoint(model).__module__.rpartition(".")[2])
-
-
 def survey(model: str, image_size: int | None = None) -> Survey:
     """Find a model's slots.
 
     Args:
         model: Name of a timm model.
-        image_size: In pixels; by default the smallest of :data:`SIZES` that it takes.
+        image_size: In pixels; by default the smallest of :data:`SIZES` that it takes, or the one it was made for.
 
     Raises:
         BackboneError: There is no such model, or attention cannot be placed in it; the sentence says why.
     """
-    sizes = SIZES if image_size is None else (image_size,)
+    size, found = _at_some_size(model, SIZES if image_size is None else (image_size,))
+    shapes = [stage.places["before_add"] for stage in found.stages]
+    widths = [sorted({shape.channels for shape in of_stage}) for of_stage in shapes]
+    return Survey(
+        model=model,
+        family=family_of(model),
+        kinds=tuple(dict.fromkeys(stage.kind for stage in found.stages)),
+        stages=tuple(stage.name for stage in found.stages),
+        slots=tuple(stage.blocks for stage in found.stages),
+        channels=tuple(f"{w[0]}" if len(w) == 1 else f"{w[0]}-{w[-1]}" for w in widths),
+        blocks=found.all_blocks,
+        slotted=found.slotted,
+        held=len(found.held),
+        image_size=size,
+    )
+
+
+def _at_some_size(model: str, sizes: tuple[int, ...]) -> tuple[int, Layout]:
+    own = input_size(model) if sizes is SIZES else None
+    sizes = (*sizes, *([own] if own and own not in sizes else []))
+    refused: BackboneError | None = None
     for size in sizes:
         try:
-            found = layout(Backbone(model), 3, size)
+            return size, layout(Backbone(model), 3, size)
         except BackboneError as error:
-            # Another size helps only where the image was to blame.
-            if size == sizes[-1] or "cannot take" not in error.message:
+            # Another size helps only where the image was to blame; the size it was made for says it best.
+            if "cannot take" not in error.message:
                 raise
-            continue
-        shapes = [stage.places["before_add"] for stage in found.stages]
-        widths = [sorted({shape.channels for shape in of_stage}) for of_stage in shapes]
-        return Survey(
-            model=model,
-            family=family_of(model),
-            kinds=tuple(dict.fromkeys(stage.kind for stage in found.stages)),
-            stages=tuple(stage.name for stage in found.stages),
-            slots=tuple(stage.blocks for stage in found.stages),
-            channels=tuple(f"{w[0]}" if len(w) == 1 else f"{w[0]}-{w[-1]}" for w in widths),
-            held=len(found.held),
-            image_size=size,
-        )
-    raise AssertionError("unreachable: the last size raises or returns")
+            refused = error if refused is None or size == own else refused
+    assert refused is not None
+    raise refused
 
 
 def check(found: Survey) -> None:
-    """Build a surveyed model with attention in every slot, run it forward and backward, and look at every gradient.
+    """Try a surveyed model as :func:`check_backbone` does.
 
     Raises:
         BackboneError: It cannot be built or run, or an attention in it has no gradient.
     """
-    architecture = Architecture.uniform(found.model, PROBE)
-    network = build_network(architecture, num_classes=5, image_size=found.image_size, seed=0)
-    images = torch.randn(2, 3, found.image_size, found.image_size, generator=torch.Generator().manual_seed(0))
-    try:
-        output = network(images)
-        output = output[0] if isinstance(output, tuple | list) else output
-        output.square().mean().backward()
-    except Exception as error:  # whatever a model does with modules that it does not expect
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BackboneError(f"{found.model} does not run with attention: {reason}", where=("model",)) from error
+    check_backbone(Backbone(found.model), image_size=found.image_size)
+
+
+@lru_cache(64)
+def check_backbone(backbone: Backbone, *, in_chans: int = 3, image_size: int | tuple[int, int] = 224) -> Layout:
+    """Build a backbone with attention in every slot, run it forward and backward, and look at every gradient.
+
+    Kept per process: a search asks once.
+
+    Args:
+        backbone: Which one.
+        in_chans, image_size: Of the images.
+
+    Raises:
+        BackboneError: It cannot be built or run, or an attention in it has no gradient.
+    """
+    plan = layout(backbone, in_chans, image_size)
+    wanted = sum(stage.blocks for stage in plan.stages)
+    network = build_network(
+        Architecture.uniform(backbone, PROBE if plan.stages else NONE),
+        num_classes=5, in_chans=in_chans, image_size=image_size, seed=0,
+    )  # fmt: skip
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
     probes = [(name, module) for name, module in network.named_modules() if type(module).__name__ == "ECA"]
-    if len(probes) != sum(found.slots):
-        raise BackboneError(f"{found.model} holds {len(probes)} attentions instead of {sum(found.slots)}")
-    idle = [name for name, module in probes if not _has_gradient(module)]
-    if idle:
-        raise BackboneError(f"{found.model} never uses its attention in {', '.join(idle[:3])}", where=("model",))
+    if plan.held and backbone.existing == "keep":
+        wanted = len(probes)  # timm's own are among them
+    if len(probes) != wanted:
+        raise BackboneError(f"{backbone.model} holds {len(probes)} attentions instead of {wanted}", where=("model",))
+    generator = torch.Generator().manual_seed(0)
+    for training in (True, False):  # in use as well: in training a stochastic depth may skip a slot
+        network.train(training)
+        images = torch.randn(2, in_chans, *size, generator=generator)
+        try:
+            output = network(images)
+            output = output[0] if isinstance(output, tuple | list) else output
+            output.square().mean().backward()
+        except Exception as error:  # whatever a model does with modules that it does not expect
+            raise BackboneError(
+                f"{backbone.model} does not run with attention: {first_line(error)}", where=("model",)
+            ) from error
+        idle = [name for name, module in probes if not _has_gradient(module)]
+        if not idle:
+            return plan
+    raise BackboneError(
+        f"{backbone.model}: no gradient reaches {len(idle)} of {len(probes)} attentions in the first step "
+        f"({', '.join(idle[:3])}{', ...' if len(idle) > 3 else ''}); something beside them is zero at the start",
+        where=("model",),
+    )
 
 
 def _has_gradient(module: torch.nn.Module) -> bool:

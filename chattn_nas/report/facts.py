@@ -140,6 +140,7 @@ class RunFacts:
             "versions": ", ".join(
                 f"{name} {version}" for name, version in versions.items() if isinstance(version, str)
             ),
+            "backbone's weights": str(self.study.user_attrs.get("loaded_weights", "")),
             "spec hash": str(self.study.user_attrs.get("spec_hash", "")),
         }
         return [(key, value) for key, value in found.items() if value]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from chattn_nas.errors import InputError
+from chattn_nas.network.survey import check_backbone
 from chattn_nas.search._join import join
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.loop import sigterm_as_interrupt
@@ -16,6 +19,8 @@ from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.run import RunDirectory
+
+log = logging.getLogger(__name__)
 
 
 def search(
@@ -53,6 +58,8 @@ def search(
         require_nni(spec)
     if spec.search.engine == "ray":
         require_ray()
+    if trainer is None:
+        _check_slots(spec)
     found = RunDirectory.create(spec, Path(run) if run else None)
     spec = found.spec
     with found.lock(), sigterm_as_interrupt():
@@ -69,3 +76,17 @@ def search(
             elif not is_done(found.study, spec.search.trials):
                 Supervisor(found, device_slots(spec.search, spec.proxy.device), shown, trainer).run()
     return found
+
+
+def _check_slots(spec: Spec) -> None:
+    """See, before anything is spent, that every attention of the backbone would learn, and say what share has a slot.
+
+    Raises:
+        InputError: One would not; ``where`` starts with ``backbone``.
+    """
+    try:
+        plan = check_backbone(spec.backbone.backbone, image_size=spec.data.image_size)
+    except InputError as error:
+        raise error.at("backbone") from None
+    if plan.slotted < plan.all_blocks or any(stage.kind == "stage" for stage in plan.stages):
+        log.warning("%s: %s", spec.backbone.model, plan.share)

@@ -18,7 +18,14 @@ from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
-from chattn_nas.search.trainer import ProxyTrainer, TrainerFactory, hardware, reference_costs, versions
+from chattn_nas.search.trainer import (
+    ProxyTrainer,
+    TrainerFactory,
+    hardware,
+    loaded_weights,
+    reference_costs,
+    versions,
+)
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.spec import Spec
@@ -67,6 +74,9 @@ def start(
         study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
         study.set_user_attr("versions", versions())
         study.set_user_attr("hardware", hardware())
+        loaded = loaded_weights(made, spec)
+        if loaded is not None:
+            study.set_user_attr("loaded_weights", loaded)
         data = getattr(made, "data", None)  # another trainer may have none
         if data is not None:
             study.set_user_attr("validation_images", len(data.validation))

@@ -140,6 +140,14 @@ def reference_costs(trainer: Trainer, spec: Spec) -> Costs:
     return costs
 
 
+def loaded_weights(trainer: Trainer, spec: Spec) -> str | None:
+    """What the backbone was given before training, in words; ``None`` where it starts from random weights."""
+    if not (spec.backbone.pretrained or spec.backbone.weights):
+        return None
+    bare = trainer.build(Architecture.uniform(spec.backbone.backbone, NONE).canonical(trainer.stages), seed=0)
+    return str(getattr(bare, "loaded", "")) or None
+
+
 def consistent(costs: Costs, reference: Costs) -> Costs:
     """The costs with the latency that the measured ratio gives: it holds whatever else the machine did meanwhile."""
     ratio = costs.pop(LATENCY_RATIO, None)

@@ -32,24 +32,28 @@ class Backbone:
     """A timm model as the architecture names it.
 
     Args:
-        model: Name of a timm model, ours included (``cifar_resnet8``, ...).
-        options: Keyword arguments of ``timm.create_model``.
+        model: Name of a timm model, ours included (``cifar_resnet8``, ...), or ``module:function``.
+        options: Keyword arguments of ``timm.create_model``, or of the function.
         existing: What becomes of an attention that a slot already holds: ``replace`` or ``keep``.
         head: ``default``, or ``isqrt_cov`` for second-order pooling before the classifier.
+        stages: Modules whose outputs end the stages, instead of those that the model tells.
     """
 
     model: str
     options: Mapping[str, Any] | tuple[tuple[str, Any], ...] = ()
     existing: str = "replace"
     head: str = "default"
+    stages: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", _frozen(dict(self.options)))
+        object.__setattr__(self, "stages", tuple(self.stages))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, defaults left out; :meth:`from_dict` reads them back."""
         full = {"model": self.model, "options": dict(self.options), "existing": self.existing, "head": self.head}
-        plain = {"options": {}, "existing": "replace", "head": "default"}
+        full |= {"stages": list(self.stages)}
+        plain: dict[str, Any] = {"options": {}, "existing": "replace", "head": "default", "stages": []}
         return {key: value for key, value in full.items() if key not in plain or value != plain[key]}
 
     @classmethod

@@ -13,7 +13,8 @@ from chattn_nas.errors import InputError
 from chattn_nas.network import BackboneSettings
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.settings import Settings
-from chattn_nas.space import SearchSpace, SpaceSettings
+from chattn_nas.space import NONE, SearchSpace, SpaceSettings
+from chattn_nas.space.settings import ALL
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.spec.judging_settings import JudgingSettings
 from chattn_nas.spec.search_settings import SearchSettings
@@ -37,12 +38,15 @@ FREE = (
 #: Where data lie on a machine, not what they are.
 PLACES = tuple(("data", field) for field in ("path", "root", "download", "cache", "cache_limit"))
 #: Fields that came after the first runs: one that is left at its default leaves the hash as it was.
-LATER = tuple(
-    ("data", field)
-    for field in (
-        "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
-        "range", "classes", "bad_files", "test",
-    )
+LATER = (
+    *(
+        ("data", field)
+        for field in (
+            "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
+            "range", "classes", "bad_files", "test",
+        )
+    ),
+    ("backbone", "stages"),
 )  # fmt: skip
 
 
@@ -87,9 +91,12 @@ class Spec(Settings):
             InputError: The backbone does not exist, or a stage cannot take a choice; ``where`` is the path of keys.
         """
         from chattn_nas.network import stages  # torch: a spec that is refused before needs none
+        from chattn_nas.network.layout import every_slot_is_kept
 
         try:
             found = stages(self.backbone.backbone, image_size=self.data.image_size)
+            if not found and self.space.candidates(1)[0] != SpaceSettings({ALL: [NONE]}).candidates(1)[0]:
+                raise every_slot_is_kept(self.backbone.backbone)
         except InputError as error:
             raise error.at("backbone") from None
         try:

@@ -96,3 +96,23 @@ def test_timm_loads_the_folder(network, tmp_path):
     assert found.pretrained_cfg["mean"] == (0.5,) * 3 or found.pretrained_cfg["mean"] == [0.5] * 3
     fresh = timm.create_model(f"local-dir:{tmp_path}", pretrained=False)
     assert fresh.fc.out_features == 10
+
+
+@pytest.mark.parametrize("kind", ["se", "eca", "gct", "dia"])
+def test_a_network_that_started_as_the_identity_loads_through_timm(kind, tmp_path):
+    import timm
+
+    architecture = Architecture(Backbone("cifar_resnet14", {"width": 4}), (StageChoice(kind),))
+    network = build_network(architecture, num_classes=4, in_chans=1, image_size=8, seed=0, identity_init=True)
+    with torch.no_grad():
+        for parameter in network.parameters():  # as if it had been trained
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    report = export_network(
+        network, architecture=architecture, out_dir=tmp_path, num_classes=4, in_chans=1, image_size=8,
+        card=Card(name="identity", backbone="cifar_resnet14"), formats=("timm", "source"),
+    )  # fmt: skip
+    assert report.max_difference == 0
+    images = torch.randn(2, 1, 8, 8)
+    found = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    with torch.no_grad():
+        assert torch.equal(found(images), network.eval()(images))

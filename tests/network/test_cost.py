@@ -9,9 +9,9 @@ import torch
 from chattn_nas import Architecture, api, attention, build_network
 from chattn_nas.errors import InputError
 from chattn_nas.network import cost
+from chattn_nas.network._timm import import_timm
 from chattn_nas.network.constraints import Constraint
 from chattn_nas.network.layout import _layout, layout
-from chattn_nas.network.model import import_timm
 from chattn_nas.space import Backbone, StageChoice
 from chattn_nas.spec import Spec
 

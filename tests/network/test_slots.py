@@ -8,6 +8,7 @@ from chattn_nas import Architecture, build_network
 from chattn_nas.cli import app
 from chattn_nas.errors import BackboneError
 from chattn_nas.network import stages
+from chattn_nas.network.layout import layout
 from chattn_nas.network.surgery import ChannelsLast, Rescaled
 from chattn_nas.network.survey import check, survey
 from chattn_nas.space import Backbone
@@ -23,6 +24,11 @@ MODELS = {
     "mambaout_femto": ("branch", None),
     "hrnet_w18_small": ("native", None),
     "densenet121": ("stage", (1, 1, 1, 1)),
+    "rdnet_tiny": ("branch", (3, 3, 12, 3)),  # its blocks take lists of maps
+    "resnest14d": ("stage", (1, 1, 1, 1)),  # its drop_path runs on the block's input
+    "davit_tiny": ("stage", (1, 1, 1, 1)),  # its blocks hold tokens, its stages hand on maps
+    "efficientformerv2_s0": ("branch", (2, 2, 6, 4)),  # an attribute `attn` that is None is a parallel branch
+    "regnetz_b16_evos": ("native", (2, 6, 12, 2)),  # EvoNorm scales start at zero
 }
 
 
@@ -52,8 +58,11 @@ def test_a_held_attention_is_replaced_or_kept():
     assert sum(type(module).__name__ == "ECA" for module in replaced.modules()) == 11
     bare = build(Backbone("mobilenetv3_small_050"), "none")
     assert not _se(bare), "none takes the existing attention out, too"
+    everywhere = Backbone("seresnet18", existing="keep")
     with pytest.raises(BackboneError, match="every slot of seresnet18 holds an attention already"):
-        build(Backbone("seresnet18", existing="keep"), "eca")
+        build(everywhere, "eca")
+    assert stages(everywhere, image_size=64) == ()
+    assert len(_se(build(everywhere, "none"))) == 8, "none leaves what is there"
 
 
 def build(backbone, kind):
@@ -98,13 +107,50 @@ def test_the_first_step_moves_every_attention():
     [
         ("vit_tiny_patch16_224", "no convolutional network"),
         ("resnet81", "timm has no model 'resnet81'; did you mean 'resnet"),
-        ("davit_tiny", "davit_tiny"),
     ],
 )
 def test_what_cannot_take_attention_is_refused_in_a_sentence(model, words):
     with pytest.raises(BackboneError, match=words) as caught:
         check(survey(model))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["samvit_base_patch16", "volo_d1_224"])
+def test_maps_held_channels_last_without_saying_so_are_told_by_their_shapes(model):
+    """Read as (B, C, H, W), attention would gate the rows of the image."""
+    found = layout(Backbone(model), 3, 224)
+    assert all(block.channels_last for blocks in found.blocks for block in blocks)
+    widths = {stage.places["before_add"][0].channels for stage in found.stages}
+    assert widths == ({768} if model.startswith("samvit") else {192, 384})
+    assert all(stage.places["before_add"][0].feature_size in ((14, 14), (28, 28)) for stage in found.stages)
+
+
+def test_a_stage_without_slots_takes_attention_as_a_whole_and_the_share_is_told():
+    found = layout(Backbone("hgnetv2_b0"), 3, 64)
+    assert [stage.kind for stage in found.stages] == ["stage", "stage", "branch", "stage"]
+    assert found.share.startswith("1 of 6 blocks have a slot of their own; stages 1, 2, 4: behind the whole stage")
+    assert layout(Backbone("resnet10t"), 3, 64).share == "4 of 4 blocks have a slot of their own"
+    assert survey("hgnetv2_b0").slotted == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"features_only": True}, "features_only: it gives feature maps"),
+        ({"num_classes": 7}, "num_classes: the data tell"),
+        ({"checkpoint_path": "x.pth"}, "write backbone.weights instead"),
+        ({"global_pool": "", "head_conv_bias": 1}, "cannot be built: .*head_conv_bias"),
+    ],
+)
+def test_options_that_make_no_classifier_are_refused(options, words):
+    with pytest.raises(BackboneError, match=words):
+        stages(Backbone("resnet10t", options), image_size=64)
+
+
+def test_a_gate_that_changes_nothing_is_no_slot():
+    """What a ResNeSt block does to its ``drop_path``, and a block that ignores its own."""
+    reasons = dict(layout(Backbone("resnest26d"), 3, 64).left_out)
+    assert "a gate there changes nothing that the network gives" in reasons.values()
 
 
 def test_the_command_lists_and_tries_models():
@@ -117,6 +163,7 @@ def test_the_command_lists_and_tries_models():
     listed = CliRunner().invoke(app, ["backbones", "cifar_resnet8"])
     assert "1 of 1 models can take attention" in listed.stdout
     assert "16 32 64" in listed.stdout
+    assert "3 of 3" in listed.stdout
     done = CliRunner().invoke(app, ["backbones", "resnett50"])
     assert isinstance(done.exception, BackboneError)
     assert "did you mean 'resnet50'" in str(done.exception)

@@ -264,7 +264,7 @@ WRAPPED = [
     ("cifar_resnet14", "dia", {"placement": "after_add"}, True),
     ("cifar_resnet8", "se", {"placement": "before_block"}, False),
     ("cifar_resnet8", "gct", {"placement": "before_convs"}, True),
-    ("test_nfnet", "eca", {}, True),  # Halved
+    ("test_nfnet", "eca", {}, True),  # Rescaled
     ("mambaout_femto", "fca", {}, False),  # ChannelsLast
 ]
 

@@ -1,0 +1,247 @@
+"""The only file that knows timm's private or merely conventional names: models, slots, stems, gains, stages.
+
+Where a new timm calls something else, this file changes and ``tests/network/test_timm_contract.py`` names what broke.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from chattn_nas.errors import BackboneError, InputError
+
+Kind = Literal["native", "branch", "stage"]
+
+#: Attributes that hold channel attention in timm's blocks; where a block has several empty ones, the first is taken.
+NATIVE = ("attn_last", "attn3", "attn2", "attn", "se", "se_early", "se_module")
+#: Ends of residual branches; of a MetaFormer block's two the second, in front of the block's last add.
+BRANCH = ("drop_path", "drop_path2")
+#: ``attn`` is also what transformers call their self-attention: only these classes are channel attention there.
+CHANNEL_ATTENTION = {
+    "SEModule", "SqueezeExcite", "EffectiveSEModule", "EffectiveSqueezeExcite", "EcaModule", "CecaModule", "CbamModule",
+    "LightCbamModule", "GatherExcite", "GlobalContext", "CoordAttn", "SimpleCoordAttn", "EfficientLocalAttn",
+    "StripAttn",
+}  # fmt: skip
+#: Last parts of the names that timm gives to stems in ``feature_info``.
+STEMS = {"conv1", "act1", "bn1", "norm0", "act0", "relu0", "conv0", "pool0"}
+#: Where timm takes a model from beside its registry.
+SOURCES = ("hf_hub:", "hf-hub:", "local-dir:")
+#: Options of ``timm.create_model`` that a backbone cannot have, and why.
+REFUSED = {
+    "features_only": "it gives feature maps where a classifier is needed: leave it out",
+    "out_indices": "it belongs to features_only, which gives feature maps where a classifier is needed: leave it out",
+    "num_classes": "the data tell the number of classes",
+    "in_chans": "the data tell the number of channels",
+    "pretrained": "write backbone.pretrained instead",
+    "checkpoint_path": "write backbone.weights instead",
+}
+
+
+def import_timm() -> None:
+    """Import timm and register our models with it.
+
+    Raises:
+        BackboneError: torch and torchvision do not fit each other.
+    """
+    try:
+        import timm  # noqa: F401
+
+        from chattn_nas.network import cifar  # noqa: F401 (importing registers)
+    except (RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BackboneError(
+            f"timm cannot be imported ({reason}): install torch and torchvision from one index, in matching versions"
+        ) from error
+
+
+def check_name(model: str) -> None:
+    """See that timm's registry has a model, or that its name starts with another source.
+
+    Raises:
+        BackboneError: Neither of them.
+    """
+    import_timm()
+    import timm
+
+    if not model.startswith(SOURCES) and not timm.is_model(model):
+        raise BackboneError(f"timm has no model {model!r}", where=("model",), value=model, choices=timm.list_models())
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """See that a model with these options is a classifier for whatever data.
+
+    Raises:
+        BackboneError: Some option means another kind of model.
+    """
+    for name, value in options.items():
+        if name in REFUSED and value is not False:
+            raise BackboneError(
+                f"backbone.options cannot hold {name}: {REFUSED[name]}", where=("options", name), value=name
+            )
+
+
+def create(model: str, **options: Any) -> nn.Module:
+    """``timm.create_model`` for a name that :func:`check_name` let pass.
+
+    Raises:
+        BackboneError: timm cannot build it with these options.
+    """
+    import timm
+
+    try:
+        made: nn.Module = timm.create_model(model, **options)
+    except InputError:
+        raise
+    except TypeError as error:
+        raise BackboneError(f"{model} cannot be built: {first_line(error)}", where=("options",)) from error
+    except Exception as error:  # timm asserts, and its loaders raise whatever the hub or the file made them raise
+        what = "load its weights" if options.get("pretrained") else "be built with these options"
+        where = "pretrained" if options.get("pretrained") else "options"
+        raise BackboneError(f"{model} cannot {what}: {first_line(error)}", where=(where,)) from error
+    return made
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def family_of(model: str) -> str:
+    """timm's module that defines a model; empty where it comes from elsewhere."""
+    import_timm()
+    import timm
+
+    if not timm.is_model(model):
+        return ""
+    return str(timm.models.model_entrypoint(model).__module__.rpartition(".")[2])
+
+
+def config_of(model: nn.Module) -> dict[str, Any]:
+    """timm's configuration of a model's weights; empty where the model is not timm's."""
+    found = getattr(model, "pretrained_cfg", None)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def input_size(model: str) -> int | None:
+    """Pixels of the square images that timm's weights of a model were trained on; ``None`` where it tells none."""
+    import timm
+
+    config = timm.get_pretrained_cfg(model.partition(".")[0], allow_unregistered=True)
+    return int(config.input_size[-1]) if config is not None and config.input_size else None
+
+
+def feature_info(model: nn.Module) -> list[dict[str, Any]]:
+    """What a model tells of its stages: ``module``, and mostly ``num_chs``; empty where it tells none."""
+    info = getattr(model, "feature_info", None)
+    try:
+        return [dict(entry) for entry in info if "module" in entry]  # type: ignore[union-attr]
+    except (TypeError, ValueError):
+        return []
+
+
+def says_channels_last(model: nn.Module) -> bool:
+    """Whether a model tells that its maps are (B, H, W, C)."""
+    return getattr(model, "output_fmt", "NCHW") == "NHWC"
+
+
+def is_stem(feature: str) -> bool:
+    """Whether a module of ``feature_info`` is the stem, which is no stage."""
+    return "stem" in feature or feature.split(".")[-1] in STEMS
+
+
+def gain(block: nn.Module) -> float | None:
+    """What a block multiplies by behind its slot (NFNet: 2); ``None`` where it does not, and may hold ``Identity``."""
+    found = getattr(block, "attn_gain", None)
+    return None if found is None else float(found)
+
+
+def slots_of(module: nn.Module) -> Iterator[tuple[Kind, str, bool]]:
+    """Attributes of a module that may be places for attention: kind, name, and whether one is there; likeliest first.
+
+    Only names are looked at: whether a place serves is for a forward pass to prove.
+    """
+    children = dict(module.named_children())
+    empty = []
+    for name in NATIVE:
+        if name not in children and vars(module).get(name, module) is not None and name not in module._modules:
+            continue
+        if name == "attn" and hasattr(module, "norm1"):
+            continue  # self-attention behind its norm, even where the block leaves both out (Visformer)
+        child = children.get(name)
+        if child is None or isinstance(child, nn.Identity):
+            empty.append(name)
+        elif name.startswith("se") or type(child).__name__ in CHANNEL_ATTENTION:
+            yield "native", name, True
+    for name in empty:
+        yield "native", name, False
+    if any(isinstance(m, nn.Conv2d) for m in module.modules()):
+        for name in BRANCH:
+            if name in children or name in module._modules or (name in vars(module) and vars(module)[name] is None):
+                yield "branch", name, False
+
+
+@dataclass
+class Load:
+    """What one ``load_state_dict`` found missing and unexpected."""
+
+    missing: list[str]
+    unexpected: list[str]
+
+
+@contextmanager
+def noting_loads() -> Iterator[list[Load]]:
+    """Note what timm hands to ``load_state_dict`` inside: it loads without ``strict`` where classes differ, and only
+    logs what it did not find."""
+    loads: list[Load] = []
+    load = nn.Module.load_state_dict
+
+    def noting(self: nn.Module, state: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        result = load(self, state, strict, assign)
+        loads.append(Load(list(result.missing_keys), list(result.unexpected_keys)))
+        return result
+
+    nn.Module.load_state_dict = noting  # type: ignore[method-assign, assignment]
+    try:
+        yield loads
+    finally:
+        nn.Module.load_state_dict = load  # type: ignore[method-assign]
+
+
+def translated(state: dict[str, Any], model: nn.Module) -> dict[str, Any] | None:
+    """Weights as their authors published them under the names of timm's model; ``None`` where timm knows no other.
+
+    timm's modules call the function that does it ``checkpoint_filter_fn`` or ``_filter_fn``.
+    """
+    module = sys.modules.get(type(model).__module__)
+    function = getattr(module, "checkpoint_filter_fn", None) or getattr(module, "_filter_fn", None)
+    if function is None or not type(model).__module__.startswith("timm."):
+        return None
+    try:
+        found = function(dict(state), model)
+    except Exception:  # it expects keys that the file has not, and then the file is none of those
+        return None
+    return dict(found) if isinstance(found, Mapping) else None
+
+
+def adapt_input(in_chans: int, weight: Any) -> Any:
+    """The weights (O, I, H, W) of a first convolution for images of other channels."""
+    from timm.models import adapt_input_conv
+
+    return adapt_input_conv(in_chans, weight, base_chans=weight.shape[1])
+
+
+def gives_intermediates(network: nn.Module) -> bool:
+    """Whether a model has timm's ``forward_intermediates``."""
+    return hasattr(network, "forward_intermediates")
+
+
+def prune(network: nn.Module, indices: list[int]) -> list[int]:
+    """Take off what comes behind the last of these maps, the head included; which maps are left, counted as before."""
+    if not hasattr(network, "prune_intermediate_layers"):
+        return indices
+    return list(network.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True))  # type: ignore[operator]

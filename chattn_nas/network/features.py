@@ -1,0 +1,211 @@
+"""The maps of a network with its attention placed, for tasks that need more than logits.
+
+timm's ``forward_intermediates`` runs the very modules that attention was put into, and ``prune_intermediate_layers``
+takes off what comes behind the last map that is wanted: otherwise two thirds of a small MobileNet would be carried
+along without a gradient. Channels and strides are measured in one forward on the meta device, since some models tell
+them wrongly; the same pass proves that every attention is called.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chattn_nas.errors import BackboneError
+from chattn_nas.network._timm import first_line, gives_intermediates, prune
+from chattn_nas.network.layout import layout
+from chattn_nas.network.observe import behind
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """One map that a network gives.
+
+    Attributes:
+        index: Among all that it gives, from 0.
+        channels: C.
+        stride: Pixels of the image per position of the map.
+        size: Height and width.
+    """
+
+    index: int
+    channels: int
+    stride: int
+    size: tuple[int, int]
+
+
+class FeatureExtractor(nn.Module):
+    """A network without its classifier: images (B, C, H, W) to a list of maps (B, C', H', W'), the largest first.
+
+    Attributes:
+        body: The network; pruned.
+        maps: What the list holds.
+        left_out: Attentions of the network that no map depends on, by name; they were taken off.
+    """
+
+    def __init__(self, body: nn.Module, maps: Sequence[FeatureMap], taps: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.body = body
+        self.maps = tuple(maps)
+        self.taps = tuple(taps)
+        self.left_out: tuple[str, ...] = ()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The maps."""
+        return _maps(self.body, x, [one.index for one in self.maps], self.taps)
+
+
+def feature_extractor(
+    network: nn.Module,
+    *,
+    image_size: int | tuple[int, int],
+    in_chans: int = 3,
+    strides: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
+) -> FeatureExtractor:
+    """Turn a network into one that gives its maps.
+
+    Args:
+        network: From ``build_network``; taken over and pruned.
+        image_size: In pixels; height and width where they differ.
+        in_chans: Channels of the images.
+        strides: Of the maps that are wanted, such as ``(4, 8, 16, 32)``; of several at one stride the last is taken.
+            By default the last map at every stride.
+        indices: Instead, which of the maps that the network gives, from 0.
+
+    Raises:
+        BackboneError: The network gives no maps, or none at such a stride.
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    name = str(network.architecture.backbone.model)  # type: ignore[union-attr]
+    taps = () if gives_intermediates(network) else _stages_of(network, in_chans, size)
+    given = available_maps(network, image_size=size, in_chans=in_chans, taps=taps)
+    chosen = _chosen(given, strides, indices, name)
+    kept = prune(network, [one.index for one in chosen])
+    extractor = FeatureExtractor(network, chosen, taps)
+    image = torch.empty(2, in_chans, *size, device="meta")
+    attended = list(dict.fromkeys(slot.path for slot in getattr(network, "attention_slots", ())))
+    called, reached = _used(extractor, image, name)
+    _check_same(extractor, image, chosen, name, kept)
+    extractor.left_out = tuple(one for one in attended if one not in called)
+    for path in [one for one, module in network.named_children() if one not in called and any(module.parameters())]:
+        setattr(network, path, nn.Identity())
+    for path in extractor.left_out:
+        if any(path == one for one, _ in network.named_modules()):
+            parent, _, child = path.rpartition(".")
+            setattr(network.get_submodule(parent), child, nn.Identity())
+    if extractor.left_out:
+        log.warning("%s: no map depends on the attention in %s", name, ", ".join(extractor.left_out))
+    idle = [one for one in reached.unused if one in dict(network.named_parameters())]
+    if idle:
+        log.info("%s: no map depends on %d parameters (%s, ...)", name, len(idle), idle[0])
+    return extractor
+
+
+def available_maps(
+    network: nn.Module, *, image_size: tuple[int, int], in_chans: int = 3, taps: Sequence[str] = ()
+) -> list[FeatureMap]:
+    """All maps that a network gives for images of that size, measured on the meta device.
+
+    Raises:
+        BackboneError: It gives none, or cannot take such images.
+    """
+    image = torch.empty(2, in_chans, *image_size, device="meta")
+    try:
+        with torch.no_grad():
+            maps = _maps(_meta(network), image, None, taps)
+    except Exception as error:  # whatever a model does with an image that does not suit it
+        raise BackboneError(f"the backbone gives no maps: {first_line(error)}", where=("model",)) from error
+    found = []
+    for index, one in enumerate(maps):
+        if one.ndim == 4:
+            height, width = int(one.shape[2]), int(one.shape[3])
+            found.append(FeatureMap(index, int(one.shape[1]), round(image_size[0] / height), (height, width)))
+    if not found:
+        raise BackboneError("the backbone gives no maps", where=("model",))
+    return found
+
+
+def _maps(body: nn.Module, x: Tensor, indices: list[int] | None, taps: Sequence[str]) -> list[Tensor]:
+    if not taps:
+        maps: list[Tensor] = body.forward_intermediates(x, indices=indices, intermediates_only=True)  # type: ignore[operator]
+        return list(maps)
+    seen: dict[str, Tensor] = {}
+
+    def keep(path: str) -> Any:
+        return lambda _module, _args, output: seen.__setitem__(path, output)
+
+    hooks = [body.get_submodule(path).register_forward_hook(keep(path)) for path in taps]
+    try:
+        body(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    every = [seen[path] for path in taps]
+    return every if indices is None else [every[index] for index in indices]
+
+
+def _stages_of(network: nn.Module, in_chans: int, size: tuple[int, int]) -> tuple[str, ...]:
+    """Stages of a user's own backbone, whose outputs are read where they come out."""
+    plan = layout(network.architecture.backbone, in_chans, size)  # type: ignore[union-attr, arg-type]
+    return tuple(stage.name for stage in plan.stages)
+
+
+def _chosen(
+    given: list[FeatureMap], strides: Sequence[int] | None, indices: Sequence[int] | None, name: str
+) -> list[FeatureMap]:
+    if indices is not None:
+        by_index = {one.index: one for one in given}
+        for index in indices:
+            if index not in by_index:
+                raise BackboneError(f"{name} gives no map {index}", value=index, choices=sorted(by_index))
+        return [by_index[index] for index in sorted(indices)]
+    last = {one.stride: one for one in given}
+    for stride in strides or ():
+        if stride not in last:
+            raise BackboneError(f"{name} gives no map of stride {stride}", value=stride, choices=sorted(last))
+    return [last[stride] for stride in sorted(strides or last)]
+
+
+@dataclass(frozen=True)
+class _Reached:
+    unused: tuple[str, ...]
+
+
+def _used(extractor: FeatureExtractor, image: Tensor, name: str) -> tuple[set[str], _Reached]:
+    """Modules of the body that are called, with all that hold them, and parameters that no map depends on."""
+    meta = _meta(extractor)
+    called: set[str] = set()
+    for path, module in meta.body.named_modules():
+        module.register_forward_pre_hook(lambda _module, _args, path=path: called.add(path))
+    try:
+        with torch.enable_grad():
+            maps = meta(image)
+    except Exception as error:  # whatever a pruned model does
+        raise BackboneError(f"{name} gives no maps once it is pruned: {first_line(error)}", where=("model",)) from error
+    holders = {path[: end + 1].rstrip(".") for path in called for end, sign in enumerate(path) if sign == "."}
+    reached: set[int] = set().union(*(behind(one.grad_fn) for one in maps))
+    unused = tuple(path for path, one in meta.body.named_parameters() if one.requires_grad and id(one) not in reached)
+    return called | holders, _Reached(unused)
+
+
+def _check_same(
+    extractor: FeatureExtractor, image: Tensor, wanted: Sequence[FeatureMap], name: str, kept: Sequence[int]
+) -> None:
+    with torch.no_grad():
+        maps = _meta(extractor)(image)
+    shapes = [(int(one.shape[1]), (int(one.shape[2]), int(one.shape[3]))) for one in maps]
+    if shapes != [(one.channels, one.size) for one in wanted] or list(kept) != [one.index for one in wanted]:
+        raise BackboneError(f"{name} gives other maps once it is pruned: {shapes}", where=("model",))
+
+
+def _meta(module: Any) -> Any:
+    return copy.deepcopy(module).to("meta").eval()

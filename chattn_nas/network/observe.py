@@ -1,0 +1,205 @@
+"""What one forward pass shows of the places for attention: shapes, and whether a gate there changes the output.
+
+Everything runs on the meta device, which knows shapes and the graph of derivatives, and no values: so a proof costs
+no memory and no arithmetic, whatever the size of the network. A slot that is called proves nothing (ResNeSt calls its
+``drop_path`` on the block's input and drops what comes out); a slot that the output's graph leads back to does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chattn_nas.network.slots import Block
+from chattn_nas.network.surgery import place, put
+
+Shape = tuple[int, ...]
+Node = Any  # torch.autograd.graph.Node
+
+
+class Probe(nn.Module):
+    """Stands in a slot for an attention: multiplies by a parameter, and notes what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones((), device="meta"))
+        self.shapes: list[Shape] = []
+        self.source: Node = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        self.shapes.append(tuple(x.shape))
+        self.source = x.grad_fn
+        return x * self.scale
+
+
+@dataclass
+class Seen:
+    """What one forward showed, by paths.
+
+    Attributes:
+        slots: Probes, by the path of their block.
+        inputs, outputs: Shapes of the blocks' input and output, where they are one map and met once.
+        convolutions: Of every block, in the order of the forward pass.
+        at_convolutions: Shapes of their inputs.
+        result: What the model gave.
+        reached: Parameters that the result depends on, by identity.
+        inner: Of every block, by identity: parameters that its output depends on, and those before its slot.
+    """
+
+    slots: dict[str, Probe]
+    inputs: dict[str, Shape]
+    outputs: dict[str, Shape]
+    convolutions: dict[str, list[str]]
+    at_convolutions: dict[str, Shape]
+    result: Any
+    reached: set[int]
+    inner: dict[str, tuple[set[int], set[int]]] = field(default_factory=dict)
+
+
+@contextmanager
+def probed(model: nn.Module, blocks: Sequence[Block]) -> Iterator[dict[str, Probe]]:
+    """Probes in the slots of these blocks, put there as attention is; taken out again."""
+    probes: dict[str, Probe] = {}
+    old: list[Callable[[], None]] = []
+    # Inner modules come after those that hold them; wrapped first, their paths stay right.
+    for block in reversed(blocks):
+        module, probe = model.get_submodule(block.path), Probe()
+        if block.kind == "stage":
+            old.append(_put_back(model, block.path, module))
+        else:
+            old.append(_set_back(module, block.slot, getattr(module, block.slot)))
+        place(model, block, "before_add", [probe])
+        probes[block.path] = probe
+    try:
+        yield {block.path: probes[block.path] for block in blocks}
+    finally:
+        for undo in reversed(old):
+            undo()
+
+
+def _put_back(model: nn.Module, path: str, module: nn.Module) -> Callable[[], None]:
+    return lambda: put(model, path, module)
+
+
+def _set_back(module: nn.Module, name: str, value: nn.Module | None) -> Callable[[], None]:
+    return lambda: setattr(module, name, value)
+
+
+def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen:
+    """One forward pass with a probe in every slot.
+
+    Args:
+        model: On the meta device, in eval mode; left as it was.
+        blocks: Whose slots are probed.
+        image: (B, C, H, W) on the meta device.
+
+    Raises:
+        Exception: Whatever the model raises where the image or a probe does not suit it.
+    """
+    calls: Counter[tuple[str, str]] = Counter()
+    shapes: dict[tuple[str, str], Shape] = {}
+    nodes: dict[tuple[str, str], Node] = {}
+    owner: dict[str, str] = {}
+    hooks = []
+
+    def note(what: str, path: str, value: Any) -> None:
+        if isinstance(value, tuple) and len(value) == 1:
+            value = value[0]
+        calls[what, path] += 1
+        shapes[what, path] = tuple(value.shape) if isinstance(value, Tensor) else ()
+        nodes[what, path] = value.grad_fn if isinstance(value, Tensor) else None
+
+    def on_input(what: str, path: str) -> Callable[..., None]:
+        return lambda _module, args, kwargs: note(what, path, kwargs if kwargs else args)
+
+    def on_output(what: str, path: str) -> Callable[..., None]:
+        return lambda _module, _args, output: note(what, path, output)
+
+    with probed(model, blocks) as probes:
+        for block in blocks:
+            if block.kind == "stage":
+                continue
+            module = model.get_submodule(block.path)
+            hooks.append(module.register_forward_pre_hook(on_input("input", block.path), with_kwargs=True))
+            hooks.append(module.register_forward_hook(on_output("output", block.path)))
+            for path, child in module.named_modules(prefix=block.path):
+                if isinstance(child, nn.Conv2d):
+                    owner[path] = block.path
+                    hooks.append(child.register_forward_pre_hook(on_input("conv", path), with_kwargs=True))
+        try:
+            with torch.enable_grad():
+                result = model(image)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    once: dict[tuple[str, str], Shape] = {
+        key: shape for key, shape in shapes.items() if calls[key] == 1 and len(shape) == 4
+    }
+    owned: dict[str, list[str]] = defaultdict(list)
+    for what, path in shapes:
+        if what == "conv":
+            owned[owner[path]].append(path)
+    seen = Seen(
+        slots=probes,
+        inputs=_of("input", once),
+        outputs=_of("output", once),
+        convolutions=dict(owned),
+        at_convolutions=_of("conv", once),
+        result=result,
+        reached=behind(result.grad_fn) if isinstance(result, Tensor) else set(),
+    )
+    for block in blocks:
+        if block.path in seen.outputs:
+            start = nodes["input", block.path]
+            source = probes[block.path].source
+            seen.inner[block.path] = (
+                behind(nodes["output", block.path], start),
+                set() if source is start else behind(source, start),
+            )
+    return seen
+
+
+def _of(kind: str, shapes: dict[tuple[str, str], Shape]) -> dict[str, Shape]:
+    return {path: shape for (what, path), shape in shapes.items() if what == kind}
+
+
+def behind(end: Node, start: Node = None) -> set[int]:
+    """The parameters, by identity, that the graph leads to from ``end`` without passing ``start``."""
+    found: set[int] = set()
+    known: set[Node] = set()
+    waiting = [end]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node is start or node in known:
+            continue
+        known.add(node)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        waiting.extend(following for following, _ in node.next_functions)
+    return found
+
+
+def runs_with(model: nn.Module, paths: Sequence[str], image: Tensor) -> bool:
+    """Whether a model on the meta device runs with an ``nn.Sequential`` around each of these modules.
+
+    Some blocks read ``self.conv.weight`` themselves.
+    """
+    old = {path: model.get_submodule(path) for path in paths}
+    for path, module in sorted(old.items(), key=lambda item: -item[0].count(".")):
+        put(model, path, nn.Sequential(module))
+    try:
+        with torch.no_grad():
+            model(image)
+    except Exception:  # whatever a model does with a module that it does not expect
+        return False
+    finally:
+        for path, module in sorted(old.items(), key=lambda item: item[0].count(".")):
+            put(model, path, module)
+    return True

@@ -1,0 +1,138 @@
+"""A backbone of the user's own, ``module:function``: any function that returns an ``nn.Module`` with a classifier.
+
+Its stages come from ``feature_info`` as timm's models tell them, from ``backbone.stages``, or are found: the last
+module before the map shrinks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chattn_nas.errors import BackboneError
+from chattn_nas.network._timm import SOURCES, first_line
+
+#: Given to the function where it takes them; what else it is given stands in ``backbone.options``.
+OFFERED = ("num_classes", "in_chans", "device")
+
+
+def is_path(model: str) -> bool:
+    """Whether the name of a model is ``module:function``."""
+    return ":" in model and not model.startswith(SOURCES)
+
+
+def create(path: str, **options: Any) -> nn.Module:
+    """Call the function at ``module:function``.
+
+    ``num_classes``, ``in_chans`` and ``device`` are given where the function takes them; a module that was made
+    elsewhere is moved to the device.
+
+    Raises:
+        BackboneError: There is no such function, it cannot be called so, or what it returns is no module.
+    """
+    function = find(path)
+    taken = inspect.signature(function).parameters
+    anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values())
+    given = {
+        name: value for name, value in options.items()
+        if name not in OFFERED or name in taken or (anything and name != "device")
+    }  # fmt: skip
+    device = torch.device(options.get("device") or "cpu")
+    try:
+        with device:
+            model = function(**given)
+    except Exception as error:  # whatever a user's function raises
+        raise BackboneError(f"{path} cannot be built: {first_line(error)}", where=("options",)) from error
+    if not isinstance(model, nn.Module):
+        raise BackboneError(f"{path} returns {type(model).__name__}, not an nn.Module", where=("model",))
+    return model.to(device)
+
+
+def find(path: str) -> Any:
+    """The function at ``module:function``.
+
+    Raises:
+        BackboneError: There is none.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever importing a user's file raises
+        raise BackboneError(
+            f"cannot import {module_name!r} of the backbone {path!r}: {first_line(error)}", where=("model",)
+        ) from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise BackboneError(f"{module_name} has no function {name!r}", where=("model",), value=name, choices=public)
+    return found
+
+
+def tell_stages(model: nn.Module, stages: Sequence[str]) -> None:
+    """Set a model's ``feature_info`` to the stages that a spec names.
+
+    Raises:
+        BackboneError: The model has no such module.
+    """
+    modules = [path for path, _ in model.named_modules() if path]
+    for index, name in enumerate(stages):
+        if name not in modules:
+            raise BackboneError(
+                f"the backbone has no module {name!r}", where=("stages", index), value=name, choices=modules
+            )
+    model.feature_info = [{"module": name} for name in stages]  # type: ignore[assignment]
+
+
+def find_stages(model: nn.Module, image: Tensor) -> list[str]:
+    """The last module before each shrinking of the map, the stem left out.
+
+    Args:
+        model: On the device of the image, in eval mode.
+        image: (B, C, H, W).
+    """
+    done: list[tuple[str, int, tuple[int, ...]]] = []
+    order = dict(model.named_modules())
+    convolutions = {path: sum(isinstance(m, nn.Conv2d) for m in module.modules()) for path, module in order.items()}
+    hooks = []
+
+    def note(path: str) -> Any:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4:
+                done.append((path, id(output), tuple(output.shape[2:])))
+
+        return hook
+
+    for path, module in order.items():
+        if path:
+            hooks.append(module.register_forward_hook(note(path)))
+    try:
+        with torch.no_grad():
+            model(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    sizes = list(dict.fromkeys(size for _, _, size in done if max(size) > 1))
+    found: list[str] = []
+    for size in sizes:
+        here = [path for path, _, of in done if of == size]
+        counted = sum(isinstance(order[path], nn.Conv2d) for path in here)
+        if size == sizes[0] and counted < 2:
+            continue  # the stem
+        # A module that holds an earlier stage is the whole trunk; one without any convolution is glue behind a stage.
+        fitting = [p for p in here if convolutions[p] and not any(f == p or f.startswith(f"{p}.") for f in found)]
+        outer = [p for p in fitting if not _holds_shrinking(p, size, done)]
+        if outer:
+            found.append(outer[-1])
+    return found
+
+
+def _holds_shrinking(path: str, size: tuple[int, ...], done: list[tuple[str, int, tuple[int, ...]]]) -> bool:
+    """Whether a module holds the end of another, larger map than its own, other than what it takes in at first."""
+    inside = [of for name, _, of in done if name.startswith(f"{path}.")]
+    larger = [of for of in inside if of[0] > size[0]]
+    return len(larger) > len(inside) // 2

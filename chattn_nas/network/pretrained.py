@@ -1,0 +1,276 @@
+"""Loads weights into a backbone, says what was loaded, and refuses what does not fit.
+
+A file need not have been written by timm: the dictionary of weights is looked for wherever it lies in the file
+(``state_dict``, ``model``, ``state_dict_ema``, ...), and what stands before the backbone's own names in it is taken off
+(``model.``, ``backbone.``, ``module.``, ...). Only the classifier may be missing or left over, and only the first
+convolution is adapted, to other channels of the images.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chattn_nas.errors import BackboneError
+from chattn_nas.network import _timm
+
+State = dict[str, Tensor]
+
+#: How deep inside a file's dictionaries weights are looked for.
+DEPTH = 3
+#: So many names are named in an error.
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a backbone's weights are.
+
+    Attributes:
+        source: File, or timm's name of the weights.
+        matched: Tensors of the backbone that were loaded, the classifier not counted.
+        expected: Tensors that the backbone has, the classifier not counted.
+        notes: What was taken off, adapted or left out.
+    """
+
+    source: str
+    matched: int
+    expected: int
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "; ".join([f"{self.source}: {self.matched} of {self.expected} tensors of the backbone", *self.notes])
+
+
+@dataclass
+class _Fit:
+    """One dictionary of a file under one prefix, beside the model."""
+
+    state: State
+    place: str = ""
+    prefix: str = ""
+    outside: tuple[str, ...] = ()
+    score: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
+    """A timm model with its pretrained weights, which timm finds, fetches and adapts itself.
+
+    Args:
+        name: Of the model, ``hf_hub:...`` and ``local-dir:...`` included.
+        options: Of ``timm.create_model``.
+
+    Raises:
+        BackboneError: There are none, they cannot be had, or they do not fit.
+    """
+    with _timm.noting_loads() as loads:
+        model = _timm.create(name, pretrained=True, **options)
+    config = _timm.config_of(model)
+    tag = ".".join(str(config[key]) for key in ("architecture", "tag") if config.get(key))
+    source = name if name.startswith(_timm.SOURCES) else f"timm's {tag or name}"
+    heads = classifiers(model)
+    expected = [key for key in _own_names(model) if not _inside(key, heads)]
+    missing = [key for load in loads for key in load.missing if not _skippable(key, heads)]
+    unexpected = [key for load in loads for key in load.unexpected if not _skippable(key, heads)]
+    matched = len(expected) - len(set(missing))
+    if missing or unexpected:
+        raise _misfit(source, name, matched, len(expected), missing, unexpected, [])
+    notes = []
+    if any(_inside(key, heads) for load in loads for key in load.missing):
+        notes.append("the classifier starts anew")
+    model.loaded = Loaded(source, matched, len(expected), tuple(notes))  # type: ignore[assignment]
+    return model
+
+
+def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) -> None:
+    """Load a local file into a backbone; ``model.loaded`` then says what was loaded.
+
+    Args:
+        model: The backbone, without attention; changed in place.
+        path: ``.safetensors``, or anything that ``torch.load(weights_only=True)`` reads.
+        num_classes, in_chans: Of the data.
+
+    Raises:
+        BackboneError: There is no such file, it cannot be read, or more than the classifier does not fit.
+    """
+    if not path.is_file():
+        raise BackboneError(f"there is no file of weights {str(path)!r}", where=("weights",), value=str(path))
+    wanted = dict(model.state_dict())
+    fit = _best(_read(path), model, wanted)
+    name = str(_timm.config_of(model).get("architecture", type(model).__name__))
+    heads = classifiers(model)
+    state = dict(fit.state)
+    _adapt_first_convolution(model, state, wanted, in_chans, fit.notes)
+    _drop_classifier(state, wanted, heads, num_classes, fit.notes)
+    expected = [key for key in _own_names(model) if not _inside(key, heads)]
+    missing = [key for key in wanted if key not in state and not _skippable(key, heads)]
+    unexpected = [key for key in state if key not in wanted]
+    shapes = [key for key in state if key in wanted and state[key].shape != wanted[key].shape]
+    matched = sum(key in state and key not in shapes for key in expected)
+    if missing or unexpected or shapes:
+        reshaped = [f"{key} {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}" for key in shapes]
+        raise _misfit(path.name, name, matched, len(expected), missing, unexpected, reshaped)
+    if any(_inside(key, heads) and key not in state for key in wanted):
+        fit.notes.append("the classifier starts anew")
+    if next(iter(wanted.values())).device.type != "meta":
+        model.load_state_dict(state, strict=False)
+    model.loaded = Loaded(path.name, matched, len(expected), tuple(dict.fromkeys(fit.notes)))  # type: ignore[assignment]
+
+
+def classifiers(model: nn.Module) -> tuple[str, ...]:
+    """Paths of the layers that give the logits: as timm tells them, else the last linear layer."""
+    told = _timm.config_of(model).get("classifier")
+    if told:
+        return (told,) if isinstance(told, str) else tuple(told)
+    linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return (linear[-1],) if linear else ()
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file as load
+
+            return load(path)
+        # Checkpoints of timm's own scripts hold their arguments.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors each raise their own
+        reason = _timm.first_line(error)
+        raise BackboneError(f"cannot read the weights {str(path)!r}: {reason}", where=("weights",)) from error
+
+
+def _best(content: Any, model: nn.Module, wanted: Mapping[str, Tensor]) -> _Fit:
+    """The dictionary and the prefix under which most of a file's tensors are the model's; averaged weights first."""
+    fits = []
+    for place, state in _dictionaries(content):
+        for prefix in _prefixes(state, wanted):
+            inner = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+            outside = tuple(key for key in state if not key.startswith(prefix))
+            fit = _Fit(inner, place, prefix, outside)
+            fit.score = _score(inner, wanted)
+            fits.append(fit)
+            translated = _timm.translated(inner, model) if fit.score < len(wanted) else None
+            if translated is not None:
+                fits.append(_Fit(translated, place, prefix, outside, _score(translated, wanted), ["names translated"]))
+    if not fits:
+        raise BackboneError("the file of weights holds no tensors by name", where=("weights",))
+    best = max(fits, key=lambda fit: (fit.score, _averaged(fit), -len(fit.prefix), -len(fit.notes)))
+    if best.place:
+        best.notes.insert(0, f"from its {best.place!r}")
+    if best.prefix:
+        best.notes.insert(0, f"prefix {best.prefix!r} taken off")
+    if best.outside:
+        others = dict.fromkeys(key.partition(".")[0] for key in best.outside)
+        best.notes.append(f"left out {len(best.outside)} tensors beside it ({', '.join(list(others)[:NAMED])})")
+    if any(_averaged(fit) != _averaged(best) and fit.score == best.score for fit in fits):
+        best.notes.append("the averaged ones (EMA)" if _averaged(best) else "not the averaged ones (EMA)")
+    return best
+
+
+def _averaged(fit: _Fit) -> bool:
+    return "ema" in f"{fit.place}.{fit.prefix}".lower()
+
+
+def _score(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> int:
+    return sum(key in wanted for key in state)
+
+
+def _dictionaries(content: Any, place: str = "", depth: int = DEPTH) -> Iterator[tuple[str, State]]:
+    """Every dictionary with tensors in a file, with the keys that lead to it."""
+    if not isinstance(content, Mapping) or depth < 0:
+        return
+    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    if tensors:
+        yield place, tensors
+    for key, value in content.items():
+        yield from _dictionaries(value, f"{place}.{key}" if place else str(key), depth - 1)
+
+
+def _prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """What may stand before the model's names in a dictionary: the commonest few, and nothing."""
+    ends: dict[str, list[str]] = {}
+    for key in wanted:
+        ends.setdefault(key.rpartition(".")[2], []).append(key)
+    found: Counter[str] = Counter()
+    for key in state:
+        for name in ends.get(key.rpartition(".")[2], ()):
+            if key.endswith(f".{name}"):
+                found[key[: -len(name)]] += 1
+    return ["", *(prefix for prefix, _ in found.most_common(4))]
+
+
+def _adapt_first_convolution(
+    model: nn.Module, state: State, wanted: Mapping[str, Tensor], in_chans: int, notes: list[str]
+) -> None:
+    """Sum, repeat or cut the weights of the first convolution to the channels of the images, as timm does."""
+    told = _timm.config_of(model).get("first_conv")
+    names: Sequence[str] = (told,) if isinstance(told, str) else tuple(told or ())
+    if not names:
+        names = [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d)][:1]
+    for name in names:
+        key = f"{name}.weight"
+        if key not in state or key not in wanted or state[key].ndim != 4 or state[key].shape == wanted[key].shape:
+            continue
+        mine, theirs = wanted[key].shape, state[key].shape
+        if mine[1] != in_chans or (mine[0], *mine[2:]) != (theirs[0], *theirs[2:]):
+            continue
+        state[key] = _timm.adapt_input(in_chans, state[key])
+        notes.append(f"the first convolution adapted from {theirs[1]} to {in_chans} channels")
+
+
+def _drop_classifier(
+    state: State, wanted: Mapping[str, Tensor], heads: Sequence[str], num_classes: int, notes: list[str]
+) -> None:
+    """Leave out a classifier of other classes, or of another name: one matrix (and bias) on as many features."""
+    mine = [key for key in state if _inside(key, heads) and key in wanted]
+    classes = [int(state[key].shape[0]) for key in mine if state[key].ndim > 1]
+    if any(state[key].shape != wanted[key].shape for key in mine):
+        for key in mine:
+            del state[key]
+        notes.append(f"its classifier of {classes[0] if classes else 'other'} classes left out (here {num_classes})")
+        return
+    features = {wanted[f"{head}.weight"].shape[1] for head in heads if f"{head}.weight" in wanted}
+    extra = [key for key in state if key not in wanted]
+    weights = [key for key in extra if state[key].ndim > 1]
+    owners = {key.rpartition(".")[0] for key in extra}
+    if not mine and len(weights) == 1 and len(owners) == 1 and state[weights[0]].shape[1] in features:
+        for key in extra:
+            del state[key]
+        notes.append(f"its classifier {owners.pop()!r} left out")
+
+
+def _own_names(model: nn.Module) -> list[str]:
+    return [key for key in model.state_dict() if not key.endswith("num_batches_tracked")]
+
+
+def _inside(key: str, modules: Iterable[str]) -> bool:
+    return any(key.startswith(f"{module}.") for module in modules)
+
+
+def _skippable(key: str, heads: Sequence[str]) -> bool:
+    return _inside(key, heads) or key.endswith("num_batches_tracked")
+
+
+def _misfit(
+    source: str, model: str, matched: int, expected: int, missing: Sequence[str], unexpected: Sequence[str],
+    reshaped: Sequence[str],
+) -> BackboneError:  # fmt: skip
+    def some(what: str, keys: Sequence[str]) -> str:
+        rest = f", ... ({len(keys)} in all)" if len(keys) > NAMED else ""
+        return f"; {what}: {', '.join(keys[:NAMED])}{rest}" if keys else ""
+
+    return BackboneError(
+        f"the weights {source} do not fit {model}: {matched} of its {expected} tensors match "
+        f"({matched / max(expected, 1):.0%}){some('missing', missing)}{some('unexpected', unexpected)}"
+        f"{some('of other shape', reshaped)}",
+        where=("weights",),
+    )

@@ -1,0 +1,198 @@
+"""Which of the places that names suggest are slots: an attention there must change what the network computes.
+
+A slot is reached once per image, with a map, and its gate changes the output of its block and of the network. At the
+end of a residual branch it also has the shape of the block's output, and most of the block's parameters come before it
+(ResNeSt's ``drop_path`` runs on the block's *input*). Behind a stage the map has the channels that the model tells.
+What fails is no slot; a stage without any takes attention as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from chattn_nas.network._timm import first_line, says_channels_last
+from chattn_nas.network.observe import Seen, Shape, observe
+from chattn_nas.network.slots import Block, Feature, find_blocks
+
+#: Share of a block's parameters that comes before the end of its residual branch.
+BEFORE_THE_END = 0.5
+#: Rounds of trying the next place where one fails.
+ROUNDS = 6
+
+
+@dataclass
+class Proved:
+    """What became of the places that names suggest.
+
+    Attributes:
+        blocks: With a slot that serves, in the order of the network; kind ``stage`` where a stage has no other.
+        kept: Whose slot holds an attention that stays.
+        left_out: What was tried and does not serve: path to reason.
+        reason: Why nothing serves, where nothing does.
+    """
+
+    blocks: list[Block] = field(default_factory=list)
+    kept: list[Block] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    reason: str = "nothing in it is a place for it"
+
+
+def prove(model: nn.Module, features: Sequence[Feature], image: Tensor, name: str, *, keep: bool) -> Proved:
+    """Find the slots of a model that takes the image.
+
+    Args:
+        model: On the meta device, in eval mode.
+        features: Its stages.
+        image: (B, C, H, W) on the meta device.
+        name: Of the model, for reasons.
+        keep: Slots that hold an attention keep it.
+    """
+    found = Proved()
+    failed: set[tuple[str, str]] = set()
+    for _ in range(ROUNDS):
+        blocks = find_blocks(model, features, failed)
+        found.kept = [block for block in blocks if block.held and keep]
+        blocks = [block for block in blocks if not (block.held and keep)]
+        serving, reasons = _serving(model, blocks, features, image)
+        failed |= {(block.path, block.slot) for block in blocks if block.path in reasons}
+        found.left_out.update(reasons)
+        found.blocks = serving
+        if not reasons:
+            break
+    done = {block.stage for block in (*found.blocks, *found.kept)}
+    whole = [
+        Block(feature.path, feature.path, "stage")
+        for feature in features
+        if feature.path not in done and not feature.is_stem
+    ]
+    serving, reasons = _serving(model, whole, features, image)
+    order = [feature.path for feature in features]
+    found.blocks = sorted([*found.blocks, *serving], key=lambda block: order.index(block.stage))
+    if reasons and not found.blocks:
+        found.reason = next(iter(reasons.values()))
+    found.left_out.update(reasons)
+    return found
+
+
+def _serving(
+    model: nn.Module, blocks: Sequence[Block], features: Sequence[Feature], image: Tensor
+) -> tuple[list[Block], dict[str, str]]:
+    """The blocks whose slots serve, and why the others' do not."""
+    if not blocks:
+        return [], {}
+    blocks, reasons = _running(model, blocks, image)
+    if not blocks:
+        return [], reasons
+    seen = observe(model, blocks, image)
+    channels = {feature.path: feature.channels for feature in features}
+    unclear = [block for block in blocks if _axis(model, block, seen, channels[block.stage]) is None]
+    larger = _observe_larger(model, unclear, image) if unclear else None
+    serving = []
+    for block in blocks:
+        numbers = {id(one): one.numel() for one in model.get_submodule(block.path).parameters()}
+        last = _channels_last(model, block, seen, larger, channels[block.stage])
+        reason = _reason(block, seen, last, channels[block.stage], numbers)
+        if reason:
+            reasons[block.path] = reason
+        else:
+            serving.append(replace(block, channels_last=last))
+    return serving, reasons
+
+
+def _running(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> tuple[list[Block], dict[str, str]]:
+    """The blocks whose slots can be filled at all; tried all at once, then per class of block, then one by one."""
+    error = _failure(model, blocks, image)
+    if error is None:
+        return list(blocks), {}
+    if len(blocks) == 1:
+        return [], {blocks[0].path: f"the network does not run with a module there ({error})"}
+    kinds: dict[tuple[str, str], list[Block]] = {}
+    for block in blocks:
+        kinds.setdefault((type(model.get_submodule(block.path)).__name__, block.slot), []).append(block)
+    groups = list(kinds.values()) if len(kinds) > 1 else [[block] for block in blocks]
+    good: list[Block] = []
+    reasons: dict[str, str] = {}
+    for group in groups:
+        runs, why = _running(model, group, image)
+        good += runs
+        reasons |= why
+    order = [block.path for block in blocks]
+    return sorted(good, key=lambda block: order.index(block.path)), reasons
+
+
+def _failure(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> str | None:
+    try:
+        observe(model, blocks, image)
+    except Exception as error:  # whatever a model does with a module that it does not expect
+        return first_line(error)
+    return None
+
+
+def _observe_larger(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen | None:
+    """The same on an image twice as high: the axis that grows is no axis of channels."""
+    batch, channels, height, width = image.shape
+    try:
+        return observe(model, blocks, torch.empty(batch, channels, 2 * height, width, device="meta"))
+    except Exception:  # a model of one size only
+        return None
+
+
+def _axis(model: nn.Module, block: Block, seen: Seen, channels: int | None) -> int | None:
+    """The axis of the channels, where shapes alone tell it."""
+    shapes = seen.slots[block.path].shapes
+    if block.kind == "native" and not says_channels_last(model):
+        return 1  # timm's own attentions are (B, C, H, W)
+    if len(shapes) != 1 or len(shapes[0]) != 4 or channels is None:
+        return None
+    matching = [axis for axis in (1, 3) if shapes[0][axis] == channels]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _channels_last(model: nn.Module, block: Block, seen: Seen, larger: Seen | None, channels: int | None) -> bool:
+    axis = _axis(model, block, seen, channels)
+    if axis is not None:
+        return axis == 3
+    shape = _map(seen.slots[block.path].shapes)
+    grown = _map(larger.slots[block.path].shapes) if larger is not None and block.path in larger.slots else None
+    if shape is not None and grown is not None:
+        same = [axis for axis in (1, 3) if shape[axis] == grown[axis]]
+        # The width stays; so (B, H, W, C) keeps its axis 3 and changes its axis 1, and (B, C, H, W) keeps both.
+        return same == [3]
+    return says_channels_last(model)
+
+
+def _map(shapes: Sequence[Shape]) -> Shape | None:
+    return shapes[0] if len(shapes) == 1 and len(shapes[0]) == 4 else None
+
+
+def _reason(block: Block, seen: Seen, channels_last: bool, channels: int | None, numbers: dict[int, int]) -> str | None:
+    """Why a place is no slot; ``None`` where it is one."""
+    probe = seen.slots[block.path]
+    if not probe.shapes:
+        return "nothing calls it"
+    if any(len(shape) == 3 for shape in probe.shapes):
+        return "tokens come there, not maps"
+    if len(probe.shapes) != 1 or len(probe.shapes[0]) != 4:
+        return "no single map comes there"
+    if id(probe.scale) not in seen.reached:
+        return "a gate there changes nothing that the network gives"
+    shape = probe.shapes[0]
+    if block.kind == "stage":
+        got = shape[3 if channels_last else 1]
+        return None if channels in (None, got) else f"its map has {got} channels where the model tells {channels}"
+    if block.path not in seen.inner:
+        return None if block.kind == "native" else "its block gives no single map"
+    output, before = seen.inner[block.path]
+    if id(probe.scale) not in output:
+        return "a gate there changes nothing that its block gives"
+    if block.kind == "branch":
+        if shape != seen.outputs[block.path]:
+            return f"its map {shape[1:]} has not the shape of the block's output {seen.outputs[block.path][1:]}"
+        whole = sum(numbers.get(one, 0) for one in output)
+        if sum(numbers.get(one, 0) for one in before) < BEFORE_THE_END * whole:
+            return "it is not behind the block's own layers, but on its shortcut"
+    return None
