@@ -13,27 +13,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import safetensors.torch
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
-from torch import nn
 
-from chattn_nas import dashboard, judging, report, results, study
-from chattn_nas.data import load_data
-from chattn_nas.errors import InputError, RunError
-from chattn_nas.export import DEFAULT_FORMATS, Card, ExportReport, check_request, export_network
-from chattn_nas.proxy import resolve_device, train_within_memory
+from chattn_nas import dashboard, judging, proxy, report, results, study, training
+from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
 from chattn_nas.results.tables import Z95
-from chattn_nas.search.engine import search as run_search
-from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
-from chattn_nas.spec import Spec, TrainingSettings
-from chattn_nas.training import TrainingResult
-from chattn_nas.training.of_run import final_training, trained_weights
+
+if TYPE_CHECKING:  # torch and timm are imported where something is built: reading a study needs neither
+    from torch import nn
+
+    from chattn_nas.export import Card, ExportReport
+    from chattn_nas.spec import Spec, TrainingSettings
+    from chattn_nas.training import TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +152,7 @@ class Trained:
         """
         given = {"epochs": epochs, "with_validation": with_validation, "tensorboard": tensorboard}
         settings = (settings or self.run.spec.training).changed(**{k: v for k, v in given.items() if v is not None})
-        return final_training(self.run, self.architecture, settings=settings, seed=seed, on_epoch=on_epoch)
+        return training.final_training(self.run, self.architecture, settings=settings, seed=seed, on_epoch=on_epoch)
 
     def network(self) -> nn.Module:
         """The trained network in eval mode on the CPU.
@@ -163,18 +160,25 @@ class Trained:
         Its weights are those of the latest finished :meth:`train`, else of its best trial; where those were not kept,
         it is trained as in that trial again.
         """
+        import safetensors.torch
+
+        from chattn_nas.data import load_data
+        from chattn_nas.search.same import check_same
+        from chattn_nas.search.trainer import build_prepared
+
         spec = self.run.spec
         data = load_data(spec.data)
-        final = trained_weights(self.run, self.pick.hash)
+        final = training.trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
         network = build_prepared(
             spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
             state=safetensors.torch.load_file(kept) if kept is not None else None,
         )  # fmt: skip
         if kept is None:
+            check_same(self.run.study, spec)
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
-            device = resolve_device(spec.proxy.device)
-            train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
+            device = proxy.resolve_device(spec.proxy.device)
+            proxy.train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
         return network.cpu().eval()
 
     @property
@@ -185,6 +189,9 @@ class Trained:
 
     def card(self) -> Card:
         """What an export says of this network."""
+        from chattn_nas.data import load_data
+        from chattn_nas.export import Card
+
         spec, pick = self.run.spec, self.pick
         data = load_data(spec.data)
         return Card(
@@ -206,7 +213,7 @@ class Trained:
 
     def _final(self) -> str:
         """What the card says of the final training behind the weights."""
-        final = trained_weights(self.run, self.pick.hash)
+        final = training.trained_weights(self.run, self.pick.hash)
         if final is None:
             return ""
         plan, test = final[1].plan, f"{100 * final[1].test_accuracy:.2f} % on the test set"
@@ -250,6 +257,8 @@ def search(
         SearchStopped: Trials keep failing, or NNI does; the message names the commonest reason.
         KeyboardInterrupt: Ctrl-C, after the running trials were given back; the same call goes on later.
     """
+    from chattn_nas.search.engine import search as run_search
+
     found = run_search(spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer)
     return Run(found.directory)
 
@@ -272,14 +281,14 @@ def train(
 
 
 def export(
-    trained: Trained, out_dir: Path | str, formats: Sequence[str] = DEFAULT_FORMATS, *, force: bool = False
+    trained: Trained, out_dir: Path | str, formats: Sequence[str] | None = None, *, force: bool = False
 ) -> ExportReport:
     """Write a network of a run into a folder that needs only torch, and prove it.
 
     Args:
         trained: A network of a run.
         out_dir: Made where it is missing; an earlier export there is replaced.
-        formats: Of ``chattn_nas.export.FORMATS``.
+        formats: Of ``chattn_nas.export.FORMATS``; ``chattn_nas.export.DEFAULT_FORMATS`` by default.
         force: Write into a folder that holds other files, too.
 
     Raises:
@@ -287,6 +296,9 @@ def export(
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """
+    from chattn_nas.export import DEFAULT_FORMATS, check_request, export_network
+
+    formats = DEFAULT_FORMATS if formats is None else formats
     check_request(formats, out_dir, force=force)  # before a network is trained again for it
     data = trained.run.spec.data
     network = trained.network()
@@ -306,5 +318,5 @@ def export(
     try:
         dashboard.link_export(run.study, run.directory, trained.pick.number, written.folder, written.files)
     except (OSError, OptunaError, SQLAlchemyError) as error:  # a run from elsewhere may be read-only
-        log.warning("The export is whole, but the run could not note it: %s", str(error).partition("\n")[0])
+        log.warning("The export is whole, but the run could not note it: %s", first_line(error))
     return written

@@ -26,6 +26,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+#: Characters of a message: what other libraries say may fill pages.
+LONGEST = 1000
+
 
 class ChattnError(Exception):
     """Base of all errors raised on purpose."""
@@ -48,11 +51,11 @@ class InputError(ChattnError):
     def __init__(
         self, message: str, *, where: tuple[str | int, ...] = (), value: Any = None, choices: Iterable[Any] = ()
     ) -> None:
-        self.message = message
+        self.message = message.splitlines()[0][:LONGEST] if message else message
         self.where = where
         self.value = value
         self.choices = tuple(choices)
-        super().__init__(message + self._hint())
+        super().__init__(self.message + self._hint())
 
     def _hint(self) -> str:
         if not self.choices:
@@ -113,3 +116,8 @@ class TrainingStopped(ChattnError):
 
 class ExportError(ChattnError):
     """An exported network that could not be written, or that failed its own proof."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else says first, for a sentence of ours; its type where it says nothing."""
+    return str(error).strip().partition("\n")[0].strip() or type(error).__name__

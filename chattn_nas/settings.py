@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
+from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError
+
+#: Whole numbers of a spec lie below, so that every library can hold them.
+LARGEST = 2**31
 
 
 class Refusing(BaseModel):
@@ -38,9 +43,27 @@ class Refusing(BaseModel):
 
 
 class Settings(Refusing):
-    """A section of the spec: unknown keys are refused, values never change after loading."""
+    """A section of the spec: unknown keys are refused, values never change after loading.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Numbers are finite, and ``true`` is no number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_finite_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
+        kinds = list(_kinds(annotation))
+        if Any in kinds:
+            _check_plain(value)
+        elif int in kinds or float in kinds:
+            for one in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(one, bool) and bool not in kinds:
+                    raise ValueError("a number is needed")
+                if isinstance(one, int) and abs(one) >= LARGEST:
+                    raise ValueError(f"a number must be below {LARGEST:,}")
+        return value
 
     def changed(self, **fields: Any) -> Self:
         """A copy with other values, checked like the first ones.
@@ -48,14 +71,38 @@ class Settings(Refusing):
         Raises:
             InputError: An unknown field, or a value that it cannot take.
         """
-        return type(self).model_validate({**self.model_dump(), **fields})
+        return self.model_copy(update=fields)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As :meth:`changed`; pydantic's own checks nothing."""
+        if not update:
+            return super().model_copy(deep=deep)
+        held = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        return type(self).model_validate({**held, **update})
+
+
+def _check_plain(value: Any) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("only words, finite numbers, true, false, null, lists and mappings are possible") from None
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
 
 
 def refusal(
     model: type[BaseModel], error: ValidationError, order: Callable[[tuple[str | int, ...]], int] = lambda where: 0
 ) -> InputError:
-    """Pydantic's first error as one of ours; ``order`` ranks places, such as by their line in a file."""
-    first = min(error.errors(), key=lambda one: order(one["loc"]))
+    """The most telling of pydantic's errors as one of ours; ``order`` ranks places, such as by their line in a file.
+
+    A mistyped key tells more than the key that is missing for it.
+    """
+    rank = {"extra_forbidden": 0, "missing": 2}
+    first = min(error.errors(), key=lambda one: (rank.get(one["type"], 1), order(one["loc"])))
     message, value, choices = _in_words(model, first)
     return InputError(message, where=first["loc"], value=value, choices=choices)
 
@@ -70,11 +117,17 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
         return f"key {where!r} is missing", None, ()
     if error["type"] in ("literal_error", "enum"):
         possible = tuple(re.findall(r"'([^']*)'", error["ctx"]["expected"]))
-        return f"{where} cannot be {error['input']!r}", error["input"], possible
+        return f"{where} cannot be {shown(error['input'])}", error["input"], possible
     if error["type"] == "too_short":
         return f"{where} needs at least {error['ctx']['min_length']} entry", None, ()
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{where or 'the spec'}: {message}, not {error['input']!r}", None, ()
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("\n", " ")
+    return f"{where or 'the spec'}: {message}, not {shown(error['input'])}", None, ()
+
+
+def shown(value: Any, most: int = 200) -> str:
+    """A value met, short enough for a sentence, without secrets."""
+    text = redacted(repr(value))
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _model_at(model: type[BaseModel], place: tuple[str | int, ...]) -> type[BaseModel]:

@@ -1,9 +1,11 @@
 import os
+import random
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 
@@ -18,6 +20,15 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="chattn-nas-cache-")
         os.environ["CHATTN_NAS_CACHE"] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Every test starts from the same random state, whichever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:  # tests of what needs no torch import none
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from torch import nn
 
 from chattn_nas.benchmark.rows import COLUMNS, read_rows, row_of
 from chattn_nas.data import load_test
+from chattn_nas.files import replacing
 from chattn_nas.proxy import Measurement, Report, evaluate
 from chattn_nas.search import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
@@ -78,9 +79,8 @@ def build_table(
             trainer=f"{__name__}:TestedTrainer",
         )
         rows = _with_new(rows, opened)
-        partial = out.with_name(f".{out.name}")
-        rows.to_csv(partial, index=False, compression="xz" if out.suffix == ".xz" else None)
-        partial.replace(out)
+        with replacing(out) as partial:
+            rows.to_csv(partial, index=False, compression="xz" if out.suffix == ".xz" else None)
     return rows
 
 

@@ -12,29 +12,29 @@ from chattn_nas.report.palette import LIGHT
 from chattn_nas.results.tables import CRITERIA
 
 
-def write_comparison(found: pd.DataFrame, folder: Path) -> None:
+def write_comparison(table: pd.DataFrame, folder: Path) -> None:
     """Write ``comparison.csv`` and ``comparison.html``, a page that needs no network.
 
     Args:
-        found: What ``compare_samplers`` gave.
+        table: What ``compare_samplers`` gave.
         folder: Made where it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found.to_csv(folder / "comparison.csv", index=False)
-    figure(found).write_html(folder / "comparison.html", include_plotlyjs=True)
+    table.to_csv(folder / "comparison.csv", index=False)
+    figure(table).write_html(folder / "comparison.html", include_plotlyjs=True)
 
 
-def figure(found: pd.DataFrame) -> go.Figure:
+def figure(table: pd.DataFrame) -> go.Figure:
     """Regret and gain with their 95 % intervals, one line of marks per way to pick the winner; best gain on top."""
-    repeats = int(found["repeats"].iloc[0])
+    repeats = int(table["repeats"].iloc[0])
     panels = [("regret", "high", "points below the best mean of the table")]
-    if found["gain"].notna().all():
+    if table["gain"].notna().all():
         panels.append(("gain", "gain_high", "points above the average network, on a seed not seen"))
-    pooled = found[found["by"] == "pooled"]
+    pooled = table[table["by"] == "pooled"]
     order = pooled.sort_values("gain" if len(panels) > 1 else "regret", ascending=len(panels) > 1)["method"].tolist()
     plot = make_subplots(cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04)
     for index, by in enumerate(CRITERIA):
-        rows = found[found["by"] == by].set_index("method").loc[order]
+        rows = table[table["by"] == by].set_index("method").loc[order]
         for column, (value, high, title) in enumerate(panels, start=1):
             plot.add_scatter(
                 x=rows[value],
@@ -51,7 +51,7 @@ def figure(found: pd.DataFrame) -> go.Figure:
     plot.update_layout(
         template="simple_white", width=520 + 420 * (len(panels) - 1), height=140 + 46 * len(order), font={"size": 13},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        title=f"{int(found['budget'].iloc[0])} trainings per search, means of {repeats} searches, 95 % intervals",
+        title=f"{int(table['budget'].iloc[0])} trainings per search, means of {repeats} searches, 95 % intervals",
         margin={"l": 10, "r": 20, "t": 90, "b": 10},
     )  # fmt: skip
     return plot

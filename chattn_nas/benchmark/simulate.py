@@ -62,16 +62,16 @@ def simulate(
     return found
 
 
-def ranked(found: Sequence[Record], by: str) -> list[str]:
+def ranked(records: Sequence[Record], by: str) -> list[str]:
     """Hashes of the trained networks, best first: by ``single`` best training, ``mean`` over seeds, or ``pooled``."""
     accuracies: dict[str, list[float]] = {}
     first: dict[str, Record] = {}
-    for record in found:
+    for record in records:
         if record.accuracy is not None:
             accuracies.setdefault(record.hash, []).append(record.accuracy)
             first.setdefault(record.hash, record)
     worth = {key: max(seen) if by == "single" else fmean(seen) for key, seen in accuracies.items()}
-    model = fit(found) if by == "pooled" else None
+    model = fit(records) if by == "pooled" else None
     if model is not None:
         means = model.predict([choices_of(record) for record in first.values()]).mean
         worth = dict(zip(first, means.tolist(), strict=True))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from chattn_nas.errors import ChattnError
+from chattn_nas.credentials import redacted
+from chattn_nas.errors import ChattnError, InputError
 
 #: Signs that we print, and what stands for them on a terminal that knows ASCII alone.
 _PLAIN = {
@@ -29,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
+#: What a file system refuses for reasons that its user can mend.
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR)
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or its name below runs/.")]
@@ -59,8 +63,36 @@ def main() -> None:
     try:
         app()
     except ChattnError as error:
-        print(f"chattn-nas: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
+    except Exception as error:
+        if (said := _of_a_storage(error) or _of_a_file(error)) is None:
+            raise
+        _end(said, InputError.exit_code)
+
+
+def _end(said: str, code: int) -> NoReturn:
+    print(f"chattn-nas: {redacted(said)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _of_a_storage(error: Exception) -> str | None:
+    """What a database said, where it is one; Optuna and SQLAlchemy are loaded then."""
+    kinds = [
+        getattr(sys.modules.get(module), name, None)
+        for module, name in (("optuna.exceptions", "StorageInternalError"), ("sqlalchemy.exc", "SQLAlchemyError"))
+    ]
+    if not isinstance(error, tuple(kind for kind in kinds if kind is not None)):
+        return None
+    from chattn_nas.study.storage import explained
+
+    return explained(error)
+
+
+def _of_a_file(error: Exception) -> str | None:
+    """A file that cannot be read or written: the disk is full, the folder is read-only."""
+    if isinstance(error, OSError) and error.filename is not None and error.errno in REFUSED:
+        return f"{error.filename} cannot be read or written: {error.strerror}"
+    return None
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

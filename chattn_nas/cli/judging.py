@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -24,6 +25,7 @@ def confirm(
     top: Annotated[int, typer.Option(help="How many of the best by pooled mean.")] = 3,
     seeds: Annotated[int, typer.Option(help="Trainings per network, on seeds the search never saw.")] = 5,
     epochs: Annotated[int | None, typer.Option(help="Length of each training; default: 4 times the last rung.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it takes and costs; train nothing.")] = False,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,6 +33,15 @@ def confirm(
     from chattn_nas import api, judging, report
 
     opened = api.Run(run)
+    planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
+    if plan and as_json:
+        print(json.dumps(dataclasses.asdict(planned) | {"words": planned.words}))
+        return
+    if not as_json:
+        console.print(planned.words, soft_wrap=True, highlight=False)
+    if plan:
+        print_table([{"network": row["name"], "roles": ", ".join(row["roles"])} for row in planned.networks])
+        return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not as_json)
     report.write_report(opened.directory, opened.study)
     if as_json:
@@ -130,13 +141,13 @@ def _row(one: Network) -> dict[str, Any]:
     }
 
 
-def _difference(found: Comparison | None) -> str:
+def _difference(comparison: Comparison | None) -> str:
     from chattn_nas.results import words
 
-    if found is None:
+    if comparison is None:
         return words.NOT_THERE
     return (
-        f"{words.signed(found.mean)}: t {words.interval(found.t_low, found.t_high)}\n"
-        f"bootstrap {words.interval(found.bootstrap_low, found.bootstrap_high)}\n"
-        f"sign test p {found.sign_p:.3f}, Holm p {found.p_holm:.3f}\n{found.words}"
+        f"{words.signed(comparison.mean)}: t {words.interval(comparison.t_low, comparison.t_high)}\n"
+        f"bootstrap {words.interval(comparison.bootstrap_low, comparison.bootstrap_high)}\n"
+        f"sign test p {comparison.sign_p:.3f}, p of all {comparison.p:.3f}\n{comparison.words}"
     )

@@ -25,12 +25,17 @@ def search(
 
     spec = load_spec(path)  # before torch is imported: a mistake is told at once
     from chattn_nas import api
+    from chattn_nas.data import summary
     from chattn_nas.report import write_report
+    from chattn_nas.spec.load import lines_of
 
     if name:
         spec = spec.changed(name=name)
     try:
-        found = api.search(spec, run=run, trials=trials, workers=workers)
+        with lines_of(path):
+            for line in summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1]):
+                console.print(f"Data: {line}", soft_wrap=True, highlight=False)
+            found = api.search(spec, run=run, trials=trials, workers=workers)
     except KeyboardInterrupt:
         console.print("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None

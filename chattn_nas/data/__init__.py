@@ -7,6 +7,8 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.data._augment import Normalize as Normalize
     from chattn_nas.data._augment import augment as augment
+    from chattn_nas.data._summary import majority as majority
+    from chattn_nas.data._summary import summary as summary
     from chattn_nas.data.description import Description as Description
     from chattn_nas.data.description import differences as differences
     from chattn_nas.data.load import describe as describe
@@ -32,6 +34,7 @@ __all__, __getattr__, __dir__ = hand_on(
         ".load": "describe divide has_test load_data load_test require_test",
         ".sample": "sample_batch",
         ".settings": "DataSettings",
+        "._summary": "majority summary",
         ".tensors": "Augmentation Data ImageSet MappedSet TensorSet joined",
     },
 )

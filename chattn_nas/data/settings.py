@@ -87,7 +87,7 @@ class DataSettings(Settings):
     test: float | None = Field(default=None, gt=0, lt=1)
     train_limit: int | None = Field(default=None, ge=2)
     flip: bool | None = None
-    crop_padding: int | None = Field(default=None, ge=0)
+    crop_padding: int | None = Field(default=None, ge=0, le=1024)
     seed: int = Field(default=0, ge=0)
     cache: str | None = None
     cache_limit: float = Field(default=50.0, gt=0)

@@ -22,6 +22,7 @@ from chattn_nas.export.pt2 import write_pt2
 from chattn_nas.export.source_format import write_safetensors, write_source_format
 from chattn_nas.export.timm_folder import write_timm
 from chattn_nas.export.usage import Usage
+from chattn_nas.network.size import pair
 from chattn_nas.network.start import fix_scales
 from chattn_nas.space import Architecture
 
@@ -113,7 +114,7 @@ def export_network(
         ExportError: A format cannot hold this network, or a proof fails.
     """
     output = check_request(formats, out_dir, force=force)
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = pair(image_size)
     facts = Facts(
         attention=tuple(str(choice) for choice in architecture.stages),
         num_classes=num_classes,

@@ -10,7 +10,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from chattn_nas.errors import InputError
+from chattn_nas.errors import InputError, first_line
 from chattn_nas.space import Architecture
 
 
@@ -51,12 +51,12 @@ class ExportedFolder:
         try:
             network: nn.Module = self.model.load()
         except Exception as error:  # torch raises a dozen kinds for a broken file
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = f"{type(error).__name__}: {first_line(error)}"
             raise InputError(f"the weights in {self.path} cannot be loaded: {reason}") from error
         try:
             return network.to(device)
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise InputError(f"there is no device {str(device)!r} here: {reason}", value=str(device)) from None
 
 

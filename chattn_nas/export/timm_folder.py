@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from chattn_nas.attention import IdentityStart
-from chattn_nas.errors import ExportError
+from chattn_nas.errors import ExportError, first_line
 from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference
 from chattn_nas.network.start import constants
@@ -31,7 +31,7 @@ def write_timm(context: Context) -> Written:
     try:
         found = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     except RuntimeError as error:
-        raise ExportError(f"timm cannot load the folder: {str(error).splitlines()[0]}") from error
+        raise ExportError(f"timm cannot load the folder: {first_line(error)}") from error
     with torch.no_grad():
         worst = difference(context.network(context.images), found(context.images))
     if not worst <= context.max_difference:
@@ -40,7 +40,7 @@ def write_timm(context: Context) -> Written:
         "import timm",
         "import chattn_nas.timm  # so that timm knows the architecture",
         'network = timm.create_model("local-dir:DIR", pretrained=True).eval()  # DIR is this folder',
-        f"{context.result} = network(images)  # {context.input}",
+        f"{context.result} = network(images){context.meaning}",
     )
     files = {"config.json": "the network as timm reads it", "model.safetensors": "its weights as timm reads them"}
     return Written(files=files, differences={"timm": worst}, use=use)

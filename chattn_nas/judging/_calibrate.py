@@ -162,11 +162,11 @@ def _train(
     at = _spec_at(spec, fidelity, len(seeds))
     stages = at.search_space().stages
     networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in chosen]
-    opened = RunDirectory.create(at, directory / fidelity.name)
-    different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
-    enqueue_trainings(opened.study, ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different))
-    target_trials = sum(map(counts_to_target, opened.study.get_trials(deepcopy=False)))
-    search(at, run=opened.directory, trials=target_trials, workers=workers, progress=progress, baselines=False)
+    with RunDirectory.held(at, directory / fidelity.name) as opened:
+        different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
+        enqueue_trainings(opened.study, ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different))
+        target_trials = sum(map(counts_to_target, opened.study.get_trials(deepcopy=False)))
+        search(at, run=opened.directory, trials=target_trials, workers=workers, progress=progress, baselines=False)
     done = {(r.hash, r.seed): r for r in once_per_seed(records(opened.study)) if r.accuracy is not None}
     seconds = [record.measurement.seconds for record in done.values() if record.measurement is not None]
     if not seconds:

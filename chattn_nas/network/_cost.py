@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chattn_nas.attention import AuxiliaryHead
 from chattn_nas.network.latency import measure_latency
+from chattn_nas.network.size import pair
 
 #: Layers whose outputs count as activations, as timm counts them.
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
@@ -65,7 +66,7 @@ def cost(
         against: The network, usually the same backbone without attention, that is measured in turns with this one.
         seconds: To measure each of them for.
     """
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = pair(image_size)
     meta = copy.deepcopy(network).to("meta").eval()
     counted: list[int] = []
     for module in meta.modules():

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from chattn_nas.errors import BackboneError, InputError
+from chattn_nas.errors import BackboneError, InputError, first_line
 
 Kind = Literal["native", "branch", "stage"]
 
@@ -53,7 +53,7 @@ def import_timm() -> None:
 
         from chattn_nas.network import cifar  # noqa: F401 (importing registers)
     except (RuntimeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise BackboneError(
             f"timm cannot be imported ({reason}): install torch and torchvision from one index, in matching versions"
         ) from error
@@ -104,11 +104,6 @@ def create(model: str, **options: Any) -> nn.Module:
         where = "pretrained" if options.get("pretrained") else "options"
         raise BackboneError(f"{model} cannot {what}: {first_line(error)}", where=(where,)) from error
     return made
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def family_of(model: str) -> str:

@@ -9,15 +9,17 @@ from itertools import count
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
 from chattn_nas.network import finetune
+from chattn_nas.network.branches import scale_branches
 from chattn_nas.network.finetune import parts_of
 from chattn_nas.network.head import put_second_order_head
 from chattn_nas.network.layout import Layout, every_slot_is_kept, layout
 from chattn_nas.network.model import create_backbone
+from chattn_nas.network.size import pair
 from chattn_nas.network.stage_scope import share
 from chattn_nas.network.start import AttentionSlot
 from chattn_nas.network.surgery import empty, place
@@ -40,6 +42,8 @@ def build_network(
     pretrained: bool = False,
     weights: str | Path | None = None,
     identity_init: bool = False,
+    branch_scale: float = 1.0,
+    images: Tensor | None = None,
     freeze: Sequence[str | int] = (),
     layer_decay: float = 1.0,
     device: torch.device | str | None = None,
@@ -57,6 +61,8 @@ def build_network(
         weights: A local file of weights instead.
         identity_init: Every attention starts as the exact identity, so the network computes what the backbone did.
             Attention that the pretrained backbone held itself must be kept for that (``existing: keep``).
+        branch_scale: Factor at which the residual branches start; another than 1 needs ``images`` to be measured on.
+        images: A batch (B, in_chans, H, W) of normalised training images.
         freeze: ``stem`` and numbers of stages whose backbone is not trained.
         layer_decay: Factor of the learning rate per part towards the stem, told in ``network.rate_factors``.
         device: Where to build.
@@ -78,11 +84,15 @@ def build_network(
         )
         initial = not pretrained and weights is None and "zero_init_last" not in dict(backbone.options)
         if initial and torch.device(device or "cpu").type != "meta":
-            size = (image_size, image_size) if isinstance(image_size, int) else image_size
+            size = pair(image_size)
             blocks = [*(block for stage in plan.blocks for block in stage), *plan.kept]
             wake(model, blocks, plan.convolutions, in_chans=in_chans, image_size=size, key=(backbone, in_chans))
         for block in plan.held:
             empty(model, block)
+        if branch_scale != 1 and torch.device(device or "cpu").type != "meta":
+            if images is None:
+                raise ValueError("a branch_scale other than 1 is measured on images")
+            scale_branches(model, (block for stage in plan.blocks for block in stage), images, branch_scale)
         parts = parts_of(model, plan)
         finetune.freeze(parts, freeze)
         placed: list[tuple[int, str, nn.Module]] = []
@@ -122,7 +132,7 @@ def _check_that_state_arrives(
     model: nn.Module, architecture: Architecture, in_chans: int, image_size: int | tuple[int, int]
 ) -> None:
     """One forward on the meta device: blocks that do not follow each other directly cannot share a cell."""
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = pair(image_size)
     meta = copy.deepcopy(model).to("meta").eval()
     try:
         with torch.no_grad():

@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.errors import BackboneError
-from chattn_nas.network._timm import first_line, gives_intermediates, prune
+from chattn_nas.errors import BackboneError, first_line
+from chattn_nas.network._timm import gives_intermediates, prune
 from chattn_nas.network.layout import layout
 from chattn_nas.network.observe import behind
+from chattn_nas.network.size import pair
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def feature_extractor(
     Raises:
         BackboneError: The network gives no maps, or none at such a stride.
     """
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = pair(image_size)
     name = str(network.architecture.backbone.model)  # type: ignore[union-attr]
     taps = () if gives_intermediates(network) else _stages_of(network, in_chans, size)
     given = available_maps(network, image_size=size, in_chans=in_chans, taps=taps)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from chattn_nas.attention.covariance import covariance, newton_schulz
 from chattn_nas.errors import BackboneError
+from chattn_nas.network.size import pair
 from chattn_nas.network.surgery import put
 
 #: Channels that the map is reduced to, where it has more.
@@ -74,7 +75,7 @@ def put_second_order_head(
     pool = CovariancePool(channels, dim=min(DIM, channels)).to(device)
     put(model, pools[0], pool)
     put(model, path, nn.Linear(pool.features, num_classes, device=device))
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = pair(image_size)
     meta = copy.deepcopy(model).to("meta").eval()
     maps: list[torch.Size] = []
     meta.get_submodule(pools[0]).register_forward_pre_hook(lambda _module, given: maps.append(given[0].shape[2:]))

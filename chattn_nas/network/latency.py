@@ -11,6 +11,8 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.errors import first_line
+
 log = logging.getLogger(__name__)
 
 
@@ -84,6 +86,6 @@ def _graphed(network: nn.Module, images: Tensor) -> Callable[[], object]:
         with torch.cuda.graph(graph):
             network(images)
     except RuntimeError as error:
-        log.warning("latency is measured without CUDA graphs: %s", str(error).splitlines()[0])
+        log.warning("latency is measured without CUDA graphs: %s", first_line(error))
         return _eager(network, images)
     return graph.replay

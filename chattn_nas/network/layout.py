@@ -16,13 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.attention import Placement
-from chattn_nas.errors import BackboneError
+from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network import own
-from chattn_nas.network._timm import feature_info, first_line
+from chattn_nas.network._timm import feature_info
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.observe import Seen, Shape, observe, runs_with
 from chattn_nas.network.proof import prove
-from chattn_nas.network.slots import Block, count_blocks, features_of
+from chattn_nas.network.size import pair
+from chattn_nas.network.slots import Block, count_blocks, features_of, refuse_transformer
 from chattn_nas.space import Backbone, SlotShape, Stage
 
 
@@ -40,6 +41,7 @@ class Layout:
         kept: Blocks whose slot holds one that ``existing: keep`` leaves.
         all_blocks: Blocks of the model, with a slot or without.
         slotted: Those with a slot of their own.
+        parameters: Of the bare backbone with 10 classes.
         left_out: What was taken for a slot by its name and is none: path and reason.
     """
 
@@ -51,6 +53,7 @@ class Layout:
     kept: tuple[Block, ...]
     all_blocks: int
     slotted: int
+    parameters: int
     left_out: tuple[tuple[str, str], ...] = ()
 
     def convolutions_at(self, block: str, placement: Placement) -> tuple[str, ...]:
@@ -94,13 +97,14 @@ def every_slot_is_kept(backbone: Backbone) -> BackboneError:
 
 def layout(backbone: Backbone, in_chans: int, image_size: int | tuple[int, int]) -> Layout:
     """The layout of a backbone; kept for the 256 last asked for."""
-    return _layout(backbone, in_chans, (image_size, image_size) if isinstance(image_size, int) else tuple(image_size))
+    return _layout(backbone, in_chans, pair(image_size))
 
 
 @lru_cache(256)
 def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
     with torch.random.fork_rng(devices=[]):
         model = create_backbone(backbone, num_classes=10, in_chans=in_chans, device="meta").eval()
+    refuse_transformer(model, backbone.model)
     image = torch.empty(2, in_chans, *size, device="meta")
     _check_classifier(model, image, backbone.model)
     if own.is_path(backbone.model) and not feature_info(model):
@@ -130,6 +134,7 @@ def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
         kept=tuple(proved.kept),
         all_blocks=count_blocks(model, features, slotted),
         slotted=len(slotted),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
         left_out=tuple(proved.left_out.items()),
     )
 
@@ -173,10 +178,15 @@ class _Wrapping:
         return self.known or runs_with(self.model, paths, self.image)
 
 
+<<<<<<< HEAD
 def _stage(name: str, blocks: list[Block], seen: Seen, inner: dict[str, tuple[str, str]], wrapping: _Wrapping) -> Stage:
     def shape(index: int, found: Shape, *, raw: bool = True) -> SlotShape:
+=======
+def _stage(name: str, blocks: list[Block], seen: Seen, wrapping: _Wrapping) -> Stage:
+    def shape(index: int, shape: Shape, *, raw: bool = True) -> SlotShape:
+>>>>>>> main
         channels_last = raw and blocks[index].channels_last
-        _, channels, height, width = (found[0], found[3], found[1], found[2]) if channels_last else found
+        _, channels, height, width = (shape[0], shape[3], shape[1], shape[2]) if channels_last else shape
         return SlotShape(index, channels, (height, width))
 
     paths = [block.path for block in blocks]

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.errors import BackboneError
-from chattn_nas.network._timm import SOURCES, first_line
+from chattn_nas.errors import BackboneError, first_line
+from chattn_nas.network._timm import SOURCES
 
 #: Given to the function where it takes them; what else it is given stands in ``backbone.options``.
 OFFERED = ("num_classes", "in_chans", "device")

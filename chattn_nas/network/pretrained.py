@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.errors import BackboneError
+from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network import _timm
 
 State = dict[str, Tensor]
@@ -144,7 +144,7 @@ def _read(path: Path) -> Any:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors each raise their own
-        reason = _timm.first_line(error)
+        reason = first_line(error)
         raise BackboneError(f"cannot read the weights {str(path)!r}: {reason}", where=("weights",)) from error
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.network._timm import first_line, says_channels_last
+from chattn_nas.errors import first_line
+from chattn_nas.network._timm import says_channels_last
 from chattn_nas.network.observe import Seen, Shape, observe
 from chattn_nas.network.slots import Block, Feature, find_blocks
 
@@ -84,10 +85,10 @@ def _serving(
     """The blocks whose slots serve, and why the others' do not."""
     if not blocks:
         return [], {}
-    blocks, reasons = _running(model, blocks, image)
+    blocks, reasons, seen = _running(model, blocks, image)
     if not blocks:
         return [], reasons
-    seen = observe(model, blocks, image)
+    seen = seen or observe(model, blocks, image)
     channels = {feature.path: feature.channels for feature in features}
     unclear = [block for block in blocks if _axis(model, block, seen, channels[block.stage]) is None]
     larger = _observe_larger(model, unclear, image) if unclear else None
@@ -103,33 +104,30 @@ def _serving(
     return serving, reasons
 
 
-def _running(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> tuple[list[Block], dict[str, str]]:
+def _running(
+    model: nn.Module, blocks: Sequence[Block], image: Tensor
+) -> tuple[list[Block], dict[str, str], Seen | None]:
     """The blocks whose slots can be filled at all; tried all at once, then per class of block, then one by one."""
-    error = _failure(model, blocks, image)
-    if error is None:
-        return list(blocks), {}
-    if len(blocks) == 1:
-        return [], {blocks[0].path: f"the network does not run with a module there ({error})"}
+    lists = {block.path for block in blocks if isinstance(model.get_submodule(block.path), nn.ModuleList)}
+    if lists:
+        good, reasons, _ = _running(model, [block for block in blocks if block.path not in lists], image)
+        return good, reasons | dict.fromkeys(lists, "its stages are lists of modules that hand on no single map"), None
+    try:
+        return list(blocks), {}, observe(model, blocks, image)
+    except Exception as error:  # whatever a model does with a module that it does not expect
+        if len(blocks) == 1:
+            return [], {blocks[0].path: f"the network does not run with a module there ({first_line(error)})"}, None
     kinds: dict[tuple[str, str], list[Block]] = {}
     for block in blocks:
         kinds.setdefault((type(model.get_submodule(block.path)).__name__, block.slot), []).append(block)
     groups = list(kinds.values()) if len(kinds) > 1 else [[block] for block in blocks]
-    good: list[Block] = []
-    reasons: dict[str, str] = {}
+    good, reasons = [], {}
     for group in groups:
-        runs, why = _running(model, group, image)
+        runs, why, _ = _running(model, group, image)
         good += runs
         reasons |= why
     order = [block.path for block in blocks]
-    return sorted(good, key=lambda block: order.index(block.path)), reasons
-
-
-def _failure(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> str | None:
-    try:
-        observe(model, blocks, image)
-    except Exception as error:  # whatever a model does with a module that it does not expect
-        return first_line(error)
-    return None
+    return sorted(good, key=lambda block: order.index(block.path)), reasons, None
 
 
 def _observe_larger(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen | None:

@@ -60,6 +60,17 @@ class Feature:
         return is_stem(self.path)
 
 
+def refuse_transformer(model: nn.Module, name: str) -> None:
+    """See that a model has convolutions beside those that cut patches.
+
+    Raises:
+        BackboneError: It has none.
+    """
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    if not any(max(conv.kernel_size) > max(conv.stride) for conv in convolutions):
+        raise BackboneError(f"{name} is no convolutional network (a transformer, it seems)", where=("model",))
+
+
 def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:
     """The stages in the order of the network.
 
@@ -68,11 +79,8 @@ def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:
         name: What to call it in errors.
 
     Raises:
-        BackboneError: The model tells no stages, or has no convolutions but those that cut patches.
+        BackboneError: The model tells no stages.
     """
-    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    if not any(max(conv.kernel_size) > max(conv.stride) for conv in convolutions):
-        raise BackboneError(f"{name} is no convolutional network (a transformer, it seems)", where=("model",))
     modules = {path for path, _ in model.named_modules()}
     told = {entry["module"]: entry.get("num_chs") for entry in feature_info(model) if entry["module"] in modules}
     if not told:

@@ -129,7 +129,7 @@ def start_at_unit(network: nn.Module, images: Tensor) -> list[SlotStart]:
     if not slots:
         return []
     with undisturbed(network):
-        found = _Measuring(network, slots).run(images)
+        found = Measuring(network, slots).run(images)
     for one in found:
         if one.where == "behind":
             put(network, one.slot.path, Scaled(network.get_submodule(one.slot.path), one.scale))
@@ -197,7 +197,7 @@ class _Reached(Exception):
         self.x = x
 
 
-class _Measuring:
+class Measuring:
     """One forward in which every attention is measured and corrected when it is reached."""
 
     def __init__(self, network: nn.Module, slots: tuple[AttentionSlot, ...]) -> None:
@@ -213,6 +213,7 @@ class _Measuring:
         self.factor: float | None = None
 
     def run(self, images: Tensor) -> list[SlotStart]:
+        """The forward; what was found, in its order."""
         hooks = []
         patched: list[nn.Module] = []
         for path in dict.fromkeys(slot.block for slot in self.slots if slot.inside or slot.before_conv):
@@ -261,7 +262,7 @@ class _Measuring:
                 raise _Reached(x)
             known = self.found.get(slot.path)
             if known is None and self.target is None:
-                return self._measure(slot, x, original)
+                return self.measure(slot, x, original)
             y: Tensor = original(x)
             if known is not None and known.where == "behind":
                 y = y * known.scale
@@ -269,7 +270,8 @@ class _Measuring:
 
         return probe
 
-    def _measure(self, slot: AttentionSlot, x: Tensor, original: Callable[[Tensor], Tensor]) -> Tensor:
+    def measure(self, slot: AttentionSlot, x: Tensor, original: Callable[[Tensor], Tensor]) -> Tensor:
+        """Measure and correct one attention; the map behind it."""
         state, drawn = running_state(), torch.get_rng_state()
 
         def behind(scale: float) -> Tensor:
@@ -287,7 +289,7 @@ class _Measuring:
         if slot.before_conv and not self._is_felt(slot):
             return self._end(slot, ratio, 1.0, "norm follows", behind(1.0))
         scale = _solve(lambda s: rms(behind(s)) / before, ratio) if slot.inside else None
-        scales = self._scales_before(slot, x) if scale is not None else {}
+        scales = self.scales_before(slot, x) if scale is not None else {}
         if scale is not None and scales:
             for parameter in scales.values():
                 parameter.mul_(scale)
@@ -307,7 +309,7 @@ class _Measuring:
             twice, once, none = (self._again(slot, factor) for factor in (2.0, 1.0, 0.0))
         return rms(twice - once) > FELT * rms(once - none)
 
-    def _scales_before(self, slot: AttentionSlot, x: Tensor) -> dict[str, nn.Parameter]:
+    def scales_before(self, slot: AttentionSlot, x: Tensor) -> dict[str, nn.Parameter]:
         """Parameters of the block that scale the map before the attention as they are scaled; none where none does."""
         block = self.network.get_submodule(slot.block)
         owner = next((module for seen, module in self.given[slot.block] if seen() is x), None)

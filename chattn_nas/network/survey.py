@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from chattn_nas.errors import BackboneError
-from chattn_nas.network._timm import family_of, first_line, input_size
+from chattn_nas.errors import BackboneError, first_line
+from chattn_nas.network._timm import family_of, input_size
 from chattn_nas.network.build import build_network
 from chattn_nas.network.layout import Layout, layout
+from chattn_nas.network.size import pair
 from chattn_nas.space import NONE, Architecture, Backbone
 
 #: Image sizes that a model is tried at, smallest first: its last maps may vanish; then the one it was made for.
@@ -26,7 +27,7 @@ class Survey:
 
     Attributes:
         model, family: Name, and timm's module that defines it.
-        kinds: Kinds of its slots: ``native``, ``branch``, ``stage``.
+        stage_kinds: Kind of each stage's slots: ``native``, ``branch``, ``stage``.
         stages: Their modules' names.
         slots: Places that take attention, per stage.
         channels: Channels at their slots, per stage: one number, or the smallest and the largest.
@@ -34,11 +35,12 @@ class Survey:
         slotted: Those with one.
         held: Slots that hold an attention already.
         image_size: At which that was found, in pixels.
+        parameters: Of the bare model with 10 classes.
     """
 
     model: str
     family: str
-    kinds: tuple[str, ...]
+    stage_kinds: tuple[str, ...]
     stages: tuple[str, ...]
     slots: tuple[int, ...]
     channels: tuple[str, ...]
@@ -46,10 +48,16 @@ class Survey:
     slotted: int
     held: int
     image_size: int
+    parameters: int
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The different kinds of slots."""
+        return tuple(dict.fromkeys(self.stage_kinds))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return asdict(self) | {"kinds": self.kinds}
 
 
 def survey(model: str, image_size: int | None = None) -> Survey:
@@ -68,7 +76,7 @@ def survey(model: str, image_size: int | None = None) -> Survey:
     return Survey(
         model=model,
         family=family_of(model),
-        kinds=tuple(dict.fromkeys(stage.kind for stage in found.stages)),
+        stage_kinds=tuple(stage.kind for stage in found.stages),
         stages=tuple(stage.name for stage in found.stages),
         slots=tuple(stage.blocks for stage in found.stages),
         channels=tuple(f"{w[0]}" if len(w) == 1 else f"{w[0]}-{w[-1]}" for w in widths),
@@ -76,6 +84,7 @@ def survey(model: str, image_size: int | None = None) -> Survey:
         slotted=found.slotted,
         held=len(found.held),
         image_size=size,
+        parameters=found.parameters,
     )
 
 
@@ -95,13 +104,13 @@ def _at_some_size(model: str, sizes: tuple[int, ...]) -> tuple[int, Layout]:
     raise refused
 
 
-def check(found: Survey) -> None:
+def check(survey: Survey) -> None:
     """Try a surveyed model as :func:`check_backbone` does.
 
     Raises:
         BackboneError: It cannot be built or run, or an attention in it has no gradient.
     """
-    check_backbone(Backbone(found.model), image_size=found.image_size)
+    check_backbone(Backbone(survey.model), image_size=survey.image_size)
 
 
 @lru_cache(64)
@@ -123,7 +132,7 @@ def check_backbone(backbone: Backbone, *, in_chans: int = 3, image_size: int | t
         Architecture.uniform(backbone, PROBE if plan.stages else NONE),
         num_classes=5, in_chans=in_chans, image_size=image_size, seed=0,
     )  # fmt: skip
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = pair(image_size)
     probes = [(name, module) for name, module in network.named_modules() if type(module).__name__ == "ECA"]
     if plan.held and backbone.existing == "keep":
         wanted = len(probes)  # timm's own are among them

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import nn
+
+from chattn_nas.files import replacing
 
 
 def write_weights(network: nn.Module, path: Path) -> Path:
@@ -16,11 +17,10 @@ def write_weights(network: nn.Module, path: Path) -> Path:
         OSError: The disk is full or read-only; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     try:
-        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file(state, partial)
     except Exception as error:
-        partial.unlink(missing_ok=True)
         raise OSError(f"cannot write {path}: {error}") from error
     return path

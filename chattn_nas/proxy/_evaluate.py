@@ -58,11 +58,11 @@ class Evaluation:
         self.start += len(batch)
         return found
 
-    def _score(self, found: TensorSet) -> None:
+    def _score(self, images: TensorSet) -> None:
         with autocast(self.batch.device):
-            logits = self.network(self.normalize(found.images)).float()
-        self.correct += (logits.argmax(1) == found.labels).sum()
-        self.loss += F.cross_entropy(logits, found.labels, reduction="sum")
+            logits = self.network(self.normalize(images.images)).float()
+        self.correct += (logits.argmax(1) == images.labels).sum()
+        self.loss += F.cross_entropy(logits, images.labels, reduction="sum")
 
 
 def evaluate(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.data import Data, Normalize, TensorSet, augment
+from chattn_nas.errors import InputError
 from chattn_nas.proxy._evaluate import Evaluation
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
@@ -28,10 +29,31 @@ Report = Callable[[int, Rung], bool]
 
 
 def resolve_device(device: str) -> torch.device:
-    """``auto`` is the first GPU where there is one, else the CPU."""
+    """``auto`` is the first GPU where there is one, else the CPU.
+
+    Raises:
+        InputError: This machine has no such device.
+    """
+    gpus = torch.cuda.device_count()
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+        device = "cuda" if gpus else "cpu"
+    try:
+        found = torch.device(device)
+        there = found.type == "cpu" or (gpus > (found.index or 0) if found.type == "cuda" else _usable(found))
+    except RuntimeError:  # no name of a device
+        there = False
+    if not there:
+        known = ["cpu", *(f"cuda:{index}" for index in range(gpus))]
+        raise InputError(f"this machine has no device {device!r}", where=("device",), value=device, choices=known)
+    return found
+
+
+def _usable(device: torch.device) -> bool:
+    try:
+        torch.empty(1, device=device)
+    except Exception:  # each backend has its own
+        return False
+    return True
 
 
 def train(
@@ -94,6 +116,7 @@ def _train(
 
     started = time.perf_counter()
     training, trained, loss_sum = 0.0, 0, 0.0
+    first_epoch_loss: float | None = None
     rungs: list[Rung] = []
     outcome, reason = Outcome.COMPLETE, ""
     for index, (start, end) in enumerate(zip([0, *settings.rungs], settings.rungs, strict=False)):
@@ -104,6 +127,8 @@ def _train(
         for epoch in range(end - start):
             loss_sum += resident.epoch(factors[epoch * resident.steps : (epoch + 1) * resident.steps])
             trained += 1
+            if trained == 1:
+                first_epoch_loss = loss_sum / resident.steps
             if not _finite(loss_sum):
                 break
         training += time.perf_counter() - begun
@@ -123,6 +148,7 @@ def _train(
         reason=reason,
         rungs=tuple(rungs),
         train_loss_sum=loss_sum,
+        first_epoch_loss=first_epoch_loss,
         seconds=time.perf_counter() - started,
         images_per_second=trained * resident.steps * batch_size / training,
         peak_memory=peak_memory(device),

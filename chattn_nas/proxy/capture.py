@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 import torch
 
+from chattn_nas.errors import first_line
+
 log = logging.getLogger(__name__)
 
 Work = Callable[[], None]
@@ -44,7 +46,7 @@ class Replayed:
             try:
                 self.replay = self.capture(self.work)
             except Exception as error:  # whatever a layer does that a graph cannot hold
-                reason = (str(error).splitlines() or [""])[0]
+                reason = first_line(error)
                 log.warning("running eagerly, not as a CUDA graph: %s: %s", type(error).__name__, reason)
                 self.capture = None
         self.warm += 1

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from chattn_nas.settings import Settings
 
 #: How attention starts: at the scale of the map before it, as its authors have it, or as the exact identity.
 Start = Literal["unit", "official", "identity"]
+
+
+def _a_device(text: str) -> str:
+    """A device by its name; whether this machine has it is seen where it is used."""
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:[0-9]{1,3})?", text):
+        raise ValueError("possible devices are auto, cpu, cuda, cuda:0 (and so on), mps, xpu")
+    return text
+
+
+DeviceName = Annotated[str, AfterValidator(_a_device)]
 
 
 class ProxySettings(Settings):
@@ -24,12 +35,14 @@ class ProxySettings(Settings):
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
         label_smoothing: Label smoothing of the cross-entropy in training.
         warmup: Part of each rung in which the learning rate rises linearly.
+        branch_scale: Factor at which the residual branches of every network start; ``calibrate --recipe`` finds what
+            suits the backbone without attention.
         start: Of attention. ``unit``: the map behind it has the scale of the map before it, so that a short training
             does not measure how fast the network grows back what a gate took away; ``official``: as its authors start
             it; ``identity``: as the exact identity, for pretrained weights.
         patience: ``diverged`` also stops a network whose accuracy after the first rung is at chance; one whose loss is
             not finite is stopped always.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``.
         cuda_graphs: On a GPU, capture the training step once per trial and replay it, where it can be captured.
         data_on: ``device`` copies the images to the training device, ``disk`` maps them from the cache and reads
             batches ahead, ``auto`` copies what takes at most half of the free memory.
@@ -42,9 +55,10 @@ class ProxySettings(Settings):
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     warmup: float = Field(default=0.2, ge=0, lt=1)
+    branch_scale: float = Field(default=1.0, gt=0)
     start: Start = "unit"
     patience: Literal["none", "diverged"] = "none"
-    device: str = "auto"
+    device: DeviceName = "auto"
     cuda_graphs: bool = True
     data_on: Literal["auto", "device", "disk"] = "auto"
 

@@ -41,7 +41,7 @@ class Verdict:
         return "confirmed" if self.confirmed else "unconfirmed"
 
 
-def verdict(study: optuna.Study, found: list[Record], standing: Standing, board: pd.DataFrame) -> Verdict:
+def verdict(study: optuna.Study, records: list[Record], standing: Standing, board: pd.DataFrame) -> Verdict:
     """The verdict of a study as it stands; ``board`` is its leaderboard."""
     name = study.user_attrs.get("spec", {}).get("name", study.study_name)
     try:
@@ -49,10 +49,10 @@ def verdict(study: optuna.Study, found: list[Record], standing: Standing, board:
     except RunError:
         return Verdict(
             "Nothing was trained to the end yet", False,
-            (f"{words.plural(len(found), 'trial')} so far, none complete: there is nothing to compare.",),
+            (f"{words.plural(len(records), 'trial')} so far, none complete: there is nothing to compare.",),
         )  # fmt: skip
     confirmation: Mapping[str, Any] | None = study.user_attrs.get("confirmation")
-    searched = [*_search(found, standing, best), *_images(study, best), *_objectives(study, board)]
+    searched = [*_search(records, standing, best), *_images(study, best), *_objectives(study, board)]
     details = [*_criteria(standing, best), *_noise(standing), *_views(standing)] if _others(standing, best) else []
     if confirmation is None:
         sentences = [*searched, *_costs(best), *_unconfirmed(name)]
@@ -84,8 +84,8 @@ def _headline(standing: Standing, best: Pick, confirmation: Mapping[str, Any] | 
     return f"{best.description} {ahead}"
 
 
-def _search(found: list[Record], standing: Standing, best: Pick) -> Iterator[str]:
-    complete = sum(record.accuracy is not None for record in found)
+def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[str]:
+    complete = sum(record.accuracy is not None for record in records)
     level = f"{words.accuracy(best.value('pooled'))} %"
     spread = (
         f" \N{PLUS-MINUS SIGN} {words.accuracy(best.sd)} (posterior standard deviation)" if best.sd is not None else ""

@@ -71,14 +71,14 @@ def _parameters(record: Record) -> dict[str, str]:
 
 
 def _rebuilt(
-    found: Sequence[Record], rows: Sequence[dict[str, str]], open_ones: Mapping[str, BaseDistribution]
+    records: Sequence[Record], rows: Sequence[dict[str, str]], open_ones: Mapping[str, BaseDistribution]
 ) -> optuna.Study:
     """The same trainings as a study whose every trial names its choices: given ones have no parameters."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     optuna.logging.set_verbosity(before)
-    for record, row in zip(found, rows, strict=True):
+    for record, row in zip(records, rows, strict=True):
         params = {name: value for name, value in row.items() if name in open_ones}
         distributions = {name: open_ones[name] for name in params}
         study.add_trial(create_trial(value=record.accuracy, params=params, distributions=distributions))

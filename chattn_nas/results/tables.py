@@ -116,10 +116,10 @@ def leaderboard(study: optuna.Study, by: str = "pooled") -> pd.DataFrame:
 architectures = leaderboard
 
 
-def by_architecture(found: Sequence[Record]) -> list[list[Record]]:
+def by_architecture(records: Sequence[Record]) -> list[list[Record]]:
     """Complete trainings grouped by architecture, one per seed, in the order of first appearance."""
     groups: dict[str, list[Record]] = {}
-    for record in once_per_seed(found):
+    for record in once_per_seed(records):
         if record.accuracy is not None:
             groups.setdefault(record.hash, []).append(record)
     return list(groups.values())
@@ -145,9 +145,9 @@ def _row(group: list[Record]) -> dict[str, Any]:
     }
 
 
-def pooled(found: Sequence[Record]) -> Pooled | None:
+def pooled(records: Sequence[Record]) -> Pooled | None:
     """The pooled model of these records; the last few are remembered, since every table asks for it."""
-    return _fitted(tuple((r.number, r.hash, r.seed, r.outcome, r.rungs) for r in found), _Records(found))
+    return _fitted(tuple((r.number, r.hash, r.seed, r.outcome, r.rungs) for r in records), _Records(records))
 
 
 class _Records(tuple[Any, ...]):

@@ -24,10 +24,10 @@ class Uniformity:
         found: Its records.
     """
 
-    def __init__(self, study: optuna.Study, found: Sequence[Record]) -> None:
+    def __init__(self, study: optuna.Study, records: Sequence[Record]) -> None:
         self._study = study
         self._takes: dict[str, frozenset[int]] = {}
-        for record in found:
+        for record in records:
             if record.label.startswith(UNIFORM) and record.stages:
                 self._takes[record.label.removeprefix(UNIFORM)] = _having(record.stages)
         self._canonical: list[Mapping[Any, Any]] | None = None

@@ -16,7 +16,7 @@ from chattn_nas.search.session import TrainerFactory, quiet_optuna, start
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.run import RunDirectory
-from chattn_nas.study.storage import load_study, open_storage
+from chattn_nas.study.storage import load_study, open_storage, storage_errors
 
 
 def join(
@@ -58,27 +58,26 @@ def join(
         raise RunError(
             "a worker that joins from elsewhere needs to know the study's storage", where=("search", "storage")
         )
-    study = load_study(open_storage(url), spec.name)
-    # By the spec that is kept, not by its hash: an earlier version may have had other fields.
-    known = study.user_attrs.get("spec")
-    stored = Spec.from_dict(known) if known else None
-    spec = spec.started_as(stored) if stored else spec
-    if stored is None or stored.hash != spec.hash:
-        fields = ", ".join(spec.differences(stored)) if stored else ""
-        raise RunError(f"the study {spec.name!r} is of another spec" + (f": {fields} differ" if fields else ""))
+    opened = open_storage(url)
+    with storage_errors(url) if alone else nullcontext():
+        _join(spec, load_study(opened, spec.name), url, directory, device, alone=alone, propose=propose,
+              progress=progress, trainer=trainer, stop=stop or threading.Event(), ended=ended)  # fmt: skip
+
+
+def _join(
+    spec: Spec, study: optuna.Study, url: str, directory: Path, device: str | None, *, alone: bool, propose: bool,
+    progress: bool, trainer: TrainerFactory, stop: threading.Event, ended: Callable[[optuna.Study], None],
+) -> None:  # fmt: skip
+    told = Spec.from_stored(study.user_attrs.get("spec"))
+    spec = spec.started_as(told)
+    if fields := spec.differences(told):
+        raise RunError(f"the study {spec.name!r} is of another spec: {', '.join(fields)} differ")
     runner = start(spec, url, directory, device, trainer)
-    settings = stored.search
+    settings = told.search
     with sigterm_as_interrupt() if alone else nullcontext(), Progress(study, settings, shown=progress) as shown:
 
         def after_trial(study: optuna.Study) -> None:
             shown.update()
             ended(study)
 
-        work(
-            runner,
-            target_trials=settings.trials,
-            alone=alone,
-            propose=propose,
-            stop=stop or threading.Event(),
-            ended=after_trial,
-        )
+        work(runner, target_trials=settings.trials, alone=alone, propose=propose, stop=stop, ended=after_trial)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
+
+from chattn_nas.data import divide
 from chattn_nas.errors import InputError
+from chattn_nas.network import stages
+from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
+from chattn_nas.proxy import resolve_device
 from chattn_nas.search._join import join
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.loop import sigterm_as_interrupt
@@ -14,13 +20,36 @@ from chattn_nas.search.nni.engine import require_nni, search_with_nni
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
 from chattn_nas.search.ray.engine import require_ray, search_with_ray
+from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_baselines, import_trainer, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.run import RunDirectory
+from chattn_nas.study.storage import storage_errors
 
 log = logging.getLogger(__name__)
+
+
+def try_out(spec: Spec) -> None:
+    """Whatever a trial will need is tried before anything is written: data, device, backbone and space.
+
+    Raises:
+        InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
+    """
+    facts = divide(spec.data)[0].description
+    for device in spec.search.devices or [spec.proxy.device]:
+        try:
+            torch.empty(1, device=resolve_device(device))
+        except (RuntimeError, AssertionError) as error:
+            words = str(error).splitlines()[0]
+            raise InputError(f"device {device!r} cannot be used: {words}", where=("proxy", "device")) from None
+    spec.search_space()
+    try:
+        stages(spec.backbone.backbone, in_chans=facts.channels, image_size=spec.data.image_size)
+    except InputError as error:
+        raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
+    _check_slots(spec)
 
 
 def search(
@@ -59,10 +88,15 @@ def search(
     if spec.search.engine == "ray":
         require_ray()
     if trainer is None:
-        _check_slots(spec)
-    found = RunDirectory.create(spec, Path(run) if run else None)
-    spec = found.spec
-    with found.lock(), sigterm_as_interrupt():
+        try_out(spec)
+    with (
+        RunDirectory.held(spec, Path(run) if run else None) as found,
+        storage_errors(found.storage_url),
+        sigterm_as_interrupt(),
+    ):
+        spec = found.spec
+        if trainer is None:
+            check_same(found.study, spec)
         if baselines:
             enqueue_baselines(found.study, spec.search_space())
         with Progress(found.study, spec.search, shown=progress) as shown:
@@ -79,14 +113,18 @@ def search(
 
 
 def _check_slots(spec: Spec) -> None:
-    """See, before anything is spent, that every attention of the backbone would learn, and say what share has a slot.
+    """See, before anything is spent, that every attention of the backbone would learn and that a file of weights fits,
+    and say what share of the blocks has a slot.
 
     Raises:
-        InputError: One would not; ``where`` starts with ``backbone``.
+        InputError: One would not, or it does not; ``where`` starts with ``backbone``.
     """
+    backbone = spec.backbone
     try:
-        plan = check_backbone(spec.backbone.backbone, image_size=spec.data.image_size)
+        plan = check_backbone(backbone.backbone, image_size=spec.data.image_size)
+        if backbone.weights is not None:
+            create_backbone(backbone.backbone, num_classes=2, in_chans=3, device="meta", weights=backbone.weights)
     except InputError as error:
         raise error.at("backbone") from None
     if plan.slotted < plan.all_blocks or any(stage.kind == "stage" for stage in plan.stages):
-        log.warning("%s: %s", spec.backbone.model, plan.share)
+        log.warning("%s: %s", backbone.model, plan.share)

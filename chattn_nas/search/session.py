@@ -17,9 +17,12 @@ from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
+from chattn_nas.search.same import check_same, warn_of_changes
 from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
 from chattn_nas.search.trainer import (
+    Costs,
     ProxyTrainer,
+    Trainer,
     TrainerFactory,
     hardware,
     loaded_weights,
@@ -30,6 +33,7 @@ from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.checkpoints import Checkpoints
+from chattn_nas.study.exclusive import exclusively
 from chattn_nas.study.run import stage_to_dict
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
@@ -68,33 +72,73 @@ def start(
     space = spec.search_space()
     study = open_search_study(spec, storage_url, space)
     made = trainer(spec, device)
-    reference = study.user_attrs.get("reference")
-    if reference is None:
-        reference = reference_costs(made, spec)
-        study.set_user_attr("stages", [stage_to_dict(stage) for stage in made.stages])
-        study.set_user_attr("versions", versions())
-        study.set_user_attr("hardware", hardware())
-        loaded = loaded_weights(made, spec)
-        if loaded is not None:
-            study.set_user_attr("loaded_weights", loaded)
-        data = getattr(made, "data", None)  # another trainer may have none
-        if data is not None:
-            study.set_user_attr("validation_images", len(data.validation))
-        study.set_user_attr("reference", reference)
+    if study.user_attrs.get("reference") is None:
+        facts = _facts(made, spec)
+        check_bounds(spec, space, facts["reference"])
+        with exclusively(study._storage, f"{study.study_name}: reference"):
+            if study.user_attrs.get("reference") is None:  # two workers measure two latencies: the first one holds
+                for name, value in facts.items():
+                    study.set_user_attr(name, value)
+    else:
+        warn_of_changes(study, {"versions": versions(), "hardware": hardware()})
+    if isinstance(made, ProxyTrainer):
+        check_same(study, spec)
+    reference = study.user_attrs["reference"]
+    check_bounds(spec, space, reference)
     checkpoints = Checkpoints(directory / "checkpoints", spec.search.keep_checkpoints)
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
 
 
+def _facts(made: Trainer, spec: Spec) -> dict[str, Any]:
+    """What the study keeps of its first worker, by attribute; the reference last, whose presence says that all is."""
+    facts: dict[str, Any] = {
+        "stages": [stage_to_dict(stage) for stage in made.stages],
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+    loaded = loaded_weights(made, spec)
+    if loaded is not None:
+        facts["loaded_weights"] = loaded
+    data = getattr(made, "data", None)  # another trainer may have none
+    if data is not None:
+        facts["validation_images"] = len(data.validation)
+    return facts | {"reference": reference_costs(made, spec)}
+
+
+def check_bounds(spec: Spec, space: SearchSpace, reference: Costs) -> None:
+    """Refuse constraints that no network of the space can keep, before any is tried.
+
+    Raises:
+        InputError: Names the cost of the cheapest network.
+    """
+    for index, cost in enumerate(("parameters", "macs")):
+        bound = spec.search.bounds.get(cost)
+        if bound is None:
+            continue
+        stages = zip(space.stages, space.canonical, strict=True)
+        least = reference[cost] + sum(
+            min(form.cost(stage)[index] for form in forms.values()) for stage, forms in stages
+        )
+        if not bound.satisfied(least, reference[cost]):
+            written = spec.search.constraints.get(cost)  # type: ignore[call-overload]
+            raise InputError(
+                f"no network of this space can keep {cost} {written!r}: the cheapest has {least:,.6g}, the backbone "
+                f"without attention {reference[cost]:,.6g}",
+                where=("search", "constraints", cost),
+            )
+
+
 def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
     """Queue every baseline that has no result and is not on its way to one: at the start of each session."""
-    trials = all_trials(study)
-    for label, architecture in space.baselines():
-        mine = [trial for trial in trials if trial.user_attrs.get("label") == label]
-        if any(is_open(trial) or outcome(trial) in (Outcome.COMPLETE, Outcome.INFEASIBLE) for trial in mine):
-            continue
-        params = space.params(architecture)
-        attributes = {"label": label} | ({GIVEN: architecture.to_dict()} if params is None else {})
-        _enqueue(study, params or {}, attributes)
+    with exclusively(study._storage, f"{study.study_name}: queue"):
+        trials = all_trials(study)
+        for label, architecture in space.baselines():
+            mine = [trial for trial in trials if trial.user_attrs.get("label") == label]
+            if any(is_open(trial) or outcome(trial) in (Outcome.COMPLETE, Outcome.INFEASIBLE) for trial in mine):
+                continue
+            params = space.params(architecture)
+            attributes = {"label": label} | ({GIVEN: architecture.to_dict()} if params is None else {})
+            _enqueue(study, params or {}, attributes)
 
 
 def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str, Any], str, int, str]]) -> None:
@@ -104,14 +148,16 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
         study: A study of any space; a training needs none.
         trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
     """
-    there = {
-        (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
-        for trial in all_trials(study)
-        if is_open(trial) or outcome(trial) is Outcome.COMPLETE
-    }
-    for architecture, key, seed, label in trainings:
-        if (key, seed) not in there:
-            _enqueue(study, {}, {GIVEN: dict(architecture), "hash": key, "seed": seed, "label": label})
+    with exclusively(study._storage, f"{study.study_name}: queue"):
+        there = {
+            (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
+            for trial in all_trials(study)
+            if is_open(trial) or outcome(trial) is Outcome.COMPLETE
+        }
+        for architecture, key, seed, label in trainings:
+            if (key, seed) not in there:
+                there.add((key, seed))
+                _enqueue(study, {}, {GIVEN: dict(architecture), "hash": key, "seed": seed, "label": label})
 
 
 def _enqueue(study: optuna.Study, params: dict[str, Any], attributes: dict[str, Any]) -> None:

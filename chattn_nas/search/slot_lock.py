@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import getpass
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from chattn_nas.errors import RunError
 from chattn_nas.search.devices import Slot
+from chattn_nas.study.hold import hold
+
+BUSY = "another process holds this slot"
 
 
 @contextmanager
@@ -21,15 +24,21 @@ def slot_of(slots: Sequence[Slot], name: str) -> Iterator[Slot]:
         slots: Device slots of this machine.
         name: What shares them, such as a run: files of one name lie in one folder for temporary files.
     """
-    folder = Path(tempfile.gettempdir()) / f"chattn-nas-{getpass.getuser()}" / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.gettempdir()) / f"chattn-nas-{_user()}" / name
     while True:
         for slot in slots:
-            with (folder / f"slot-{slot.index}.lock").open("w") as file:
+            with ExitStack() as held:
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
+                    held.enter_context(hold(folder / f"slot-{slot.index}.lock", BUSY))
+                except RunError as error:
+                    if str(error) != BUSY:
+                        raise
                     continue
                 yield slot
                 return
         time.sleep(0.2)
+
+
+def _user() -> str:
+    """Who runs this; containers give numbers that have no name."""
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

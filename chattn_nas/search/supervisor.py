@@ -15,7 +15,8 @@ from pathlib import Path
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.errors import InputError, SearchStopped, StorageError
+from chattn_nas.credentials import environment
+from chattn_nas.errors import InputError, SearchStopped, StorageError, first_line
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
@@ -53,7 +54,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                env=os.environ | environment() | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             )
 
     def output(self) -> str:
@@ -128,7 +129,7 @@ class Supervisor:
                 except StorageInternalError as error:
                     away = away or time.monotonic()
                     if time.monotonic() - away > AWAY:
-                        reason = str(error.__cause__ or error).splitlines()[0]
+                        reason = first_line(error.__cause__ or error)
                         raise StorageError(f"the storage cannot be reached or written: {reason}") from error
                     time.sleep(1.0)
                 time.sleep(LOOK)

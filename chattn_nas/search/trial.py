@@ -13,7 +13,7 @@ import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from chattn_nas.errors import InputError
+from chattn_nas.errors import InputError, first_line
 from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory
 from chattn_nas.search import queue
 from chattn_nas.search.claim import claim_seed
@@ -219,9 +219,9 @@ class TrialRunner:
     def _failed(self, trial: optuna.Trial, error: Exception) -> Outcome:
         if is_out_of_memory(error):
             free_caches()
-            return self._ended(trial, Outcome.OUT_OF_MEMORY, str(error).splitlines()[0])
+            return self._ended(trial, Outcome.OUT_OF_MEMORY, first_line(error))
         last = traceback.extract_tb(error.__traceback__)[-1]
-        said = (str(error).splitlines() or [""])[0]
+        said = first_line(error)
         return self._ended(trial, Outcome.CRASHED, f"{type(error).__name__}: {said} ({last.name}, line {last.lineno})")
 
     def _keep(self, network: torch.nn.Module, architecture: str, seed: int, mean: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ConfigDict, GetJsonSchemaHandler, RootModel
+from pydantic import ConfigDict, GetJsonSchemaHandler, RootModel, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -25,6 +25,14 @@ class SpaceSettings(Refusing, RootModel[dict[int | str, list[Any]]]):
     """
 
     model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, data: Any) -> Any:
+        for key in data if isinstance(data, Mapping) else ():
+            if type(key) not in (int, str):  # pydantic takes 1.0 and True for the first stage
+                raise ValueError(f"a stage is named by its number from 1, or {ALL!r}: {key!r} is neither")
+        return data
 
     def candidates(self, stages: int) -> tuple[tuple[Candidate, ...], ...]:
         """The candidates of each of that many stages.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import yaml
 from pydantic import ValidationError
 
 from chattn_nas.errors import InputError, SpecError
-from chattn_nas.settings import refusal
+from chattn_nas.settings import refusal, shown
+from chattn_nas.space import NONE
 from chattn_nas.spec.spec import Spec
 
 Place = tuple[str | int, ...]
+#: Keys and list items of a spec; aliases within aliases can make more of a few lines than memory holds.
+MOST_PLACES = 100_000
 
 
 def load_spec(path: Path | str) -> Spec:
@@ -29,7 +33,7 @@ def load_spec(path: Path | str) -> Spec:
     """
     path = Path(path)
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot read the spec {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -38,7 +42,8 @@ def load_spec(path: Path | str) -> Spec:
     try:
         spec = Spec.model_validate(data)
         spec = spec.model_copy(update={"data": spec.data.placed(path.parent)})
-        spec.search_space()
+        if {candidate.type for stage in spec.search_space().candidates for candidate in stage} == {NONE}:
+            raise InputError("the space holds nothing but 'none': there is nothing to search", where=("space",))
     except InputError as error:
         if isinstance(error.__cause__, ValidationError):  # several mistakes: the one that stands first in the file
             error = refusal(Spec, error.__cause__, order=lambda where: _line(lines, where))
@@ -78,31 +83,64 @@ def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
         root = loader.get_single_node()
         if root is None:
             raise SpecError("the spec is empty", file=path, line=1)
-        lines = dict(_places(root, (), path))
-        return loader.construct_document(root), lines  # type: ignore[no-untyped-call]
+        places = list(islice(_places(root, (), path, loader), MOST_PLACES + 1))
+        if len(places) > MOST_PLACES:
+            raise SpecError(f"the spec has more than {MOST_PLACES:,} entries", file=path, line=1)
+        return loader.construct_document(root), dict(places)  # type: ignore[no-untyped-call]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise SpecError(f"not YAML: {error.problem}", file=path, line=mark.line + 1 if mark else 1) from None
     except yaml.YAMLError as error:
         raise SpecError(f"not YAML: {' '.join(str(error).split())}", file=path, line=1) from None
+    except RecursionError:
+        raise SpecError("the spec is nested too deeply", file=path, line=1) from None
     finally:
         loader.dispose()  # type: ignore[no-untyped-call]
 
 
-def _places(node: yaml.Node, place: Place, path: Path) -> Iterator[tuple[Place, int]]:
-    yield place, node.start_mark.line + 1
+def _places(
+    node: yaml.Node, place: Place, path: Path, loader: yaml.SafeLoader, above: tuple[yaml.Node, ...] = ()
+) -> Iterator[tuple[Place, int]]:
+    line = node.start_mark.line + 1
+    if any(node is other for other in above):
+        raise SpecError("an alias stands inside what it is an alias of", file=path, line=line)
+    yield place, line
+    above = (*above, node)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _places(item, (*place, index), path)
+            yield from _places(item, (*place, index), path, loader, above)
     elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        seen: set[Any] = set()
         for key, value in node.value:
-            if key.value in seen:
-                raise SpecError(f"key {key.value!r} appears twice", file=path, line=key.start_mark.line + 1)
-            seen.add(key.value)
-            name = int(key.value) if key.tag == "tag:yaml.org,2002:int" else key.value
-            yield from _places(value, (*place, name), path)
+            if key.tag == "tag:yaml.org,2002:merge":
+                yield from _places(value, place, path, loader, above)
+                continue
+            name = _key(key, place, path, loader)
+            if name in seen:
+                raise SpecError(f"key {name!r} appears twice", file=path, line=key.start_mark.line + 1)
+            seen.add(name)
+            yield from _places(value, (*place, name), path, loader, above)
             yield (*place, name), key.start_mark.line + 1
+    else:
+        _scalar(node, path, loader)
+
+
+def _key(node: yaml.Node, place: Place, path: Path, loader: yaml.SafeLoader) -> Any:
+    """A key as the data will have it."""
+    found = _scalar(node, path, loader) if isinstance(node, yaml.ScalarNode) else None
+    if not isinstance(node, yaml.ScalarNode) or (place == ("space",) and type(found) not in (str, int)):
+        met = repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list or a mapping"
+        line = node.start_mark.line + 1
+        raise SpecError(f"a key is a word or the number of a stage, not {met[:200]}", file=path, line=line)
+    return found
+
+
+def _scalar(node: yaml.Node, path: Path, loader: yaml.SafeLoader) -> Any:
+    try:
+        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    except (ValueError, OverflowError, TypeError) as error:  # a date of month 13, a number of 10,000 digits
+        reason = f"{shown(node.value)} cannot be read: {error}"
+        raise SpecError(reason, file=path, line=node.start_mark.line + 1) from None
 
 
 def _line(lines: dict[Place, int], where: Place) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from chattn_nas.credentials import hide, keep_password
 from chattn_nas.errors import InputError
 from chattn_nas.network.constraints import COSTS, Constraint
+from chattn_nas.proxy.settings import DeviceName
 from chattn_nas.settings import Settings
 
 Objective = Literal["accuracy", "parameters", "macs", "latency"]
@@ -15,6 +17,11 @@ SamplerName = Literal["random", "grid", "tpe", "gp", "nsga2", "nsga3", "cmaes"]
 PrunerName = Literal["successive_halving", "hyperband", "none"]
 NniTuner = Literal["tpe", "evolution", "random", "grid", "regularized_evolution", "optuna"]
 LOCAL = {"platform": "local"}
+
+
+def _without_secrets(service: dict[str, Any]) -> dict[str, Any]:
+    hidden: dict[str, Any] = hide("training_service", service)
+    return hidden
 
 
 class SearchSettings(Settings):
@@ -31,7 +38,9 @@ class SearchSettings(Settings):
         objectives: ``accuracy`` is maximised, costs are minimised; more than one make a multi-objective study.
         constraints: Upper bounds on costs, ``"<= 1.05x"`` of the backbone without attention, or ``"<= 300k"``.
         seed: Seeds the sampler; also the first training seed of every architecture, replicates take the next ones.
-        storage: URL of an Optuna storage; ``None`` is an SQLite file in the run's directory.
+        storage: URL of an Optuna storage; ``None`` is an SQLite file in the run's directory. A password in it is used
+            and never written: later commands take it from ``CHATTN_NAS_STORAGE_PASSWORD``, from ``PGPASSWORD`` or
+            ``PGPASSFILE``, or ask for it. ``{run}`` is the run's directory.
         workers: Worker processes; ``None`` is one per device slot, ``0`` trains in this process. With Ray: trials at a
             time, by default as many as the cluster has room for.
         trials_per_device: Slots of one device.
@@ -52,15 +61,15 @@ class SearchSettings(Settings):
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "successive_halving"
     reduction_factor: int = Field(default=3, ge=2)
-    trials: int = Field(default=24, ge=1)
+    trials: int = Field(default=24, ge=1, le=10_000_000)
     objectives: Annotated[list[Objective], Field(min_length=1)] = ["accuracy"]
     constraints: dict[Literal["parameters", "macs", "latency"], str] = {}
-    seed: int = Field(default=0, ge=0)
-    storage: str | None = None
-    workers: int | None = Field(default=None, ge=0)
-    trials_per_device: int = Field(default=1, ge=1)
-    devices: Annotated[list[str], Field(min_length=1)] | None = None
-    max_seeds: int = Field(default=3, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    storage: Annotated[str, AfterValidator(keep_password)] | None = None
+    workers: int | None = Field(default=None, ge=0, le=1024)
+    trials_per_device: int = Field(default=1, ge=1, le=256)
+    devices: Annotated[list[DeviceName], Field(min_length=1)] | None = None
+    max_seeds: int = Field(default=3, ge=1, le=10_000)
     keep_checkpoints: int = Field(default=5, ge=0)
     retries: int = Field(default=1, ge=0)
     timeout: float | None = Field(default=None, gt=0)
@@ -68,7 +77,7 @@ class SearchSettings(Settings):
     nni_tuner: NniTuner = "tpe"
     nni_port: int | None = Field(default=None, ge=1024, le=65534)
     nni_duration: float | None = Field(default=None, gt=0)
-    training_service: dict[str, Any] = LOCAL
+    training_service: Annotated[dict[str, Any], AfterValidator(_without_secrets)] = LOCAL
 
     @field_validator("objectives")
     @classmethod
@@ -82,11 +91,15 @@ class SearchSettings(Settings):
     @field_validator("constraints")
     @classmethod
     def _readable(cls, constraints: dict[str, str]) -> dict[str, str]:
-        for text in constraints.values():
+        for cost, text in constraints.items():
             try:
-                Constraint.parse(text)
+                bound = Constraint.parse(text)
             except InputError as error:
                 raise ValueError(error.message) from None
+            if bound.limit <= 0 or (bound.relative and bound.limit < 1):
+                raise ValueError(
+                    f"{cost} {text!r} can never hold: the backbone without attention has 1x already, attention adds"
+                )
         return constraints
 
     @model_validator(mode="after")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
@@ -35,6 +36,10 @@ FREE = (
     *(("training", field) for field in TrainingSettings.model_fields),
     *(("judging", field) for field in JudgingSettings.model_fields),
 )  # fmt: skip
+#: Of a stored spec; a version that reads it another way raises it and says in :meth:`Spec.from_stored` what was meant.
+FORMAT = 1
+#: Keys of earlier versions that are still understood.
+EARLIER = {"backbone": ("identity_init",)}
 #: Where data lie on a machine, not what they are.
 PLACES = tuple(("data", field) for field in ("path", "root", "download", "cache", "cache_limit"))
 #: Fields that came after the first runs: one that is left at its default leaves the hash as it was.
@@ -50,6 +55,18 @@ LATER = (
 )  # fmt: skip
 
 
+def _a_name(text: str) -> str:
+    """The name of a run is a folder's, a study's, and part of others': no path, nothing that a shell would split."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise ValueError("a name is made of letters, digits, '.', '_' and '-', and starts with a letter or digit")
+    return text
+
+
+def stored(spec: Spec) -> dict[str, Any]:
+    """A spec as a study and ``spec.yaml`` of a run keep it."""
+    return {"format": FORMAT, **spec.to_dict()}
+
+
 class Spec(Settings):
     """A spec: what the user writes in YAML.
 
@@ -58,7 +75,7 @@ class Spec(Settings):
         backbone, data, space, proxy, search, training, judging: One section per room.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Annotated[str, Field(max_length=200), AfterValidator(_a_name)]
     backbone: BackboneSettings
     data: DataSettings
     space: SpaceSettings
@@ -77,12 +94,23 @@ class Spec(Settings):
         proxy = data.get("proxy") or {}
         start = "identity" if backbone["identity_init"] else "official"
         if isinstance(proxy, dict) and proxy.get("start", start) != start:
-            raise ValueError(
+            raise InputError(
                 f"backbone.identity_init: {str(backbone['identity_init']).lower()} and proxy.start: {proxy['start']} "
-                "contradict each other; leave the former out"
+                "contradict each other; leave the former out",
+                where=("backbone", "identity_init"),
             )
         rest = {key: value for key, value in backbone.items() if key != "identity_init"}
         return {**data, "backbone": rest, "proxy": {**proxy, "start": start} if isinstance(proxy, dict) else proxy}
+
+    @model_validator(mode="after")
+    def _trained_branches_stay(self) -> Spec:
+        trained = self.backbone.pretrained or self.backbone.weights is not None
+        if trained and self.proxy.branch_scale != 1:
+            raise InputError(
+                "proxy.branch_scale would change the branches of a trained backbone: leave it at 1",
+                where=("proxy", "branch_scale"),
+            )
+        return self
 
     def search_space(self) -> SearchSpace:
         """The search space on this backbone.
@@ -116,9 +144,35 @@ class Spec(Settings):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Spec:
-        """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts."""
-        space = {int(key) if str(key).isdigit() else key: entries for key, entries in data["space"].items()}
-        return cls.model_validate({**data, "space": space})
+        """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts.
+
+        Raises:
+            InputError: It is no spec.
+        """
+        space = data.get("space") if isinstance(data, dict) else None
+        if isinstance(space, dict):
+            numbered = {int(key) if str(key).isdigit() else key: entries for key, entries in space.items()}
+            data = {**data, "space": numbered}
+        return cls.model_validate(data)
+
+    @classmethod
+    def from_stored(cls, data: Any) -> Spec:
+        """From what :func:`stored` gave, in this version of the package or another.
+
+        What this version does not know is passed over; what an older one did not write is as it was then.
+
+        Raises:
+            InputError: It is no spec.
+        """
+        if not isinstance(data, dict):
+            raise InputError(f"a stored spec is a mapping, not {type(data).__name__}")
+        plain = {key: value for key, value in data.items() if key in cls.model_fields}
+        for section, fields in list(plain.items()):
+            model = cls.model_fields[section].annotation
+            if isinstance(fields, dict) and isinstance(model, type) and issubclass(model, Settings):
+                known = {*model.model_fields, *EARLIER.get(section, ())}
+                plain[section] = {key: value for key, value in fields.items() if key in known}
+        return cls.from_dict(plain)
 
     @property
     def hash(self) -> str:

@@ -145,10 +145,10 @@ def _record(trial: FrozenTrial, searched: Set[tuple[str, str]]) -> Record:
     )
 
 
-def once_per_seed(found: Sequence[Record]) -> list[Record]:
+def once_per_seed(records: Sequence[Record]) -> list[Record]:
     """Records with at least one rung, one per architecture and seed: the one that was trained furthest."""
     kept: dict[tuple[str, int | None], Record] = {}
-    for record in found:
+    for record in records:
         if not record.rungs or record.outcome not in ("complete", "pruned"):
             continue
         known = kept.get((record.hash, record.seed))

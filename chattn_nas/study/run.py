@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,14 +12,21 @@ from typing import Any
 
 import optuna
 import yaml
+from optuna.trial import TrialState
 
-from chattn_nas.errors import RunError
+from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.space import SlotShape, Stage
-from chattn_nas.spec.spec import Spec
+from chattn_nas.spec.spec import Spec, stored
 from chattn_nas.study.checkpoints import Checkpoints
-from chattn_nas.study.storage import default_url, load_study, open_storage
+from chattn_nas.study.exclusive import exclusively
+from chattn_nas.study.hold import hold, write_whole
+from chattn_nas.study.storage import RUN, default_url, file_of, load_study, open_storage, storage_errors
 
-SPEC = "spec.yaml"
+SPEC, LOCK = "spec.yaml", ".lock"
+#: File with the identity of the run's study, and the study's attribute that must be the same.
+STUDY, IDENTITY = ".study", "run_id"
+#: What trials leave in a directory, where a version of this package that wrote no :data:`STUDY` made it.
+TRACES = ("trials.csv", "checkpoints", "artifacts")
 
 
 class RunDirectory:
@@ -40,39 +48,73 @@ class RunDirectory:
             raise RunError(f"{directory} is no run: it holds no {SPEC}", value=str(directory), choices=known)
 
     @classmethod
-    def create(cls, spec: Spec, directory: Path | None = None) -> RunDirectory:
-        """Make the run of a spec, or open it where it exists.
+    @contextmanager
+    def held(cls, spec: Spec, directory: Path | None = None) -> Iterator[RunDirectory]:
+        """Make the run of a spec, or open it where it exists, and hold it: one search at a time works in a directory.
+
+        Nothing is written before the run is held and known to be able to go on with this spec. Workers may join from
+        anywhere, and the process that holds a run may hold it again.
 
         Raises:
-            RunError: It exists and was started with settings that make its trials incomparable with this spec's.
+            RunError: It exists and was started with settings that make its trials incomparable with this spec's, its
+                trials lie in another storage or are gone, or another process holds it.
+            StorageError: Its storage cannot be opened.
         """
         directory = directory or Path("runs") / spec.name
-        if (directory / SPEC).is_file():
+        busy = f"another search works in {directory}; 'chattn-nas worker {directory}' joins it"
+        with hold(directory / LOCK, busy):
+            if (directory / SPEC).is_file():
+                spec = cls(directory)._accepted(spec)
+            spec, study = _create_study(spec, resolved(spec.search.storage, directory), directory)
+            write_whole(directory / SPEC, yaml.safe_dump(stored(spec), sort_keys=False))
             run = cls(directory)
-            spec = spec.started_as(run.spec)
-            run._accept(spec)
-        directory.mkdir(parents=True, exist_ok=True)
-        partial = directory / f".{SPEC}"
-        partial.write_text(yaml.safe_dump(spec.to_dict(), sort_keys=False))
-        partial.replace(directory / SPEC)
-        run = cls(directory)
-        run._create_study()
-        return run
+            run.__dict__["study"] = study
+            yield run
+
+    @classmethod
+    def create(cls, spec: Spec, directory: Path | None = None) -> RunDirectory:
+        """As :meth:`held`, and let it go."""
+        with cls.held(spec, directory) as run:
+            return run
 
     @cached_property
     def spec(self) -> Spec:
         """The spec, resolved."""
-        return Spec.from_dict(yaml.safe_load((self.directory / SPEC).read_text()))
+        path = self.directory / SPEC
+        try:
+            return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (yaml.YAMLError, InputError, ValueError, OSError) as error:
+            reason = first_line(error)
+            raise RunError(
+                f"{path} is damaged ({reason}): 'chattn-nas search SPEC --run {self.directory}' with the spec that "
+                "the run was started with writes it again and goes on"
+            ) from None
 
     @property
     def storage_url(self) -> str:
         """Where the study lies."""
-        return self.spec.search.storage or default_url(self.directory)
+        return resolved(self.spec.search.storage, self.directory)
+
+    def storage_seen_from(self, directory: Path) -> str:
+        """The storage for a run that lies in ``directory``; a file in this run's directory is found relative to it."""
+        file = file_of(self.storage_url)
+        mine = self.directory.resolve()
+        if file is None or not file.resolve().is_relative_to(mine):
+            return self.storage_url
+        scheme = self.storage_url.partition("://")[0]
+        up = os.path.relpath(file.resolve(), directory.resolve())
+        return f"{scheme}://{'/' if scheme == 'sqlite' else ''}{RUN}/{up}"
 
     @cached_property
     def study(self) -> optuna.Study:
         """The Optuna study: the one truth about this run."""
-        return load_study(open_storage(self.storage_url), self.spec.name)
+        url = self.storage_url
+        file = file_of(url)
+        if file is not None and not file.is_file():
+            raise RunError(f"the trials of the run in {self.directory} are gone: there is no file {file}")
+        storage = open_storage(url)
+        with storage_errors(url):
+            return load_study(storage, self.spec.name)
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -89,57 +131,129 @@ class RunDirectory:
         path = Checkpoints(self.directory / "checkpoints", keep=0).path(architecture, seed)
         return path if path.is_file() else None
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run: one search at a time works in a directory (workers may join from anywhere).
+    def _accepted(self, spec: Spec) -> Spec:
+        """The spec, if it can go on with this run; what it leaves open is as the run was started.
 
         Raises:
-            RunError: Another process holds it.
+            RunError: It cannot.
         """
-        with (self.directory / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(
-                    f"another search works in {self.directory}; 'chattn-nas worker {self.directory}' joins it"
-                ) from None
-            yield
-
-    def _accept(self, spec: Spec) -> None:
-        changed = spec.differences(self.spec)
-        if changed:
+        try:
+            mine = self.spec
+        except RunError:  # damaged: the study knows what it was
+            return spec
+        spec = spec.started_as(mine)
+        if spec.name != mine.name:
+            raise RunError(f"{self.directory} holds the run {mine.name!r}, not {spec.name!r}", where=("name",))
+        changed = spec.differences(mine)
+        mark = self.directory / STUDY
+        if changed and self._is_unused():  # a first start that failed does not bind the next one
+            optuna.delete_study(study_name=mine.name, storage=open_storage(self.storage_url))
+            mark.unlink(missing_ok=True)
+            return spec
+        _refuse_another(changed, f"the run in {self.directory}")
+        url, before = resolved(spec.search.storage, self.directory), self.storage_url
+        if url == before:
+            return spec
+        if _has_trials(before, mine.name, missing=mark.is_file()):
             raise RunError(
-                f"the run in {self.directory} was started with other settings: {', '.join(changed)}; its trials cannot "
-                "be compared with new ones: give the new spec a name of its own (--name NAME)",
-                where=tuple(changed[0].split(".")),
-            )
-        if spec.name != self.spec.name:
-            raise RunError(f"{self.directory} holds the run {self.spec.name!r}, not {spec.name!r}", where=("name",))
-
-    def _create_study(self) -> None:
-        storage, spec = open_storage(self.storage_url), self.spec
-        directions = spec.search.directions
-        study = optuna.create_study(storage=storage, study_name=spec.name, directions=directions, load_if_exists=True)
-        attributes = study.user_attrs
-        # By the spec that is kept, not by its hash: an earlier version may have had other fields.
-        known = Spec.from_dict(attributes["spec"]).hash if "spec" in attributes else spec.hash
-        if known != spec.hash:
-            raise RunError(
-                f"the storage already holds a study {spec.name!r} of another spec: give this one another name "
-                "(--name NAME)",
+                f"the trials of the run in {self.directory} lie in {before}, not in {url}: name that storage again, "
+                "or give the new spec a name of its own (--name NAME)",
                 where=("search", "storage"),
             )
-        study.set_user_attr("spec", spec.to_dict())
-        if "spec_hash" not in attributes:
-            study.set_metric_names(list(map(str, spec.search.objectives)))
-            study.set_user_attr("spec_hash", spec.hash)
-        self.__dict__["study"] = study
+        mark.unlink(missing_ok=True)  # no trial is left behind there
+        return spec
+
+    def _is_unused(self) -> bool:
+        """Whether its study is there, and no trial of it has begun."""
+        try:
+            trials = self.study.get_trials(deepcopy=False)
+        except RunError:
+            return False
+        return all(trial.state == TrialState.WAITING for trial in trials)
 
     def _attribute(self, name: str) -> Any:
         found = self.study.user_attrs.get(name)
         if found is None:
             raise RunError(f"the run in {self.directory} has no trial yet")
         return found
+
+
+def resolved(storage: str | None, directory: Path) -> str:
+    """The URL of a spec's storage: the one in the run's directory where the spec names none."""
+    if storage is None:
+        return default_url(directory)
+    return storage.replace(RUN, str(directory.resolve()))
+
+
+def _refuse_another(changed: list[str], what: str) -> None:
+    if changed:
+        raise RunError(
+            f"{what} was started with other settings: {', '.join(changed)}; its trials cannot be compared with new "
+            "ones: give the new spec a name of its own (--name NAME)",
+            where=tuple(changed[0].split(".")),
+        )
+
+
+def _has_trials(url: str, name: str, *, missing: bool) -> bool:
+    """Whether trials lie there; where that cannot be seen they may, and where the file is gone, as ``missing`` says."""
+    file = file_of(url)
+    if file is not None and not file.is_file():
+        return missing
+    try:
+        storage = open_storage(url)
+        return bool(storage.get_n_trials(storage.get_study_id_from_name(name)))
+    except KeyError:
+        return False
+    except RunError:
+        return True
+
+
+def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.Study]:
+    """The study of a spec, made where there is none; the same for two processes that make it at once.
+
+    Raises:
+        RunError: It is of another spec, or the trials that the directory once had are gone.
+    """
+    mark = directory / STUDY
+    known = mark.read_text(encoding="utf-8").strip() if mark.is_file() else None
+    had_trials = known is not None or any((directory / name).exists() for name in TRACES)
+    file = file_of(url)
+    if file is not None:
+        if had_trials and not file.is_file():
+            raise _lost(directory, f"there is no file {file}")
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+    storage = open_storage(url)
+    with storage_errors(url), exclusively(storage, spec.name):
+        try:
+            study = optuna.load_study(study_name=spec.name, storage=storage)
+        except KeyError:
+            if had_trials:
+                raise _lost(directory, f"the storage {url} holds no study {spec.name!r}") from None
+            study = optuna.create_study(storage=storage, study_name=spec.name, directions=spec.search.directions)
+        attributes = study.user_attrs
+        if "spec" in attributes:
+            told = Spec.from_stored(attributes["spec"])
+            spec = spec.started_as(told)
+            _refuse_another(spec.differences(told), f"the study {spec.name!r} in the storage")
+        identity = attributes.get(IDENTITY) or uuid.uuid4().hex
+        if known is not None and known != identity and attributes.get(IDENTITY):
+            raise _lost(directory, f"the study {spec.name!r} in the storage is another one")
+        if IDENTITY not in attributes:
+            study.set_user_attr(IDENTITY, identity)
+        if attributes.get("spec") != stored(spec):
+            study.set_user_attr("spec", stored(spec))
+        if "spec_hash" not in attributes:
+            study.set_metric_names(list(map(str, spec.search.objectives)))
+            study.set_user_attr("spec_hash", spec.hash)
+    write_whole(mark, identity + "\n")
+    return spec, study
+
+
+def _lost(directory: Path, reason: str) -> RunError:
+    return RunError(
+        f"the trials of the run in {directory} are gone: {reason}; put it back, or remove {directory} to begin anew"
+    )
 
 
 def stage_to_dict(stage: Stage) -> dict[str, Any]:

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import sys
+import time
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
-from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
 from chattn_nas.errors import MissingExtraError, RunError, StorageError
+from chattn_nas.study.journal import WholeLines
 
 #: Seconds between two signs of life of a running trial, and after which silence it counts as lost. Trials whose worker
 #: ran on this machine are found lost at once, by their process; this is for those of other machines.
 HEARTBEAT, GRACE = 15, 90
-JOURNAL = "journal://"
+JOURNAL, SQLITE = "journal://", "sqlite:///"
+#: Stands in a URL for the directory of the run.
+RUN = "{run}"
+#: Times that a new database is tried: two processes that create its tables at once get in each other's way.
+TRIES = 5
 
 
 def default_url(directory: Path) -> str:
     """SQLite in the run's directory."""
-    return f"sqlite:///{(directory / 'study.db').resolve()}"
+    return f"{SQLITE}{(directory / 'study.db').resolve()}"
+
+
+def file_of(url: str) -> Path | None:
+    """The file that a storage is; ``None`` for a server."""
+    for scheme in (SQLITE, JOURNAL):
+        if url.startswith(scheme):
+            return Path(url.removeprefix(scheme).partition("?")[0])
+    return None
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -38,27 +57,65 @@ def open_storage(url: str) -> BaseStorage:
         StorageError: The storage cannot be opened.
         RunError: Its driver is not installed.
     """
-    if url.startswith(JOURNAL):
-        return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
-    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    sqlite = url.startswith("sqlite")
-    options: dict[str, Any] = {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9
-            storage = RDBStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+        url = keep_password(url)
+    except ValueError as error:
+        raise RunError(str(error), where=("search", "storage")) from None
+    with storage_errors(url):
+        if url.startswith(JOURNAL):
+            return JournalStorage(WholeLines(url.removeprefix(JOURNAL)))
+        file = file_of(url)
+        if file is not None and file.is_file() and not _writable(file):
+            return _CachedStorage(_read_only(file))
+        for left in reversed(range(TRIES)):
+            try:
+                storage = _database(url)
+                break
+            except SQLAlchemyError as error:
+                if _wants_password(error, url):
+                    remember(url, getpass.getpass(f"Password for {url}: "))
+                elif left == 0 or not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                    raise  # else another process has just made the tables
+                time.sleep(0.1 * (TRIES - left))
+        if file is not None:
+            _one_writer_at_a_time(storage.engine)
+        return _CachedStorage(storage)
+
+
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Whatever a database says becomes one sentence of ours, without its password.
+
+    Raises:
+        StorageError: In place of any of its errors.
+        MissingExtraError, RunError: Its driver is not installed.
+    """
+    try:
+        yield
     except ImportError as error:
         if "psycopg" in str(error):
             raise MissingExtraError(
                 'a PostgreSQL storage needs its driver: pip install "chattn-nas[postgres]"'
             ) from error
-        raise RunError(f"the storage {_without_password(url)} needs a driver: {error}") from error
-    except Exception as error:  # each database has its own exceptions
-        reason = str(error).splitlines()[0]
-        raise StorageError(f"the storage {_without_password(url)} cannot be opened: {reason}") from error
-    if sqlite:
-        _one_writer_at_a_time(storage.engine)
-    return _CachedStorage(storage)
+        raise RunError(f"the storage {redacted(url)} needs a driver: {error}") from error
+    except (StorageInternalError, SQLAlchemyError, OSError) as error:
+        raise StorageError(explained(error, url)) from error
+
+
+def explained(error: BaseException, url: str = "") -> str:
+    """What is wrong with a storage, and the way out where there is one, in one sentence."""
+    while isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    reason = redacted((str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0])
+    file = file_of(url) if url else None
+    named = f"the storage {file or redacted(url)}" if url else "the storage"
+    if any(words in reason for words in ("malformed", "not a database", "disk image", "corrupt")):
+        name = file or "study.db"
+        return (
+            f"{named} is damaged ({reason}): put back a copy of it, or save what can be read with "
+            f"'sqlite3 {name} .recover | sqlite3 mended.db' and put mended.db in its place"
+        )
+    return f"{named} cannot be reached, read or written: {reason}"
 
 
 def load_study(storage: BaseStorage, name: str) -> optuna.Study:
@@ -72,6 +129,36 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
     except KeyError:
         known = [study.study_name for study in storage.get_all_studies()]
         raise RunError(f"the storage holds no study {name!r}", value=name, choices=known) from None
+
+
+def _database(url: str, **options: Any) -> RDBStorage:
+    url, secrets = url.replace("postgresql://", "postgresql+psycopg://", 1), secrets_of(url)
+    sqlite = url.startswith("sqlite")
+    connect = {"timeout": 60} if sqlite else secrets
+    engine: dict[str, Any] = {"connect_args": connect} | ({} if sqlite else {"pool_pre_ping": True})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9
+        return RDBStorage(url, engine_kwargs=engine, heartbeat_interval=HEARTBEAT, grace_period=GRACE, **options)
+
+
+def _wants_password(error: SQLAlchemyError, url: str) -> bool:
+    """Whether a server refused this process for want of a password that a user at a terminal could type."""
+    return "password" in str(error) and "@" in url and not secrets_of(url) and sys.stdin.isatty()
+
+
+def _writable(file: Path) -> bool:
+    return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+
+
+def _read_only(file: Path) -> RDBStorage:
+    """A database in a folder that cannot be written, for commands that only read.
+
+    SQLite reads what its write-ahead log holds only where it may make a file beside it; where the log is empty the
+    database is read as it is.
+    """
+    log = file.with_name(f"{file.name}-wal")
+    immutable = "" if log.is_file() and log.stat().st_size else "&immutable=1"
+    return _database(f"{SQLITE}file:{file}?mode=ro{immutable}&uri=true", skip_compatibility_check=True)
 
 
 def _one_writer_at_a_time(engine: Engine) -> None:
@@ -93,8 +180,3 @@ def _one_writer_at_a_time(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     engine.dispose()
-
-
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.rpartition(':')[0]}:***@{tail}" if at and head.count(":") > 1 else url

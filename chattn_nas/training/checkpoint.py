@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.errors import RunError
+from chattn_nas.files import replacing
 
 NAME = "checkpoint.pt"
 
@@ -35,12 +35,8 @@ class Checkpoint:
 
     def write(self, directory: Path) -> None:
         """Into a folder; a reader finds the whole file or the one before."""
-        partial = directory / f".{NAME}.{os.getpid()}"
-        try:
+        with replacing(directory / NAME) as partial:
             torch.save(asdict(self), partial)
-            partial.replace(directory / NAME)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chattn_nas.errors import MissingExtraError
+from chattn_nas.files import replacing
 
 
 class Log:
@@ -36,12 +37,10 @@ class Log:
     def add(self, row: dict[str, Any]) -> None:
         """One epoch more."""
         self.rows.append(row)
-        partial = self.path.with_name(f".{self.path.name}")
-        with partial.open("w", newline="") as file:
+        with replacing(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, row)
             writer.writeheader()
             writer.writerows(self.rows)
-        partial.replace(self.path)
         if self.writer is not None:
             for name, value in row.items():
                 if name != "epoch" and value is not None:

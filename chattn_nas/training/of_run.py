@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chattn_nas.errors import RunError
+from chattn_nas.search.same import check_same
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
 from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.hold import hold
 from chattn_nas.training import (
     WEIGHTS,
     TrainingResult,
@@ -67,6 +67,7 @@ def final_training(
         _record(run, directory.name, finished)
         return finished
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
+        check_same(run.study, spec)
         training_data = load_training_data(spec.data, settings, context.device)
         facts = training_data.facts
         network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
@@ -107,11 +108,5 @@ def _record(run: RunDirectory, name: str, result: TrainingResult) -> None:
 @contextmanager
 def _alone(directory: Path, first: bool) -> Iterator[None]:
     """One training at a time works in a folder; the first of its processes holds it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as file:
-        if first:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"another process trains in {directory}") from None
+    with hold(directory / ".lock", f"another process trains in {directory}") if first else nullcontext():
         yield

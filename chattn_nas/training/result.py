@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from chattn_nas.files import replacing
+
 NAME = "result.json"
 WEIGHTS = "weights.safetensors"
 
@@ -36,9 +38,8 @@ class TrainingResult:
 
     def write(self, directory: Path) -> None:
         """Into a folder, at once."""
-        partial = directory / f".{NAME}"
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        partial.replace(directory / NAME)
+        with replacing(directory / NAME) as partial:
+            partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
 def read_result(directory: Path) -> TrainingResult | None:

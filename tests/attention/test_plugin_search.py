@@ -14,7 +14,7 @@ MODULE = """
     from chattn_nas.attention import Hyperparameter, register
 
     @register(
-        "channel_scale", title="Channel scale", year=2026,
+        "channel_scale_plugin", title="Channel scale", year=2026,
         hyperparameters={"start": Hyperparameter(1.0, 0.5)},
         parameters=lambda channels, size, values: channels, macs=lambda channels, size, values: 0,
     )
@@ -27,25 +27,13 @@ MODULE = """
         def forward(self, x):
             return x * self.scale.to(x.dtype)
 """
-PROJECT = """
-    [build-system]
-    requires = ["setuptools"]
-    build-backend = "setuptools.build_meta"
-    [project]
-    name = "channel-scale"
-    version = "1.0"
-    [project.entry-points."chattn_nas.attention"]
-    channel_scale = "channel_scale:ChannelScale"
-    [tool.setuptools]
-    py-modules = ["channel_scale"]
-"""
 SPEC = """
     name: plugin
     backbone: {model: cifar_resnet8, options: {width: 8}}
     data: {dataset: digits, image_size: 8}
     space: {all: [none, TYPE: {start: [1.0, 0.5]}]}
     proxy: {rungs: [1], batch_size: 256, device: cpu}
-    search: {trials: 5, sampler: random, seed: 0}
+    search: {trials: 5, sampler: random, seed: 0, workers: 1, devices: [cpu]}
 """
 
 
@@ -57,10 +45,9 @@ def _search(folder, name, path):
         done = subprocess.run(
             [*command, *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])},
             capture_output=True,
             text=True,
-            timeout=240,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -69,21 +56,23 @@ def _search(folder, name, path):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A folder with the package as pip leaves it; without a network, and beside our environment."""
-    source, target = tmp_path_factory.mktemp("channel-scale"), tmp_path_factory.mktemp("site-packages")
-    (source / "channel_scale.py").write_text(textwrap.dedent(MODULE))
-    (source / "pyproject.toml").write_text(textwrap.dedent(PROJECT))
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
-               "--target", target, source]  # fmt: skip
-    subprocess.run(command, check=True, timeout=240)
+    """A folder with the package as an installer leaves it, beside our environment."""
+    target = tmp_path_factory.mktemp("site-packages")
+    (target / "channel_scale_plugin.py").write_text(textwrap.dedent(MODULE))
+    about = target / "channel_scale-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: channel-scale\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        "[chattn_nas.attention]\nchannel_scale_plugin = channel_scale_plugin:ChannelScale\n"
+    )
     return target
 
 
 def test_an_installed_package_is_searched_by_its_name(tmp_path, installed):
-    rows = _search(tmp_path, "channel_scale", installed)
+    rows = _search(tmp_path, "channel_scale_plugin", installed)
     assert {row["outcome"] for row in rows} == {"complete"}
-    assert "uniform channel_scale" in {row["label"] for row in rows}
-    assert any("channel_scale" in json.dumps(row["architecture"]) for row in rows)
+    assert "uniform channel_scale_plugin" in {row["label"] for row in rows}
+    assert any("channel_scale_plugin" in json.dumps(row["architecture"]) for row in rows)
 
 
 def test_a_class_is_searched_by_its_path(tmp_path):

@@ -191,3 +191,23 @@ def test_weights_bring_their_constants():
     restore_scales(other, state)
     other.load_state_dict(state)
     assert torch.equal(other.eval()(x), network.eval()(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("cifar_resnet8", "bn2.weight"),
+        ("convnext_atto", "gamma"),
+        ("nf_resnet26", "gain"),
+        ("regnety_002", "bn.weight"),
+    ],
+)
+def test_branches_start_at_a_factor(model, name):
+    x = images(SIZES[model])
+    plain = built(model, "none")
+    kind = Architecture.uniform(model, "se")
+    scaled = build_network(kind, num_classes=3, image_size=SIZES[model], seed=0, branch_scale=2.0, images=x)
+    states = plain.state_dict(), scaled.state_dict()
+    changed = [key for key, value in states[0].items() if not torch.equal(value, states[1][key])]
+    assert all(torch.equal(states[1][key], 2 * states[0][key]) for key in changed)
+    assert sum(key.endswith(name) for key in changed) == len(scaled.attention_slots), changed

@@ -1,6 +1,8 @@
 """One process, the real runner, a stub in place of the training."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 
 import optuna
@@ -8,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 from optuna_dashboard._note import get_note_from_system_attrs
 
-from chattn_nas.errors import RunError, SearchStopped
+from chattn_nas.errors import InputError, RunError, SearchStopped
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.trials import all_trials, counts, outcome, seeds
 
@@ -104,7 +106,10 @@ def test_five_failures_in_a_row_stop_the_search_with_the_reason(run_stub, monkey
     assert sum(map(counts, trials_of(resumed))) == 20, "the cause was mended: the same call goes on"
 
 
-def test_constraints_that_nothing_meets_end_the_search(run_stub) -> None:
+def test_constraints_that_nothing_meets_end_the_search(run_stub, monkeypatch) -> None:
+    with pytest.raises(InputError, match="no network of this space can keep parameters '<= 10': the cheapest has 20,"):
+        run_stub(constraints={"parameters": "<= 10"}, sampler="random")
+    monkeypatch.setattr("chattn_nas.search.session.check_bounds", lambda *given: None)
     with pytest.raises(SearchStopped, match=r"the last 300 networks .* violate the constraints, .*allowed <= 10\)"):
         run_stub(constraints={"parameters": "<= 10"}, sampler="random")
 
@@ -143,10 +148,27 @@ def test_incomparable_changes_are_refused_free_ones_are_not(run_stub, make_spec,
     run_stub(sampler="tpe", retries=3, timeout=100.0, trials=13)
 
 
-def test_two_searches_do_not_work_in_one_directory(run_stub, tmp_path) -> None:
+HOLD = """
+import sys
+from pathlib import Path
+from chattn_nas.study.hold import hold
+with hold(Path(sys.argv[1]) / ".lock", "busy"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_search_in_one_directory_is_refused_and_changes_nothing(run_stub, tmp_path) -> None:
     run = run_stub(trials=4)
-    with run.lock(), pytest.raises(RunError, match="another search works in"):
-        run_stub(trials=5)
+    before = ((run.directory / "spec.yaml").read_text(), dict(run.study.user_attrs))
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, run.directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as p:
+        assert p.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match="another search works in"):
+            run_stub(trials=50, sampler="tpe")
+        p.stdin.close()
+    assert ((run.directory / "spec.yaml").read_text(), dict(run.study.user_attrs)) == before
 
 
 def test_a_run_is_found_by_directory_or_name(run_stub, tmp_path, monkeypatch) -> None:

@@ -1,9 +1,13 @@
+import copy
+import random
 from pathlib import Path
 
 import pytest
+import yaml
 
 from chattn_nas.errors import InputError, SpecError
 from chattn_nas.spec import load_spec
+from chattn_nas.spec.spec import Spec, stored
 
 QUICKSTART = Path(__file__).parents[2] / "search_spaces" / "quickstart.yaml"
 
@@ -48,6 +52,29 @@ def line_of(path: Path, words: str) -> int:
         ("  image_size: 16", "  image_size: 16\n  image_size: 8", "key 'image_size' appears twice", "image_size: 8"),
         ('"<= 1.05x"', '"< 1.05y"', "1.05y", "1.05y"),
         ("objectives: [accuracy]", "objectives: [acuracy]", "did you mean 'accuracy'", "acuracy"),
+        ("  trials: 24", "  trials: true", "search.trials: a number is needed, not True", "trials: true"),
+        ("rungs: [2, 6]", "rungs: [true, 6]", "proxy.rungs: a number is needed", "[true, 6]"),
+        ("  batch_size: 128", "  learning_rate: .inf", "proxy.learning_rate.* finite number", ".inf"),
+        ("  batch_size: 128", "  learning_rate: .nan", "proxy.learning_rate.* finite number", ".nan"),
+        ("  batch_size: 128", "  batch_size: 99999999999999999999", "below 2,147,483,648", "9999"),
+        ("  batch_size: 128", "  device: gpu", "proxy.device: possible devices are auto, cpu, cuda", "gpu"),
+        ("  trials: 24", "  devices: [cuda:x]", "possible devices are", "cuda:x"),
+        ("  all: ", "  1.0: [se]\n  all: ", "a key is a word or the number of a stage, not '1.0'", "1.0: [se]"),
+        ("  all: ", "  true: [se]\n  all: ", "a key is a word or the number of a stage, not 'true'", "true: [se]"),
+        ("  all: ", "  ? [a, b]\n  : [se]\n  all: ", "not a list or a mapping", "? [a, b]"),
+        ("proxy:", "x: &x [*x]\nproxy:", "an alias stands inside what it is an alias of", "x: &x"),
+        ("  image_size: 16", "  image_size: 2024-13-45", "cannot be read: month must be", "2024-13-45"),
+        ('"<= 1.05x"', '"<= 0.5x"', "'<= 0.5x' can never hold", "0.5x"),
+        ("backbone:", "backbon:", "unknown key 'backbon'; did you mean 'backbone'?", "backbon:"),
+        ("  trials: 24", "  storage: nonsense", "a storage is a URL", "nonsense"),
+        (
+            "  options: {width: 16}",
+            "  options: {width: !!set {a}}",
+            "backbone.options: only words, finite numbers",
+            "set",
+        ),
+        ("name: ", "name: my run #", "a name is made of letters", "my run"),
+        ("name: ", "name: ../../x #", "a name is made of letters", "../../x"),
     ],
 )
 def test_a_bad_spec_is_one_sentence_with_file_and_line(tmp_path, old, new, message, at) -> None:
@@ -58,6 +85,82 @@ def test_a_bad_spec_is_one_sentence_with_file_and_line(tmp_path, old, new, messa
     assert "\n" not in text
     if at:
         assert text.startswith(f"{path}:{line_of(path, at)}: "), text
+
+
+def test_a_space_of_nothing_but_none_is_refused(tmp_path) -> None:
+    text = QUICKSTART.read_text()
+    path = tmp_path / "spec.yaml"
+    path.write_text(text[: text.index("  all: ")] + "  all: [none]\n" + text[text.index("proxy:") :])
+    with pytest.raises(SpecError, match="nothing but 'none'"):
+        load_spec(path)
+
+
+def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path) -> None:
+    path = tmp_path / "spec.yaml"
+    lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12))]
+    path.write_text("\n".join(lines))
+    with pytest.raises(SpecError, match="more than 100,000 entries"):
+        load_spec(path)
+    path.write_text("a: " + "[" * 20_000)
+    with pytest.raises(SpecError, match="nested too deeply"):
+        load_spec(path)
+
+
+NASTY = (
+    "true", ".inf", "-1", "0", "1e400", "99999999999999999999999", "[]", "{}", "null", "''", "[a]", "{a: b}", "1.0",
+    "2024-13-45", "!!binary abc", "'\\0'", "[[1]]", "{[a]: b}", "[true]", "!!set {a}", "../../x", "!!int abc", "*a",
+    "&a [*a]", "{<<: 3}", "__main__:X", "[1, 2", "!!python/object:os.system x",
+)  # fmt: skip
+
+
+def places(node, place=()):
+    yield place
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node if isinstance(node, list) else ()):
+        yield from places(value, (*place, key))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_stands_in_a_spec_is_read_or_refused_in_one_sentence(tmp_path, seed) -> None:
+    whole = yaml.safe_load(QUICKSTART.read_text())
+    rng, path = random.Random(seed), tmp_path / "spec.yaml"
+    for _ in range(60):
+        spec = copy.deepcopy(whole)
+        *above, last = rng.choice([place for place in places(spec) if place])
+        node = spec
+        for key in above:
+            node = node[key]
+        node[last] = "@@"
+        path.write_text(yaml.safe_dump(spec, sort_keys=False).replace("'@@'", "@@").replace("@@", rng.choice(NASTY)))
+        refused = None
+        try:
+            load_spec(path)
+        except SpecError as error:
+            refused = str(error)
+        assert refused is None or (refused.startswith(f"{path}:") and "\n" not in refused)
+
+
+def test_settings_are_checked_whatever_way_they_are_changed() -> None:
+    spec = load_spec(QUICKSTART)
+    for name in ("../../x", "my run", "", ".hidden", "x" * 300):
+        with pytest.raises(InputError, match="name"):
+            spec.model_copy(update={"name": name})
+    with pytest.raises(InputError, match="trials: a number is needed, not True"):
+        spec.search.model_copy(update={"trials": True})
+    with pytest.raises(InputError, match="did you mean 'trials'"):
+        spec.search.model_copy(update={"trails": 3})
+    assert spec.search.model_copy(update={"trials": 7}).trials == 7
+    with pytest.raises(InputError, match="neither"):
+        Spec.from_dict(spec.to_dict() | {"space": {1.0: ["se"]}})
+
+
+def test_a_stored_spec_of_another_version_is_read() -> None:
+    spec = load_spec(QUICKSTART)
+    newer = stored(spec) | {"format": 99, "sections": {"of": "tomorrow"}}
+    newer["proxy"] = newer["proxy"] | {"unheard": 1}
+    older = {key: value for key, value in spec.to_dict().items() if key != "training"}
+    assert Spec.from_stored(newer) == Spec.from_stored(older) == spec
+    with pytest.raises(InputError, match="key 'backbone' is missing"):
+        Spec.from_stored({"name": "x"})
 
 
 def test_a_missing_key_points_at_its_section(tmp_path) -> None:
@@ -90,5 +193,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path) -> None:
 def test_quickstart_is_what_the_issue_asks_for() -> None:
     spec = load_spec(QUICKSTART)
     space = spec.search_space()
-    assert (space.size, space.canonical_size) == (21**3, 2 * 2 * 2 * space.canonical_size // 8)
+    # none, 4 of se, 4 of eca, 10 of fca, 2 of gct; of fca two equal others, ECA's (gamma, b) give 3, 2 and 4 kernels
+    # at 16, 32 and 64 channels.
+    assert space.size == 21**3
+    assert [len(set(forms.values())) for forms in space.canonical] == [18, 17, 19]
+    assert space.canonical_size == 18 * 17 * 19
     assert spec.model_validate(spec.model_dump(mode="json")) == spec, "the resolved spec reads back"

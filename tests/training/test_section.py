@@ -9,7 +9,7 @@ SPEC = """\
 name: tiny
 backbone: {model: cifar_resnet8}
 data: {dataset: digits, image_size: 8}
-space: {all: [none]}
+space: {all: [none, se]}
 """
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import fx, nn
 from torch.nn import functional as F
 
+from chattn_nas.errors import first_line
 from chattn_nas.export.source.calls import Call, Structure
 from chattn_nas.export.source.leaf import is_nothing
 from chattn_nas.export.source.refusal import Refusal
@@ -35,6 +36,11 @@ class _Tracer(fx.Tracer):
                 return name
         return super().path_of_module(mod)
 
+    def trace(self, root: Any, concrete_args: Any = None) -> fx.Graph:
+        """As torch.fx does."""
+        self._installed = set(root.modules())
+        return super().trace(root, concrete_args)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return True
 
@@ -43,6 +49,8 @@ class _Tracer(fx.Tracer):
     ) -> Any:
         if is_nothing(m):
             return args[0]
+        if type(m) is nn.Sequential and m not in self._installed:  # a slice, made as the forward runs
+            return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
@@ -89,9 +97,7 @@ def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
     try:
         graph = tracer.trace(module)
     except Exception as error:  # a module's own code runs here, and may raise anything at a symbolic value
-        raise Refusal(
-            f"torch.fx: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        ) from error
+        raise Refusal(f"torch.fx: {type(error).__name__}: {first_line(error)}") from error
     if changed := tracer.changed_arguments():
         raise Refusal(f"it changes what it is called with ({', '.join(sorted(changed))})")
     for node in list(graph.nodes):

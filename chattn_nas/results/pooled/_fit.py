@@ -16,9 +16,9 @@ LIMIT = 2000
 LEAST_FOR_LOSSES, MOST_FOR_LOSSES = 10, 400
 
 
-def fit(found: Sequence[Record]) -> Pooled | None:
+def fit(records: Sequence[Record]) -> Pooled | None:
     """The pooled model of a study; ``None`` with fewer than four complete observations, or where nothing differs."""
-    return fitted(observations(found))
+    return fitted(observations(records))
 
 
 def fitted(seen: Sequence[Observation]) -> Pooled | None:

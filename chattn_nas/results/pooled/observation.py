@@ -46,13 +46,13 @@ def choices_of(record: Record) -> Choices:
     return tuple((str(stage["type"]), key_of(stage)) for stage in record.stages)
 
 
-def observations(found: Sequence[Record]) -> list[Observation]:
+def observations(records: Sequence[Record]) -> list[Observation]:
     """What a study saw: every training with its accuracy at the end, its rungs and its losses.
 
     Rungs are views where a training was stopped there and enough others went on; of a complete training the losses
     (validation loss, sum of training losses) are views too.
     """
-    trained = once_per_seed(found)
+    trained = once_per_seed(records)
     length = max((len(record.rungs) for record in trained if record.outcome == "complete"), default=0)
     complete = [record for record in trained if record.outcome == "complete" and len(record.rungs) == length]
     stopped = [record for record in trained if 0 < len(record.rungs) < length]

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from chattn_nas.credentials import reveal
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.search.devices import Slot, device_slots
 from chattn_nas.search.nni.space import nni_layers, nni_space
@@ -46,7 +47,7 @@ def experiment(run: RunDirectory, *, trainer: str | None = None) -> dict[str, An
     folder = (run.directory / "nni").resolve()
     code = folder / "code"
     code.mkdir(parents=True, exist_ok=True)
-    (code / SPEC).write_text((run.directory / SPEC).read_text())
+    (code / SPEC).write_text((run.directory / SPEC).read_text(encoding="utf-8"), encoding="utf-8")
     space = spec.search_space()
     layers = search.nni_tuner == "regularized_evolution"
     (folder / SPACE).write_text(json.dumps(nni_layers(space) if layers else nni_space(space), indent=2) + "\n")
@@ -62,7 +63,7 @@ def experiment(run: RunDirectory, *, trainer: str | None = None) -> dict[str, An
         **duration,
         "experimentWorkingDirectory": str(folder / "experiments"),
         "tuner": _tuner(run, places, at_once),
-        "trainingService": dict(search.training_service),
+        "trainingService": training_service(spec),
     }
 
 
@@ -81,13 +82,29 @@ def write_config(spec: Spec, out: Path) -> Path:
     if spec.search.engine != "nni":
         raise InputError(f"nni-config needs 'engine: nni' in the spec, not {spec.search.engine!r}", where=("search",))
     quiet_optuna()
-    run = RunDirectory.create(spec, out)
-    enqueue_baselines(run.study, spec.search_space())
-    config = experiment(run)
+    with RunDirectory.held(spec, out) as run:
+        enqueue_baselines(run.study, spec.search_space())
+        config = experiment(run)
     (out / SPACE).write_text((run.directory / "nni" / SPACE).read_text())
     path = out / CONFIG
-    path.write_text(yaml.safe_dump(config | {"searchSpaceFile": SPACE}, sort_keys=False))
+    path.touch(mode=0o600)  # NNI reads passwords of machines from it
+    path.chmod(0o600)
+    path.write_text(yaml.safe_dump(config | {"searchSpaceFile": SPACE}, sort_keys=False), encoding="utf-8")
     return path
+
+
+def training_service(spec: Spec) -> dict[str, Any]:
+    """The spec's, with its passwords.
+
+    Raises:
+        RunError: This process was not given them.
+    """
+    try:
+        return dict(reveal("training_service", spec.search.training_service))
+    except KeyError as error:
+        raise RunError(
+            f"{error.args[0]} is not known here: a run keeps no passwords; search with the spec that has it"
+        ) from None
 
 
 def is_local(spec: Spec) -> bool:

@@ -15,10 +15,11 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from chattn_nas.credentials import environment
 from chattn_nas.errors import InputError, MissingExtraError, SearchStopped
 from chattn_nas.search import queue
 from chattn_nas.search.failures import check_failures
-from chattn_nas.search.nni.config import slots
+from chattn_nas.search.nni.config import slots, training_service
 from chattn_nas.search.nni.protocol import DONE, EXHAUSTED, MARK, OUT_OF_TIME, STATE
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.supervisor import Supervisor
@@ -44,9 +45,9 @@ def require_nni(spec: Spec) -> None:
     """
     if importlib.util.find_spec("nni") is None:
         raise MissingExtraError('engine nni needs NNI 3.0: pip install "chattn-nas[nni]"', where=("search", "engine"))
-    service = spec.search.training_service
-    if service == LOCAL:
+    if spec.search.training_service == LOCAL:
         return
+    service = training_service(spec)
     from nni.experiment.config import ExperimentConfig
 
     try:
@@ -120,7 +121,7 @@ class NniExperiment:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C reaches the whole terminal: the monitor is told by us
-                env=os.environ | {MARK: self.mark},
+                env=os.environ | environment() | {MARK: self.mark},
             )
 
     def state(self) -> dict[str, Any]:

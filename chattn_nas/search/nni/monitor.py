@@ -25,6 +25,8 @@ from nni.experiment import Experiment, rest
 from nni.experiment.config import ExperimentConfig
 from optuna.trial import FrozenTrial
 
+from chattn_nas.errors import first_line
+from chattn_nas.files import replacing
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.nni.config import experiment
@@ -79,7 +81,7 @@ class Monitor:
             code, reason = self._watch(stop)
         except Exception as error:
             log.exception("the experiment failed")
-            code, reason = DIED, f"{type(error).__name__}: {error}".splitlines()[0]
+            code, reason = DIED, f"{type(error).__name__}: {first_line(error)}"
         finally:
             self._end()
         self._tell(reason=reason)
@@ -197,9 +199,8 @@ class Monitor:
     def _tell(self, **state: Any) -> None:
         path = self.folder / STATE
         known = json.loads(path.read_text()) if path.exists() else {}
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(known | state))
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(known | state))
 
 
 def _free_port() -> int:

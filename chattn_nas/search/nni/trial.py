@@ -136,7 +136,7 @@ def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | No
     architecture = read_nni(space, parameters)
     params = space.params(architecture)
     given = {GIVEN: architecture.to_dict()} if params is None else {}
-    target_trials = Spec.from_dict(study.user_attrs["spec"]).search.trials
+    target_trials = Spec.from_stored(study.user_attrs["spec"]).search.trials
     return queue.add(study, target_trials, runner.owner, params or {}, names | given)
 
 

@@ -54,7 +54,7 @@ class StudyTuner(Tuner):
         from chattn_nas.search.owner import owner
         from chattn_nas.spec.spec import Spec
 
-        target_trials = Spec.from_dict(study.user_attrs["spec"]).search.trials
+        target_trials = Spec.from_stored(study.user_attrs["spec"]).search.trials
         # NNI asks ahead: where there is no place, no trial is made that would only wait.
         trial = queue.add(study, target_trials, owner()) if queue.open_places(study, target_trials) else None
         if trial is None:

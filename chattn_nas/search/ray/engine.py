@@ -7,7 +7,7 @@ import os
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
-from chattn_nas.errors import MissingExtraError, RunError
+from chattn_nas.errors import MissingExtraError, RunError, first_line
 from chattn_nas.search.loop import work
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.session import start
@@ -110,7 +110,7 @@ def _connect() -> bool:
         ray.init(address=address or "auto", **quiet)
     except ConnectionError as error:
         if address:
-            raise RunError(f"there is no Ray cluster at {address}: {str(error).splitlines()[0]}") from error
+            raise RunError(f"there is no Ray cluster at {address}: {first_line(error)}") from error
         ray.init(
             address="local", include_dashboard=False, object_store_memory=OBJECT_STORE, _node_ip_address="127.0.0.1",
             **quiet,

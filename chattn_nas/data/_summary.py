@@ -1,0 +1,93 @@
+"""What is told of a data set before anything is trained on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chattn_nas.data.load import divide
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.split import Split
+from chattn_nas.data.store import Stored
+
+#: Below so many updates in a trial a network has hardly begun to learn.
+LEAST_UPDATES = 100
+#: Below so many validation images a difference between two networks drowns in chance.
+LEAST_VALIDATION = 500
+
+
+def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str]:
+    """Sentences: what there is, how it was understood and split, what is odd, what is too little.
+
+    Args:
+        settings: Of the set.
+        batch_size, epochs: Of a whole trial.
+
+    Raises:
+        DataError: The set is missing or malformed.
+    """
+    stored, parts = divide(settings)
+    facts = stored.description
+    counts = [f"{len(parts.train):,} training", f"{len(parts.validation[1]):,} validation"]
+    if parts.test is not None:
+        counts.append(f"{len(parts.test[1]):,} test")
+    kind = "labels, several per image" if facts.multilabel else "classes"
+    channels = "one channel" if facts.channels == 1 else f"{facts.channels} channels"
+    found = [f"{', '.join(counts)} images of {len(facts.class_names)} {kind}, {channels}, {facts.image_size} px"]
+    found += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
+    found += _shares(stored, parts)
+    updates = len(parts.train) // min(batch_size, len(parts.train)) * epochs
+    if updates < LEAST_UPDATES:
+        found.append(
+            f"beware: a trial makes only {updates} updates of {batch_size} images: after so few, networks differ by "
+            "how they start more than by what they can learn; more epochs (proxy.rungs) or a smaller batch help"
+        )
+    images = len(parts.validation[1])
+    if images < LEAST_VALIDATION:
+        found.append(
+            f"beware: {images} validation images tell an accuracy of 80 % only to within "
+            f"±{196 * np.sqrt(0.8 * 0.2 / images):.1f} points (95 %)"
+        )
+    return found
+
+
+def majority(settings: DataSettings) -> tuple[str, float] | None:
+    """The commonest class of the validation images and its share, the score of always answering it.
+
+    ``None`` where an image may have several labels.
+    """
+    stored, parts = divide(settings)
+    part, rows = parts.validation
+    labels = stored.targets[part][rows]
+    if labels.ndim != 1:
+        return None
+    counts = np.bincount(labels)
+    return stored.description.class_names[int(counts.argmax())], float(counts.max() / counts.sum())
+
+
+def _shares(stored: Stored, parts: Split) -> list[str]:
+    """Of the classes, where they are far from even."""
+    labels = stored.targets["train"][parts.train]
+    names = stored.description.class_names
+    if labels.ndim == 2 and labels.shape[1] == len(names):
+        shares = labels.mean(0)
+        return [f"labels per image: {labels.sum(1).mean():.2f} on average; {_listed(names, shares)}"]
+    if labels.ndim != 1:
+        return []
+    counts = np.bincount(labels, minlength=len(names))
+    if counts.max() < 2 * counts.min():
+        return []
+    shares = counts / counts.sum()
+    most = int(counts.argmax())
+    return [
+        f"beware: classes are uneven: {_listed(names, shares)}; always answering {names[most]!r} would score "
+        f"{100 * shares[most]:.1f} % accuracy (see proxy.metric, proxy.class_weights and proxy.sampling)"
+    ]
+
+
+def _listed(names: tuple[str, ...], shares: np.ndarray) -> str:  # type: ignore[type-arg]
+    order = np.argsort(-shares, kind="stable")
+    chosen = order if len(order) <= 8 else [*order[:4], *order[-3:]]
+    words = [f"{names[index]} {100 * shares[index]:.1f} %" for index in chosen]
+    if len(order) > 8:
+        words.insert(4, "...")
+    return ", ".join(words)

@@ -1,0 +1,23 @@
+"""Files that a reader finds whole, or not at all, whoever is killed while one is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A place beside ``path`` to write to; it takes the place of ``path`` at the end, and is removed after an error.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

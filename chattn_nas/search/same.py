@@ -1,0 +1,97 @@
+"""Trials of one study are comparable only on the same data and the same parts: both are kept with it and compared."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import logging
+import sys
+from typing import Any
+
+import optuna
+
+from chattn_nas.attention import registry
+from chattn_nas.data import describe, differences
+from chattn_nas.errors import DataError, RunError
+from chattn_nas.spec.spec import Spec
+from chattn_nas.study.trials import all_trials
+
+log = logging.getLogger(__name__)
+
+DATA, PARTS = "data_fingerprint", "plugin_fingerprint"
+#: Packages whose versions are kept already.
+VERSIONED = ("chattn_nas", "torch", "torchvision", "timm")
+
+
+def check_same(study: optuna.Study, spec: Spec) -> None:
+    """Refuse other data or edited parts than the study was started with; the first to ask keeps what there is.
+
+    A study without a finished trial takes what there is now.
+
+    Raises:
+        DataError: Says what differs in the data.
+        RunError: Names the parts that were edited.
+    """
+    attributes = study.user_attrs
+    data, parts = describe(spec.data).fingerprint, plugins(spec)
+    fresh = not any(trial.state.is_finished() for trial in all_trials(study))
+    changed = differences(attributes[DATA], data) if DATA in attributes else []
+    if changed and not fresh:
+        raise DataError(
+            f"the data are not those that {study.study_name!r} was started with: {'; '.join(changed)}; give the new "
+            "set a run of its own (--name NAME)",
+            where=("data", "path"),
+        )
+    edited = [name for name, code in attributes.get(PARTS, parts).items() if parts.get(name, code) != code]
+    if edited and not fresh:
+        were = "was" if len(edited) == 1 else "were"
+        raise RunError(
+            f"{', '.join(edited)} {were} edited since {study.study_name!r} was started: old trials cannot be compared "
+            "with new ones: give it a run of its own (--name NAME)",
+            where=("space",),
+        )
+    if DATA not in attributes or changed:
+        study.set_user_attr(DATA, data)
+    if PARTS not in attributes or edited or parts.keys() - attributes[PARTS].keys():
+        study.set_user_attr(PARTS, parts if fresh else attributes.get(PARTS, {}) | parts)
+
+
+def plugins(spec: Spec) -> dict[str, str]:
+    """Hash of the code of every part that is not this package's, by name; comments and layout do not count."""
+    found = {}
+    for choices in spec.search_space().canonical:
+        for choice in choices:
+            cls = registry.get(choice.type).cls
+            module = sys.modules.get(cls.__module__)
+            if module is None or cls.__module__.split(".")[0] in VERSIONED:
+                continue
+            try:
+                code = ast.dump(ast.parse(inspect.getsource(module)))
+            except (OSError, TypeError, SyntaxError):
+                code = cls.__qualname__
+            found[choice.type] = hashlib.sha256(code.encode()).hexdigest()[:16]
+    return found
+
+
+def warn_of_changes(study: optuna.Study, now: dict[str, Any]) -> list[str]:
+    """Say which versions and what hardware differ from those that the study was started with, and keep the list.
+
+    Args:
+        study: Holds ``versions`` and ``hardware`` of its first session.
+        now: The same of this one.
+    """
+    then = study.user_attrs
+    found = [
+        f"{name} {version}, not {then['versions'][name]}"
+        for name, version in now["versions"].items()
+        if then.get("versions", {}).get(name, version) != version
+    ]
+    if then.get("hardware", now["hardware"]) != now["hardware"]:
+        found.append(f"{now['hardware']}, not {then['hardware']}")
+    new = [one for one in found if one not in then.get("changes", [])]
+    if found:
+        log.warning("this session differs from the first one of the study: %s", "; ".join(found))
+    if new:
+        study.set_user_attr("changes", [*then.get("changes", []), *new])
+    return found

@@ -1,0 +1,57 @@
+"""One process at a time does a thing in a storage, whatever kind of storage it is and wherever the processes run.
+
+Optuna's storages have no lock, but none of them makes two studies of one name. So a study that is there for an instant
+is the lock, and its name says of what.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from optuna.exceptions import DuplicatedStudyError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+
+TOKEN = "chattn:token"
+#: Seconds after which a holder that has not let go is taken for dead: what is done under the lock takes milliseconds.
+DEAD = 30.0
+
+
+@contextmanager
+def exclusively(storage: BaseStorage, name: str) -> Iterator[None]:
+    """Hold the lock ``name`` of a storage; wait until it is free."""
+    study = f"{name} (held for a moment)"
+    token, seen, since, pause = uuid.uuid4().hex, None, time.monotonic(), 0.01
+    while True:
+        with suppress(DuplicatedStudyError):
+            mine = storage.create_new_study([StudyDirection.MINIMIZE], study)
+            break
+        holder = _holder(storage, study)
+        if holder != seen:
+            seen, since = holder, time.monotonic()
+        elif time.monotonic() - since > DEAD:
+            _remove(storage, study)
+        time.sleep(pause)
+        pause = min(0.5, 1.5 * pause)
+    try:
+        storage.set_study_system_attr(mine, TOKEN, token)
+        yield
+    finally:
+        if _holder(storage, study) == token:
+            _remove(storage, study)
+
+
+def _holder(storage: BaseStorage, study: str) -> str | None:
+    try:
+        found = storage.get_study_system_attrs(storage.get_study_id_from_name(study)).get(TOKEN)
+    except KeyError:
+        return None
+    return None if found is None else str(found)
+
+
+def _remove(storage: BaseStorage, study: str) -> None:
+    with suppress(KeyError):  # another process was quicker
+        storage.delete_study(storage.get_study_id_from_name(study))

@@ -1,0 +1,52 @@
+"""Files that one process at a time may work with, and files that are whole or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from chattn_nas.errors import RunError
+from chattn_nas.files import replacing
+
+_locks: dict[Path, FileLock] = {}
+
+
+@contextmanager
+def hold(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file; the process that holds it may hold it again, and loses it when it dies.
+
+    Args:
+        path: Made where it is missing, its folder too.
+        busy: What to say where another process holds it.
+
+    Raises:
+        RunError: Another process holds it, or its folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _locks.setdefault(path.resolve(), FileLock(path, timeout=0))
+        lock.acquire()
+    except Timeout:
+        raise RunError(busy) from None
+    except OSError as error:
+        raise RunError(f"{path.parent} cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file; a reader finds the whole of it, or what was there before.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    try:
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error

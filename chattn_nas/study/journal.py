@@ -1,0 +1,89 @@
+"""A journal file that a process may have left with half a line: mended before the next one is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal._file import get_lock_file
+
+from chattn_nas.errors import StorageError
+
+#: Bytes read at a time from the end, looking for the last whole line.
+PIECE = 1 << 16
+
+
+class WholeLines(JournalFileBackend):
+    """Optuna's journal, whose lines are whole.
+
+    A machine that loses power, or a full disk, leaves a line that was never finished. Optuna passes over it while it
+    is the last one, and can read nothing any more once another process has written behind it. So whoever opens the
+    file, and whoever writes into it, first cuts off what was not finished, under the lock that all writers take.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, lock_obj=JournalFileSymlinkLock(path))
+        if os.access(self.path, os.W_OK):
+            with get_lock_file(self._lock):
+                _cut_unfinished_line(self.path)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """As Optuna's, behind a whole line."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with get_lock_file(self._lock):
+            _cut_unfinished_line(self.path)
+            with self.path.open("ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """As Optuna's.
+
+        Raises:
+            StorageError: A line that is not the last one cannot be read.
+        """
+        try:
+            yield from super().read_logs(log_number_from)
+        except ValueError as error:
+            whole = _whole_lines(self.path)
+            raise StorageError(
+                f"the journal {self.path} is damaged after {whole} whole lines: put back a copy of it, or keep those "
+                f"lines with 'head -n {whole}'"
+            ) from error
+
+
+def _whole_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            try:
+                json.loads(line)
+            except ValueError:
+                return number
+    return 0
+
+
+def _cut_unfinished_line(path: Path) -> None:
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end == 0:
+            return
+        file.seek(end - 1)
+        if file.read(1) == b"\n":
+            return
+        whole = end
+        while whole > 0:
+            begin = max(0, whole - PIECE)
+            file.seek(begin)
+            at = file.read(whole - begin).rfind(b"\n")
+            if at >= 0:
+                whole = begin + at + 1
+                break
+            whole = begin
+        file.truncate(whole)
