@@ -178,13 +178,8 @@ class _Wrapping:
         return self.known or runs_with(self.model, paths, self.image)
 
 
-<<<<<<< HEAD
 def _stage(name: str, blocks: list[Block], seen: Seen, inner: dict[str, tuple[str, str]], wrapping: _Wrapping) -> Stage:
-    def shape(index: int, found: Shape, *, raw: bool = True) -> SlotShape:
-=======
-def _stage(name: str, blocks: list[Block], seen: Seen, wrapping: _Wrapping) -> Stage:
     def shape(index: int, shape: Shape, *, raw: bool = True) -> SlotShape:
->>>>>>> main
         channels_last = raw and blocks[index].channels_last
         _, channels, height, width = (shape[0], shape[3], shape[1], shape[2]) if channels_last else shape
         return SlotShape(index, channels, (height, width))
