@@ -71,6 +71,7 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
         class_names=facts.class_names,
         augmentation=Augmentation(padding, facts.may_flip if settings.flip is None else settings.flip),
         multilabel=facts.multilabel,
+        value_range=facts.value_range,
     )
 
 

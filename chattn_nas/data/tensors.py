@@ -120,6 +120,7 @@ class Images:
         class_names: By label.
         augmentation: Of training batches.
         multilabel: Targets are the presence of every class.
+        value_range: Numbers that were read as black and white, where images have more than eight bits.
     """
 
     num_classes: int
@@ -130,6 +131,7 @@ class Images:
     class_names: tuple[str, ...]
     augmentation: Augmentation
     multilabel: bool = False
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
