@@ -69,7 +69,8 @@ class Layout:
         """What share of the blocks has a slot of its own, and which stages take attention as a whole instead."""
         whole = [str(number) for number, stage in enumerate(self.stages, 1) if stage.kind == "stage"]
         behind = f"; stage{'s' * (len(whole) > 1)} {', '.join(whole)}: behind the whole stage" if whole else ""
-        return f"{self.slotted} of {self.all_blocks} blocks have a slot of their own{behind}"
+        counted = f"{self.slotted} of {self.all_blocks}" if self.slotted else "none of its"
+        return f"{counted} blocks have a slot of their own{behind}"
 
 
 def stages(backbone: Backbone, *, in_chans: int = 3, image_size: int | tuple[int, int] = 224) -> tuple[Stage, ...]:

@@ -49,7 +49,7 @@ def try_out(spec: Spec) -> None:
         stages(spec.backbone.backbone, in_chans=facts.channels, image_size=spec.data.image_size)
     except InputError as error:
         raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
-    _check_slots(spec)
+    _check_slots(spec, facts.channels)
 
 
 def search(
@@ -112,7 +112,7 @@ def search(
     return found
 
 
-def _check_slots(spec: Spec) -> None:
+def _check_slots(spec: Spec, in_chans: int) -> None:
     """See, before anything is spent, that every attention of the backbone would learn and that a file of weights fits,
     and say what share of the blocks has a slot.
 
@@ -121,9 +121,11 @@ def _check_slots(spec: Spec) -> None:
     """
     backbone = spec.backbone
     try:
-        plan = check_backbone(backbone.backbone, image_size=spec.data.image_size)
+        plan = check_backbone(backbone.backbone, in_chans=in_chans, image_size=spec.data.image_size)
         if backbone.weights is not None:
-            create_backbone(backbone.backbone, num_classes=2, in_chans=3, device="meta", weights=backbone.weights)
+            create_backbone(
+                backbone.backbone, num_classes=2, in_chans=in_chans, device="meta", weights=backbone.weights
+            )
     except InputError as error:
         raise error.at("backbone") from None
     if plan.slotted < plan.all_blocks or any(stage.kind == "stage" for stage in plan.stages):
