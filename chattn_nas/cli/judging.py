@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -13,6 +14,7 @@ from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
     from chattn_nas.judging import Comparison, Network
+    from chattn_nas.spec import Spec
 
 Number = TypeVar("Number", int, float)
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
@@ -24,6 +26,7 @@ def confirm(
     top: Annotated[int, typer.Option(help="How many of the best by pooled mean.")] = 3,
     seeds: Annotated[int, typer.Option(help="Trainings per network, on seeds the search never saw.")] = 5,
     epochs: Annotated[int | None, typer.Option(help="Length of each training; default: 4 times the last rung.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it takes and costs; train nothing.")] = False,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,6 +34,15 @@ def confirm(
     from chattn_nas import api, judging, report
 
     opened = api.Run(run)
+    planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
+    if plan and as_json:
+        print(json.dumps(dataclasses.asdict(planned) | {"words": planned.words}))
+        return
+    if not as_json:
+        console.print(planned.words, soft_wrap=True, highlight=False)
+    if plan:
+        print_table([{"network": row["name"], "roles": ", ".join(row["roles"])} for row in planned.networks])
+        return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not as_json)
     report.write_report(opened.directory, opened.study)
     if as_json:
@@ -49,6 +61,11 @@ def calibrate(
     image_sizes: Annotated[str, typer.Option(help="Candidates in pixels, as 16,32.")] = "",
     widths: Annotated[str, typer.Option(help="Candidates for the backbone's option width, as 8,16.")] = "",
     data: Annotated[str, typer.Option(help="Candidates as parts of the training images, as 0.25,1.")] = "",
+    starts: Annotated[str, typer.Option(help="Candidates for the start of attention, as unit,official.")] = "",
+    recipe: Annotated[
+        bool,
+        typer.Option("--recipe", help="Tune learning rate, branch scale and warm-up of the bare backbone instead."),
+    ] = False,
     full_epochs: Annotated[
         int | None, typer.Option(help="Length of full training; default: 4 x the last rung.")
     ] = None,
@@ -64,6 +81,9 @@ def calibrate(
     from chattn_nas.spec import load_spec
 
     spec = load_spec(path)
+    if recipe:
+        _recipe(spec, run, seeds, workers, as_json)
+        return
     own = judging.of_spec(spec, len(load_data(spec.data).train))
     tried = judging.candidates(
         own,
@@ -71,6 +91,7 @@ def calibrate(
         image_sizes=_numbers("image-sizes", image_sizes, int),
         widths=_numbers("widths", widths, int),
         data=_numbers("data", data, float),
+        starts=[one.strip() for one in starts.split(",") if one.strip()],  # type: ignore[misc]
     )
     found = judging.calibrate(
         spec, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
@@ -100,6 +121,21 @@ def calibrate(
             soft_wrap=True,
             highlight=False,
         )
+
+
+def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_json: bool) -> None:
+    from chattn_nas import judging
+
+    found = judging.tune_recipe(spec, run=run, seeds=seeds, workers=workers, progress=not as_json)
+    if as_json:
+        print(json.dumps(found.to_dict()))
+        return
+    print_table(found.rows(), f"No attention, {found.epochs} epochs")
+    console.print(found.words, soft_wrap=True, highlight=False)
+    lines = found.spec_lines
+    console.print(
+        f"Put into the spec:\n{lines}" if lines else "The spec may stay as it is.", soft_wrap=True, highlight=False
+    )
 
 
 def _numbers(option: str, text: str, kind: type[Number]) -> list[Number]:
@@ -138,5 +174,5 @@ def _difference(comparison: Comparison | None) -> str:
     return (
         f"{words.signed(comparison.mean)}: t {words.interval(comparison.t_low, comparison.t_high)}\n"
         f"bootstrap {words.interval(comparison.bootstrap_low, comparison.bootstrap_high)}\n"
-        f"sign test p {comparison.sign_p:.3f}, Holm p {comparison.p_holm:.3f}\n{comparison.words}"
+        f"sign test p {comparison.sign_p:.3f}, p of all {comparison.p:.3f}\n{comparison.words}"
     )

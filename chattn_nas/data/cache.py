@@ -128,7 +128,6 @@ class Cache:
                 break
             taken -= _size(path)
             shutil.rmtree(path, ignore_errors=True)
-            (self.folder / f"{path.name}.lock").unlink(missing_ok=True)
         free = shutil.disk_usage(self.folder).free
         if free < size:
             raise DataError(
@@ -139,12 +138,8 @@ class Cache:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        path = self.folder / f"{key}.lock"
-        while True:
-            with FileLock(path):
-                if path.is_file():  # not removed while we waited
-                    yield
-                    return
+        with FileLock(self.folder / f"{key}.lock"):  # these files stay: one that is removed no longer excludes anybody
+            yield
 
 
 def read_facts(place: Path) -> dict[str, Any]:

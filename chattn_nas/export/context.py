@@ -48,10 +48,11 @@ class Context:
         return self.usage.outputs[0] if len(self.usage.outputs) == 1 else "outputs"
 
     @property
-    def input(self) -> str:
-        """What the network takes, in words."""
+    def meaning(self) -> str:
+        """What the network takes and gives, as a comment in examples."""
         height, width = self.facts.image_size
-        return f"float images (B, {self.facts.in_chans}, {height}, {width}), normalised as below"
+        taken = f"float images (B, {self.facts.in_chans}, {height}, {width}), normalised as below"
+        return f"  # {taken}, give {self.usage.gives}"
 
     @property
     def preprocessing(self) -> dict[str, object]:

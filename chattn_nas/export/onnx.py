@@ -78,7 +78,7 @@ def write_onnx(context: Context) -> Written:
     use = python(
         "import onnxruntime",
         f'session = onnxruntime.InferenceSession("{FILE}")',
-        f'{context.result} = session.run(None, {{"images": images.numpy()}})  # {context.input}',
+        f'{context.result} = session.run(None, {{"images": images.numpy()}}){context.meaning}',
     )
     what = "for onnxruntime and other ONNX run times: any batch, images of the size below"
     return Written(files={FILE: what}, differences={"onnx": worst}, use=use)

@@ -45,7 +45,7 @@ def write_pt2(context: Context) -> Written:
     use = python(
         "import torch",
         f'network = torch.export.load("{FILE}").module()  # for inference; needs torch and nothing else',
-        f"{context.result} = network(images)  # {context.input}",
+        f"{context.result} = network(images){context.meaning}",
     )
     what = f"for inference from C++ or Python without source: {sizes}"
     return Written(files={FILE: what}, differences={"pt2": worst}, use=use)

@@ -39,7 +39,7 @@ def write_source_format(context: Context) -> Written:
     example = python(
         "import model  # the file in this folder; needs torch and nothing else",
         "network = model.load()",
-        f"{context.result} = network(images)  # {context.input}",
+        f"{context.result} = network(images){context.meaning}",
     )
     use = (
         f"{example}\n`python model.py` runs it on random images, `python model.py image.png` {context.usage.answers} "

@@ -40,7 +40,7 @@ def write_timm(context: Context) -> Written:
         "import timm",
         "import chattn_nas.timm  # so that timm knows the architecture",
         'network = timm.create_model("local-dir:DIR", pretrained=True).eval()  # DIR is this folder',
-        f"{context.result} = network(images)  # {context.input}",
+        f"{context.result} = network(images){context.meaning}",
     )
     files = {"config.json": "the network as timm reads it", "model.safetensors": "its weights as timm reads them"}
     return Written(files=files, differences={"timm": worst}, use=use)

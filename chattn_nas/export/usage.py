@@ -19,7 +19,7 @@ class Usage:
 
     Attributes:
         outputs: Names of the tensors that the network gives, in order, as ONNX calls them.
-        gives: What the network gives for images, in words, for the card: the right side of ``... = network(images)``.
+        gives: What the network gives for images, in words, for the card.
         answers: What ``python model.py image.png`` does, in words.
         functions: ``read_image(path) -> Tensor`` and ``answer(output, path) -> None`` in place of those in
             :mod:`~chattn_nas.export.standalone`: functions of a module, of these names. Their source is copied with

@@ -7,25 +7,28 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.judging._calibrate import calibrate as calibrate
     from chattn_nas.judging._confirm import confirm as confirm
+    from chattn_nas.judging._confirm import confirm_plan as confirm_plan
     from chattn_nas.judging._confirm import confirmation as confirmation
     from chattn_nas.judging._confirmation import Confirmation as Confirmation
     from chattn_nas.judging._confirmation import Network as Network
     from chattn_nas.judging.calibration import Calibration as Calibration
     from chattn_nas.judging.comparison import Comparison as Comparison
     from chattn_nas.judging.comparison import compare as compare
-    from chattn_nas.judging.comparison import holm as holm
+    from chattn_nas.judging.comparison import compare_block as compare_block
     from chattn_nas.judging.fidelities import Fidelity as Fidelity
     from chattn_nas.judging.fidelities import candidates as candidates
     from chattn_nas.judging.fidelities import of_spec as of_spec
+    from chattn_nas.judging.recipe import tune_recipe as tune_recipe
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
         "._calibrate": "calibrate",
-        "._confirm": "confirm confirmation",
+        "._confirm": "confirm confirm_plan confirmation",
         ".calibration": "Calibration",
-        ".comparison": "Comparison compare holm",
+        ".comparison": "Comparison compare compare_block",
         "._confirmation": "Confirmation Network",
         ".fidelities": "Fidelity candidates of_spec",
+        ".recipe": "tune_recipe",
     },
 )

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import optuna
 
+from chattn_nas.data import has_test, load_data
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, judge
+from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
 from chattn_nas.judging.test_set import read_test_set
-from chattn_nas.results._best import Pick, Standing
+from chattn_nas.results._best import Standing
 from chattn_nas.results.tables import percent
-from chattn_nas.results.words import called, name_of
 from chattn_nas.search import search
 from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
-from chattn_nas.space import SpaceSettings
+from chattn_nas.space import NONE, SpaceSettings
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
-from chattn_nas.study.record import CONTROLS, NONE, RIVAL, UNIFORM, once_per_seed, records
+from chattn_nas.study.record import once_per_seed, records
 
 #: Full length: this many times the search's last rung, in one cycle, unless the caller says how many epochs.
 FULL = 4
@@ -27,6 +30,13 @@ FULL = 4
 FRESH = 10_000
 PLAN = "plan"
 ATTRIBUTE = "confirmation"
+#: What was judged at every look at a run.
+LOOKS = "confirmation_looks"
+#: What went wrong with a training, as a reader is told.
+WORDS = {
+    "diverged": "diverged", "out_of_memory": "did not fit into memory", "timed_out": "took too long",
+    "crashed": "crashed", "infeasible": "could not be built",
+}  # fmt: skip
 
 
 def confirm(
@@ -38,11 +48,12 @@ def confirm(
     workers: int | None = None,
     progress: bool = True,
 ) -> Confirmation:
-    """Retrain the best ``top`` of a run, its best uniform baseline, ``none``, ``channel_scale`` and ``random_gate``.
+    """Retrain the best ``top`` of a run, its best uniform network, ``none`` and the controls, and compare them.
 
     All share their seeds, so that differences are paired. Trainings go through the same workers as the search, into a
     second study ``<name>-confirm`` of the same storage; the same call after an interruption goes on, more seeds or a
-    larger ``top`` add to what is there. When all are done the test set is read, once in the life of the run, for the
+    larger ``top`` add to what is there, and each such look spends its part of the error. Whether the test set can be
+    read is found out before the first training; it is read when all are done, once in the life of the run, for the
     winner and what it is judged against. The result is kept in the study's attribute ``confirmation``.
 
     Args:
@@ -55,30 +66,70 @@ def confirm(
 
     Raises:
         InputError: Fewer than 2 seeds, or a ``top`` or ``epochs`` below 1.
+        DataError: The test set cannot be read.
         RunError: Nothing was trained to the end, or an earlier confirmation of this run had another length.
     """
-    for name, value, least in (("top", top, 1), ("seeds", seeds, 2), ("epochs", epochs or 1, 1)):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}", value=value)
-    quiet_optuna()
-    Standing(run.study).best()  # raises where there is none, before anything is made
-    spec = spec_of(run, seeds, epochs)
-    _same_length(run, spec)
+    spec = _checked(run, top, seeds, epochs)
+    tested = has_test(run.spec.data)
     check_same(run.study, run.spec)
     with RunDirectory.held(spec, run.directory / "confirm") as opened:
-        plan = _plan(run, opened.study, top)
+        plan = plan_rows(run, Standing(run.study), list(opened.study.user_attrs.get(PLAN, [])), top)
+        opened.study.set_user_attr(PLAN, plan)
         fresh = range(spec.search.seed, spec.search.seed + seeds)
         enqueue_trainings(
             opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
         )
         target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
         search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
-    found = judge(_measured(opened.study, plan), epochs=spec.proxy.rungs[-1])
+    classes = load_data(run.spec.data).num_classes
+    networks = _measured(opened.study, plan, chance=100 / classes)
+    found = judge(
+        networks, epochs=spec.proxy.rungs[-1], look=_look(run.study, networks), useful=run.spec.judging.useful
+    )
     run.study.set_user_attr(ATTRIBUTE, found.to_dict())
-    test = read_test_set(run, opened, found)
-    found = found.with_test(test)
-    run.study.set_user_attr(ATTRIBUTE, found.to_dict())
+    if tested:
+        found = found.with_test(*read_test_set(run, opened, found))
+        run.study.set_user_attr(ATTRIBUTE, found.to_dict())
     return found
+
+
+def confirm_plan(run: RunDirectory, top: int = 3, seeds: int = 5, epochs: int | None = None) -> ConfirmPlan:
+    """What :func:`confirm` would train, how many seeds a useful difference takes, and what that costs; trains nothing.
+
+    Args:
+        run: A run with at least one complete training.
+        top: How many of the best by pooled mean.
+        seeds: Trainings per network.
+        epochs: Length of each training; four times the search's last rung by default.
+
+    Raises:
+        InputError, RunError: As :func:`confirm`.
+    """
+    spec = _checked(run, top, seeds, epochs)
+    directory = run.directory / "confirm"
+    study = RunDirectory(directory).study if (directory / "spec.yaml").is_file() else None
+    return plan_confirmation(run, study, top=top, seeds=seeds, epochs=spec.proxy.rungs[-1])
+
+
+def _checked(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spec:
+    for name, value, least in (("top", top, 1), ("seeds", seeds, 2), ("epochs", 1 if epochs is None else epochs, 1)):
+        if value < least:
+            raise InputError(f"{name} must be at least {least}, not {value}", value=value)
+    quiet_optuna()
+    Standing(run.study).best()  # raises where there is none, before anything is made
+    spec = spec_of(run, seeds, epochs)
+    _same_length(run, spec)
+    return spec
+
+
+def _look(study: optuna.Study, networks: Sequence[Network]) -> int:
+    """Which look this is: one more wherever other trainings are judged than at any earlier one."""
+    seen: list[str] = list(study.user_attrs.get(LOOKS, []))
+    judged = json.dumps(sorted((one.hash, sorted(one.accuracies)) for one in networks))
+    if judged not in seen:
+        seen.append(judged)
+        study.set_user_attr(LOOKS, seen)
+    return seen.index(judged) + 1
 
 
 def confirmation(study: optuna.Study) -> Confirmation | None:
@@ -122,67 +173,32 @@ def _same_length(run: RunDirectory, spec: Spec) -> None:
         )
 
 
-def _plan(run: RunDirectory, study: optuna.Study, top: int) -> list[dict[str, Any]]:
-    """What is trained: what an earlier call planned, and what is new. The rival, once chosen, stays."""
-    plan: list[dict[str, Any]] = list(study.user_attrs.get(PLAN, []))
-    standing = Standing(run.study)
-    candidates = [pick for pick in standing.picks if not pick.control][:top]
-    uniform = standing.best_uniform()
-    wanted = [(pick, "candidate") for pick in candidates]
-    wanted += [(pick, "uniform") for pick in (uniform,) if pick is not None]
-    known = {row["hash"]: row for row in plan}
-    if any("uniform" in row["roles"] for row in plan):
-        wanted = [(pick, role) for pick, role in wanted if role != "uniform"]
-    for pick, role in wanted:
-        row = known.setdefault(pick.hash, _row(run, pick))
-        row["roles"] = [*row["roles"], *([role] if role not in row["roles"] else [])]
-    for label, architecture in run.spec.search_space().baselines():
-        if label not in (NONE, *CONTROLS):
-            continue
-        canonical = architecture.canonical(run.stages)
-        baseline = standing.labelled(label)
-        row = known.setdefault(
-            canonical.hash,
-            _row(run, baseline) if baseline is not None
-            else {"hash": canonical.hash, "name": called(label),
-                  "label": label, "roles": [], "search": None, "search_pooled": None, "search_seeds": 0,
-                  "architecture": canonical.to_dict()},
-        )  # fmt: skip
-        role = {NONE: "none", RIVAL: RIVAL}.get(label, "control")
-        row["roles"] = [*row["roles"], *([role] if role not in row["roles"] else [])]
-    plan = list(known.values())
-    study.set_user_attr(PLAN, plan)
-    return plan
-
-
-def _row(run: RunDirectory, pick: Pick) -> dict[str, Any]:
-    return {
-        "hash": pick.hash,
-        "name": name_of(pick),
-        "label": pick.label if not pick.label.startswith(UNIFORM) else "",
-        "roles": [],
-        "search": pick.mean,
-        "search_pooled": pick.pooled,
-        "search_seeds": len(pick.seeds),
-        "architecture": {"backbone": run.spec.backbone.backbone.to_dict(), "stages": list(pick.stages)},
-    }
-
-
 def counts_to_target(trial: optuna.trial.FrozenTrial) -> bool:
     """Whether the trial is one of those that a search has to end."""
     return trial.user_attrs.get("outcome") != "infeasible"
 
 
-def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]]) -> list[Network]:
+def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float) -> list[Network]:
+    """What every network of the plan gave by seed; one that diverged has its accuracy, or chance."""
     done: dict[str, dict[int, float]] = {}
-    for record in once_per_seed(records(study)):
+    failed: dict[str, dict[int, str]] = {}
+    found = records(study)
+    for record in found:
+        if record.seed is None or record.outcome not in WORDS:
+            continue
+        failed.setdefault(record.hash, {})[record.seed] = WORDS[record.outcome]
+        if record.outcome == "diverged":
+            value = 100 * record.rungs[-1].accuracy if record.rungs else chance
+            done.setdefault(record.hash, {})[record.seed] = value if math.isfinite(value) else chance
+    for record in once_per_seed(found):
         if record.accuracy is not None and record.seed is not None:
             done.setdefault(record.hash, {})[record.seed] = percent(record.accuracy)
+            failed.get(record.hash, {}).pop(record.seed, None)  # tried again, and it went well
     return [
         Network(
             hash=row["hash"], name=row["name"], roles=tuple(row["roles"]), search=row["search"],
             search_pooled=row["search_pooled"], search_seeds=row["search_seeds"],
-            accuracies=dict(sorted(done.get(row["hash"], {}).items())),
+            accuracies=dict(sorted(done.get(row["hash"], {}).items())), failures=failed.get(row["hash"], {}),
         )
         for row in plan
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from chattn_nas.errors import RunError
-from chattn_nas.judging.comparison import Comparison, compare, holm
+from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block
 from chattn_nas.results import words
+from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.study.record import RIVAL
 
 #: Roles of what every network is compared with, and what a reader calls them.
@@ -20,6 +22,14 @@ RIVALS = {
     "none": "no attention",
     RIVAL: "a learned factor per channel",
 }
+#: Of the error that may be made over all looks, the part that the first look spends: most confirm once.
+FIRST_LOOK = 0.8
+BY_SEED = ("accuracies", "failures", "left_out")
+
+
+def alpha_of(look: int) -> float:
+    """Error that look number ``look`` (from 1) may make: of all looks ever made it is 5 % (alpha spending)."""
+    return FIRST_LOOK * ALPHA if look == 1 else (1 - FIRST_LOOK) * ALPHA / (look * (look - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +41,11 @@ class Network:
         roles: ``candidate`` (among the best of the search), ``uniform`` (the best uniform baseline), ``none``,
             ``channel_scale``, ``control``; it may have several.
         search, search_pooled, search_seeds: What the search said: mean, pooled mean, number of seeds.
-        accuracies: Confirmed validation accuracy by seed.
+        accuracies: Confirmed validation accuracy by seed, of the seeds that all networks have.
         uniform, none, channel_scale: Comparison with the best uniform baseline, with no attention, and with a learned
             factor per channel.
+        failures: What went wrong, by seed; a training that diverged counts with its accuracy or chance all the same.
+        left_out: Accuracies on seeds that some other network lacks.
     """
 
     hash: str
@@ -46,6 +58,8 @@ class Network:
     uniform: Comparison | None = None
     none: Comparison | None = None
     channel_scale: Comparison | None = None
+    failures: Mapping[int, str] = field(default_factory=dict)
+    left_out: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -61,7 +75,7 @@ class Network:
         """Plain values for JSON, mean and sd included."""
         plain = asdict(self) | {"mean": self.mean, "sd": self.sd, "seeds": len(self.accuracies)}
         return plain | {
-            "accuracies": {str(seed): value for seed, value in self.accuracies.items()},
+            **{name: {str(seed): value for seed, value in getattr(self, name).items()} for name in BY_SEED},
             "roles": list(self.roles),
         }
 
@@ -71,8 +85,8 @@ class Network:
         fields = {key: value for key, value in data.items() if key not in ("mean", "sd", "seeds")}
         for rival in RIVALS:
             fields[rival] = Comparison.from_dict(data[rival]) if data.get(rival) else None
-        accuracies = {int(seed): value for seed, value in data["accuracies"].items()}
-        return cls(**{**fields, "accuracies": accuracies, "roles": tuple(data["roles"])})
+        by_seed = {name: {int(seed): value for seed, value in data.get(name, {}).items()} for name in BY_SEED}
+        return cls(**{**fields, **by_seed, "roles": tuple(data["roles"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +99,9 @@ class Confirmation:
         rival: Hash of what it is judged against: the best uniform baseline, or ``none`` where it is that itself.
         epochs: Length of each training.
         test: Accuracy on the test set by hash and seed, once it was read.
+        test_images: How many images that were; 0 where there is no test set.
+        look: How many times different trainings of this run were judged, this one included.
+        useful: Difference in points that the spec calls worth having.
     """
 
     networks: tuple[Network, ...]
@@ -92,6 +109,9 @@ class Confirmation:
     rival: str | None
     epochs: int
     test: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    test_images: int = 0
+    look: int = 1
+    useful: float = USEFUL
 
     def network(self, hash: str) -> Network:
         """The network with that hash."""
@@ -103,7 +123,7 @@ class Confirmation:
         if self.rival is None:
             return None
         winner, rival = self.network(self.winner), self.network(self.rival)
-        return winner.uniform if "uniform" in rival.roles else winner.none
+        return next((getattr(winner, role) for role in RIVALS if role in rival.roles), None)
 
     @property
     def headline(self) -> str:
@@ -115,7 +135,7 @@ class Confirmation:
         rival = self.network(self.rival).name
         if found.judgement == "no difference shown":
             return f"No difference shown between {name} and {rival}"
-        return f"{name} is {found.judgement} than {rival} by {abs(found.mean):.2f} points"
+        return f"{name} is {found.judgement} than {rival} by about {found.size:.2f} points"
 
     @property
     def words(self) -> str:
@@ -130,17 +150,40 @@ class Confirmation:
             rival: Comparison | None = getattr(winner, role)
             if rival is not None:
                 said.append(
-                    f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, 95 % interval "
-                    f"{words.interval(rival.t_low, rival.t_high)}, Holm-corrected p {rival.p_holm:.3f}, sign test p "
-                    f"{rival.sign_p:.3f})."
+                    f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, interval "
+                    f"{words.interval(rival.t_low, rival.t_high)} that holds together with all others at "
+                    f"{100 * (1 - rival.alpha):.3g} %, p {rival.p:.3f}, sign test p {rival.sign_p:.3f})."
                 )
+                if rival.judgement == "no difference shown" and max(-rival.t_low, rival.t_high) < self.useful:
+                    said.append(f"The interval excludes a useful difference ({self.useful:g} points).")
+        if self.look > 1:
+            said.append(f"This is look number {self.look} at this run; the error of each is counted.")
+        said += self._failures()
         scores = [
             f"{self.network(key).name} {100 * float(np.mean(list(values.values()))):.2f} %"
             for key, values in self.test.items()
         ]
         if scores:
-            said.append(f"On the test set, read once: {', '.join(scores)}.")
+            count = f" ({self.test_images:,} images)" if self.test_images else ""
+            said.append(f"On the test set{count}, read once: {', '.join(scores)}.")
+        elif self.test_images:
+            said.append("The test set was read before, for other networks of this run, and is not read again.")
+        else:
+            said.append("There is no test set: this rests on the validation images, which the search also used.")
         return " ".join(said)
+
+    def _failures(self) -> list[str]:
+        """What failed, and which seeds were left out for it."""
+        said = []
+        for one in self.networks:
+            kinds = Counter(one.failures.values())
+            if kinds:
+                told = ", ".join(f"{words.plural(count, 'training')} {reason}" for reason, count in kinds.items())
+                said.append(f"Of {one.name}, {told}.")
+        gone = sorted({seed for one in self.networks for seed in one.left_out})
+        if gone:
+            said.append(f"Not every network was trained on {words.plural(len(gone), 'seed')}: left out.")
+        return said
 
     def figures(self, hash: str) -> dict[str, str]:
         """What was confirmed of one network, in words by name; nothing where it was not among those retrained."""
@@ -154,7 +197,7 @@ class Confirmation:
             rival: Comparison | None = getattr(found, role)
             if rival is not None:
                 interval = words.interval(rival.t_low, rival.t_high)
-                said[f"against {called}"] = f"{words.signed(rival.mean)}, 95 % interval {interval}: {rival.words}"
+                said[f"against {called}"] = f"{words.signed(rival.mean)}, interval {interval}: {rival.words}"
         if hash in self.test:
             said["test accuracy"] = f"{100 * float(np.mean(list(self.test[hash].values()))):.2f} %"
         return said
@@ -169,15 +212,15 @@ class Confirmation:
             }  # fmt: skip
             for name in RIVALS:
                 found = getattr(one, name)
-                for key in ("mean", "t_low", "t_high", "bootstrap_low", "bootstrap_high", "p_holm", "sign_p", "words"):
+                for key in ("mean", "t_low", "t_high", "bootstrap_low", "bootstrap_high", "p", "sign_p", "words"):
                     column = {"mean": f"vs_{name}", "words": f"verdict_{name}"}.get(key, f"{key}_{name}")
                     row[column] = getattr(found, key) if found is not None else None
             rows.append(row | {"hash": one.hash})
         return pd.DataFrame(rows)
 
-    def with_test(self, test: Mapping[str, Mapping[str, float]]) -> Confirmation:
+    def with_test(self, test: Mapping[str, Mapping[str, float]], images: int) -> Confirmation:
         """The same with what the test set said."""
-        return replace(self, test=test)
+        return replace(self, test=test, test_images=images)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``headline`` and ``words`` are there for readers that do not import this."""
@@ -187,6 +230,9 @@ class Confirmation:
             "rival": self.rival,
             "epochs": self.epochs,
             "test": {key: dict(values) for key, values in self.test.items()},
+            "test_images": self.test_images,
+            "look": self.look,
+            "useful": self.useful,
             "headline": self.headline,
             "words": self.words,
         }
@@ -195,47 +241,83 @@ class Confirmation:
     def from_dict(cls, data: Mapping[str, Any]) -> Confirmation:
         """From what :meth:`to_dict` gave."""
         networks = tuple(Network.from_dict(one) for one in data["networks"])
-        return cls(networks=networks, **{key: data[key] for key in ("winner", "rival", "epochs", "test")})
+        return cls(
+            networks=networks,
+            **{
+                key: data[key]
+                for key in ("winner", "rival", "epochs", "test", "test_images", "look", "useful")
+                if key in data
+            },
+        )
 
 
-def judge(networks: Sequence[Network], *, epochs: int) -> Confirmation:
-    """Compare every network with the best uniform baseline, none and the channel scale, on the seeds that both have.
+def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: float = USEFUL) -> Confirmation:
+    """Compare every network with the best uniform baseline, none and the channel scale, on the seeds that all have.
 
-    One family for Holm's correction: every candidate and the best uniform baseline against each of these rivals. The
-    controls' differences are shown beside it, uncorrected: they are no claim.
+    One family: every candidate and the best uniform baseline against each of these rivals. The controls' differences
+    are a family of their own: they are no claim. A network without any result is told of and left out.
+
+    Args:
+        networks: With all accuracies that there are.
+        epochs: Length of each training.
+        look: How many times different trainings of this run were judged, this one included.
+        useful: Difference in points that is worth having.
 
     Raises:
         RunError: No candidate was trained on two seeds.
     """
-    if not any("candidate" in one.roles and len(one.accuracies) > 1 for one in networks):
+    networks = _on_common_seeds(networks)
+    able = [index for index, one in enumerate(networks) if len(one.accuracies) > 1]
+    if not any("candidate" in networks[index].roles for index in able):
         raise RunError("no candidate of this confirmation was trained on two seeds; call confirm again to go on")
-    rivals = {role: next((one for one in networks if role in one.roles), None) for role in RIVALS}
+    table = np.array([list(networks[index].accuracies.values()) for index in able])
+    rivals = {role: next((index for index in able if role in networks[index].roles), None) for role in RIVALS}
     pairs = [
-        (index, role)
-        for index, one in enumerate(networks)
-        for role, rival in rivals.items()
-        if rival is not None and rival.hash != one.hash and len(one.accuracies.keys() & rival.accuracies.keys()) > 1
-        and not ("none" in one.roles and "candidate" not in one.roles)
+        (index, role) for index in able for role, rival in rivals.items()
+        if rival is not None and rival != index and _claims(networks[index], role)
     ]  # fmt: skip
-    claims = [pair for pair in pairs if not {"control", RIVAL} & set(networks[pair[0]].roles)]
-    compared = {pair: _paired(networks[pair[0]], rivals[pair[1]], max(len(claims), 1)) for pair in pairs}
-    compared |= dict(zip(claims, holm([compared[pair] for pair in claims]), strict=True))
+    compared: dict[tuple[int, str], Comparison] = {}
+    for control in (False, True):
+        family = [pair for pair in pairs if _is_control(networks[pair[0]]) is control]
+        places = [(able.index(index), able.index(rivals[role])) for index, role in family]  # type: ignore[arg-type]
+        compared |= dict(zip(family, compare_block(table, places, alpha=alpha_of(look)), strict=True))
     judged = [
         replace(
-            one,
-            uniform=compared.get((index, "uniform")),
-            none=compared.get((index, "none")),
+            one, uniform=compared.get((index, "uniform")), none=compared.get((index, "none")),
             channel_scale=compared.get((index, RIVAL)),
-        )
-        for index, one in enumerate(networks)
-    ]
+        ) for index, one in enumerate(networks)
+    ]  # fmt: skip
     judged.sort(key=lambda one: ("candidate" not in one.roles, -one.mean if one.accuracies else float("inf")))
     winner = judged[0]
-    rival = next((rivals[role] for role in ("uniform", "none") if rivals[role] and getattr(winner, role)), None)
-    return Confirmation(networks=tuple(judged), winner=winner.hash, rival=rival.hash if rival else None, epochs=epochs)
+    role = next((role for role in RIVALS if getattr(winner, role) is not None), None)
+    against = None if role is None else rivals[role]
+    return Confirmation(
+        networks=tuple(judged), winner=winner.hash, rival=None if against is None else networks[against].hash,
+        epochs=epochs, look=look, useful=useful,
+    )  # fmt: skip
 
 
-def _paired(one: Network, rival: Network | None, family: int) -> Comparison:
-    assert rival is not None
-    seeds = sorted(one.accuracies.keys() & rival.accuracies.keys())
-    return compare([one.accuracies[s] for s in seeds], [rival.accuracies[s] for s in seeds], family=family)
+def _is_control(one: Network) -> bool:
+    return "candidate" not in one.roles and bool({"control", RIVAL} & set(one.roles))
+
+
+def _claims(one: Network, role: str) -> bool:
+    """Whether a difference between this network and that rival says anything: none claims nothing."""
+    return "candidate" in one.roles or ("none" not in one.roles and not (role == "uniform" and "uniform" in one.roles))
+
+
+def _on_common_seeds(networks: Sequence[Network]) -> list[Network]:
+    """The same with accuracies on the seeds that all have that have any: two good seeds of five once won."""
+    having = [one for one in networks if one.accuracies]
+    while having:
+        common = set.intersection(*(set(one.accuracies) for one in having))
+        if len(common) > 1 or len(having) == 1:
+            break
+        baselines = [one for one in having if "candidate" not in one.roles]
+        having.remove(min(baselines or having, key=lambda one: len(one.accuracies)))
+    found = []
+    for one in networks:
+        kept = {seed: one.accuracies[seed] for seed in sorted(common) if one in having} if having else {}
+        rest = {seed: value for seed, value in one.accuracies.items() if seed not in kept}
+        found.append(replace(one, accuracies=kept, left_out=rest))
+    return found

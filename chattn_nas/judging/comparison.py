@@ -1,9 +1,10 @@
-"""Two networks trained on the same seeds: is one better, and by how much?
+"""Networks trained on the same seeds: is one better than another, and by how much?
 
-Paired by seed (common random numbers cut the standard deviation of a difference by a third). Given are Student's t
-interval and a bootstrap interval, the exact sign test, Holm's correction over all comparisons made at once (Holm 1979),
-and the verdict in words. The verdict follows the corrected t test; the bootstrap and the sign test, which assume less,
-stand beside it.
+Networks by seeds are a randomised block design: what remains around a network's mean and a seed's mean is the error of
+all of them (Fisher 1935). A difference is tested against that error, mixed with the difference's own spread, and all
+differences of a family at once, by the largest of them (Dunnett 1955): the interval of each holds together with all
+others, and a verdict never contradicts its interval. scripts/benchmarks/judging.py measures error rates and power, also
+with heavy tails, unequal variances and collapses; docs/judging.md has the table.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -24,6 +25,11 @@ Judgement = Literal["better", "worse", "no difference shown"]
 ALPHA = 0.05
 #: Up to so many seeds every resample is enumerated (5 ** 5 = 3,125; 6 ** 6 = 46,656); beyond, 20,000 are drawn.
 EXACT, RESAMPLES, MINIMAL_BOOTSTRAP = 6, 20_000, 4
+#: Degrees of freedom that a difference's variance borrows from the error of the whole block. All of them find more, but
+#: call one in ten sets of equal networks different where two of them scatter twice as much as the rest.
+BORROWED = 4
+DRAWS = 200_000
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +39,16 @@ class Comparison:
     Attributes:
         seeds: Number of pairs.
         mean, sd: Mean and standard deviation of the differences.
-        t_low, t_high: 95 % interval by Student's t.
-        bootstrap_low, bootstrap_high: 95 % interval by the paired bootstrap; ``None`` with fewer than four seeds.
-        p: Two-sided, paired t test.
-        p_holm: The same, corrected for all comparisons of its family.
+        t_low, t_high: Interval that holds at once with those of its family, at a level of 1 - ``alpha``.
+        bootstrap_low, bootstrap_high: 95 % interval of this difference alone by the paired bootstrap; ``None`` with
+            fewer than four seeds.
+        p: Two-sided, corrected for all comparisons of the family.
         sign_p: Two-sided exact sign test; ties left out.
         detectable: The smallest true difference that so many seeds show with a probability of 80 %.
-        judgement: By the corrected t test at 5 %.
+        judgement: Whether the interval excludes zero.
+        alpha: Error that the family may make at this look.
+        announced: What is said of a difference that was shown: the estimate given that it was shown (Zhong, Prentice
+            2008). The mean itself is too large then: without luck it would often not have been shown.
     """
 
     seeds: int
@@ -50,17 +59,23 @@ class Comparison:
     bootstrap_low: float | None
     bootstrap_high: float | None
     p: float
-    p_holm: float
     sign_p: float
     detectable: float
     judgement: Judgement
+    alpha: float = ALPHA
+    announced: float | None = None
+
+    @property
+    def size(self) -> float:
+        """The difference as it is announced, unsigned."""
+        return abs(self.mean if self.announced is None else self.announced)
 
     @property
     def words(self) -> str:
-        """``better by 0.42 points``, or what so many seeds could have shown."""
+        """``better by about 0.42 points``, or what so many seeds could have shown."""
         if self.judgement == "no difference shown":
             return f"no difference shown: {self.seeds} seeds can show differences above {self.detectable:.2f} points"
-        return f"{self.judgement} by {abs(self.mean):.2f} points"
+        return f"{self.judgement} by about {self.size:.2f} points"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; :meth:`from_dict` reads them back."""
@@ -68,56 +83,109 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Comparison:
-        """From what :meth:`to_dict` gave."""
-        return cls(**data)
+        """From what :meth:`to_dict` gave, now or when the correction was Holm's."""
+        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        return cls(**known | ({"p": data["p_holm"]} if "p_holm" in data else {}))
 
 
-def compare(first: Sequence[float], second: Sequence[float], *, family: int = 1) -> Comparison:
-    """Compare two networks whose n-th values come from one seed.
+def compare(first: Sequence[float], second: Sequence[float], *, alpha: float = ALPHA) -> Comparison:
+    """Compare two networks whose n-th values come from one seed: the paired t test.
 
     Args:
         first, second: Accuracies in points, one per seed, in the same order.
-        family: How many comparisons are judged together; their p-values are corrected by :func:`holm` afterwards.
+        alpha: Probability of showing a difference that is not there.
 
     Raises:
         InputError: Fewer than two pairs, or unequal numbers.
     """
     if len(first) != len(second) or len(first) < 2:
         raise InputError(f"a comparison needs the same two or more seeds for both, not {len(first)} and {len(second)}")
-    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    n, mean, sd = len(differences), float(differences.mean()), float(differences.std(ddof=1))
-    half = float(stats.t.ppf(1 - ALPHA / 2, n - 1)) * sd / math.sqrt(n)
-    low, high = bootstrap(differences)
-    # Rounding makes equal differences unequal in the 16th digit; a test on that would be one of the arithmetic.
-    constant = sd <= 1e-12 * max(1.0, abs(mean))
-    if constant:
-        p = 1.0 if abs(mean) <= 1e-12 else 0.0
-    else:
-        p = float(2 * stats.t.sf(abs(mean) / (sd / math.sqrt(n)), n - 1))
-    plus, minus = int((differences > 0).sum()), int((differences < 0).sum())
-    found = Comparison(
-        seeds=n, mean=mean, sd=sd, t_low=mean - half, t_high=mean + half, bootstrap_low=low, bootstrap_high=high,
-        p=p, p_holm=p, sign_p=float(stats.binomtest(plus, plus + minus).pvalue) if plus + minus else 1.0,
-        detectable=detectable(sd, n, ALPHA / family), judgement="no difference shown",
-    )  # fmt: skip
-    return _judged(found)
+    return compare_block(np.array([first, second], dtype=float), [(0, 1)], alpha=alpha)[0]
 
 
-def _judged(comparison: Comparison) -> Comparison:
-    judgement: Judgement = "no difference shown"
-    if comparison.p_holm < ALPHA:
-        judgement = "better" if comparison.mean > 0 else "worse"
-    return replace(comparison, judgement=judgement)
+def compare_block(
+    accuracies: np.ndarray, pairs: Sequence[tuple[int, int]], *, alpha: float = ALPHA
+) -> list[Comparison]:
+    """Compare pairs of networks that were trained on the same seeds, together.
+
+    Args:
+        accuracies: (networks, seeds) in points; two seeds or more.
+        pairs: Indices of networks, first minus second; one family.
+        alpha: Probability of showing any difference of the family that is not there.
+    """
+    if not pairs:
+        return []
+    networks, seeds = accuracies.shape
+    error = block_error(accuracies)
+    borrowed = BORROWED if networks > 2 else 0
+    borrowed = min(borrowed, (networks - 2) * (seeds - 1))
+    freedom = seeds - 1 + borrowed
+    limits = _largest(tuple(pairs), networks, freedom)
+    found = []
+    for one, other in pairs:
+        differences = accuracies[one] - accuracies[other]
+        mean, sd = float(differences.mean()), float(differences.std(ddof=1))
+        mixed = math.sqrt((borrowed * 2 * error**2 + (seeds - 1) * sd**2) / freedom)
+        # Rounding makes equal differences unequal in the 16th digit; a test on that would be one of the arithmetic.
+        constant = mixed <= 1e-12 * max(1.0, abs(mean))
+        standard = mixed / math.sqrt(seeds)
+        limit = _limit(limits, freedom, len(pairs), alpha)
+        half = 0.0 if constant else limit * standard
+        if constant:
+            p = 1.0 if abs(mean) <= 1e-12 else 0.0
+        else:
+            p = _p(limits, freedom, len(pairs), abs(mean) / standard)
+        plus, minus = int((differences > 0).sum()), int((differences < 0).sum())
+        shown = p < alpha
+        low, high = bootstrap(differences)
+        sign_p = float(stats.binomtest(plus, plus + minus).pvalue) if plus + minus else 1.0
+        found.append(
+            Comparison(
+                seeds=seeds, mean=mean, sd=sd, t_low=mean - half, t_high=mean + half, bootstrap_low=low,
+                bootstrap_high=high, p=p, sign_p=sign_p,
+                detectable=_shown_by(limit, freedom, 0.8) * standard, alpha=alpha,
+                judgement="no difference shown" if not shown else "better" if mean > 0 else "worse",
+                announced=math.copysign(given_shown(abs(mean) / standard, limit) * standard, mean)
+                if shown and not constant else None,
+            )
+        )  # fmt: skip
+    return found
 
 
-def holm(family: Sequence[Comparison]) -> list[Comparison]:
-    """The same comparisons with their p-values corrected for being made together, judged anew."""
-    order = sorted(range(len(family)), key=lambda index: family[index].p)
-    corrected, highest = [0.0] * len(family), 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(family) - rank) * family[index].p))
-        corrected[index] = highest
-    return [_judged(replace(one, p_holm=p)) for one, p in zip(family, corrected, strict=True)]
+def block_error(accuracies: np.ndarray) -> float:
+    """Standard deviation of one training around its network's and its seed's mean; (networks, seeds) in points."""
+    networks, seeds = accuracies.shape
+    rest = accuracies - accuracies.mean(1, keepdims=True) - accuracies.mean(0) + accuracies.mean()
+    return float(np.sqrt((rest**2).sum() / ((networks - 1) * (seeds - 1))))
+
+
+def given_shown(t: float, limit: float) -> float:
+    """The most likely true difference, in standard errors, of one that was shown because it exceeded ``limit``."""
+    grid = np.linspace(0, max(t, limit) + 1, 2001)
+    chance = stats.norm.sf(limit - grid) + stats.norm.cdf(-limit - grid)
+    return float(grid[np.argmax(-0.5 * (t - grid) ** 2 - np.log(chance))])
+
+
+@cache
+def _largest(pairs: tuple[tuple[int, int], ...], networks: int, freedom: int) -> np.ndarray:
+    """Draws of the largest difference of a family in standard errors where there is none, sorted; (DRAWS,)."""
+    rng = np.random.default_rng(0)
+    means = rng.standard_normal((DRAWS, networks))
+    first, second = np.array(pairs).T
+    largest = np.abs(means[:, first] - means[:, second]).max(1) / math.sqrt(2)
+    return np.sort(largest / np.sqrt(rng.chisquare(freedom, DRAWS) / freedom))
+
+
+def _limit(largest: np.ndarray, freedom: int, family: int, alpha: float) -> float:
+    if family == 1:
+        return float(stats.t.ppf(1 - alpha / 2, freedom))
+    return float(np.quantile(largest, 1 - alpha))
+
+
+def _p(largest: np.ndarray, freedom: int, family: int, t: float) -> float:
+    if family == 1:
+        return float(2 * stats.t.sf(t, freedom))
+    return float((DRAWS - np.searchsorted(largest, t)) / DRAWS)
 
 
 def bootstrap(differences: np.ndarray) -> tuple[float | None, float | None]:
@@ -158,15 +226,33 @@ def detectable(sd: float, seeds: int, alpha: float = ALPHA, power: float = 0.8) 
 
     By the noncentral t distribution, with ``sd`` taken for the true standard deviation of the differences.
     """
-    return _shown_by(seeds, alpha, power) * sd / math.sqrt(seeds)
+    return _shown_by(float(stats.t.ppf(1 - alpha / 2, seeds - 1)), seeds - 1, power) * sd / math.sqrt(seeds)
+
+
+def seeds_needed(noise: float, difference: float, rivals: int, candidates: int, *, alpha: float = ALPHA) -> int:
+    """Seeds that show a true ``difference`` with a probability of 80 %, where every candidate meets every rival.
+
+    Args:
+        noise: Standard deviation of one training around its network's and its seed's mean, in points.
+        difference: In points.
+        rivals, candidates: Numbers of networks.
+        alpha: Error of the family.
+    """
+    networks = rivals + candidates
+    pairs = tuple((i, candidates + k) for i in range(candidates) for k in range(rivals))
+    for seeds in range(2, MOST_SEEDS):
+        freedom = seeds - 1 + (min(BORROWED, (networks - 2) * (seeds - 1)) if networks > 2 else 0)
+        limit = _limit(_largest(pairs, networks, freedom), freedom, len(pairs), alpha)
+        if _shown_by(limit, freedom, 0.8) * noise * math.sqrt(2 / seeds) <= difference:
+            return seeds
+    return MOST_SEEDS
 
 
 @cache
-def _shown_by(seeds: int, alpha: float, power: float) -> float:
-    """The noncentrality, in standard errors, at which the test has this power."""
-    limit = float(stats.t.ppf(1 - alpha / 2, seeds - 1))
+def _shown_by(limit: float, freedom: int, power: float) -> float:
+    """The noncentrality, in standard errors, at which a test with this limit has this power."""
 
     def lacking(noncentrality: float) -> float:
-        return float(stats.nct.sf(limit, seeds - 1, noncentrality)) - power
+        return float(stats.nct.sf(limit, freedom, noncentrality)) - power
 
     return float(optimize.brentq(lacking, 0.0, 3 * limit + 10))

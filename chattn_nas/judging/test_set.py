@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chattn_nas.data import load_data, load_test
+from chattn_nas.errors import RunError
 from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import evaluate, resolve_device
@@ -15,31 +18,47 @@ ATTRIBUTE = "test_set"
 Scores = dict[str, dict[str, float]]
 
 
-def read_test_set(run: RunDirectory, confirmed: RunDirectory, confirmation: Confirmation) -> Scores:
+def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmation) -> tuple[Scores, int]:
     """Accuracy (0 to 1) on the test set of the winner and its rival, by hash and seed, from their kept weights.
 
     A run that has read it gives the same answer again and never reads it for other networks: a second look would be a
-    choice made on the test set.
+    choice made on the test set. Only a whole reading is kept: of every network on every seed. Where that was of other
+    networks than today's, nothing is returned: the score of one network is no other's.
+
+    Returns:
+        The scores, and the number of test images.
+
+    Raises:
+        RunError: Weights of a confirmed network are missing.
     """
-    kept: Scores | None = run.study.user_attrs.get(ATTRIBUTE)
-    if kept is not None:
-        return kept
+    wanted = {key: sorted(found.network(key).accuracies) for key in (found.winner, found.rival) if key is not None}
+    kept: dict[str, Any] | None = run.study.user_attrs.get(ATTRIBUTE)
+    if kept:
+        scores, images = (kept["scores"], kept["images"]) if "scores" in kept else (kept, 0)  # as it was kept before
+        return (scores if set(scores) == set(wanted) else {}), images
+    missing = [
+        (key, seed) for key, seeds in wanted.items() for seed in seeds if confirmed.checkpoint(key, seed) is None
+    ]
+    if missing:
+        key, seed = missing[0]
+        raise RunError(
+            f"the weights of {found.network(key).name} on seed {seed} are not in {confirmed.directory}: the test set "
+            "was not read"
+        )
     device = resolve_device(run.spec.proxy.device)
     data = load_data(run.spec.data, device=device)
     test = load_test(run.spec.data, device=device)
     plan = {row["hash"]: row for row in confirmed.study.user_attrs["plan"]}
-    scores: Scores = {}
-    for key in (confirmation.winner, confirmation.rival):
-        if key is None:
-            continue
+    scores = {}
+    for key, seeds in wanted.items():
         architecture = Architecture.from_dict(plan[key]["architecture"])
-        for seed in confirmation.network(key).accuracies:
+        for seed in seeds:
             weights = confirmed.checkpoint(key, seed)
-            state = read_weights(weights) if weights is not None else None
-            if state is None:
-                continue
+            assert weights is not None, "it was looked for above"
+            state = read_weights(weights)
             network = build_prepared(run.spec, architecture, seed=seed, data=data, state=state)
             accuracy, _ = evaluate(network.to(device), test, data, batch_size=run.spec.proxy.batch_size, device=device)
             scores.setdefault(key, {})[str(seed)] = accuracy
-    run.study.set_user_attr(ATTRIBUTE, scores)
-    return scores
+    named = {key: found.network(key).name for key in wanted}
+    run.study.set_user_attr(ATTRIBUTE, {"scores": scores, "images": len(test), "networks": named})
+    return scores, len(test)

@@ -60,6 +60,17 @@ class Feature:
         return is_stem(self.path)
 
 
+def refuse_transformer(model: nn.Module, name: str) -> None:
+    """See that a model has convolutions beside those that cut patches.
+
+    Raises:
+        BackboneError: It has none.
+    """
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    if not any(max(conv.kernel_size) > max(conv.stride) for conv in convolutions):
+        raise BackboneError(f"{name} is no convolutional network (a transformer, it seems)", where=("model",))
+
+
 def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:
     """The stages in the order of the network.
 
@@ -68,11 +79,8 @@ def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:
         name: What to call it in errors.
 
     Raises:
-        BackboneError: The model tells no stages, or has no convolutions but those that cut patches.
+        BackboneError: The model tells no stages.
     """
-    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    if not any(max(conv.kernel_size) > max(conv.stride) for conv in convolutions):
-        raise BackboneError(f"{name} is no convolutional network (a transformer, it seems)", where=("model",))
     modules = {path for path, _ in model.named_modules()}
     told = {entry["module"]: entry.get("num_chs") for entry in feature_info(model) if entry["module"] in modules}
     if not told:
@@ -135,10 +143,17 @@ def _count(module: nn.Module, path: str, features: list[str], slotted: set[str])
     if path in features and not container and not holds:
         rows = [(name, child) for name, child in children if isinstance(child, nn.Sequential | nn.ModuleList)]
         return sum(_count(child, name, features, slotted) for name, child in rows) or _is_block(module)
+    if above:  # what comes behind the last stage is the head
+        last = max(index for index, (name, _) in enumerate(children) if _leads_to(name, [*features, *slotted]))
+        children = children[: last + 1]
     if container or above or holds:
         inner = [(name, child) for name, child in children if not (above and is_stem(name) and name not in slotted)]
         return sum(_count(child, name, features, slotted) for name, child in inner)
     return _is_block(module)
+
+
+def _leads_to(path: str, others: Collection[str]) -> bool:
+    return any(other == path or other.startswith(f"{path}.") for other in others)
 
 
 def _is_block(module: nn.Module) -> int:

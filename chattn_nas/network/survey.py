@@ -27,7 +27,7 @@ class Survey:
 
     Attributes:
         model, family: Name, and timm's module that defines it.
-        kinds: Kinds of its slots: ``native``, ``branch``, ``stage``.
+        stage_kinds: Kind of each stage's slots: ``native``, ``branch``, ``stage``.
         stages: Their modules' names.
         slots: Places that take attention, per stage.
         channels: Channels at their slots, per stage: one number, or the smallest and the largest.
@@ -35,11 +35,12 @@ class Survey:
         slotted: Those with one.
         held: Slots that hold an attention already.
         image_size: At which that was found, in pixels.
+        parameters: Of the bare model with 10 classes.
     """
 
     model: str
     family: str
-    kinds: tuple[str, ...]
+    stage_kinds: tuple[str, ...]
     stages: tuple[str, ...]
     slots: tuple[int, ...]
     channels: tuple[str, ...]
@@ -47,10 +48,16 @@ class Survey:
     slotted: int
     held: int
     image_size: int
+    parameters: int
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The different kinds of slots."""
+        return tuple(dict.fromkeys(self.stage_kinds))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return asdict(self) | {"kinds": self.kinds}
 
 
 def survey(model: str, image_size: int | None = None) -> Survey:
@@ -69,7 +76,7 @@ def survey(model: str, image_size: int | None = None) -> Survey:
     return Survey(
         model=model,
         family=family_of(model),
-        kinds=tuple(dict.fromkeys(stage.kind for stage in found.stages)),
+        stage_kinds=tuple(stage.kind for stage in found.stages),
         stages=tuple(stage.name for stage in found.stages),
         slots=tuple(stage.blocks for stage in found.stages),
         channels=tuple(f"{w[0]}" if len(w) == 1 else f"{w[0]}-{w[-1]}" for w in widths),
@@ -77,6 +84,7 @@ def survey(model: str, image_size: int | None = None) -> Survey:
         slotted=found.slotted,
         held=len(found.held),
         image_size=size,
+        parameters=found.parameters,
     )
 
 

@@ -19,10 +19,11 @@ from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.memory import peak_memory
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
+from chattn_nas.proxy.order import even_odds
 from chattn_nas.proxy.patience import at_chance
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.settings import ProxySettings
-from chattn_nas.proxy.step import TrainingStep
+from chattn_nas.proxy.step import TrainingStep, class_weights
 from chattn_nas.proxy.streamed import Streamed
 
 Report = Callable[[int, Rung], bool]
@@ -106,16 +107,19 @@ def _train(
 
     optimizer = build_optimizer(network, settings)
     step = TrainingStep(
-        network, optimizer, prepare, label_smoothing=settings.label_smoothing, accumulate=accumulate
+        network, optimizer, prepare, label_smoothing=settings.label_smoothing, accumulate=accumulate,
+        class_weights=class_weights(data, device),
     )  # fmt: skip
     batch_size = min(settings.batch_size, len(images))
     capture = cuda_graphs(device, generator) if settings.cuda_graphs else None
+    odds = even_odds(images.labels) if data.balanced else None
     make = Resident if isinstance(images, TensorSet) else Streamed
-    resident = make(step, images, batch_size, Rates(optimizer), generator, capture)  # type: ignore[arg-type]
+    resident = make(step, images, batch_size, Rates(optimizer), generator, capture, odds=odds)  # type: ignore[arg-type]
     evaluation = Evaluation(network, data.validation.to(device), data, settings.batch_size, capture)
 
     started = time.perf_counter()
     training, trained, loss_sum = 0.0, 0, 0.0
+    first_epoch_loss: float | None = None
     rungs: list[Rung] = []
     outcome, reason = Outcome.COMPLETE, ""
     for index, (start, end) in enumerate(zip([0, *settings.rungs], settings.rungs, strict=False)):
@@ -126,15 +130,19 @@ def _train(
         for epoch in range(end - start):
             loss_sum += resident.epoch(factors[epoch * resident.steps : (epoch + 1) * resident.steps])
             trained += 1
+            if trained == 1:
+                first_epoch_loss = loss_sum / resident.steps
             if not _finite(loss_sum):
                 break
         training += time.perf_counter() - begun
         accuracy, loss = evaluation()
-        rungs.append(Rung(epoch=trained, accuracy=accuracy, loss=loss))
+        last = {"figures": evaluation.figures()} if end == settings.rungs[-1] and _finite(loss) else {}
+        rungs.append(Rung(epoch=trained, accuracy=accuracy, loss=loss, **last))
         if not all(map(_finite, (loss_sum, loss))):
             outcome, reason = Outcome.DIVERGED, f"the loss was not finite in rung {index} (epoch {trained})"
             break
-        if settings.patience == "diverged" and index == 0 and at_chance(accuracy, data.validation.labels):
+        chance = settings.patience == "diverged" and data.metric == "accuracy"
+        if chance and index == 0 and at_chance(accuracy, data.validation.labels):
             outcome, reason = Outcome.DIVERGED, f"accuracy {100 * accuracy:.1f} % after the first rung is chance"
             break
         if report is not None and report(index, rungs[-1]) and end != settings.rungs[-1]:
@@ -145,6 +153,7 @@ def _train(
         reason=reason,
         rungs=tuple(rungs),
         train_loss_sum=loss_sum,
+        first_epoch_loss=first_epoch_loss,
         seconds=time.perf_counter() - started,
         images_per_second=trained * resident.steps * batch_size / training,
         peak_memory=peak_memory(device),

@@ -25,13 +25,32 @@ class Rung:
 
     Attributes:
         epoch: Epochs trained so far.
-        accuracy: Top-1 on the validation set, 0 to 1.
+        accuracy: Score on the validation set by the metric of the data, 0 to 1; top-1 accuracy by default.
         loss: Mean cross-entropy on the validation set.
+        figures: Beside the score, at the last rung: recall and precision of every class, confusion of classes.
     """
 
     epoch: int
     accuracy: float
     loss: float
+    figures: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageScale:
+    """The maps behind the attentions of one stage, on a fixed batch of training images.
+
+    Attributes:
+        stage: Its number, from 1.
+        ratio: At the start, root mean square behind an attention over that of the map that would be there without it;
+            geometric mean over the stage. 1 where a norm follows, which takes any scale out.
+        start, end: Root mean square behind the attentions before and after training, mean over the stage.
+    """
+
+    stage: int
+    ratio: float
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +61,8 @@ class Measurement:
         outcome, reason: How it ended, and why in words where not ``complete``.
         rungs: One entry per rung that was reached.
         train_loss_sum: Sum over all steps of the mean training loss (a training-speed estimate).
+        first_epoch_loss: Mean training loss over the steps of the first epoch.
+        stage_scales: Per stage with attention, how large the map behind it is.
         seconds: Length of training and evaluation, without building the network.
         images_per_second: Training images per second of training time.
         peak_memory: Bytes; of the device on CUDA, of the process on a CPU.
@@ -56,6 +77,8 @@ class Measurement:
     rungs: tuple[Rung, ...] = ()
     test_accuracy: float | None = None
     train_loss_sum: float | None = None
+    first_epoch_loss: float | None = None
+    stage_scales: tuple[StageScale, ...] = ()
     seconds: float = 0.0
     images_per_second: float | None = None
     peak_memory: int | None = None
@@ -85,4 +108,5 @@ class Measurement:
     def from_dict(cls, data: dict[str, Any]) -> Measurement:
         """From what :meth:`to_dict` gave."""
         rungs = tuple(Rung(**rung) for rung in data["rungs"])
-        return cls(**{**data, "outcome": Outcome(data["outcome"]), "rungs": rungs})
+        scales = tuple(StageScale(**one) for one in data.get("stage_scales", ()))
+        return cls(**{**data, "outcome": Outcome(data["outcome"]), "rungs": rungs, "stage_scales": scales})

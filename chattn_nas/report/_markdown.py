@@ -38,6 +38,9 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
         ]  # fmt: skip
         heads = ("stage", "attention", "effect (points)", "95 % interval", "trainings", "against")
         parts += ["## Effects per stage", table(heads, rows)]
+    if len(facts.starts):
+        columns = ("architecture", "ratio per stage", "scale per stage, start to end", "first loss over none's", "")
+        parts += [f"## How they started ({facts.start} start)", table(columns, facts.starts)]
     rows = [(row["outcome"], row["trials"], row["time"], row["reasons"]) for row in rows_of(facts.outcomes)]
     parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
     parts += ["## How to reproduce", table(("", ""), facts.reproduction())]
@@ -109,4 +112,5 @@ def _against(comparison: dict[str, Any] | None) -> str:
     if not comparison:
         return words.NOT_THERE
     interval = words.interval(comparison["t_low"], comparison["t_high"])
-    return f"{words.signed(comparison['mean'])} [{interval}], {comparison['judgement']} (p {comparison['p_holm']:.3f})"
+    p = comparison.get("p_holm", comparison["p"])
+    return f"{words.signed(comparison['mean'])} [{interval}], {comparison['judgement']} (p {p:.3f})"

@@ -16,6 +16,7 @@ from chattn_nas.results._best import Pick, Standing
 from chattn_nas.results._efficiency import efficiency
 from chattn_nas.results._importance import importance
 from chattn_nas.results.pareto import hypervolume_over_time
+from chattn_nas.results.starts import StartRow, start_of, starts
 from chattn_nas.results.tables import COSTS, leaderboard, rungs, stages
 from chattn_nas.results.words import name_of
 from chattn_nas.study.record import CONTROLS, NONE, UNIFORM, Record, records
@@ -72,6 +73,16 @@ class RunFacts:
                 f"{words.duration(found['seconds'])} on {found['device']}, {found['date']}."
             )
         return said
+
+    @property
+    def start(self) -> str:
+        """How attention started: ``unit``, ``official`` or ``identity``."""
+        return start_of(self.spec)
+
+    @property
+    def starts(self) -> list[StartRow]:
+        """How the uniform networks, the controls and the lead started."""
+        return starts(self.records, self.lead.hash if self.lead else "")
 
     @property
     def lead(self) -> Pick | None:
@@ -135,6 +146,7 @@ class RunFacts:
             "command": "chattn-nas search spec.yaml",
             "study": self.study.study_name,
             "training seeds": ", ".join(map(str, seeds)),
+            "start of attention": self.start,
             "device": ", ".join(sorted({one.device for one in measured})),
             "hardware": str(self.study.user_attrs.get("hardware", "")),
             "versions": ", ".join(

@@ -12,6 +12,7 @@ from chattn_nas.judging.comparison import Comparison
 from chattn_nas.report import progress_tables
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, chip, number, over_seeds, pooled
 from chattn_nas.report.facts import RunFacts
+from chattn_nas.report.start_table import start_table
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
 from chattn_nas.study.record import CONTROLS
@@ -30,6 +31,7 @@ def tables(facts: RunFacts, colours: Mapping[str, str]) -> dict[str, ReportTable
         "rungs": progress_tables.rungs(facts),
         "progress": progress_tables.progress(facts),
         "efficiency": progress_tables.efficiency(facts),
+        "starts": start_table(facts),
         "outcomes": progress_tables.outcomes(facts),
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 
 from chattn_nas.errors import InputError, RunError
-from chattn_nas.results.pooled import choices_of
+from chattn_nas.results.pooled import Choices, choices_of
 from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, percent, pooled
 from chattn_nas.results.uniform import Uniformity
 from chattn_nas.spec.judging_settings import USEFUL
@@ -181,6 +181,18 @@ class Standing:
     def views(self) -> dict[str, float]:
         """Further readings of a training that the model used, and what each was worth; see :class:`.Pooled`."""
         return {} if self._model is None else self._model.worth
+
+    def scatter(self) -> float | None:
+        """Standard deviation of one training around its network and its seed, what a seed does to types included."""
+        if self._model is None:
+            return None
+        found = self._model.deviations
+        stages = len(self._model.seen[0].choices)
+        return float((found["noise"] ** 2 + stages * found["type_seed"] ** 2) ** 0.5)
+
+    def foresee(self, choices: Sequence[Choices]) -> list[float]:
+        """Mean of the model for networks, trained or not; nothing where there is no model."""
+        return [] if self._model is None or not choices else self._model.predict(choices).mean.tolist()
 
     def noise(self) -> float | None:
         """Learned standard deviation of one training run around its architecture and seed, in points."""

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from chattn_nas.data import Data, load_data, sample_batch
 from chattn_nas.network import build_network, cost, restore_scales, stages, start_at_unit
+from chattn_nas.network.scales import ratios_of, remaining_ratios, scales_behind
 from chattn_nas.proxy import Measurement, Report, resolve_device, train_within_memory
+from chattn_nas.proxy.measurement import StageScale
 from chattn_nas.proxy.settings import Start
 from chattn_nas.space import NONE, Architecture, Stage
 from chattn_nas.spec.spec import Spec
@@ -79,10 +81,18 @@ class ProxyTrainer:
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
         """Through all rungs of the spec; where memory is short, once more at half the batch."""
+        batch = sample_batch(self.data)
+        before = scales_behind(network, batch)
         measured = train_within_memory(
             network, self.data, self.spec.proxy, seed=seed, report=report, device=self.device
         )
-        return replace(measured, seed=seed)
+        after = scales_behind(network, batch.to(self.device))
+        ratios: Mapping[int, float] = getattr(network, "start_ratios", {})
+        scales = tuple(
+            StageScale(stage=stage, ratio=ratios.get(stage, 1.0), start=before[stage], end=after[stage])
+            for stage in before
+        )
+        return replace(measured, seed=seed, stage_scales=scales)
 
 
 def build_prepared(
@@ -108,7 +118,7 @@ def build_prepared(
     """
     backbone, start = spec.backbone, start or spec.proxy.start
     scale = spec.proxy.branch_scale if state is None else 1.0
-    batch = sample_batch(data) if state is None and (start == "unit" or scale != 1) else None
+    batch = sample_batch(data) if state is None else None
     network = build_network(
         architecture,
         num_classes=data.num_classes,
@@ -126,8 +136,9 @@ def build_prepared(
     if state is not None:
         restore_scales(network, state)
         network.load_state_dict(state)
-    elif start == "unit" and batch is not None:
-        start_at_unit(network, batch)
+    elif batch is not None:
+        ratios = ratios_of(start_at_unit(network, batch)) if start == "unit" else remaining_ratios(network, batch)
+        network.start_ratios = ratios  # type: ignore[assignment]
     return network
 
 

@@ -49,7 +49,7 @@ LATER = (
         ("data", field)
         for field in (
             "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
-            "range", "classes", "bad_files", "test",
+            "range", "classes", "bad_files", "test", "metric", "class_weights", "sampling", "augment",
         )
     ),
     ("backbone", "stages"),
@@ -98,9 +98,10 @@ class Spec(Settings):
         proxy = data.get("proxy") or {}
         start = "identity" if backbone["identity_init"] else "official"
         if isinstance(proxy, dict) and proxy.get("start", start) != start:
-            raise ValueError(
+            raise InputError(
                 f"backbone.identity_init: {str(backbone['identity_init']).lower()} and proxy.start: {proxy['start']} "
-                "contradict each other; leave the former out"
+                "contradict each other; leave the former out",
+                where=("backbone", "identity_init"),
             )
         rest = {key: value for key, value in backbone.items() if key != "identity_init"}
         return {**data, "backbone": rest, "proxy": {**proxy, "start": start} if isinstance(proxy, dict) else proxy}
@@ -109,7 +110,10 @@ class Spec(Settings):
     def _trained_branches_stay(self) -> Spec:
         trained = self.backbone.pretrained or self.backbone.weights is not None
         if trained and self.proxy.branch_scale != 1:
-            raise ValueError("proxy.branch_scale would change the branches of a trained backbone: leave it at 1")
+            raise InputError(
+                "proxy.branch_scale would change the branches of a trained backbone: leave it at 1",
+                where=("proxy", "branch_scale"),
+            )
         return self
 
     def search_space(self) -> SearchSpace:

@@ -162,9 +162,11 @@ class RunDirectory:
         return dict(self._attribute("reference"))
 
     def checkpoint(self, architecture: str, seed: int) -> Path | None:
-        """The weights of an architecture (canonical hash) trained on a seed, where they were kept."""
+        """The weights of an architecture (canonical hash) trained on a seed, where they were kept and are whole."""
+        from chattn_nas.network.weights import read_weights  # torch: reading a study needs none
+
         path = Checkpoints(self.directory / "checkpoints", keep=0).path(architecture, seed)
-        return path if path.is_file() else None
+        return path if path.is_file() and read_weights(path) is not None else None
 
     def _accepted(self, spec: Spec) -> Spec:
         """The spec, if it can go on with this run; what it leaves open is as the run was started.

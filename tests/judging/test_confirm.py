@@ -1,11 +1,14 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from chattn_nas.errors import InputError, RunError
-from chattn_nas.judging._confirm import FRESH, confirm, confirmation
-from chattn_nas.judging._confirmation import Confirmation, Network, judge
+from chattn_nas.errors import DataError, InputError, RunError
+from chattn_nas.judging._confirm import FRESH, confirm, confirm_plan, confirmation
+from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, judge
+from chattn_nas.judging.planning import uniform_networks
+from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.report import html, markdown
 from chattn_nas.results import Standing
 from chattn_nas.search import search
@@ -66,12 +69,57 @@ def test_the_test_set_is_read_once_for_two_networks(run, confirmed, monkeypatch)
     assert again == confirmed
 
 
-def test_more_seeds_only_add(run, confirmed):
+def test_a_partial_reading_of_the_test_set_is_never_kept(run, confirmed, monkeypatch):
+    """An empty or partial reading was kept for ever, and the next winner got the old one's score."""
+    kept = run.study.user_attrs["test_set"]
+    assert kept["images"] == confirmed.test_images > 0
+    assert set(kept["networks"]) == {confirmed.winner, confirmed.rival}
+    opened = RunDirectory(run.directory / "confirm")
+    others = replace(confirmed, winner=next(one.hash for one in confirmed.networks if one.hash not in kept["scores"]))
+    assert read_test_set(run, opened, others)[0] == {}, "the score of one network is no other's"
+    monkeypatch.setattr(RunDirectory, "checkpoint", lambda self, key, seed: None)
+    run.study.set_user_attr("test_set", {})
+    try:
+        with pytest.raises(RunError, match="the test set was not read"):
+            read_test_set(run, opened, confirmed)
+        assert run.study.user_attrs["test_set"] == {}
+    finally:
+        run.study.set_user_attr("test_set", kept)
+
+
+def test_what_it_takes_is_said_before_anything_is_trained(run, confirmed):
+    plan = confirm_plan(run, top=2, seeds=5, epochs=2)
+    assert {role for row in plan.networks for role in row["roles"]} >= {"candidate", "uniform", "none"}
+    assert plan.needed >= 2
+    assert plan.seconds > 0
+    assert "To show a true difference of 0.3 points" in plan.words
+    assert plan.noise_from == "measured"
+
+
+def test_an_unreadable_test_set_is_found_before_the_first_training(run, monkeypatch):
+    def missing(settings):
+        raise DataError("the test part cannot be read")
+
+    monkeypatch.setattr("chattn_nas.judging._confirm.has_test", missing)
+    monkeypatch.setattr("chattn_nas.judging._confirm.search", lambda *args, **kwargs: pytest.fail("it was trained"))
+    with pytest.raises(DataError):
+        confirm(run, top=2, seeds=2, epochs=2, workers=0, progress=False)
+
+
+def test_every_uniform_setting_may_be_the_rival(run):
+    """The rival was the best among types at their default settings, against mixed networks tuned by the search."""
+    names = {str(network) for network in uniform_networks(run.spec.search_space())}
+    assert len(names) == 3, "se with two reductions, eca"
+
+
+def test_more_seeds_only_add_and_are_another_look(run, confirmed):
     more = confirm(run, top=2, seeds=3, epochs=2, workers=0, progress=False)
     for one in more.networks:
         before = confirmed.network(one.hash).accuracies
         assert len(one.accuracies) == 3
         assert {seed: one.accuracies[seed] for seed in before} == before
+    assert (confirmed.look, more.look) == (1, 2)
+    assert "look number 2" in more.words
 
 
 def test_another_length_is_refused(run, confirmed):
@@ -118,7 +166,7 @@ def test_a_large_true_difference_is_found_and_said():
     assert found.rival == "uniform"
     assert found.judgement is not None
     assert found.judgement.judgement == "better"
-    assert found.headline == f"a is better than uniform by {found.judgement.mean:.2f} points"
+    assert found.headline == f"a is better than uniform by about {found.judgement.size:.2f} points"
     assert "where the search had said 95.00 %" in found.words
     table = found.table().set_index("network")
     assert table.loc["a", "vs_uniform"] == pytest.approx(found.judgement.mean)
@@ -143,6 +191,49 @@ def test_a_uniform_winner_is_judged_against_none():
     assert found.rival == "none"
     assert found.judgement is not None
     assert found.judgement.judgement == "better"
+
+
+def test_a_training_that_diverged_counts_and_is_told():
+    """Two good seeds of five won: failed seeds were dropped, and networks ranked over different ones."""
+    rng = np.random.default_rng(0)
+    lucky = network("lucky", "candidate", 95 + rng.normal(0, 0.1, 5))
+    accuracies = dict(lucky.accuracies) | {0: 10.0, 1: 10.0, 2: 10.0}
+    lucky = replace(lucky, accuracies=accuracies, failures=dict.fromkeys((0, 1, 2), "diverged"))
+    steady = network("steady", "candidate", 92 + rng.normal(0, 0.1, 5))
+    found = judge([lucky, steady, network("none", "none", 91 + rng.normal(0, 0.1, 5))], epochs=3)
+    assert found.winner == "steady"
+    assert "Of lucky, 3 trainings diverged." in found.words
+
+
+def test_networks_are_ranked_over_seeds_that_all_have():
+    few = replace(network("few", "candidate", []), accuracies={3: 93.0, 4: 94.0}, failures={0: "crashed"})
+    found = judge(
+        [few, network("all", "candidate", [80, 80, 80, 93.5, 94.5]), network("none", "none", [90] * 5)], epochs=3
+    )
+    assert found.winner == "all"
+    assert all(set(one.accuracies) == {3, 4} for one in found.networks)
+    assert "Not every network was trained on 3 seeds: left out." in found.words
+    assert Confirmation.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_looking_again_and_again_claims_no_more_than_once():
+    """More seeds until something is shown: 20 % false claims after 20 looks."""
+    rng = np.random.default_rng(8)
+    wrong, looks = 0, 12
+    for _ in range(40):
+        runs = 90 + rng.normal(0, 0.6, (3, 5 + looks))
+        for look in range(1, looks + 1):
+            seeds = slice(0, 4 + look)
+            found = judge(
+                [network(name, role, row[seeds]) for name, role, row in
+                 zip(("a", "uniform", "none"), ("candidate", "uniform", "none"), runs, strict=True)],
+                epochs=3, look=look,
+            )  # fmt: skip
+            if found.network("a").uniform.judgement == "better":
+                wrong += 1
+                break
+    assert wrong / 40 <= 0.1
+    assert sum(alpha_of(look) for look in range(1, 10_000)) <= 0.05
 
 
 def test_nothing_trained_twice_cannot_be_judged():

@@ -35,10 +35,11 @@ def small(num_classes, in_chans, width=8):
     return Small(num_classes, in_chans, width)
 
 
-def made_of_numbers(num_classes):
+def made_of_numbers(num_classes, in_chans=3):
     """Ignores the device it is built under."""
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, device="cpu"), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, device="cpu"), nn.ReLU(),
+        nn.Conv2d(in_chans, 8, 3, padding=1, device="cpu"), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, device="cpu"), nn.ReLU(),
         nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1, device="cpu"), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         nn.Linear(16, num_classes, device="cpu"),
     )  # fmt: skip
@@ -56,3 +57,11 @@ def no_module():
 
 def three_logits(in_chans):
     return Small(3, in_chans)
+
+
+def dead(num_classes, in_chans):
+    """Nothing reaches the logits at the start: the last layer is zero."""
+    made = Small(num_classes, in_chans)
+    if made.fc.weight.device.type != "meta":
+        nn.init.zeros_(made.fc.weight)
+    return made

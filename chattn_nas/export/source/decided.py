@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import logging
+import warnings
 from typing import Any
 
 from chattn_nas.export.source.known import Known
@@ -36,11 +38,14 @@ class Decided(Known, ast.NodeTransformer):
         return None
 
     def visit_Expr(self, node: ast.Expr) -> Any:
-        """Drop strings, and assertions in the form of a call."""
+        """Drop strings, and calls that assert, log or warn."""
         if isinstance(node.value, ast.Constant):
             return None
-        if isinstance(node.value, ast.Call) and "assert" in ast.unparse(node.value.func):
-            return None
+        if isinstance(node.value, ast.Call):
+            called = self.value(node.value.func)
+            logs = called is warnings.warn or isinstance(getattr(called, "__self__", None), logging.Logger)
+            if logs or "assert" in ast.unparse(node.value.func):
+                return None
         return self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> Any:

@@ -36,6 +36,11 @@ class _Tracer(fx.Tracer):
                 return name
         return super().path_of_module(mod)
 
+    def trace(self, root: Any, concrete_args: Any = None) -> fx.Graph:
+        """As torch.fx does."""
+        self._installed = set(root.modules())
+        return super().trace(root, concrete_args)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return True
 
@@ -44,6 +49,8 @@ class _Tracer(fx.Tracer):
     ) -> Any:
         if is_nothing(m):
             return args[0]
+        if type(m) is nn.Sequential and m not in self._installed:  # a slice, made as the forward runs
+            return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:

@@ -189,6 +189,8 @@ class _Writer:
             lambda: copy_methods(module, alone=True),  # one class, whatever the length of its lists
             lambda: trace(module, call, lists=True, changing=self.changing),
             lambda: copy_methods(module),
+            # a list that a child changes may not be read again: whether that is so, the proof tells
+            lambda: trace(module, call, lists=True),
         ):
             try:
                 return on_torch_base(module, write())

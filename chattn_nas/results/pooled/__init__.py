@@ -7,6 +7,7 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.results.pooled._fit import fit as fit
     from chattn_nas.results.pooled._fit import fitted as fitted
+    from chattn_nas.results.pooled.design import Choices as Choices
     from chattn_nas.results.pooled.model import Estimate as Estimate
     from chattn_nas.results.pooled.model import Pooled as Pooled
     from chattn_nas.results.pooled.observation import Observation as Observation
@@ -17,6 +18,7 @@ __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
         "._fit": "fit fitted",
+        ".design": "Choices",
         ".model": "Estimate Pooled",
         ".observation": "Observation choices_of observations",
     },

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import logging
 import subprocess
 import sys
 import tempfile
+import warnings
 
 import pytest
 import timm
@@ -24,9 +26,11 @@ from chattn_nas.export.source.layout import layout, number
 from chattn_nas.export.source.leaf import leaf_call
 from chattn_nas.export.source.writer import write_source
 from chattn_nas.export.training_step import training_step
-from chattn_nas.network import build_network
+from chattn_nas.network import build_network, feature_extractor, start_at_unit
+from chattn_nas.network.start import fix_scales
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
+_log = logging.getLogger(__name__)
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
@@ -237,12 +241,14 @@ def test_classes_are_told_apart_by_the_setting_in_which_they_differ():
 
 @pytest.mark.parametrize("name", attention.names())
 def test_every_attention_is_written(name):
-    """Ours are copied whole; timm's are written as any other part of a network."""
+    """Ours are copied whole, timm's are written as any other part of a network; at the unit start, as proxies are."""
     architecture = Architecture(Backbone("cifar_resnet8", {"width": 32}), (StageChoice(name),))
     try:
         network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
     except InputError as error:
         pytest.skip(str(error))
+    start_at_unit(network, IMAGES)
+    fix_scales(network)
     text = _assert_same(network)
     if name != "none" and not name.startswith("timm/"):
         assert f"class {attention.get(name).cls.__name__}(nn.Module):" in text
@@ -332,12 +338,15 @@ class _Raising(nn.Module):
     def forward(self, x):
         x = x.mean((2, 3))
         if self.training and not torch.isfinite(x).all():
+            _log.warning("%s has met %s", self.mode, x)
+            warnings.warn("what is not finite", stacklevel=2)
             raise ValueError(f"{self.mode} cannot take {x.shape!r:>10}")
         return self.fc(x)
 
 
 def test_an_f_string_becomes_a_call_that_every_python_reads():
     text = _assert_same(nn.Sequential(_Raising("max")))
+    assert "warn" not in text
     assert 'raise ValueError("{} cannot take {!r:>10}".format("max", x.shape))' in text
 
 
@@ -359,25 +368,28 @@ class _Pyramid(nn.Module):
 class _Segmenter(nn.Module):
     """A body that is used through another method than ``forward``, and a head that takes a list of its features."""
 
-    def __init__(self, body, indices):
+    def __init__(self, body):
         super().__init__()
         self.body = body
-        self.indices = indices
-        self.head = _Pyramid([body.feature_info[index]["num_chs"] for index in indices])
+        self.head = _Pyramid([one.channels for one in body.maps])
 
     def forward(self, x):
-        features = self.body.forward_intermediates(x, indices=self.indices, intermediates_only=True)
-        return F.interpolate(self.head(features), size=x.shape[2:], mode="bilinear")
+        return F.interpolate(self.head(self.body(x)), size=x.shape[2:], mode="bilinear")
 
 
-@pytest.mark.parametrize("model", ["test_resnet", "test_efficientnet", "test_convnext", "test_byobnet"])
+BODIES = [
+    "cifar_resnet8", "test_efficientnet", "test_convnext", "ese_vovnet19b_slim",
+    "densenet121",  # blocks called with lists
+    "hrnet_w18_small",  # blocks that change lists
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", BODIES)
 def test_a_body_with_a_head_of_another_task(model):
-    torch.manual_seed(0)
-    body = timm.create_model(model, num_classes=0)
-    network = _Segmenter(body, [1, 2, 3])
-    text = _assert_same(network)
-    assert "forward_intermediates" not in text  # what it does stands in the composite's own forward
-    assert "_Segmenter(" in text
+    architecture = Architecture(Backbone(model), (StageChoice("eca"),))
+    network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
+    text = _assert_same(_Segmenter(feature_extractor(network, image_size=32)))
+    assert "forward_intermediates" not in text  # what it does stands in the extractor's own forward
 
 
 class _Twice(nn.Module):

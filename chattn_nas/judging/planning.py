@@ -1,0 +1,198 @@
+"""What a confirmation trains, how many seeds the wished difference takes, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import optuna
+
+from chattn_nas.judging._confirmation import RIVALS, alpha_of
+from chattn_nas.judging.comparison import block_error, seeds_needed
+from chattn_nas.results import words
+from chattn_nas.results._best import Pick, Standing
+from chattn_nas.results.pooled import choices_of
+from chattn_nas.results.words import called, name_of
+from chattn_nas.space import Architecture, SearchSpace
+from chattn_nas.study import RunDirectory
+from chattn_nas.study.record import CONTROLS, NONE, RIVAL, UNIFORM, Record, records
+
+#: Standard deviation of one training, in points, where neither a confirmation nor the search says it: that of the
+#: shipped table (scripts/benchmarks/table.md).
+NOISE = 0.5
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmPlan:
+    """What a confirmation would do.
+
+    Attributes:
+        networks: One row per network: ``hash, name, label, roles, search, search_pooled, search_seeds, architecture``.
+        epochs, seeds: Length of each training, and how many per network.
+        useful: The difference in points that shall be shown.
+        noise: Standard deviation of one training around its network and its seed, in points.
+        noise_from: Where that is from.
+        needed: Seeds that show the difference with a probability of 80 %.
+        seconds: Time of one training, guessed from the search's; ``None`` where nothing was trained.
+        done: Trainings that there are.
+    """
+
+    networks: Sequence[Row]
+    epochs: int
+    seeds: int
+    useful: float
+    noise: float
+    noise_from: str
+    needed: int
+    seconds: float | None
+    done: int
+
+    def duration(self, seeds: int) -> float | None:
+        """Seconds of training on one device that ``seeds`` seeds take, less what was done."""
+        left = max(0, len(self.networks) * seeds - self.done)
+        return None if self.seconds is None else self.seconds * left
+
+    @property
+    def words(self) -> str:
+        """In a few sentences."""
+        count = len(self.networks)
+        here, there = (words.duration(self.duration(seeds)) for seeds in (self.seeds, self.needed))
+        return (
+            f"{words.plural(count, 'network')} on {words.plural(self.seeds, 'seed')} of "
+            f"{words.plural(self.epochs, 'epoch')}: about {here} of training on one device. To show a true difference "
+            f"of {self.useful:g} points with a probability of 80 % takes about {words.plural(self.needed, 'seed')} "
+            f"({there}), if one training scatters by {self.noise:.2f} points ({self.noise_from})."
+        )
+
+
+def plan_confirmation(
+    run: RunDirectory, study: optuna.Study | None, *, top: int, seeds: int, epochs: int
+) -> ConfirmPlan:
+    """What ``confirm`` would train; ``study`` is the confirmation's own, where there is one."""
+    standing = Standing(run.study)
+    found = [] if study is None else records(study)
+    rows = plan_rows(run, standing, [] if study is None else list(study.user_attrs.get("plan", [])), top)
+    noise, source = _noise(standing, found)
+    rivals = sum(bool(set(row["roles"]) & set(RIVALS)) for row in rows)
+    candidates = sum("candidate" in row["roles"] for row in rows)
+    searched = [
+        record.measurement.seconds for record in records(run.study)
+        if record.accuracy is not None and record.measurement is not None
+    ]  # fmt: skip
+    done = [record.measurement.seconds for record in found if record.accuracy is not None and record.measurement]
+    seconds = fmean(done) if done else fmean(searched) * epochs / run.spec.proxy.rungs[-1] if searched else None
+    useful = run.spec.judging.useful
+    needed = seeds_needed(noise, useful, rivals, candidates, alpha=alpha_of(1))
+    return ConfirmPlan(
+        networks=rows, epochs=epochs, seeds=seeds, useful=useful, noise=noise, noise_from=source, needed=needed,
+        seconds=seconds, done=len(done),
+    )  # fmt: skip
+
+
+def _noise(standing: Standing, found: Sequence[Record]) -> tuple[float, str]:
+    """Scatter of one training: of the confirmation where it has enough, else what the search says."""
+    by_seed: dict[str, dict[int, float]] = {}
+    for record in found:
+        if record.accuracy is not None and record.seed is not None:
+            by_seed.setdefault(record.hash, {})[record.seed] = 100 * record.accuracy
+    if len(by_seed) > 1:
+        common = sorted(set.intersection(*(set(values) for values in by_seed.values())))
+        if len(common) > 1:
+            return block_error(np.array([[values[s] for s in common] for values in by_seed.values()])), "measured"
+    learned = standing.scatter()
+    if learned is not None:
+        return learned, "learned from the search's shorter trainings"
+    return NOISE, "a guess: nothing was measured yet"
+
+
+def plan_rows(run: RunDirectory, standing: Standing, before: list[Row], top: int) -> list[Row]:
+    """What an earlier call planned, and what is new. The rival, once chosen, stays."""
+    known = {row["hash"]: row for row in before}
+    for pick in [pick for pick in standing.picks if not pick.control][:top]:
+        _add(known, pick.hash, "candidate", _row(run, pick))
+    space = run.spec.search_space()
+    if not any("uniform" in row["roles"] for row in before):
+        uniform = best_uniform(run, standing, space)
+        if uniform is not None:
+            _add(known, uniform["hash"], "uniform", uniform)
+    for label, architecture in space.baselines():
+        if label not in (NONE, *CONTROLS):
+            continue
+        canonical = architecture.canonical(run.stages)
+        baseline = standing.labelled(label)
+        role = {NONE: "none", RIVAL: RIVAL}.get(label, "control")
+        row = _untrained(canonical, called(label), label) if baseline is None else _row(run, baseline)
+        _add(known, canonical.hash, role, row)
+    return list(known.values())
+
+
+def best_uniform(run: RunDirectory, standing: Standing, space: SearchSpace) -> Row | None:
+    """The uniform network with the highest mean of the model among all settings of the space, trained or not.
+
+    Mixed networks are the best of all that a search tried; a rival at its default settings alone would be beaten by
+    the tuning.
+    """
+    trained = standing.best_uniform()
+    best: Row | None = None if trained is None else _row(run, trained)
+    highest = float("-inf") if trained is None else trained.value("pooled")
+    known = {pick.hash for pick in standing.picks}
+    others = [network for network in uniform_networks(space) if network.hash not in known]
+    means = standing.foresee([choices_of(_as_record(network)) for network in others])
+    for network, mean in zip(others, means, strict=False):
+        if mean > highest:
+            highest = mean
+            first = next(choice for choice in network.stages if choice.type != NONE)
+            best = _untrained(network, f"uniform {first}", "") | {"search_pooled": mean}
+    return best
+
+
+def uniform_networks(space: SearchSpace) -> list[Architecture]:
+    """Every network that has one choice in all stages that can take its type, canonical; each once."""
+    found: dict[str, Architecture] = {}
+    types = {choice.type for choices in space.canonical for choice in choices} - {NONE, *CONTROLS}
+    for name in sorted(types):
+        having = [[choice for choice in choices if choice.type == name] for choices in space.canonical]
+        shared = [choice for choice in next(part for part in having if part) if all(choice in p for p in having if p)]
+        for choice in shared:
+            stages = tuple(
+                choices[choice] if part else next((c for c in choices if c.type == NONE), None)
+                for choices, part in zip(space.canonical, having, strict=True)
+            )
+            if None not in stages:
+                network = Architecture(space.backbone, stages)  # type: ignore[arg-type]
+                found.setdefault(network.hash, network)
+    return list(found.values())
+
+
+def _as_record(network: Architecture) -> Record:
+    return Record(number=-1, stages=tuple(choice.to_dict() for choice in network.stages))
+
+
+def _add(known: dict[str, Row], key: str, role: str, row: Row) -> None:
+    row = known.setdefault(key, row)
+    row["roles"] = [*row["roles"], *([role] if role not in row["roles"] else [])]
+
+
+def _untrained(network: Architecture, name: str, label: str) -> Row:
+    return {
+        "hash": network.hash, "name": name, "label": label, "roles": [], "search": None, "search_pooled": None,
+        "search_seeds": 0, "architecture": network.to_dict(),
+    }  # fmt: skip
+
+
+def _row(run: RunDirectory, pick: Pick) -> Row:
+    return {
+        "hash": pick.hash,
+        "name": name_of(pick),
+        "label": pick.label if not pick.label.startswith(UNIFORM) else "",
+        "roles": [],
+        "search": pick.mean,
+        "search_pooled": pick.pooled,
+        "search_seeds": len(pick.seeds),
+        "architecture": {"backbone": run.spec.backbone.backbone.to_dict(), "stages": list(pick.stages)},
+    }

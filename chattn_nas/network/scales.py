@@ -1,0 +1,58 @@
+"""How large the maps behind the attentions of a network are, stage by stage."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from chattn_nas.network.start import AttentionSlot, SlotStart, rms, start_at_unit, undisturbed
+
+
+def remaining_ratios(network: nn.Module, images: Tensor) -> dict[int, float]:
+    """By stage, from 1: how the map behind an attention compares with what would be there without it, as it starts.
+
+    Root mean squares, geometric mean over the stage; 1 where a norm follows. The network is not changed.
+
+    Args:
+        network: As it starts, from the official or the identity start.
+        images: A batch (B, C, H, W) of normalised training images, on the network's device.
+    """
+    if not getattr(network, "attention_slots", ()):
+        return {}
+    return ratios_of(start_at_unit(copy.deepcopy(network), images), corrected=False)
+
+
+def ratios_of(found: Iterable[SlotStart], *, corrected: bool = True) -> dict[int, float]:
+    """The same from what ``start_at_unit`` found: with its corrections, or before them."""
+    logs: dict[int, list[float]] = {}
+    for one in found:
+        felt = one.where not in ("norm follows", "no map")
+        done = corrected and one.where != "as it is"
+        logs.setdefault(one.slot.stage + 1, []).append(math.log(one.ratio) if felt and not done else 0.0)
+    return {stage: math.exp(sum(values) / len(values)) for stage, values in logs.items()}
+
+
+def scales_behind(network: nn.Module, images: Tensor) -> dict[int, float]:
+    """By stage, from 1: root mean square of the map behind an attention in train mode, mean over the stage's.
+
+    Args:
+        network: From ``build_network``; it is left as it was.
+        images: As above.
+    """
+    slots: tuple[AttentionSlot, ...] = getattr(network, "attention_slots", ())
+    found: dict[int, list[float]] = {}
+    hooks = []
+    for slot in slots:
+        values = found.setdefault(slot.stage + 1, [])
+        module = network.get_submodule(slot.path)
+        hooks.append(module.register_forward_hook(lambda _m, _a, y, values=values: values.append(rms(y))))
+    try:
+        with undisturbed(network):
+            network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {stage: sum(values) / len(values) for stage, values in found.items() if values}

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+from results_study import BACKBONE, add_trial, architecture_of, make_world, new_study, simulate
+
+from chattn_nas.report.figures import faded
+from chattn_nas.report.verdict import verdict
+from chattn_nas.results import Standing, leaderboard
+from chattn_nas.results.words import name_of
+from chattn_nas.space import Architecture, StageChoice
+from chattn_nas.study.record import records
+
+
+def of(study):
+    return verdict(study, records(study), Standing(study), leaderboard(study))
+
+
+def said(study) -> str:
+    return " ".join(of(study).sentences)
+
+
+def close(lead: float, noise: float, trainings: int, useful: float | None = None):
+    """A study in which none leads the mean of all others by so much."""
+    rng = np.random.default_rng(3)
+    study = new_study()
+    if useful is not None:
+        study.set_user_attr("spec", study.user_attrs["spec"] | {"judging": {"useful": useful}})
+    cells = [((0, 0, 0), "none"), ((1, 1, 1), "uniform se"), ((2, 2, 2), "uniform eca")]
+    cells += [(tuple(int(kind) for kind in rng.integers(5, size=3)), "") for _ in range(trainings)]
+    for index, (cell, label) in enumerate(cells):
+        worth = 90 - lead * np.mean([kind > 0 for kind in cell])
+        seed = index % 3 if not label else 0
+        add_trial(study, architecture_of(cell), seed=seed, label=label, accuracies=[70, worth + noise * rng.normal()])
+    return study
+
+
+def test_does_not_pay_needs_an_interval_without_a_useful_gain():
+    """It was said from 36 validation images and an interval of -15 to +17."""
+    unsure = close(2.0, 6.0, 12)
+    if Standing(unsure).best().label != "none":
+        add_trial(unsure, architecture_of((0, 0, 0)), seed=1, accuracies=[70, 110], label="none")
+    text = said(unsure)
+    assert "does not pay here" not in text
+    assert "That attention does not pay is **not shown yet**" in text
+    assert "more trainings, spread over seeds, would show a true difference of 0.3 points" in text
+    sure = close(6.0, 0.2, 60)
+    assert "**Attention does not pay here**" in said(sure)
+    assert "which excludes a useful gain (0.3 points)" in said(sure)
+
+
+def test_what_is_useful_is_a_setting():
+    study = close(1.0, 0.3, 60, useful=5.0)
+    assert "excludes a useful gain (5 points)" in said(study)
+
+
+def test_one_validation_image_is_named():
+    study = simulate(make_world(1), 40)
+    study.set_user_attr("validation_images", 36)
+    assert "36 validation images: one image is worth 2.8 points" in said(study)
+
+
+def test_an_interval_that_rests_on_the_prior_says_so():
+    assert "and the interval rests on that" in said(new_single_seed())
+
+
+def new_single_seed():
+    rng = np.random.default_rng(1)
+    study = new_study()
+    for cell, label in [((0, 0, 0), "none"), *(((a, b, 1), "") for a in range(4) for b in range(4))]:
+        add_trial(study, architecture_of(cell), seed=0, label=label, accuracies=[70, 90 + rng.normal()])
+    return study
+
+
+def test_a_uniform_network_with_other_settings_is_uniform():
+    """It was called mixed, and its win reported against the best uniform choice."""
+    rng = np.random.default_rng(2)
+    study = new_study()
+    tuned = Architecture(BACKBONE, (StageChoice("se", {"reduction": 2}),) * 3)
+    mixed = Architecture(BACKBONE, (StageChoice("se", {"reduction": 2}), StageChoice("eca"), StageChoice("se")))
+    add_trial(study, architecture_of((0, 0, 0)), seed=0, label="none", accuracies=[70, 90.0])
+    add_trial(study, architecture_of((1, 1, 1)), seed=0, label="uniform se", accuracies=[70, 90.2])
+    for seed in range(3):
+        add_trial(study, tuned, seed=seed, accuracies=[70, 93 + 0.1 * rng.normal()])
+        add_trial(study, mixed, seed=seed, accuracies=[70, 91 + 0.1 * rng.normal()])
+    standing = Standing(study)
+    best = standing.best()
+    assert best.uniform
+    assert not next(pick for pick in standing.picks if "eca" in pick.description).uniform
+    assert standing.best_uniform().hash == best.hash
+    assert name_of(best).startswith("uniform se(")
+    assert "The same attention in every stage does best" in said(study)
+
+
+def test_a_stage_without_attention_makes_a_network_mixed_unless_it_cannot_take_it():
+    study = new_study()
+    add_trial(study, architecture_of((1, 1, 0)), seed=0, label="uniform se", accuracies=[70, 90.0])
+    add_trial(study, architecture_of((2, 2, 2)), seed=0, label="uniform eca", accuracies=[70, 90.0])
+    add_trial(study, architecture_of((2, 2, 0)), seed=0, accuracies=[70, 90.0])
+    add_trial(study, Architecture(BACKBONE, (StageChoice("se", {"reduction": 2}),) * 2 + (StageChoice(),)),
+              seed=0, accuracies=[70, 90.0])  # fmt: skip
+    kinds = {pick.description: pick.uniform for pick in Standing(study).picks}
+    assert not next(uniform for name, uniform in kinds.items() if name.startswith("eca") and name.endswith("none"))
+    assert next(uniform for name, uniform in kinds.items() if "reduction=2" in name)
+
+
+def test_colours_fade_with_uncertainty():
+    assert faded(1.0, 0.01) == pytest.approx(1.0)
+    assert faded(1.0, 2.0) < 0.5
+    assert faded(-1.0, 2.0) == -faded(1.0, 2.0)
+    assert faded(0.0, 0.0) == 0.0
