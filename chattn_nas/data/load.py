@@ -6,7 +6,6 @@ import importlib
 from typing import Any, Literal
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -182,4 +181,6 @@ def _free(device: torch.device) -> float:
     """Bytes that are free on the device, or in main memory."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
     return float(psutil.virtual_memory().available)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 
-import psutil
 import torch
 
 
@@ -32,5 +31,7 @@ def peak_memory(device: torch.device) -> int:
     try:
         import resource  # where there is none, the memory as it is now stands for its peak
     except ImportError:
+        import psutil
+
         return int(psutil.Process().memory_info().rss)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

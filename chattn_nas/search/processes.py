@@ -7,13 +7,16 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 
 def began(pid: int) -> float | None:
     """Seconds after boot at which a process began; ``None`` where there is none (or it is a zombie)."""
+    import psutil  # on Linux it needs modules that reading a study shall not need
+
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         if process.status() != psutil.STATUS_ZOMBIE:
@@ -23,6 +26,8 @@ def began(pid: int) -> float | None:
 
 def memory_of(pid: int) -> float:
     """GiB that a process and all that it started take; what several of them share is counted once."""
+    import psutil
+
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         children = process.children(recursive=True)
@@ -33,6 +38,8 @@ def memory_of(pid: int) -> float:
 
 
 def _own_part(process: psutil.Process) -> float:
+    import psutil
+
     with suppress(psutil.Error):
         try:
             full = process.memory_full_info()
@@ -50,6 +57,8 @@ def start_group(command: Sequence[str], output: IO[bytes], env: Mapping[str, str
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a process of :func:`start_group`, where it lives, and everything that it started."""
+    import psutil
+
     children: list[psutil.Process] = []
     with suppress(psutil.Error):
         children = psutil.Process(process.pid).children(recursive=True)
