@@ -40,11 +40,14 @@ def simulate(
     used: dict[str, int] = {}
     found: list[Record] = []
     spent, proposals = 0.0, 0
-    while spent < budget and proposals < PATIENCE * budget:
+    while spent < budget and proposals < PATIENCE * budget / table.share:
         trial = study.ask()
         proposals += 1
         architecture = table.space.sample(trial).canonical(table.space.stages)
         key = architecture.hash
+        if not table.holds(architecture):  # as infeasible as a network that breaks a constraint, and as free
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            continue
         if used.get(key, 0) == len(seeds):
             study.tell(trial, fmean(seen[key]) if seen.get(key) else None,
                        state=None if seen.get(key) else optuna.trial.TrialState.PRUNED)  # fmt: skip

@@ -80,7 +80,7 @@ def _shares(stored: Stored, parts: Split) -> list[str]:
     most = int(counts.argmax())
     return [
         f"beware: classes are uneven: {_listed(names, shares)}; always answering {names[most]!r} would score "
-        f"{100 * shares[most]:.1f} % accuracy (see proxy.metric, proxy.class_weights and proxy.sampling)"
+        f"{100 * shares[most]:.1f} % accuracy (see data.metric, data.class_weights and data.sampling)"
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import inspect
 import logging
 import sys
@@ -63,7 +64,7 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
 def plugins(spec: Spec) -> dict[str, str]:
     """Hash of the code of every part that is not this package's, by name; comments and layout do not count.
 
-    A backbone of the user's own is among them, and a local file of weights by its content.
+    A backbone, metric or augmentation of the user's own is among them, and a local file of weights by its content.
     """
     found = {}
     backbone = spec.backbone
@@ -72,6 +73,9 @@ def plugins(spec: Spec) -> dict[str, str]:
     if backbone.weights is not None and Path(backbone.weights).is_file():
         with Path(backbone.weights).open("rb") as file:
             found[backbone.weights] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    for name in (spec.data.metric, spec.data.augment):
+        if name is not None and ":" in name:
+            found[name] = _hash_of(importlib.import_module(name.partition(":")[0]), name)
     for choices in spec.search_space().canonical:
         for choice in choices:
             cls = registry.get(choice.type).cls
