@@ -66,7 +66,7 @@ class DataSettings(Settings):
             is accuracy, for several labels per image the mean average precision.
         class_weights: ``balanced`` weighs every class in the loss as if all had as many images.
         sampling: ``balanced`` draws every class as often, with replacement, in place of every image once per epoch.
-        augment: Augmentation of training batches: ``crop_flip``, ``none``, the same with ``trivial`` (TrivialAugment) or
+        augment: For training batches: ``crop_flip``, ``none``, the same with ``trivial`` (TrivialAugment) or
             ``randaugment`` after it, or with ``module:function`` of uint8 images (B, C, H, W) and their generator.
         flip: Horizontal flips; ``None`` decides by the set: never for digits.
         crop_padding: Pixels of padding for random crops; ``None`` takes an eighth of the image size.
