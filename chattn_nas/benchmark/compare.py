@@ -90,7 +90,16 @@ def compare_samplers(
             unseen.append(left)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                found.append(simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner))
+                found.append(
+                    simulate(
+                        table,
+                        sampler,
+                        budget=budget,
+                        seeds=seen,
+                        pruner=pruner,
+                        shown_as=name.removesuffix(" + halving"),
+                    )
+                )
         trained = float(np.mean([len({record.hash for record in search}) for search in found]))
         for by in CRITERIA:
             rankings = [ranked(search, by) for search in found]
