@@ -3,9 +3,12 @@
 import importlib
 import inspect
 import json
+import os
 import pkgutil
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +165,22 @@ def test_a_wrong_value_from_python_is_an_error_of_ours() -> None:
     with pytest.raises(InputError, match=r"proxy\.batch_size: .*not 0") as caught:
         Spec.model_validate({**spec, "proxy": {"batch_size": 0}})
     assert caught.value.where == ("proxy", "batch_size")
+
+
+def test_reading_and_exporting_need_nothing_that_only_unix_has(tmp_path) -> None:
+    """``import``, ``trials``, ``report`` and ``export`` where there is no ``fcntl`` and no ``resource``."""
+    shutil.copytree(Path(__file__).parent / "fixtures" / "run_v1", tmp_path / "run")
+    code = (
+        "import sys\n"
+        "sys.modules['fcntl'] = sys.modules['resource'] = None\n"
+        "from chattn_nas import Run, export\n"
+        "from chattn_nas.report import write_report\n"
+        "run = Run('run')\n"
+        "assert len(run.trials()) == 6\n"
+        "write_report(run.directory, run.study)\n"
+        "export(run.best(), 'network', ('safetensors',))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(chattn_nas.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "network" / "weights.safetensors").is_file()

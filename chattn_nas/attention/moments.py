@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from chattn_nas.attention.precision import widened
-from chattn_nas.attention.squares import squares
+from chattn_nas.attention.squares import is_traced, squares
 
 #: Pixels from which a group norm with a group per channel finds both faster than sums do: 3/5 of the time for 14x14 and
 #: more, 9/8 for 7x7, on a CPU.
@@ -62,7 +62,7 @@ class _Moments(torch.autograd.Function):
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and unbiased variance of maps (B, C, H, W), (B, C, 1, 1) each; the variance of a single pixel is 0."""
-    if torch.jit.is_tracing():  # a trace cannot hold a Python function
+    if is_traced():
         wide = widened(x)
         mean = wide.mean((2, 3), keepdim=True)
         return mean, (wide - mean).square().sum((2, 3), keepdim=True) / freedom(x.shape[2] * x.shape[3])

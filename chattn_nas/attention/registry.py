@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from chattn_nas.errors import InputError
 
@@ -31,11 +31,11 @@ Size = tuple[int, int]
 Values = Mapping[str, Any]
 #: One place where an attention module would sit: its channels and its feature size (height, width).
 Site = tuple[int, Size]
-Placement = Literal["before_add", "before_block", "after_add", "before_convs"]
+Placement = Literal["before_add", "before_block", "after_add", "before_convs", "after_spatial_conv", "before_last_conv"]
 Blocks = Literal["all", "last", "alternate"]
 Maker = TypeVar("Maker", bound="Callable[..., nn.Module]")
 
-PLACEMENTS: tuple[Placement, ...] = ("before_add", "before_block", "after_add", "before_convs")
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 BLOCKS: tuple[Blocks, ...] = ("all", "last", "alternate")
 
 

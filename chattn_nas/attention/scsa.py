@@ -7,19 +7,22 @@
 
 The channels form four quarters, each with a depthwise convolution of its own length (3, 5, 7, 9 taps, biases), the same
 for rows and columns; then attention between channels. Rows and columns beyond a multiple of the window are not seen by
-that part; ``window`` -1 pools globally. Parameters 16 C by default; MACs 6 C (H + W) + 3 C n + 2 C^2 n / heads on n
-pooled positions. Official place: inside a block, on its narrow width, before the last convolution; here by default
-that of SE. Window 7, one head. Source: ``mmpretrain/models/attentions/SCSA.py`` of HZAI-ZJNU/SCSA.
+that part; ``window`` -1 pools globally, and so does, in ours, one larger than
+the map. Parameters 16 C by default; MACs 6 C (H + W) + 3 C n + 2 C^2 n / heads on n
+pooled positions. Official place: inside a block, on its narrow width, in front of the last convolution. Window 7, one
+head. Source: ``mmpretrain/models/attentions/SCSA.py`` of HZAI-ZJNU/SCSA.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.precision import widened, without_autocast
-from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
+from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 
 
 def _taps(values: Values) -> list[int]:
@@ -27,7 +30,7 @@ def _taps(values: Values) -> list[int]:
 
 
 def _positions(feature_size: Size, window: int) -> int:
-    return 1 if window == -1 else (feature_size[0] // window) * (feature_size[1] // window)
+    return 1 if window == -1 else max(1, feature_size[0] // window) * max(1, feature_size[1] // window)
 
 
 def _parameters(channels: int, feature_size: Size, values: Values) -> int:
@@ -47,7 +50,12 @@ def _problem(channels: int, feature_size: Size, values: Values) -> str | None:
         return f"{channels} channels cannot be divided among {values['heads']} heads"
     if values["window"] < -1 or values["window"] == 0:
         return "its window is a number of pixels, or -1 for the whole map"
-    return f"its window of {values['window']} is larger than the map" if min(feature_size) < values["window"] else None
+    return None
+
+
+def _canonical(values: Values, sites: Sequence[Site]) -> Values:
+    whole = all(values["window"] >= max(size) for _, size in sites)
+    return {**values, "window": -1} if whole else values
 
 
 @register(
@@ -66,6 +74,8 @@ def _problem(channels: int, feature_size: Size, values: Values) -> str | None:
     parameters=_parameters,
     macs=_macs,
     problem=_problem,
+    canonical=_canonical,
+    placement="before_last_conv",
     minimal_channels=4,
 )
 class SCSA(nn.Module):
@@ -73,7 +83,7 @@ class SCSA(nn.Module):
 
     Args:
         channels: C, a multiple of 4.
-        window: Of the pooling before the attention between channels; -1 for the whole map.
+        window: Of the pooling before the attention between channels; -1, or more than the map has, for the whole map.
         heads: Of that attention.
         kernel_sizes: Taps of the four quarters' convolutions, odd, joined by ``-``.
         pool: ``avg`` or ``max``.
@@ -129,6 +139,8 @@ class SCSA(nn.Module):
 
     def _pooled(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, h, w)."""
-        if self.window == -1:
+        height, width = x.shape[2:]
+        if self.window == -1 or self.window >= max(height, width):
             return x.mean((2, 3), keepdim=True) if self.pool == "avg" else x.amax((2, 3), keepdim=True)
-        return F.avg_pool2d(x, self.window) if self.pool == "avg" else F.max_pool2d(x, self.window)
+        window = (min(self.window, height), min(self.window, width))
+        return F.avg_pool2d(x, window) if self.pool == "avg" else F.max_pool2d(x, window)

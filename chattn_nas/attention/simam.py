@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from chattn_nas.attention.moments import freedom
 from chattn_nas.attention.precision import widened
 from chattn_nas.attention.registry import Hyperparameter, register
+from chattn_nas.attention.squares import is_traced
 
 
 def _gate(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,6 +87,7 @@ class _Gated(torch.autograd.Function):
     hyperparameters={"epsilon": Hyperparameter(1e-4, 1e-3, 1e-2, 0.1, 1.0, minimum=1e-12)},
     parameters=lambda *_: 0,
     macs=lambda *_: 0,
+    placement="after_spatial_conv",
     needs_map=True,
 )
 class SimAM(nn.Module):
@@ -102,7 +104,7 @@ class SimAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        if torch.jit.is_tracing():  # a trace cannot hold a Python function
+        if is_traced():
             return x * _gate(x, self.epsilon)[0].to(x.dtype)
         gated: Tensor = _Gated.apply(x, self.epsilon)[0]
         return gated

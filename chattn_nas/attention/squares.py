@@ -8,6 +8,13 @@ import torch
 from torch import Tensor
 
 
+def is_traced() -> bool:
+    """Whether what runs is being written down: by ``torch.jit.trace``, which cannot hold a Python function, or by
+    ``torch.compile`` and ``torch.export``, which fuse plain statements by themselves and refuse a ``jvp``.
+    """
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+
+
 def squares(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, C, 1, 1); its own gradient is not meant to be used."""
     wide = torch.promote_types(x.dtype, torch.float32)
@@ -46,7 +53,7 @@ class _SumOfSquares(torch.autograd.Function):
 
 def sum_of_squares(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, C, 1, 1); half precision is summed in float32, where |x| = 3 on 112x112 does not overflow."""
-    if torch.jit.is_tracing():  # a trace cannot hold a Python function
+    if is_traced():
         return x.to(torch.promote_types(x.dtype, torch.float32)).square().sum((2, 3), keepdim=True)
     total: Tensor = _SumOfSquares.apply(x)
     return total

@@ -46,11 +46,14 @@ def simulate(
     used: dict[str, int] = {}
     found: list[Record] = []
     spent, proposals = 0.0, 0
-    while spent < budget and proposals < PATIENCE * budget:
+    while spent < budget and proposals < PATIENCE * budget / table.share:
         trial = study.ask()
         proposals += 1
         architecture = table.space.sample(trial).canonical(table.space.stages)
         key = architecture.hash
+        if not table.holds(architecture):  # as infeasible as a network that breaks a constraint, and as free
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            continue
         if used.get(key, 0) == len(seeds):
             spent += 1  # as in a search, where an answer is one of the trials that were asked for
             trial.set_user_attr("hash", key)

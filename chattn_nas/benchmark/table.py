@@ -5,24 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pandas as pd
 
+from chattn_nas.benchmark.lookup import TABLES
 from chattn_nas.benchmark.rows import read_rows
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.spec import Spec, load_spec
 
-TABLES = Path(str(files("chattn_nas.benchmark") / "tables"))
-
 
 class Table:
-    """What every network of a space gave on several seeds.
+    """What the networks of a space gave on several seeds: all of them, or those that a design chose.
 
     Args:
         spec: The spec that was trained.
@@ -40,13 +38,17 @@ class Table:
         self.spec = spec
         self.space: SearchSpace = spec.search_space()
         every = read_rows(path, self.space)
-        self.networks: dict[str, Architecture] = {network.hash: network for network in self.space.enumerate()}
+        every = every[every["plan"] == "table"] if "plan" in every else every
+        trained = set(every["hash"])
+        self.networks: dict[str, Architecture] = {
+            network.hash: network for network in self.space.enumerate() if network.hash in trained
+        }
         self.control = every[~every["hash"].isin(self.networks)]
         inside = every[every["hash"].isin(self.networks) & (every["outcome"] == Outcome.COMPLETE)]
         counts = inside.groupby("seed")["hash"].nunique()
         self.seeds: tuple[int, ...] = tuple(int(seed) for seed in counts[counts == len(self.networks)].index)
         if not self.seeds:
-            raise InputError(f"{path} holds no seed on which all {len(self.networks)} networks were trained")
+            raise InputError(f"{path} holds no seed on which all of its {len(self.networks)} networks were trained")
         self.rows: pd.DataFrame = inside[inside["seed"].isin(self.seeds)].reset_index(drop=True)
         self._by_key: dict[tuple[str, int], dict[Hashable, Any]] = {
             (row["hash"], row["seed"]): row for row in self.rows.to_dict("records")
@@ -56,6 +58,15 @@ class Table:
     def rungs(self) -> tuple[int, ...]:
         """Epochs at which every training was scored."""
         return tuple(self.spec.proxy.rungs)
+
+    @property
+    def share(self) -> float:
+        """Part of the space's networks that were trained, 0 to 1."""
+        return len(self.networks) / self.space.size
+
+    def holds(self, architecture: Architecture) -> bool:
+        """Whether a network of the space was trained."""
+        return architecture.canonical(self.space.stages).hash in self.networks
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -78,7 +89,19 @@ class Table:
             )
         found = tuple(Rung(epoch=e, accuracy=row[f"epoch{e}"], loss=float("nan")) for e in self.rungs[:-1])
         end = Rung(epoch=self.rungs[-1], accuracy=row["accuracy"], loss=row["loss"])
-        same = ("test_accuracy", "train_loss_sum", "seconds", "images_per_second", "parameters", "macs", "device")
+        same = [
+            name
+            for name in (
+                "test_accuracy",
+                "train_loss_sum",
+                "seconds",
+                "images_per_second",
+                "parameters",
+                "macs",
+                "device",
+            )
+            if name in row
+        ]
         return Measurement(
             outcome=Outcome.COMPLETE, rungs=(*found, end), seed=seed, **{name: row[name] for name in same}
         )
@@ -87,12 +110,14 @@ class Table:
         """An objective for ``study.optimize``: samples a network, reports its rungs, returns its accuracy (0 to 1).
 
         Noise included: every call answers with one of the trainings, drawn under ``seed``. A trial that its study's
-        pruner stops ends at that rung.
+        pruner stops ends at that rung; one whose network was not trained is pruned at once.
         """
         rng = random.Random(seed)
 
         def objective(trial: optuna.Trial) -> float:
             architecture = self.space.sample(trial)
+            if not self.holds(architecture):
+                raise optuna.TrialPruned
             measured = self.measurement(architecture, rng.choice(self.seeds))
             for rung in measured.rungs:
                 trial.report(rung.accuracy, rung.epoch)
@@ -104,12 +129,12 @@ class Table:
 
 
 def load(name: str) -> Table:
-    """A table that ships with the package, such as ``cifar_resnet8_16px``.
+    """A table of a space that ships with the package, such as ``cifar_resnet8_16px``.
 
     Raises:
         InputError: There is none of that name.
     """
-    known = sorted(path.name.removesuffix(".csv.xz") for path in TABLES.glob("*.csv.xz"))
+    known = sorted(path.stem for path in TABLES.glob("*.yaml"))
     if name not in known:
         raise InputError(f"there is no table {name!r}", value=name, choices=known)
     return Table(load_spec(TABLES / f"{name}.yaml"), TABLES / f"{name}.csv.xz")

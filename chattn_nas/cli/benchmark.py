@@ -23,9 +23,15 @@ def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A table that ships with the package.")],
     as_json: AsJson = False,
 ) -> None:
-    """What a table of real trainings says: noise, seeds needed, what rungs foretell, whether mixing pays."""
-    from chattn_nas.benchmark import facts, load
+    """What a table of real trainings says: what attention is worth, whether mixing pays, what foretells it."""
+    from chattn_nas.benchmark import LongTable, answers_markdown, facts, load, read_table
 
+    rows = read_table(name)
+    if "plan" in rows:
+        table = LongTable(rows[rows["plan"].isin(["table", "lengths", "photos"])])
+        text = answers_markdown(table)
+        print(json.dumps({"table": name, "answers": text}) if as_json else text)
+        return
     found = dataclasses.asdict(facts(load(name)))
     if as_json:
         print(json.dumps(found))

@@ -14,6 +14,7 @@ from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
     from chattn_nas.judging import Comparison, Network
+    from chattn_nas.spec import Spec
 
 Number = TypeVar("Number", int, float)
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
@@ -60,6 +61,11 @@ def calibrate(
     image_sizes: Annotated[str, typer.Option(help="Candidates in pixels, as 16,32.")] = "",
     widths: Annotated[str, typer.Option(help="Candidates for the backbone's option width, as 8,16.")] = "",
     data: Annotated[str, typer.Option(help="Candidates as parts of the training images, as 0.25,1.")] = "",
+    starts: Annotated[str, typer.Option(help="Candidates for the start of attention, as unit,official.")] = "",
+    recipe: Annotated[
+        bool,
+        typer.Option("--recipe", help="Tune learning rate, branch scale and warm-up of the bare backbone instead."),
+    ] = False,
     full_epochs: Annotated[
         int | None, typer.Option(help="Length of full training; default: 4 x the last rung.")
     ] = None,
@@ -75,6 +81,9 @@ def calibrate(
     from chattn_nas.spec import load_spec
 
     spec = load_spec(path)
+    if recipe:
+        _recipe(spec, run, seeds, workers, as_json)
+        return
     own = judging.of_spec(spec, len(load_data(spec.data).train))
     tried = judging.candidates(
         own,
@@ -82,6 +91,7 @@ def calibrate(
         image_sizes=_numbers("image-sizes", image_sizes, int),
         widths=_numbers("widths", widths, int),
         data=_numbers("data", data, float),
+        starts=[one.strip() for one in starts.split(",") if one.strip()],  # type: ignore[misc]
     )
     found = judging.calibrate(
         spec, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
@@ -111,6 +121,21 @@ def calibrate(
             soft_wrap=True,
             highlight=False,
         )
+
+
+def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_json: bool) -> None:
+    from chattn_nas import judging
+
+    found = judging.tune_recipe(spec, run=run, seeds=seeds, workers=workers, progress=not as_json)
+    if as_json:
+        print(json.dumps(found.to_dict()))
+        return
+    print_table(found.rows(), f"No attention, {found.epochs} epochs")
+    console.print(found.words, soft_wrap=True, highlight=False)
+    lines = found.spec_lines
+    console.print(
+        f"Put into the spec:\n{lines}" if lines else "The spec may stay as it is.", soft_wrap=True, highlight=False
+    )
 
 
 def _numbers(option: str, text: str, kind: type[Number]) -> list[Number]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chattn_nas.data.settings import DataSettings as DataSettings
     from chattn_nas.data.tensors import Augmentation as Augmentation
     from chattn_nas.data.tensors import Data as Data
+    from chattn_nas.data.tensors import Images as Images
     from chattn_nas.data.tensors import ImageSet as ImageSet
     from chattn_nas.data.tensors import MappedSet as MappedSet
     from chattn_nas.data.tensors import TensorSet as TensorSet
@@ -35,6 +36,6 @@ __all__, __getattr__, __dir__ = hand_on(
         ".sample": "sample_batch",
         ".settings": "DataSettings",
         "._summary": "majority summary",
-        ".tensors": "Augmentation Data ImageSet MappedSet TensorSet joined",
+        ".tensors": "Augmentation Data Images ImageSet MappedSet TensorSet joined",
     },
 )

@@ -37,7 +37,7 @@ class Normalize:
 
 
 def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Random crops out of a zero-padded border, and horizontal flips, one draw per image.
+    """Random crops out of a zero-padded border, and horizontal flips, one draw per image; then what else is asked for.
 
     Args:
         images: (B, C, H, W), any dtype.
@@ -55,7 +55,7 @@ def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generat
         images = F.pad(images, (padding,) * 4)
         offsets = torch.randint(0, 2 * padding + 1, (2, batch, 1), device=device, generator=generator)
         rows, columns = rows + offsets[0], columns + offsets[1]
-    if not (padding or augmentation.flip):
-        return images
-    index = torch.arange(batch, device=device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    if padding or augmentation.flip:
+        index = torch.arange(batch, device=device)[:, None, None]
+        images = images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return images if augmentation.further is None else augmentation.further(images, generator)

@@ -10,7 +10,7 @@ from chattn_nas.data.split import Split
 from chattn_nas.data.store import Stored
 
 #: Below so many updates in a trial a network has hardly begun to learn.
-LEAST_UPDATES = 100
+LEAST_UPDATES = 300
 #: Below so many validation images a difference between two networks drowns in chance.
 LEAST_VALIDATION = 500
 
@@ -80,7 +80,7 @@ def _shares(stored: Stored, parts: Split) -> list[str]:
     most = int(counts.argmax())
     return [
         f"beware: classes are uneven: {_listed(names, shares)}; always answering {names[most]!r} would score "
-        f"{100 * shares[most]:.1f} % accuracy (see proxy.metric, proxy.class_weights and proxy.sampling)"
+        f"{100 * shares[most]:.1f} % accuracy (see data.metric, data.class_weights and data.sampling)"
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from chattn_nas.errors import DataError
@@ -128,7 +128,6 @@ class Cache:
                 break
             taken -= _size(path)
             shutil.rmtree(path, ignore_errors=True)
-            (self.folder / f"{path.name}.lock").unlink(missing_ok=True)
         free = shutil.disk_usage(self.folder).free
         if free < size:
             raise DataError(
@@ -139,14 +138,8 @@ class Cache:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        path = self.folder / f"{key}.lock"
-        while True:
-            with path.open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                with suppress(FileNotFoundError):
-                    if os.fstat(file.fileno()).st_ino == path.stat().st_ino:  # not removed while we waited
-                        yield
-                        return
+        with FileLock(self.folder / f"{key}.lock"):  # these files stay: one that is removed no longer excludes anybody
+            yield
 
 
 def read_facts(place: Path) -> dict[str, Any]:

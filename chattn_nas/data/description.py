@@ -57,6 +57,7 @@ class Description:
         said: How the source was understood, one sentence each.
         warned: What is odd about it.
         seconds: That reading took.
+        value_range: Numbers that were read as black and white, where images have more than eight bits.
     """
 
     parts: dict[str, PartFacts]
@@ -68,6 +69,7 @@ class Description:
     said: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
     seconds: float = 0.0
+    value_range: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -78,7 +80,8 @@ class Description:
         """From what :meth:`to_dict` gave."""
         lists = {name: tuple(data[name]) for name in ("class_names", "said", "warned")}
         parts = {name: PartFacts(**facts) for name, facts in data["parts"].items()}
-        return cls(**{**data, **lists, "parts": parts})
+        found = data.get("value_range")
+        return cls(**{**data, **lists, "parts": parts, "value_range": tuple(found) if found else None})
 
     @property
     def fingerprint(self) -> dict[str, Any]:

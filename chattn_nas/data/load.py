@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import importlib
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from chattn_nas.data.description import Description
+from chattn_nas.data.operations import randaugment, trivial
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Index, Split, split
 from chattn_nas.data.store import Stored, in_section, open_set
-from chattn_nas.data.tensors import Augmentation, Data, ImageSet, MappedSet, TensorSet, channel_statistics
+from chattn_nas.data.tensors import Augmentation, Data, Further, ImageSet, MappedSet, TensorSet, channel_statistics
 from chattn_nas.errors import DataError, TooLargeError
 
 #: Where images lie while they are trained on: copied to the device, or mapped from the cache on disk.
@@ -59,7 +61,7 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
     on_device = _on_device(stored, parts, torch.device(device), data_on)
     train = _set(stored, ("train", parts.train), device, on_device)
     mean, std = channel_statistics(stored.images["train"], parts.train)
-    padding = settings.image_size // 8 if settings.crop_padding is None else settings.crop_padding
+    targets = stored.targets["train"][parts.train]
     return Data(
         train=train,
         validation=_set(stored, parts.validation, device, on_device),
@@ -69,9 +71,38 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
         mean=mean,
         std=std,
         class_names=facts.class_names,
-        augmentation=Augmentation(padding, facts.may_flip if settings.flip is None else settings.flip),
+        augmentation=_augmentation(settings, facts.may_flip),
         multilabel=facts.multilabel,
+        metric=settings.metric or ("average_precision" if facts.multilabel else "accuracy"),
+        class_weights=_weights(targets, len(facts.class_names)) if settings.class_weights == "balanced" else None,
+        balanced=settings.sampling == "balanced",
+        value_range=facts.value_range,
     )
+
+
+def _augmentation(settings: DataSettings, may_flip: bool) -> Augmentation:
+    if settings.augment == "none":
+        return Augmentation()
+    padding = settings.image_size // 8 if settings.crop_padding is None else settings.crop_padding
+    further: Further | None = {"trivial": trivial, "randaugment": randaugment}.get(settings.augment)
+    if ":" in settings.augment:
+        module, _, name = settings.augment.partition(":")
+        try:
+            further = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise DataError(
+                f"augmentation {settings.augment!r} cannot be imported: {error}", where=("data", "augment")
+            ) from None
+    return Augmentation(padding, may_flip if settings.flip is None else settings.flip, further)
+
+
+def _weights(targets: NDArray[Any], classes: int) -> tuple[float, ...]:
+    """As if every class had as many images; of presence, as if every class were there as often as not."""
+    if targets.ndim == 2:
+        counts = targets.astype(np.int64).sum(0)
+        return tuple(((len(targets) - counts) / np.maximum(counts, 1)).tolist())
+    counts = np.bincount(targets, minlength=classes)
+    return tuple((len(targets) / (classes * np.maximum(counts, 1))).tolist())
 
 
 def load_test(settings: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto") -> ImageSet:

@@ -29,6 +29,8 @@ SOURCE_KEYS: dict[str, tuple[str, ...]] = {
 }
 #: Keys that belong to some source only.
 OWNED = frozenset(key for keys in SOURCE_KEYS.values() for key in keys)
+AUGMENT = ("none", "crop_flip", "trivial", "randaugment")
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top5", "auroc", "average_precision", "log_loss")
 #: What changes the tensors of a set, beside the source's own keys.
 READ_BY = ("image_size", "resize", "background", "channels", "range", "classes", "bad_files")
 
@@ -59,6 +61,13 @@ class DataSettings(Settings):
         validation: Part of the training images that the search is scored on, where the set has no validation images.
         test: Part of the training images that is kept for the verdict, where the set has no test images.
         train_limit: Train on this many images only, classes in their proportion.
+        metric: What networks are scored by: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``top5``, ``auroc``,
+            ``average_precision``, ``log_loss`` (as exp(-loss)) or ``module:function`` of logits and targets; ``None``
+            is accuracy, for several labels per image the mean average precision.
+        class_weights: ``balanced`` weighs every class in the loss as if all had as many images.
+        sampling: ``balanced`` draws every class as often, with replacement, in place of every image once per epoch.
+        augment: Of training batches: ``crop_flip``, ``none``, the same with ``trivial`` (TrivialAugment) or
+            ``randaugment`` after it, or with ``module:function`` of uint8 images (B, C, H, W) and their generator.
         flip: Horizontal flips; ``None`` decides by the set: never for digits.
         crop_padding: Pixels of padding for random crops; ``None`` takes an eighth of the image size.
         seed: Of the split.
@@ -86,6 +95,10 @@ class DataSettings(Settings):
     validation: float = Field(default=0.2, gt=0, lt=1)
     test: float | None = Field(default=None, gt=0, lt=1)
     train_limit: int | None = Field(default=None, ge=2)
+    metric: str | None = None
+    class_weights: Literal["none", "balanced"] = "none"
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    augment: str = "crop_flip"
     flip: bool | None = None
     crop_padding: int | None = Field(default=None, ge=0, le=1024)
     seed: int = Field(default=0, ge=0)
@@ -129,6 +142,19 @@ class DataSettings(Settings):
                 f"to {others}",
                 where=("data", strange[0]),
             )
+        if ":" not in self.augment and self.augment not in AUGMENT:
+            raise DataError(
+                f"data.augment cannot be {self.augment!r}", where=("data", "augment"), value=self.augment,
+                choices=(*AUGMENT, "module:function"),
+            )  # fmt: skip
+        if self.metric is not None and ":" not in self.metric and self.metric not in METRICS:
+            raise DataError(
+                f"data.metric cannot be {self.metric!r}", where=("data", "metric"), value=self.metric,
+                choices=(*METRICS, "module:function"),
+            )  # fmt: skip
+        if self.augment == "none" and (self.flip or self.crop_padding):
+            key = "flip" if self.flip else "crop_padding"
+            raise DataError(f"data.{key} contradicts data.augment: none", where=("data", key))
         if self.crop_padding is not None and self.crop_padding >= self.image_size:
             raise DataError(
                 f"data.crop_padding {self.crop_padding} would crop beyond images of {self.image_size} px: some would "

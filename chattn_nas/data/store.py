@@ -133,6 +133,7 @@ def _fill(place: Path, cache: Cache, found: Found, settings: DataSettings) -> No
         parts=parts, class_names=listing.class_names, channels=images.shape[1], image_size=settings.image_size,
         multilabel=bool(targets["train"].ndim == 2 and parts["train"].counts is not None), may_flip=listing.may_flip,
         said=(*listing.said, *_odd(parts, reading)), warned=tuple(warned), seconds=time.monotonic() - begun,
+        value_range=reading.scale,
     )  # fmt: skip
     (place / FACTS).write_text(json.dumps(description.to_dict()))
 

@@ -96,6 +96,10 @@ def joined(first: ImageSet, second: ImageSet) -> ImageSet:
     return MappedSet((*first.held, *second.held), np.concatenate([first.rows, second.rows + before]), labels)
 
 
+#: Done to (B, C, H, W) uint8 images, drawing from the generator alone.
+Further = Callable[[Tensor, torch.Generator], Tensor]
+
+
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """What is done to training batches.
@@ -107,7 +111,7 @@ class Augmentation:
 
     crop_padding: int = 0
     flip: bool = False
-    further: Callable[[Tensor, torch.Generator], Tensor] | None = field(default=None, compare=False)
+    further: Further | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +124,10 @@ class Images:
         class_names: By label.
         augmentation: Of training batches.
         multilabel: Targets are the presence of every class.
+        metric: What networks are scored by.
+        class_weights: Of the loss; for several labels per image those of their presence.
+        balanced: Whether every class is drawn as often.
+        value_range: Numbers that were read as black and white, where images have more than eight bits.
     """
 
     num_classes: int
@@ -130,6 +138,10 @@ class Images:
     class_names: tuple[str, ...]
     augmentation: Augmentation
     multilabel: bool = False
+    metric: str = "accuracy"
+    class_weights: tuple[float, ...] | None = None
+    balanced: bool = False
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

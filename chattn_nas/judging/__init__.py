@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chattn_nas.judging.fidelities import Fidelity as Fidelity
     from chattn_nas.judging.fidelities import candidates as candidates
     from chattn_nas.judging.fidelities import of_spec as of_spec
+    from chattn_nas.judging.recipe import tune_recipe as tune_recipe
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
@@ -28,5 +29,6 @@ __all__, __getattr__, __dir__ = hand_on(
         ".comparison": "Comparison compare compare_block",
         "._confirmation": "Confirmation Network",
         ".fidelities": "Fidelity candidates of_spec",
+        ".recipe": "tune_recipe",
     },
 )

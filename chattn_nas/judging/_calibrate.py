@@ -83,7 +83,7 @@ def calibrate(
     if len(chosen) < LEAST_ARCHITECTURES:
         raise InputError(f"the space holds {len(chosen)} networks: too few to rank", value=len(chosen))
     own = of_spec(spec, len(load_data(spec.data).train))
-    full = replace(own, rungs=(full_epochs or FULL * own.rungs[-1],))
+    full = replace(own, rungs=(full_epochs or FULL * own.rungs[-1],), start=spec.training.start or spec.proxy.start)
     directory = Path(run) if run else Path("runs") / f"{spec.name}-calibrate"
     options: dict[str, Any] = {"directory": directory, "chosen": chosen, "workers": workers, "progress": progress}
 

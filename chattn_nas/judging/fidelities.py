@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from chattn_nas.errors import InputError
+from chattn_nas.proxy.settings import Start
 from chattn_nas.results import words
 from chattn_nas.spec import Spec
 
@@ -24,22 +25,26 @@ class Fidelity:
         image_size: In pixels.
         width: The backbone's option of that name; ``None`` where the spec sets none.
         images: Training images.
+        start: How attention starts.
     """
 
     rungs: tuple[int, ...]
     image_size: int
     width: int | None
     images: int
+    start: Start = "unit"
 
     @property
     def name(self) -> str:
         """For folders and studies."""
         width = "" if self.width is None else f"-width{self.width}"
-        return f"epochs{self.rungs[-1]}-px{self.image_size}{width}-images{self.images}"
+        start = "" if self.start == "unit" else f"-{self.start}"
+        return f"epochs{self.rungs[-1]}-px{self.image_size}{width}-images{self.images}{start}"
 
     def __str__(self) -> str:
         width = "" if self.width is None else f"width {self.width}, "
-        return f"{words.plural(self.rungs[-1], 'epoch')}, {self.image_size} px, {width}{self.images:,} images"
+        start = "" if self.start == "unit" else f", {self.start} start"
+        return f"{words.plural(self.rungs[-1], 'epoch')}, {self.image_size} px, {width}{self.images:,} images{start}"
 
     def work(self, other: Fidelity) -> float:
         """How much is to be computed, as a multiple of ``other``; a guess until it was measured."""
@@ -55,7 +60,7 @@ class Fidelity:
             update={
                 "backbone": spec.backbone.model_copy(update={"options": options}),
                 "data": spec.data.model_copy(update=data),
-                "proxy": spec.proxy.model_copy(update={"rungs": list(self.rungs)}),
+                "proxy": spec.proxy.model_copy(update={"rungs": list(self.rungs), "start": self.start}),
             }
         )
 
@@ -68,8 +73,10 @@ class Fidelity:
         data |= {"train_limit": self.images} if self.images != spec.images else {}
         if data:
             lines["data"] = data
-        if self.rungs != spec.rungs:
-            lines["proxy"] = {"rungs": list(self.rungs)}
+        proxy: dict[str, Any] = {"rungs": list(self.rungs)} if self.rungs != spec.rungs else {}
+        proxy |= {"start": self.start} if self.start != spec.start else {}
+        if proxy:
+            lines["proxy"] = proxy
         return lines
 
 
@@ -77,7 +84,7 @@ def of_spec(spec: Spec, images: int) -> Fidelity:
     """The fidelity that the spec itself trains at; ``images``: how many training images it has."""
     return Fidelity(
         rungs=tuple(spec.proxy.rungs), image_size=spec.data.image_size, width=spec.backbone.options.get("width"),
-        images=images,
+        images=images, start=spec.proxy.start,
     )  # fmt: skip
 
 
@@ -88,6 +95,7 @@ def candidates(
     image_sizes: Sequence[int] = (),
     widths: Sequence[int] = (),
     data: Sequence[float] = (),
+    starts: Sequence[Start] = (),
 ) -> list[Fidelity]:
     """What might do, the least work first.
 
@@ -104,12 +112,15 @@ def candidates(
     for part in data:
         if not 0 < part <= 1:
             raise InputError(f"a part of the data lies above 0 and up to 1, not {part:g}", value=part)
-    if epochs or image_sizes or widths or data:
+    for start in starts:
+        if start not in get_args(Start):
+            raise InputError(f"there is no start {start!r}", value=start, choices=get_args(Start))
+    if epochs or image_sizes or widths or data or starts:
         wide: Sequence[int | None] = widths or [spec.width]
         found = [
-            replace(shortened(spec, e), image_size=s, width=w, images=max(2, round(spec.images * part)))
-            for e, s, w, part in itertools.product(
-                epochs or spec.rungs[-1:], image_sizes or [spec.image_size], wide, data or [1.0]
+            replace(shortened(spec, e), image_size=s, width=w, images=max(2, round(spec.images * part)), start=start)
+            for e, s, w, part, start in itertools.product(
+                epochs or spec.rungs[-1:], image_sizes or [spec.image_size], wide, data or [1.0], starts or [spec.start]
             )
         ]
     else:

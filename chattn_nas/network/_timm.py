@@ -28,7 +28,7 @@ CHANNEL_ATTENTION = {
     "StripAttn",
 }  # fmt: skip
 #: Last parts of the names that timm gives to stems in ``feature_info``.
-STEMS = {"conv1", "act1", "bn1", "norm0", "act0", "relu0", "conv0", "pool0"}
+STEMS = {"layer0", "conv1", "act1", "bn1", "norm0", "act0", "relu0", "conv0", "pool0"}
 #: Where timm takes a model from beside its registry.
 SOURCES = ("hf_hub:", "hf-hub:", "local-dir:")
 #: Options of ``timm.create_model`` that a backbone cannot have, and why.
@@ -240,3 +240,11 @@ def prune(network: nn.Module, indices: list[int]) -> list[int]:
     if not hasattr(network, "prune_intermediate_layers"):
         return indices
     return list(network.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True))  # type: ignore[operator]
+
+
+def take_indices(maps: int, indices: int | list[int] | None) -> tuple[list[int], int]:
+    """Which of so many maps ``forward_intermediates`` gives, and the last: the last n, those named, or all."""
+    from timm.models._features import feature_take_indices
+
+    taken, last = feature_take_indices(maps, indices)
+    return list(taken), int(last)

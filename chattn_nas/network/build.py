@@ -124,7 +124,7 @@ def _slots(
         stage = plan.stages[index]
         place = choices[index].place(stage)
         inside = place == "before_add" and stage.kind != "stage"
-        found.append(AttentionSlot(index, paths[module], block, place == "before_convs", inside))
+        found.append(AttentionSlot(index, paths[module], block, bool(plan.convolutions_at(block, place)), inside))
     return tuple(found)
 
 
@@ -172,6 +172,7 @@ def _fill(
     for number in dict.fromkeys(slot.block for slot in slots):
         block = blocks[number]
         modules = [make(slot) for slot in slots if slot.block == number]
-        place(model, block, choice.place(stage), modules, plan.convolutions.get(block.path, ()))
+        convolutions = plan.convolutions_at(block.path, choice.place(stage))
+        place(model, block, choice.place(stage), modules, convolutions)
         placed += [(index, block.path, module) for module in modules]
     return placed

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from timm.layers import create_classifier
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models._features import feature_take_indices
 from timm.models.resnet import BasicBlock, make_blocks
 from torch import Tensor, nn
+
+from chattn_nas.network._timm import take_indices
 
 
 class CifarResNet(nn.Module):
@@ -104,7 +105,7 @@ class CifarResNet(nn.Module):
         """
         if output_fmt != "NCHW":
             raise ValueError(f"maps are NCHW, not {output_fmt!r}")
-        wanted, last = feature_take_indices(4, indices)
+        wanted, last = take_indices(4, indices)
         found = []
         x = self.act1(self.bn1(self.conv1(x)))
         if 0 in wanted:
@@ -121,7 +122,7 @@ class CifarResNet(nn.Module):
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
         """Take off the stages behind the last map that is wanted, and the head; which maps are left."""
-        wanted, last = feature_take_indices(4, indices)
+        wanted, last = take_indices(4, indices)
         for index in range(last + 1, 4):
             setattr(self, f"layer{index}", nn.Sequential())
         if prune_head:

@@ -35,6 +35,8 @@ class Layout:
         stages: What a search space must know.
         blocks: Per stage, its blocks in the order of the forward pass.
         convolutions: Per block's path, its convolutions' paths in the order of the forward pass.
+        inner: Per block's path, its last spatial convolution and the one that follows it, which is itself where none
+            does: ``after_spatial_conv`` is behind the first, ``before_last_conv`` in front of the second.
         held: Blocks whose slot holds an attention that ``existing: replace`` empties.
         kept: Blocks whose slot holds one that ``existing: keep`` leaves.
         all_blocks: Blocks of the model, with a slot or without.
@@ -46,6 +48,7 @@ class Layout:
     stages: tuple[Stage, ...]
     blocks: tuple[tuple[Block, ...], ...]
     convolutions: dict[str, tuple[str, ...]] = field(hash=False)
+    inner: dict[str, tuple[str, str]] = field(hash=False)
     held: tuple[Block, ...]
     kept: tuple[Block, ...]
     all_blocks: int
@@ -53,12 +56,21 @@ class Layout:
     parameters: int
     left_out: tuple[tuple[str, str], ...] = ()
 
+    def convolutions_at(self, block: str, placement: Placement) -> tuple[str, ...]:
+        """The convolutions of a block that a placement puts attention at; none for those that leave them alone."""
+        if placement == "before_convs":
+            return self.convolutions.get(block, ())
+        if placement == "after_spatial_conv":
+            return self.inner[block][:1]
+        return self.inner[block][1:] if placement == "before_last_conv" else ()
+
     @property
     def share(self) -> str:
         """What share of the blocks has a slot of its own, and which stages take attention as a whole instead."""
         whole = [str(number) for number, stage in enumerate(self.stages, 1) if stage.kind == "stage"]
         behind = f"; stage{'s' * (len(whole) > 1)} {', '.join(whole)}: behind the whole stage" if whole else ""
-        return f"{self.slotted} of {self.all_blocks} blocks have a slot of their own{behind}"
+        counted = f"{self.slotted} of {self.all_blocks}" if self.slotted else "none of its"
+        return f"{counted} blocks have a slot of their own{behind}"
 
 
 def stages(backbone: Backbone, *, in_chans: int = 3, image_size: int | tuple[int, int] = 224) -> tuple[Stage, ...]:
@@ -66,7 +78,8 @@ def stages(backbone: Backbone, *, in_chans: int = 3, image_size: int | tuple[int
 
     A stage none of whose blocks has a slot is of kind ``stage`` and has one place, behind it, called ``before_add``
     since that is what types take by default. The others offer ``before_add`` (the slot), ``before_block``,
-    ``after_add`` and ``before_convs`` where all of their blocks allow it. There are none where every slot holds an
+    ``after_add``, ``before_convs``, ``after_spatial_conv`` and ``before_last_conv`` where all of their blocks allow it.
+    There are none where every slot holds an
     attention that is kept.
 
     Raises:
@@ -110,12 +123,14 @@ def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
         path for block in proved.blocks if block.kind != "stage"
         for path in (block.path, *seen.convolutions.get(block.path, ()))
     ]  # fmt: skip
+    inner = {path: found for path in seen.convolutions if (found := _inner(model, seen.convolutions[path]))}
     wrapping = _Wrapping(model, image, runs_with(model, everything, image))
     slotted = [block.path for block in proved.blocks if block.kind != "stage"] + [block.path for block in proved.kept]
     return Layout(
-        stages=tuple(_stage(stage, by_stage[stage], seen, wrapping) for stage in order),
+        stages=tuple(_stage(stage, by_stage[stage], seen, inner, wrapping) for stage in order),
         blocks=tuple(tuple(by_stage[stage]) for stage in order),
         convolutions={path: tuple(names) for path, names in seen.convolutions.items()},
+        inner=inner,
         held=tuple(block for block in proved.blocks if block.held),
         kept=tuple(proved.kept),
         all_blocks=count_blocks(model, features, slotted),
@@ -144,6 +159,15 @@ def _check_classifier(model: nn.Module, image: Tensor, name: str) -> None:
         )
 
 
+def _inner(model: nn.Module, convolutions: Sequence[str]) -> tuple[str, str] | None:
+    """The last spatial convolution of a block, and the one that follows it (a shortcut's comes later)."""
+    spatial = [n for n, path in enumerate(convolutions) if max(model.get_submodule(path).kernel_size) > 1]  # type: ignore[arg-type]
+    if not spatial:
+        return None
+    last = spatial[-1]
+    return convolutions[last], convolutions[min(last + 1, len(convolutions) - 1)]
+
+
 class _Wrapping:
     """Whether modules can be wrapped: known at once where all of them can, else tried per stage."""
 
@@ -155,7 +179,7 @@ class _Wrapping:
         return self.known or runs_with(self.model, paths, self.image)
 
 
-def _stage(name: str, blocks: list[Block], seen: Seen, wrapping: _Wrapping) -> Stage:
+def _stage(name: str, blocks: list[Block], seen: Seen, inner: dict[str, tuple[str, str]], wrapping: _Wrapping) -> Stage:
     def shape(index: int, shape: Shape, *, raw: bool = True) -> SlotShape:
         channels_last = raw and blocks[index].channels_last
         _, channels, height, width = (shape[0], shape[3], shape[1], shape[2]) if channels_last else shape
@@ -178,4 +202,9 @@ def _stage(name: str, blocks: list[Block], seen: Seen, wrapping: _Wrapping) -> S
                 SlotShape(index, seen.at_convolutions[conv][1], seen.at_convolutions[conv][2:])  # type: ignore[arg-type]
                 for index, conv in convolutions
             )
+            if all(path in inner for path in paths):
+                ends = [inner[path] for path in paths]
+                after = [shape(i, seen.of_convolutions[a], raw=False) for i, (a, _) in enumerate(ends)]
+                before = [shape(i, seen.at_convolutions[b], raw=False) for i, (_, b) in enumerate(ends)]
+                places |= {"after_spatial_conv": tuple(after), "before_last_conv": tuple(before)}
     return Stage(name, blocks[0].kind, len(blocks), places)

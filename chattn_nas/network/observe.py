@@ -47,7 +47,7 @@ class Seen:
         slots: Probes, by the path of their block.
         inputs, outputs: Shapes of the blocks' input and output, where they are one map and met once.
         convolutions: Of every block, in the order of the forward pass.
-        at_convolutions: Shapes of their inputs.
+        at_convolutions, of_convolutions: Shapes of their inputs and outputs.
         result: What the model gave.
         reached: Parameters that the result depends on, by identity.
         inner: Of every block, by identity: parameters that its output depends on, and those before its slot.
@@ -58,6 +58,7 @@ class Seen:
     outputs: dict[str, Shape]
     convolutions: dict[str, list[str]]
     at_convolutions: dict[str, Shape]
+    of_convolutions: dict[str, Shape]
     result: Any
     reached: set[int]
     inner: dict[str, tuple[set[int], set[int]]] = field(default_factory=dict)
@@ -133,6 +134,7 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen:
                 if isinstance(child, nn.Conv2d):
                     owner[path] = block.path
                     hooks.append(child.register_forward_pre_hook(on_input("conv", path), with_kwargs=True))
+                    hooks.append(child.register_forward_hook(on_output("of conv", path)))
         try:
             with torch.enable_grad():
                 result = model(image)
@@ -152,6 +154,7 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen:
         outputs=_of("output", once),
         convolutions=dict(owned),
         at_convolutions=_of("conv", once),
+        of_convolutions=_of("of conv", once),
         result=result,
         reached=behind(result.grad_fn) if isinstance(result, Tensor) else set(),
     )

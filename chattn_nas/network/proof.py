@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from chattn_nas.network.slots import Block, Feature, find_blocks
 
 #: Share of a block's parameters that comes before the end of its residual branch.
 BEFORE_THE_END = 0.5
+TOKENS, NO_MAP = "tokens come there, not maps", "no single map comes there"
 #: Rounds of trying the next place where one fails.
 ROUNDS = 6
 
@@ -111,12 +113,14 @@ def _running(
     lists = {block.path for block in blocks if isinstance(model.get_submodule(block.path), nn.ModuleList)}
     if lists:
         good, reasons, _ = _running(model, [block for block in blocks if block.path not in lists], image)
-        return good, reasons | dict.fromkeys(lists, "its stages are lists of modules that hand on no single map"), None
+        return good, reasons | dict.fromkeys(lists, NO_MAP), None
     try:
         return list(blocks), {}, observe(model, blocks, image)
     except Exception as error:  # whatever a model does with a module that it does not expect
         if len(blocks) == 1:
-            return [], {blocks[0].path: f"the network does not run with a module there ({first_line(error)})"}, None
+            reason = _handed_on(model, blocks[0], image)
+            reason = reason or f"the network does not run with a module there ({first_line(error)})"
+            return [], {blocks[0].path: reason}, None
     kinds: dict[tuple[str, str], list[Block]] = {}
     for block in blocks:
         kinds.setdefault((type(model.get_submodule(block.path)).__name__, block.slot), []).append(block)
@@ -128,6 +132,20 @@ def _running(
         reasons |= why
     order = [block.path for block in blocks]
     return sorted(good, key=lambda block: order.index(block.path)), reasons, None
+
+
+def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
+    """Why a stage's output is no map, where it is none."""
+    outputs: list[Any] = []
+    hook = model.get_submodule(block.path).register_forward_hook(lambda _module, _args, output: outputs.append(output))
+    try:
+        with torch.no_grad():
+            model(image)
+    finally:
+        hook.remove()
+    if block.kind != "stage" or (len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].ndim == 4):
+        return None
+    return TOKENS if any(isinstance(one, Tensor) and one.ndim == 3 for one in outputs) else NO_MAP
 
 
 def _observe_larger(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen | None:
@@ -173,9 +191,9 @@ def _reason(block: Block, seen: Seen, channels_last: bool, channels: int | None,
     if not probe.shapes:
         return "nothing calls it"
     if any(len(shape) == 3 for shape in probe.shapes):
-        return "tokens come there, not maps"
+        return TOKENS
     if len(probe.shapes) != 1 or len(probe.shapes[0]) != 4:
-        return "no single map comes there"
+        return NO_MAP
     if id(probe.scale) not in seen.reached:
         return "a gate there changes nothing that the network gives"
     shape = probe.shapes[0]

@@ -143,10 +143,17 @@ def _count(module: nn.Module, path: str, features: list[str], slotted: set[str])
     if path in features and not container and not holds:
         rows = [(name, child) for name, child in children if isinstance(child, nn.Sequential | nn.ModuleList)]
         return sum(_count(child, name, features, slotted) for name, child in rows) or _is_block(module)
+    if above:  # what comes behind the last stage is the head
+        last = max(index for index, (name, _) in enumerate(children) if _leads_to(name, [*features, *slotted]))
+        children = children[: last + 1]
     if container or above or holds:
         inner = [(name, child) for name, child in children if not (above and is_stem(name) and name not in slotted)]
         return sum(_count(child, name, features, slotted) for name, child in inner)
     return _is_block(module)
+
+
+def _leads_to(path: str, others: Collection[str]) -> bool:
+    return any(other == path or other.startswith(f"{path}.") for other in others)
 
 
 def _is_block(module: nn.Module) -> int:

@@ -65,13 +65,14 @@ def place(
         model: The network; changed.
         block: Which block.
         placement: ``before_add``: the block's slot. ``before_block``, ``after_add``: on the block's input or output,
-            by an ``nn.Sequential`` around it. ``before_convs``: an ``nn.Sequential`` around each convolution.
+            by an ``nn.Sequential`` around it. The others: an ``nn.Sequential`` around each of ``convolutions``.
         modules: One, or as many as ``convolutions``.
-        convolutions: Paths, for ``before_convs``.
+        convolutions: Paths, for placements at convolutions.
     """
-    if placement == "before_convs":
+    if convolutions:
         for path, attention in zip(convolutions, modules, strict=True):
-            put(model, path, nn.Sequential(attention, model.get_submodule(path)))
+            pair = (attention, model.get_submodule(path))
+            put(model, path, nn.Sequential(*(reversed(pair) if placement == "after_spatial_conv" else pair)))
         return
     (attention,) = modules
     if block.channels_last:

@@ -19,10 +19,11 @@ from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.memory import peak_memory
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
+from chattn_nas.proxy.order import even_odds
 from chattn_nas.proxy.patience import at_chance
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.settings import ProxySettings
-from chattn_nas.proxy.step import TrainingStep
+from chattn_nas.proxy.step import TrainingStep, class_weights
 from chattn_nas.proxy.streamed import Streamed
 
 Report = Callable[[int, Rung], bool]
@@ -106,12 +107,14 @@ def _train(
 
     optimizer = build_optimizer(network, settings, images=len(images))
     step = TrainingStep(
-        network, optimizer, prepare, label_smoothing=settings.label_smoothing, accumulate=accumulate
+        network, optimizer, prepare, label_smoothing=settings.label_smoothing, accumulate=accumulate,
+        class_weights=class_weights(data, device),
     )  # fmt: skip
     batch_size = min(settings.batch_size, len(images))
     capture = cuda_graphs(device, generator) if settings.cuda_graphs else None
+    odds = even_odds(images.labels) if data.balanced else None
     make = Resident if isinstance(images, TensorSet) else Streamed
-    resident = make(step, images, batch_size, Rates(optimizer), generator, capture)  # type: ignore[arg-type]
+    resident = make(step, images, batch_size, Rates(optimizer), generator, capture, odds=odds)  # type: ignore[arg-type]
     evaluation = Evaluation(network, data.validation.to(device), data, settings.batch_size, capture)
 
     started = time.perf_counter()
@@ -133,11 +136,13 @@ def _train(
                 break
         training += time.perf_counter() - begun
         accuracy, loss = evaluation()
-        rungs.append(Rung(epoch=trained, accuracy=accuracy, loss=loss))
+        last = {"figures": evaluation.figures()} if end == settings.rungs[-1] and _finite(loss) else {}
+        rungs.append(Rung(epoch=trained, accuracy=accuracy, loss=loss, **last))
         if not all(map(_finite, (loss_sum, loss))):
             outcome, reason = Outcome.DIVERGED, f"the loss was not finite in rung {index} (epoch {trained})"
             break
-        if settings.patience == "diverged" and index == 0 and at_chance(accuracy, data.validation.labels):
+        chance = settings.patience == "diverged" and data.metric == "accuracy"
+        if chance and index == 0 and at_chance(accuracy, data.validation.labels):
             outcome, reason = Outcome.DIVERGED, f"accuracy {100 * accuracy:.1f} % after the first rung is chance"
             break
         if report is not None and report(index, rungs[-1]) and end != settings.rungs[-1]:

@@ -25,13 +25,15 @@ class Rung:
 
     Attributes:
         epoch: Epochs trained so far.
-        accuracy: Top-1 on the validation set, 0 to 1.
+        accuracy: Score on the validation set by the metric of the data, 0 to 1; top-1 accuracy by default.
         loss: Mean cross-entropy on the validation set.
+        figures: Beside the score, at the last rung: recall and precision of every class, confusion of classes.
     """
 
     epoch: int
     accuracy: float
     loss: float
+    figures: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import resource
+import sys
 
 import torch
 
@@ -28,4 +28,10 @@ def peak_memory(device: torch.device) -> int:
     """Bytes: of the device since its peak was last reset on CUDA, of the process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        import resource  # where there is none, the memory as it is now stands for its peak
+    except ImportError:
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -22,9 +22,10 @@ from chattn_nas.proxy.capture import Replayed, cuda_graphs
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
+from chattn_nas.proxy.order import even_odds
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.settings import ProxySettings
-from chattn_nas.proxy.step import TrainingStep
+from chattn_nas.proxy.step import TrainingStep, class_weights
 
 #: Images scored at a time: evaluation is not captured here, so few large batches are faster.
 SCORED = 2048
@@ -133,8 +134,12 @@ def _branch(
         return normalize(augment(batch.images, data.augmentation, generator)), batch.labels
 
     optimizer = build_optimizer(network, settings, images=len(images))
-    step = TrainingStep(network, optimizer, prepare, label_smoothing=settings.label_smoothing)
-    return Resident(step, images, min(settings.batch_size, len(images)), Rates(optimizer), generator)
+    step = TrainingStep(
+        network, optimizer, prepare, label_smoothing=settings.label_smoothing,
+        class_weights=class_weights(data, device),
+    )  # fmt: skip
+    odds = even_odds(images.labels) if data.balanced else None
+    return Resident(step, images, min(settings.batch_size, len(images)), Rates(optimizer), generator, odds=odds)
 
 
 def _side_by_side(works: Sequence[Callable[[], None]], device: torch.device) -> Callable[[], None]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from chattn_nas.data import TensorSet
 from chattn_nas.proxy.capture import Capture, Replayed
 from chattn_nas.proxy.optimizer import Rates
+from chattn_nas.proxy.order import draw
 
 
 class Resident:
@@ -26,6 +27,7 @@ class Resident:
         generator: Draws the order of the images, on the device.
         capture: ``None`` runs eagerly.
         part: Number of this process, and how many share every batch.
+        odds: Of every image to be drawn, with replacement; ``None`` takes every image once.
     """
 
     def __init__(
@@ -37,10 +39,11 @@ class Resident:
         generator: torch.Generator,
         capture: Capture | None = None,
         part: tuple[int, int] = (0, 1),
+        odds: Tensor | None = None,
     ) -> None:
         device = images.labels.device
         self.step, self.images, self.batch_size, self.part = step, images, batch_size, part
-        self.rates, self.generator = rates, generator
+        self.rates, self.generator, self.odds = rates, generator, odds
         self.steps = len(images) // batch_size
         self.order = torch.empty(self.steps, batch_size // part[1], dtype=torch.int64, device=device)
         self.factors = torch.empty(self.steps, dtype=torch.float64, device=device)
@@ -64,7 +67,7 @@ class Resident:
 
     def begin(self, factors: Sequence[float]) -> None:
         """Draw the order of an epoch of ``advance``, whose losses add up in ``loss_sum``; nothing is waited for."""
-        order = torch.randperm(len(self.images), device=self.order.device, generator=self.generator)
+        order = draw(len(self.images), self.odds, self.generator)
         rank, processes = self.part
         whole = order[: self.steps * self.batch_size].view(self.steps, self.batch_size)
         self.order.copy_(whole[:, rank::processes])

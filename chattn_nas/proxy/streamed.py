@@ -12,6 +12,7 @@ from torch import Tensor
 from chattn_nas.data import MappedSet, TensorSet
 from chattn_nas.proxy.capture import Capture, Replayed
 from chattn_nas.proxy.optimizer import Rates
+from chattn_nas.proxy.order import draw
 
 #: Batches that are read before they are asked for.
 AHEAD = 4
@@ -32,6 +33,7 @@ class Streamed:
         generator: Of the order, on the device.
         capture: ``None`` runs eagerly.
         part: Number of this process, and how many share every batch.
+        odds: Of every image to be drawn, with replacement; ``None`` takes every image once.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class Streamed:
         generator: torch.Generator,
         capture: Capture | None = None,
         part: tuple[int, int] = (0, 1),
+        odds: Tensor | None = None,
     ) -> None:
         self.device = images.labels.device
         self.step, self.images, self.batch_size, self.part = step, images, batch_size, part
-        self.rates, self.generator = rates, generator
+        self.rates, self.generator, self.odds = rates, generator, odds
         self.steps = len(images) // batch_size
         own = batch_size // part[1]
         self.pixels = torch.empty(own, *images.shape, dtype=torch.uint8, device=self.device)
@@ -63,7 +66,7 @@ class Streamed:
             factors: Of the peak learning rate, one per step.
             after: Called after every step.
         """
-        order = torch.randperm(len(self.images), device=self.device, generator=self.generator)
+        order = draw(len(self.images), self.odds, self.generator)
         rank, processes = self.part
         whole = order[: self.steps * self.batch_size].view(self.steps, self.batch_size)
         self.order.copy_(whole[:, rank::processes])

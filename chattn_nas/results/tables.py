@@ -7,7 +7,6 @@ seconds; a column that ends in ``_x`` is a multiple of the backbone without atte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,9 @@ COSTS = ("parameters", "macs", "latency")
 Z95 = 1.959964
 #: How ``best`` may choose: the pooled model, the mean over seeds, the single best trial.
 CRITERIA = ("pooled", "mean", "single")
+#: Models are remembered by all of their records that matters; so many of them.
+REMEMBERED = 4
+_models: dict[tuple[tuple[Any, ...], ...], Pooled | None] = {}
 
 
 def percent(accuracy: float | None) -> float:
@@ -147,22 +149,12 @@ def _row(group: list[Record]) -> dict[str, Any]:
 
 def pooled(records: Sequence[Record]) -> Pooled | None:
     """The pooled model of these records; the last few are remembered, since every table asks for it."""
-    return _fitted(tuple((r.number, r.hash, r.seed, r.outcome, r.rungs) for r in records), _Records(records))
-
-
-class _Records(tuple[Any, ...]):
-    """Records that a cache does not look at: the key beside them says all that matters."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@lru_cache(maxsize=4)
-def _fitted(key: tuple[Any, ...], found: _Records) -> Pooled | None:
-    return fit(found)
+    key = tuple((record.number, record.hash, record.seed, record.outcome, record.rungs) for record in records)
+    if key not in _models:
+        _models[key] = fit(records)
+        while len(_models) > REMEMBERED:
+            del _models[next(iter(_models))]
+    return _models[key]
 
 
 def rungs(study: optuna.Study) -> pd.DataFrame:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from chattn_nas.data import divide
+from chattn_nas.data import load_data
 from chattn_nas.errors import InputError
 from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import resolve_device
+from chattn_nas.proxy.metric import build_metric
 from chattn_nas.search._join import join
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.loop import sigterm_as_interrupt
@@ -37,7 +38,8 @@ def try_out(spec: Spec) -> None:
     Raises:
         InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
     """
-    facts = divide(spec.data)[0].description
+    facts = load_data(spec.data, data_on="disk")
+    build_metric(facts.metric, facts.num_classes, multilabel=facts.multilabel)
     for device in spec.search.devices or [spec.proxy.device]:
         try:
             torch.empty(1, device=resolve_device(device))
@@ -46,10 +48,10 @@ def try_out(spec: Spec) -> None:
             raise InputError(f"device {device!r} cannot be used: {words}", where=("proxy", "device")) from None
     spec.search_space()
     try:
-        stages(spec.backbone.backbone, in_chans=facts.channels, image_size=spec.data.image_size)
+        stages(spec.backbone.backbone, in_chans=facts.in_chans, image_size=spec.data.image_size)
     except InputError as error:
         raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
-    _check_slots(spec)
+    _check_slots(spec, facts.in_chans)
 
 
 def search(
@@ -112,7 +114,7 @@ def search(
     return found
 
 
-def _check_slots(spec: Spec) -> None:
+def _check_slots(spec: Spec, in_chans: int) -> None:
     """See, before anything is spent, that every attention of the backbone would learn and that a file of weights fits,
     and say what share of the blocks has a slot.
 
@@ -121,9 +123,11 @@ def _check_slots(spec: Spec) -> None:
     """
     backbone = spec.backbone
     try:
-        plan = check_backbone(backbone.backbone, image_size=spec.data.image_size)
+        plan = check_backbone(backbone.backbone, in_chans=in_chans, image_size=spec.data.image_size)
         if backbone.weights is not None:
-            create_backbone(backbone.backbone, num_classes=2, in_chans=3, device="meta", weights=backbone.weights)
+            create_backbone(
+                backbone.backbone, num_classes=2, in_chans=in_chans, device="meta", weights=backbone.weights
+            )
     except InputError as error:
         raise error.at("backbone") from None
     if plan.slotted < plan.all_blocks or any(stage.kind == "stage" for stage in plan.stages):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import inspect
 import logging
 import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import optuna
@@ -14,6 +17,7 @@ import optuna
 from chattn_nas.attention import registry
 from chattn_nas.data import describe, differences
 from chattn_nas.errors import DataError, RunError
+from chattn_nas.network import own
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.trials import all_trials
 
@@ -58,20 +62,37 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
 
 
 def plugins(spec: Spec) -> dict[str, str]:
-    """Hash of the code of every part that is not this package's, by name; comments and layout do not count."""
+    """Hash of the code of every part that is not this package's, by name; comments and layout do not count.
+
+    A backbone, metric or augmentation of the user's own is among them, and a local file of weights by its content.
+    """
     found = {}
+    backbone = spec.backbone
+    if own.is_path(backbone.model):
+        found[backbone.model] = _hash_of(sys.modules.get(own.find(backbone.model).__module__), backbone.model)
+    if backbone.weights is not None and Path(backbone.weights).is_file():
+        with Path(backbone.weights).open("rb") as file:
+            found[backbone.weights] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    for name in (spec.data.metric, spec.data.augment):
+        if name is not None and ":" in name:
+            found[name] = _hash_of(importlib.import_module(name.partition(":")[0]), name)
     for choices in spec.search_space().canonical:
         for choice in choices:
             cls = registry.get(choice.type).cls
             module = sys.modules.get(cls.__module__)
             if module is None or cls.__module__.split(".")[0] in VERSIONED:
                 continue
-            try:
-                code = ast.dump(ast.parse(inspect.getsource(module)))
-            except (OSError, TypeError, SyntaxError):
-                code = cls.__qualname__
-            found[choice.type] = hashlib.sha256(code.encode()).hexdigest()[:16]
+            found[choice.type] = _hash_of(module, cls.__qualname__)
     return found
+
+
+def _hash_of(module: ModuleType | None, name: str) -> str:
+    """Of a module's code; of the name, where there is none to read."""
+    try:
+        code = ast.dump(ast.parse(inspect.getsource(module)))  # type: ignore[arg-type]
+    except (OSError, TypeError, SyntaxError):
+        code = name
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 def warn_of_changes(study: optuna.Study, now: dict[str, Any]) -> list[str]:

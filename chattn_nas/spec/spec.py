@@ -48,7 +48,7 @@ LATER = (
         ("data", field)
         for field in (
             "options", "image_column", "label_column", "multilabel", "channel_axis", "resize", "background", "channels",
-            "range", "classes", "bad_files", "test",
+            "range", "classes", "bad_files", "test", "metric", "class_weights", "sampling", "augment",
         )
     ),
     ("backbone", "stages"),

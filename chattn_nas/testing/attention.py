@@ -303,17 +303,20 @@ def transforms(case: Case) -> None:
     """Forward-mode and second derivatives, torch.func.vmap and torch.jit.trace give what ordinary calls give."""
     module, x = case.build().double().eval(), case.input(batch=2, dtype=torch.float64)
     small = case.input(batch=1, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradgradcheck(module, (small,), fast_mode=True, atol=1e-5, rtol=1e-3), "second derivatives"
     wanted, direction = module(x), case.input(batch=2, seed=2, dtype=torch.float64)
-    pulled = torch.func.vjp(module, x)[1](direction)[0]
-    pushed = torch.func.jvp(module, (x,), (direction,))[1]
-    _close((pushed * direction).sum(), (pulled * direction).sum(), 1e-8, "forward-mode derivative")
-    rows = torch.stack((x, direction))
-    _close(torch.func.vmap(module)(rows), torch.stack((wanted, module(direction))), 1e-10, "vmap")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that tracing is old, and that shapes become constants
+        # torch warns of its own use of torch.jit.script, that tracing is old, and that shapes become constants.
+        warnings.simplefilter("ignore")
+        assert torch.autograd.gradgradcheck(module, (small,), fast_mode=True, atol=1e-5, rtol=1e-3), (
+            "second derivatives"
+        )
+        pulled = torch.func.vjp(module, x)[1](direction)[0]
+        pushed = torch.func.jvp(module, (x,), (direction,))[1]
+        rows = torch.func.vmap(module)(torch.stack((x, direction)))
         traced = torch.jit.trace(module, (x,), check_trace=False)
         torch.jit.save(traced, io.BytesIO())  # which a Python function inside would not allow
+    _close((pushed * direction).sum(), (pulled * direction).sum(), 1e-8, "forward-mode derivative")
+    _close(rows, torch.stack((wanted, module(direction))), 1e-10, "vmap")
     _close(traced(direction), module(direction), 1e-6, "a trace")
 
 

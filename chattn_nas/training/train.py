@@ -23,7 +23,7 @@ from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
-from chattn_nas.proxy.step import TrainingStep
+from chattn_nas.proxy.step import TrainingStep, class_weights
 from chattn_nas.spec.training_settings import TrainingSettings
 from chattn_nas.training.checkpoint import Checkpoint, momentum_of, read_checkpoint, restore
 from chattn_nas.training.distributed import DistributedContext
@@ -86,7 +86,12 @@ def train_fully(
         facts = training_data.facts
         prepare = Prepare(settings, Normalize(facts, device), facts.augmentation, facts.num_classes, crops)
         step = TrainingStep(
-            context.wrap(network), optimizer, prepare, label_smoothing=recipe.label_smoothing, clip=settings.clip
+            context.wrap(network),
+            optimizer,
+            prepare,
+            label_smoothing=recipe.label_smoothing,
+            clip=settings.clip,
+            class_weights=class_weights(facts, device),
         )
         capture = cuda_graphs(device, crops) if recipe.cuda_graphs else None
         if prepare.draws_on_host or context.size > 1:

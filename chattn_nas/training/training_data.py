@@ -9,10 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.data import Data, DataSettings, TensorSet, joined, load_data, load_test, require_test
+from chattn_nas.data import Data, DataSettings, TensorSet, describe, joined, load_data, load_test, require_test
+from chattn_nas.errors import InputError
 from chattn_nas.proxy import evaluate
 from chattn_nas.proxy.capture import Capture
 from chattn_nas.proxy.optimizer import Rates
+from chattn_nas.proxy.order import even_odds
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.streamed import Streamed
 from chattn_nas.spec.training_settings import TrainingSettings
@@ -58,9 +60,10 @@ class TrainingData:
             images = joined(images, self.facts.validation)
         size = min(batch_size, len(images) // context.size * context.size)
         part = (context.rank, context.size)
+        odds = even_odds(images.labels) if self.facts.balanced else None
         if isinstance(images, TensorSet):
-            return Resident(step, images, size, rates, order, capture, part)
-        return Streamed(step, images, size, rates, order, capture, part)
+            return Resident(step, images, size, rates, order, capture, part, odds)
+        return Streamed(step, images, size, rates, order, capture, part, odds)
 
     @property
     def images(self) -> int:
@@ -84,4 +87,8 @@ def load_training_data(data: DataSettings, settings: TrainingSettings, device: t
         DataError: As ``load_data``; or there are no test images, which would otherwise be found out at the end.
     """
     require_test(data)
+    if settings.mixup and describe(data).multilabel:
+        raise InputError(
+            "training.mixup mixes single labels, and these images have several", where=("training", "mixup")
+        )
     return TrainingData(load_data(data, device=device, data_on=settings.data_on), data, settings, device)

@@ -21,7 +21,7 @@ from chattn_nas.spec import Spec
 BACKBONE = {"model": "cifar_resnet8", "options": {"width": 16}}
 SIZE = 16
 #: Not their defaults, which ask for larger maps or more channels than the last stage has.
-SETTINGS = {"scsa": {"window": 2}, "fca": {"frequencies": "top4"}}
+SETTINGS = {"fca": {"frequencies": "top4"}}
 TYPES = [
     name
     for name in attention.names()

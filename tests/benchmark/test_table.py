@@ -23,13 +23,13 @@ TINY = {
 def test_a_table_is_built_in_parts_and_never_trains_a_row_twice(tmp_path):
     spec, out = Spec.from_dict(TINY), tmp_path / "tiny.csv.xz"
     first = build_table(spec, seeds=1, out=out, run=tmp_path / "one", part=4, workers=0, progress=False)
-    assert len(first) == 2**3 + 1, "all networks and the random-gate control"
+    assert len(first) == 2**3 + 2, "all networks and the two controls"
     both = build_table(spec, seeds=2, out=out, run=tmp_path / "two", part=50, workers=0, progress=False)
     kept = both[both["seed"] == 0].reset_index(drop=True)
     assert kept[["hash", "accuracy", "seconds"]].equals(first[["hash", "accuracy", "seconds"]])
     table = Table(spec, out)
     assert table.seeds == (0, 1)
-    assert list(table.control["label"].unique()) == ["random_gate"]
+    assert set(table.control["label"]) == {"random_gate", "channel_scale"}
     measured = table.measurement(Architecture.uniform(spec.backbone.backbone, "se", reduction=4), seed=1)
     assert [rung.epoch for rung in measured.rungs] == [1, 2]
     assert measured.test_accuracy is not None
@@ -70,9 +70,9 @@ def test_facts_find_what_was_simulated(simulated):
     assert found.margin_low < found.margin < found.margin_high
 
 
-@pytest.mark.parametrize("path", sorted(TABLES.glob("*.csv.xz")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(TABLES.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_table_can_be_asked(path):
-    table = load(path.name.removesuffix(".csv.xz"))
+    table = load(path.name.removesuffix(".yaml"))
     assert path.stat().st_size < 1_000_000
     assert len(table.rows) == len(table.networks) * len(table.seeds)
     assert table.rows["accuracy"].between(0, 1).all()

@@ -11,6 +11,7 @@ from chattn_nas import api
 from chattn_nas.errors import BackboneError, InputError
 from chattn_nas.network import build_network
 from chattn_nas.report.facts import gather
+from chattn_nas.search.same import plugins
 from chattn_nas.space import Architecture
 from chattn_nas.spec import Spec
 
@@ -60,7 +61,7 @@ def test_the_share_of_blocks_with_a_slot_is_said_at_the_start(tmp_path, caplog, 
     spec = spec_with({"model": "own_backbones:made_of_numbers"})
     with caplog.at_level(logging.WARNING):
         api.search(spec, run=tmp_path / "run", trials=2, workers=0, progress=False)
-    assert "own_backbones:made_of_numbers: 0 of " in caplog.text
+    assert "own_backbones:made_of_numbers: none of its blocks" in caplog.text
     assert "stages 1, 2: behind the whole stage" in caplog.text
     sys.modules.pop("own_backbones", None)
 
@@ -80,3 +81,20 @@ def test_a_backbone_that_is_attended_everywhere_can_be_kept_and_searched_for_non
     with pytest.raises(InputError, match="every slot of seresnet18 holds an attention already") as caught:
         spec_with(kept).search_space()
     assert caught.value.where == ("backbone", "existing")
+
+
+def test_the_code_of_ones_own_backbone_and_the_content_of_its_weights_make_trials_comparable(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_net_of_today.py").write_text((Path(__file__).parent / "own_backbones.py").read_text())
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"one")
+    spec = spec_with({"model": "my_net_of_today:small", "weights": str(weights)}, ["none"])
+    before = plugins(spec)
+    assert set(before) == {"my_net_of_today:small", str(weights)}
+    weights.write_bytes(b"two")
+    with (tmp_path / "my_net_of_today.py").open("a") as file:
+        file.write("\n# a comment changes nothing\n")
+    after = plugins(spec)
+    assert after["my_net_of_today:small"] == before["my_net_of_today:small"]
+    assert after[str(weights)] != before[str(weights)]
+    sys.modules.pop("my_net_of_today", None)

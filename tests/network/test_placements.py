@@ -81,3 +81,24 @@ def test_a_type_s_own_place_is_its_default():
     assert StageChoice("gct").place(densenet) == "before_add"
     with pytest.raises(InputError, match="has no place 'before_block'"):
         StageChoice("se", placement="before_block").slots(densenet)
+
+
+def test_simam_and_scsa_sit_inside_the_block_where_their_authors_put_them():
+    """Behind the 3x3 convolution and before its norm; in front of the last convolution, on the narrow width."""
+    for model, kind, path, order in (
+        ("resnet26", "simam", "layer2.1.conv2", ("Conv2d", "SimAM")),
+        ("resnet26", "scsa", "layer2.1.conv3", ("SCSA", "Conv2d")),
+        ("resnet18", "simam", "layer1.0.conv2", ("Conv2d", "SimAM")),
+        ("resnet18", "scsa", "layer1.0.conv2", ("SCSA", "Conv2d")),
+        # The shortcut's convolution comes after the block's own in the forward pass.
+        ("resnet26", "scsa", "layer2.0.conv3", ("SCSA", "Conv2d")),
+        ("resnet26", "simam", "layer1.0.conv2", ("Conv2d", "SimAM")),
+    ):
+        network = build_network(Architecture.uniform(model, kind), num_classes=3, image_size=64, seed=0)
+        pair = network.get_submodule(path)
+        assert tuple(type(module).__name__ for module in pair) == order
+        number = [type(module).__name__ for module in network.modules()].count(order[0 if kind == "scsa" else 1])
+        assert number == 8
+    narrow = layout(Backbone("resnet26"), 3, 64).stages[1].places
+    assert {slot.channels for slot in narrow["before_last_conv"] + narrow["after_spatial_conv"]} == {128}
+    assert [slot.feature_size for slot in narrow["after_spatial_conv"]] == [(8, 8), (8, 8)]

@@ -128,7 +128,7 @@ def test_maps_held_channels_last_without_saying_so_are_told_by_their_shapes(mode
 def test_a_stage_without_slots_takes_attention_as_a_whole_and_the_share_is_told():
     found = layout(Backbone("hgnetv2_b0"), 3, 64)
     assert [stage.kind for stage in found.stages] == ["stage", "stage", "branch", "stage"]
-    assert found.share.startswith("1 of 6 blocks have a slot of their own; stages 1, 2, 4: behind the whole stage")
+    assert found.share.startswith("1 of 5 blocks have a slot of their own; stages 1, 2, 4: behind the whole stage")
     assert layout(Backbone("resnet10t"), 3, 64).share == "4 of 4 blocks have a slot of their own"
     assert survey("hgnetv2_b0").slotted == 1
 

@@ -76,6 +76,17 @@ def test_first_convolutions_are_adapted_to_other_channels():
     assert adapt_input_conv(4, weight).shape == (4, 4, 3, 3)
 
 
+def test_maps_are_counted_as_timm_counts_them():
+    assert _timm.take_indices(4, None) == ([0, 1, 2, 3], 3)
+    assert _timm.take_indices(4, 2) == ([2, 3], 3)
+    assert _timm.take_indices(4, [-1, 0]) == ([3, 0], 3)
+    network = meta("resnet10t")
+    assert _timm.gives_intermediates(network)
+    assert _timm.prune(network, [1, 2]) == [1, 2]
+    assert not list(network.layer4.parameters())
+    assert not list(network.fc.parameters())
+
+
 def test_folders_as_timm_takes_them(tmp_path):
     """``local-dir:`` with a configuration and weights, as ``timm.models.push_to_hf_hub`` writes them."""
     from chattn_nas.network import build_network

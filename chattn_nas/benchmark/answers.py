@@ -1,0 +1,293 @@
+"""What a long table answers, with intervals over seeds.
+
+A seed is the unit of every interval: trainings of one seed share luck by type and stage (type x seed), so a figure is
+computed on each seed alone and Student's t is taken over seeds. Everything follows from the rows of the CSV.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+#: What a short training may be read by; for the last two less is better.
+READINGS = ("accuracy", "loss", "train_loss_sum")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over seeds with its 95 % interval by Student's t, and how likely so large a mean is by chance.
+
+    Attributes:
+        mean, low, high: In the unit of the values.
+        p: Two-sided, against 0; NaN with fewer than two seeds.
+        seeds: How many values there were.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    seeds: int
+
+    @classmethod
+    def over(cls, values: Sequence[float] | np.ndarray) -> Interval:
+        """Of one value per seed."""
+        found = np.asarray(values, dtype=float)
+        count, mean = len(found), float(found.mean())
+        if count < 2:
+            return cls(mean, float("nan"), float("nan"), float("nan"), count)
+        error = float(found.std(ddof=1)) / count**0.5
+        half = float(stats.t.ppf(0.975, count - 1)) * error
+        p = float(2 * stats.t.sf(abs(mean) / error, count - 1)) if error > 0 else float("nan")
+        return cls(mean, mean - half, mean + half, p, count)
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """What one type is worth against ``none``, in points of test accuracy.
+
+    Attributes:
+        type: Name of the type.
+        stage: From 1, in the mean over what the other stages have; ``None``: in every stage.
+        gain: Over seeds.
+        holm: ``gain.p`` corrected for all effects of its table (Holm 1979).
+        parameters, macs: Costs added, as a part of those of the plain backbone; of a uniform network only.
+    """
+
+    type: str
+    stage: int | None
+    gain: Interval
+    holm: float
+    parameters: float | None = None
+    macs: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mixing:
+    """Whether mixing types pays.
+
+    Attributes:
+        chosen: On each seed, the best mixed and the best uniform network by the other seeds' validation accuracy.
+        margin: Test accuracy of the mixed one over the uniform one on the seed that chose neither, in points.
+        lucky: The same for the best of the whole table, judged where it was chosen: what luck makes of it.
+    """
+
+    chosen: tuple[tuple[str, str], ...]
+    margin: Interval
+    lucky: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interactions:
+    """Whether the effects of the stages add up.
+
+    Attributes:
+        f, p: Of what main effects leave of the networks' means, over the networks' noise between seeds.
+        df: Degrees of freedom above and below.
+        deviation: Estimated standard deviation of the interactions, in points; 0 where noise explains all.
+        additive: That of the additive part.
+        type_by_seed: That of a type's effect in one stage between seeds.
+        noise: That of one training around all of these.
+    """
+
+    f: float
+    p: float
+    df: tuple[int, int]
+    deviation: float
+    additive: float
+    type_by_seed: float
+    noise: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foretelling:
+    """How well one short training ranks the networks as long ones do.
+
+    Attributes:
+        epochs, reading: Of the short training.
+        cost: As a part of a long training.
+        tau: Kendall's tau to the mean test accuracy of long trainings on the other seeds.
+    """
+
+    epochs: int
+    reading: str
+    cost: float
+    tau: Interval
+
+
+class LongTable:
+    """The rows of a long table.
+
+    Args:
+        rows: As :func:`.trainings.read_trainings` gives them, or read from CSV: one per training.
+        start: Only trainings from this start.
+
+    Attributes:
+        long: Epochs of the long trainings.
+        networks: Hashes of the networks trained that long on all :attr:`seeds`, controls left out.
+        controls: Those of ``channel_scale`` and ``random_gate``.
+        types: Per network, one type per stage.
+    """
+
+    CONTROLS = frozenset({"channel_scale", "random_gate"})
+
+    def __init__(self, rows: pd.DataFrame, *, start: str = "unit") -> None:
+        self.rows = rows[(rows["start"] == start) & (rows["branches"] == 1) & (rows["outcome"] == "complete")]
+        self.long = int(self.rows["epochs"].max())
+        ends = self.rows[self.rows["epochs"] == self.long]
+        counts = ends.groupby("seed")["hash"].nunique()
+        self.seeds = tuple(int(seed) for seed in counts[counts == ends["hash"].nunique()].index)
+        self.types = {
+            str(key): tuple(choice["type"] for choice in json.loads(text))
+            for key, text in ends.drop_duplicates("hash").set_index("hash")["stages"].items()
+        }
+        self.controls = [key for key, types in self.types.items() if self.CONTROLS & set(types)]
+        self.networks = [key for key in self.types if key not in self.controls]
+        self.first = ends.drop_duplicates("hash").set_index("hash")
+
+    def grid(self, column: str, *, epochs: int | None = None, networks: Sequence[str] | None = None) -> np.ndarray:
+        """(networks, seeds); accuracies in percent. NaN where a training is missing."""
+        rows = self.rows[self.rows["epochs"] == (epochs or self.long)]
+        found = rows.pivot_table(index="hash", columns="seed", values=column)
+        found = found.reindex(index=list(networks or self.networks), columns=list(self.seeds))
+        return found.to_numpy(dtype=float) * (100 if column.endswith("accuracy") else 1)
+
+    def uniform(self, name: str) -> str | None:
+        """Hash of the network with one type everywhere."""
+        return next((key for key, types in self.types.items() if set(types) == {name}), None)
+
+    def name(self, key: str) -> str:
+        """Types, stage by stage."""
+        types = self.types[key]
+        return types[0] if len(set(types)) == 1 else " | ".join(types)
+
+
+def uniform_effects(table: LongTable) -> list[Effect]:
+    """Every type in every stage against ``none``, controls included, paired on seeds."""
+    bare = table.uniform("none")
+    if bare is None:
+        return []
+    base = table.grid("test_accuracy", networks=[bare])[0]
+    found = []
+    for key, types in table.types.items():
+        if len(set(types)) == 1 and key != bare:
+            gain = Interval.over(table.grid("test_accuracy", networks=[key])[0] - base)
+            costs = {
+                name: float(table.first[name][key]) / float(table.first[name][bare]) - 1
+                for name in ("parameters", "macs")
+            }
+            found.append((types[0], None, gain, costs))
+    return _corrected(found)
+
+
+def stage_effects(table: LongTable) -> list[Effect]:
+    """Every type in every stage against ``none`` there: main effects, fitted on each seed alone."""
+    design, labels = _design(table)
+    values = table.grid("test_accuracy")
+    fitted = np.linalg.lstsq(design, values, rcond=None)[0]
+    return _corrected(
+        [(name, stage, Interval.over(row), {}) for (stage, name), row in zip(labels, fitted[1:], strict=True)]
+    )
+
+
+def mixing(table: LongTable) -> Mixing | None:
+    """Choose on all seeds but one, judge on that one."""
+    validation, test = table.grid("accuracy"), table.grid("test_accuracy")
+    uniform = np.array([len(set(table.types[key])) == 1 for key in table.networks])
+    if len(table.seeds) < 2 or uniform.all() or not uniform.any():
+        return None
+    margins, chosen = [], []
+    for left in range(len(table.seeds)):
+        means = np.delete(validation, left, 1).mean(1)
+        mixed, same = _best(means, ~uniform), _best(means, uniform)
+        margins.append(test[mixed, left] - test[same, left])
+        chosen.append((table.name(table.networks[mixed]), table.name(table.networks[same])))
+    means = test.mean(1)
+    lucky = float(means[~uniform].max() - means[uniform].max())
+    return Mixing(chosen=tuple(chosen), margin=Interval.over(margins), lucky=lucky)
+
+
+def interactions(table: LongTable) -> Interactions:
+    """Analysis of variance: main effects, main effects x seed, what they leave of the networks, noise."""
+    values = table.grid("test_accuracy")
+    networks, seeds = values.shape
+    design, _ = _design(table)
+    rank = int(np.linalg.matrix_rank(design))
+    project = design @ np.linalg.pinv(design)
+    means = values.mean(1)
+    left = means - project @ means
+    within = values - means[:, None] - (values - means[:, None]).mean(0)
+    by_seed = project @ within
+    noise = within - by_seed
+    df = (networks - rank, (networks - rank) * (seeds - 1))
+    ms_left = seeds * float((left**2).sum()) / max(1, df[0])
+    ms_noise = float((noise**2).sum()) / max(1, df[1])
+    ms_by_seed = float((by_seed**2).sum()) / max(1, (rank - 1) * (seeds - 1))
+    ms_main = seeds * float((((project @ means) - means.mean()) ** 2).sum()) / max(1, rank - 1)
+    per_level = networks / max(len(set(types)) for types in zip(*table.types.values(), strict=True))
+    f = ms_left / ms_noise if ms_noise > 0 else float("nan")
+    return Interactions(
+        f=f,
+        p=float(stats.f.sf(f, *df)),
+        df=df,
+        deviation=max(0.0, (ms_left - ms_noise) / seeds) ** 0.5,
+        additive=max(0.0, (ms_main - ms_by_seed) / (seeds * per_level)) ** 0.5,
+        type_by_seed=max(0.0, (ms_by_seed - ms_noise) / per_level) ** 0.5,
+        noise=ms_noise**0.5,
+    )
+
+
+def foretelling(table: LongTable) -> list[Foretelling]:
+    """Every length and reading, and last the ceiling: another long training."""
+    truth = table.grid("test_accuracy")
+    found = []
+    for epochs in sorted(int(epochs) for epochs in table.rows["epochs"].unique()):
+        for reading in READINGS:
+            short = table.grid(reading, epochs=epochs) * (1 if reading == "accuracy" else -1)
+            taus = [
+                float(stats.kendalltau(short[known, seed], np.delete(truth, seed, 1).mean(1)[known]).statistic)
+                for seed in range(len(table.seeds))
+                if (known := ~np.isnan(short[:, seed])).sum() > 2
+            ]
+            if taus and len(table.seeds) > 1:
+                found.append(
+                    Foretelling(epochs=epochs, reading=reading, cost=epochs / table.long, tau=Interval.over(taus))
+                )
+    return found
+
+
+def _best(means: np.ndarray, among: np.ndarray) -> int:
+    return int(np.flatnonzero(among)[means[among].argmax()])
+
+
+def _design(table: LongTable) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """Intercept and a column per stage and type, ``none`` being 0."""
+    types = [table.types[key] for key in table.networks]
+    labels = [
+        (stage + 1, name) for stage in range(len(types[0])) for name in sorted({row[stage] for row in types} - {"none"})
+    ]
+    columns = [[row[stage - 1] == name for row in types] for stage, name in labels]
+    return np.column_stack([np.ones(len(types)), *np.array(columns, dtype=float)]), labels
+
+
+def _corrected(found: Sequence[tuple[str, int | None, Interval, dict[str, float]]]) -> list[Effect]:
+    corrected = dict(_holm([gain.p for _, _, gain, _ in found]))
+    return [
+        Effect(type=name, stage=stage, gain=gain, holm=corrected[index], **costs)
+        for index, (name, stage, gain, costs) in enumerate(found)
+    ]
+
+
+def _holm(ps: Sequence[float]) -> Iterator[tuple[int, float]]:
+    largest = 0.0
+    for rank, index in enumerate(np.argsort(ps)):
+        largest = max(largest, min(1.0, ps[index] * (len(ps) - rank)))
+        yield int(index), largest

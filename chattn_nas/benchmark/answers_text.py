@@ -1,0 +1,106 @@
+"""The answers of a long table in Markdown, as ``chattn-nas table`` prints them and ``docs/tables.md`` quotes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from chattn_nas.benchmark.answers import (
+    Effect,
+    Interval,
+    LongTable,
+    foretelling,
+    interactions,
+    mixing,
+    stage_effects,
+    uniform_effects,
+)
+
+READING = {"accuracy": "validation accuracy", "loss": "validation loss", "train_loss_sum": "sum of training losses"}
+
+
+def answers_markdown(table: LongTable) -> str:
+    """All that a long table says; points are of test accuracy, intervals 95 % over seeds."""
+    return "\n".join([*_size(table), *_uniform(table), *_stages(table), *_mixed(table), *_added(table), *_short(table)])
+
+
+def _size(table: LongTable) -> Iterator[str]:
+    yield (
+        f"{len(table.networks)} networks and {len(table.controls)} controls, {table.long} epochs, {len(table.seeds)} "
+        f"seeds. Points of test accuracy; 95 % intervals by Student's t over seeds, so type x seed is counted."
+    )
+
+
+def _uniform(table: LongTable) -> Iterator[str]:
+    effects = uniform_effects(table)
+    if not effects:
+        return
+    yield from ("", "### The same attention in every stage, against none", "")
+    yield "| type | gain | p | p (Holm) | parameters | MACs |"
+    yield "|---|---|---|---|---|---|"
+    for one in sorted(effects, key=lambda effect: -effect.gain.mean):
+        yield (
+            f"| {one.type} | {one.gain} | {one.gain.p:.3f} | {one.holm:.2f} | "
+            f"{100 * (one.parameters or 0):+.1f} % | {100 * (one.macs or 0):+.2f} % |"
+        )
+
+
+def _stages(table: LongTable) -> Iterator[str]:
+    effects = stage_effects(table)
+    if not effects or len(table.networks) <= len(effects) + 1:
+        return  # uniform networks alone tell no stage from another
+    yield from ("", "### One stage at a time, against none there, in the mean over the other stages", "")
+    stages = sorted({one.stage or 0 for one in effects})
+    yield "| type | " + " | ".join(f"stage {stage}" for stage in stages) + " | smallest p (Holm) |"
+    yield "|---|" + "---|" * (len(stages) + 1)
+    for name in dict.fromkeys(one.type for one in effects):
+        yield _row(name, [one for one in effects if one.type == name])
+
+
+def _row(name: str, effects: Sequence[Effect]) -> str:
+    gains = " | ".join(str(one.gain) for one in sorted(effects, key=lambda one: one.stage or 0))
+    return f"| {name} | {gains} | {min(one.holm for one in effects):.2f} |"
+
+
+def _mixed(table: LongTable) -> Iterator[str]:
+    found = mixing(table)
+    if found is None:
+        return
+    yield from ("", "### Does mixing pay?", "")
+    yield (
+        f"The best mixed over the best uniform network, both chosen by validation accuracy on all seeds but one and "
+        f"judged by test accuracy on that one: **{found.margin}** points. The best of the whole table, judged where it "
+        f"was chosen, would claim {found.lucky:+.2f}. Chosen: "
+        + "; ".join(f"{mixed} over {uniform}" for mixed, uniform in dict.fromkeys(found.chosen))
+        + "."
+    )
+
+
+def _added(table: LongTable) -> Iterator[str]:
+    if len(table.seeds) < 2 or len(table.networks) <= len(stage_effects(table)) + 1:
+        return
+    found = interactions(table)
+    yield from ("", "### Do stages interact?", "")
+    yield (
+        f"What main effects leave of the networks' means, against noise: F({found.df[0]},{found.df[1]}) = "
+        f"{found.f:.2f}, p = {found.p:.2f}. Standard deviations in points: networks by main effects "
+        f"{found.additive:.2f} a stage, interactions {found.deviation:.2f}, "
+        f"type x seed {found.type_by_seed:.2f}, one training {found.noise:.2f}."
+    )
+
+
+def _short(table: LongTable) -> Iterator[str]:
+    found = foretelling(table)
+    if not found:
+        return
+    yield from ("", "### Which short training foretells the long one?", "")
+    yield (
+        f"Kendall's tau to the mean test accuracy of the long trainings on the other seeds; the last rows, another "
+        f"long training read the same way, are the ceiling. Cost in trainings of {table.long} epochs."
+    )
+    yield from ("", "| epochs | cost | read by | tau | seeds |", "|---:|---:|---|---|---:|")
+    for one in found:
+        yield f"| {one.epochs} | {one.cost:.2f} | {READING[one.reading]} | {_tau(one.tau)} | {one.tau.seeds} |"
+
+
+def _tau(tau: Interval) -> str:
+    return f"{tau.mean:.2f}" if tau.seeds < 2 else f"{tau.mean:.2f} [{tau.low:.2f}, {tau.high:.2f}]"

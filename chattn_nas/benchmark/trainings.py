@@ -1,0 +1,238 @@
+"""Trainings of given networks, many at once on one device, one row each: what the long tables are made of.
+
+Where a table of a whole space is built by a search (:mod:`.build`), here a list says what to train: networks chosen by
+design, from several starts, over several lengths. The file of rows is the record: what stands there is not trained
+again.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from chattn_nas.data import Data, Normalize, TensorSet, sample_batch
+from chattn_nas.network import build_network, cost, start_at_unit
+from chattn_nas.proxy import Measurement, ProxySettings
+from chattn_nas.proxy._evaluate import Evaluation
+from chattn_nas.proxy.packed import SCORED, train_packed
+from chattn_nas.proxy.step import autocast
+from chattn_nas.space import Architecture
+
+#: Images that the norm of a gradient is taken on.
+PROBED = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One network, trained once.
+
+    Attributes:
+        architecture: One choice per stage.
+        seed: Of weights, order and augmentation.
+        epochs: Of one complete schedule.
+        start: ``unit``, ``official`` or ``identity``.
+        branches: Factor of the last norm of every residual branch at the start; 1 leaves it as it is.
+        learning_rate, warmup: Of the proxy.
+    """
+
+    architecture: Architecture
+    seed: int
+    epochs: int
+    start: str = "unit"
+    branches: float = 1.0
+    learning_rate: float = 0.1
+    warmup: float = 0.2
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other training of one file."""
+        fields = asdict(self) | {"architecture": self.architecture.to_dict()}
+        return json.dumps(fields, sort_keys=True)
+
+
+def first_line(error: Exception) -> str:
+    """Its class and the first line of what it says."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+#: Builds the network of a training, started as it says.
+Build = Callable[[Training, Data], nn.Module]
+
+
+def run_trainings(
+    trainings: Sequence[Training],
+    data: Data,
+    test: TensorSet,
+    *,
+    build: Build,
+    out: Path,
+    device: str,
+    pack: int = 8,
+    seconds: float | None = None,
+    progress: Callable[[str], None] = print,
+) -> None:
+    """Train what does not stand in ``out`` yet, ``pack`` networks at a time, and add a row for each.
+
+    Args:
+        trainings: In the order of their worth: the first are trained first.
+        data, test: On the device.
+        build: Makes the networks.
+        out: Lines of JSON, one per training; lines are added after every pack.
+        device: To train on.
+        pack: Networks at once.
+        seconds: Begin no pack that would end later than that.
+        progress: Takes a line after every pack.
+    """
+    known = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    wanted = [training for training in trainings if training.key not in known]
+    started, cost_of_work = time.perf_counter(), 0.0
+    packs = list(_packs(wanted, pack))
+    for number, together in enumerate(packs, 1):
+        work = sum(training.epochs for training in together)
+        begun = time.perf_counter()
+        if seconds is not None and begun - started + cost_of_work * work > seconds:
+            progress(f"out of time before pack {number} of {len(packs)}")
+            return
+        try:
+            rows = _train(together, data, test, build, device)
+        except Exception as error:  # one network that fails must not cost the others, paid for by the minute
+            names = ", ".join(str(training.architecture) for training in together)
+            progress(f"pack {number} of {len(packs)} failed ({names}): {first_line(error)}")
+            continue
+        with out.open("a") as file:
+            file.writelines(f"{json.dumps(row)}\n" for row in rows)
+        cost_of_work = (time.perf_counter() - begun) / work
+        progress(
+            f"pack {number} of {len(packs)}: {len(rows)} trainings of {together[0].epochs} epochs in "
+            f"{time.perf_counter() - begun:.1f} s, {time.perf_counter() - started:.0f} s so far"
+        )
+
+
+def _packs(trainings: Sequence[Training], pack: int) -> Iterator[list[Training]]:
+    """Neighbours that train equally long at equal rates."""
+    together: list[Training] = []
+    for training in trainings:
+        same = together and all(
+            getattr(training, name) == getattr(together[0], name) for name in ("epochs", "learning_rate", "warmup")
+        )
+        if together and (len(together) == pack or not same):
+            yield together
+            together = []
+        together.append(training)
+    if together:
+        yield together
+
+
+def _train(
+    trainings: Sequence[Training], data: Data, test: TensorSet, build: Build, device: str
+) -> list[dict[str, Any]]:
+    first = trainings[0]
+    settings = ProxySettings(
+        rungs=[first.epochs], learning_rate=first.learning_rate, warmup=first.warmup, device=device
+    )
+    networks = [build(training, data).to(device) for training in trainings]
+    costs = [cost(network, data.image_size, in_chans=data.in_chans) for network in networks]
+    norms = [gradient_norm(network, data) for network in networks]
+    losses: list[list[float]] = []
+    measured = train_packed(
+        networks,
+        data,
+        settings,
+        seeds=[training.seed for training in trainings],
+        device=device,
+        after_epoch=lambda _, told: losses.append(told),
+    )
+    return [
+        _row(training, one, network, data, test)
+        | {
+            "parameters": found.parameters,
+            "macs": found.macs,
+            "gradient_norm_start": norm,
+            "gradient_norm_end": gradient_norm(network, data),
+            "epoch_losses": [round(epoch[index], 5) for epoch in losses],
+        }
+        for index, (training, one, network, found, norm) in enumerate(
+            zip(trainings, measured, networks, costs, norms, strict=True)
+        )
+    ]
+
+
+def _row(training: Training, measured: Measurement, network: nn.Module, data: Data, test: TensorSet) -> dict[str, Any]:
+    test_accuracy, test_loss = Evaluation(network, test, data, SCORED)()
+    train_accuracy, _ = Evaluation(network, data.train, data, SCORED)()
+    return {
+        "key": training.key,
+        "hash": training.architecture.hash,
+        "seed": training.seed,
+        "stages": [choice.to_dict() for choice in training.architecture.stages],
+        "start": training.start,
+        "branches": training.branches,
+        "epochs": training.epochs,
+        "learning_rate": training.learning_rate,
+        "warmup": training.warmup,
+        "images": len(data.train),
+        "outcome": str(measured.outcome),
+        "accuracy": measured.accuracy,
+        "loss": measured.loss,
+        "test_accuracy": test_accuracy,
+        "test_loss": test_loss,
+        "train_accuracy": train_accuracy,
+        "train_loss_sum": measured.train_loss_sum,
+        "seconds": round(measured.seconds, 2),
+        "device": measured.device,
+        "versions": " ".join(f"{name} {number}" for name, number in measured.versions.items()),
+        "date": date.today().isoformat(),
+    }
+
+
+def gradient_norm(network: nn.Module, data: Data) -> float:
+    """Norm of the gradient of all parameters on the first training images, unaugmented, in train mode.
+
+    Taken on a copy: neither gradients nor the statistics of norms are left behind.
+    """
+    probe = copy.deepcopy(network).train()
+    device = next(probe.parameters()).device
+    batch = data.train.images[:PROBED].to(device)
+    with autocast(device):
+        logits = probe(Normalize(data, device)(batch))
+    F.cross_entropy(logits.float(), data.train.labels[:PROBED].to(device)).backward()
+    gradients = [parameter.grad for parameter in probe.parameters() if parameter.grad is not None]
+    return float(torch.nn.utils.get_total_norm(gradients))
+
+
+def build_started(training: Training, data: Data) -> nn.Module:
+    """The network of a training, at its start."""
+    images = sample_batch(data)
+    network = build_network(
+        training.architecture,
+        num_classes=data.num_classes,
+        in_chans=data.in_chans,
+        image_size=data.image_size,
+        seed=training.seed,
+        identity_init=training.start == "identity",
+        branch_scale=training.branches,
+        images=images,
+    )
+    if training.start == "unit":
+        start_at_unit(network, images)
+    return network
+
+
+def read_trainings(paths: Sequence[Path]) -> pd.DataFrame:
+    """The rows of several files, each training once; ``stages`` stays JSON text."""
+    rows = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    table = pd.DataFrame({row["key"]: row for row in rows}.values())
+    for column in ("stages", "epoch_losses"):
+        table[column] = table[column].map(json.dumps)
+    return table

@@ -1,0 +1,190 @@
+"""The recipe of the bare backbone, tuned before attention is compared under it.
+
+What repairs an untuned recipe looks like good attention: where the learning rate is too low, or the branches start too
+small, whatever lets the network grow faster wins. So the backbone without attention is trained first at a few learning
+rates, then at a few scales of its branches, then at another warm-up, each with the best of the step before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import yaml
+
+from chattn_nas.errors import InputError, RunError
+from chattn_nas.search.engine import search
+from chattn_nas.search.session import enqueue_trainings, quiet_optuna
+from chattn_nas.space import NONE, Architecture, SpaceSettings
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
+from chattn_nas.study.record import once_per_seed, records
+
+#: What is tried, learning rates as multiples of the spec's.
+RATES, BRANCH_SCALES, WARMUPS = (0.5, 1.0, 2.0, 4.0), (0.5, 1.0, 2.0), (0.05, 0.2)
+FIELDS = ("learning_rate", "branch_scale", "warmup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One recipe, and how the backbone without attention ends under it.
+
+    Attributes:
+        learning_rate, branch_scale, warmup: As in the spec's section ``proxy``.
+        accuracy, loss: On the validation images, accuracy 0 to 1, means over seeds; NaN where all trainings failed.
+        seeds: How many trainings ended.
+    """
+
+    learning_rate: float
+    branch_scale: float
+    warmup: float
+    accuracy: float = float("nan")
+    loss: float = float("inf")
+    seeds: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What was tried.
+
+    Attributes:
+        spec: The spec's own recipe.
+        tried: In the order of trying.
+        epochs: Length of each training.
+    """
+
+    spec: Candidate
+    tried: tuple[Candidate, ...]
+    epochs: int
+
+    @property
+    def best(self) -> Candidate:
+        """That with the lowest validation loss, which shows differences where accuracy is too coarse."""
+        return min(self.tried, key=lambda one: one.loss)
+
+    @property
+    def own(self) -> Candidate:
+        """The spec's own, measured."""
+        return next(one for one in self.tried if _same(one, self.spec))
+
+    @property
+    def words(self) -> str:
+        """The finding in one sentence."""
+        best, own = self.best, self.own
+        said = f"learning rate {best.learning_rate:g}, branches at {best.branch_scale:g}, warm-up {best.warmup:g}"
+        if best is own:
+            return f"The spec's own recipe does best: {said} (validation loss {best.loss:.4f})."
+        return (
+            f"No attention ends best with {said}: validation loss {best.loss:.4f} instead of {own.loss:.4f}, accuracy "
+            f"{100 * best.accuracy:.2f} instead of {100 * own.accuracy:.2f} %."
+        )
+
+    @property
+    def spec_lines(self) -> str:
+        """YAML to put into the spec; empty where it may stay as it is."""
+        changed = {
+            name: getattr(self.best, name) for name in FIELDS if getattr(self.best, name) != getattr(self.own, name)
+        }
+        return yaml.safe_dump({"proxy": changed}, sort_keys=False) if changed else ""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per recipe; accuracy in percent."""
+        return [
+            {
+                **{name: getattr(one, name) for name in FIELDS},
+                "accuracy %": round(100 * one.accuracy, 2),
+                "loss": round(one.loss, 4),
+                "seeds": one.seeds,
+                "": "best" if one is self.best else "",
+            }
+            for one in self.tried
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"best": asdict(self.best), "words": self.words, "spec_lines": self.spec_lines}
+
+
+def tune_recipe(
+    spec: Spec, *, run: Path | str | None = None, seeds: int = 2, workers: int | None = None, progress: bool = True
+) -> Recipe:
+    """Train the backbone without attention at a few recipes, about eight, and say which serves it best.
+
+    Everything goes through the search's workers, one study per recipe; the same call after an interruption goes on.
+
+    Args:
+        spec: A spec.
+        run: Directory; ``runs/<name>-recipe`` by default.
+        seeds: Trainings per recipe.
+        workers: As for ``search``.
+        progress: As for ``search``.
+
+    Raises:
+        InputError: Fewer than one seed.
+        RunError: No training succeeded.
+    """
+    if seeds < 1:
+        raise InputError(f"seeds must be at least 1, not {seeds}", value=seeds)
+    quiet_optuna()
+    directory = Path(run) if run else Path("runs") / f"{spec.name}-recipe"
+    own = Candidate(**{name: getattr(spec.proxy, name) for name in FIELDS})
+    tried: dict[tuple[float, ...], Candidate] = {}
+    best = own
+    trained = spec.backbone.pretrained or spec.backbone.weights is not None
+    steps: list[tuple[str, Sequence[float]]] = [
+        ("learning_rate", [factor * own.learning_rate for factor in RATES]),
+        ("branch_scale", [] if trained else BRANCH_SCALES),
+        ("warmup", WARMUPS),
+    ]
+    for name, values in steps:
+        for value in dict.fromkeys([getattr(best, name), *values]):
+            key = tuple(value if field == name else getattr(best, field) for field in FIELDS)
+            if key not in tried:
+                tried[key] = _train(
+                    spec, Candidate(**dict(zip(FIELDS, key, strict=True))), directory, seeds, workers, progress
+                )
+        best = min(tried.values(), key=lambda one: one.loss)
+    if not any(one.seeds for one in tried.values()):
+        raise RunError("no training without attention succeeded")
+    return Recipe(spec=own, tried=tuple(tried.values()), epochs=spec.proxy.rungs[-1])
+
+
+def _train(
+    spec: Spec, candidate: Candidate, directory: Path, seeds: int, workers: int | None, progress: bool
+) -> Candidate:
+    """The candidate with what its trainings gave."""
+    values = {name: getattr(candidate, name) for name in FIELDS}
+    name = "-".join(f"{field.replace('_', '')}{value:g}" for field, value in values.items())
+    at = spec.model_copy(
+        update={
+            "name": f"{spec.name}-recipe-{name}",
+            "space": SpaceSettings.model_validate({"all": [NONE]}),
+            "proxy": spec.proxy.model_copy(update=values | {"rungs": spec.proxy.rungs[-1:]}),
+            "search": spec.search.model_copy(
+                update={
+                    "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {},
+                    "max_seeds": seeds, "keep_checkpoints": 0,
+                }
+            ),
+        }
+    )  # fmt: skip
+    bare = Architecture.uniform(at.backbone.backbone, NONE).canonical(at.search_space().stages)
+    first = at.search.seed
+    with RunDirectory.held(at, directory / name) as opened:
+        enqueue_trainings(opened.study, ((bare.to_dict(), bare.hash, seed, "") for seed in range(first, first + seeds)))
+        search(at, run=opened.directory, trials=seeds, workers=workers, progress=progress, baselines=False)
+    ended = [record for record in once_per_seed(records(opened.study)) if record.accuracy is not None]
+    if not ended:
+        return candidate
+    losses = [record.measurement.loss for record in ended if record.measurement is not None]
+    return Candidate(
+        **values, accuracy=fmean(record.accuracy or 0.0 for record in ended),
+        loss=fmean(loss for loss in losses if loss is not None), seeds=len(ended),
+    )  # fmt: skip
+
+
+def _same(one: Candidate, other: Candidate) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in FIELDS)

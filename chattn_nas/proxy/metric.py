@@ -1,0 +1,117 @@
+"""What a network is scored by: one number where more is better, from its logits and the targets."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from chattn_nas.errors import DataError
+
+#: Logits (N, K) and targets, labels (N,) or presence (N, K), to a number.
+Metric = Callable[[Tensor, Tensor], float]
+ONE_LABEL = ("accuracy", "balanced_accuracy", "macro_f1", "top5", "auroc", "average_precision", "log_loss")
+SEVERAL = ("average_precision", "auroc", "macro_f1", "log_loss")
+#: Classes up to which the whole confusion matrix is kept, and up to which figures of every class are.
+MATRIX, LISTED = 30, 200
+
+
+def build_metric(name: str, num_classes: int, *, multilabel: bool = False) -> Metric:
+    """The metric of a name, by torchmetrics on the device of the logits.
+
+    ``log_loss`` is given as exp(-loss), the geometric mean of the probability given to the truth, so that more is
+    better and the scale is 0 to 1 as of the others.
+
+    Args:
+        name: One of :data:`ONE_LABEL`, for several labels per image of :data:`SEVERAL`, or ``module:function``, which
+            takes logits and targets.
+        num_classes: Columns of the logits.
+        multilabel: Whether an image may have several labels.
+
+    Raises:
+        DataError: No such metric, or not for these targets.
+    """
+    if ":" in name:
+        return _own(name)
+    known = SEVERAL if multilabel else ONE_LABEL
+    if name not in known:
+        kind = "several labels per image" if multilabel else "one label per image"
+        raise DataError(f"no metric {name!r} for {kind}", where=("data", "metric"), value=name, choices=known)
+    if name == "log_loss":
+        return lambda logits, targets: float(torch.exp(-summed_loss(logits, targets) / len(logits)))
+    if name == "accuracy":
+        return lambda logits, targets: float((logits.argmax(1) == targets).float().mean())
+    from torchmetrics.functional import classification as by  # takes seconds: only where it is asked for
+
+    how: dict[str, Any] = {"num_labels": num_classes} if multilabel else {"num_classes": num_classes}
+    kind = "multilabel" if multilabel else "multiclass"
+    if name == "top5":
+        how |= {"average": "micro", "top_k": min(5, num_classes)}
+    elif name in ("balanced_accuracy", "macro_f1", "auroc", "average_precision"):
+        how |= {"average": "macro"}
+    function = {"top5": "accuracy", "balanced_accuracy": "recall", "macro_f1": "f1_score"}.get(name, name)
+    found = getattr(by, f"{kind}_{function}")
+
+    def score(logits: Tensor, targets: Tensor) -> float:
+        shares = logits.sigmoid() if multilabel else logits.softmax(1)
+        return float(found(shares, targets.long(), **how))
+
+    return score
+
+
+def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Over all images: cross-entropy against labels (N,), mean binary cross-entropy against presence (N, K)."""
+    if targets.ndim > 1:
+        return F.binary_cross_entropy_with_logits(logits, targets.float(), reduction="none").mean(1).sum()
+    return F.cross_entropy(logits, targets, reduction="sum")
+
+
+def figures(logits: Tensor, targets: Tensor) -> dict[str, Any]:
+    """Beside the score: recall and precision of every class (0 to 1), and which classes are taken for which.
+
+    Args:
+        logits, targets: (N, K), and labels (N,) or presence (N, K).
+
+    Returns:
+        ``accuracy``, ``recall``, ``precision`` and, up to 30 classes of one label per image, ``confusion`` with one row
+        per true class; nothing for more than 200 classes.
+    """
+    classes = logits.shape[1]
+    if classes > LISTED:
+        return {}
+    if targets.ndim > 1:
+        said, true = logits > 0, targets > 0
+        right = (said & true).sum(0)
+        found: dict[str, Any] = {"accuracy": float((said == true).float().mean())}
+        of_true, of_said = true.sum(0), said.sum(0)
+    else:
+        pairs = targets * classes + logits.argmax(1)
+        counts = torch.zeros(classes * classes, device=logits.device, dtype=torch.int64)
+        matrix = counts.scatter_add_(0, pairs, torch.ones_like(pairs)).view(classes, classes).cpu()
+        right, of_true, of_said = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+        found = {"accuracy": float(right.sum() / matrix.sum())}
+        if classes <= MATRIX:
+            found["confusion"] = matrix.tolist()
+    for name, of in (("recall", of_true), ("precision", of_said)):
+        found[name] = [round(share, 4) for share in (right / of.clamp(min=1)).tolist()]
+    return found
+
+
+def _own(name: str) -> Metric:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataError(f"metric {name!r} cannot be imported: {error}", where=("data", "metric")) from None
+
+    def score(logits: Tensor, targets: Tensor) -> float:
+        value = float(found(logits, targets))
+        if value != value:
+            raise DataError(f"metric {name!r} gave no number", where=("data", "metric"))
+        return value
+
+    return score

@@ -1,0 +1,35 @@
+"""In which order the images of an epoch come."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def draw(count: int, odds: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Indices (count,) on the device of the generator.
+
+    Args:
+        count: Number of images.
+        odds: Of every image to be drawn, with replacement, (count,); ``None`` gives every image once, shuffled.
+        generator: Draws.
+    """
+    if odds is None:
+        return torch.randperm(count, device=generator.device, generator=generator)
+    # torch.multinomial takes at most 2**24 categories: a search in the running sum does not mind.
+    running = odds.double().cumsum(0)
+    drawn = torch.rand(count, device=generator.device, generator=generator, dtype=torch.float64) * running[-1]
+    return torch.searchsorted(running, drawn, right=True).clamp_(max=count - 1)
+
+
+def even_odds(labels: Tensor) -> Tensor:
+    """Odds (N,) under which every class of ``labels`` is drawn as often.
+
+    Of several labels per image (N, K), an image has the odds of its rarest.
+    """
+    if labels.ndim > 1:
+        rarity = labels.shape[0] / labels.sum(0, dtype=torch.float32).clamp(min=1)
+        return (labels * rarity).amax(1).clamp(min=1)
+    counts = torch.zeros(int(labels.max()) + 1, device=labels.device)
+    counts.scatter_add_(0, labels, torch.ones_like(labels, dtype=torch.float32))
+    return 1 / counts[labels]

@@ -1,0 +1,211 @@
+#!/usr/bin/env python
+"""The trainings behind the long tables: networks by design, several starts, lengths and seeds, on one GPU or CPU.
+
+    python scripts/benchmarks/long_table.py PLAN --data cifar10.npz --out FOLDER [--device cuda --processes 3 --pack 8]
+
+PLAN is one of
+
+    recipe    none with several learning rates, warm-ups and branch scales: the bare recipe, tuned first
+    pilot     the newer attentions everywhere, 7 epochs: which two the table takes
+    start     what short and long trainings say from the unit, the official and the identity start
+    table     an orthogonal array over the types in three stages, 20 epochs, every seed of all networks in turn
+    lengths   the table's networks in complete schedules of 1, 3 and 7 epochs
+    photos    uniform networks on photos at 64 px
+
+Rows go to FOLDER/PLAN.*.jsonl as they come: the same command again goes on. ``--seconds`` bounds what is begun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from chattn_nas import attention
+from chattn_nas.benchmark.design import orthogonal_triples
+from chattn_nas.benchmark.trainings import Training, build_started, read_trainings, run_trainings
+from chattn_nas.data import DataSettings, load_data, load_test
+from chattn_nas.errors import InputError
+from chattn_nas.space import Architecture, Backbone, StageChoice
+
+SMALL = Backbone("cifar_resnet8", {"width": 16})
+PHOTOS = Backbone("resnet18", {})
+#: As the first table had them; the authors' own place for GCT.
+FIRST = {
+    "none": {},
+    "se": {"reduction": 4},
+    "eca": {},
+    "fca": {"frequencies": "top4", "reduction": 4},
+    "gct": {"placement": "before_convs"},
+    "srm": {},
+}
+CONTROLS = ("channel_scale", "random_gate")
+NEWER = ("simam", "sge", "shuffle", "gather_excite", "channel_cbam", "cbam", "bam", "coordinate", "triplet", "ema",
+         "scse", "ortho")  # fmt: skip
+IMAGES = {"recipe": 40_000, "pilot": 40_000, "start": 20_000, "table": 40_000, "lengths": 40_000}
+
+
+def choice(name: str) -> StageChoice:
+    """A type with the table's settings."""
+    return StageChoice.from_dict({"type": name, **FIRST.get(name, {})})
+
+
+def network(backbone: Backbone, *names: str, stages: int = 3) -> Architecture:
+    """One type per stage; a single one stands for all."""
+    return Architecture(backbone, tuple(map(choice, names * stages if len(names) == 1 else names)))
+
+
+def available(names: tuple[str, ...]) -> list[str]:
+    """Those that this version has."""
+    return [name for name in names if name in attention.names()]
+
+
+def mixed(names: list[str], count: int) -> list[tuple[str, ...]]:
+    """The first triples of the design that are not uniform, evenly spread."""
+    triples = [triple for triple in orthogonal_triples(names) if len(set(triple)) > 1]
+    return triples[:: max(1, len(triples) // count)][:count]
+
+
+def recipe(folder: Path, seeds: int) -> Iterator[Training]:
+    """Learning rate x warm-up x scale of the branches, of the bare backbone."""
+    for seed, rate, warmup, branches in itertools.product(
+        range(seeds), (0.05, 0.1, 0.2, 0.4), (0.05, 0.2), (0.5, 1.0, 2.0)
+    ):
+        yield Training(
+            architecture=network(SMALL, "none"), seed=seed, epochs=7, start="official", branches=branches,
+            learning_rate=rate, warmup=warmup,
+        )  # fmt: skip
+
+
+def pilot(folder: Path, seeds: int) -> Iterator[Training]:
+    """Every newer type everywhere."""
+    rates = best_recipe(folder)
+    for seed, name in itertools.product(range(seeds), ("none", "channel_scale", *available(NEWER))):
+        yield Training(architecture=network(SMALL, name), seed=seed, epochs=7, **rates)
+
+
+def start(folder: Path, seeds: int) -> Iterator[Training]:
+    """Uniform and mixed networks from three starts, in schedules of 3, 6, 15 and 20 epochs."""
+    rates = best_recipe(folder)
+    names = [*FIRST, *available((*CONTROLS, "soca", "cbam"))]
+    networks = [network(SMALL, name) for name in names]
+    networks += [network(SMALL, *triple) for triple in mixed(list(FIRST), 12)]
+    for seed, epochs, begun in itertools.product(range(seeds), (3, 6, 20, 15), ("unit", "official", "identity")):
+        for one in networks:
+            yield Training(architecture=one, seed=seed, epochs=epochs, start=begun, **rates)
+        bare = network(SMALL, "none")
+        for branches in (0.5, 2.0) if begun == "official" else ():
+            yield Training(architecture=bare, seed=seed, epochs=epochs, start=begun, branches=branches, **rates)
+
+
+def designed(folder: Path) -> list[Architecture]:
+    """The table's networks: an orthogonal array over eight types, all uniform ones in it, and the controls."""
+    names = [*FIRST, *best_of_pilot(folder)]
+    found = [network(SMALL, *triple) for triple in orthogonal_triples(names)]
+    return [*found, *(network(SMALL, name) for name in available(CONTROLS))]
+
+
+def table(folder: Path, seeds: int) -> Iterator[Training]:
+    """Twenty epochs from the unit start."""
+    rates = best_recipe(folder)
+    for seed in range(seeds):
+        for one in designed(folder):
+            yield Training(architecture=one, seed=seed, epochs=20, **rates)
+
+
+def lengths(folder: Path, seeds: int) -> Iterator[Training]:
+    """Complete schedules of 1, 3 and 7 epochs."""
+    rates = best_recipe(folder)
+    for seed, epochs in itertools.product(range(seeds), (3, 1, 7)):
+        for one in designed(folder):
+            yield Training(architecture=one, seed=seed, epochs=epochs, **rates)
+
+
+def photos(folder: Path, seeds: int) -> Iterator[Training]:
+    """Uniform networks, and what the table's best effects say, on a ResNet-18 at 64 px."""
+    names = [*FIRST, *best_of_pilot(folder), *available(CONTROLS)]
+    networks = [network(PHOTOS, name, stages=4) for name in names]
+    for seed in range(seeds):
+        for one in networks:
+            yield Training(architecture=one, seed=seed, epochs=20, learning_rate=0.05)
+
+
+def best_recipe(folder: Path) -> dict[str, float]:
+    """Learning rate and warm-up with the best mean validation accuracy of the plain backbone."""
+    found = sorted(folder.glob("recipe.*.jsonl"))
+    if not found:
+        return {}
+    rows = read_trainings(found)
+    rows = rows[rows["branches"] == 1]
+    rate, warmup = rows.groupby(["learning_rate", "warmup"])["accuracy"].mean().idxmax()
+    return {"learning_rate": float(rate), "warmup": float(warmup)}
+
+
+def best_of_pilot(folder: Path, count: int = 2) -> list[str]:
+    """The newer types with the best mean validation accuracy."""
+    found = sorted(folder.glob("pilot.*.jsonl"))
+    if not found:
+        return available(NEWER)[:count]
+    rows = read_trainings(found)
+    rows["type"] = rows["stages"].map(lambda text: json.loads(text)[0]["type"])
+    means = rows[rows["type"].isin(NEWER)].groupby("type")["accuracy"].mean()
+    return list(means.sort_values(ascending=False).index[:count])
+
+
+PLANS = {"recipe": recipe, "pilot": pilot, "start": start, "table": table, "lengths": lengths, "photos": photos}
+
+
+def main() -> None:
+    """Run a plan, or a shard of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan", choices=PLANS)
+    parser.add_argument("--data", required=True, help="an unpacked npz, or for photos the folder of train/ and test/")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--pack", type=int, default=8)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--images", type=int, help="training images; each plan has its own number")
+    parser.add_argument("--limit", type=int, help="only the first trainings of the plan")
+    parser.add_argument("--shard", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.shard is None and arguments.processes > 1:
+        shards = [
+            subprocess.Popen([sys.executable, *sys.argv, "--shard", str(shard)]) for shard in range(arguments.processes)
+        ]
+        sys.exit(max(shard.wait() for shard in shards))
+    shard = arguments.shard or 0
+    wanted = list(PLANS[arguments.plan](arguments.out, arguments.seeds))[: arguments.limit]
+    # Neighbours go to one shard, packs of the same plan to all in turn.
+    size = arguments.pack
+    packs = [wanted[begin : begin + size] for begin in range(0, len(wanted), size)]
+    mine = [training for part in packs[shard :: arguments.processes] for training in part]
+    if arguments.plan == "photos":
+        settings = DataSettings(dataset="image_folder", path=arguments.data, image_size=64, validation=0.2, flip=True)
+    else:
+        images = arguments.images or IMAGES[arguments.plan]
+        settings = DataSettings(
+            dataset="npz", path=arguments.data, image_size=16, train_limit=images, validation=0.2, flip=True
+        )
+    try:
+        data = load_data(settings, device=arguments.device)
+        test = load_test(settings, device=arguments.device)
+    except InputError as error:
+        sys.exit(str(error))
+    run_trainings(
+        mine, data, test, build=build_started, out=arguments.out / f"{arguments.plan}.{shard}.jsonl",
+        device=arguments.device, pack=arguments.pack, seconds=arguments.seconds,
+        progress=lambda line: print(f"{arguments.plan} shard {shard}: {line}", flush=True),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
