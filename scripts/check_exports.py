@@ -41,7 +41,8 @@ MODELS = (
     "efficientvit_b0 nextvit_small convmixer_768_32 selecsls42b inception_v3@96 inception_v4@96 "
     "inception_resnet_v2@96 visformer_tiny@224 coatnet_pico_rw_224@224 mobilevit_xxs focalnet_tiny_srf "
     "lambda_resnet26t gcresnet33ts test_resnet test_byobnet test_convnext test_efficientnet test_nfnet "
-    "cifar_resnet8 cifar_resnet20"
+    "cifar_resnet8 cifar_resnet20 cpubone_nano csatv2 efficientformer_l1@224 efficientformerv2_s0@224 efficientvim_m1 "
+    "efficientvit_m0 iformer_t lcnetv2_small lowformer_b0 shvit_s1 swiftformer_xs tiny_vit_5m_224"
 )
 
 

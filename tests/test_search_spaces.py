@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from chattn_nas import attention
+from chattn_nas.attention import overview
 from chattn_nas.results import trials
 from chattn_nas.search.feasible import FeasibleShare, feasible_share
 from chattn_nas.spec import Spec, load_spec
@@ -78,3 +80,9 @@ def test_a_sampled_share_comes_with_its_interval():
     assert low == pytest.approx(0.1284, abs=1e-3)
     assert high == pytest.approx(0.1737, abs=1e-3)
     assert "12.8% to 17.4%" in str(share)
+
+
+def test_everything_races_every_type_of_this_package():
+    space = load_spec(FOLDER / "everything.yaml").search_space()
+    raced = {choice.type for choices in space.canonical for choice in choices}
+    assert raced == {name for name in attention.names() if overview.is_ours(attention.get(name))}

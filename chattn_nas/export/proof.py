@@ -12,6 +12,7 @@ from torch import nn
 from chattn_nas.errors import ExportError
 from chattn_nas.export import training_step
 from chattn_nas.export.clean_process import CLEAN
+from chattn_nas.export.source.refusal import INSTEAD
 
 
 def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_difference: float) -> dict[str, float]:
@@ -48,7 +49,7 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
         if not found <= max_difference:
             raise ExportError(
                 f"model.py differs from the searched network by {found:.3g} ({part}), allowed is "
-                f'{max_difference:.3g}; export it as "pt2" or "onnx" instead'
+                f"{max_difference:.3g}; {INSTEAD}"
             )
     return differences
 

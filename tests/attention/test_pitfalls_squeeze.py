@@ -1,5 +1,6 @@
 """The mistakes that are usual with se, eca, fca, gct and srm, one test each."""
 
+import copy
 import json
 import math
 import timeit
@@ -157,6 +158,20 @@ def test_fca_does_not_resample_a_map_of_its_own_size():
     for size, pools in (((8, 8), False), ((9, 8), True)):
         program = torch.export.export(module, (torch.randn(2, 16, *size),))
         assert any("adaptive_avg_pool2d" in str(node.target) for node in program.graph.nodes) == pools
+
+
+@pytest.mark.parametrize("name", ["fca", "ortho", "se"])
+def test_sums_over_a_map_do_not_overflow_in_half_precision(name):
+    """A sum is sqrt(H W) times the mean: 56 times 2,000 is beyond float16, the gate is not."""
+    torch.manual_seed(0)
+    module = build(name, 16, feature_size=(56, 56))
+    x = 2000 * (1 + 0.1 * torch.rand(2, 16, 56, 56))
+    wanted = module(x)
+    assert torch.isfinite(wanted).all()
+    half = copy.deepcopy(module).half()(x.half())
+    torch.testing.assert_close(half.float(), wanted, rtol=2e-2, atol=1)
+    with torch.autocast("cpu", torch.float16):
+        torch.testing.assert_close(module(x.half()).float(), wanted, rtol=2e-2, atol=1)
 
 
 # ECA

@@ -11,7 +11,7 @@ from torch import nn
 from chattn_nas.errors import ExportError
 from chattn_nas.export.source.functions import path_text
 from chattn_nas.export.source.inlined import Inlined
-from chattn_nas.export.source.refusal import Refusal
+from chattn_nas.export.source.refusal import INSTEAD, Refusal
 
 
 def hook_lines(network: nn.Module, inlined: Inlined) -> tuple[str, ...]:
@@ -38,9 +38,7 @@ def hook_lines(network: nn.Module, inlined: Inlined) -> tuple[str, ...]:
             if calls:
                 carriers.setdefault(calls, []).append(path_text(network, path, root="network"))
         except Refusal as refusal:
-            raise ExportError(
-                f'module {path!r} cannot be written as source: {refusal}; export it as "pt2" or "onnx" instead'
-            ) from refusal
+            raise ExportError(f"module {path!r} cannot be written as source: {refusal}; {INSTEAD}") from refusal
     lines = []
     for calls, paths in carriers.items():
         lines.append(f"for block in ({', '.join(paths)}{',' if len(paths) == 1 else ''}):")
