@@ -65,6 +65,11 @@ class TrainingData:
             return Resident(step, images, size, rates, order, capture, part, odds)
         return Streamed(step, images, size, rates, order, capture, part, odds)
 
+    @property
+    def images(self) -> int:
+        """How many images an epoch may draw from."""
+        return len(self.facts.train) + (len(self.facts.validation) if self.settings.with_validation else 0)
+
     def validate(self, network: nn.Module, batch_size: int) -> Scores:
         """Accuracy and loss on the validation images."""
         return evaluate(network, self.facts.validation, self.facts, batch_size=batch_size, device=self.device)
