@@ -44,7 +44,7 @@ class TestedTrainer(ProxyTrainer):
 def build_table(
     spec: Spec, *, seeds: int, out: Path, run: Path, part: int = 20, workers: int | None = None, progress: bool = True
 ) -> pd.DataFrame:
-    """Train every canonical network of a spec's space, and the random-gate control, on ``seeds`` seeds.
+    """Train every canonical network of a spec's space, and the controls, on ``seeds`` seeds.
 
     All networks are trained on the first seed, then all on the second, and so on. Rows are added to ``out`` after
     every ``part`` trainings; those that stand there are not trained again, whatever became of the run directory.

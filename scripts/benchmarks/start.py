@@ -3,11 +3,13 @@
 
     python scripts/benchmarks/start.py train PLAN --data digits|FILE.npz|FOLDER --out rows.csv [--device cuda]
                                        [--parallel 2] [--epochs 3 6 20] [--seeds 3] [--images 20000] [--size 16]
-    python scripts/benchmarks/start.py page rows.csv ... > page.md
+    python scripts/benchmarks/start.py page rows.csv ... --into docs/start.md
+    python scripts/benchmarks/start.py merge rows.jsonl --out rows.csv
 
 PLAN is ``recipe`` (none: learning rate x warm-up x scale of the branches), ``starts`` (uniform networks from all
 starts, and none at other scales) or ``mixed`` (a dozen mixed networks). One row per training is added to the file as
-it ends; the same command goes on where it was. ``page`` also reads rows of ``long_table.py`` (``.jsonl``).
+it ends; the same command goes on where it was. ``page`` writes the tables between the two marks of a page; ``merge``
+takes over rows of ``long_table.py`` (``.jsonl``).
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ STARTS = ("official", "identity", "unit")
 UNIFORM = ("none", "channel_scale", "random_gate", "se", "eca", "fca", "srm", "gct", "soca", "cbam")
 #: Settings of types whose default does not fit a small map or few channels; the authors' own place for GCT.
 SETTINGS: dict[str, dict[str, Any]] = {"se": {"reduction": 4}, "fca": {"frequencies": "top4", "reduction": 4}}
+
+
+#: Marks of a page between which the tables stand.
+BEGIN, END = "<!-- begin: scripts/benchmarks/start.py page -->", "<!-- end -->"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +185,7 @@ def read(paths: list[Path]) -> Any:
                 row |= {
                     "network": types[0] if len(set(types)) == 1 else "|".join(types), "branch_scale": row["branches"],
                     "data": "CIFAR-10 (JPEG copies)", "backbone": "cifar_resnet8", "size": 16,
-                    "steps": row["epochs"] * (row["images"] // 128),
+                    "steps": row["epochs"] * (row["images"] // 128), "first_epoch_loss": row["epoch_losses"][0],
                 }  # fmt: skip
             tables.append(pd.DataFrame(rows))
         else:
@@ -196,23 +202,27 @@ def page(table: Any) -> Iterator[str]:
         hardware = ", ".join(sorted(set(part["device"]) | set(part["versions"])))
         yield f"{len(part)} trainings, {min(part['date'])} to {max(part['date'])}, {hardware}.\n"
         usual = part[part["branch_scale"] == part["branch_scale"].mode()[0]]
-        yield from accuracies(usual)
-        yield from agreements(usual)
+        if part["network"].nunique() > 1:
+            rate, warmup = usual["learning_rate"].iloc[0], usual["warmup"].iloc[0]
+            scale = usual["branch_scale"].iloc[0]
+            yield f"Learning rate {rate:g} for a batch of 128, warm-up {warmup:g}, branches at {scale:g}.\n"
+            yield from accuracies(usual)
+            yield from agreements(usual)
         bare = part[(part["network"] == "none") & (part["branch_scale"].nunique() > 1)]
         if len(bare):
-            yield "None, branches started at other scales:\n"
+            yield "No attention, other recipes:\n"
             yield from grid(bare, ["learning_rate", "warmup", "branch_scale"])
 
 
 def accuracies(part: Any) -> Iterator[str]:
     """A table with one row per network, one column per length and start: mean over seeds."""
-    yield "Validation accuracy in percent, mean over seeds (number of seeds where they differ):\n"
+    yield "Validation accuracy in percent: mean, standard deviation between trainings, number of trainings.\n"
     yield from grid(part[~part["network"].str.contains("|", regex=False)], ["network"])
 
 
 def grid(part: Any, index: list[str]) -> Iterator[str]:
     """Mean accuracy by ``index`` against length and start."""
-    part = part.assign(start=part["start"].where(part["network"] != "none", "any"))
+    part = part.assign(start=part["start"].where(part["network"] != "none", "any")).drop_duplicates(KEYS)
     cells = part.groupby([*index, "epochs", "start"])["accuracy"].agg(["mean", "std", "count"])
     rows = list(dict.fromkeys(key[: len(index)] for key in cells.index))
     columns = [(e, s) for e in sorted(set(part["epochs"])) for s in (*STARTS, "any") if s in set(part["start"])]
@@ -223,9 +233,14 @@ def grid(part: Any, index: list[str]) -> Iterator[str]:
     yield "|---" * (len(index) + len(columns)) + "|"
     for row in rows:
         found = [cells.loc[(*row, *c)] if (*row, *c) in cells.index else None for c in columns]
-        said = ["" if one is None else f"{one['mean']:.1f} ± {one['std']:.1f} ({one['count']:.0f})" for one in found]
+        said = ["" if one is None else _cell(one) for one in found]
         yield "| " + " | ".join([*map(str, row), *said]) + " |"
     yield ""
+
+
+def _cell(one: Any) -> str:
+    spread = f" ± {one['std']:.1f}" if one["count"] > 1 else ""
+    return f"{one['mean']:.1f}{spread} ({one['count']:.0f})"
 
 
 def agreements(part: Any) -> Iterator[str]:
@@ -273,6 +288,10 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     of_page = commands.add_parser("page")
     of_page.add_argument("rows", nargs="+", type=Path)
+    of_page.add_argument("--into", type=Path, required=True)
+    of_merge = commands.add_parser("merge")
+    of_merge.add_argument("rows", nargs="+", type=Path)
+    of_merge.add_argument("--out", type=Path, required=True)
     of_train = commands.add_parser("train")
     of_train.add_argument("plan", choices=("recipe", "starts", "mixed"))
     of_train.add_argument("--out", type=Path, required=True)
@@ -293,8 +312,14 @@ def main() -> None:
     of_train.add_argument("--warmup", type=float, default=0.2)
     of_train.add_argument("--branches", type=float, default=1.0)
     arguments = parser.parse_args()
+    if arguments.command == "merge":
+        table = read(arguments.rows)
+        table.assign(accuracy=table["accuracy"] / 100)[[*KEYS, *MEASURED]].to_csv(arguments.out, index=False)
+        return
     if arguments.command == "page":
-        print("\n".join(page(read(arguments.rows))))
+        head, rest = arguments.into.read_text().split(BEGIN)
+        tables = "\n".join(page(read(arguments.rows)))
+        arguments.into.write_text(f"{head}{BEGIN}\n\n{tables}\n{END}{rest.split(END)[1]}")
         return
     if arguments.parallel == 1:
         train_all(arguments)

@@ -141,7 +141,7 @@ class Chaos:
         pairs = Counter((trial.user_attrs["hash"], trial.user_attrs["seed"]) for trial in trained)
         assert max(pairs.values()) == 1, "none was trained twice on one seed"
         labels = Counter(trial.user_attrs["label"] for trial in trained if trial.user_attrs.get("label"))
-        assert labels == {"none": 1, "uniform se": 1, "uniform eca": 1, "random_gate": 1}
+        assert labels == {"none": 1, "uniform se": 1, "uniform eca": 1, "random_gate": 1, "channel_scale": 1}
         for trial in trained:
             found = trial.user_attrs
             if "enqueued" in found:

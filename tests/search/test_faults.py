@@ -103,7 +103,7 @@ def test_the_quickstart_loses_nothing_while_two_of_its_four_workers_are_killed(c
     trained = [trial.user_attrs for trial in ended if trial.user_attrs["value_source"] == "trained"]
     assert max(Counter((found["hash"], found["seed"]) for found in trained).values()) == 1, "none twice on one seed"
     labels = {trial.user_attrs["label"] for trial in ended if trial.user_attrs.get("label")}
-    assert {"none", "uniform se", "uniform eca", "uniform fca", "uniform gct", "random_gate"} == labels
+    assert {"none", "uniform se", "uniform eca", "uniform fca", "uniform gct", "random_gate", "channel_scale"} == labels
 
 
 def test_the_database_server_stops_and_comes_back(server, chaos) -> None:

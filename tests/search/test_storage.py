@@ -129,7 +129,7 @@ def test_two_first_starts_on_one_storage_make_one_schema_one_study_and_one_queue
         assert process.returncode == 0, said
     study = RunDirectory(tmp_path / "a").study
     labels = [trial.user_attrs["label"] for trial in all_trials(study)]
-    assert labels == ["none", "uniform se", "uniform eca", "random_gate"]
+    assert labels == ["none", "uniform se", "uniform eca", "random_gate", "channel_scale"]
     assert [one.study_name for one in study._storage.get_all_studies()] == ["stub"]
 
 
