@@ -291,7 +291,7 @@ def export(
     Args:
         trained: A network of a run.
         out_dir: Made where it is missing; an earlier export there is replaced.
-        formats: Of ``chattn_nas.export.FORMATS``; ``chattn_nas.export.DEFAULT_FORMATS`` by default.
+        formats: Some of ``chattn_nas.export.FORMATS``; ``chattn_nas.export.DEFAULT_FORMATS`` by default.
         force: Write into a folder that holds other files, too.
 
     Raises:
