@@ -43,6 +43,8 @@ def evaluate_folder(
     shape = tuple(images[torch.zeros(1, dtype=torch.int64)].images.shape[1:])
     if shape != wanted:
         raise InputError(f"{path} takes images of shape {wanted}, the data set has {shape}")
+    if images.labels.ndim > 1:
+        raise InputError("images with several labels each are not scored here: accuracy is of one label per image")
     network = folder.network(device)
     correct, loss = 0, 0.0
     with torch.no_grad():
