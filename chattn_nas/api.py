@@ -199,6 +199,7 @@ class Trained:
             backbone=spec.backbone.model,
             dataset=" ".join(filter(None, (spec.data.dataset, spec.data.name, spec.data.path))),
             class_names=data.class_names,
+            multilabel=data.multilabel,
             mean=data.mean,
             std=data.std,
             resize=spec.data.resize,
