@@ -28,6 +28,7 @@ from chattn_nas.study._optuna import CONSTRAINTS, id_of, save_trial_note, set_sy
 from chattn_nas.study.artifacts import Artifacts
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.history import history
+from chattn_nas.study.metric import metric_of, named
 from chattn_nas.study.notes import note
 from chattn_nas.study.texts import one_line
 from chattn_nas.study.trials import ANSWERED, TRAINED, outcome
@@ -266,7 +267,8 @@ class TrialRunner:
         trial.set_user_attr("reason", one_line(ending.reason))
         trial.set_user_attr("outcome", str(ending.outcome))
         attributes = trial_now(self.study, trial).user_attrs
-        save_trial_note(self.study, id_of(trial), note(attributes, [stage.name for stage in self.trainer.stages]))
+        text = note(attributes, [stage.name for stage in self.trainer.stages])
+        save_trial_note(self.study, id_of(trial), named(text, metric_of(self.study)))
         self.artifacts.store(trial, attributes)
         state = STATES.get(ending.outcome, TrialState.FAIL)
         self.study.tell(trial, ending.values, state=state, skip_if_finished=True)
