@@ -24,14 +24,21 @@ class TableFacts:
         networks, seeds: Trainings are their product.
         spread: Standard deviation of the networks' mean test accuracies, noise of those means taken out.
         noise: Standard deviation of one training around its network's mean and its seed's, validation accuracy.
-        paired, unpaired: Standard deviation of the difference of two networks on one seed, and on two seeds.
+        paired, unpaired: Standard deviation of the difference of two networks on one seed, and on two, validation.
+        saved, saved_test: Share that common random numbers take off that, for validation and for test accuracy.
         seeds_needed: Pairs that show a difference of 0.3 points with a probability of 80 %.
         rung_taus: Kendall's tau between a rung and the end, over networks, mean over seeds; by epoch.
+        rung_taus_across: The same with the end on another seed: what a rung says of a network.
         ceiling: The same between the ends of two seeds: no early rung of another training can be expected above it.
         additive: Share of the variance between networks, noise taken out, that main effects of the stages explain.
+        interaction: Standard deviation of what main effects leave of the networks' means, noise taken out; 0 where
+            nothing is left.
+        type_means: Per stage the mean of every choice, in points around the average network.
+        uniforms, random_gate: Mean test accuracies.
         best_uniform, best_mixed: The best by mean test accuracy among those with one choice everywhere, and the rest.
-        margin, margin_low, margin_high: Second over first by pairs of seeds, 95 % by Student's t; best of many, so
-            favoured by luck.
+        luck: Second over first, both the best of many on the very trainings that chose them.
+        margin, margin_low, margin_high: The same honestly: both chosen by validation accuracy on all seeds but one,
+            and judged on that one's test accuracy; mean over seeds, 95 % by Student's t.
     """
 
     networks: int
@@ -40,12 +47,20 @@ class TableFacts:
     noise: float
     paired: float
     unpaired: float
+    saved: float
+    saved_test: float
     seeds_needed: int
     rung_taus: dict[int, float]
+    rung_taus_across: dict[int, float]
     ceiling: float | None
     additive: float
+    interaction: float
+    type_means: dict[str, dict[str, float]]
+    uniforms: dict[str, float]
+    random_gate: float | None
     best_uniform: str
     best_mixed: str
+    luck: float
     margin: float
     margin_low: float
     margin_high: float
@@ -55,28 +70,60 @@ def facts(table: Table) -> TableFacts:
     """Compute them; with one seed, what needs two is NaN."""
     validation, test = _grid(table, "accuracy"), _grid(table, "test_accuracy")
     seeds = validation.shape[1]
-    residual = validation - validation.mean(1, keepdims=True) - validation.mean(0) + validation.mean()
-    freedom = max(1, (len(validation) - 1) * (seeds - 1))
-    noise = float(np.sqrt((residual**2).sum() / freedom)) if seeds > 1 else float("nan")
-    alone = float(np.sqrt(validation.var(1, ddof=1).mean())) if seeds > 1 else float("nan")
+    noise, alone = _noise(validation)
+    noise_test, alone_test = _noise(test)
     means = test.mean(1)
-    error = float((test - means[:, None] - test.mean(0) + test.mean()).var() * seeds / max(1, seeds - 1) / seeds)
+    error = noise_test**2 / seeds if seeds > 1 else 0.0
     between = max(float(means.var(ddof=1)) - error, 0.0)
     names = list(table.networks)
-    uniform = [len(set(table.networks[key].stages)) == 1 for key in names]
-    first, second = (
-        max((i for i in range(len(names)) if uniform[i] is one), key=lambda i: means[i]) for one in (True, False)
-    )
-    difference = test[second] - test[first]
-    half = float(stats.t.ppf(0.975, seeds - 1) * difference.std(ddof=1) / seeds**0.5) if seeds > 1 else float("nan")
+    uniform = np.array([len(set(table.networks[key].stages)) == 1 for key in names])
+    first, second = _best(means, uniform), _best(means, ~uniform)
+    honest = [
+        test[_best(others, ~uniform), seed] - test[_best(others, uniform), seed]
+        for seed in range(seeds) if seeds > 1 for others in [np.delete(validation, seed, axis=1).mean(1)]
+    ]  # fmt: skip
+    margin = float(np.mean(honest)) if honest else float("nan")
+    half = float(stats.t.ppf(0.975, seeds - 1) * np.std(honest, ddof=1) / seeds**0.5) if honest else float("nan")
+    additive, interaction = _additive(table, means, error)
+    control = table.control["test_accuracy"] if len(table.control) else None
     return TableFacts(
         networks=len(names), seeds=seeds, spread=between**0.5, noise=noise,
-        paired=noise * 2**0.5, unpaired=alone * 2**0.5, seeds_needed=_needed(noise * 2**0.5),
-        rung_taus=_taus(table, validation), ceiling=_ceiling(validation),
-        additive=_additive(table, means, error), best_uniform=str(table.networks[names[first]]),
-        best_mixed=str(table.networks[names[second]]), margin=float(difference.mean()),
-        margin_low=float(difference.mean()) - half, margin_high=float(difference.mean()) + half,
+        paired=noise * 2**0.5, unpaired=alone * 2**0.5, saved=1 - noise / alone, saved_test=1 - noise_test / alone_test,
+        seeds_needed=_needed(noise * 2**0.5), rung_taus=_taus(table, validation),
+        rung_taus_across=_taus(table, validation, across=True), ceiling=_ceiling(validation),
+        additive=additive, interaction=interaction, type_means=_type_means(table, means),
+        uniforms={
+            str(table.networks[names[index]].stages[0]): float(means[index]) for index in np.flatnonzero(uniform)
+        },
+        random_gate=None if control is None else 100 * float(control.mean()),
+        best_uniform=str(table.networks[names[first]]), best_mixed=str(table.networks[names[second]]),
+        luck=float(means[second] - means[first]), margin=margin, margin_low=margin - half, margin_high=margin + half,
     )  # fmt: skip
+
+
+def _best(means: np.ndarray, among: np.ndarray) -> int:
+    return int(np.argmax(np.where(among, means, -np.inf)))
+
+
+def _noise(grid: np.ndarray) -> tuple[float, float]:
+    """Standard deviation of one training around its network's and its seed's mean, and around its network's alone."""
+    networks, seeds = grid.shape
+    if seeds < 2:
+        return float("nan"), float("nan")
+    rest = grid - grid.mean(1, keepdims=True) - grid.mean(0) + grid.mean()
+    within = float((rest**2).sum() / ((networks - 1) * (seeds - 1)))
+    return within**0.5, float(grid.var(1, ddof=1).mean()) ** 0.5
+
+
+def _type_means(table: Table, means: np.ndarray) -> dict[str, dict[str, float]]:
+    networks = list(table.networks.values())
+    found = {}
+    for stage in range(len(table.space.stages)):
+        groups: dict[str, list[float]] = {}
+        for network, mean in zip(networks, means - means.mean(), strict=True):
+            groups.setdefault(str(network.stages[stage]), []).append(float(mean))
+        found[f"stage {stage + 1}"] = {name: float(np.mean(values)) for name, values in groups.items()}
+    return found
 
 
 def _grid(table: Table, column: str) -> np.ndarray:
@@ -92,11 +139,15 @@ def _needed(paired: float) -> int:
     return next((n for n in range(2, 2000) if detectable(paired, n, power=POWER) <= SMALL), 2000)
 
 
-def _taus(table: Table, end: np.ndarray) -> dict[int, float]:
+def _taus(table: Table, end: np.ndarray, *, across: bool = False) -> dict[int, float]:
+    """Between every rung and the end of the same trainings, or ``across``, of those on other seeds."""
+    seeds = range(end.shape[1])
     found = {}
     for epoch in table.rungs[:-1]:
         early = _grid(table, f"epoch{epoch}")
-        found[epoch] = float(np.mean([stats.kendalltau(early[:, s], end[:, s]).statistic for s in range(end.shape[1])]))
+        pairs = [(a, b) for a in seeds for b in seeds if (a != b) is across]
+        taus = [stats.kendalltau(early[:, a], end[:, b]).statistic for a, b in pairs]
+        found[epoch] = float(np.mean(taus)) if taus else float("nan")
     return found
 
 
@@ -107,8 +158,8 @@ def _ceiling(end: np.ndarray) -> float | None:
     return float(np.mean([stats.kendalltau(end[:, a], end[:, b]).statistic for a, b in pairs]))
 
 
-def _additive(table: Table, means: np.ndarray, error: float) -> float:
-    """Explained by one effect per stage and choice, as a share of what is no noise; both corrected for noise."""
+def _additive(table: Table, means: np.ndarray, error: float) -> tuple[float, float]:
+    """Explained by one effect per stage and choice, as a share of what is no noise, and the sd of what is left."""
     stages = [
         pd.Series([str(network.stages[s]) for network in table.networks.values()])
         for s in range(len(table.space.stages))
@@ -120,4 +171,5 @@ def _additive(table: Table, means: np.ndarray, error: float) -> float:
     effects, whole = design.shape[1] - 1, len(means) - 1
     explained = float(((fitted - means.mean()) ** 2).sum()) - effects * error
     total = float(((means - means.mean()) ** 2).sum()) - whole * error
-    return min(1.0, max(0.0, explained / total)) if total > 0 else float("nan")
+    left = float(((means - fitted) ** 2).sum()) / max(1, whole - effects) - error
+    return (min(1.0, max(0.0, explained / total)) if total > 0 else float("nan")), max(left, 0.0) ** 0.5

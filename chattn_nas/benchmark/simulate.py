@@ -12,6 +12,8 @@ from optuna.samplers import BaseSampler
 from chattn_nas.benchmark.table import Table
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.results.pooled import choices_of, fit
+from chattn_nas.search.samplers import shown_whole
+from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.space import Architecture
 from chattn_nas.study.record import Record
 
@@ -21,7 +23,7 @@ PATIENCE = 5
 
 def simulate(
     table: Table, sampler: BaseSampler, *, budget: float, seeds: Sequence[int], pruner: BasePruner | None = None,
-    baselines: bool = True,
+    baselines: bool = True, shown_as: str = "",
 ) -> list[Record]:  # fmt: skip
     """Search until ``budget`` full trainings are spent; a training stopped at a rung costs its epochs.
 
@@ -30,11 +32,15 @@ def simulate(
         sampler: Proposes; a known network is trained on the next seed, as in a real search.
         budget: In full trainings.
         seeds: Seeds of the table, in the order in which every network is trained on them (common random numbers);
-            after the last one the record answers, which costs nothing.
+            after the last one the record answers, which costs a training: in a search it is one of the trials that
+            were asked for.
         pruner: Sees a trial's rungs; none by default.
         baselines: Begin with ``none`` and every uniform network.
+        shown_as: The sampler's name in a spec: some are shown trials as a search shows them.
     """
-    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner or NopPruner())
+    made = optuna.create_study(direction="maximize")
+    filled = shown_whole(shown_as, table.space)
+    study = SearchStudy(made.study_name, made._storage, sampler, pruner or NopPruner(), filled=filled)
     protected = _enqueue_baselines(study, table) if baselines else 0
     seen: dict[str, list[float]] = {}
     used: dict[str, int] = {}
@@ -49,6 +55,9 @@ def simulate(
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             continue
         if used.get(key, 0) == len(seeds):
+            spent += 1  # as in a search, where an answer is one of the trials that were asked for
+            trial.set_user_attr("hash", key)
+            trial.set_user_attr("value_source", "record")
             study.tell(trial, fmean(seen[key]) if seen.get(key) else None,
                        state=None if seen.get(key) else optuna.trial.TrialState.PRUNED)  # fmt: skip
             continue
@@ -57,6 +66,8 @@ def simulate(
         reached = _reached(trial, measured, protected=trial.number < protected)
         spent += measured.rungs[reached].epoch / table.rungs[-1]
         found.append(_record(trial.number, architecture, measured, reached))
+        trial.set_user_attr("hash", key)
+        trial.set_user_attr("measurement", {"rungs": [{"accuracy": rung.accuracy} for rung in measured.rungs]})
         if reached == len(measured.rungs) - 1:
             seen.setdefault(key, []).append(measured.rungs[-1].accuracy)
             study.tell(trial, fmean(seen[key]))

@@ -14,7 +14,7 @@ from typing import Any
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError, SearchStopped
 from chattn_nas.judging._confirm import FRESH, FULL, counts_to_target
-from chattn_nas.judging.agreement import Agreement, agreement
+from chattn_nas.judging.agreement import Agreement, agreement, excess
 from chattn_nas.judging.calibration import Calibration, Tried
 from chattn_nas.judging.fidelities import Fidelity, of_spec
 from chattn_nas.results import words
@@ -28,6 +28,8 @@ from chattn_nas.study.record import Record, once_per_seed, records
 #: Below so many a rank correlation says nothing.
 LEAST_ARCHITECTURES = 4
 FILE = "calibration.json"
+#: Its seeds start so far above those of the search: what a confirmation will be trained on is not met here.
+OWN = 2 * FRESH
 
 Trainings = dict[tuple[str, int], Record]
 
@@ -85,7 +87,7 @@ def calibrate(
     directory = Path(run) if run else Path("runs") / f"{spec.name}-calibrate"
     options: dict[str, Any] = {"directory": directory, "chosen": chosen, "workers": workers, "progress": progress}
 
-    first = spec.search.seed + FRESH
+    first = spec.search.seed + OWN
     fresh = range(first, first + seeds)
     begins(full)
     scores, full_seconds = _train(spec, full, fresh, **options)
@@ -100,7 +102,7 @@ def calibrate(
             found.append(Tried(fidelity=fidelity, reason=reason))
             continue
         begins(fidelity)
-        one = _try(spec, fidelity, scores, **options)
+        one = _try(spec, fidelity, scores, part, **options)
         spent += (one.seconds or 0.0) * len(chosen)
         found.append(one)
     result = Calibration(spec=own, full=full, full_seconds=full_seconds, ceiling=ceiling, tried=tuple(found), part=part)
@@ -144,14 +146,22 @@ def _dealt(choices: list[StageChoice], rng: random.Random) -> Iterator[StageChoi
             yield decks[name].pop()
 
 
-def _try(spec: Spec, fidelity: Fidelity, scores: dict[int, dict[int, float]], **options: Any) -> Tried:
+def _try(
+    spec: Spec, fidelity: Fidelity, scores: dict[int, dict[int, float]], part: float, **options: Any
+) -> Tried:  # fmt: skip
     try:
         own, seconds = _train(spec, fidelity, [spec.search.seed], **options)
     except (InputError, SearchStopped) as error:
         return Tried(fidelity=fidelity, reason=f"not possible: {error}")
-    compared = _compare([(own[spec.search.seed], full) for full in scores.values()])
+    pairs = [(own[spec.search.seed], full) for full in scores.values()]
+    compared, above = _compare(pairs), None
+    if compared is not None:
+        ceiling = list(combinations(scores.values(), 2))
+        shared = sorted(set.intersection(*(set(one) for pair in (*pairs, *ceiling) for one in pair)))
+        if len(shared) >= LEAST_ARCHITECTURES:
+            above = excess(_listed(pairs, shared), _listed(ceiling, shared), part)
     reason = "" if compared else f"fewer than {LEAST_ARCHITECTURES} trainings succeeded"
-    return Tried(fidelity=fidelity, agreement=compared, seconds=seconds, reason=reason)
+    return Tried(fidelity=fidelity, agreement=compared, excess=above, seconds=seconds, reason=reason)
 
 
 def _train(
@@ -202,6 +212,10 @@ def _spec_at(spec: Spec, fidelity: Fidelity, seeds: int) -> Spec:
 def _compare(pairs: Sequence[tuple[dict[int, float], dict[int, float]]]) -> Agreement | None:
     """Agreement over the architectures that every ranking of ``pairs`` has."""
     shared = sorted(set.intersection(*(set(scores) for pair in pairs for scores in pair)))
-    if len(shared) < LEAST_ARCHITECTURES:
-        return None
-    return agreement([([a[i] for i in shared], [b[i] for i in shared]) for a, b in pairs])
+    return None if len(shared) < LEAST_ARCHITECTURES else agreement(_listed(pairs, shared))
+
+
+def _listed(
+    pairs: Sequence[tuple[dict[int, float], dict[int, float]]], shared: Sequence[int]
+) -> list[tuple[list[float], list[float]]]:
+    return [([a[i] for i in shared], [b[i] for i in shared]) for a, b in pairs]

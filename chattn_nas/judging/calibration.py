@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from chattn_nas.judging.agreement import Agreement
+from chattn_nas.judging.agreement import ONE_SIDED, Agreement, Excess
 from chattn_nas.judging.fidelities import Fidelity
 from chattn_nas.results import words
 
-SURE = "Its whole interval lies above that."
-UNSURE = "So few architectures leave wide intervals: it is not shown to be worse, no more."
+#: Standard deviations above its limit at which a test finds a difference with a probability of 80 %.
+Z80 = 0.841621
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +25,13 @@ class Tried:
         fidelity: How it trains.
         agreement: With full training, one seed of each; ``None`` where it was not measured.
         seconds: Mean length of one training.
+        excess: By how much its tau lies above the asked part of the ceiling.
         reason: Why it was not measured.
     """
 
     fidelity: Fidelity
     agreement: Agreement | None = None
+    excess: Excess | None = None
     seconds: float | None = None
     reason: str = ""
 
@@ -56,20 +59,24 @@ class Calibration:
 
     @property
     def recommended(self) -> Tried | None:
-        """The cheapest whose interval reaches that part of the ceiling and leaves out zero.
+        """The cheapest that is shown to reach that part of the ceiling: the lower limit of its excess is above zero.
 
         None where full training itself does not rank better than chance: then nothing can be said of any proxy.
         """
         if not self.ceiling.tau_low > 0:
             return None
-        able = [
-            one
-            for one in self.tried
-            if one.agreement is not None
-            and one.agreement.tau_low > 0
-            and one.agreement.tau_high >= self.part * self.ceiling.tau
-        ]
+        able = [one for one in self.tried if one.excess is not None and one.excess.low > 0]
         return min(able, key=lambda one: one.seconds or 0.0, default=None)
+
+    @property
+    def needed(self) -> tuple[Tried, int] | None:
+        """The candidate that the fewest architectures would show to suffice, and about how many, at 80 %."""
+        count, found = self.ceiling.architectures, []
+        for one in self.tried:
+            if one.excess is not None and one.excess.mean > 0:
+                times = ((ONE_SIDED + Z80) * one.excess.sd / one.excess.mean) ** 2
+                found.append((one, math.ceil(count * max(times, 1.0)) + 1))
+        return min(found, key=lambda pair: (pair[1], pair[0].seconds or 0.0), default=None)
 
     @property
     def words(self) -> str:
@@ -85,16 +92,19 @@ class Calibration:
                 "That is no better than chance, so no proxy can be judged: the architectures differ by less than the "
                 "noise. More architectures, more seeds or more images may tell them apart."
             )
-        best = self.recommended
-        if best is None or best.agreement is None:
-            return said + f"No candidate's interval reaches {self.part:.0%} of that: train longer than these."
-        found = best.agreement
-        sure = found.tau_low >= self.part * ceiling.tau
-        return said + (
-            f"The cheapest whose interval reaches {self.part:.0%} of that is {best.fidelity}, with a tau of "
-            f"{_interval(found.tau, found.tau_low, found.tau_high)}, at {self._cost(best):.0%} of the time of a full "
-            f"training. {SURE if sure else UNSURE}"
-        )
+        best, needed = self.recommended, self.needed
+        if best is not None and best.agreement is not None:
+            tau = _interval(best.agreement.tau, best.agreement.tau_low, best.agreement.tau_high)
+            return said + (
+                f"The cheapest that is shown to reach {self.part:.0%} of that is {best.fidelity}, with a tau of {tau}, "
+                f"at {self._cost(best):.0%} of the time of a full training."
+            )
+        if needed is not None:
+            return said + (
+                f"No candidate is shown to reach {self.part:.0%} of that: more architectures are needed, about "
+                f"{needed[1]} to show it of {needed[0].fidelity}."
+            )
+        return said + f"No candidate reaches {self.part:.0%} of that: train longer than these."
 
     @property
     def spec_lines(self) -> str:

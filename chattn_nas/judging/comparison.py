@@ -121,6 +121,7 @@ def compare_block(
     borrowed = min(borrowed, (networks - 2) * (seeds - 1))
     freedom = seeds - 1 + borrowed
     limits = _largest(tuple(pairs), networks, freedom)
+    limit = _limit(limits, freedom, len(pairs), alpha)
     found = []
     for one, other in pairs:
         differences = accuracies[one] - accuracies[other]
@@ -129,7 +130,6 @@ def compare_block(
         # Rounding makes equal differences unequal in the 16th digit; a test on that would be one of the arithmetic.
         constant = mixed <= 1e-12 * max(1.0, abs(mean))
         standard = mixed / math.sqrt(seeds)
-        limit = _limit(limits, freedom, len(pairs), alpha)
         half = 0.0 if constant else limit * standard
         if constant:
             p = 1.0 if abs(mean) <= 1e-12 else 0.0
@@ -179,7 +179,7 @@ def _largest(pairs: tuple[tuple[int, int], ...], networks: int, freedom: int) ->
 def _limit(largest: np.ndarray, freedom: int, family: int, alpha: float) -> float:
     if family == 1:
         return float(stats.t.ppf(1 - alpha / 2, freedom))
-    return float(np.quantile(largest, 1 - alpha))
+    return float(largest[math.ceil((1 - alpha) * DRAWS) - 1])  # sorted
 
 
 def _p(largest: np.ndarray, freedom: int, family: int, t: float) -> float:

@@ -105,7 +105,7 @@ def _train(
     def prepare(batch: TensorSet) -> tuple[Tensor, Tensor]:
         return normalize(augment(batch.images, data.augmentation, generator)), batch.labels
 
-    optimizer = build_optimizer(network, settings)
+    optimizer = build_optimizer(network, settings, images=len(images))
     step = TrainingStep(
         network, optimizer, prepare, label_smoothing=settings.label_smoothing, accumulate=accumulate,
         class_weights=class_weights(data, device),

@@ -27,13 +27,17 @@ def without_weight_decay(network: nn.Module) -> set[str]:
     return names
 
 
-def build_optimizer(network: nn.Module, settings: ProxySettings) -> torch.optim.SGD:
+def build_optimizer(network: nn.Module, settings: ProxySettings, *, images: int | None = None) -> torch.optim.SGD:
     """SGD with Nesterov momentum over the trainable parameters of ``network``.
+
+    The learning rate is for a batch of 128 and follows the batch that is used: of ``images`` training images none can
+    be larger than their number.
 
     Parameters that ``network.rate_factors`` names, where it has one, take that factor of the learning rate.
     """
     exempt, factors = without_weight_decay(network), getattr(network, "rate_factors", {})
-    peak = settings.learning_rate * settings.batch_size / 128
+    batch = settings.batch_size if images is None else min(settings.batch_size, images)
+    peak = settings.learning_rate * batch / 128
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:

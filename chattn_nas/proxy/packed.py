@@ -133,7 +133,7 @@ def _branch(
     def prepare(batch: TensorSet) -> tuple[Tensor, Tensor]:
         return normalize(augment(batch.images, data.augmentation, generator)), batch.labels
 
-    optimizer = build_optimizer(network, settings)
+    optimizer = build_optimizer(network, settings, images=len(images))
     step = TrainingStep(
         network, optimizer, prepare, label_smoothing=settings.label_smoothing,
         class_weights=class_weights(data, device),

@@ -80,6 +80,21 @@ def should_stop(
     return not survives(losses, settings.reduction_factor)
 
 
+def passes(seed: int, number: int, rung: int, share: float) -> bool:
+    """Whether a trial that others beat at a rung goes on all the same.
+
+    Learning curves cross: of what is stopped there every time, nothing would ever show what it becomes. The same trial
+    of the same search always draws the same.
+
+    Args:
+        seed: Of the search.
+        number: Of the trial.
+        rung: Index of the rung.
+        share: Of such trials that go on.
+    """
+    return bool(np.random.default_rng([seed, number, rung]).random() < share)
+
+
 def survives(losses: np.ndarray, factor: int) -> bool:
     """Whether the last of the trials at a rung is among the best ``1 / factor`` by non-dominated rank.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Container
 from typing import Any
 
 import optuna
@@ -18,30 +17,19 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from chattn_nas.errors import InputError
+from chattn_nas.search.search_study import SeededByTrial
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study.trials import all_trials
 
-#: User attribute of a trial whose architecture was given and is not in the space (``none`` and the control may be so).
-GIVEN = "given"
 GRID_LIMIT = 100_000
 
 
-class SearchStudy(optuna.Study):
-    """A study whose samplers and pruners do not see trials from outside the space.
-
-    Such a trial has no parameters. Samplers that model parameters jointly take those that all trials have in common:
-    one trial without any would leave them nothing.
-    """
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, states, use_cache)
-        return [trial for trial in trials if GIVEN not in trial.user_attrs]
+#: Samplers that model only parameters which every trial has, and draw all others at random: they are shown all.
+UNCONDITIONAL = ("gp", "nsga2", "nsga3")
 
 
 def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> BaseSampler:
@@ -50,7 +38,7 @@ def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> Ba
     Args:
         settings: Sampler and objectives.
         space: What it proposes from.
-        seed: Differs between workers and sessions, or all would propose the same.
+        seed: Of the search; every trial draws from random numbers of its own (:class:`.SeededByTrial`).
 
     Raises:
         InputError: The sampler does not fit the space.
@@ -63,18 +51,27 @@ def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> Ba
             "random",
             where=("sampler",), value="cmaes", choices=("tpe", "gp", "nsga2", "nsga3", "random", "grid"),
         )  # fmt: skip
+    return SeededByTrial(_optuna_sampler(settings.sampler, seed), seed)
+
+
+def _optuna_sampler(name: str, seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        match settings.sampler:
+        match name:
             case "random":
                 return RandomSampler(seed)
             case "gp":
-                return GPSampler(seed=seed, warn_independent_sampling=False)
+                return GPSampler(seed=seed)
             case "nsga2":
                 return NSGAIISampler(seed=seed, population_size=20)
             case "nsga3":
                 return NSGAIIISampler(seed=seed, population_size=20)
     return TPESampler(seed=seed)
+
+
+def shown_whole(name: str, space: SearchSpace) -> dict[str, tuple[Any, ...]]:
+    """The parameters that every trial shall seem to have for this sampler; none for one that can do conditions."""
+    return space.parameters() if name in UNCONDITIONAL else {}
 
 
 class WholeNetworkSampler(BaseSampler):
@@ -118,15 +115,17 @@ class GridSampler(WholeNetworkSampler):
             )
         given = {architecture.canonical(space.stages).hash for _, architecture in space.baselines()}
         grid = list(space.enumerate())
-        rest = [architecture for architecture in grid if architecture.hash not in given]
-        self.space, self.grid = space, rest or grid
-        random.Random(seed).shuffle(self.grid)
+        random.Random(seed).shuffle(grid)
+        self.space, self.again = space, grid
+        self.grid = [architecture for architecture in grid if architecture.hash not in given] or grid
 
     def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         """The network whose turn it is: counted by the earlier trials that were proposed."""
         turn = sum(
             1 for other in all_trials(study) if other.number < trial.number and "fixed_params" not in other.system_attrs
         )
-        params = self.space.params(self.grid[turn % len(self.grid)])
+        first = len(self.grid)  # the baselines were queued; from the second round on they are replicated as all others
+        network = self.grid[turn] if turn < first else self.again[(turn - first) % len(self.again)]
+        params = self.space.params(network)
         assert params is not None, "the grid is of this space"
         return params

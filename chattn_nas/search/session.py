@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import warnings
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,8 @@ from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.same import check_same, warn_of_changes
-from chattn_nas.search.samplers import GIVEN, SearchStudy, build_sampler
+from chattn_nas.search.samplers import build_sampler, shown_whole
+from chattn_nas.search.search_study import GIVEN, SearchStudy
 from chattn_nas.search.trainer import (
     Costs,
     ProxyTrainer,
@@ -42,19 +42,12 @@ from chattn_nas.study.trials import all_trials, is_open, outcome
 def open_search_study(spec: Spec, storage_url: str, space: SearchSpace) -> SearchStudy:
     """The study with the sampler and pruner of the spec."""
     storage = open_storage(storage_url)
-    mine = f"{spec.search.seed}/{owner()}"
-    if spec.search.workers in (None, 0, 1):  # one process: the same spec proposes the same again
-        mine = f"{spec.search.seed}/{len(_trials_of(storage, spec.name))}"
-    seed = int.from_bytes(hashlib.sha256(mine.encode()).digest()[:4])
     try:
-        sampler = build_sampler(spec.search, space, seed)
+        sampler = build_sampler(spec.search, space, spec.search.seed)
     except InputError as error:
         raise error.at("search") from None
-    return SearchStudy(spec.name, storage, sampler, build_pruner(spec.search, spec.proxy.rungs))
-
-
-def _trials_of(storage: optuna.storages.BaseStorage, name: str) -> list[optuna.trial.FrozenTrial]:
-    return storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False)
+    pruner = build_pruner(spec.search, spec.proxy.rungs)
+    return SearchStudy(spec.name, storage, sampler, pruner, filled=shown_whole(spec.search.sampler, space))
 
 
 def start(

@@ -17,8 +17,8 @@ from chattn_nas.errors import InputError, first_line
 from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory
 from chattn_nas.search import queue
 from chattn_nas.search.claim import claim_seed
-from chattn_nas.search.pruning import should_stop
-from chattn_nas.search.samplers import GIVEN
+from chattn_nas.search.pruning import passes, should_stop
+from chattn_nas.search.search_study import GIVEN
 from chattn_nas.search.trainer import Costs, Trainer, consistent
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.spec.spec import Spec
@@ -195,7 +195,12 @@ class TrialRunner:
             stop = should_stop(self.study, trial, settings, rung=rung, costs=others, accuracy=result.accuracy)
         else:
             stop = False
-        return stop and not last and not trial.user_attrs.get("label")
+        if not stop or last or trial.user_attrs.get("label"):
+            return False
+        if passes(settings.seed, trial.number, rung, settings.pass_at_random):
+            trial.set_user_attr("passed_at_random", [*trial.user_attrs.get("passed_at_random", []), rung])
+            return False
+        return True
 
     def _check_time(self, trial: optuna.Trial) -> None:
         limit = self.spec.search.timeout

@@ -33,6 +33,8 @@ class SearchSettings(Settings):
         sampler: What proposes architectures; ``grid`` takes every different network once, in random order.
         pruner: What stops trials at a rung; baselines are never stopped.
         reduction_factor: One trial of so many goes on at each rung.
+        pass_at_random: Of the trials that a rung would stop, the share that goes on at random, so that types whose
+            learning starts slowly are seen to the end as well.
         trials: Trials that shall have ended, over the whole run, baselines included. What is refused for its costs is
             free and does not count.
         objectives: ``accuracy`` is maximised, costs are minimised; more than one make a multi-objective study.
@@ -61,6 +63,7 @@ class SearchSettings(Settings):
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "successive_halving"
     reduction_factor: int = Field(default=3, ge=2)
+    pass_at_random: float = Field(default=0.1, ge=0, le=1)
     trials: int = Field(default=24, ge=1, le=10_000_000)
     objectives: Annotated[list[Objective], Field(min_length=1)] = ["accuracy"]
     constraints: dict[Literal["parameters", "macs", "latency"], str] = {}

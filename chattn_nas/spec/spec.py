@@ -28,8 +28,8 @@ FREE = (
     *(
         ("search", field)
         for field in (
-            "engine", "sampler", "pruner", "reduction_factor", "trials", "storage", "workers", "trials_per_device",
-            "devices", "max_seeds", "keep_checkpoints", "retries", "timeout", "memory",
+            "engine", "sampler", "pruner", "reduction_factor", "pass_at_random", "trials", "storage", "workers",
+            "trials_per_device", "devices", "max_seeds", "keep_checkpoints", "retries", "timeout", "memory",
             "nni_tuner", "nni_port", "nni_duration", "training_service",
         )
     ),

@@ -77,7 +77,7 @@ def train_fully(
     )
     with own_stream_and_state(device, seed):
         network.to(device).to(memory_format=torch.channels_last)
-        optimizer = build_optimizer(network, recipe)
+        optimizer = build_optimizer(network, recipe, images=training_data.images)
         rates = Rates(optimizer)
         ema = ModelEmaV3(network, settings.ema, use_warmup=True) if settings.ema else None
         if checkpoint is not None:

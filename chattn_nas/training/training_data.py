@@ -29,7 +29,7 @@ class Epochs(Protocol):
 
     @property
     def steps(self) -> int:
-        """Of one epoch."""
+        """Steps of one epoch."""
 
     def epoch(self, factors: Sequence[float], after: Callable[[], None] | None = None) -> float:
         """Train for one; the sum of its losses."""
@@ -41,7 +41,7 @@ class TrainingData:
 
     Attributes:
         facts: Training and validation images.
-        data, settings: Of the spec.
+        data, settings: Sections of the spec.
         device: To train on.
     """
 
@@ -64,6 +64,11 @@ class TrainingData:
         if isinstance(images, TensorSet):
             return Resident(step, images, size, rates, order, capture, part, odds)
         return Streamed(step, images, size, rates, order, capture, part, odds)
+
+    @property
+    def images(self) -> int:
+        """How many images an epoch may draw from."""
+        return len(self.facts.train) + (len(self.facts.validation) if self.settings.with_validation else 0)
 
     def validate(self, network: nn.Module, batch_size: int) -> Scores:
         """Accuracy and loss on the validation images."""

@@ -85,3 +85,12 @@ def test_rates_as_tensors_and_momentum_from_zero_are_plain_sgd() -> None:
             chosen.step()
     torch.testing.assert_close(ours.weight, plain.weight)
     torch.testing.assert_close(ours.bias, plain.bias)
+
+
+def test_the_learning_rate_is_that_of_the_batch_that_is_used():
+    """A batch of 1,024 of which 30 images are left had a peak of 0.8 instead of 0.02."""
+    network = torch.nn.Linear(2, 2)
+    settings = ProxySettings(learning_rate=0.1, batch_size=1024)
+    assert build_optimizer(network, settings).param_groups[0]["lr"] == pytest.approx(0.8)
+    assert build_optimizer(network, settings, images=30).param_groups[0]["lr"] == pytest.approx(0.1 * 30 / 128)
+    assert build_optimizer(network, settings, images=5000).param_groups[0]["lr"] == pytest.approx(0.8)

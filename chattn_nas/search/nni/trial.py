@@ -27,7 +27,7 @@ from chattn_nas.search.loop import signs_of_life
 from chattn_nas.search.nni.config import slots
 from chattn_nas.search.nni.protocol import TRIAL
 from chattn_nas.search.nni.space import read_nni
-from chattn_nas.search.samplers import GIVEN
+from chattn_nas.search.search_study import GIVEN
 from chattn_nas.search.session import import_trainer, quiet_optuna, start
 from chattn_nas.search.slot_lock import slot_of
 from chattn_nas.search.trainer import Costs, ProxyTrainer, Trainer

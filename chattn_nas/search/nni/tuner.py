@@ -13,7 +13,7 @@ import nni
 from nni.tuner import Tuner
 
 if TYPE_CHECKING:
-    from chattn_nas.search.samplers import SearchStudy
+    from chattn_nas.search.search_study import SearchStudy
     from chattn_nas.space import SearchSpace
 
 

@@ -1,0 +1,141 @@
+"""What a sampler is shown of a study: only trials of the space, every network with the mean of its trainings."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Container, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.trial import FrozenTrial, TrialState
+
+from chattn_nas.study.trials import TRAINED
+
+#: User attribute of a trial whose architecture was given and is not in the space (``none`` and the control may be so).
+GIVEN = "given"
+
+
+class SearchStudy(optuna.Study):
+    """A study as its samplers and pruners shall see it.
+
+    Trials from outside the space are left out: such a trial has no parameters, and samplers that model parameters
+    jointly take those that all trials have in common. A network that was trained on several seeds has their mean in
+    every one of its trials: else the first one's luck would lead the sampler for ever. For a sampler that cannot do
+    conditions every trial has every parameter, those that its types do not have at their first value.
+    """
+
+    def __init__(
+        self, study_name: str, storage: Any, sampler: BaseSampler | None = None, pruner: Any = None,
+        filled: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(study_name, storage, sampler, pruner)
+        self._filled: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution(tuple(values)) for name, values in (filled or {}).items()
+        }
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        shown = _averaged([trial for trial in trials if GIVEN not in trial.user_attrs])
+        return [self._whole(trial) for trial in shown] if self._filled else shown
+
+    def _whole(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial with every parameter, where it has any."""
+        if not trial.params or len(trial.params) == len(self._filled):
+            return trial
+        whole = copy.copy(trial)
+        first = {name: one.choices[0] for name, one in self._filled.items() if isinstance(one, CategoricalDistribution)}
+        whole._distributions = self._filled | trial.distributions
+        whole._params = first | trial.params
+        return whole
+
+
+def _averaged(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials whose values are the means over all complete trials of their network."""
+    values: dict[str, list[Sequence[float]]] = {}
+    for trial in trials:
+        trained = trial.user_attrs.get("value_source", TRAINED) == TRAINED
+        if trial.state is TrialState.COMPLETE and trained and "hash" in trial.user_attrs:
+            values.setdefault(trial.user_attrs["hash"], []).append(_own(trial))
+    means = {key: [fmean(column) for column in zip(*rows, strict=True)] for key, rows in values.items()}
+    shown = []
+    for trial in trials:
+        mean = means.get(trial.user_attrs.get("hash", ""))
+        if mean is not None and trial.state is TrialState.COMPLETE and trial.values != mean:
+            trial = copy.copy(trial)
+            trial.values = mean
+        shown.append(trial)
+    return shown
+
+
+def _own(trial: FrozenTrial) -> Sequence[float]:
+    """What the trial itself measured: it was told the mean of its network so far."""
+    rungs = (trial.user_attrs.get("measurement") or {}).get("rungs")
+    if rungs and len(trial.values) == 1:
+        return [rungs[-1]["accuracy"]]
+    return trial.values
+
+
+class SeededByTrial(BaseSampler):
+    """A sampler that draws for every trial from random numbers of its own.
+
+    They follow from the search's seed and the trial's number, whichever worker runs it: no two workers draw the same,
+    and what a trial proposes hangs on nothing but what the sampler saw before it.
+
+    Args:
+        inner: Proposes.
+        seed: Of the search.
+    """
+
+    def __init__(self, inner: BaseSampler, seed: int) -> None:
+        self.inner, self.seed = inner, seed
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Seed all random states of the sampler."""
+        drawn = np.random.SeedSequence([self.seed, trial.number])
+        states = _states(self.inner)
+        for state, words in zip(states, drawn.spawn(len(states)), strict=True):
+            state.rng.seed(int(words.generate_state(1)[0]))
+        self.inner.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The inner sampler's."""
+        return self.inner.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The inner sampler's."""
+        return self.inner.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The inner sampler's."""
+        return self.inner.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """The inner sampler's."""
+        self.inner.after_trial(study, trial, state, values)
+
+
+def _states(found: Any, depth: int = 4) -> list[LazyRandomState]:
+    """The random states of a sampler and of what it is made of, in a fixed order, each once."""
+    if isinstance(found, LazyRandomState):
+        return [found]
+    if depth == 0 or not type(found).__module__.startswith("optuna.samplers"):
+        return []
+    states: dict[int, LazyRandomState] = {}
+    parts = getattr(found, "__dict__", {})
+    for name in sorted(parts):
+        for state in _states(parts[name], depth - 1):
+            states.setdefault(id(state), state)
+    return list(states.values())
