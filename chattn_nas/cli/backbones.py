@@ -18,8 +18,6 @@ def backbones(
     pattern: Annotated[
         str, typer.Argument(metavar="[PATTERN]", help="Models as in timm, such as 'resnet*', or module:function.")
     ] = "*",
-        str, typer.Argument(metavar="[PATTERN]", help="Models as in timm, such as 'resnet*', or module:function.")
-    ] = "*",
     check: Annotated[bool, typer.Option("--check", help="Build each with attention, run it forward and back.")] = False,
     as_json: AsJson = False,
 ) -> None:
