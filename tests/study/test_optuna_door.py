@@ -38,7 +38,12 @@ def test_a_queued_trial_waits_with_its_parameters_and_one_process_takes_it(study
 
 def test_a_trial_that_runs_from_its_first_instant(study) -> None:
     new = _optuna.new_trial(study, {"owner": "me"}, None, {"seed": 1})
-    assert (new.state, new.number, new.system_attrs["owner"], new.user_attrs["seed"]) == (TrialState.RUNNING, 0, "me", 1)
+    assert (new.state, new.number, new.system_attrs["owner"], new.user_attrs["seed"]) == (
+        TrialState.RUNNING,
+        0,
+        "me",
+        1,
+    )
     assert not _optuna.is_queued(new)
     trial = _optuna.running(study, _optuna.id_of(new))
     _optuna.set_violation(study, trial, "parameters", 0.5)
