@@ -107,8 +107,8 @@ def main() -> None:
         reading = time.perf_counter() - begun
         print(f"{date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, one thread, "
               + ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "pillow")))  # fmt: skip
-        print(f"{arguments.images:,} JPEGs of {arguments.pixels} px to {arguments.size} px, batch "
-              f"{BATCH}; reading them into the cache: {reading:.1f} s, {arguments.images / reading:,.0f} images/s\n")  # fmt: skip
+        print(f"{arguments.images:,} JPEGs of {arguments.pixels} px to {arguments.size} px, batch {BATCH}")
+        print(f"reading them into the cache: {reading:.1f} s, {arguments.images / reading:,.0f} images/s\n")
         ways = {
             "resident": ours(settings, "device"),
             "mapped": ours(settings, "disk"),
