@@ -58,7 +58,7 @@ def verdict(study: optuna.Study, records: list[Record], standing: Standing, boar
     confirmation: Mapping[str, Any] | None = study.user_attrs.get("confirmation")
     searched = [*_search(records, standing, best), *_images(study, best), *_objectives(study, board)]
     details = (
-        [*_criteria(standing, best), *_noise(standing), *_rungs(found), *_views(standing)]
+        [*_criteria(standing, best), *_noise(standing), *_rungs(records), *_views(standing)]
         if _others(standing, best)
         else []
     )
@@ -189,9 +189,9 @@ def _images(study: optuna.Study, best: Pick) -> Iterator[str]:
         )
 
 
-def _rungs(found: list[Record]) -> Iterator[str]:
+def _rungs(records: list[Record]) -> Iterator[str]:
     """A warning where the baselines, which are never stopped, change their order between a rung and the end."""
-    whole = [record for record in once_per_seed(found) if record.label and record.accuracy is not None]
+    whole = [record for record in once_per_seed(records) if record.label and record.accuracy is not None]
     length = max((len(record.rungs) for record in whole), default=0)
     whole = [record for record in whole if len(record.rungs) == length]
     names = list(dict.fromkeys(record.label for record in whole))
@@ -207,8 +207,8 @@ def _rungs(found: list[Record]) -> Iterator[str]:
         if tau < DISAGREE:
             yield (
                 f"**After epoch {whole[0].rungs[rung].epoch} the baselines stand in another order than at the end** "
-                f"(Kendall's tau {tau:.2f} over {len(names)}): what is stopped there may only start slowly. Try a later "
-                "first rung, or `pruner: none`."
+                f"(Kendall's tau {tau:.2f} over {len(names)}): what is stopped there may only start slowly. A later "
+                "first rung, or `pruner: none`, shows it."
             )
 
 
