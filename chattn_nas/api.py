@@ -199,6 +199,7 @@ class Trained:
             backbone=spec.backbone.model,
             dataset=" ".join(filter(None, (spec.data.dataset, spec.data.name, spec.data.path))),
             class_names=data.class_names,
+            multilabel=data.multilabel,
             mean=data.mean,
             std=data.std,
             resize=spec.data.resize,
@@ -291,7 +292,7 @@ def export(
     Args:
         trained: A network of a run.
         out_dir: Made where it is missing; an earlier export there is replaced.
-        formats: Of ``chattn_nas.export.FORMATS``; ``chattn_nas.export.DEFAULT_FORMATS`` by default.
+        formats: Some of ``chattn_nas.export.FORMATS``; ``chattn_nas.export.DEFAULT_FORMATS`` by default.
         force: Write into a folder that holds other files, too.
 
     Raises:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
-from chattn_nas.attention.pooling import average
+from chattn_nas.attention.pooling import average, highest
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 from chattn_nas.attention.width import hidden_width
 
@@ -53,7 +53,7 @@ def _hidden(channels: int, values: Values) -> int:
 def _parameters(channels: int, feature_size: Size, values: Values) -> int:
     hidden = _hidden(channels, values)
     excite = (2 * channels * hidden + hidden + channels) if values["mlp"] else 0
-    if values["gather"] == "average":
+    if values["gather"] != "learned":
         return excite
     if values["extent"] == 0:
         return excite + channels * (feature_size[0] * feature_size[1] + 2)
@@ -77,7 +77,7 @@ def _problem(channels: int, feature_size: Size, values: Values) -> str | None:
 def _canonical(values: Values, sites: Sequence[Site]) -> Values:
     found = dict(largest_reduction(values, sites)) if values["mlp"] else {**values, "reduction": 16}
     # The two forms differ in a learned global gathering, and in the relu between gathering and MLP.
-    same = values["gather"] == "average" or (values["extent"] and not values["mlp"])
+    same = values["gather"] != "learned" or (values["extent"] and not values["mlp"])
     return {**found, "form": "authors"} if same else found
 
 
@@ -89,7 +89,7 @@ def _canonical(values: Values, sites: Sequence[Site]) -> Values:
     looks_at="channels and positions",
     hyperparameters={
         "extent": Hyperparameter(0, 8, 4, 2, minimum=0),
-        "gather": Hyperparameter("average", "learned"),
+        "gather": Hyperparameter("average", "learned", "average+max"),
         "mlp": Hyperparameter(False, True),
         "reduction": Hyperparameter(16, 8, minimum=1),
         "form": Hyperparameter("authors", "timm"),
@@ -108,7 +108,7 @@ class GatherExcite(nn.Module):
         channels: C.
         feature_size: (H, W); a learned global gathering is made for it and pools other maps to it.
         extent: Side of the region that one gate looks at, a power of two; 0 for the whole map.
-        gather: ``average`` or ``learned``.
+        gather: ``average`` or ``learned``; or ``average+max``, the mean of both, as timm has it.
         mlp: Whether an MLP follows.
         reduction: Its hidden width is ``max(1, channels // reduction)``.
         form: ``authors`` or ``timm``, see above.
@@ -127,6 +127,7 @@ class GatherExcite(nn.Module):
     ) -> None:
         super().__init__()
         self.extent = extent
+        self.with_maximum = gather == "average+max"
         self.resized = extent > 0 or (gather == "learned" and form == "timm")
         self.size: tuple[int, int] | None = None
         steps: list[nn.Module] = []
@@ -163,7 +164,9 @@ class GatherExcite(nn.Module):
             if self.size is not None and not (known and (height, width) == self.size):
                 x = F.adaptive_avg_pool2d(x, self.size)
             return self.gather(x)
-        if self.extent == 0:
-            return average(x)[:, :, None, None]
         e = self.extent
-        return F.avg_pool2d(x, 2 * e - 1, e, padding=e - 1, count_include_pad=False)
+        if e == 0:
+            mean = average(x)[:, :, None, None]
+            return 0.5 * (mean + highest(x.flatten(2), 2)[:, :, None, None]) if self.with_maximum else mean
+        mean = F.avg_pool2d(x, 2 * e - 1, e, padding=e - 1, count_include_pad=False)
+        return 0.5 * (mean + F.max_pool2d(x, 2 * e - 1, e, padding=e - 1)) if self.with_maximum else mean

@@ -25,9 +25,9 @@ def link_export(study: optuna.Study, run_directory: Path, number: int, folder: P
     replaces the file and the link.
 
     Args:
-        study: Of the run.
+        study: Study of the run.
         run_directory: Where the artifacts lie.
-        number: Of the trial.
+        number: Number of the trial.
         folder: That was exported.
         files: Names of the files that the export wrote there: nothing else is packed.
     """

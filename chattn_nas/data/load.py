@@ -48,7 +48,7 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
     """Training and validation images; the test images stay where they are.
 
     Args:
-        settings: Of the set.
+        settings: Settings of the set.
         device: To train on.
         data_on: ``device`` copies them there, ``disk`` maps them; ``auto`` copies what fits well.
 

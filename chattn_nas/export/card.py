@@ -16,6 +16,7 @@ class Card:
         backbone: timm's name of the backbone.
         dataset: What it was trained on.
         class_names: In the order of the logits; empty where the data set has none.
+        multilabel: An image may be of several classes: each logit stands for one of them.
         mean, std: Per channel, of images in [0, 1]: ``(image - mean) / std`` is the network's input.
         resize: How an image is brought to the image size: ``squash`` changes its proportions, ``crop`` takes the
             largest part of the right proportions in the middle, ``pad`` puts the whole image on the background.
@@ -35,6 +36,7 @@ class Card:
     backbone: str
     dataset: str = "no data set"
     class_names: tuple[str, ...] = ()
+    multilabel: bool = False
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     resize: str = "squash"

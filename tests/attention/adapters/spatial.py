@@ -166,26 +166,32 @@ def _convolutions(ours, official):
 
 
 def orthonet_block(config, tensors):
-    plain = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
-    names = _convolutions(plain, (("_process", 0), ("_process", 3), ("_process", 6)))
-    block = _bottleneck(names, tensors)
-    block.se = orthonet({"channel": block.conv3.out_channels, **config}, tensors)[0]
+    steps = [index for index in (0, 3, 6) if f"param._process.{index}.weight" in tensors]
+    plain = [(f"conv{number}", f"bn{number}") for number in range(1, len(steps) + 1)]
+    names = _convolutions(plain, [("_process", index) for index in steps])
+    block, names = _timm_block(names, config, tensors)
+    channels = tensors["buffer.F_C_A.constant_filter"].shape[0]
+    block.se = orthonet({"channel": channels, **config}, tensors)[0]
     return block, names | {f"se.{k}": v for k, v in ORTHO.items()}
 
 
 def orthonet_mod_block(config, tensors):
-    plain = (("conv1", "bn1"), ("conv2", "bn2.0"), ("conv3", "bn3"))
-    names = _convolutions(plain, (("_preprocess", 0), ("_preprocess", 3), ("_scale", 1)))
-    block = _bottleneck(names, tensors)
+    names = _convolutions(
+        (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")), (("_preprocess", 0), ("_preprocess", 3), ("_scale", 1))
+    )
+    block, names = _timm_block(names, config, tensors)
     attention = orthonet({"channel": block.conv2.out_channels, **config}, tensors)[0]
     block.bn2 = nn.Sequential(block.bn2, attention)
+    names = {name.replace("bn2.", "bn2.0."): other for name, other in names.items()}
     return block, names | {f"bn2.1.{k}": v for k, v in ORTHO.items()}
 
 
-def _bottleneck(names, tensors):
-    """timm's bottleneck with the widths of the official one."""
+def _timm_block(names, config, tensors):
+    """timm's block with the widths of the official one, whose shortcut bears the usual names where there is one."""
     given = {f"param.{ours}": tensors[f"param.{other}"] for ours, other in names.items() if f"param.{other}" in tensors}
-    return _residual(given)[0]
+    given |= {name: tensor for name, tensor in tensors.items() if name.startswith("param.downsample.")}
+    block, own, _ = _residual(given, config.get("stride", 1))
+    return block, own | names
 
 
 def _mlp(module, first, last):
@@ -198,7 +204,7 @@ def gather_excite(config, tensors):
         channels,
         feature_size=config["feat_size"],
         extent=config["extent"],
-        gather="learned" if config["extra_params"] else "average",
+        gather="learned" if config["extra_params"] else "average+max" if config.get("add_maxpool") else "average",
         mlp=config["use_mlp"],
         reduction=channels // hidden if hidden else 16,
         form="timm",
