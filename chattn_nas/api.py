@@ -24,6 +24,7 @@ from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
 from chattn_nas.results.tables import Z95
 from chattn_nas.space import Architecture
+from chattn_nas.study.metric import metric_of
 
 if TYPE_CHECKING:  # torch and timm are imported where something is built: reading a study needs neither
     from torch import nn
@@ -205,6 +206,7 @@ class Trained:
             resize=spec.data.resize,
             background=spec.data.background,
             value_range=data.value_range,
+            metric=metric_of(self.run.study),
             accuracy=pick.mean / 100,
             accuracy_se=None if pick.se is None else pick.se / 100,
             seeds=len(pick.seeds),

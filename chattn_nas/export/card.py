@@ -25,6 +25,7 @@ class Card:
         value_range: Black and white of images of more than eight bits, where training images were such.
         accuracy: Mean validation accuracy of the proxy training, 0 to 1; None where there was none.
         accuracy_se: Its standard error over the seeds, 0 to 1; None with a single seed.
+        metric: What ``accuracy`` is by, where it is another score.
         seeds: Number of seeds behind ``accuracy``.
         confirmed: Figures of the confirmation by name, or None: the card then says "not confirmed".
         costs: Figures by name, such as ``{"parameters": 78042, "macs": 3200000}``.
@@ -50,6 +51,7 @@ class Card:
     costs: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
     loaded_weights: str = ""
+    metric: str = "accuracy"
 
     @property
     def evidence(self) -> str:
@@ -58,7 +60,7 @@ class Card:
             return "It has not been trained: its weights are random."
         spread = f" (standard error {100 * self.accuracy_se:.2f})" if self.accuracy_se is not None else ""
         count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''}"
-        return f"Proxy validation accuracy {100 * self.accuracy:.2f} %{spread} over {count}."
+        return f"Proxy validation {self.metric} {100 * self.accuracy:.2f} %{spread} over {count}."
 
 
 @dataclass(frozen=True)

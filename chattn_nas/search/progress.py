@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.metric import metric_of
 from chattn_nas.study.trials import all_trials, counts, has_failed, mean_accuracies, outcome
 
 
@@ -70,7 +71,10 @@ class Progress:
         for trial in new:
             done = sum(map(counts, trials))
             self.console.print(
-                f"[{done}/{self.target_trials}] {line(trial)}", markup=False, highlight=False, soft_wrap=True
+                f"[{done}/{self.target_trials}] {line(trial, metric_of(self.study))}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
 
     def say(self, text: str) -> None:
@@ -85,14 +89,14 @@ class Progress:
         return text if best is None else f"{text}, highest raw mean {best:.4f}"
 
 
-def line(trial: FrozenTrial) -> str:
+def line(trial: FrozenTrial, metric: str = "accuracy") -> str:
     """An ended trial in one line."""
     attributes = trial.user_attrs
     measured = attributes.get("measurement") or {}
     types = " | ".join(stage["type"] for stage in attributes.get("architecture", {}).get("stages", ()))
     parts = [f"trial {trial.number}: {outcome(trial)}"]
     if measured.get("rungs"):
-        parts.append(f"accuracy {measured['rungs'][-1]['accuracy']:.4f}, seed {attributes['seed']}")
+        parts.append(f"{metric} {measured['rungs'][-1]['accuracy']:.4f}, seed {attributes['seed']}")
     parts.append(attributes.get("label") or types)
     if attributes.get("reason"):
         parts.append(attributes["reason"])

@@ -14,6 +14,7 @@ from optuna.trial import TrialState, create_trial
 
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
+from chattn_nas.proxy.metric import floor
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.same import check_same, warn_of_changes
@@ -34,6 +35,7 @@ from chattn_nas.space import SearchSpace
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
+from chattn_nas.study.metric import FLOOR, METRIC
 from chattn_nas.study.run import stage_to_dict
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
@@ -95,6 +97,8 @@ def _facts(made: Trainer, spec: Spec) -> dict[str, Any]:
     data = getattr(made, "data", None)  # another trainer may have none
     if data is not None:
         facts["validation_images"] = len(data.validation)
+    if isinstance(made, ProxyTrainer):
+        facts |= {METRIC: made.data.metric, FLOOR: floor(made.data)}
     return facts | {"reference": reference_costs(made, spec)}
 
 

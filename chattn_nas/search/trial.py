@@ -24,6 +24,7 @@ from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.artifacts import Artifacts
 from chattn_nas.study.checkpoints import Checkpoints
+from chattn_nas.study.metric import metric_of, named
 from chattn_nas.study.notes import note, save_note
 from chattn_nas.study.trials import ANSWERED, TRAINED, accuracies, all_trials, mean_accuracies, outcome, seeds
 
@@ -244,6 +245,7 @@ class TrialRunner:
         if not queue.is_mine(self.study, trial._trial_id, self.owner):
             raise TakenAway
         attributes = self.study._storage.get_trial(trial._trial_id).user_attrs
-        save_note(self.study, trial._trial_id, note(attributes, [stage.name for stage in self.trainer.stages]))
+        text = note(attributes, [stage.name for stage in self.trainer.stages])
+        save_note(self.study, trial._trial_id, named(text, metric_of(self.study)))
         self.artifacts.store(trial, attributes)
         self.study.tell(trial, values, state=STATES.get(end, TrialState.FAIL), skip_if_finished=True)
