@@ -161,9 +161,8 @@ class Trained:
         Its weights are those of the latest finished :meth:`train`, else of its best trial; where those were not kept,
         it is trained as in that trial again.
         """
-        import safetensors.torch
-
         from chattn_nas.data import load_data
+        from chattn_nas.network.weights import read_weights
         from chattn_nas.search.same import check_same
         from chattn_nas.search.trainer import build_prepared
 
@@ -171,11 +170,12 @@ class Trained:
         data = load_data(spec.data)
         final = training.trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
+        state = read_weights(kept) if kept is not None else None
         network = build_prepared(
             spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
-            state=safetensors.torch.load_file(kept) if kept is not None else None,
+            state=state,
         )  # fmt: skip
-        if kept is None:
+        if state is None:
             check_same(self.run.study, spec)
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
             device = proxy.resolve_device(spec.proxy.device)

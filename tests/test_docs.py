@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [path for path in (ROOT / "docs").glob("*.md") if path.name != "attentions.md"]
 PAGES += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 #: Files that a run or an export writes, and examples.
-WRITTEN = {"model.py", "trials.csv", "spec.yaml", "my_module.py", "result.json"}
+WRITTEN = {"model.py", "trials.csv", "spec.yaml", "my_module.py", "result.json", "config.json", "architecture.yaml"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
