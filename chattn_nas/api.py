@@ -24,6 +24,7 @@ from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
 from chattn_nas.results.tables import Z95
 from chattn_nas.space import Architecture
+from chattn_nas.study.metric import metric_of
 
 if TYPE_CHECKING:  # torch and timm are imported where something is built: reading a study needs neither
     from torch import nn
@@ -160,9 +161,8 @@ class Trained:
         Its weights are those of the latest finished :meth:`train`, else of its best trial; where those were not kept,
         it is trained as in that trial again.
         """
-        import safetensors.torch
-
         from chattn_nas.data import load_data
+        from chattn_nas.network.weights import read_weights
         from chattn_nas.search.same import check_same
         from chattn_nas.search.trainer import build_prepared
 
@@ -170,11 +170,12 @@ class Trained:
         data = load_data(spec.data)
         final = training.trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
+        state = read_weights(kept) if kept is not None else None
         network = build_prepared(
             spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
-            state=safetensors.torch.load_file(kept) if kept is not None else None,
+            state=state,
         )  # fmt: skip
-        if kept is None:
+        if state is None:
             check_same(self.run.study, spec)
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
             device = proxy.resolve_device(spec.proxy.device)
@@ -199,11 +200,13 @@ class Trained:
             backbone=spec.backbone.model,
             dataset=" ".join(filter(None, (spec.data.dataset, spec.data.name, spec.data.path))),
             class_names=data.class_names,
+            multilabel=data.multilabel,
             mean=data.mean,
             std=data.std,
             resize=spec.data.resize,
             background=spec.data.background,
             value_range=data.value_range,
+            metric=metric_of(self.run.study),
             accuracy=pick.mean / 100,
             accuracy_se=None if pick.se is None else pick.se / 100,
             seeds=len(pick.seeds),
@@ -291,7 +294,7 @@ def export(
     Args:
         trained: A network of a run.
         out_dir: Made where it is missing; an earlier export there is replaced.
-        formats: Of ``chattn_nas.export.FORMATS``; ``chattn_nas.export.DEFAULT_FORMATS`` by default.
+        formats: Some of ``chattn_nas.export.FORMATS``; ``chattn_nas.export.DEFAULT_FORMATS`` by default.
         force: Write into a folder that holds other files, too.
 
     Raises:

@@ -12,12 +12,17 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A place beside ``path`` to write to; it takes the place of ``path`` at the end, and is removed after an error.
 
+    The file gets the mode of any new file, whatever wrote it: safetensors makes files for their owner alone.
+
     Raises:
         OSError: The folder cannot be written.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode & 0o777
         yield partial
+        partial.chmod(mode)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

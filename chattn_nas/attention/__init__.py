@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chattn_nas.attention.registry import names as names
     from chattn_nas.attention.registry import refuse as refuse
     from chattn_nas.attention.registry import register as register
+    from chattn_nas.attention.registry import registered as registered
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
@@ -28,6 +29,6 @@ __all__, __getattr__, __dir__ = hand_on(
         ".auxiliary_head": "AuxiliaryHead",
         ".identity": "IdentityStart",
         ".registry": "AttentionType BLOCKS Blocks Built Hyperparameter PLACEMENTS Placement Site Size"
-        " build get names refuse register",
+        " build get names refuse register registered",
     },
 )

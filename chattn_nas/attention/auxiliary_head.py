@@ -13,7 +13,7 @@ class AuxiliaryHead(nn.Module):
     a ``loss_weight`` that another class has for itself means nothing here.
 
     Attributes:
-        loss_weight: Of its loss; with 0 it is never trained.
+        loss_weight: Weight of its loss; with 0 it is never trained.
     """
 
     loss_weight: float = 0.0

@@ -77,7 +77,7 @@ class BAM(nn.Module):
     Args:
         channels: C.
         reduction: The hidden width is ``max(1, channels // reduction)``.
-        dilation: Of the 3x3 convolutions.
+        dilation: Dilation of the 3x3 convolutions.
         branches: ``both``, or only that of the ``channel`` or of the pixels (``spatial``).
         combine: ``product`` of the branches, or their ``sum``.
         layers: Hidden layers of the channel branch.

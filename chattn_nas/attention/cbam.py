@@ -48,7 +48,7 @@ class CBAM(nn.Module):
         channels: C.
         reduction: The hidden width is ``max(1, channels // reduction)``.
         pools: ``avg``, ``max``, ``lp`` and ``lse``, joined by ``+``.
-        kernel_size: Of the convolution over pixels, odd.
+        kernel_size: Kernel size of the convolution over pixels, odd.
     """
 
     def __init__(self, channels: int, *, reduction: int = 16, pools: str = "avg+max", kernel_size: int = 7) -> None:

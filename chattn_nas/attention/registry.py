@@ -274,6 +274,19 @@ def get(name: str) -> AttentionType:
     raise InputError(f"unknown attention type {name!r}", value=name, choices=names())
 
 
+def registered(name: str) -> AttentionType | None:
+    """The type of that name, where it is registered; nothing is imported that the name says.
+
+    What is read, such as the trials of a run that somebody sent, shall not start code.
+    """
+    _load()
+    return _types.get(name) or next((kind for kind in _types.values() if _path_of(kind) == name), None)
+
+
+def _path_of(kind: AttentionType) -> str:
+    return ":".join(_place(kind.cls))
+
+
 def _from_path(path: str) -> AttentionType:
     module_name, _, class_name = path.partition(":")
     try:

@@ -83,8 +83,9 @@ class SCSA(nn.Module):
 
     Args:
         channels: C, a multiple of 4.
-        window: Of the pooling before the attention between channels; -1, or more than the map has, for the whole map.
-        heads: Of that attention.
+        window: Window of the pooling before the attention between channels; -1, or more than the map has, takes it
+            whole.
+        heads: Heads of that attention.
         kernel_sizes: Taps of the four quarters' convolutions, odd, joined by ``-``.
         pool: ``avg`` or ``max``.
         qkv_bias: Whether q, k and v have biases.

@@ -42,7 +42,7 @@ class Triplet(nn.Module):
 
     Args:
         channels: C; no parameter depends on it.
-        kernel_size: Of the convolutions, odd.
+        kernel_size: Kernel size of the convolutions, odd.
         spatial: Whether there is a gate over the plane of the pixels.
     """
 

@@ -36,7 +36,7 @@ class Interval:
 
     @classmethod
     def over(cls, values: Sequence[float] | np.ndarray) -> Interval:
-        """Of one value per seed."""
+        """The mean of one value per seed, with its 95 % interval and t test."""
         found = np.asarray(values, dtype=float)
         count, mean = len(found), float(found.mean())
         if count < 2:
@@ -90,7 +90,7 @@ class Interactions:
     """Whether the effects of the stages add up.
 
     Attributes:
-        f, p: Of what main effects leave of the networks' means, over the networks' noise between seeds.
+        f, p: F statistic and p-value of what main effects leave of the networks' means, over their noise between seeds.
         df: Degrees of freedom above and below.
         deviation: Estimated standard deviation of the interactions, in points; 0 where noise explains all.
         additive: That of the additive part.
@@ -112,7 +112,7 @@ class Foretelling:
     """How well one short training ranks the networks as long ones do.
 
     Attributes:
-        epochs, reading: Of the short training.
+        epochs, reading: Epochs and reading of the short training.
         cost: As a part of a long training.
         tau: Kendall's tau to the mean test accuracy of long trainings on the other seeds.
     """

@@ -19,7 +19,7 @@ def orthogonal_triples(levels: Sequence[Level], *, seed: int = 0) -> list[tuple[
 
     Args:
         levels: At least three, all different.
-        seed: Of the square.
+        seed: Seed of the square.
 
     Returns:
         ``len(levels) ** 2`` triples, row by row.

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.search.samplers import WholeNetworkSampler
 from chattn_nas.space import Architecture, SearchSpace
+from chattn_nas.study._optuna import id_of, set_system, trial_now
 
 _CHOSEN = "chattn:chosen"
 
@@ -34,7 +35,7 @@ class RegularizedEvolution(WholeNetworkSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Choose the network of this trial."""
-        study._storage.set_trial_system_attr(trial._trial_id, _CHOSEN, self.space.params(self._choose(study)))
+        set_system(study, id_of(trial), _CHOSEN, self.space.params(self._choose(study)))
 
     def _choose(self, study: optuna.Study) -> Architecture:
         young = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))[-self.population :]
@@ -50,5 +51,5 @@ class RegularizedEvolution(WholeNetworkSampler):
 
     def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         """The network that was chosen before the trial."""
-        chosen: dict[str, Any] = study._storage.get_trial(trial._trial_id).system_attrs[_CHOSEN]
+        chosen: dict[str, Any] = trial_now(study, trial).system_attrs[_CHOSEN]
         return chosen

@@ -16,7 +16,7 @@ TABLES = Path(str(files("chattn_nas.benchmark") / "tables"))
 
 
 def table_names() -> tuple[str, ...]:
-    """Of the tables that ship with the package."""
+    """Names of the tables that ship with the package."""
     return tuple(sorted(path.name.removesuffix(".csv.xz") for path in TABLES.glob("*.csv.xz")))
 
 
@@ -45,7 +45,7 @@ class LookUp:
     """Answers what training a network gave, for any optimiser over one categorical choice per stage.
 
     Args:
-        rows: Of networks over one space; types are taken with the settings that the table has.
+        rows: Rows of networks over one space; types are taken with the settings that the table has.
 
     Attributes:
         choices: Per stage, the names that may be chosen.
@@ -71,7 +71,7 @@ class LookUp:
 
         Args:
             stages: One name per stage.
-            seed: Of the training; by default one of its seeds, drawn: the noise of a real training.
+            seed: Seed of the training; by default one of its seeds, drawn: the noise of a real training.
         """
         known = self._trainings.get(tuple(stages))
         if not known:

@@ -39,11 +39,11 @@ class Training:
 
     Attributes:
         architecture: One choice per stage.
-        seed: Of weights, order and augmentation.
-        epochs: Of one complete schedule.
+        seed: Seed of weights, order and augmentation.
+        epochs: Epochs of one complete schedule.
         start: ``unit``, ``official`` or ``identity``.
         branches: Factor of the last norm of every residual branch at the start; 1 leaves it as it is.
-        learning_rate, warmup: Of the proxy.
+        learning_rate, warmup: Learning rate and warmup of the proxy.
     """
 
     architecture: Architecture

@@ -2,7 +2,7 @@
 
 # Importing adds the commands; help lists them in this order.
 # isort: off
-from chattn_nas.cli import searching, results, judging, networks, training, backbones, attentions, benchmark  # noqa: F401
+from chattn_nas.cli import data, searching, results, judging, networks, training, backbones, attentions, benchmark  # noqa: F401
 from chattn_nas.cli._app import app, main
 # isort: on
 

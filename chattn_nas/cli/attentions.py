@@ -15,8 +15,8 @@ from chattn_nas.errors import InputError
 @app.command()
 def attentions(
     type: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="One of them, with its equation.")] = None,
-    channels: Annotated[int, typer.Option(min=1, help="Of the map that costs are told for.")] = 64,
-    size: Annotated[str, typer.Option(help="Of that map: one number, or HEIGHTxWIDTH.")] = "56",
+    channels: Annotated[int, typer.Option(min=1, help="Channels of the map that costs are told for.")] = 64,
+    size: Annotated[str, typer.Option(help="Size of that map: one number, or HEIGHTxWIDTH.")] = "56",
     as_json: AsJson = False,
 ) -> None:
     """Every attention type: ours, timm's and installed plug-ins, with settings and costs on a map."""

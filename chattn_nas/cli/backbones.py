@@ -15,7 +15,9 @@ from chattn_nas.errors import BackboneError
 
 @app.command()
 def backbones(
-    pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="Models as in timm, such as 'resnet*'.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(metavar="[PATTERN]", help="Models as in timm, such as 'resnet*', or module:function.")
+    ] = "*",
     check: Annotated[bool, typer.Option("--check", help="Build each with attention, run it forward and back.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -28,7 +30,7 @@ def backbones(
     from chattn_nas.network.survey import survey
 
     import_timm()
-    names = timm.list_models(pattern)
+    names = [pattern] if ":" in pattern else timm.list_models(pattern)
     if not names:
         raise BackboneError(f"timm has no model {pattern!r}", value=pattern, choices=timm.list_models())
     rows: list[dict[str, Any]] = []

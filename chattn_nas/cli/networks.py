@@ -50,12 +50,14 @@ def evaluate(
     if part not in ("validation", "test"):
         raise InputError(f"--part cannot be {part!r}", value=part, choices=("validation", "test"))
     settings = load_spec(data).data
-    score = evaluate_folder(folder, load_test(settings) if part == "test" else load_data(settings).validation)
+    images = load_test(settings) if part == "test" else load_data(settings).validation
+    score = evaluate_folder(folder, images, metric=settings.metric)
     if as_json:
         print(json.dumps(dataclasses.asdict(score)))
     else:
         console.print(
-            f"{part}: {100 * score.accuracy:.2f} % of {score.images:,} images, cross-entropy {score.loss:.4f}"
+            f"{part}: {score.metric.replace('_', ' ')} {100 * score.score:.2f} % on {score.images:,} images, "
+            f"cross-entropy {score.loss:.4f}"
         )
 
 

@@ -12,7 +12,13 @@ from chattn_nas.cli._app import AsJson, RunPath, app, console, print_table
 if TYPE_CHECKING:
     import pandas as pd
 
+if TYPE_CHECKING:  # it loads torch
+    from chattn_nas.api import Run
+
 Csv = Annotated[Path | None, typer.Option(help="Write the whole table to this file.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Let the run's spec import modules and name a storage outside its directory.")
+]
 Where = Annotated[str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and type~se'.")]
 #: What of a table fits a terminal; all of it is in --csv and --json.
 SHOWN = {
@@ -30,11 +36,11 @@ def trials(
     sort: Annotated[str | None, typer.Option(help="Column to sort by, best first; -column turns it round.")] = None,
     where: Where = None,
     as_json: AsJson = False,
+    trust: Trust = False,
 ) -> None:
     """Every trial of a run: architecture, accuracy per rung, costs, outcome."""
-    from chattn_nas import api
 
-    _give("trials", api.Run(run).trials(sort=sort, where=where), csv, as_json)
+    _give("trials", _opened(run, trust).trials(sort=sort, where=where), csv, as_json)
 
 
 @app.command()
@@ -44,31 +50,32 @@ def leaderboard(
     where: Where = None,
     csv: Csv = None,
     as_json: AsJson = False,
+    trust: Trust = False,
 ) -> None:
     """Every architecture of a run that was trained to the end, best first."""
-    from chattn_nas import api, results
+    from chattn_nas import results
 
-    _give("leaderboard", results.select(api.Run(run).leaderboard(by), where), csv, as_json)
+    _give("leaderboard", results.select(_opened(run, trust).leaderboard(by), where), csv, as_json)
 
 
 @app.command()
-def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False) -> None:
+def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False, trust: Trust = False) -> None:
     """What every attention adds in every stage, in points with 95 % intervals, from the pooled model."""
-    from chattn_nas import api, results
+    from chattn_nas import results
 
-    _give("effects", results.stages(api.Run(run).study), csv, as_json)
+    _give("effects", results.stages(_opened(run, trust).study), csv, as_json)
 
 
 @app.command()
 def report(
     run: RunPath,
     format: Annotated[str, typer.Option(help="html, or md: the same for a pull request.")] = "html",
+    trust: Trust = False,
 ) -> None:
     """Write the report: what won, by how much, at what cost, and how sure that is."""
-    from chattn_nas import api
     from chattn_nas.report import write_report
 
-    opened = api.Run(run)
+    opened = _opened(run, trust)
     opened.write_trials()
     path = write_report(opened.directory, opened.study, format)
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
@@ -78,13 +85,25 @@ def report(
 def dashboard(
     run: RunPath,
     port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 8080,
+    trust: Trust = False,
 ) -> None:
     """Show a run's trials in the Optuna dashboard; Ctrl-C ends it."""
-    from chattn_nas import api
     from chattn_nas.dashboard import serve
 
     console.print(f"http://127.0.0.1:{port}", highlight=False)
-    serve(api.Run(run), port=port)
+    serve(_opened(run, trust), port=port)
+
+
+def _opened(run: Path, trust: bool) -> Run:
+    """A run that may have come from anywhere: what it names is neither imported nor reached, unless it is trusted."""
+    from chattn_nas import api
+
+    opened = api.Run(run)
+    if trust:
+        opened.import_plugins()
+    else:
+        opened.refuse_foreign_storage()
+    return opened
 
 
 def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool) -> None:

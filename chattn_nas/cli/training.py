@@ -27,6 +27,7 @@ def train(
     On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
     """
     from chattn_nas import api, report
+    from chattn_nas.study.metric import metric_of
 
     speaks = os.environ.get("RANK", "0") == "0"
     opened = api.Run(run)
@@ -46,7 +47,7 @@ def train(
     if speaks:
         report.write_report(opened.directory, opened.study)
         console.print(
-            f"Test accuracy {100 * result.test_accuracy:.2f} % after {result.plan['epochs']} epochs; "
+            f"Test {metric_of(opened.study)} {100 * result.test_accuracy:.2f} % after {result.plan['epochs']} epochs; "
             "'chattn-nas export' takes these weights",
             highlight=False,
         )

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
-from optuna_dashboard._note import get_note_from_system_attrs
 
+from chattn_nas.study._optuna import id_of, save_trial_note, study_id, trial_note
 from chattn_nas.study.artifacts import FOLDER
-from chattn_nas.study.notes import save_note
 
 HEADING = "\n\n**Exported**: "
 
@@ -25,9 +24,9 @@ def link_export(study: optuna.Study, run_directory: Path, number: int, folder: P
     replaces the file and the link.
 
     Args:
-        study: Of the run.
+        study: Study of the run.
         run_directory: Where the artifacts lie.
-        number: Of the trial.
+        number: Number of the trial.
         folder: That was exported.
         files: Names of the files that the export wrote there: nothing else is packed.
     """
@@ -52,7 +51,6 @@ def link_export(study: optuna.Study, run_directory: Path, number: int, folder: P
             with packed.open("rb") as stream:
                 store.write(key, stream)
     trial = study.get_trials(deepcopy=False)[number]
-    attributes = study._storage.get_study_system_attrs(study._study_id)
-    body = get_note_from_system_attrs(attributes, trial._trial_id)["body"].split(HEADING)[0]
-    link = f"[download](/artifacts/{study._study_id}/{key})"
-    save_note(study, trial._trial_id, f"{body}{HEADING}{link}, from `{folder.resolve()}`")
+    body = trial_note(study, id_of(trial)).split(HEADING)[0]
+    link = f"[download](/artifacts/{study_id(study)}/{key})"
+    save_trial_note(study, id_of(trial), f"{body}{HEADING}{link}, from `{folder.resolve()}`")

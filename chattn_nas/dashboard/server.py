@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import bottle
 import optuna
 import plotly.graph_objects as go
 from optuna.artifacts import FileSystemArtifactStore
-from optuna_dashboard import run_server, save_note, save_plotly_graph_object
+from optuna_dashboard import save_note, save_plotly_graph_object, wsgi
 
 from chattn_nas.report import figures
 from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.report.palette import LIGHT, painted
 from chattn_nas.results import words
+from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.artifacts import FOLDER
+from chattn_nas.study.texts import NOTE, as_markdown
 
 LOOPBACK = "127.0.0.1"
+#: What a page of the dashboard may load, and from where.
+POLICY = (
+    "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:"
+)
 
 
 class HasStudy(Protocol):
@@ -40,7 +49,8 @@ def annotate(study: optuna.Study) -> list[str]:
     """
     facts = gather(study)
     verdict = facts.verdict
-    save_note(study, f"# {verdict.headline} ({verdict.status})\n\n" + " ".join(verdict.sentences))
+    sentences = "**".join(as_markdown(part, NOTE) for part in " ".join(verdict.sentences).split("**"))
+    save_note(study, f"# {as_markdown(verdict.headline)} ({as_markdown(verdict.status)})\n\n{sentences}")
     made: dict[str, figures.Figure] = {}
     if any(not pick.control for pick in facts.standing.picks):
         made["chattn-pareto"] = _titled(
@@ -103,5 +113,20 @@ def serve(run: HasStudy, port: int = 8080) -> None:
     annotate(run.study)
     artifacts = run.directory / FOLDER
     artifacts.mkdir(exist_ok=True)
-    store = FileSystemArtifactStore(str(artifacts))
-    run_server(run.study._storage, host=LOOPBACK, port=port, artifact_store=store)
+    application = wsgi(storage_of(run.study), artifact_store=FileSystemArtifactStore(str(artifacts)))
+    bottle.run(app=guarded(application), host=LOOPBACK, port=port)
+
+
+def guarded(application: Callable[..., Any]) -> Callable[..., Any]:
+    """The dashboard's own scripts run and reach this server; nothing that a study's texts hold does.
+
+    The dashboard shows notes as HTML as they are, also those of a study that somebody sent.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, ("Content-Security-Policy", POLICY)], *rest)
+
+        return application(environ, start)
+
+    return answer

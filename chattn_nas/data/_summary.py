@@ -10,7 +10,7 @@ from chattn_nas.data.split import Split
 from chattn_nas.data.store import Stored
 
 #: Below so many updates in a trial a network has hardly begun to learn.
-LEAST_UPDATES = 300
+LEAST_UPDATES = 250
 #: Below so many validation images a difference between two networks drowns in chance.
 LEAST_VALIDATION = 500
 
@@ -19,8 +19,8 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
     """Sentences: what there is, how it was understood and split, what is odd, what is too little.
 
     Args:
-        settings: Of the set.
-        batch_size, epochs: Of a whole trial.
+        settings: Settings of the set.
+        batch_size, epochs: Batch size and epochs of a whole trial.
 
     Raises:
         DataError: The set is missing or malformed.
@@ -65,7 +65,7 @@ def majority(settings: DataSettings) -> tuple[str, float] | None:
 
 
 def _shares(stored: Stored, parts: Split) -> list[str]:
-    """Of the classes, where they are far from even."""
+    """The shares of the classes, where they are far from even."""
     labels = stored.targets["train"][parts.train]
     names = stored.description.class_names
     if labels.ndim == 2 and labels.shape[1] == len(names):

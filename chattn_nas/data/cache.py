@@ -152,9 +152,9 @@ class Writer:
     """An array on disk that grows at its end, as ``numpy.save`` writes one.
 
     Args:
-        path: Of the file.
-        shape: Of one item.
-        dtype: Of its numbers.
+        path: Path of the file.
+        shape: Shape of one item.
+        dtype: Data type of its numbers.
 
     The header is written again when it is known how many items came.
     """

@@ -51,7 +51,7 @@ class Description:
     Attributes:
         parts: ``train``, and where the source has them ``validation`` and ``test``.
         class_names: By label.
-        channels, image_size: Of the tensors.
+        channels, image_size: Channels and image size of the tensors.
         multilabel: An image may be of several classes at once.
         may_flip: Whether a mirrored image is of the same class, as far as the source knows.
         said: How the source was understood, one sentence each.
@@ -139,7 +139,7 @@ def _classes(old: dict[str, Any], new: dict[str, Any], names: Sequence[str]) -> 
 
 
 def part_facts(survey: Survey, targets: NDArray[Any], classes: int) -> PartFacts:
-    """Of a part that was read."""
+    """What a part that was read holds."""
     counts = None
     if targets.ndim == 1 and targets.dtype.kind == "i":
         counts = np.bincount(targets, minlength=classes).tolist()

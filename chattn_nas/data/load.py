@@ -48,7 +48,7 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
     """Training and validation images; the test images stay where they are.
 
     Args:
-        settings: Of the set.
+        settings: Settings of the set.
         device: To train on.
         data_on: ``device`` copies them there, ``disk`` maps them; ``auto`` copies what fits well.
 
@@ -182,7 +182,8 @@ def _free(device: torch.device) -> float:
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     try:
-        with open("/proc/meminfo") as file:
-            return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
+        import psutil
+
+        return float(psutil.virtual_memory().available)
+    except ImportError:
         return float("inf")

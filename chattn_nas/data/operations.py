@@ -37,7 +37,7 @@ def randaugment(
         images: (B, C, H, W) uint8.
         generator: On the device of the images.
         operations: How many.
-        magnitude: Of all of them.
+        magnitude: Magnitude of all of them.
     """
     strength = torch.full((len(images),), magnitude, device=images.device)
     for _ in range(operations):

@@ -44,7 +44,7 @@ class Targets(Protocol):
         """The target of one image, an array of one shape and type for all.
 
         Args:
-            index: Of the image.
+            index: Index of the image.
             image: Its width and height as stored, after EXIF rotation.
             reading: The :class:`~chattn_nas.data.decoding.Reading` that the image is brought to its size by.
         """

@@ -43,11 +43,11 @@ class DataSettings(Settings):
             ``webdataset``, ``module:function``, or ``digits`` (inside scikit-learn).
         image_size: Height and width in pixels that every image is brought to.
         path: The file or folder: ``~`` and environment variables are filled in; relative to the spec's folder.
-        name: Of the torchvision class, such as ``CIFAR10``, or of the set on the Hugging Face hub.
+        name: Name of the torchvision class, such as ``CIFAR10``, or of the set on the Hugging Face hub.
         root: Where torchvision looks for the set.
         download: Whether the set may be downloaded.
         options: Further arguments of the torchvision class, of ``datasets.load_dataset``, or of the function.
-        image_column, label_column: Of a table: names of columns; several label columns of 0 and 1 are several labels.
+        image_column, label_column: Columns of a table by name; several label columns of 0 and 1 are several labels.
         multilabel: Labels of a table are several per image, separated by ``|``, ``;`` or blanks.
         channel_axis: Where the channels of arrays lie; ``auto`` tells by their number.
         resize: ``squash`` changes the aspect ratio, ``crop`` keeps the largest square in the middle, ``pad`` shows the
@@ -66,11 +66,11 @@ class DataSettings(Settings):
             is accuracy, for several labels per image the mean average precision.
         class_weights: ``balanced`` weighs every class in the loss as if all had as many images.
         sampling: ``balanced`` draws every class as often, with replacement, in place of every image once per epoch.
-        augment: Of training batches: ``crop_flip``, ``none``, the same with ``trivial`` (TrivialAugment) or
+        augment: For training batches: ``crop_flip``, ``none``, the same with ``trivial`` (TrivialAugment) or
             ``randaugment`` after it, or with ``module:function`` of uint8 images (B, C, H, W) and their generator.
         flip: Horizontal flips; ``None`` decides by the set: never for digits.
         crop_padding: Pixels of padding for random crops; ``None`` takes an eighth of the image size.
-        seed: Of the split.
+        seed: Seed of the split.
         cache: Folder for the images as they are trained on; ``None`` is the user's cache folder.
         cache_limit: GiB that all sets in it may take.
     """

@@ -19,7 +19,7 @@ class Split:
     """Indices into the parts of the source.
 
     Attributes:
-        train: Of the part ``train``.
+        train: Indices into the part ``train``.
         validation, test: The part they lie in and indices there; ``None`` where there is no test image.
         said: One sentence.
     """
@@ -34,9 +34,9 @@ def split(description: Description, labels: NDArray[np.int64] | None, settings: 
     """Every class in the same proportion, drawn under ``data.seed``.
 
     Args:
-        description: Of the whole set.
-        labels: Of the images of the part ``train``, (N,); ``None`` draws without regard to classes, as for several
-            labels per image.
+        description: Description of the whole set.
+        labels: Labels of the part ``train``, (N,); ``None`` draws without regard to classes, as for several labels per
+            image.
         settings: ``validation``, ``test``, ``train_limit``, ``seed``.
 
     Raises:

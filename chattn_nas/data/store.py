@@ -35,7 +35,7 @@ class Stored:
     """A set as it was read.
 
     Attributes:
-        description: Of it.
+        description: What the set is.
         images: By part, (N, C, S, S) uint8, mapped from the cache.
         targets: By part: labels (N,) int64, presence of classes (N, classes) uint8, or what a task reads.
     """
@@ -49,7 +49,7 @@ def open_set(settings: DataSettings, source: Callable[[DataSettings], Found] | N
     """The set that the settings name: from the cache, or read into it.
 
     Args:
-        settings: Of the set.
+        settings: Settings of the set.
         source: What a task reads its images and targets by; found by ``settings.dataset`` otherwise.
 
     Raises:

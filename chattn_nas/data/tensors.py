@@ -52,7 +52,7 @@ class MappedSet:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image, (C, H, W)."""
+        """The shape of one image, (C, H, W)."""
         return self.held[0].shape[1:]
 
     @property
@@ -119,13 +119,13 @@ class Images:
     """What is known of a data set, wherever its images lie.
 
     Attributes:
-        num_classes, in_chans, image_size: Of the images and labels.
+        num_classes, in_chans, image_size: What the images and labels have.
         mean, std: Per channel of the training images scaled to 0..1.
         class_names: By label.
-        augmentation: Of training batches.
+        augmentation: Augmentation of training batches.
         multilabel: Targets are the presence of every class.
         metric: What networks are scored by.
-        class_weights: Of the loss; for several labels per image those of their presence.
+        class_weights: Class weights of the loss; for several labels per image those of their presence.
         balanced: Whether every class is drawn as often.
         value_range: Numbers that were read as black and white, where images have more than eight bits.
     """

@@ -16,6 +16,7 @@ class Card:
         backbone: timm's name of the backbone.
         dataset: What it was trained on.
         class_names: In the order of the logits; empty where the data set has none.
+        multilabel: An image may be of several classes: each logit stands for one of them.
         mean, std: Per channel, of images in [0, 1]: ``(image - mean) / std`` is the network's input.
         resize: How an image is brought to the image size: ``squash`` changes its proportions, ``crop`` takes the
             largest part of the right proportions in the middle, ``pad`` puts the whole image on the background.
@@ -24,6 +25,7 @@ class Card:
         value_range: Black and white of images of more than eight bits, where training images were such.
         accuracy: Mean validation accuracy of the proxy training, 0 to 1; None where there was none.
         accuracy_se: Its standard error over the seeds, 0 to 1; None with a single seed.
+        metric: What ``accuracy`` is by, where it is another score.
         seeds: Number of seeds behind ``accuracy``.
         confirmed: Figures of the confirmation by name, or None: the card then says "not confirmed".
         costs: Figures by name, such as ``{"parameters": 78042, "macs": 3200000}``.
@@ -35,6 +37,7 @@ class Card:
     backbone: str
     dataset: str = "no data set"
     class_names: tuple[str, ...] = ()
+    multilabel: bool = False
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     resize: str = "squash"
@@ -48,6 +51,7 @@ class Card:
     costs: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
     loaded_weights: str = ""
+    metric: str = "accuracy"
 
     @property
     def evidence(self) -> str:
@@ -56,7 +60,7 @@ class Card:
             return "It has not been trained: its weights are random."
         spread = f" (standard error {100 * self.accuracy_se:.2f})" if self.accuracy_se is not None else ""
         count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''}"
-        return f"Proxy validation accuracy {100 * self.accuracy:.2f} %{spread} over {count}."
+        return f"Proxy validation {self.metric} {100 * self.accuracy:.2f} %{spread} over {count}."
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from chattn_nas.export.output import MANIFEST, OutputFolder
 from chattn_nas.export.pt2 import write_pt2
 from chattn_nas.export.source_format import write_safetensors, write_source_format
 from chattn_nas.export.timm_folder import write_timm
-from chattn_nas.export.usage import Usage
+from chattn_nas.export.usage import CLASSIFICATION, SEVERAL_LABELS, Usage
 from chattn_nas.network.size import pair
 from chattn_nas.network.start import fix_scales
 from chattn_nas.space import Architecture
@@ -104,7 +104,7 @@ def export_network(
         card: What else is known of the network.
         formats: ``source`` (readable Python), ``safetensors``, ``pt2`` (torch.export), ``onnx``,
             ``timm`` (a folder for ``timm.create_model("local-dir:...")``).
-        usage: What the network is for; classification where it is missing.
+        usage: What the network is for; where it is missing, classification, with several labels where the card says so.
         force: Write into a folder that holds other files, too.
         max_difference: Above it a proof fails.
 
@@ -137,7 +137,7 @@ def export_network(
             folder=folder,
             card=card,
             facts=facts,
-            usage=usage or Usage(),
+            usage=usage or (SEVERAL_LABELS if card.multilabel else CLASSIFICATION),
             images=torch.randn(2, in_chans, *size, generator=torch.Generator().manual_seed(0)),
             max_difference=max_difference,
         )

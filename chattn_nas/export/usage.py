@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chattn_nas.errors import ExportError
-from chattn_nas.export import standalone
+from chattn_nas.export import several_labels, standalone
 from chattn_nas.export.source.inlined import Inlined
 from chattn_nas.export.source.refusal import Refusal
 
@@ -33,6 +33,10 @@ class Usage:
     answers: str = "prints the likeliest classes of an image"
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
+
+
+CLASSIFICATION = Usage()
+SEVERAL_LABELS = Usage(answers="prints the classes that it shows", functions={"answer": several_labels.answer})
 
 
 def functions_text(usage: Usage) -> tuple[str, set[str]]:

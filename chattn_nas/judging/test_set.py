@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import safetensors.torch
-
 from chattn_nas.data import load_data, load_test
 from chattn_nas.errors import RunError
 from chattn_nas.judging._confirmation import Confirmation
+from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import evaluate, resolve_device
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
@@ -54,7 +53,9 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
     for key, seeds in wanted.items():
         architecture = Architecture.from_dict(plan[key]["architecture"])
         for seed in seeds:
-            state = safetensors.torch.load_file(str(confirmed.checkpoint(key, seed)))
+            weights = confirmed.checkpoint(key, seed)
+            assert weights is not None, "it was looked for above"
+            state = read_weights(weights)
             network = build_prepared(run.spec, architecture, seed=seed, data=data, state=state)
             accuracy, _ = evaluate(network.to(device), test, data, batch_size=run.spec.proxy.batch_size, device=device)
             scores.setdefault(key, {})[str(seed)] = accuracy

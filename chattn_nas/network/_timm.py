@@ -155,6 +155,17 @@ def gain(block: nn.Module) -> float | None:
     return None if found is None else float(found)
 
 
+def pooling_and_classifier(model: nn.Module) -> tuple[str, str, int] | None:
+    """Paths of the global pooling and of the linear layer behind it, and the channels between them; ``None`` where a
+    model ends otherwise."""
+    classifier = getattr(model, "get_classifier", lambda: None)()
+    path = next((path for path, module in model.named_modules() if module is classifier), None)
+    pools = [path for path, _ in model.named_modules() if path.rpartition(".")[2] == "global_pool"]
+    if path is None or not isinstance(classifier, nn.Linear) or len(pools) != 1:
+        return None
+    return pools[0], path, int(getattr(model, "num_features", 0))
+
+
 def slots_of(module: nn.Module) -> Iterator[tuple[Kind, str, bool]]:
     """Attributes of a module that may be places for attention: kind, name, and whether one is there; likeliest first.
 

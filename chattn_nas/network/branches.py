@@ -25,7 +25,7 @@ def scale_branches(model: nn.Module, blocks: Iterable[Block], images: Tensor, fa
         model: The backbone, without attention.
         blocks: Its blocks.
         images: A batch (B, C, H, W) that it takes.
-        factor: Of their scale now.
+        factor: Factor of their scale now.
 
     Raises:
         InputError: No branch has a scale of its own.

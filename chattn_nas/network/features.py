@@ -78,8 +78,8 @@ def feature_extractor(
         network: From ``build_network``; taken over and pruned.
         image_size: In pixels; height and width where they differ.
         in_chans: Channels of the images.
-        strides: Of the maps that are wanted, such as ``(4, 8, 16, 32)``; of several at one stride the last is taken.
-            By default the last map at every stride.
+        strides: Strides of the maps that are wanted, such as ``(4, 8, 16, 32)``; of several at one stride the last is
+            taken. By default the last map at every stride.
         indices: Instead, which of the maps that the network gives, from 0.
 
     Raises:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from chattn_nas.attention.covariance import covariance, newton_schulz
 from chattn_nas.errors import BackboneError
+from chattn_nas.network._timm import pooling_and_classifier
 from chattn_nas.network.size import pair
 from chattn_nas.network.surgery import put
 
@@ -65,20 +66,18 @@ def put_second_order_head(
         f"{name} does not end in a global pooling and a linear layer, so it cannot have head: isqrt_cov",
         where=("head",), value="isqrt_cov", choices=("default",),
     )  # fmt: skip
-    classifier = getattr(model, "get_classifier", lambda: None)()
-    path = next((path for path, module in model.named_modules() if module is classifier), None)
-    pools = [path for path, _ in model.named_modules() if path.rpartition(".")[2] == "global_pool"]
-    if path is None or not isinstance(classifier, nn.Linear) or len(pools) != 1:
+    found = pooling_and_classifier(model)
+    if found is None:
         raise refused
-    channels = int(getattr(model, "num_features", 0))
-    device = classifier.weight.device
+    pooling, path, channels = found
+    device = next(model.parameters()).device
     pool = CovariancePool(channels, dim=min(DIM, channels)).to(device)
-    put(model, pools[0], pool)
+    put(model, pooling, pool)
     put(model, path, nn.Linear(pool.features, num_classes, device=device))
     size = pair(image_size)
     meta = copy.deepcopy(model).to("meta").eval()
     maps: list[torch.Size] = []
-    meta.get_submodule(pools[0]).register_forward_pre_hook(lambda _module, given: maps.append(given[0].shape[2:]))
+    meta.get_submodule(pooling).register_forward_pre_hook(lambda _module, given: maps.append(given[0].shape[2:]))
     try:
         with torch.no_grad():
             shape = meta(torch.empty(2, in_chans, *size, device="meta")).shape

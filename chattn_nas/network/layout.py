@@ -41,7 +41,7 @@ class Layout:
         kept: Blocks whose slot holds one that ``existing: keep`` leaves.
         all_blocks: Blocks of the model, with a slot or without.
         slotted: Those with a slot of their own.
-        parameters: Of the bare backbone with 10 classes.
+        parameters: Parameters of the bare backbone with 10 classes.
         left_out: What was taken for a slot by its name and is none: path and reason.
     """
 

@@ -46,11 +46,11 @@ class Seen:
     Attributes:
         slots: Probes, by the path of their block.
         inputs, outputs: Shapes of the blocks' input and output, where they are one map and met once.
-        convolutions: Of every block, in the order of the forward pass.
+        convolutions: Convolutions of every block, in the order of the forward pass.
         at_convolutions, of_convolutions: Shapes of their inputs and outputs.
         result: What the model gave.
         reached: Parameters that the result depends on, by identity.
-        inner: Of every block, by identity: parameters that its output depends on, and those before its slot.
+        inner: For every block, by identity, the parameters that its output depends on, and those before its slot.
     """
 
     slots: dict[str, Probe]

@@ -65,8 +65,8 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     """A timm model with its pretrained weights, which timm finds, fetches and adapts itself.
 
     Args:
-        name: Of the model, ``hf_hub:...`` and ``local-dir:...`` included.
-        options: Of ``timm.create_model``.
+        name: Name of the model, ``hf_hub:...`` and ``local-dir:...`` included.
+        options: Options of ``timm.create_model``.
 
     Raises:
         BackboneError: There are none, they cannot be had, or they do not fit.
@@ -96,7 +96,7 @@ def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) 
     Args:
         model: The backbone, without attention; changed in place.
         path: ``.safetensors``, or anything that ``torch.load(weights_only=True)`` reads.
-        num_classes, in_chans: Of the data.
+        num_classes, in_chans: Classes and channels of the data.
 
     Raises:
         BackboneError: There is no such file, it cannot be read, or more than the classifier does not fit.

@@ -51,7 +51,7 @@ def prove(model: nn.Module, features: Sequence[Feature], image: Tensor, name: st
         model: On the meta device, in eval mode.
         features: Its stages.
         image: (B, C, H, W) on the meta device.
-        name: Of the model, for reasons.
+        name: Name of the model, for reasons.
         keep: Slots that hold an attention keep it.
     """
     found = Proved()

@@ -48,7 +48,7 @@ class Feature:
 
     Attributes:
         path: Name of the module whose output is the stage's.
-        channels: Of that output; ``None`` where it is not told.
+        channels: Channels of that output; ``None`` where it is not told.
     """
 
     path: str

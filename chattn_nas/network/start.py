@@ -44,7 +44,7 @@ class AttentionSlot:
 
     Attributes:
         stage: Index of the stage, from 0.
-        path: Of the attention module.
+        path: Path of the attention module.
         block: Path of the block that it belongs to.
         before_conv: It sits at a convolution, in front of it or behind it.
         inside: It sits in the block, so that a scale of the block may come before it.

@@ -35,7 +35,7 @@ class Survey:
         slotted: Those with one.
         held: Slots that hold an attention already.
         image_size: At which that was found, in pixels.
-        parameters: Of the bare model with 10 classes.
+        parameters: Parameters of the bare model with 10 classes.
     """
 
     model: str
@@ -121,7 +121,7 @@ def check_backbone(backbone: Backbone, *, in_chans: int = 3, image_size: int | t
 
     Args:
         backbone: Which one.
-        in_chans, image_size: Of the images.
+        in_chans, image_size: Channels and image size of the images.
 
     Raises:
         BackboneError: It cannot be built or run, or an attention in it has no gradient.

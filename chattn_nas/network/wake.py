@@ -39,7 +39,7 @@ def wake(
         model: As it was created, without attention; changed in place. No random number is drawn from the global state.
         blocks: Its blocks.
         convolutions: Their convolutions' paths, by the block's path: attention may sit before them, too.
-        in_chans, image_size: Of the images that the model takes; height and width.
+        in_chans, image_size: Channels and image size of the images that the model takes; height and width.
         key: Hashable, says which backbone this is: what was found for it once is known.
     """
     if key not in _known:

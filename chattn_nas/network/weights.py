@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from chattn_nas.files import replacing
+
+log = logging.getLogger(__name__)
+#: Name in the file's metadata.
+CHECKSUM = "crc32"
 
 
 def write_weights(network: nn.Module, path: Path) -> Path:
@@ -20,7 +29,33 @@ def write_weights(network: nn.Module, path: Path) -> Path:
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     try:
         with replacing(path) as partial:
-            save_file(state, partial)
+            save_file(state, partial, metadata={CHECKSUM: _checksum(state)})
     except Exception as error:
         raise OSError(f"cannot write {path}: {error}") from error
     return path
+
+
+def read_weights(path: Path) -> dict[str, Tensor] | None:
+    """The tensors of a file of :func:`write_weights` on the CPU; ``None`` where it is damaged, which is logged.
+
+    Older files carry no checksum: of them only what cannot be read at all counts as damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            told = (file.metadata() or {}).get(CHECKSUM)
+        if told is None or told == _checksum(tensors):
+            return tensors
+        reason = "its checksum is another one"
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    log.warning("%s is damaged (%s) and counts as missing", path, reason)
+    return None
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    found = 0
+    for name in sorted(tensors):
+        found = zlib.crc32(name.encode(), found)
+        found = zlib.crc32(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data, found)
+    return f"{found:08x}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from chattn_nas.data import Images
 from chattn_nas.errors import DataError
 
 #: Logits (N, K) and targets, labels (N,) or presence (N, K), to a number.
@@ -61,6 +62,17 @@ def build_metric(name: str, num_classes: int, *, multilabel: bool = False) -> Me
         return float(found(shares, targets.long(), **how))
 
     return score
+
+
+def floor(data: Images) -> dict[str, Any] | None:
+    """Class and score of answering the commonest class of the validation images every time; none for several labels."""
+    labels = data.validation.labels.cpu()  # type: ignore[attr-defined]
+    if data.multilabel or labels.ndim > 1 or not len(labels):
+        return None
+    most = int(labels.bincount().argmax())
+    always = F.one_hot(torch.full_like(labels, most), data.num_classes).float()
+    score = build_metric(data.metric, data.num_classes)(always, labels)
+    return {"class": data.class_names[most], "score": score}
 
 
 def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ def draw(count: int, odds: Tensor | None, generator: torch.Generator) -> Tensor:
 
     Args:
         count: Number of images.
-        odds: Of every image to be drawn, with replacement, (count,); ``None`` gives every image once, shuffled.
+        odds: The odds of every image, (count,), drawn with replacement; ``None`` gives every image once, shuffled.
         generator: Draws.
     """
     if odds is None:

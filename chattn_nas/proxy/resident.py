@@ -27,7 +27,7 @@ class Resident:
         generator: Draws the order of the images, on the device.
         capture: ``None`` runs eagerly.
         part: Number of this process, and how many share every batch.
-        odds: Of every image to be drawn, with replacement; ``None`` takes every image once.
+        odds: For every image the odds to be drawn, with replacement; ``None`` takes every image once.
     """
 
     def __init__(

@@ -37,9 +37,9 @@ class ProxySettings(Settings):
         warmup: Part of each rung in which the learning rate rises linearly.
         branch_scale: Factor at which the residual branches of every network start; ``calibrate --recipe`` finds what
             suits the backbone without attention.
-        start: Of attention. ``unit``: the map behind it has the scale of the map before it, so that a short training
-            does not measure how fast the network grows back what a gate took away; ``official``: as its authors start
-            it; ``identity``: as the exact identity, for pretrained weights.
+        start: How attention starts. ``unit``: the map behind it has the scale of the map before it, so that a short
+            training does not measure how fast the network grows back what a gate took away; ``official``: as its
+            authors start it; ``identity``: as the exact identity, for pretrained weights.
         patience: ``diverged`` also stops a network whose accuracy after the first rung is at chance; one whose loss is
             not finite is stopped always.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``.

@@ -29,11 +29,11 @@ class Streamed:
         step: Trains on one batch and returns its loss.
         images: Their targets on the training device.
         batch_size: At most their number; of all processes together.
-        rates: Of the optimiser.
-        generator: Of the order, on the device.
+        rates: Rates of the optimiser.
+        generator: Generator of the order, on the device.
         capture: ``None`` runs eagerly.
         part: Number of this process, and how many share every batch.
-        odds: Of every image to be drawn, with replacement; ``None`` takes every image once.
+        odds: For every image the odds to be drawn, with replacement; ``None`` takes every image once.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Streamed:
         """Train for one epoch; the sum of its losses.
 
         Args:
-            factors: Of the peak learning rate, one per step.
+            factors: Factors of the peak learning rate, one per step.
             after: Called after every step.
         """
         order = draw(len(self.images), self.odds, self.generator)

@@ -10,7 +10,8 @@ import optuna
 from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
-from chattn_nas.study.record import CONTROLS
+from chattn_nas.study.metric import metric_of, named
+from chattn_nas.study.record import CONTROLS, RIVAL
 
 
 def markdown(study: optuna.Study, top: int = 10) -> str:
@@ -44,6 +45,7 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
     rows = [(row["outcome"], row["trials"], row["time"], row["reasons"]) for row in rows_of(facts.outcomes)]
     parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
     parts += ["## How to reproduce", table(("", ""), facts.reproduction())]
+    parts = [named(part, metric_of(study)) for part in parts]
     if facts.spec:
         parts.append(f"<details><summary>The spec</summary>\n\n```yaml\n{facts.spec_text()}```\n\n</details>")
     return "\n\n".join(parts) + "\n"
@@ -101,10 +103,11 @@ def _confirmation(confirmation: dict[str, Any]) -> str:
     rows = [
         (
             row["name"], words.accuracy(row["search"]), _spread(row["mean"], row["sd"]), row["seeds"],
-            *(_against(row.get(rival)) for rival in ("uniform", "none")),
+            *(_against(row.get(rival)) for rival in ("uniform", "none", RIVAL)),
         ) for row in confirmation["networks"]
     ]  # fmt: skip
-    heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none")
+    heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
+             "against channel_scale")  # fmt: skip
     return table(heads, rows)
 
 

@@ -16,6 +16,7 @@ from chattn_nas.results import words
 from chattn_nas.results._best import Pick, Standing
 from chattn_nas.results.tables import leaderboard
 from chattn_nas.results.words import name_of
+from chattn_nas.study.metric import metric_of, named
 from chattn_nas.study.record import records
 
 STYLE = """
@@ -48,8 +49,11 @@ def run_html(study: optuna.Study, top: int = 8) -> str:
     ]
     heads = ("#", "architecture", "pooled % (sd)", "mean % (se)", "seeds", "parameters", "MACs")
     text = " ".join(strong(sentence) for sentence in said.sentences)
-    return _framed(
-        f"<h3>{escape(said.headline)} ({said.status})</h3><p>{text}</p>" + (_table(heads, rows) if rows else "")
+    return named(
+        _framed(
+            f"<h3>{escape(said.headline)} ({said.status})</h3><p>{text}</p>" + (_table(heads, rows) if rows else "")
+        ),
+        metric_of(study),
     )
 
 

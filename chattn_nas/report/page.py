@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from typing import Any
 
 import optuna
 from jinja2 import Environment, StrictUndefined
@@ -17,6 +18,10 @@ from chattn_nas.report.tables import tables
 from chattn_nas.report.tiles import tiles
 from chattn_nas.results import words
 from chattn_nas.results.tables import COSTS
+from chattn_nas.study.metric import floor_of, metric_of, named
+
+#: Stands in the page until all else is written.
+PLOTLY = "/* plotly.js */"
 
 
 def html(study: optuna.Study) -> str:
@@ -28,7 +33,8 @@ def html(study: optuna.Study) -> str:
     plots = _plots(facts)
     types = [stage["type"] for record in facts.records for stage in record.stages]
     colours = figures.colours(types)
-    return environment.from_string(file_text("page.html.j2")).render(
+    plotly = get_plotlyjs().replace("</script", "<\\/script")
+    text = environment.from_string(file_text("page.html.j2")).render(
         facts=facts,
         tables=tables(facts, colours),
         plots={name: Markup(_json(figure)) for name, figure in plots.items()},
@@ -37,8 +43,10 @@ def html(study: optuna.Study) -> str:
         costs=_costs(facts),
         style=Markup(file_text("picture.css") + file_text("style.css")),
         script=Markup(file_text("page.js")),
-        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        plotly=Markup(PLOTLY),
     )
+    spec = str(escape(facts.spec_text())) if facts.spec else ""
+    return named(text, metric_of(study), [spec] if spec else []).replace(PLOTLY, plotly)
 
 
 def strong(text: str) -> Markup:
@@ -70,6 +78,10 @@ def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
         plots["progress"] = progress_figures.progress(facts.progress)
         if len(facts.efficiency) > 2:
             plots["efficiency"] = progress_figures.efficiency(facts.efficiency)
+        low = floor_of(facts.study)
+        for figure in plots.values():
+            if low is not None and figure["layout"].get("yaxis", {}).get("title", {}).get("text", "").endswith("(%)"):
+                _draw_floor(figure, low)
     if len(facts.effects):
         plots["effects"] = figures.effects(facts.effects)
     if len(facts.importance):
@@ -77,6 +89,20 @@ def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
     if len(facts.outcomes):
         plots["outcomes"] = progress_figures.outcomes(facts.outcomes)
     return plots
+
+
+def _draw_floor(figure: figures.Figure, low: dict[str, Any]) -> None:
+    """A line at the score of always answering the commonest class, where it does not flatten the figure."""
+    height = 100 * low["score"]
+    heights = [y for trace in figure["data"] for y in trace.get("y") or () if isinstance(y, int | float) and y == y]
+    if not heights or height < min(heights) - 2 * (max(heights) - min(heights)):
+        return
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height,
+            "line": {"dash": "dot", "width": 1, "color": "@soft"}}  # fmt: skip
+    words = {"xref": "paper", "x": 0, "xanchor": "left", "y": height, "yanchor": "bottom", "showarrow": False,
+             "text": f"always {escape(low['class'])}", "font": {"size": 11}}  # fmt: skip
+    for kind, added in (("shapes", line), ("annotations", words)):
+        figure["layout"][kind] = [*figure["layout"].get(kind, []), added]
 
 
 def _costs(facts: RunFacts) -> list[str]:

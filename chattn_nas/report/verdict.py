@@ -15,6 +15,7 @@ from chattn_nas.results._best import Margin, Pick, Standing
 from chattn_nas.results.pareto import front
 from chattn_nas.results.tables import COSTS
 from chattn_nas.results.words import name_of
+from chattn_nas.study.metric import floor_of, metric_of
 from chattn_nas.study.record import NONE, Record
 
 #: With fewer complete trainings than this an interval hangs on what the model took for granted.
@@ -64,6 +65,11 @@ def verdict(study: optuna.Study, records: list[Record], standing: Standing, boar
         yet = f"An earlier confirmation was about others: {confirmation['headline']}."
         sentences = [*searched, *_costs(best), yet, *_unconfirmed(name)]
         confirmation = None
+    low = floor_of(study)
+    if low is not None:
+        sentences.append(
+            f"Always answering {low['class']!r} would score {words.accuracy(100 * low['score'])} % {metric_of(study)}."
+        )
     return Verdict(_headline(standing, best, confirmation), bool(confirmation), tuple(sentences), tuple(details))
 
 

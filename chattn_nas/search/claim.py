@@ -13,7 +13,9 @@ import time
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.study.trials import TRAINED, all_trials, seeds
+from chattn_nas.study import _optuna
+from chattn_nas.study.history import history
+from chattn_nas.study.trials import TRAINED
 
 CLAIM = "chattn:claim"
 #: Seconds to wait for another trial to decide: a worker that takes longer over a few writes is dead, and its seed is
@@ -34,17 +36,16 @@ def claim_seed(study: optuna.Study, trial: optuna.Trial, architecture: str, *, f
     Returns:
         ``None`` where all are taken.
     """
-    storage, key = study._storage, trial._trial_id
-    mine = storage.get_trial(key).user_attrs
+    mine = _optuna.trial_now(study, trial).user_attrs
     trained = mine.get("value_source", TRAINED) == TRAINED
     if trained and mine.get("hash") == architecture and mine.get("seed") is not None:
         return int(mine["seed"])
     passed: set[int] = set()
     while True:
-        held = seeds(all_trials(study), architecture).keys() | passed
+        held = history(study).seeds(architecture).keys() | passed
         free = [seed for seed in range(first, first + most) if seed not in held]
         meant = f"{architecture}/{free[0]}" if free else ""
-        storage.set_trial_system_attr(key, CLAIM, meant)
+        _optuna.set_system(study, _optuna.id_of(trial), CLAIM, meant)
         if not free:
             return None
         if _others_let_it_go(study, trial.number, architecture, free[0], meant):
@@ -57,10 +58,11 @@ def claim_seed(study: optuna.Study, trial: optuna.Trial, architecture: str, *, f
 def _others_let_it_go(study: optuna.Study, number: int, architecture: str, seed: int, meant: str) -> bool:
     deadline = time.monotonic() + PATIENCE
     while True:
-        trials = [trial for trial in all_trials(study) if trial.number != number]
-        if seed in seeds(trials, architecture):
+        known = history(study)
+        holder = known.seeds(architecture).get(seed)
+        if holder is not None and holder.number != number:
             return False
-        rivals = [trial.number for trial in trials if _means(trial, meant)]
+        rivals = [other for other, trial in known.open.items() if other != number and _means(trial, meant)]
         if not rivals:
             return True
         if min(rivals) < number or time.monotonic() > deadline:

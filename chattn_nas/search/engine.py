@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from chattn_nas import attention
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError
 from chattn_nas.network import stages
@@ -25,6 +26,7 @@ from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_baselines, import_trainer, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.spec.plugins import refuse_main
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.storage import storage_errors
@@ -91,6 +93,9 @@ def search(
         require_ray()
     if trainer is None:
         try_out(spec)
+    if spec.search.workers != 0 or spec.search.engine != "optuna":
+        for name in {candidate.type for stage in spec.search_space().candidates for candidate in stage}:
+            refuse_main(name, attention.get(name).cls.__module__)
     with (
         RunDirectory.held(spec, Path(run) if run else None) as found,
         storage_errors(found.storage_url),

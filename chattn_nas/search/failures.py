@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial
 
 from chattn_nas.errors import SearchStopped
 from chattn_nas.proxy import Outcome
-from chattn_nas.study.trials import counts, has_failed, is_open, outcome
+from chattn_nas.study.history import History
+from chattn_nas.study.trials import counts, has_failed, outcome
 
 IN_A_ROW = 5
 #: Proposals refused for their costs one after the other: were one network in 100 feasible, so many would be met by one
@@ -18,29 +19,29 @@ IN_A_ROW = 5
 REFUSED_IN_A_ROW = 300
 
 
-def check_failures(trials: Sequence[FrozenTrial], since: datetime) -> None:
+def check_failures(known: History, since: datetime) -> None:
     """Stop after five failures in a row, when every baseline failed, or when constraints refuse all that is proposed.
 
     Args:
-        trials: All of the study.
+        known: The study's trials.
         since: Only trials that ended later are looked at, so that a search can be resumed after its cause is mended.
 
     Raises:
         SearchStopped: With the commonest reason in one sentence.
     """
     ended = sorted(
-        (t for t in trials if counts(t) and t.datetime_complete is not None and t.datetime_complete >= since),
+        (trial for trial in known.last_counted if _ended(trial) >= since),
         key=lambda trial: (trial.datetime_complete, trial.number),
     )
-    baselines = [trial for trial in trials if trial.user_attrs.get("label")]
-    recent = [trial for trial in ended if trial in baselines]
-    if recent and not any(map(is_open, baselines)) and all(has_failed(t) for t in baselines if counts(t)):
+    baselines = [trial for trials in known.labelled.values() for trial in trials if counts(trial)]
+    recent = [trial for trial in baselines if _ended(trial) >= since]
+    waiting = any(trial.user_attrs.get("label") for trial in known.open.values())
+    if recent and not waiting and all(map(has_failed, baselines)):
         raise SearchStopped(f"every baseline failed, most often: {_commonest(recent)}")
     row = ended[-IN_A_ROW:]
     if len(row) == IN_A_ROW and all(map(has_failed, row)):
         raise SearchStopped(f"the last {IN_A_ROW} trials failed, most often: {_commonest(row)}")
-    proposed = [trial for trial in trials if trial.state.is_finished() and not trial.user_attrs.get("label")]
-    refused = proposed[-REFUSED_IN_A_ROW:]
+    refused = list(known.last_proposed)[-REFUSED_IN_A_ROW:]
     if len(refused) == REFUSED_IN_A_ROW and all(
         outcome(t) is Outcome.INFEASIBLE and _ended(t) >= since for t in refused
     ):

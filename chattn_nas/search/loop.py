@@ -8,18 +8,18 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from types import FrameType
 
 import optuna
-from optuna.storages._heartbeat import BaseHeartbeat
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.failures import check_failures
 from chattn_nas.search.trial import TrialRunner
-from chattn_nas.study.trials import all_trials, is_open
+from chattn_nas.study._optuna import id_of, signs_of_life
+from chattn_nas.study.history import history
 
 log = logging.getLogger(__name__)
 
@@ -55,42 +55,15 @@ def work(
                 queue.lose(study, trial, Outcome.CRASHED, "its worker is gone", retries)
         taken = queue.take(study, target_trials, runner.owner, propose=propose)
         if taken is None:
-            if queue.is_done(study, target_trials) or not (propose or any(map(is_open, all_trials(study)))):
+            if queue.is_done(study, target_trials) or not (propose or history(study).open):
                 return
             stop.wait(0.3)  # those that run elsewhere may be lost, or refused for their costs
             continue
-        with signs_of_life(study, taken._trial_id, runner.spec.search.timeout):
+        with signs_of_life(study, id_of(taken), runner.spec.search.timeout):
             runner.run(taken)
         ended(study)
         if alone:
-            check_failures(all_trials(study), since)
-
-
-@contextmanager
-def signs_of_life(study: optuna.Study, trial_id: int, timeout: float | None = None) -> Iterator[None]:
-    """Tell the storage, while a trial runs, that its worker lives; one that hangs beyond its timeout does not."""
-    storage = study._storage
-    interval = storage.get_heartbeat_interval() if isinstance(storage, BaseHeartbeat) else None
-    if interval is None:
-        yield
-        return
-    assert isinstance(storage, BaseHeartbeat)
-    over = threading.Event()
-    since = time.monotonic()
-
-    def beat() -> None:
-        while not over.is_set() and (timeout is None or time.monotonic() - since < timeout + interval):
-            with suppress(Exception):  # a server that is away for a moment: the next sign may reach it
-                storage.record_heartbeat(trial_id)
-            over.wait(interval)
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(timeout=10)
+            check_failures(history(study), since)
 
 
 def watch_parent(parent: int, die: Callable[[], None]) -> None:

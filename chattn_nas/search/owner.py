@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
+
+from chattn_nas.search.processes import began
+
+#: Seconds within which two readings of when a process began are the same.
+SAME = 1.0
 
 
 def owner() -> str:
     """This process, told apart from every other one on any machine, and from a later one with its number."""
     pid = os.getpid()
-    return f"{_machine()}/{pid}/{_started(pid)}"
+    return f"{_machine()}/{pid}/{began(pid) or 0:.2f}"
 
 
 def pid_of(name: str) -> int | None:
@@ -24,30 +30,19 @@ def pid_of(name: str) -> int | None:
 def is_dead(name: str) -> bool:
     """Whether the process certainly ended: one of another machine is never known to have."""
     pid = pid_of(name)
-    return pid is not None and _started(pid) != name.rsplit("/", 1)[1]
+    if pid is None:
+        return False
+    now = began(pid)
+    try:
+        return now is None or abs(now - float(name.rsplit("/", 1)[1])) > SAME
+    except ValueError:  # an earlier version wrote it
+        return False
 
 
 def _machine() -> str:
-    """Host, boot and process name space: containers may share the first two."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-        return f"{socket.gethostname()}/{boot}/{os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return socket.gethostname()
-
-
-def _started(pid: int) -> str:
-    """When the process began, in ticks since boot; ``""`` where there is none (or it is a zombie)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] == "Z" else fields[19]
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "alive"
+    """Host, and on Linux boot and process name space: containers may share the first two."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text()[:8])
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return "/".join(parts)

@@ -12,7 +12,9 @@ from rich.progress import Progress as Bar
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.spec.search_settings import SearchSettings
-from chattn_nas.study.trials import all_trials, counts, has_failed, mean_accuracies, outcome
+from chattn_nas.study.history import History, history
+from chattn_nas.study.metric import metric_of
+from chattn_nas.study.trials import FAILURES, outcome
 
 
 class Progress:
@@ -29,22 +31,21 @@ class Progress:
                  console: Console | None = None) -> None:  # fmt: skip
         self.study, self.target_trials, self.shown = study, settings.trials, shown
         self.console = console or Console()
-        self._seen: set[int] = set()
+        self._shown_trials = 0
         self._bar: Bar | None = None
 
     def __enter__(self) -> Progress:
         if not self.shown:
             return self
-        trials = all_trials(self.study)
-        self._seen = {trial.number for trial in trials if trial.state.is_finished()}
+        known = history(self.study)
+        self._shown_trials = len(known.finished)
         if self.console.is_terminal:
             self._bar = Bar(
                 TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
                 TextColumn("{task.fields[summary]}"), TimeRemainingColumn(), console=self.console,
             )  # fmt: skip
-            done = sum(map(counts, trials))
             self._task = self._bar.add_task(
-                "trials", total=self.target_trials, completed=done, summary=self._summary(trials)
+                "trials", total=self.target_trials, completed=known.counted, summary=_summary(known)
             )
             self._bar.start()
         return self
@@ -61,16 +62,18 @@ class Progress:
         """Show the trials that ended since the last call."""
         if not self.shown:
             return
-        trials = all_trials(self.study)
-        new = [trial for trial in trials if trial.state.is_finished() and trial.number not in self._seen]
-        self._seen |= {trial.number for trial in new}
+        known = history(self.study)
+        new = sorted(known.finished[self._shown_trials :], key=lambda trial: trial.number)
+        self._shown_trials += len(new)
         if self._bar is not None:
-            self._bar.update(self._task, completed=sum(map(counts, trials)), summary=self._summary(trials))
+            self._bar.update(self._task, completed=known.counted, summary=_summary(known))
             return
         for trial in new:
-            done = sum(map(counts, trials))
             self.console.print(
-                f"[{done}/{self.target_trials}] {line(trial)}", markup=False, highlight=False, soft_wrap=True
+                f"[{known.counted}/{self.target_trials}] {line(trial, metric_of(self.study))}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
 
     def say(self, text: str) -> None:
@@ -78,21 +81,21 @@ class Progress:
         if self.shown:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _summary(self, trials: list[FrozenTrial]) -> str:
-        pruned = sum(outcome(trial) is Outcome.PRUNED for trial in trials)
-        best = max(mean_accuracies(trials).values(), default=None)
-        text = f"{pruned} pruned, {sum(map(has_failed, trials))} failed"
-        return text if best is None else f"{text}, highest raw mean {best:.4f}"
+
+def _summary(known: History) -> str:
+    failed = sum(known.outcomes[end] for end in FAILURES)
+    text = f"{known.outcomes[Outcome.PRUNED]} pruned, {failed} failed"
+    return text if known.highest_mean is None else f"{text}, highest raw mean {known.highest_mean:.4f}"
 
 
-def line(trial: FrozenTrial) -> str:
+def line(trial: FrozenTrial, metric: str = "accuracy") -> str:
     """An ended trial in one line."""
     attributes = trial.user_attrs
     measured = attributes.get("measurement") or {}
     types = " | ".join(stage["type"] for stage in attributes.get("architecture", {}).get("stages", ()))
     parts = [f"trial {trial.number}: {outcome(trial)}"]
     if measured.get("rungs"):
-        parts.append(f"accuracy {measured['rungs'][-1]['accuracy']:.4f}, seed {attributes['seed']}")
+        parts.append(f"{metric} {measured['rungs'][-1]['accuracy']:.4f}, seed {attributes['seed']}")
     parts.append(attributes.get("label") or types)
     if attributes.get("reason"):
         parts.append(attributes["reason"])

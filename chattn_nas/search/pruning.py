@@ -11,10 +11,13 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.trial import FrozenTrial
 
 from chattn_nas.spec.search_settings import SearchSettings
-from chattn_nas.study.trials import all_trials
+from chattn_nas.study._optuna import trial_now
+from chattn_nas.study.history import history
 
 #: User attribute of a multi-objective trial: accuracy at every rung so far. Optuna lets such trials report nothing.
 RUNGS = "rungs"
+#: A trial is compared with the last so many: comparing all with all takes the square of their number.
+LAST = 1000
 
 
 def build_pruner(settings: SearchSettings, rungs: Sequence[int]) -> BasePruner:
@@ -67,13 +70,14 @@ def should_stop(
         costs: In the order of the objectives, accuracy left out.
         accuracy: At this rung.
     """
-    reached = dict(study._storage.get_trial(trial._trial_id).user_attrs.get(RUNGS, {}))
+    reached = dict(trial_now(study, trial).user_attrs.get(RUNGS, {}))
     trial.set_user_attr(RUNGS, reached | {str(rung): [accuracy, *costs]})
     if settings.pruner == "none":
         return False
+    known = history(study)
     others = [
         other.user_attrs[RUNGS][str(rung)]
-        for other in all_trials(study)
+        for other in (*known.finished[-LAST:], *known.open.values())
         if other.number != trial.number and str(rung) in other.user_attrs.get(RUNGS, {})
     ]
     losses = np.array([[-row[0], *row[1:]] for row in [*others, [accuracy, *costs]]])

@@ -8,7 +8,6 @@ seed: it cannot be lost between two records, nor exist twice.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,13 +15,13 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import BaseStorage
-from optuna.storages._heartbeat import BaseHeartbeat
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import is_dead
-from chattn_nas.study.trials import all_trials, counts, is_open
+from chattn_nas.study import _optuna
+from chattn_nas.study.history import history
+from chattn_nas.study.texts import one_line
 
 OWNER = "chattn:owner"
 LOST = "chattn:lost"
@@ -39,24 +38,24 @@ def take(study: optuna.Study, target_trials: int, owner: str, *, propose: bool =
         owner: Name of this process.
         propose: Where none waits, make a new one.
     """
-    room = target_trials
-    for trial in all_trials(study):
-        if not (is_open(trial) or counts(trial)):
+    known = history(study)
+    for number, trial in sorted(known.open.items()):
+        if trial.state is not TrialState.WAITING:
             continue
-        if room == 0:
+        if known.places_before(number) >= target_trials:
             return None
-        room -= 1
-        if trial.state is TrialState.WAITING and (taken := take_one(study, trial._trial_id, owner)):
+        if taken := take_one(study, _optuna.id_of(trial), owner):
             return taken
+    room = target_trials - known.counted - len(known.open)
     return add(study, target_trials, owner) if room > 0 and propose else None
 
 
 def take_one(study: optuna.Study, trial_id: int, owner: str) -> Trial | None:
     """This waiting trial, now running under ``owner``; ``None`` where another process has it."""
-    if not _set_state(study._storage, trial_id, TrialState.RUNNING):
+    if not _optuna.set_state(study, trial_id, TrialState.RUNNING):
         return None
-    study._storage.set_trial_system_attr(trial_id, OWNER, owner)
-    return _trial(study, trial_id)
+    _optuna.set_system(study, trial_id, OWNER, owner)
+    return _optuna.running(study, trial_id)
 
 
 def add(
@@ -75,33 +74,27 @@ def add(
         params: What it shall propose; the sampler decides where there are none.
         attributes: User attributes.
     """
-    storage = study._storage
-    fixed = {} if params is None else {"fixed_params": dict(params)}
-    template = create_trial(
-        state=TrialState.RUNNING, system_attrs={OWNER: owner, **fixed}, user_attrs=dict(attributes or {})
-    )
-    new = storage.create_new_trial(study._study_id, template_trial=template)
-    number = storage.get_trial(new).number
-    before = sum(1 for trial in all_trials(study) if trial.number < number and (is_open(trial) or counts(trial)))
-    if before >= target_trials:
-        _set_state(storage, new, TrialState.WAITING)
+    new = _optuna.new_trial(study, {OWNER: owner}, params, attributes or {})
+    if history(study).places_before(new.number) >= target_trials:
+        _optuna.set_state(study, _optuna.id_of(new), TrialState.WAITING)
         return None
-    return _trial(study, new)
+    return _optuna.running(study, _optuna.id_of(new))
 
 
 def is_done(study: optuna.Study, target_trials: int) -> bool:
     """Whether the asked number of trials has ended."""
-    return sum(map(counts, all_trials(study))) >= target_trials
+    return history(study).counted >= target_trials
 
 
 def open_places(study: optuna.Study, target_trials: int) -> int:
     """How many trials of those that were asked for neither ended nor run nor wait."""
-    return max(0, target_trials - sum(1 for trial in all_trials(study) if is_open(trial) or counts(trial)))
+    known = history(study)
+    return max(0, target_trials - known.counted - len(known.open))
 
 
 def is_mine(study: optuna.Study, trial_id: int, owner: str) -> bool:
     """Whether the trial still runs under ``owner``: it may have been taken for lost."""
-    trial = study._storage.get_trial(trial_id)
+    trial = _optuna.trial_now(study, trial_id)
     return trial.state is TrialState.RUNNING and trial.system_attrs.get(OWNER) == owner
 
 
@@ -111,8 +104,8 @@ def give_back(study: optuna.Study, trial_id: int) -> None:
     Its worker's name goes first: a trial that is taken anew must not look for an instant as if it were the old one's.
     """
     with suppress(UpdateFinishedTrialError):
-        study._storage.set_trial_system_attr(trial_id, OWNER, "")
-        study._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        _optuna.set_system(study, trial_id, OWNER, "")
+        _optuna.set_state(study, trial_id, TrialState.WAITING)
 
 
 def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, retries: int) -> bool:
@@ -121,19 +114,19 @@ def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, ret
     Returns:
         Whether it was given back.
     """
-    storage, key = study._storage, trial._trial_id
-    now = storage.get_trial(key)
+    key = _optuna.id_of(trial)
+    now = _optuna.trial_now(study, key)
     if now.state is not TrialState.RUNNING or now.system_attrs.get(OWNER) != trial.system_attrs.get(OWNER):
         return False  # another process saw it first
     times = now.system_attrs.get(LOST, 0) + 1
     try:
-        storage.set_trial_system_attr(key, LOST, times)
-        storage.set_trial_user_attr(key, "reason", reason)
+        _optuna.set_system(study, key, LOST, times)
+        _optuna.set_user(study, key, "reason", one_line(reason))
         if times <= retries:
             give_back(study, key)
             return True
-        storage.set_trial_user_attr(key, "outcome", str(how))
-        storage.set_trial_state_values(key, TrialState.FAIL)
+        _optuna.set_user(study, key, "outcome", str(how))
+        _optuna.set_state(study, key, TrialState.FAIL)
     except UpdateFinishedTrialError:
         pass
     return False
@@ -141,14 +134,11 @@ def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, ret
 
 def lost(study: optuna.Study) -> list[FrozenTrial]:
     """Running trials whose worker ended (on this machine), fell silent (elsewhere), or never gave its name."""
-    storage = study._storage
-    silent: set[int] = set()
-    if isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None:
-        silent = set(storage._get_stale_trial_ids(study._study_id))
+    silent = _optuna.silent_trials(study)
     return [
         trial
-        for trial in all_trials(study)
-        if trial.state is TrialState.RUNNING and (trial._trial_id in silent or _is_orphan(trial))
+        for _, trial in sorted(history(study).open.items())
+        if trial.state is TrialState.RUNNING and (_optuna.id_of(trial) in silent or _is_orphan(trial))
     ]
 
 
@@ -157,17 +147,3 @@ def _is_orphan(trial: FrozenTrial) -> bool:
     if not owner:
         return trial.datetime_start is not None and datetime.now() - trial.datetime_start > NAMELESS
     return is_dead(owner)
-
-
-def _trial(study: optuna.Study, trial_id: int) -> Trial:
-    study._thread_local.cached_all_trials = None  # as Study.ask does: samplers shall see the newest results
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return Trial(study, trial_id)
-
-
-def _set_state(storage: BaseStorage, trial_id: int, state: TrialState) -> bool:
-    try:
-        return storage.set_trial_state_values(trial_id, state)
-    except UpdateFinishedTrialError:
-        return False

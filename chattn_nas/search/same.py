@@ -87,7 +87,7 @@ def plugins(spec: Spec) -> dict[str, str]:
 
 
 def _hash_of(module: ModuleType | None, name: str) -> str:
-    """Of a module's code; of the name, where there is none to read."""
+    """A fingerprint of a module's code; of the name, where there is none to read."""
     try:
         code = ast.dump(ast.parse(inspect.getsource(module)))  # type: ignore[arg-type]
     except (OSError, TypeError, SyntaxError):

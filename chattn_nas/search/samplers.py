@@ -23,7 +23,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.search.search_study import SeededByTrial
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.search_settings import SearchSettings
-from chattn_nas.study.trials import all_trials
+from chattn_nas.study.history import history
 
 GRID_LIMIT = 100_000
 
@@ -121,9 +121,7 @@ class GridSampler(WholeNetworkSampler):
 
     def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         """The network whose turn it is: counted by the earlier trials that were proposed."""
-        turn = sum(
-            1 for other in all_trials(study) if other.number < trial.number and "fixed_params" not in other.system_attrs
-        )
+        turn = history(study).proposed_before(trial.number)
         first = len(self.grid)  # the baselines were queued; from the second round on they are replicated as all others
         network = self.grid[turn] if turn < first else self.again[(turn - first) % len(self.again)]
         params = self.space.params(network)

@@ -14,10 +14,14 @@ from optuna.samplers import BaseSampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.trial import FrozenTrial, TrialState
 
+from chattn_nas.study.history import history
 from chattn_nas.study.trials import TRAINED
 
 #: User attribute of a trial whose architecture was given and is not in the space (``none`` and the control may be so).
 GIVEN = "given"
+#: Of more trials than these together, samplers see the last so many, and the trainings of the best architectures: TPE
+#: asks what the best 25 have that the others lack, and a proposal shall not take longer and longer.
+LAST, BEST = 2000, 25
 
 
 class SearchStudy(optuna.Study):
@@ -41,7 +45,13 @@ class SearchStudy(optuna.Study):
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, states, use_cache)
+        known = history(self)
+        if len(known.finished) <= LAST + BEST:
+            trials = super()._get_trials(deepcopy, states, use_cache)
+        else:
+            few = {t.number: t for t in (*known.finished[-LAST:], *known.best_trials(BEST), *known.open.values())}
+            trials = [few[number] for number in sorted(few) if states is None or few[number].state in states]
+            trials = copy.deepcopy(trials) if deepcopy else trials
         shown = _averaged([trial for trial in trials if GIVEN not in trial.user_attrs])
         return [self._whole(trial) for trial in shown] if self._filled else shown
 

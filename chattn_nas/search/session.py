@@ -10,10 +10,10 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.trial import TrialState, create_trial
 
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
+from chattn_nas.proxy.metric import floor
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.same import check_same, warn_of_changes
@@ -32,8 +32,10 @@ from chattn_nas.search.trainer import (
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.spec import Spec
+from chattn_nas.study import _optuna
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
+from chattn_nas.study.metric import FLOOR, METRIC
 from chattn_nas.study.run import stage_to_dict
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
@@ -68,7 +70,7 @@ def start(
     if study.user_attrs.get("reference") is None:
         facts = _facts(made, spec)
         check_bounds(spec, space, facts["reference"])
-        with exclusively(study._storage, f"{study.study_name}: reference"):
+        with exclusively(_optuna.storage_of(study), f"{study.study_name}: reference"):
             if study.user_attrs.get("reference") is None:  # two workers measure two latencies: the first one holds
                 for name, value in facts.items():
                     study.set_user_attr(name, value)
@@ -95,6 +97,8 @@ def _facts(made: Trainer, spec: Spec) -> dict[str, Any]:
     data = getattr(made, "data", None)  # another trainer may have none
     if data is not None:
         facts["validation_images"] = len(data.validation)
+    if isinstance(made, ProxyTrainer):
+        facts |= {METRIC: made.data.metric, FLOOR: floor(made.data)}
     return facts | {"reference": reference_costs(made, spec)}
 
 
@@ -123,7 +127,7 @@ def check_bounds(spec: Spec, space: SearchSpace, reference: Costs) -> None:
 
 def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
     """Queue every baseline that has no result and is not on its way to one: at the start of each session."""
-    with exclusively(study._storage, f"{study.study_name}: queue"):
+    with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
         trials = all_trials(study)
         for label, architecture in space.baselines():
             mine = [trial for trial in trials if trial.user_attrs.get("label") == label]
@@ -131,7 +135,7 @@ def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
                 continue
             params = space.params(architecture)
             attributes = {"label": label} | ({GIVEN: architecture.to_dict()} if params is None else {})
-            _enqueue(study, params or {}, attributes)
+            _optuna.queue_trial(study, params or {}, attributes)
 
 
 def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str, Any], str, int, str]]) -> None:
@@ -141,7 +145,7 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
         study: A study of any space; a training needs none.
         trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
     """
-    with exclusively(study._storage, f"{study.study_name}: queue"):
+    with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
         there = {
             (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
             for trial in all_trials(study)
@@ -150,12 +154,7 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
         for architecture, key, seed, label in trainings:
             if (key, seed) not in there:
                 there.add((key, seed))
-                _enqueue(study, {}, {GIVEN: dict(architecture), "hash": key, "seed": seed, "label": label})
-
-
-def _enqueue(study: optuna.Study, params: dict[str, Any], attributes: dict[str, Any]) -> None:
-    template = create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs={"fixed_params": params})
-    study._storage.create_new_trial(study._study_id, template_trial=template)
+                _optuna.queue_trial(study, {}, {GIVEN: dict(architecture), "hash": key, "seed": seed, "label": label})
 
 
 def import_trainer(name: str) -> TrainerFactory:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -22,17 +21,24 @@ from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
 from chattn_nas.search.failures import IN_A_ROW, check_failures
 from chattn_nas.search.owner import pid_of
+from chattn_nas.search.processes import end_group, memory_of, start_group
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.worker import BROKEN, GRACE, INPUT, STORAGE
-from chattn_nas.study.notes import note, save_note
+from chattn_nas.search.worker_log import WorkerLog
+from chattn_nas.spec.plugins import handed_path
+from chattn_nas.study._optuna import id_of, save_trial_note
+from chattn_nas.study.history import history
+from chattn_nas.study.notes import note
 from chattn_nas.study.run import RunDirectory
-from chattn_nas.study.trials import all_trials
+from chattn_nas.study.storage import HEARTBEAT
 
 #: Seconds between two looks at the processes, and at the study.
 LOOK, READ = 0.1, 1.0
 #: Seconds that the storage may be away: a database server restarts in less.
 AWAY = 60.0
-OUTPUT_LINES = 15
+#: Seconds that a worker of ours may give the storage no sign of life, as this process counts them: while the machine
+#: sleeps nobody counts. Its process lives, but it was stopped, or something in it holds all of it.
+SILENT = 2 * HEARTBEAT
 
 
 class Worker:
@@ -40,32 +46,25 @@ class Worker:
 
     def __init__(self, slot: Slot, run: Path, trainer: str | None, propose: bool) -> None:
         self.slot = slot
-        self.log = run / "logs" / f"worker-{slot.index}.log"
-        self.log.parent.mkdir(exist_ok=True)
+        self.log = WorkerLog(run / "logs" / f"worker-{slot.index}.log")
         command = [sys.executable, "-m", "chattn_nas.search.worker", str(run)]
         command += ["--device", slot.device, "--threads", str(slot.threads)]
         command += ["--parent", str(os.getpid())]
         command += ["--trainer", trainer] if trainer else []
         command += [] if propose else ["--queued"]
         threads = str(slot.threads)
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=os.environ | environment() | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-            )
+        handed = environment() | handed_path() | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        self.log.trim()
+        with self.log.path.open("ab") as output:
+            self.process = start_group(command, output, os.environ | handed)
 
     def output(self) -> str:
         """The last lines that it printed."""
-        with self.log.open(errors="replace") as lines:
-            return "".join(deque(lines, OUTPUT_LINES)).rstrip()
+        return self.log.last_lines()
 
     def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait()
+        """End it and all that it started at once."""
+        end_group(self.process)
 
     @property
     def fate(self) -> str:
@@ -102,6 +101,7 @@ class Supervisor:
         self.study, self.settings = run.study, run.spec.search
         self.workers: dict[int, Worker] = {}
         self.idle_deaths = self.cut_off = 0
+        self.silent_since: dict[int, float] = {}
 
     def run(self) -> None:
         """Work.
@@ -124,7 +124,7 @@ class Supervisor:
                         read = time.monotonic()
                         self._look_after_trials()
                         self.progress.update()
-                        check_failures(all_trials(self.study), since)
+                        check_failures(history(self.study), since)
                     away = 0.0
                 except StorageInternalError as error:
                     away = away or time.monotonic()
@@ -142,12 +142,13 @@ class Supervisor:
     def _ended(self, worker: Worker) -> None:
         """A worker is gone: because all is done, because nothing can be, or it died and is replaced."""
         code, trials = worker.process.returncode, self._trials_of(worker)
+        worker.kill()  # what it started may live on
         if code == INPUT and not trials:
             said = worker.output().splitlines()
-            raise InputError(said[-1] if said else f"a worker could not start: see {worker.log}")
+            raise InputError(said[-1] if said else f"a worker could not start: see {worker.log.path}")
         for trial in trials:
             if code == STORAGE:
-                queue.give_back(self.study, trial._trial_id)
+                queue.give_back(self.study, id_of(trial))
             else:
                 self._lose(trial, Outcome.CRASHED, worker.fate, worker)
         if trials or code == 0:
@@ -175,20 +176,31 @@ class Supervisor:
 
     def _look_after_trials(self) -> None:
         """Stop what takes too long or too much; give back what was lost elsewhere."""
-        now = time.time()
+        now, lost = time.time(), queue.lost(self.study)
+        silent = self._silent(lost)
         for worker in list(self.workers.values()):
+            worker.log.trim()
             for trial in self._trials_of(worker):
                 started = trial.datetime_start.timestamp() if trial.datetime_start else now
                 limit, memory = self.settings.timeout, self.settings.memory
                 if limit and now - started > limit + GRACE:
                     self._replace(worker, trial, Outcome.TIMED_OUT, f"took longer than {limit:g} s")
-                elif memory and (taken := _resident_gib(worker.process.pid)) > memory:
+                elif memory and (taken := memory_of(worker.process.pid)) > memory:
                     reason = f"its worker took {taken:.2f} GiB of memory, allowed {memory:g}"
                     self._replace(worker, trial, Outcome.OUT_OF_MEMORY, reason)
+                elif trial.number in silent:
+                    reason = f"its worker gave no sign of life for {SILENT} s and was ended"
+                    self._replace(worker, trial, Outcome.CRASHED, reason)
         mine = {worker.process.pid for worker in self.workers.values()}
-        for trial in queue.lost(self.study):
+        for trial in lost:
             if pid_of(trial.system_attrs.get(queue.OWNER, "")) not in mine:
                 self._lose(trial, Outcome.CRASHED, "its worker is gone", None)
+
+    def _silent(self, lost: list[FrozenTrial]) -> set[int]:
+        """Trials of our workers that have been lost for long: a worker that was only slow has spoken since."""
+        now = time.monotonic()
+        self.silent_since = {trial.number: self.silent_since.get(trial.number, now) for trial in lost}
+        return {number for number, since in self.silent_since.items() if now - since > SILENT}
 
     def _replace(self, worker: Worker, trial: FrozenTrial, how: Outcome, reason: str) -> None:
         worker.kill()
@@ -203,14 +215,14 @@ class Supervisor:
         retries = 0 if how is Outcome.OUT_OF_MEMORY else self.settings.retries
         if trial.system_attrs.get(queue.LOST, 0) >= retries:
             attributes |= {"outcome": str(how)}
-        save_note(self.study, trial._trial_id, note(attributes, stages, worker.output() if worker else ""))
+        save_trial_note(self.study, id_of(trial), note(attributes, stages, worker.output() if worker else ""))
         queue.lose(self.study, trial, how, reason, retries)
 
     def _trials_of(self, worker: Worker) -> list[FrozenTrial]:
         pid = worker.process.pid
         return [
             trial
-            for trial in all_trials(self.study)
+            for trial in history(self.study).open.values()
             if trial.state is TrialState.RUNNING and pid_of(trial.system_attrs.get(queue.OWNER, "")) == pid
         ]
 
@@ -227,13 +239,5 @@ class Supervisor:
                 worker.kill()
             with suppress(StorageInternalError):  # then the next session finds its trial lost
                 for trial in self._trials_of(worker):
-                    queue.give_back(self.study, trial._trial_id)
+                    queue.give_back(self.study, id_of(trial))
         self.workers.clear()
-
-
-def _resident_gib(pid: int) -> float:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**30

@@ -111,7 +111,7 @@ def build_prepared(
     Args:
         spec: Sections ``backbone`` and ``data``, and ``proxy.start``.
         architecture: In canonical form.
-        seed: Of the weights.
+        seed: Seed of the weights.
         data: Number of classes and channels, and the training images that the unit start is measured on.
         start: In place of the spec's.
         state: Trained weights to load; the network must have been trained from that start.

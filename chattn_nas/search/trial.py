@@ -5,27 +5,33 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import optuna
 import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from chattn_nas.errors import InputError, first_line
+from chattn_nas.errors import InputError, StorageError, first_line
 from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory
 from chattn_nas.search import queue
-from chattn_nas.search.claim import claim_seed
+from chattn_nas.search.claim import PATIENCE, claim_seed
 from chattn_nas.search.pruning import passes, should_stop
 from chattn_nas.search.search_study import GIVEN
 from chattn_nas.search.trainer import Costs, Trainer, consistent
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.spec.spec import Spec
+from chattn_nas.study._optuna import CONSTRAINTS, id_of, save_trial_note, set_system, set_violation, trial_now
 from chattn_nas.study.artifacts import Artifacts
 from chattn_nas.study.checkpoints import Checkpoints
-from chattn_nas.study.notes import note, save_note
-from chattn_nas.study.trials import ANSWERED, TRAINED, accuracies, all_trials, mean_accuracies, outcome, seeds
+from chattn_nas.study.history import history
+from chattn_nas.study.metric import metric_of, named
+from chattn_nas.study.notes import note
+from chattn_nas.study.texts import one_line
+from chattn_nas.study.trials import ANSWERED, TRAINED, outcome
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +44,27 @@ STATES = {
 }
 #: CUDA errors after which every further call in the process fails.
 BROKEN = ("device-side assert", "illegal memory access", "CUDA error", "unspecified launch failure")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ended.
+
+    Attributes:
+        outcome: One of seven.
+        reason: Why, in words.
+        measurement: What the training gave, costs included, as plain values; ``None`` where nothing was trained.
+        values: Of the objectives, of a complete trial.
+        source: Where its values come from: its own training, or the record of earlier ones.
+        broken: The process can train nothing more.
+    """
+
+    outcome: Outcome
+    reason: str
+    measurement: Mapping[str, Any] | None = None
+    values: list[float] | None = None
+    source: str = TRAINED
+    broken: bool = False
 
 
 class BrokenDevice(Exception):
@@ -78,34 +105,44 @@ class TrialRunner:
             BrokenDevice: After the trial was recorded.
             KeyboardInterrupt: After the trial was given back.
         """
-        broken = False
         self.artifacts.begin()
         try:
-            values, end = None, Outcome.CRASHED
-            try:
-                end, values = self._run(trial)
-            except InputError as error:
-                end = self._ended(trial, Outcome.INFEASIBLE, str(error))
-            except TimedOut as error:
-                end = self._ended(trial, Outcome.TIMED_OUT, str(error))
-            except (StorageInternalError, UpdateFinishedTrialError, TakenAway):
-                raise
-            except Exception as error:
-                log.exception("trial %d failed", trial.number)
-                end = self._failed(trial, error)
-                broken = any(words in str(error) for words in BROKEN) and not is_out_of_memory(error)
-            self._tell(trial, end, values)
+            ending = self._ending(trial)
+            self._tell(trial, ending)
         except (TakenAway, UpdateFinishedTrialError):
             log.warning("trial %d was taken for lost and is no longer this worker's", trial.number)
+            return Outcome.CRASHED
         except (KeyboardInterrupt, SystemExit):
-            if queue.is_mine(self.study, trial._trial_id, self.owner):
-                queue.give_back(self.study, trial._trial_id)
+            if queue.is_mine(self.study, id_of(trial), self.owner):
+                queue.give_back(self.study, id_of(trial))
             raise
-        if broken:
+        if ending.broken:
             raise BrokenDevice
-        return end
+        return ending.outcome
 
-    def _run(self, trial: optuna.Trial) -> tuple[Outcome, list[float] | None]:
+    def _ending(self, trial: optuna.Trial) -> Ending:
+        """How the trial ends: what it gave, or what went wrong in words. Nothing of that is recorded yet.
+
+        What is no fault of the trial (a storage that is away, a trial that was taken away, Ctrl-C) passes through.
+        """
+        try:
+            return self._train(trial)
+        except (StorageInternalError, StorageError, UpdateFinishedTrialError, TakenAway):
+            raise
+        except InputError as error:  # the network cannot be built: known before it was trained
+            return Ending(Outcome.INFEASIBLE, str(error))
+        except TimedOut as error:
+            return Ending(Outcome.TIMED_OUT, str(error))
+        except Exception as error:
+            log.exception("trial %d failed", trial.number)
+            if is_out_of_memory(error):
+                free_caches()
+                return Ending(Outcome.OUT_OF_MEMORY, first_line(error))
+            broken = any(words in str(error) for words in BROKEN)
+            return Ending(Outcome.CRASHED, _where_and_what(error), broken=broken)
+
+    def _train(self, trial: optuna.Trial) -> Ending:
+        """Propose, build, measure, refuse or train; or answer from the record."""
         given = trial.user_attrs.get(GIVEN)
         proposed = Architecture.from_dict(given) if given else self.space.sample(trial)
         architecture = proposed.canonical(self.trainer.stages)
@@ -119,66 +156,65 @@ class TrialRunner:
         trial.set_user_attr("costs_relative", {cost: costs[cost] / self.reference[cost] for cost in costs})
         broken_bounds = self._violations(trial, costs)
         if broken_bounds:
-            refused = Measurement(outcome=Outcome.INFEASIBLE, reason="; ".join(broken_bounds), seed=seed)
-            return self._record(trial, refused, costs), None
+            reason = "; ".join(broken_bounds)
+            refused = Measurement(outcome=Outcome.INFEASIBLE, reason=reason, seed=seed)
+            return Ending(Outcome.INFEASIBLE, reason, measurement=refused.to_dict() | costs)
         measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
-        end = self._record(trial, replace(measured, seed=seed), costs)
-        if end is not Outcome.COMPLETE:
-            return end, None
-        known = accuracies(all_trials(self.study), architecture.hash) | {seed: measured.rungs[-1].accuracy}
+        measured = replace(measured, seed=seed)
+        ending = Ending(measured.outcome, measured.reason, measurement=measured.to_dict() | costs)
+        if measured.outcome is not Outcome.COMPLETE:
+            return ending
+        known = history(self.study).accuracies(architecture.hash) | {seed: measured.rungs[-1].accuracy}
         mean = fmean(known.values())
         self._keep(network, architecture.hash, seed, mean)
-        return end, self._values(mean, costs)
+        return replace(ending, values=self._values(mean, costs))
 
-    def _answer(self, trial: optuna.Trial, architecture: Architecture) -> tuple[Outcome, list[float] | None]:
-        """All seeds of the architecture were trained: the record answers."""
-        key = architecture.hash
-        trials = all_trials(self.study)
-        earlier = list(seeds(trials, key).values())
-        known = accuracies(trials, key)
+    def _answer(self, trial: optuna.Trial, architecture: Architecture) -> Ending:
+        """All seeds of the architecture were trained, or are being trained: the record answers."""
+        key, deadline = architecture.hash, time.monotonic() + PATIENCE
+        while not (earlier := list(history(self.study).seeds(key).values())) and time.monotonic() < deadline:
+            time.sleep(0.05)  # another worker has claimed the seed and is about to write so
+        if not earlier:
+            return Ending(Outcome.CRASHED, "the worker that trained this network is gone")
+        known = history(self.study).accuracies(key)
         ended = [other for other in earlier if outcome(other) is not None]
         source = next((o for o in ended if outcome(o) is Outcome.COMPLETE), ended[-1] if ended else earlier[-1])
         measured = source.user_attrs.get("measurement") or {}
+        # First: until then the seed would look as if this trial trained on it.
+        trial.set_user_attr("value_source", ANSWERED)
+        trial.set_user_attr("hash", key)
+        trial.set_user_attr("seed", source.user_attrs["seed"])
+        relative = source.user_attrs.get("costs_relative")
+        if relative is not None:
+            trial.set_user_attr("costs_relative", relative)
         end = Outcome.COMPLETE if known else outcome(source) or Outcome.PRUNED
         reason = f"known from trials {', '.join(str(other.number) for other in earlier)}"
-        relative = source.user_attrs.get("costs_relative")
-        attributes = {
-            "value_source": ANSWERED,  # first: until then the seed would look as if this trial trained on it
-            "hash": key,
-            "seed": source.user_attrs["seed"],
-            "measurement": measured,
-            "costs_relative": relative,
-        }
-        for name, value in {**attributes, "outcome": str(end), "reason": reason}.items():
-            if value is not None:
-                trial.set_user_attr(name, value)
+        ending = Ending(end, reason, measurement=measured, source=ANSWERED)
         if not known:
-            return end, None
+            return ending
         costs = {cost: measured[cost] for cost in self.reference}
         self._violations(trial, costs)
-        return end, self._values(fmean(known.values()), costs)
+        return replace(ending, values=self._values(fmean(known.values()), costs))
 
     def _violations(self, trial: optuna.Trial, costs: Costs) -> list[str]:
         """Record by how much every bound is exceeded, for samplers and for the dashboard; name those that are."""
         found, excess = [], []
-        known = self.study._storage.get_trial(trial._trial_id).system_attrs
         for cost, bound in self.spec.search.bounds.items():
             over = bound.violation(costs[cost], self.reference[cost])
             excess.append(over)
-            if f"constraints:{cost}" not in known:
-                trial.set_constraint(cost, over)
+            set_violation(self.study, trial, cost, over)
             if over > 0:
                 written = self.spec.search.constraints.get(cost)  # type: ignore[call-overload]
                 found.append(
                     f"{cost} {costs[cost]:,.6g} ({costs[cost] / self.reference[cost]:.3f}x), allowed {written}"
                 )
-        if excess:  # the dashboard (0.21) reads only the list of older Optuna versions
-            self.study._storage.set_trial_system_attr(trial._trial_id, "constraints", excess)
+        if excess:
+            set_system(self.study, id_of(trial), CONSTRAINTS, excess)
         return found
 
     def _at_rung(self, trial: optuna.Trial, costs: Costs, rung: int, result: Rung) -> bool:
         """Report a rung; ``True`` stops the training."""
-        if not queue.is_mine(self.study, trial._trial_id, self.owner):
+        if not queue.is_mine(self.study, id_of(trial), self.owner):
             raise TakenAway
         self._check_time(trial)
         settings = self.spec.search
@@ -186,7 +222,7 @@ class TrialRunner:
         if result.accuracy != result.accuracy:
             return False
         if settings.objectives == ["accuracy"]:
-            known = self.study._storage.get_trial(trial._trial_id).intermediate_values
+            known = trial_now(self.study, trial).intermediate_values
             if result.epoch not in known:  # a trial that was given back has some already
                 trial.report(result.accuracy, result.epoch)
             stop = not last and trial.should_prune()
@@ -204,46 +240,40 @@ class TrialRunner:
 
     def _check_time(self, trial: optuna.Trial) -> None:
         limit = self.spec.search.timeout
-        started = self.study._storage.get_trial(trial._trial_id).datetime_start if limit else None
+        started = trial_now(self.study, trial).datetime_start if limit else None
         if limit and started and time.time() - started.timestamp() > limit:
             raise TimedOut(f"took longer than {limit:g} s")
 
     def _values(self, accuracy: float, costs: Costs) -> list[float]:
         return [accuracy if name == "accuracy" else costs[name] for name in self.spec.search.objectives]
 
-    def _record(self, trial: optuna.Trial, measured: Measurement, costs: Costs) -> Outcome:
-        trial.set_user_attr("measurement", measured.to_dict() | costs)
-        return self._ended(trial, measured.outcome, measured.reason)
-
-    def _ended(self, trial: optuna.Trial, end: Outcome, reason: str) -> Outcome:
-        trial.set_user_attr("value_source", TRAINED)
-        trial.set_user_attr("reason", reason)
-        trial.set_user_attr("outcome", str(end))
-        return end
-
-    def _failed(self, trial: optuna.Trial, error: Exception) -> Outcome:
-        if is_out_of_memory(error):
-            free_caches()
-            return self._ended(trial, Outcome.OUT_OF_MEMORY, first_line(error))
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        said = first_line(error)
-        return self._ended(trial, Outcome.CRASHED, f"{type(error).__name__}: {said} ({last.name}, line {last.lineno})")
-
     def _keep(self, network: torch.nn.Module, architecture: str, seed: int, mean: float) -> None:
         """Keep the weights while the architecture is among the best; a full disk costs the file, not the result."""
-        means = mean_accuracies(all_trials(self.study)) | {architecture: mean}
-        ranking = sorted(means, key=lambda key: -means[key])
+        ranking = history(self.study).best_with(architecture, mean, self.checkpoints.keep)
         try:
-            if architecture in ranking[: self.checkpoints.keep]:
+            if architecture in ranking:
                 self.checkpoints.write(network, architecture, seed)
                 self.checkpoints.prune(ranking)
         except OSError as error:
             log.warning("the weights of %s, seed %d, are not kept: %s", architecture, seed, error)
 
-    def _tell(self, trial: optuna.Trial, end: Outcome, values: list[float] | None) -> None:
-        if not queue.is_mine(self.study, trial._trial_id, self.owner):
+    def _tell(self, trial: optuna.Trial, ending: Ending) -> None:
+        """Record how the trial ended, and tell the study; the state comes last, when all else is there."""
+        if not queue.is_mine(self.study, id_of(trial), self.owner):
             raise TakenAway
-        attributes = self.study._storage.get_trial(trial._trial_id).user_attrs
-        save_note(self.study, trial._trial_id, note(attributes, [stage.name for stage in self.trainer.stages]))
+        if ending.measurement:
+            trial.set_user_attr("measurement", ending.measurement)
+        trial.set_user_attr("value_source", ending.source)
+        trial.set_user_attr("reason", one_line(ending.reason))
+        trial.set_user_attr("outcome", str(ending.outcome))
+        attributes = trial_now(self.study, trial).user_attrs
+        text = note(attributes, [stage.name for stage in self.trainer.stages])
+        save_trial_note(self.study, id_of(trial), named(text, metric_of(self.study)))
         self.artifacts.store(trial, attributes)
-        self.study.tell(trial, values, state=STATES.get(end, TrialState.FAIL), skip_if_finished=True)
+        state = STATES.get(ending.outcome, TrialState.FAIL)
+        self.study.tell(trial, ending.values, state=state, skip_if_finished=True)
+
+
+def _where_and_what(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} ({last.name}, line {last.lineno})"

@@ -15,6 +15,9 @@ import sys
 import time
 from types import FrameType
 
+from chattn_nas.search.processes import end_own_group
+from chattn_nas.spec.plugins import take_path
+
 INPUT, STORAGE, BROKEN = 2, 74, 75
 #: Seconds to give a trial back when told to stop.
 GRACE = 10.0
@@ -34,6 +37,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
 
+    take_path()
     import torch
     from optuna.exceptions import StorageInternalError
 
@@ -68,6 +72,7 @@ def _orphaned() -> None:
     """Give the trial back; where that is not possible because the process hangs, at least end."""
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
+    end_own_group()
     os._exit(1)
 
 

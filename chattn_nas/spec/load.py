@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from chattn_nas.errors import InputError, SpecError
 from chattn_nas.settings import refusal, shown
 from chattn_nas.space import NONE
+from chattn_nas.spec.plugins import look_in
 from chattn_nas.spec.spec import Spec
 
 Place = tuple[str | int, ...]
@@ -41,6 +42,7 @@ def load_spec(path: Path | str) -> Spec:
     data, lines = _parse(text, path)
     try:
         spec = Spec.model_validate(data)
+        look_in([path.parent.resolve()])
         spec = spec.model_copy(update={"data": spec.data.placed(path.parent)})
         if {candidate.type for stage in spec.search_space().candidates for candidate in stage} == {NONE}:
             raise InputError("the space holds nothing but 'none': there is nothing to search", where=("space",))

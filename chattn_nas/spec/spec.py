@@ -18,6 +18,7 @@ from chattn_nas.space import NONE, SearchSpace, SpaceSettings
 from chattn_nas.space.settings import ALL
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.spec.judging_settings import JudgingSettings
+from chattn_nas.spec.plugins import import_first
 from chattn_nas.spec.search_settings import SearchSettings
 
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
@@ -73,6 +74,8 @@ class Spec(Settings):
     Attributes:
         name: Names the run, ``runs/<name>``, and its study.
         backbone, data, space, proxy, search, training, judging: One section per room.
+        imports: Modules that are imported first, in every process: they may register attentions, backbones, data sets.
+            They are looked for in the spec's folder as well.
     """
 
     name: Annotated[str, Field(max_length=200), AfterValidator(_a_name)]
@@ -83,6 +86,7 @@ class Spec(Settings):
     search: SearchSettings = SearchSettings()
     training: TrainingSettings = TrainingSettings()
     judging: JudgingSettings = JudgingSettings()
+    imports: list[str] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -118,6 +122,7 @@ class Spec(Settings):
         Raises:
             InputError: The backbone does not exist, or a stage cannot take a choice; ``where`` is the path of keys.
         """
+        import_first(self.imports)
         from chattn_nas.network import stages  # torch: a spec that is refused before needs none
         from chattn_nas.network.layout import every_slot_is_kept
 
@@ -192,6 +197,7 @@ class Spec(Settings):
         return {
             f"{section}.{field}": value
             for section, fields in full.items()
+            if isinstance(fields, dict)
             for field, value in fields.items()
             if (section, field) not in leave_out
             and not ((section, field) in LATER and value == _default(section, field))

@@ -12,8 +12,12 @@ from typing import Any
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
+from chattn_nas.study.texts import LOG, REASON, printable
+
 log = logging.getLogger(__name__)
 FOLDER = "artifacts"
+#: Lines of a trial's log; one that warns at every step says nothing new.
+MOST_LINES = 200
 
 
 class Artifacts(logging.Handler):
@@ -33,7 +37,8 @@ class Artifacts(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one record, unless another trial's thread made it."""
         if record.thread == self.thread:
-            self.lines.append(self.format(record))
+            self.lines.append(printable(self.format(record), REASON))
+            del self.lines[:-MOST_LINES]
 
     def begin(self) -> None:
         """Collect from here on; forget what belongs to an earlier trial."""
@@ -75,7 +80,7 @@ def _log(attributes: Mapping[str, Any], lines: Sequence[str]) -> str:
         if measured.get(key):
             head.append(f"{key}: {measured[key]}")
     head.append(f"outcome: {attributes.get('outcome')} {attributes.get('reason', '')}".rstrip())
-    return "\n".join([*head, *lines]) + "\n"
+    return printable("\n".join([*head, *lines]), LOG) + "\n"
 
 
 def curve(rungs: Sequence[Mapping[str, Any]]) -> str:

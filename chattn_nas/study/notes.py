@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
-from optuna_dashboard._note import note_ver_key, split_body
-
-
-def save_note(study: optuna.Study, trial_id: int, text: str) -> None:
-    """As ``optuna_dashboard.save_note``, which reads the notes of all trials to write one: seconds at 5,000 trials."""
-    study._storage.set_study_system_attr(study._study_id, note_ver_key(trial_id), 1)
-    for key, part in split_body(text, trial_id).items():
-        study._storage.set_study_system_attr(study._study_id, key, part)
+from chattn_nas.study.texts import NOTE, as_markdown, printable
 
 
 def note(attributes: Mapping[str, Any], stages: Sequence[str], output: str = "") -> str:
@@ -24,33 +16,36 @@ def note(attributes: Mapping[str, Any], stages: Sequence[str], output: str = "")
         stages: Their names, such as ``layer1``.
         output: Last lines of a worker that died.
     """
-    parts = [f"**{attributes.get('outcome', 'given back to the queue')}**"]
+    parts = [f"**{as_markdown(attributes.get('outcome', 'given back to the queue'))}**"]
     if attributes.get("reason"):
-        parts[0] += f": {attributes['reason']}"
+        parts[0] += f": {as_markdown(attributes['reason'])}"
     if attributes.get("label"):
-        parts.append(f"Baseline: {attributes['label']}")
+        parts.append(f"Baseline: {as_markdown(attributes['label'])}")
     if "architecture" in attributes:
         rows = [("stage", "attention", "settings")]
         for name, choice in zip(stages, attributes["architecture"]["stages"], strict=False):
             settings = ", ".join(f"{key}={value}" for key, value in choice.items() if key != "type")
-            rows.append((name, choice["type"], settings))
+            rows.append((as_markdown(name), as_markdown(choice["type"]), as_markdown(settings)))
         parts.append(_table(rows))
     measurement = attributes.get("measurement") or {}
     relative = attributes.get("costs_relative") or {}
     if relative:
         rows = [("cost", "value", "of the backbone without attention")]
-        rows += [(cost, f"{measurement.get(cost) or 0:,.6g}", f"{factor:.4f}x") for cost, factor in relative.items()]
+        rows += [
+            (as_markdown(cost), f"{measurement.get(cost) or 0:,.6g}", f"{factor:.4f}x")
+            for cost, factor in relative.items()
+        ]
         parts.append(_table(rows))
     if measurement.get("rungs"):
         rows = [("epoch", "validation accuracy", "validation loss")]
         rows += [(str(r["epoch"]), f"{r['accuracy']:.4f}", f"{r['loss']:.4f}") for r in measurement["rungs"]]
         parts.append(_table(rows))
     if "seed" in attributes:
-        source = attributes.get("value_source", "")
-        parts.append(f"Architecture {attributes.get('hash')}, seed {attributes['seed']}; {source}")
+        source = as_markdown(attributes.get("value_source", ""))
+        parts.append(f"Architecture {as_markdown(attributes.get('hash'))}, seed {attributes['seed']}; {source}")
     if output:
-        parts.append(f"```\n{output}\n```")
-    return "\n\n".join(parts)
+        parts.append("\n".join(f"    {line}" for line in printable(output, NOTE).splitlines()))  # no mark ends it
+    return printable("\n\n".join(parts), NOTE)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

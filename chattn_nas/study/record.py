@@ -12,7 +12,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas import attention
-from chattn_nas.errors import InputError
 from chattn_nas.proxy.measurement import Measurement, Rung
 
 #: What a trial that has no ``outcome`` yet is called.
@@ -92,10 +91,8 @@ def in_words(stage: Mapping[str, Any], searched: Set[tuple[str, str]] = frozense
     shown with all its settings.
     """
     name = str(stage["type"])
-    try:
-        defaults = attention.get(name).defaults
-    except InputError:
-        defaults = {}
+    known = attention.registered(name)
+    defaults = known.defaults if known is not None else {}
     derived = any(defaults.get(key, "") is None and value is not None for key, value in stage.items())
     shown = [
         f"{key}={value}"

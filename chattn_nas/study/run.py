@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import optuna
 import yaml
 from optuna.trial import TrialState
 
+from chattn_nas import attention
+from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.space import SlotShape, Stage
+from chattn_nas.spec.plugins import folders, import_first, look_in
 from chattn_nas.spec.spec import Spec, stored
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
@@ -23,6 +27,8 @@ from chattn_nas.study.hold import hold, write_whole
 from chattn_nas.study.storage import RUN, default_url, file_of, load_study, open_storage, storage_errors
 
 SPEC, LOCK = "spec.yaml", ".lock"
+#: File with the folders in which modules that the spec names are looked for.
+FOLDERS = ".path"
 #: File with the identity of the run's study, and the study's attribute that must be the same.
 STUDY, IDENTITY = ".study", "run_id"
 #: What trials leave in a directory, where a version of this package that wrote no :data:`STUDY` made it.
@@ -66,6 +72,7 @@ class RunDirectory:
             if (directory / SPEC).is_file():
                 spec = cls(directory)._accepted(spec)
             spec, study = _create_study(spec, resolved(spec.search.storage, directory), directory)
+            write_whole(directory / FOLDERS, json.dumps(folders()) + "\n")
             write_whole(directory / SPEC, yaml.safe_dump(stored(spec), sort_keys=False))
             run = cls(directory)
             run.__dict__["study"] = study
@@ -81,6 +88,8 @@ class RunDirectory:
     def spec(self) -> Spec:
         """The spec, resolved."""
         path = self.directory / SPEC
+        with suppress(OSError, ValueError, TypeError):
+            look_in(json.loads((self.directory / FOLDERS).read_text(encoding="utf-8")))
         try:
             return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")))
         except (yaml.YAMLError, InputError, ValueError, OSError) as error:
@@ -94,6 +103,32 @@ class RunDirectory:
     def storage_url(self) -> str:
         """Where the study lies."""
         return resolved(self.spec.search.storage, self.directory)
+
+    def refuse_foreign_storage(self) -> None:
+        """Refuse to reach for what a run that somebody sent may name: a server, or a file outside its directory.
+
+        Raises:
+            RunError: Its trials lie there.
+        """
+        url, above = self.storage_url, self.directory.resolve()
+        file = file_of(url)
+        near = above.parent if above.name == "confirm" else above  # a confirmation lies in the study of its run
+        if file is None or not file.resolve().is_relative_to(near):
+            raise RunError(
+                f"the trials of the run in {self.directory} lie outside of it, in {redacted(url)}: where you trust "
+                "whoever made it, say --trust"
+            )
+
+    def import_plugins(self) -> None:
+        """Import what the spec names: its modules, and the classes of attentions that are named by path.
+
+        Raises:
+            InputError: One cannot be imported.
+        """
+        import_first(self.spec.imports)
+        for name in {candidate for entries in self.spec.space.root.values() for candidate in map(_name_of, entries)}:
+            if ":" in name:
+                attention.get(name)
 
     def storage_seen_from(self, directory: Path) -> str:
         """The storage for a run that lies in ``directory``; a file in this run's directory is found relative to it."""
@@ -127,9 +162,11 @@ class RunDirectory:
         return dict(self._attribute("reference"))
 
     def checkpoint(self, architecture: str, seed: int) -> Path | None:
-        """The weights of an architecture (canonical hash) trained on a seed, where they were kept."""
+        """The weights of an architecture (canonical hash) trained on a seed, where they were kept and are whole."""
+        from chattn_nas.network.weights import read_weights  # torch: reading a study needs none
+
         path = Checkpoints(self.directory / "checkpoints", keep=0).path(architecture, seed)
-        return path if path.is_file() else None
+        return path if path.is_file() and read_weights(path) is not None else None
 
     def _accepted(self, spec: Spec) -> Spec:
         """The spec, if it can go on with this run; what it leaves open is as the run was started.
@@ -176,6 +213,10 @@ class RunDirectory:
         if found is None:
             raise RunError(f"the run in {self.directory} has no trial yet")
         return found
+
+
+def _name_of(entry: Any) -> str:
+    return str(next(iter(entry), "")) if isinstance(entry, Mapping) else str(entry)
 
 
 def resolved(storage: str | None, directory: Path) -> str:

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.proxy import Outcome
+from chattn_nas.study._optuna import all_trials as all_trials
 
 TRAINED = "trained"
 ANSWERED = "replicates answered from the record"
 #: Outcomes of a trial that gave no result.
 FAILURES = (Outcome.OUT_OF_MEMORY, Outcome.DIVERGED, Outcome.TIMED_OUT, Outcome.CRASHED)
-
-
-def all_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Every trial as it is now, in the order of their numbers."""
-    return study._storage.get_all_trials(study._study_id, deepcopy=False)
 
 
 def outcome(trial: FrozenTrial) -> Outcome | None:
@@ -48,14 +43,20 @@ def has_failed(trial: FrozenTrial) -> bool:
 
 def seeds(trials: Iterable[FrozenTrial], architecture: str) -> dict[int, FrozenTrial]:
     """The trials that train, or trained, the architecture of this canonical hash, by their seed."""
-    return {
-        trial.user_attrs["seed"]: trial
-        for trial in trials
-        if trial.user_attrs.get("hash") == architecture
-        and trial.user_attrs.get("seed") is not None
-        and trial.user_attrs.get("value_source", TRAINED) == TRAINED
-        and outcome(trial) is not Outcome.INFEASIBLE
-    }
+    return dict(found for trial in trials if (found := training_of(trial, architecture)))
+
+
+def training_of(trial: FrozenTrial, architecture: str) -> tuple[int, FrozenTrial] | None:
+    """The seed on which the trial trains, or trained, this architecture, and the trial; ``None`` where it does not."""
+    attributes = trial.user_attrs
+    if (
+        attributes.get("hash") != architecture
+        or attributes.get("seed") is None
+        or attributes.get("value_source", TRAINED) != TRAINED
+        or outcome(trial) is Outcome.INFEASIBLE
+    ):
+        return None
+    return int(attributes["seed"]), trial
 
 
 def accuracies(trials: Iterable[FrozenTrial], architecture: str) -> dict[int, float]:

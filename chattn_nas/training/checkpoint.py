@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import logging
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from chattn_nas.errors import RunError
 from chattn_nas.files import replacing
 
+log = logging.getLogger(__name__)
 NAME = "checkpoint.pt"
 
 
@@ -40,7 +42,7 @@ class Checkpoint:
 
 
 def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
-    """The checkpoint in a folder, or ``None`` where there is none.
+    """The checkpoint in a folder, or ``None`` where there is none, or one that is damaged, which is logged.
 
     Raises:
         RunError: It is of another plan.
@@ -48,7 +50,13 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
     path = directory / NAME
     if not path.is_file():
         return None
-    found = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        found = Checkpoint(**{field.name: stored[field.name] for field in fields(Checkpoint)})
+    except Exception as error:  # whatever torch and zip files say of half a file
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        log.warning("%s is damaged (%s): the training begins anew", path, reason)
+        return None
     refuse_another(directory, found.plan, plan)
     return found
 

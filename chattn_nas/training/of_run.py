@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from chattn_nas.network.weights import read_weights
 from chattn_nas.search.same import check_same
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
@@ -64,6 +65,7 @@ def final_training(
     finished = read_result(directory)
     if finished is not None:
         refuse_another(directory, finished.plan, plan)
+    if finished is not None and read_weights(directory / WEIGHTS) is not None:
         _record(run, directory.name, finished)
         return finished
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
@@ -90,13 +92,12 @@ def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, 
 
 def trained_weights(run: RunDirectory, architecture: str) -> tuple[Path, TrainingResult] | None:
     """Weights and result of the latest finished training of an architecture (canonical hash), where there is one."""
-    found = [path for path in (run.directory / FOLDER).glob(f"{architecture}-*/{WEIGHTS}") if read_result(path.parent)]
-    if not found:
-        return None
-    latest = max(found, key=lambda path: path.stat().st_mtime)
-    result = read_result(latest.parent)
-    assert result is not None
-    return latest, result
+    kept = (run.directory / FOLDER).glob(f"{architecture}-*/{WEIGHTS}")
+    for path in sorted(kept, key=lambda path: -path.stat().st_mtime):
+        result = read_result(path.parent)
+        if result is not None and read_weights(path) is not None:
+            return path, result
+    return None
 
 
 def _record(run: RunDirectory, name: str, result: TrainingResult) -> None:

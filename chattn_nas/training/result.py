@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import logging
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from chattn_nas.files import replacing
 
+log = logging.getLogger(__name__)
 NAME = "result.json"
 WEIGHTS = "weights.safetensors"
 
@@ -43,6 +45,17 @@ class TrainingResult:
 
 
 def read_result(directory: Path) -> TrainingResult | None:
-    """The result in a folder, or ``None`` while there is none."""
+    """The result in a folder, or ``None`` while there is none, or where it is damaged, which is logged.
+
+    What another version of the package wrote beside it is passed over.
+    """
     path = directory / NAME
-    return TrainingResult(**json.loads(path.read_text())) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        given = {field.name: stored[field.name] for field in fields(TrainingResult) if field.name in stored}
+        return TrainingResult(**given)
+    except (ValueError, TypeError, OSError) as error:
+        log.warning("%s is damaged (%s) and counts as missing", path, (str(error).splitlines() or [""])[0])
+        return None

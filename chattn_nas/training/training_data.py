@@ -29,7 +29,7 @@ class Epochs(Protocol):
 
     @property
     def steps(self) -> int:
-        """Of one epoch."""
+        """Steps of one epoch."""
 
     def epoch(self, factors: Sequence[float], after: Callable[[], None] | None = None) -> float:
         """Train for one; the sum of its losses."""
@@ -41,7 +41,7 @@ class TrainingData:
 
     Attributes:
         facts: Training and validation images.
-        data, settings: Of the spec.
+        data, settings: Sections of the spec.
         device: To train on.
     """
 

@@ -50,6 +50,31 @@ def test_evaluate_counts_what_the_network_answers(folder):
     assert score.loss > 0
 
 
+def test_evaluate_scores_by_the_metric_that_is_asked_for(folder):
+    images = torch.randint(0, 256, (40, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(40) % 4
+    score = evaluate_folder(folder, TensorSet(images, labels), metric="balanced_accuracy")
+    assert score.metric == "balanced_accuracy"
+    assert score.score == pytest.approx(score.accuracy)  # as many of each class
+    presence = torch.nn.functional.one_hot(labels, 4).to(torch.uint8)
+    several = evaluate_folder(folder, TensorSet(images, presence))
+    assert several.metric == "average_precision"
+    assert 0 < several.score < 1
+    assert several.loss == pytest.approx(
+        float(torch.nn.functional.binary_cross_entropy_with_logits(_logits(folder, images), presence.float())), abs=1e-5
+    )
+    with pytest.raises(InputError, match="no metric 'accuracy' for several labels"):
+        evaluate_folder(folder, TensorSet(images, presence), metric="accuracy")
+    with pytest.raises(InputError, match="has 3 classes, the network 4"):
+        evaluate_folder(folder, TensorSet(images, presence[:, :3]))
+
+
+def _logits(folder, images):
+    exported = open_folder(folder)
+    with torch.no_grad():
+        return exported.network()(exported.model.normalise(images))
+
+
 def test_evaluate_refuses_other_images(folder):
     other = TensorSet(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(InputError, match=r"shape \(1, 16, 16\).*\(3, 16, 16\)"):

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from chattn_nas.errors import ExportError
-from chattn_nas.export import Card, Usage, export_network
+from chattn_nas.export import Card, Usage, export_network, open_folder
 from chattn_nas.network import build_network
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
@@ -103,3 +103,19 @@ def read_image(path):
 def test_a_function_that_needs_more_than_torch_is_refused(tmp_path):
     with pytest.raises(ExportError, match=r"read_image of .* cannot be written as source: its file imports pytest"):
         _export(_Masks(), tmp_path, Usage(functions={"read_image": read_image}))
+
+
+def test_a_network_of_several_labels_says_each(tmp_path, capsys):
+    network = build_network(ARCHITECTURE, num_classes=3, in_chans=3, image_size=32, seed=0)
+    with torch.no_grad():
+        network.get_classifier().bias.copy_(torch.tensor([5.0, -5.0, 5.0]))
+    export_network(
+        network, architecture=ARCHITECTURE, out_dir=tmp_path, num_classes=3, in_chans=3, image_size=32,
+        card=Card(name="several", backbone="test_resnet", class_names=("sun", "rain", "wind"), multilabel=True),
+        formats=["source"],
+    )  # fmt: skip
+    exported = open_folder(tmp_path)
+    with torch.no_grad():
+        exported.model.answer(exported.network()(torch.zeros(1, 3, 32, 32)), "image.png")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {line[-1]: line[0] for line in lines} == {"sun": "yes", "wind": "yes", "rain": "no"}

@@ -76,6 +76,12 @@ def test_first_convolutions_are_adapted_to_other_channels():
     assert adapt_input_conv(4, weight).shape == (4, 4, 3, 3)
 
 
+def test_pooling_and_classifier_are_called_what_we_think():
+    assert _timm.pooling_and_classifier(meta("resnet10t")) == ("global_pool", "fc", 512)
+    assert _timm.pooling_and_classifier(meta("test_byobnet")) == ("head.global_pool", "head.fc", 256)
+    assert _timm.pooling_and_classifier(nn.Linear(2, 2)) is None
+
+
 def test_maps_are_counted_as_timm_counts_them():
     assert _timm.take_indices(4, None) == ([0, 1, 2, 3], 3)
     assert _timm.take_indices(4, 2) == ([2, 3], 3)

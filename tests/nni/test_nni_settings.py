@@ -50,11 +50,11 @@ def test_nni_config_writes_what_nnictl_takes(plain_spec, elsewhere) -> None:
     assert result.exit_code == 0, result.output
     config = yaml.safe_load((elsewhere / "run" / "config.yml").read_text())
     assert config["searchSpaceFile"] == "search_space.json"
-    assert config["maxTrialNumber"] == 9, "three baselines wait"
+    assert config["maxTrialNumber"] == 8, "four baselines wait"
     assert config["maxExperimentDuration"] == "90s"
     assert config["trialConcurrency"] == 2
     assert config["trainingService"] == {"platform": "local"}
-    assert config["tuner"] == {"name": "Random", "classArgs": {"seed": 3}}
+    assert config["tuner"] == {"name": "Random", "classArgs": {"seed": 4}}
     assert f"chattn_nas.search.nni.trial {elsewhere / 'run'}" in config["trialCommand"]
     assert "assessor" not in config
     assert "trialGpuNumber" not in config

@@ -11,7 +11,7 @@ from chattn_nas.errors import DataError
 
 
 def path_of(settings: DataSettings) -> Path:
-    """Of the file or folder.
+    """The path of the file or folder.
 
     Raises:
         DataError: None is given.

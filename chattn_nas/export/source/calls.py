@@ -22,9 +22,9 @@ class Call:
     """How a module is called.
 
     Attributes:
-        names: Of its arguments.
+        names: Names of its arguments.
         absent: Arguments that are None.
-        structures: Of the arguments that are lists, tuples or dicts.
+        structures: Structures of the arguments that are lists, tuples or dicts.
         changes: Whether it changes a list or dict that it is given.
         varies: Whether it is called in several ways.
     """
@@ -95,7 +95,7 @@ def _call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
 
 
 def _structure(value: Any) -> Structure:
-    """Of a list, tuple or dict that holds tensors somewhere; plain settings are values."""
+    """The structure of a list, tuple or dict that holds tensors somewhere; plain settings are values."""
     if not _holds_tensor(value) or isinstance(value, torch.Tensor):
         return None
     if isinstance(value, dict):

@@ -33,7 +33,7 @@ def copy_methods(module: nn.Module, names: Collection[str] = ("forward",), *, al
 
     Args:
         module: Whose class to copy.
-        names: Of methods.
+        names: Names of methods.
         alone: Refuse where it calls other methods of its children than ``forward``.
 
     Raises:

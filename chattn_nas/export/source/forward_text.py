@@ -149,7 +149,7 @@ class _Statements(_Expressions):
         self.used_children = {str(node.target).partition(".")[0] for node in reads}
 
     def arguments(self, call: Call) -> list[str]:
-        """Of the method, after ``self``; from the first that may be None on all have a default."""
+        """Parameters of the method, after ``self``; from the first that may be None on all have a default."""
         texts: list[str] = []
         for node in self.nodes:
             if node.op == "placeholder":

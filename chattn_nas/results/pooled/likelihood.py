@@ -37,7 +37,7 @@ class State:
 
     Attributes:
         loss: Negative log posterior density of the setting, up to a constant.
-        gradient: Of the loss; empty where it was not asked for.
+        gradient: Gradient of the loss; empty where it was not asked for.
         scale: (columns,) prior standard deviations.
         scaled: (columns,) posterior mean of the coefficients over ``scale``.
         factor: (columns, columns) lower Cholesky factor of the posterior precision of those.

@@ -21,9 +21,9 @@ class Observation:
 
     Attributes:
         choices: Per stage the type and the full choice.
-        seed: Of the training.
+        seed: Seed of the training.
         accuracy: At the end, in points; NaN where the training was stopped before.
-        variance: Of the accuracy's own noise, besides the noise that all share; in squared points.
+        variance: Variance of the accuracy's own noise, besides the noise that all share; in squared points.
         views: Further readings of the same training by name, each oriented so that more is better, in any unit.
         keep: It is a baseline: never left out.
     """

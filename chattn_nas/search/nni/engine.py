@@ -23,8 +23,11 @@ from chattn_nas.search.nni.config import slots, training_service
 from chattn_nas.search.nni.protocol import DONE, EXHAUSTED, MARK, OUT_OF_TIME, STATE
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.supervisor import Supervisor
+from chattn_nas.spec.plugins import handed_path
 from chattn_nas.spec.search_settings import LOCAL
 from chattn_nas.spec.spec import Spec
+from chattn_nas.study._optuna import id_of
+from chattn_nas.study.history import history
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.trials import all_trials, counts, is_open
 
@@ -121,7 +124,7 @@ class NniExperiment:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C reaches the whole terminal: the monitor is told by us
-                env=os.environ | environment() | {MARK: self.mark},
+                env=os.environ | environment() | handed_path() | {MARK: self.mark},
             )
 
     def state(self) -> dict[str, Any]:
@@ -144,7 +147,7 @@ class NniExperiment:
                     )
                     known = True
                 progress.update()
-                check_failures(all_trials(self.run.study), since)
+                check_failures(history(self.run.study), since)
                 time.sleep(LOOK)
             return self.monitor.returncode
         finally:
@@ -163,7 +166,7 @@ class NniExperiment:
 
             end(self.mark)
             for trial in queue.lost(self.run.study):
-                queue.give_back(self.run.study, trial._trial_id)
+                queue.give_back(self.run.study, id_of(trial))
 
 
 def _ended(run: RunDirectory) -> int:

@@ -37,6 +37,8 @@ from chattn_nas.search.nni.trial import accuracy_of
 from chattn_nas.search.owner import pid_of
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.space import Architecture
+from chattn_nas.spec.plugins import take_path
+from chattn_nas.study._optuna import id_of
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
@@ -189,7 +191,7 @@ class Monitor:
             asking.join(STOPPING)
         end(os.environ[MARK])
         for trial in queue.lost(self.study):
-            queue.give_back(self.study, trial._trial_id)
+            queue.give_back(self.study, id_of(trial))
 
     def _ask_to_stop(self) -> None:
         with suppress(Exception):  # whatever it is, the processes are ended next
@@ -223,6 +225,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     quiet_optuna()
+    take_path()
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda signum, frame: stop.set())

@@ -23,7 +23,6 @@ from torch import nn, set_num_threads
 
 from chattn_nas.proxy import Measurement, Report, Rung
 from chattn_nas.search import queue
-from chattn_nas.search.loop import signs_of_life
 from chattn_nas.search.nni.config import slots
 from chattn_nas.search.nni.protocol import TRIAL
 from chattn_nas.search.nni.space import read_nni
@@ -33,7 +32,9 @@ from chattn_nas.search.slot_lock import slot_of
 from chattn_nas.search.trainer import Costs, ProxyTrainer, Trainer
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import Architecture, Stage
+from chattn_nas.spec.plugins import take_path
 from chattn_nas.spec.spec import Spec
+from chattn_nas.study._optuna import id_of, set_study_system, signs_of_life, study_system, trial_now
 from chattn_nas.study.run import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ def main() -> None:
         signal.signal(stop, _terminate)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     quiet_optuna()
+    take_path()
     run = RunDirectory(arguments.run)
     parameters = ask(run.study)
     if parameters is None:
@@ -78,12 +80,12 @@ def _tell(report: Callable[[float], None], accuracy: float) -> None:
 
 def ask(study: optuna.Study) -> dict[str, Any] | None:
     """The parameters of this trial, asked for when it is its turn; ``None`` where NNI has none."""
-    storage, key = study._storage, f"chattn:nni:{nni.get_experiment_id()}"
+    key = f"chattn:nni:{nni.get_experiment_id()}"
     turn, deadline = nni.get_sequence_id(), time.monotonic() + PATIENCE
-    while storage.get_study_system_attrs(study._study_id).get(key, -1) < turn - 1 and time.monotonic() < deadline:
+    while study_system(study, key, -1) < turn - 1 and time.monotonic() < deadline:
         time.sleep(0.2)
     parameters: dict[str, Any] | None = nni.get_next_parameter()
-    storage.set_study_system_attr(study._study_id, key, turn)
+    set_study_system(study, key, turn)
     return parameters
 
 
@@ -106,9 +108,9 @@ def run_trial(run: RunDirectory, parameters: dict[str, Any], trainer: str | None
         if trial is None:
             log.warning("all trials that were asked for have ended or run: this one is not needed")
             return WORST
-        with signs_of_life(runner.study, trial._trial_id):
+        with signs_of_life(runner.study, id_of(trial)):
             runner.run(trial)
-        return accuracy_of(runner.study._storage.get_trial(trial._trial_id))
+        return accuracy_of(trial_now(runner.study, trial))
 
 
 def accuracy_of(trial: optuna.trial.FrozenTrial) -> float:

@@ -53,6 +53,7 @@ class StudyTuner(Tuner):
         from chattn_nas.search.nni.space import nni_sample
         from chattn_nas.search.owner import owner
         from chattn_nas.spec.spec import Spec
+        from chattn_nas.study._optuna import id_of
 
         target_trials = Spec.from_stored(study.user_attrs["spec"]).search.trials
         # NNI asks ahead: where there is no place, no trial is made that would only wait.
@@ -61,8 +62,8 @@ class StudyTuner(Tuner):
             raise nni.NoMoreTrialError
         sample = nni_sample(space, space.sample(trial))
         assert sample is not None, "the sampler proposes from this space"
-        queue.give_back(study, trial._trial_id)
-        return sample | {TRIAL: trial._trial_id}
+        queue.give_back(study, id_of(trial))
+        return sample | {TRIAL: id_of(trial)}
 
     def receive_trial_result(self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any) -> None:
         """Nothing: the trial told the study."""

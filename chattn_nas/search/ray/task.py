@@ -18,6 +18,7 @@ from chattn_nas.search.session import import_trainer
 from chattn_nas.search.trainer import Costs, ProxyTrainer, Trainer
 from chattn_nas.search.trial import BROKEN
 from chattn_nas.space import Architecture
+from chattn_nas.spec.plugins import look_in
 from chattn_nas.spec.spec import Spec
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ def _trainer(spec: str, trainer: str | None, device: str) -> Trainer:
     """Made once per process: Ray gives one process many tasks."""
     torch.set_num_threads(1)
     try:
-        return (import_trainer(trainer) if trainer else ProxyTrainer)(Spec.from_dict(json.loads(spec)), device)
+        data = json.loads(spec)
+        look_in(data.pop("look_in", ()))
+        return (import_trainer(trainer) if trainer else ProxyTrainer)(Spec.from_dict(data), device)
     except InputError as error:  # not the architecture's fault, which it would be taken for
         raise RuntimeError(f"a node cannot train: {error}") from error

@@ -20,6 +20,7 @@ from chattn_nas.search.ray.task import RungBroker, costs_of, train_one
 from chattn_nas.search.trainer import Costs
 from chattn_nas.search.trial import TimedOut
 from chattn_nas.space import Architecture, Stage
+from chattn_nas.spec.plugins import folders
 from chattn_nas.spec.spec import Spec
 
 #: Seconds between two looks at whether the search stops, and that a training has beyond its limit to end by itself.
@@ -53,7 +54,11 @@ class RayTrainer:
     def __init__(self, spec: Spec, stages: Sequence[Stage], needs: dict[str, float], stop: threading.Event,
                  trainer: str | None = None) -> None:  # fmt: skip
         self.settings, self.stages, self.stop = spec.search, stages, stop
-        self.common = (json.dumps(spec.to_dict()), trainer, "cuda" if needs.get("num_gpus") else "cpu")
+        self.common = (
+            json.dumps(spec.to_dict() | {"look_in": folders()}),
+            trainer,
+            "cuda" if needs.get("num_gpus") else "cpu",
+        )
         retries = spec.search.retries
         self._costs_of = ray.remote(costs_of).options(**needs, max_retries=-1)
         self._train_one = ray.remote(train_one).options(**needs, max_retries=retries)

@@ -1,0 +1,77 @@
+"""The command ``data``: what a spec's data set is, before anything is trained on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chattn_nas.cli._app import AsJson, SpecPath, app, console, print_table
+
+
+@app.command()
+def data(
+    path: SpecPath,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: <name>-data.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a spec's data are: classes, parts, sizes, bad files, images that come twice, and how they look."""
+    from chattn_nas.spec import load_spec
+
+    spec = load_spec(path)
+    from chattn_nas.data import describe, summary
+    from chattn_nas.data.cache import default_folder
+    from chattn_nas.data.inspection import contact_sheet, counts, duplicates, mean_pictures
+    from chattn_nas.spec.load import lines_of
+
+    with lines_of(path):
+        said = summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1])
+        facts = describe(spec.data)
+        twice = duplicates(spec.data)
+        rows = counts(spec.data)
+    folder = out or Path(f"{spec.name}-data")
+    folder.mkdir(parents=True, exist_ok=True)
+    mean_pictures(spec.data).save(folder / "classes.png")
+    contact_sheet(spec.data, spec.search.seed).save(folder / "batch.png")
+    images = sum(part.images for part in facts.parts.values())
+    memory = images * facts.channels * facts.image_size**2
+    if as_json:
+        print(json.dumps({
+            "summary": said, "description": facts.to_dict(), "classes": rows,
+            "duplicates": [vars(one) for one in twice], "bytes": memory, "pictures": str(folder),
+        }, default=str))  # fmt: skip
+        return
+    for line in said:
+        console.print(line, soft_wrap=True, highlight=False)
+    print_table(rows[:50], "Images by class" + (f" (the first 50 of {len(rows)})" if len(rows) > 50 else ""))
+    print_table(
+        [
+            {
+                "part": name,
+                "images": part.images,
+                "smallest": "x".join(map(str, part.smallest)),
+                "commonest": "x".join(map(str, part.sizes[0][:2])),
+                "largest": "x".join(map(str, part.largest)),
+                "kinds": ", ".join(f"{mode} {count:,}" for mode, count in list(part.modes.items())[:5]),
+                "bad": len(part.bad),
+            }
+            for name, part in facts.parts.items()
+        ],
+        "As the source holds them (width x height in pixels)",
+    )
+    for one in twice:
+        where = f"{one.second} images are {one.first} images as well: the score is too good by them"
+        text = where if one.leaks else "training images come twice"
+        also = f", {one.contradicting} of them with another label" if one.contradicting else ""
+        listed = "; ".join(f"{first} = {second}" for first, second in one.examples)
+        console.print(f"beware: {one.count} {text}{also} ({listed})", soft_wrap=True, highlight=False)
+    if not twice:
+        console.print("No image comes twice.")
+    console.print(
+        f"Reading took {facts.seconds:.1f} s; it is kept in {spec.data.cache or default_folder()} and takes "
+        f"{memory / 2**20:,.1f} MiB there, and as much where it is trained on.\n"
+        f"Pictures: {folder / 'classes.png'} (the mean of every class), {folder / 'batch.png'} (a training batch)",
+        soft_wrap=True, highlight=False,
+    )  # fmt: skip

@@ -1,0 +1,154 @@
+"""A closer look at a data set: images that come twice, what a class looks like on average, batches as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from chattn_nas.data._augment import augment
+from chattn_nas.data.load import divide, load_data
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources import find_source
+from chattn_nas.data.split import Index, Split
+from chattn_nas.data.store import Stored
+
+#: Pixels of a class's picture and of an image on the contact sheet are enlarged to at least so many.
+SHOWN = 96
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Images that are the same, as they are trained on.
+
+    Attributes:
+        first, second: The parts they are in; both ``training`` where they come twice there.
+        count: Images of the second part that the first one holds as well.
+        contradicting: How many of them have other targets there.
+        examples: Names of at most five pairs.
+    """
+
+    first: str
+    second: str
+    count: int
+    contradicting: int
+    examples: tuple[tuple[str, str], ...]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the score is read from images that were trained on."""
+        return self.first != self.second
+
+
+def duplicates(settings: DataSettings) -> list[Duplicates]:
+    """Images of one part that another holds as well, and those that come twice in the training images.
+
+    Args:
+        settings: Of the set.
+
+    Raises:
+        DataError: The set is missing or malformed.
+    """
+    stored, parts = divide(settings)
+    rows = _rows(parts)
+    hashes = {name: _hashes(stored.images[part][index]) for name, (part, index) in rows.items()}
+    names = _names(settings, stored)
+    found = []
+    pairs = [
+        ("training", "training"),
+        *((a, b) for a in rows for b in rows if list(rows).index(a) < list(rows).index(b)),
+    ]
+    for first, second in pairs:
+        known: dict[bytes, int] = {}
+        met: list[tuple[int, int]] = []
+        if first == second:
+            for place, key in enumerate(hashes[first]):
+                if known.setdefault(key, place) != place:
+                    met.append((known[key], place))
+        else:
+            known = {key: place for place, key in reversed(list(enumerate(hashes[first])))}
+            met = [(known[key], place) for place, key in enumerate(hashes[second]) if key in known]
+        if met:
+            (part_a, index_a), (part_b, index_b) = rows[first], rows[second]
+            other = sum(
+                not np.array_equal(stored.targets[part_a][index_a[a]], stored.targets[part_b][index_b[b]])
+                for a, b in met
+            )
+            examples = tuple((names(part_a, index_a[a]), names(part_b, index_b[b])) for a, b in met[:5])
+            found.append(Duplicates(first, second, len(met), other, examples))
+    return found
+
+
+def counts(settings: DataSettings) -> list[dict[str, object]]:
+    """One row per class: its name and how many images every part has of it."""
+    stored, parts = divide(settings)
+    names = stored.description.class_names
+    table: list[dict[str, object]] = [{"class": name} for name in names]
+    for name, (part, index) in _rows(parts).items():
+        targets = stored.targets[part][index]
+        of_class = targets.sum(0) if targets.ndim == 2 else np.bincount(targets, minlength=len(names))
+        for row, images in zip(table, of_class):
+            row[name] = int(images)
+    return table
+
+
+def mean_pictures(settings: DataSettings) -> Image.Image:
+    """The average training image of every class, side by side, eight to a row."""
+    stored, parts = divide(settings)
+    images, targets = stored.images["train"], stored.targets["train"]
+    pictures = []
+    for number in range(len(stored.description.class_names)):
+        mine = parts.train[(targets[parts.train] == number) if targets.ndim == 1 else targets[parts.train, number] > 0]
+        total = np.zeros(images.shape[1:])
+        for start in range(0, len(mine), 256):
+            total += images[mine[start : start + 256]].sum(0, dtype=np.float64)
+        pictures.append((total / max(len(mine), 1)).round().astype(np.uint8))
+    return _grid(np.stack(pictures))
+
+
+def contact_sheet(settings: DataSettings, seed: int = 0, count: int = 64) -> Image.Image:
+    """Training images as they reach the network, augmented, eight to a row."""
+    data = load_data(settings, data_on="disk")
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(data.train), generator=generator)[:count]
+    return _grid(augment(data.train[order].images, data.augmentation, generator).numpy())
+
+
+def _rows(parts: Split) -> dict[str, tuple[str, Index]]:
+    found = {"training": ("train", parts.train), "validation": parts.validation}
+    return found | ({"test": parts.test} if parts.test is not None else {})
+
+
+def _hashes(images: NDArray[np.uint8]) -> list[bytes]:
+    return [hashlib.blake2b(image.tobytes(), digest_size=12).digest() for image in images]
+
+
+def _names(settings: DataSettings, stored: Stored):  # type: ignore[no-untyped-def]
+    """What an image is called by its part and place; its place where files were left out."""
+    listing = find_source(settings)(settings).listing()
+    whole = not settings.classes and not any(facts.bad for facts in stored.description.parts.values())
+
+    def name(part: str, place: int) -> str:
+        return listing.parts[part].images.name(int(place)) if whole else f"{part}[{place}]"
+
+    return name
+
+
+def _grid(images: NDArray[np.uint8], columns: int = 8) -> Image.Image:
+    """(N, C, S, S) as one picture; of other channels than 1 and 3 the first."""
+    count, channels, size = images.shape[:3]
+    if channels not in (1, 3):
+        images = images[:, :1]
+    factor = max(1, -(-SHOWN // size))
+    edge = size * factor + 2
+    columns = min(columns, count)
+    sheet = Image.new("RGB", (columns * edge + 2, -(-count // columns) * edge + 2), "white")
+    for number, image in enumerate(images):
+        picture = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
+        picture = picture.resize((size * factor, size * factor), Image.Resampling.NEAREST)
+        sheet.paste(picture, (2 + number % columns * edge, 2 + number // columns * edge))
+    return sheet

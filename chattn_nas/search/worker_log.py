@@ -1,0 +1,47 @@
+"""What a worker prints: a file that does not grow without end, and whose last lines are short enough to be kept."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from chattn_nas.study.texts import printable
+
+#: Bytes after which a log is cut, and what is kept of it then.
+LARGEST, KEPT = 8 << 20, 1 << 20
+#: What is shown of a worker that died.
+LINES, BYTES = 15, 4000
+
+
+class WorkerLog:
+    """``logs/worker-0.log`` of a run; what was cut off last is in ``worker-0.log.1``.
+
+    Args:
+        path: Made, with its folder, when a worker starts.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(exist_ok=True)
+
+    def last_lines(self) -> str:
+        """The end of it, whatever it is."""
+        with suppress(OSError), self.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - BYTES))
+            lines = file.read().decode(errors="replace").splitlines()[-LINES:]
+            said = printable("\n".join(lines), 4 * BYTES).rstrip()
+            return said.encode()[-BYTES:].decode(errors="ignore")
+        return ""
+
+    def trim(self) -> None:
+        """Cut it where it grew too large. Its worker appends to it and goes on at its new end."""
+        with suppress(OSError):
+            size = self.path.stat().st_size
+            if size <= LARGEST:
+                return
+            with self.path.open("rb+") as file:
+                file.seek(size - KEPT)
+                self.path.with_name(f"{self.path.name}.1").write_bytes(file.read(KEPT))
+                file.truncate(0)

@@ -1,0 +1,77 @@
+"""Where modules that a spec names are looked for, and which are imported first, the same in every process."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from chattn_nas.errors import InputError
+
+#: Hands the path of a process to those that it starts.
+PATH = "CHATTN_NAS_PATH"
+
+_folders: list[str] = []
+
+
+def look_in(folders: Sequence[Path | str]) -> None:
+    """Look for modules in these folders as well, after all others: a file there hides no installed package."""
+    for folder in map(str, folders):
+        if folder not in _folders:
+            _folders.append(folder)
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+
+def folders() -> list[str]:
+    """What :func:`look_in` was given in this process."""
+    return list(_folders)
+
+
+def handed_path() -> dict[str, str]:
+    """For the environment of a process that is started: where this one looks for modules."""
+    return {PATH: json.dumps([folder or os.getcwd() for folder in sys.path])}
+
+
+def take_path() -> None:
+    """Look for modules where the process that started this one does."""
+    handed = os.environ.get(PATH)
+    for folder in json.loads(handed) if handed else ():
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+
+def import_first(modules: Sequence[str]) -> None:
+    """Import what the spec's key ``imports`` names: modules that register attentions, backbones or data sets.
+
+    Raises:
+        InputError: One cannot be imported; ``where`` is its place in the spec.
+    """
+    for index, name in enumerate(modules):
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # somebody else's code
+            reason = (str(error).splitlines() or [""])[0]
+            raise InputError(
+                f"imports: {name} cannot be imported ({type(error).__name__}: {reason}); modules are looked for in the "
+                "spec's folder, and where Python does",
+                where=("imports", index),
+            ) from error
+
+
+def refuse_main(name: str, module: str) -> None:
+    """Refuse a class of the script that was started: the processes that train cannot import it.
+
+    Raises:
+        InputError: It is one; the message says what to do.
+    """
+    if module == "__main__":
+        raise InputError(
+            f"{name} is defined in the script that was started (__main__), which worker processes cannot import: put "
+            "it into a file beside the spec, say my_parts.py, and write 'imports: [my_parts]' into the spec, or train "
+            "in this process (workers: 0)",
+            where=("space",),
+        )

@@ -1,0 +1,172 @@
+"""The only door to what Optuna and its dashboard keep to themselves.
+
+What is used here is not promised by their versions: ``tests/study/test_optuna_door.py`` names what broke.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+#: System attribute of a trial whose parameters were given when it was queued.
+FIXED = "fixed_params"
+#: System attribute with all violations: the dashboard (0.21) reads only the list of older Optuna versions.
+CONSTRAINTS = "constraints"
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """Where the study lies."""
+    return study._storage
+
+
+def id_of(trial: Trial | FrozenTrial) -> int:
+    """The key of a trial in its storage."""
+    return trial._trial_id
+
+
+def study_id(study: optuna.Study) -> int:
+    """The key of a study in its storage."""
+    return study._study_id
+
+
+def all_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Every trial as it is now, in the order of their numbers; they are the storage's own and must not be changed."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def trials_by_number(study: optuna.Study) -> Mapping[int, FrozenTrial]:
+    """Every trial by its number, read without going through those that have ended already, where that is possible."""
+    storage = study._storage
+    if isinstance(storage, _CachedStorage):
+        storage._read_trials_from_remote_storage(study._study_id)
+        return storage._studies[study._study_id].trials
+    return {trial.number: trial for trial in storage.get_all_trials(study._study_id, deepcopy=False)}
+
+
+def trial_now(study: optuna.Study, trial: Trial | FrozenTrial | int) -> FrozenTrial:
+    """One trial as it is now."""
+    return study._storage.get_trial(trial if isinstance(trial, int) else trial._trial_id)
+
+
+def is_queued(trial: FrozenTrial) -> bool:
+    """Whether its architecture was given when it was queued; the sampler chose the others'."""
+    return FIXED in trial.system_attrs
+
+
+def queue_trial(study: optuna.Study, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
+    """A new trial that waits, with user attributes."""
+    template = create_trial(state=TrialState.WAITING, user_attrs=dict(attributes), system_attrs={FIXED: dict(params)})
+    study._storage.create_new_trial(study._study_id, template_trial=template)
+
+
+def new_trial(
+    study: optuna.Study, system: Mapping[str, Any], params: Mapping[str, Any] | None, attributes: Mapping[str, Any]
+) -> FrozenTrial:
+    """A new trial that runs; the sampler decides where there are no ``params``."""
+    fixed = {} if params is None else {FIXED: dict(params)}
+    template = create_trial(state=TrialState.RUNNING, system_attrs={**system, **fixed}, user_attrs=dict(attributes))
+    return study._storage.get_trial(study._storage.create_new_trial(study._study_id, template_trial=template))
+
+
+def running(study: optuna.Study, trial_id: int) -> Trial:
+    """The trial as samplers know it, which shall see the newest results, as ``Study.ask`` does it."""
+    study._thread_local.cached_all_trials = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return Trial(study, trial_id)
+
+
+def set_state(study: optuna.Study, trial_id: int, state: TrialState) -> bool:
+    """Whether this process set the state: of several that take a waiting trial one does, and none if it has ended."""
+    try:
+        return study._storage.set_trial_state_values(trial_id, state)
+    except UpdateFinishedTrialError:
+        return False
+
+
+def set_system(study: optuna.Study, trial_id: int, name: str, value: Any) -> None:
+    """Set a system attribute of a trial."""
+    study._storage.set_trial_system_attr(trial_id, name, value)
+
+
+def set_user(study: optuna.Study, trial_id: int, name: str, value: Any) -> None:
+    """Set a user attribute of a trial that this process does not run."""
+    study._storage.set_trial_user_attr(trial_id, name, value)
+
+
+def set_violation(study: optuna.Study, trial: Trial, cost: str, excess: float) -> None:
+    """Record by how much a trial exceeds a bound, once."""
+    if f"{CONSTRAINTS}:{cost}" not in trial_now(study, trial).system_attrs:
+        trial.set_constraint(cost, excess)
+
+
+def study_system(study: optuna.Study, name: str, otherwise: Any) -> Any:
+    """A system attribute of the study."""
+    return study._storage.get_study_system_attrs(study._study_id).get(name, otherwise)
+
+
+def set_study_system(study: optuna.Study, name: str, value: Any) -> None:
+    """Set a system attribute of the study."""
+    study._storage.set_study_system_attr(study._study_id, name, value)
+
+
+def silent_trials(study: optuna.Study) -> set[int]:
+    """Keys of running trials whose worker gave no sign of life for too long; none where the storage keeps none."""
+    storage = study._storage
+    if isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None:
+        return set(storage._get_stale_trial_ids(study._study_id))
+    return set()
+
+
+@contextmanager
+def signs_of_life(study: optuna.Study, trial_id: int, timeout: float | None = None) -> Iterator[None]:
+    """Tell the storage, while a trial runs, that its worker lives; one that hangs beyond its timeout does not."""
+    storage = study._storage
+    interval = storage.get_heartbeat_interval() if isinstance(storage, BaseHeartbeat) else None
+    if interval is None:
+        yield
+        return
+    assert isinstance(storage, BaseHeartbeat)
+    over, since = threading.Event(), time.monotonic()
+
+    def beat() -> None:
+        while not over.is_set() and (timeout is None or time.monotonic() - since < timeout + interval):
+            with suppress(Exception):  # a server that is away for a moment: the next sign may reach it
+                storage.record_heartbeat(trial_id)
+            over.wait(interval)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=10)
+
+
+def save_trial_note(study: optuna.Study, trial_id: int, text: str) -> None:
+    """As ``optuna_dashboard.save_note``, which reads the notes of all trials to write one: seconds at 5,000 trials."""
+    from optuna_dashboard._note import note_ver_key, split_body
+
+    study._storage.set_study_system_attr(study._study_id, note_ver_key(trial_id), 1)
+    for key, part in split_body(text, trial_id).items():
+        study._storage.set_study_system_attr(study._study_id, key, part)
+
+
+def trial_note(study: optuna.Study, trial_id: int) -> str:
+    """The note of a trial, empty where it has none."""
+    from optuna_dashboard._note import get_note_from_system_attrs
+
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    return str(get_note_from_system_attrs(attributes, trial_id)["body"])

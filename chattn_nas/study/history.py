@@ -1,0 +1,149 @@
+"""What a process has to know of a study at every trial, kept up to date by looking only at what changed.
+
+A study of 20,000 trials takes tens of milliseconds to go through, and a trial asks a dozen questions: how many have
+ended, which seeds of an architecture were trained, which architectures are the best. So every trial that has ended is
+looked at once, and only those that wait or run are looked at again.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from statistics import fmean
+from weakref import WeakKeyDictionary
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from chattn_nas.proxy import Outcome
+from chattn_nas.study import _optuna
+from chattn_nas.study.trials import counts, outcome, training_of
+
+#: Ended trials that are kept in the order in which they were seen, for those who look at the last few.
+LAST = 300
+
+
+class History:
+    """The trials of a study; :func:`history` gives the one of this process as it is now.
+
+    Attributes:
+        open: Trials that wait or run, by number.
+        finished: All others, in the order in which they were seen to have ended.
+        outcomes: How many ended how.
+        labelled: Ended trials of every baseline, by label.
+        last_counted: The last few that count.
+        last_proposed: The last few that were no baseline.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.study = study
+        self.open: dict[int, FrozenTrial] = {}
+        self.finished: list[FrozenTrial] = []
+        self.outcomes: Counter[Outcome | None] = Counter()
+        self.labelled: dict[str, list[FrozenTrial]] = {}
+        self.last_counted: deque[FrozenTrial] = deque(maxlen=LAST)
+        self.last_proposed: deque[FrozenTrial] = deque(maxlen=LAST)
+        self._size = 0
+        self._counted: list[int] = []
+        self._queued: list[int] = []
+        self._trained: dict[str, dict[int, FrozenTrial]] = {}
+        self._accuracies: dict[str, dict[int, float]] = {}
+        self._ranking: list[tuple[float, str]] = []
+        self._lock = threading.Lock()
+
+    def refresh(self) -> History:
+        """Look at what changed."""
+        with self._lock:
+            trials = _optuna.trials_by_number(self.study)
+            again, self.open = sorted(self.open), {}
+            while self._size in trials:
+                again.append(self._size)
+                self._size += 1
+            for number in again:
+                trial = trials[number]
+                if trial.state.is_finished():
+                    self._add(trial)
+                else:
+                    self.open[number] = trial
+        return self
+
+    @property
+    def counted(self) -> int:
+        """Trials that ended and count towards the number that was asked for."""
+        return len(self._counted)
+
+    def places_before(self, number: int) -> int:
+        """Trials with a lower number that have ended and count, or may still do so."""
+        return bisect_left(self._counted, number) + sum(1 for other in self.open if other < number)
+
+    def proposed_before(self, number: int) -> int:
+        """Trials with a lower number whose architecture the sampler chose."""
+        queued = bisect_left(self._queued, number)
+        queued += sum(1 for other, trial in self.open.items() if other < number and _optuna.is_queued(trial))
+        return number - queued
+
+    def seeds(self, architecture: str) -> dict[int, FrozenTrial]:
+        """The trials that train, or trained, the architecture of this canonical hash, by their seed."""
+        running = (found for trial in self.open.values() if (found := training_of(trial, architecture)))
+        return {**self._trained.get(architecture, {}), **dict(running)}
+
+    def accuracies(self, architecture: str) -> dict[int, float]:
+        """Final validation accuracy (0 to 1) of every complete training of an architecture, by seed."""
+        return dict(self._accuracies.get(architecture, {}))
+
+    def best(self, most: int) -> list[str]:
+        """The hashes of the architectures with the highest mean accuracy, best first."""
+        return [architecture for _, architecture in self._ranking[:most]]
+
+    def best_with(self, architecture: str, mean: float, most: int) -> list[str]:
+        """As :meth:`best`, were this the mean of that architecture, whose trial is about to end."""
+        others = [one for one in self._ranking[: most + 1] if one[1] != architecture]
+        insort(others, (-mean, architecture))
+        return [one for _, one in others[:most]]
+
+    def best_trials(self, most: int) -> list[FrozenTrial]:
+        """The trials that trained those architectures."""
+        return [trial for architecture in self.best(most) for trial in self._trained[architecture].values()]
+
+    @property
+    def highest_mean(self) -> float | None:
+        """The mean accuracy of the best architecture."""
+        return -self._ranking[0][0] if self._ranking else None
+
+    def _add(self, trial: FrozenTrial) -> None:
+        end, attributes = outcome(trial), trial.user_attrs
+        self.finished.append(trial)
+        self.outcomes[end] += 1
+        if counts(trial):
+            insort(self._counted, trial.number)
+            self.last_counted.append(trial)
+        if _optuna.is_queued(trial):
+            insort(self._queued, trial.number)
+        label = attributes.get("label")
+        if label:
+            self.labelled.setdefault(label, []).append(trial)
+        else:
+            self.last_proposed.append(trial)
+        architecture = attributes.get("hash")
+        if architecture is None or (found := training_of(trial, architecture)) is None:
+            return
+        self._trained.setdefault(architecture, {})[found[0]] = trial
+        if end is Outcome.COMPLETE and attributes.get("measurement"):
+            known = self._accuracies.setdefault(architecture, {})
+            if known:
+                self._ranking.pop(bisect_left(self._ranking, (-fmean(known.values()), architecture)))
+            known[found[0]] = attributes["measurement"]["rungs"][-1]["accuracy"]
+            insort(self._ranking, (-fmean(known.values()), architecture))
+
+
+_histories: WeakKeyDictionary[optuna.Study, History] = WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def history(study: optuna.Study) -> History:
+    """The history of a study as it is now."""
+    with _making:
+        if study not in _histories:
+            _histories[study] = History(study)
+    return _histories[study].refresh()

@@ -1,0 +1,50 @@
+"""A study that is scored by another metric says so wherever it spoke of accuracy, and names its floor."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chattn_nas.report import html, markdown
+from chattn_nas.search import search
+from chattn_nas.spec import Spec
+from chattn_nas.study.metric import metric_of, named
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp("uneven")
+    for name, count in (("ant", 30), ("bee", 10)):
+        (root / "set" / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = np.random.default_rng(number + 100 * count).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / "set" / name / f"{number:03d}.png")
+    spec = Spec.model_validate({
+        "name": "uneven",
+        "backbone": {"model": "cifar_resnet8", "options": {"width": 4}},
+        "data": {"dataset": "image_folder", "path": str(root / "set"), "image_size": 8, "metric": "macro_f1"},
+        "space": {"all": ["none", "se"]},
+        "proxy": {"rungs": [1], "batch_size": 8, "device": "cpu"},
+        "search": {"trials": 2, "workers": 0, "sampler": "random"},
+    })  # fmt: skip
+    return search(spec, run=root / "run", progress=False).study
+
+
+def test_reports_name_the_metric(study) -> None:
+    assert metric_of(study) == "macro F1"
+    text = markdown(study)
+    report, spec = text.split("<details><summary>The spec")
+    assert "macro F1" in report
+    assert "accuracy" not in report.lower()
+    assert "Always answering 'ant' would score 42.86 % macro F1." in report
+    assert "- accuracy" in spec, "the spec stays as it is"
+    page = html(study)
+    assert "validation macro F1 (%)" in page
+    assert "/* plotly.js */" not in page
+    assert "accuracy" in study.trials[0].user_attrs["measurement"]["rungs"][-1]
+
+
+def test_accuracy_stays_accuracy() -> None:
+    assert named("Accuracy and accuracy", "accuracy") == "Accuracy and accuracy"
+    assert named("Accuracy, accuracy, balanced_accuracy; x: accuracy", "AUROC", ["x: accuracy"]) == (
+        "AUROC, AUROC, balanced_accuracy; x: accuracy"
+    )

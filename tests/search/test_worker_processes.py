@@ -1,0 +1,128 @@
+"""What a worker prints, starts and takes."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from chattn_nas.search.owner import is_dead, owner, pid_of
+from chattn_nas.search.processes import began, end_group, memory_of, start_group
+from chattn_nas.search.worker_log import BYTES, KEPT, LARGEST, WorkerLog
+
+CHILD = "import sys, time; held = bytearray({}); print('there', flush=True); time.sleep(600)"
+PARENT = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {CHILD!r}.format(200 << 20)])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_last_words_are_short_whatever_was_printed(tmp_path) -> None:
+    log = WorkerLog(tmp_path / "logs" / "worker-0.log")
+    assert log.last_lines() == ""
+    log.path.write_bytes(b"x" * 30_000_000 + b"\x00\xff\nlast words")
+    said = log.last_lines()
+    assert len(said.encode()) <= BYTES
+    assert said.endswith("last words")
+    log.path.write_text("\n".join(str(number) for number in range(100)))
+    assert log.last_lines().splitlines() == [str(number) for number in range(85, 100)]
+
+
+def test_a_log_that_grew_too_large_is_cut_while_its_worker_goes_on(tmp_path) -> None:
+    log = WorkerLog(tmp_path / "logs" / "worker-0.log")
+    with log.path.open("ab", buffering=0) as worker:
+        worker.write(b"y" * (LARGEST + 10))
+        log.trim()
+        worker.write(b"more")
+        assert log.path.read_bytes() == b"more"
+        assert (tmp_path / "logs" / "worker-0.log.1").stat().st_size == KEPT
+        log.trim()
+        assert log.path.read_bytes() == b"more"
+
+
+def started(tmp_path):
+    with (tmp_path / "out").open("wb") as output:
+        process = start_group([sys.executable, "-c", PARENT], output, os.environ)
+    deadline = time.monotonic() + 60
+    while (tmp_path / "out").read_text().count("\n") < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process, int((tmp_path / "out").read_text().split()[0])
+
+
+@pytest.mark.parametrize("first", ["worker", "group"])
+def test_what_a_worker_started_ends_with_it_and_counts_as_its_memory(tmp_path, first) -> None:
+    process, child = started(tmp_path)
+    assert memory_of(process.pid) > 200 / 1024
+    assert psutil.pid_exists(child)
+    if first == "worker":  # it was killed, its child lives on
+        process.kill()
+        process.wait()
+    end_group(process)
+    deadline = time.monotonic() + 30
+    while began(child) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert memory_of(process.pid) == 0.0
+
+
+def test_a_process_is_told_from_another_with_its_number() -> None:
+    mine = owner()
+    assert pid_of(mine) == os.getpid()
+    assert not is_dead(mine)
+    machine, pid, since = mine.rsplit("/", 2)
+    assert is_dead(f"{machine}/{pid}/{float(since) - 500:.2f}"), "a later process has its number"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert is_dead(f"{machine}/{ended.pid}/{since}")
+    assert not is_dead(f"elsewhere/{ended.pid}/{since}"), "of another machine nothing is known"
+
+
+HIDDEN = """
+import builtins, sys
+real_import = builtins.__import__
+def hidden(name, globals=None, *rest, **named):
+    if name in ("fcntl", "resource") and str((globals or {}).get("__name__")).startswith("chattn_nas"):
+        raise ImportError(name)
+    return real_import(name, globals, *rest, **named)
+builtins.__import__ = hidden
+from pathlib import Path
+real = Path.read_text
+def read_text(self, *args, **kwargs):
+    if str(self).startswith("/proc"):
+        raise FileNotFoundError(self)
+    return real(self, *args, **kwargs)
+Path.read_text = read_text
+import chattn_nas
+from chattn_nas.spec import load_spec
+from chattn_nas.search import search
+spec = load_spec(sys.argv[1])
+run = search(spec, run=sys.argv[2], trials=2, workers=0, progress=False)
+run = chattn_nas.Run(sys.argv[2])
+run.trials(), run.leaderboard()
+from chattn_nas.report import write_report
+write_report(run.directory, run.study)
+chattn_nas.export(run.best(), sys.argv[3], ("source",))
+from chattn_nas.proxy.memory import peak_memory
+import torch
+assert peak_memory(torch.device("cpu")) > 0
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_all_of_it_works_where_fcntl_and_resource_do_not_exist(tmp_path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "name: hidden\nbackbone: {model: cifar_resnet8, options: {width: 8}}\n"
+        "data: {dataset: digits, image_size: 8}\nspace: {all: [none, se]}\n"
+        "proxy: {rungs: [1], device: cpu}\nsearch: {sampler: random}\n"
+    )
+    command = [sys.executable, "-c", HIDDEN, spec, tmp_path / "run", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("done\n")
