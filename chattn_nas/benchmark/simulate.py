@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import optuna
@@ -11,7 +12,7 @@ from optuna.samplers import BaseSampler
 
 from chattn_nas.benchmark.table import Table
 from chattn_nas.proxy import Measurement, Outcome
-from chattn_nas.results.pooled import choices_of, fit
+from chattn_nas.results.pooled import choices_of, fit, fitted, observations, rungs_of
 from chattn_nas.search.samplers import shown_whole
 from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.space import Architecture
@@ -77,7 +78,10 @@ def simulate(
 
 
 def ranked(records: Sequence[Record], by: str) -> list[str]:
-    """Hashes of the trained networks, best first: by ``single`` best training, ``mean`` over seeds, or ``pooled``."""
+    """Hashes of the trained networks, best first: by ``single`` best training, ``mean`` over seeds, or ``pooled``.
+
+    ``accuracy`` is the pooled model without the losses as further readings.
+    """
     accuracies: dict[str, list[float]] = {}
     first: dict[str, Record] = {}
     for record in records:
@@ -85,7 +89,11 @@ def ranked(records: Sequence[Record], by: str) -> list[str]:
             accuracies.setdefault(record.hash, []).append(record.accuracy)
             first.setdefault(record.hash, record)
     worth = {key: max(seen) if by == "single" else fmean(seen) for key, seen in accuracies.items()}
-    model = fit(records) if by == "pooled" else None
+    model = None
+    if by == "pooled":
+        model = fit(records)
+    elif by == "accuracy":
+        model = fitted([replace(one, views=rungs_of(one)) for one in observations(records)])
     if model is not None:
         means = model.predict([choices_of(record) for record in first.values()]).mean
         worth = dict(zip(first, means.tolist(), strict=True))
@@ -119,6 +127,7 @@ def _record(number: int, architecture: Architecture, measured: Measurement, reac
         measurement=Measurement(
             outcome=Outcome.COMPLETE if whole else Outcome.PRUNED,
             rungs=measured.rungs[: reached + 1],
+            train_loss_sum=measured.train_loss_sum if whole else None,
             seed=measured.seed,
         ),
     )

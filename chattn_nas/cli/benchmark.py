@@ -71,7 +71,7 @@ def compare_picks(
     from chattn_nas.benchmark import compare_picks as compare
     from chattn_nas.benchmark import load
 
-    found = compare(load(table), budgets=budget or (20, 40, 80, 160), repeats=repeats, progress=_progress(as_json))
+    found = compare(load(table), budgets=budget or (10, 20, 40, 80), repeats=repeats, progress=_progress(as_json))
     _show(found, table, as_json)
     if out:
         found.to_csv(out, index=False)

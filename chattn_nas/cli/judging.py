@@ -163,6 +163,7 @@ def _row(one: Network) -> dict[str, Any]:
         + words.plural(len(one.accuracies), "seed"),
         "over the best uniform": _difference(one.uniform),
         "over none": _difference(one.none),
+        "over channel_scale": _difference(one.channel_scale),
     }
 
 

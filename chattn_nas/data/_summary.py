@@ -10,7 +10,7 @@ from chattn_nas.data.split import Split
 from chattn_nas.data.store import Stored
 
 #: Below so many updates in a trial a network has hardly begun to learn.
-LEAST_UPDATES = 300
+LEAST_UPDATES = 250
 #: Below so many validation images a difference between two networks drowns in chance.
 LEAST_VALIDATION = 500
 

@@ -43,8 +43,8 @@ class Fidelity:
 
     def __str__(self) -> str:
         width = "" if self.width is None else f"width {self.width}, "
-        start = "" if self.start == "unit" else f", {self.start} start"
-        return f"{words.plural(self.rungs[-1], 'epoch')}, {self.image_size} px, {width}{self.images:,} images{start}"
+        length = words.plural(self.rungs[-1], "epoch")
+        return f"{length}, {self.image_size} px, {width}{self.images:,} images, {self.start} start"
 
     def work(self, other: Fidelity) -> float:
         """How much is to be computed, as a multiple of ``other``; a guess until it was measured."""

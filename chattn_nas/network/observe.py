@@ -31,12 +31,15 @@ class Probe(nn.Module):
         self.scale = nn.Parameter(torch.ones((), device="meta"))
         self.shapes: list[Shape] = []
         self.source: Node = None
+        self.node: Node = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
         self.shapes.append(tuple(x.shape))
         self.source = x.grad_fn
-        return x * self.scale
+        gated = x * self.scale
+        self.node = gated.grad_fn
+        return gated
 
 
 @dataclass
@@ -50,7 +53,8 @@ class Seen:
         at_convolutions, of_convolutions: Shapes of their inputs and outputs.
         result: What the model gave.
         reached: Parameters that the result depends on, by identity.
-        inner: For every block, by identity, the parameters that its output depends on, and those before its slot.
+        inner: For every block, by identity, the parameters that its output depends on, those before its slot, and
+            those that the output depends on beside its slot.
     """
 
     slots: dict[str, Probe]
@@ -61,7 +65,7 @@ class Seen:
     of_convolutions: dict[str, Shape]
     result: Any
     reached: set[int]
-    inner: dict[str, tuple[set[int], set[int]]] = field(default_factory=dict)
+    inner: dict[str, tuple[set[int], set[int], set[int]]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -161,10 +165,11 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen:
     for block in blocks:
         if block.path in seen.outputs:
             start = nodes["input", block.path]
-            source = probes[block.path].source
+            source, gate = probes[block.path].source, probes[block.path].node
             seen.inner[block.path] = (
                 behind(nodes["output", block.path], start),
                 set() if source is start else behind(source, start),
+                behind(nodes["output", block.path], start, gate),
             )
     return seen
 
@@ -173,14 +178,14 @@ def _of(kind: str, shapes: dict[tuple[str, str], Shape]) -> dict[str, Shape]:
     return {path: shape for (what, path), shape in shapes.items() if what == kind}
 
 
-def behind(end: Node, start: Node = None) -> set[int]:
-    """The parameters, by identity, that the graph leads to from ``end`` without passing ``start``."""
+def behind(end: Node, *stops: Node) -> set[int]:
+    """The parameters, by identity, that the graph leads to from ``end`` without passing one of ``stops``."""
     found: set[int] = set()
     known: set[Node] = set()
     waiting = [end]
     while waiting:
         node = waiting.pop()
-        if node is None or node is start or node in known:
+        if node is None or node in stops or node in known:
             continue
         known.add(node)
         if hasattr(node, "variable"):

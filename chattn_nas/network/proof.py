@@ -1,8 +1,9 @@
 """Which of the places that names suggest are slots: an attention there must change what the network computes.
 
 A slot is reached once per image, with a map, and its gate changes the output of its block and of the network. At the
-end of a residual branch it also has the shape of the block's output, and most of the block's parameters come before it
-(ResNeSt's ``drop_path`` runs on the block's *input*). Behind a stage the map has the channels that the model tells.
+end of a residual branch it also has the shape of the block's output, and more of the block's layers come before it than
+run beside it (ResNeSt's ``drop_path`` runs on the block's *input*). Behind a stage the map has the channels that the
+model tells.
 What fails is no slot; a stage without any takes attention as a whole.
 """
 
@@ -20,8 +21,6 @@ from chattn_nas.network._timm import says_channels_last
 from chattn_nas.network.observe import Seen, Shape, observe
 from chattn_nas.network.slots import Block, Feature, find_blocks
 
-#: Share of a block's parameters that comes before the end of its residual branch.
-BEFORE_THE_END = 0.5
 TOKENS, NO_MAP = "tokens come there, not maps", "no single map comes there"
 #: Rounds of trying the next place where one fails.
 ROUNDS = 6
@@ -96,9 +95,9 @@ def _serving(
     larger = _observe_larger(model, unclear, image) if unclear else None
     serving = []
     for block in blocks:
-        numbers = {id(one): one.numel() for one in model.get_submodule(block.path).parameters()}
+        layers = {id(one) for one in model.get_submodule(block.path).parameters() if one.ndim > 1}
         last = _channels_last(model, block, seen, larger, channels[block.stage])
-        reason = _reason(block, seen, last, channels[block.stage], numbers)
+        reason = _reason(block, seen, last, channels[block.stage], layers)
         if reason:
             reasons[block.path] = reason
         else:
@@ -185,7 +184,7 @@ def _map(shapes: Sequence[Shape]) -> Shape | None:
     return shapes[0] if len(shapes) == 1 and len(shapes[0]) == 4 else None
 
 
-def _reason(block: Block, seen: Seen, channels_last: bool, channels: int | None, numbers: dict[int, int]) -> str | None:
+def _reason(block: Block, seen: Seen, channels_last: bool, channels: int | None, layers: set[int]) -> str | None:
     """Why a place is no slot; ``None`` where it is one."""
     probe = seen.slots[block.path]
     if not probe.shapes:
@@ -202,13 +201,12 @@ def _reason(block: Block, seen: Seen, channels_last: bool, channels: int | None,
         return None if channels in (None, got) else f"its map has {got} channels where the model tells {channels}"
     if block.path not in seen.inner:
         return None if block.kind == "native" else "its block gives no single map"
-    output, before = seen.inner[block.path]
+    output, before, beside = seen.inner[block.path]
     if id(probe.scale) not in output:
         return "a gate there changes nothing that its block gives"
     if block.kind == "branch":
         if shape != seen.outputs[block.path]:
             return f"its map {shape[1:]} has not the shape of the block's output {seen.outputs[block.path][1:]}"
-        whole = sum(numbers.get(one, 0) for one in output)
-        if sum(numbers.get(one, 0) for one in before) < BEFORE_THE_END * whole:
+        if not before & layers or len(before & layers) < len(beside & layers):
             return "it is not behind the block's own layers, but on its shortcut"
     return None

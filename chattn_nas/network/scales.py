@@ -43,6 +43,8 @@ def scales_behind(network: nn.Module, images: Tensor) -> dict[int, float]:
         images: As above.
     """
     slots: tuple[AttentionSlot, ...] = getattr(network, "attention_slots", ())
+    if not slots:
+        return {}
     found: dict[int, list[float]] = {}
     hooks = []
     for slot in slots:

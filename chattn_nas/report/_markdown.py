@@ -11,7 +11,7 @@ from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
 from chattn_nas.study.metric import metric_of, named
-from chattn_nas.study.record import CONTROLS
+from chattn_nas.study.record import CONTROLS, RIVAL
 
 
 def markdown(study: optuna.Study, top: int = 10) -> str:
@@ -103,10 +103,11 @@ def _confirmation(confirmation: dict[str, Any]) -> str:
     rows = [
         (
             row["name"], words.accuracy(row["search"]), _spread(row["mean"], row["sd"]), row["seeds"],
-            *(_against(row.get(rival)) for rival in ("uniform", "none")),
+            *(_against(row.get(rival)) for rival in ("uniform", "none", RIVAL)),
         ) for row in confirmation["networks"]
     ]  # fmt: skip
-    heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none")
+    heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
+             "against channel_scale")  # fmt: skip
     return table(heads, rows)
 
 

@@ -15,7 +15,7 @@ from chattn_nas.report.facts import RunFacts
 from chattn_nas.report.start_table import start_table
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
-from chattn_nas.study.record import CONTROLS
+from chattn_nas.study.record import CONTROLS, RIVAL
 
 
 def tables(facts: RunFacts, colours: Mapping[str, str]) -> dict[str, ReportTable]:
@@ -85,6 +85,7 @@ def _confirmation(facts: RunFacts) -> ReportTable:
         Column("seeds", wide=True, number=True),
         Column("over the best uniform", number=True),
         Column("over none", number=True),
+        Column("over channel_scale", "a learned factor per channel, the same for every input", number=True),
         Column("verdict", "against the best uniform, for a baseline against none", wide=True),
     ]
     rows = []
@@ -93,10 +94,16 @@ def _confirmation(facts: RunFacts) -> ReportTable:
             number(None, words.NOT_THERE) if found is None
             else number(found["mean"], Markup("{}<small>{}</small>").format(
                 words.signed(found["mean"]), words.interval(found["t_low"], found["t_high"])))
-            for found in (row["uniform"], row["none"])
+            for found in (row["uniform"], row["none"], row.get(RIVAL))
         ]  # fmt: skip
         judged = row["uniform"] or row["none"]
-        said = "control" if "control" in row["roles"] else Comparison.from_dict(judged).words if judged else ""
+        said = (
+            "control"
+            if {"control", RIVAL} & set(row["roles"])
+            else Comparison.from_dict(judged).words
+            if judged
+            else ""
+        )
         tone = "best" if row["hash"] == (facts.confirmation or {})["winner"] else ""
         if said == "control":
             tone = "control"

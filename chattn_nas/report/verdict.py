@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import optuna
 import pandas as pd
+from scipy import stats
 
 from chattn_nas.errors import RunError
 from chattn_nas.results import words
@@ -16,10 +18,12 @@ from chattn_nas.results.pareto import front
 from chattn_nas.results.tables import COSTS
 from chattn_nas.results.words import name_of
 from chattn_nas.study.metric import floor_of, metric_of
-from chattn_nas.study.record import NONE, Record
+from chattn_nas.study.record import NONE, Record, once_per_seed
 
 #: With fewer complete trainings than this an interval hangs on what the model took for granted.
 FEW = 20
+#: So many baselines have an order, and below this Kendall's tau it is another one than at the end.
+LEAST_BASELINES, DISAGREE = 4, 0.2
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,11 @@ def verdict(study: optuna.Study, records: list[Record], standing: Standing, boar
         )  # fmt: skip
     confirmation: Mapping[str, Any] | None = study.user_attrs.get("confirmation")
     searched = [*_search(records, standing, best), *_images(study, best), *_objectives(study, board)]
-    details = [*_criteria(standing, best), *_noise(standing), *_views(standing)] if _others(standing, best) else []
+    details = (
+        [*_criteria(standing, best), *_noise(standing), *_rungs(records), *_views(standing)]
+        if _others(standing, best)
+        else []
+    )
     if confirmation is None:
         sentences = [*searched, *_costs(best), *_unconfirmed(name)]
     elif best.hash in {one["hash"] for one in confirmation["networks"]}:
@@ -185,6 +193,29 @@ def _images(study: optuna.Study, best: Pick) -> Iterator[str]:
             f"Accuracies are read from {images:,} validation images: one image is worth {100 / images:.2g} points, and "
             f"other images alone would move an accuracy by {error:.2g} (standard deviation)."
         )
+
+
+def _rungs(records: list[Record]) -> Iterator[str]:
+    """A warning where the baselines, which are never stopped, change their order between a rung and the end."""
+    whole = [record for record in once_per_seed(records) if record.label and record.accuracy is not None]
+    length = max((len(record.rungs) for record in whole), default=0)
+    whole = [record for record in whole if len(record.rungs) == length]
+    names = list(dict.fromkeys(record.label for record in whole))
+    if len(names) < LEAST_BASELINES:
+        return
+
+    def mean(name: str, rung: int) -> float:
+        return fmean(record.rungs[rung].accuracy for record in whole if record.label == name)
+
+    ends = [mean(name, length - 1) for name in names]
+    for rung in range(length - 1):
+        tau = stats.kendalltau([mean(name, rung) for name in names], ends).statistic
+        if tau < DISAGREE:
+            yield (
+                f"**After epoch {whole[0].rungs[rung].epoch} the baselines stand in another order than at the end** "
+                f"(Kendall's tau {tau:.2f} over {len(names)}): what is stopped there may only start slowly. A later "
+                "first rung, or `pruner: none`, shows it."
+            )
 
 
 def _views(standing: Standing) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ from chattn_nas.proxy.measurement import StageScale
 from chattn_nas.proxy.settings import Start
 from chattn_nas.space import NONE, Architecture, Stage
 from chattn_nas.spec.spec import Spec
+
+log = logging.getLogger(__name__)
 
 Costs = dict[str, float]
 #: Beside ``latency`` in a trainer's costs: the ratio to the bare backbone, measured in turns with it.
@@ -86,7 +89,11 @@ class ProxyTrainer:
         measured = train_within_memory(
             network, self.data, self.spec.proxy, seed=seed, report=report, device=self.device
         )
-        after = scales_behind(network, batch.to(self.device))
+        try:
+            after = scales_behind(network, batch.to(self.device))
+        except RuntimeError as error:  # a device that is full: what was trained must not be lost for a diagnostic
+            log.warning("the scales behind the attentions are not told: %s", str(error).splitlines()[0])
+            return replace(measured, seed=seed)
         ratios: Mapping[int, float] = getattr(network, "start_ratios", {})
         scales = tuple(
             StageScale(stage=stage, ratio=ratios.get(stage, 1.0), start=before[stage], end=after[stage])

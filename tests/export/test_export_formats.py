@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from chattn_nas.errors import MissingExtraError
-from chattn_nas.export import Card, export_network
-from chattn_nas.network import build_network
+from chattn_nas.export import Card, export_network, open_folder
+from chattn_nas.network import build_network, start_at_unit
+from chattn_nas.network.start import constants
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
 MIXED = Architecture(
@@ -116,3 +117,20 @@ def test_a_network_that_started_as_the_identity_loads_through_timm(kind, tmp_pat
     found = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     with torch.no_grad():
         assert torch.equal(found(images), network.eval()(images))
+
+
+@pytest.mark.parametrize("kind", ["se", "dia", "channel_scale"])
+def test_constants_behind_attentions_are_kept_in_every_format(kind, tmp_path):
+    choice = StageChoice(kind, placement="after_add")  # where there is no scale before the attention to take them
+    architecture = Architecture(Backbone("cifar_resnet8", {"width": 4}), (choice,))
+    network = build_network(architecture, num_classes=4, in_chans=1, image_size=8, seed=0)
+    images = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    start_at_unit(network, images)
+    assert bool(constants(network)) == (kind != "channel_scale")
+    report = export_network(
+        network, architecture=architecture, out_dir=tmp_path, num_classes=4, in_chans=1, image_size=8,
+        card=Card(name="unit", backbone="cifar_resnet8"), formats=("timm", "source", "safetensors"),
+    )  # fmt: skip
+    assert report.max_difference == 0
+    with torch.no_grad():
+        assert torch.equal(open_folder(tmp_path).network()(images), network.eval()(images))

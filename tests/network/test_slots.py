@@ -147,6 +147,11 @@ def test_options_that_make_no_classifier_are_refused(options, words):
         stages(Backbone("resnet10t", options), image_size=64)
 
 
+def test_a_shortcut_may_hold_more_parameters_than_the_branch():
+    """In the first block of the last stage a 1x1 convolution from 1024 to 2048 channels stands beside three layers."""
+    assert layout(Backbone("eca_botnext26ts_256"), 3, 256).share == "8 of 8 blocks have a slot of their own"
+
+
 def test_a_gate_that_changes_nothing_is_no_slot():
     """What a ResNeSt block does to its ``drop_path``, and a block that ignores its own."""
     reasons = dict(layout(Backbone("resnest26d"), 3, 64).left_out)

@@ -54,7 +54,7 @@ def test_nni_config_writes_what_nnictl_takes(plain_spec, elsewhere) -> None:
     assert config["maxExperimentDuration"] == "90s"
     assert config["trialConcurrency"] == 2
     assert config["trainingService"] == {"platform": "local"}
-    assert config["tuner"] == {"name": "Random", "classArgs": {"seed": 3}}
+    assert config["tuner"] == {"name": "Random", "classArgs": {"seed": 4}}
     assert f"chattn_nas.search.nni.trial {elsewhere / 'run'}" in config["trialCommand"]
     assert "assessor" not in config
     assert "trialGpuNumber" not in config

@@ -107,3 +107,14 @@ def test_colours_fade_with_uncertainty():
     assert faded(1.0, 2.0) < 0.5
     assert faded(-1.0, 2.0) == -faded(1.0, 2.0)
     assert faded(0.0, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("crossed", [True, False])
+def test_baselines_that_change_their_order_after_a_rung_are_warned_of(crossed):
+    study = new_study()
+    for index in range(6):
+        label = {0: "none", 5: "random_gate"}.get(index, f"uniform {index}")
+        early = 70 - index if crossed else 70 + index
+        add_trial(study, architecture_of((index,) * 3), seed=0, label=label, accuracies=[early, 90.0 + index])
+    warned = any("stand in another order than at the end" in detail for detail in of(study).details)
+    assert warned is crossed

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chattn_nas.results.pooled.observation import Observation as Observation
     from chattn_nas.results.pooled.observation import choices_of as choices_of
     from chattn_nas.results.pooled.observation import observations as observations
+    from chattn_nas.results.pooled.observation import rungs_of as rungs_of
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
@@ -20,6 +21,6 @@ __all__, __getattr__, __dir__ = hand_on(
         "._fit": "fit fitted",
         ".design": "Choices",
         ".model": "Estimate Pooled",
-        ".observation": "Observation choices_of observations",
+        ".observation": "Observation choices_of observations rungs_of",
     },
 )

@@ -41,6 +41,11 @@ class Observation:
         return self.accuracy == self.accuracy
 
 
+def rungs_of(one: Observation) -> dict[str, float]:
+    """The views of an observation that are rungs: why it was stopped, or what it was before the end."""
+    return {name: value for name, value in one.views.items() if name.startswith(RUNG)}
+
+
 def choices_of(record: Record) -> Choices:
     """Per stage the type and the full choice, as the model compares them."""
     return tuple((str(stage["type"]), key_of(stage)) for stage in record.stages)
