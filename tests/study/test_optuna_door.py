@@ -1,4 +1,4 @@
-"""What ``study/_optuna.py`` takes for granted of Optuna and its dashboard; a failure names what another version broke."""
+"""What ``study/_optuna.py`` takes for granted of Optuna and its dashboard; a failure names what a version broke."""
 
 import optuna
 import optuna_dashboard
