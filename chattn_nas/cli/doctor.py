@@ -60,7 +60,7 @@ def checks() -> Iterator[Check]:
 def _python() -> Check:
     from packaging.specifiers import SpecifierSet
 
-    bounds = metadata.metadata(PACKAGE).get("Requires-Python") or ""
+    bounds = metadata.metadata(PACKAGE)["Requires-Python"]
     version = platform.python_version()
     fits = SpecifierSet(bounds).contains(version, prereleases=True)
     text = f"{version} ({bounds}), {platform.system()} {platform.machine()}; {PACKAGE} {metadata.version(PACKAGE)}"
