@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
     if not path.is_file():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
+            if (bad := archive.testzip()) is not None:
+                raise ValueError(f"{bad} has another checksum")
         stored = torch.load(path, map_location="cpu", weights_only=True)
         found = Checkpoint(**{field.name: stored[field.name] for field in fields(Checkpoint)})
     except Exception as error:  # whatever torch and zip files say of half a file

@@ -23,7 +23,10 @@ space: {{all: [none, se]}}
 proxy: {{rungs: [1], device: cpu}}
 search: {{sampler: random, trials: 4, workers: 1, storage: '{url}'}}
 """
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +126,7 @@ def test_an_engines_passwords_are_not_written_either(tmp_path) -> None:
     from chattn_nas.study import RunDirectory
 
     spec = tmp_path / "spec.yaml"
-    text = SPEC.format(url=f"sqlite:///{tmp_path}/study.db") + ("training: {}\n".replace("training", "judging"))
+    text = SPEC.format(url=f"sqlite:///{tmp_path}/study.db")
     engine = f"search: {{engine: nni, training_service: {{platform: remote, machineList: [{{password: {SECRET}}}]}}, "
     spec.write_text(text.replace("search: {", engine))
     run = RunDirectory.create(load_spec(spec), tmp_path / "run")

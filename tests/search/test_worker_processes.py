@@ -106,7 +106,8 @@ run = chattn_nas.Run(sys.argv[2])
 run.trials(), run.leaderboard()
 from chattn_nas.report import write_report
 write_report(run.directory, run.study)
-chattn_nas.export(run.best(), sys.argv[3], ("source",))
+from chattn_nas import export
+export(run.best(), sys.argv[3], ("source",))
 from chattn_nas.proxy.memory import peak_memory
 import torch
 assert peak_memory(torch.device("cpu")) > 0

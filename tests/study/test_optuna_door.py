@@ -1,0 +1,77 @@
+"""What ``study/_optuna.py`` takes for granted of Optuna and its dashboard; a failure names what a version broke."""
+
+import optuna
+import optuna_dashboard
+import pytest
+from optuna.trial import TrialState
+
+from chattn_nas.study import _optuna
+from chattn_nas.study.history import history
+from chattn_nas.study.storage import open_storage
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+@pytest.fixture(params=["sqlite:///{}/study.db", "journal://{}/study.log"])
+def study(request, tmp_path):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    made = optuna.create_study(storage=open_storage(request.param.format(tmp_path)), study_name="door")
+    yield made
+    backend = getattr(_optuna.storage_of(made), "_backend", None)
+    if hasattr(backend, "engine"):
+        backend.remove_session()
+        backend.engine.dispose()
+
+
+def test_a_queued_trial_waits_with_its_parameters_and_one_process_takes_it(study) -> None:
+    _optuna.queue_trial(study, {"x": 3}, {"label": "none"})
+    (waiting,) = _optuna.all_trials(study)
+    assert waiting.state is TrialState.WAITING
+    assert _optuna.is_queued(waiting)
+    assert _optuna.set_state(study, _optuna.id_of(waiting), TrialState.RUNNING)
+    assert not _optuna.set_state(study, _optuna.id_of(waiting), TrialState.RUNNING), "the second one is told no"
+    trial = _optuna.running(study, _optuna.id_of(waiting))
+    assert trial.suggest_int("x", 0, 9) == 3
+    study.tell(trial, 0.5)
+    assert not _optuna.set_state(study, _optuna.id_of(waiting), TrialState.WAITING), "ended is ended"
+
+
+def test_a_trial_that_runs_from_its_first_instant(study) -> None:
+    new = _optuna.new_trial(study, {"owner": "me"}, None, {"seed": 1})
+    assert (new.state, new.number, new.system_attrs["owner"], new.user_attrs["seed"]) == (
+        TrialState.RUNNING,
+        0,
+        "me",
+        1,
+    )
+    assert not _optuna.is_queued(new)
+    trial = _optuna.running(study, _optuna.id_of(new))
+    _optuna.set_violation(study, trial, "parameters", 0.5)
+    _optuna.set_violation(study, trial, "parameters", 0.5)
+    assert any(name.startswith(_optuna.CONSTRAINTS) for name in _optuna.trial_now(study, trial).system_attrs)
+
+
+def test_trials_by_number_are_all_trials_whoever_made_them(study, tmp_path) -> None:
+    for number in range(5):
+        _optuna.queue_trial(study, {}, {})
+        if number % 2:
+            _optuna.set_state(study, _optuna.id_of(_optuna.all_trials(study)[number]), TrialState.FAIL)
+        assert sorted(_optuna.trials_by_number(study)) == list(range(number + 1))
+    known = history(study)
+    assert sorted(known.open) == [0, 2, 4]
+    assert [trial.number for trial in known.finished] == [1, 3]
+
+
+def test_signs_of_life_are_kept_where_the_storage_keeps_them(study) -> None:
+    new = _optuna.new_trial(study, {}, None, {})
+    with _optuna.signs_of_life(study, _optuna.id_of(new)):
+        assert _optuna.silent_trials(study) == set()
+
+
+def test_a_note_is_the_one_that_the_dashboard_shows(study) -> None:
+    new = _optuna.new_trial(study, {}, None, {})
+    trial = _optuna.running(study, _optuna.id_of(new))
+    text = "a note\n" * 1000
+    _optuna.save_trial_note(study, _optuna.id_of(new), text)
+    assert _optuna.trial_note(study, _optuna.id_of(new)) == text
+    assert optuna_dashboard.get_note(trial) == text
