@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import chattn_nas
 from chattn_nas.errors import InputError
 
-_PACKAGE = Path(chattn_nas.__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 def shipped() -> dict[str, Path]:
