@@ -265,13 +265,17 @@ def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.S
         if not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
     storage = open_storage(url)
-    with storage_errors(url), exclusively(storage, spec.name):
+    with storage_errors(url):
         try:
             study = optuna.load_study(study_name=spec.name, storage=storage)
         except KeyError:
             if had_trials:
                 raise _lost(directory, f"the storage {url} holds no study {spec.name!r}") from None
-            study = optuna.create_study(storage=storage, study_name=spec.name, directions=spec.search.directions)
+            directions = spec.search.directions  # no storage makes two studies of one name
+            study = optuna.create_study(
+                storage=storage, study_name=spec.name, directions=directions, load_if_exists=True
+            )
+    with storage_errors(url), exclusively(storage, spec.name):
         attributes = study.user_attrs
         if "spec" in attributes:
             told = Spec.from_stored(attributes["spec"])
