@@ -69,9 +69,9 @@ class EMA(nn.Module):
         """(B, C, H, W) to the same."""
         height, width = x.shape[2:]
         u = x.reshape(-1, x.shape[1] // self.groups, height, width)
-        pooled = torch.cat((u.mean(3, keepdim=True), u.mean(2, keepdim=True).transpose(2, 3)), 2)
-        rows, columns = self.along(pooled).sigmoid().split([height, width], 2)
-        a = self.norm(u * rows.to(x.dtype) * columns.transpose(2, 3).to(x.dtype))
+        # Two calls, not one on both pooled maps behind each other: for that, torch 2.14.1 compiles a wrong gradient.
+        rows, columns = (self.along(u.mean(axis, keepdim=True)).sigmoid() for axis in (3, 2))
+        a = self.norm(u * rows.to(x.dtype) * columns.to(x.dtype))
         b = self.around(u)
         with without_autocast(x):
             a, b = widened(a).flatten(2), widened(b).flatten(2)  # (B G, K, N)

@@ -29,12 +29,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console()
 #: What a file system refuses for reasons that its user can mend.
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR)
 
-SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec.")]
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec, or the name of a shipped one.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or its name below runs/.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 

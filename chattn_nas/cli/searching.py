@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from chattn_nas.cli._app import AsJson, SpecPath, app, console, print_table
+from chattn_nas.errors import RunError
 
 
 @app.command()
@@ -56,9 +57,15 @@ def worker(
     """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
     from chattn_nas.search import join
     from chattn_nas.spec import load_spec
+    from chattn_nas.spec.shipped import shipped
     from chattn_nas.study import RunDirectory
 
-    found = load_spec(target) if target.is_file() else RunDirectory(target)
+    try:
+        found = load_spec(target) if target.is_file() else RunDirectory(target)
+    except RunError:
+        if target.name not in shipped() or target.exists():
+            raise
+        found = load_spec(target)
     if name and not isinstance(found, RunDirectory):
         found = found.changed(name=name)
     join(found, storage, device, progress=True)

@@ -15,6 +15,7 @@ from chattn_nas.errors import InputError, SpecError
 from chattn_nas.settings import refusal, shown
 from chattn_nas.space import NONE
 from chattn_nas.spec.plugins import look_in
+from chattn_nas.spec.shipped import find_spec
 from chattn_nas.spec.spec import Spec
 
 Place = tuple[str | int, ...]
@@ -28,11 +29,16 @@ def load_spec(path: Path | str) -> Spec:
     Checked are YAML syntax, keys, types, attentions and their settings, and, on the backbone itself, that it exists
     and that every stage can take every choice.
 
+    Args:
+        path: A file, or the name of a shipped spec, such as ``quickstart``, whose relative paths start in the working
+            directory.
+
     Raises:
         InputError: There is no such file.
         SpecError: Anything wrong in it; ``str()`` is ``file:line: what was met, and what is possible``.
     """
-    path = Path(path)
+    given, path = Path(path), find_spec(path)
+    folder = path.parent if path == given else Path.cwd()
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -42,8 +48,8 @@ def load_spec(path: Path | str) -> Spec:
     data, lines = _parse(text, path)
     try:
         spec = Spec.model_validate(data)
-        look_in([path.parent.resolve()])
-        spec = spec.model_copy(update={"data": spec.data.placed(path.parent)})
+        look_in([folder.resolve()])
+        spec = spec.model_copy(update={"data": spec.data.placed(folder)})
         if {candidate.type for stage in spec.search_space().candidates for candidate in stage} == {NONE}:
             raise InputError("the space holds nothing but 'none': there is nothing to search", where=("space",))
     except InputError as error:
@@ -70,7 +76,7 @@ def lines_of(path: Path | str) -> Iterator[None]:
     except InputError as error:
         if not error.where:
             raise
-        path = Path(path)
+        path = find_spec(path)
         _, lines = _parse(path.read_text(), path)
         raise SpecError(
             error.message, file=path, line=_line(lines, error.where), where=error.where, value=error.value,

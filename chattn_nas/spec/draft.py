@@ -1,0 +1,215 @@
+"""A first spec for a data set: chosen from what the set and the machine are, every choice with its reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import yaml
+
+from chattn_nas.data import DataSettings, describe, divide
+from chattn_nas.data.description import Description, PartFacts
+from chattn_nas.errors import DataError, InputError
+from chattn_nas.network._timm import import_timm
+from chattn_nas.spec.spec import Spec
+
+#: Data sets by the ending of their file.
+ENDINGS = {".tar": "image_folder", ".zip": "image_folder", ".csv": "csv", ".tsv": "csv", ".npz": "npz", ".npy": "npy"}
+#: Images with a shorter side up to this many pixels are small: for a CIFAR network, without pretrained weights.
+SMALL = 64
+SCHEMA = Path(__file__).with_name("schema.json")
+_SPACE: list[Any] = ["none", {"se": {"reduction": [4, 16]}}, {"eca": {"kernel_size": [3, 5]}}, "gct"]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A spec as text, and how its data were understood.
+
+    Attributes:
+        text: YAML with comments.
+        said: One sentence each, also what is odd about the data.
+    """
+
+    text: str
+    said: tuple[str, ...]
+
+
+def draft(data: str, out: Path, *, name: str, backbone: str | None = None, parameters: str = "1.05x") -> Draft:
+    """Write a spec for a data set, which is read for that once, at a small size.
+
+    Args:
+        data: ``digits``, or a folder of images by class, a ``.tar`` or ``.zip`` of one, a table or arrays.
+        out: Where the spec will lie: paths in it start there.
+        name: Name of the run.
+        backbone: Any convolutional timm model; ``None`` chooses.
+        parameters: Most parameters, such as ``1.02x`` of the backbone without attention, or ``300k``.
+
+    Raises:
+        InputError: A data set, backbone, limit or name that is not possible; before the images are read where it can.
+    """
+    source = _source(data, out.parent)
+    model = backbone or "cifar_resnet8"
+    _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters))
+    facts = describe(DataSettings.model_validate({"image_size": 32, **source}).placed(out.parent))
+    train = facts.parts["train"]
+    side = _typical_side(train)
+    small = side <= SMALL
+    gpu = torch.cuda.is_available()
+    model = backbone or (("cifar_resnet20" if gpu else "cifar_resnet8") if small else "resnet18")
+    import_timm()
+    pretrained = not small and timm.models.is_model_pretrained(model)
+    size, size_why = _size(side, small, gpu)
+    known = 1 - 0.2 * ("validation" not in facts.parts) - 0.2 * ("test" not in facts.parts)
+    images = round(known * train.images)
+    batch = min(128 if small else 32, 2 ** max(4, (images // 16).bit_length() - 1))
+
+    lines = [
+        f"# yaml-language-server: $schema={SCHEMA}",
+        f"# Written by: chattn-nas init --data {' '.join(data.split())}",
+        f"# {train.images:,} training images, {len(facts.class_names)} classes, {facts.channels} "
+        f"channel{'s' * (facts.channels > 1)}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
+        "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
+        f"name: {_scalar(name)}",
+        "backbone:",
+        *_pair("model", model, _model_why(backbone, small, gpu)),
+    ]
+    if pretrained:
+        lines += _pair("pretrained", True, "timm has weights for it, and downloads them at the first trial")
+        lines += _pair("layer_decay", 0.7, "earlier stages, whose filters are general, learn more slowly")
+    lines += ["data:", *(line for key, value in source.items() for line in _pair(key, value, ""))]
+    lines += _pair("image_size", size, size_why)
+    lines += _parts(facts)
+    lines += [
+        "space:",
+        "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
+        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in _SPACE),
+        "    # more types: chattn-nas attentions",
+        "proxy:",
+    ]
+    if pretrained:
+        lines += _pair("start", "identity", "training starts from what the pretrained network can do")
+        lines += _pair("rungs", [1, 3], "epochs; fine-tuning needs few")
+        lines += _pair("learning_rate", 0.01, "low, for pretrained weights; chattn-nas calibrate SPEC --recipe")
+    else:
+        lines += _pair("rungs", [4, 16], "epochs; which length ranks as full training does: chattn-nas calibrate SPEC")
+        lines += _pair("learning_rate", 0.1, "for a batch of 128; what suits it: chattn-nas calibrate SPEC --recipe")
+    lines += _pair("batch_size", batch, f"about {max(1, images // batch):,} steps per epoch of {images:,} images")
+    lines += _pair("device", "auto", "the GPU, where there is one")
+    lines += ["search:"]
+    lines += _pair("trials", 24, "a first look; the same search goes on with --trials 48")
+    lines += _pair("objectives", ["accuracy"], "also parameters, macs, latency: then it searches for trade-offs")
+    lines += [
+        f"  constraints: {{parameters: {json.dumps(f'<= {parameters}')}}}  # x: of the backbone without attention"
+    ]
+    lines += _pair("seed", 0, "of the search; trials with one seed share weights and batches")
+    text = "\n".join(lines) + "\n"
+    _check(found := yaml.safe_load(text))
+    divide(DataSettings.model_validate(found["data"] | {"image_size": 32}).placed(out.parent))  # read already
+    return Draft(text, (*facts.said, *facts.warned))
+
+
+def default_name(data: str) -> str:
+    """A name for the run: the data set's, without what a name cannot hold."""
+    stem = Path(os.path.abspath(data)).stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:200] or "search"
+
+
+def _source(data: str, folder: Path) -> dict[str, str]:
+    if data == "digits":
+        return {"dataset": "digits"}
+    place = Path(data).expanduser()
+    if not place.exists():
+        near = [str(one) for one in sorted(place.parent.iterdir())[:20]] if place.parent.is_dir() else []
+        raise DataError(f"--data {data}: there is no such file or folder", value=data, choices=("digits", *near))
+    kind = "image_folder" if place.is_dir() else ENDINGS.get(place.suffix.lower())
+    if kind is None:
+        raise DataError(
+            f"--data {data}: not a kind that init knows; possible are digits, a folder of images, and files that end "
+            f"in {', '.join(ENDINGS)}; other sources (torchvision, hf, webdataset) are written into a spec by hand"
+        )
+    inside = place.is_absolute() or folder.resolve() == Path.cwd()
+    return {"dataset": kind, "path": str(place) if inside else os.path.relpath(place, folder)}
+
+
+def _plain(name: str, model: str, data: dict[str, Any], parameters: str) -> dict[str, Any]:
+    limits = {"constraints": {"parameters": f"<= {parameters}"}}
+    return {"name": name, "backbone": {"model": model}, "data": data, "space": {"all": _SPACE}, "search": limits}
+
+
+def _check(data: dict[str, Any]) -> None:
+    """Refuse what a search would refuse, in the words of the flag that asked for it."""
+    flags = {"name": "--name", "backbone": "--backbone", "search": "--params"}
+    try:
+        Spec.model_validate(data).search_space()
+    except InputError as error:
+        if error.where and (flag := flags.get(str(error.where[0]))):
+            raise InputError(f"{flag}: {error.message}", value=error.value, choices=error.choices) from None
+        raise
+
+
+def _typical_side(part: PartFacts) -> int:
+    """The median of the shorter sides, in pixels."""
+    sides = sorted((min(width, height), images) for width, height, images in part.sizes)
+    half = sum(images for _, images in sides) / 2
+    for side, images in sides:
+        half -= images
+        if half <= 0:
+            return side
+    return 32
+
+
+def _size(side: int, small: bool, gpu: bool) -> tuple[int, str]:
+    """Height and width to train at, and why."""
+    if small:
+        size = max(16, -(-side // 8) * 8)
+        return size, f"the images' own {side} px" + (", made to divide by 8, at least 16" if size != side else "")
+    most = 224 if gpu else 128
+    if side >= most:
+        more = (
+            "what most timm weights were trained at" if gpu else "224 px would cost three times as much, without a GPU"
+        )
+        return most, f"the images' shorter side is {side} px; {more}"
+    return side // 32 * 32, f"the images' shorter side is {side} px; a multiple of the backbone's stride"
+
+
+def _model_why(asked: str | None, small: bool, gpu: bool) -> str:
+    if asked:
+        return "as asked; where attention goes in it: chattn-nas backbones " + asked
+    if small:
+        return f"small images; {'a GPU' if gpu else 'no GPU'} here; any timm model: chattn-nas backbones"
+    return "a common network with pretrained weights; any timm model: chattn-nas backbones"
+
+
+def _parts(facts: Description) -> list[str]:
+    """How the set is divided, and scored."""
+    lines = []
+    if "validation" in facts.parts:
+        lines.append(
+            f"  # the search is scored on the {facts.parts['validation'].images:,} validation images of the set"
+        )
+    else:
+        lines += _pair("validation", 0.2, "of the training images, to score the search on: the set has no such part")
+    if "test" in facts.parts:
+        lines.append(f"  # its {facts.parts['test'].images:,} test images are for the last word; no search sees them")
+    else:
+        lines += _pair("test", 0.2, "of the training images, for the last word: the set has no test part")
+    counts = facts.parts["train"].counts
+    if counts and not facts.multilabel and max(counts) > 3 * max(1, min(counts)):
+        why = f"classes have {min(counts):,} to {max(counts):,} images: all shall count the same"
+        lines += _pair("metric", "balanced_accuracy", why)
+    return lines
+
+
+def _pair(key: str, value: Any, why: str) -> list[str]:
+    line = f"  {key}: {_scalar(value)}"
+    return [f"{line:<31} # {why}" if why else line]
+
+
+def _scalar(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).splitlines()[0]

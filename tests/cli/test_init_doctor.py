@@ -1,0 +1,175 @@
+"""``init``, ``doctor`` and shipped specs, as a user types them."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from chattn_nas.cli import doctor, main
+from chattn_nas.data import load_data, load_test
+from chattn_nas.spec import draft, load_spec
+from chattn_nas.spec.shipped import shipped
+
+SOURCE = Path(__file__).parents[2] / "search_spaces"
+
+
+@pytest.fixture
+def said(monkeypatch, capsys, tmp_path):
+    """What a command prints in an empty folder; on stderr where it is to fail."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_command(*arguments: object, code: int = 0, stderr: bool = False) -> str:
+        monkeypatch.setattr(sys, "argv", ["chattn-nas", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = capsys.readouterr()
+        assert (ended.value.code or 0) == code, out + error
+        return error if stderr or code == 2 else out
+
+    return run_command
+
+
+def photos(folder: Path, side: int, classes: dict[str, int], parts: tuple[str, ...] = ("",)) -> Path:
+    random = np.random.default_rng(0)
+    for part in parts:
+        for name, count in classes.items():
+            (folder / part / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = random.integers(0, 256, (side, side + 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{index}.png")
+    return folder
+
+
+def test_every_shipped_spec_is_found_by_its_name_anywhere(said):
+    assert set(shipped()) == {path.stem for path in SOURCE.glob("*.yaml")}
+    listed = said("init", "--list")
+    for name in shipped():
+        assert load_spec(name).name == name
+        assert name in listed
+    assert json.loads(said("space", "quickstart", "--json"))["size"] > 1
+
+
+def test_a_file_of_ones_own_comes_before_a_shipped_spec_of_its_name(said, tmp_path):
+    mine = yaml.safe_load((SOURCE / "quickstart.yaml").read_text()) | {"name": "mine"}
+    (tmp_path / "quickstart").write_text(yaml.safe_dump(mine))
+    assert load_spec("quickstart").name == "mine"
+
+
+def test_relative_paths_of_a_shipped_spec_start_in_the_working_directory(said, tmp_path):
+    assert load_spec("resnet50_finetune").data.path == str(tmp_path / "images")
+
+
+@pytest.mark.parametrize("command", ["search", "space", "data", "calibrate", "worker"])
+def test_a_mistyped_name_is_told_with_the_nearest_one(said, command):
+    message = said(command, "quikstart", code=2)
+    if command == "worker":  # takes a run as well, and says so
+        assert "quikstart is no run" in message
+    else:
+        assert "did you mean 'quickstart'" in message
+
+
+def test_a_spec_for_digits_loads_and_can_be_trained(said, tmp_path):
+    text = said("init", "--data", "digits", "--params", "1.02x", "--name", "first", "--yes")
+    assert "Wrote first.yaml" in text
+    spec = load_spec("first.yaml")
+    assert spec.name == "first"
+    assert spec.search.constraints == {"parameters": "<= 1.02x"}
+    lines = (tmp_path / "first.yaml").read_text().splitlines()
+    assert lines[0].startswith("# yaml-language-server: $schema=")
+    assert Path(lines[0].partition("=")[2]).is_file()
+    assert len(load_data(spec.data).validation) == 300
+    assert len(load_test(spec.data)) == 299
+
+
+def test_nothing_is_overwritten(said, tmp_path):
+    (tmp_path / "digits.yaml").write_text("mine")
+    assert "is left as it is" in said("init", "--data", "digits", "--yes", code=2)
+    assert (tmp_path / "digits.yaml").read_text() == "mine"
+
+
+def test_small_uneven_photos_without_parts(said, tmp_path):
+    photos(tmp_path / "my photos", 24, {"cat": 40, "dog": 8})
+    said("init", "--data", "my photos", "--yes")
+    spec = load_spec("my-photos.yaml")
+    assert spec.data.path == str(tmp_path / "my photos")
+    assert spec.data.image_size == 24
+    assert spec.data.test == spec.data.validation == 0.2
+    assert spec.data.metric == "balanced_accuracy"
+    assert not spec.backbone.pretrained
+    assert len(load_test(spec.data)) == 10
+
+
+def test_larger_photos_take_pretrained_weights_and_keep_their_parts(said, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    photos(tmp_path / "photos", 140, {"cat": 6, "dog": 6}, ("train", "val", "test"))
+    (tmp_path / "specs").mkdir()
+    said("init", "--data", "photos", "--out", "specs/big.yaml", "--yes")
+    spec = load_spec("specs/big.yaml")
+    assert Path(spec.data.path).resolve() == tmp_path / "photos"
+    assert (spec.backbone.model, spec.backbone.pretrained, spec.proxy.start) == ("resnet18", True, "identity")
+    assert spec.data.image_size == 128
+    assert spec.data.test is None
+    assert spec.data.metric is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--data", "digit"), "did you mean 'digits'"),
+        (("--data", "."), "no images"),
+        (("--data", "notes.txt"), "not a kind that init knows"),
+        (("--data", "digits", "--backbone", "resnet81"), "did you mean"),
+        (("--data", "digits", "--params", "much"), "--params"),
+        (("--data", "digits", "--name", "a/b"), "--name"),
+        (("--data", "digits", "--out", "nowhere/a.yaml"), "there is no folder nowhere"),
+    ],
+)
+def test_what_cannot_be_is_told_and_nothing_is_written(said, tmp_path, arguments, expected):
+    (tmp_path / "notes.txt").write_text("hello")
+    assert expected in said("init", *arguments, "--yes", code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_name_is_made_of_any_path():
+    assert draft.default_name("/data/Meine Bilder (2).zip") == "Meine-Bilder-2"
+    assert draft.default_name("/") == "search"
+
+
+def test_a_healthy_machine(said):
+    found = json.loads(said("doctor", "--json"))
+    assert found["ok"]
+    checked = {one["what"] for one in found["checks"]}
+    assert checked == {"Python", "packages", "extras", "torch", "CUDA", "device", "memory", "runs", "cache"}
+    assert len(said("doctor").splitlines()) <= 10
+
+
+def test_a_package_outside_its_bounds_ends_with_one(said, monkeypatch):
+    monkeypatch.setattr(
+        doctor, "installed", lambda name: "0.1" if name == "optuna" else "99" if name != "timm" else None
+    )
+    report = json.loads(said("doctor", "--json", code=1))
+    packages = next(one for one in report["checks"] if one["what"] == "packages")
+    assert packages["verdict"] == "wrong"
+    assert "optuna 0.1 is not" in packages["found"]
+    assert "timm is missing" in packages["found"]
+
+
+def test_little_memory_is_a_warning_and_a_folder_that_cannot_be_written_is_wrong(said, monkeypatch):
+    low = psutil.virtual_memory()._replace(available=2**28)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: low)
+    assert "beware  memory    0.2 GiB" in said("doctor")
+    monkeypatch.setattr(doctor.os, "access", lambda *asked: False)
+    assert "cannot be written" in said("doctor", code=1)
+
+
+def test_help_has_a_short_name_and_the_version_is_told(said):
+    assert "doctor" in said("-h")
+    assert "--backbone" in said("init", "-h")
+    assert said("--version").strip()
