@@ -109,7 +109,7 @@ def explained(error: BaseException, url: str = "") -> str:
     reason = redacted((str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0])
     file = file_of(url) if url else None
     named = f"the storage {file or redacted(url)}" if url else "the storage"
-    if any(words in reason for words in ("malformed", "not a database", "disk image", "corrupt")):
+    if any(words in reason for words in ("malformed", "not a database", "disk image", "corrupt", "disk I/O error")):
         name = file or "study.db"
         return (
             f"{named} is damaged ({reason}): put back a copy of it, or save what can be read with "

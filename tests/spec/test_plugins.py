@@ -69,14 +69,16 @@ def test_found_by_workers_by_commands_on_the_run_and_not_by_those_that_only_read
     cli = [sys.executable, "-m", "chattn_nas"]
     done = run(*cli, "search", spec, "--run", tmp_path / "run", cwd=tmp_path / "elsewhere")
     assert done.returncode == 0, done.stderr
+    done = run(*cli, "worker", tmp_path / "run", cwd=tmp_path / "elsewhere")
+    assert done.returncode == 0, done.stderr
     (spec.parent / "parts_beside.py").write_text(PART.format(n="one") + "\nprint('it was imported')\n")
     for trusted in (False, True):
-        done = run(*cli, "trials", tmp_path / "run", *(["--trust"] if trusted else []), cwd=tmp_path / "elsewhere")
+        done = run(
+            *cli, "trials", tmp_path / "run", "--json", *(["--trust"] if trusted else []), cwd=tmp_path / "elsewhere"
+        )
         assert done.returncode == 0, done.stderr
         assert "beside_one" in done.stdout
         assert ("it was imported" in done.stdout) == trusted
-    done = run(*cli, "worker", tmp_path / "run", cwd=tmp_path / "elsewhere")
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_module_that_is_not_there_is_named_with_its_line(tmp_path) -> None:
