@@ -114,6 +114,8 @@ def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool) -> No
         print(table.to_json(orient="records"))
     elif csv:
         console.print(f"{len(table)} rows: {csv}", soft_wrap=True, highlight=False)
+    elif table.empty and name == "effects":
+        console.print("No effects yet: the pooled model needs more trainings that differ.", soft_wrap=True)
     else:
         if "label" in table:
             table["architecture"] = table["architecture"].where(table["label"] == "", table["label"])

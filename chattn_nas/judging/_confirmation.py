@@ -144,17 +144,23 @@ class Confirmation:
         said = [
             f"over {len(winner.accuracies)} new seeds of {self.epochs} epochs each, {winner.name} reaches "
             f"{winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search had said "
-            f"{words.accuracy(winner.search)} % after fewer epochs."
+            f"{words.accuracy(winner.search)} % after trainings of its own length."
         ]
         for role, called in RIVALS.items():
             rival: Comparison | None = getattr(winner, role)
             if rival is not None:
+                low, high = rival.t_low, rival.t_high
+                interval = (
+                    "no interval" if low is None
+                    else f"interval {words.interval(low, high)} that holds together with all others at "
+                    f"{100 * (1 - rival.alpha):.3g} %"
+                )  # fmt: skip
                 said.append(
-                    f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, interval "
-                    f"{words.interval(rival.t_low, rival.t_high)} that holds together with all others at "
-                    f"{100 * (1 - rival.alpha):.3g} %, p {rival.p:.3f}, sign test p {rival.sign_p:.3f})."
+                    f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, {interval}, p {rival.p:.3f}, "
+                    f"sign test p {rival.sign_p:.3f})."
                 )
-                if rival.judgement == "no difference shown" and max(-rival.t_low, rival.t_high) < self.useful:
+                unshown = rival.judgement == "no difference shown"
+                if unshown and low is not None and high is not None and max(-low, high) < self.useful:
                     said.append(f"The interval excludes a useful difference ({self.useful:g} points).")
         if self.look > 1:
             said.append(f"This is look number {self.look} at this run; the error of each is counted.")

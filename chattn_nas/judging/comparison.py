@@ -39,13 +39,15 @@ class Comparison:
     Attributes:
         seeds: Number of pairs.
         mean, sd: Mean and standard deviation of the differences.
-        t_low, t_high: Interval that holds at once with those of its family, at a level of 1 - ``alpha``.
+        t_low, t_high: Interval that holds at once with those of its family, at a level of 1 - ``alpha``; ``None`` where
+            every seed gave the same difference: nothing tells then how far it scatters, and the sign test judges.
         bootstrap_low, bootstrap_high: 95 % interval of this difference alone by the paired bootstrap; ``None`` with
             fewer than four seeds.
         p: Two-sided, corrected for all comparisons of the family.
         sign_p: Two-sided exact sign test; ties left out.
-        detectable: The smallest true difference that so many seeds show with a probability of 80 %.
-        judgement: Whether the interval excludes zero.
+        detectable: The smallest true difference that so many seeds show with a probability of 80 %; ``None`` without an
+            interval.
+        judgement: Whether the interval, or the sign test without one, excludes zero.
         alpha: Error that the family may make at this look.
         announced: What is said of a difference that was shown: the estimate given that it was shown (Zhong, Prentice
             2008). The mean itself is too large then: without luck it would often not have been shown.
@@ -54,13 +56,13 @@ class Comparison:
     seeds: int
     mean: float
     sd: float
-    t_low: float
-    t_high: float
+    t_low: float | None
+    t_high: float | None
     bootstrap_low: float | None
     bootstrap_high: float | None
     p: float
     sign_p: float
-    detectable: float
+    detectable: float | None
     judgement: Judgement
     alpha: float = ALPHA
     announced: float | None = None
@@ -73,6 +75,10 @@ class Comparison:
     @property
     def words(self) -> str:
         """``better by about 0.42 points``, or what so many seeds could have shown."""
+        if self.judgement == "no difference shown" and self.detectable is None:
+            return (
+                f"no difference shown: it is the same on all {self.seeds} seeds, and nothing tells how far it scatters"
+            )
         if self.judgement == "no difference shown":
             return f"no difference shown: {self.seeds} seeds can show differences above {self.detectable:.2f} points"
         return f"{self.judgement} by about {self.size:.2f} points"
@@ -130,20 +136,18 @@ def compare_block(
         # Rounding makes equal differences unequal in the 16th digit; a test on that would be one of the arithmetic.
         constant = mixed <= 1e-12 * max(1.0, abs(mean))
         standard = mixed / math.sqrt(seeds)
-        half = 0.0 if constant else limit * standard
-        if constant:
-            p = 1.0 if abs(mean) <= 1e-12 else 0.0
-        else:
-            p = _p(limits, freedom, len(pairs), abs(mean) / standard)
-        plus, minus = int((differences > 0).sum()), int((differences < 0).sum())
-        shown = p < alpha
-        low, high = bootstrap(differences)
+        half = limit * standard
+        plus, minus = int((differences > 1e-12).sum()), int((differences < -1e-12).sum())
         sign_p = float(stats.binomtest(plus, plus + minus).pvalue) if plus + minus else 1.0
+        # Few images make equal differences common: no sign of certainty, and only the sign test needs no spread.
+        p = min(1.0, len(pairs) * sign_p) if constant else _p(limits, freedom, len(pairs), abs(mean) / standard)
+        shown = p < alpha
+        low, high = (None, None) if constant else bootstrap(differences)
         found.append(
             Comparison(
-                seeds=seeds, mean=mean, sd=sd, t_low=mean - half, t_high=mean + half, bootstrap_low=low,
-                bootstrap_high=high, p=p, sign_p=sign_p,
-                detectable=_shown_by(limit, freedom, 0.8) * standard, alpha=alpha,
+                seeds=seeds, mean=mean, sd=sd, t_low=None if constant else mean - half,
+                t_high=None if constant else mean + half, bootstrap_low=low, bootstrap_high=high, p=p, sign_p=sign_p,
+                detectable=None if constant else _shown_by(limit, freedom, 0.8) * standard, alpha=alpha,
                 judgement="no difference shown" if not shown else "better" if mean > 0 else "worse",
                 announced=math.copysign(given_shown(abs(mean) / standard, limit) * standard, mean)
                 if shown and not constant else None,

@@ -20,7 +20,7 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
     verdict = facts.verdict
     parts = [f"# {facts.name}: {verdict.headline} ({verdict.status})", " ".join(verdict.sentences), facts.searched]
     if facts.baselines:
-        parts += ["## Against every baseline", _baselines(facts.baselines, verdict.status)]
+        parts += ["## Against every baseline", _baselines(facts.baselines)]
         parts += ["## Leaderboard", _leaderboard(rows_of(facts.board.head(top)))]
         kept = rows_of(front(facts.board))
         rows: list[tuple[Any, ...]] = [
@@ -65,7 +65,7 @@ def _spread(mean: float, sd: float | None, sign: str = "\N{PLUS-MINUS SIGN}") ->
     return words.accuracy(mean) if words.missing(sd) else f"{words.accuracy(mean)} {sign} {words.accuracy(sd)}"
 
 
-def _baselines(rows: list[dict[str, Any]], status: str) -> str:
+def _baselines(rows: list[dict[str, Any]]) -> str:
     shown = [
         (
             f"**{row['name']}**" if row["role"] == "best" else row["name"],
@@ -73,7 +73,7 @@ def _baselines(rows: list[dict[str, Any]], status: str) -> str:
             _spread(row["pick"].value("pooled"), row["pick"].sd),
             _spread(row["pick"].mean, row["pick"].se),
             words.margin(row["margin"]),
-            status,
+            row["status"],
         )
         for row in rows
     ]

@@ -86,6 +86,9 @@ def _headline(standing: Standing, best: Pick, confirmation: Mapping[str, Any] | 
         return str(confirmation["headline"])
     if not _others(standing, best):
         return f"Only {name_of(best)} was trained to the end so far"
+    level = [pick for pick in standing.picks if pick.value("pooled") == best.value("pooled")]
+    if len(level) > 1:
+        return f"{len(level)} of {len(standing.picks)} architectures share the first place"
     if best.label == NONE:
         return "No attention at all leads"
     rival = standing.best_uniform()
@@ -104,10 +107,15 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
     spread = (
         f" \N{PLUS-MINUS SIGN} {words.accuracy(best.sd)} (posterior standard deviation)" if best.sd is not None else ""
     )
-    basis = "the model that pools all of them puts" if best.sd is not None else "the highest mean is that of"
+    name = f"**{name_of(best)}**"
+    leads = (
+        f"the model that pools all of them puts {name} first"
+        if best.sd is not None
+        else f"the highest mean is that of {name}"
+    )
     yield (
         f"Over {words.plural(complete, 'complete training')} of {words.plural(len(standing.picks), 'architecture')}, "
-        f"{basis} **{name_of(best)}** first, at {level}{spread} validation accuracy; "
+        f"{leads}, at {level}{spread} validation accuracy; "
         f"it was trained on {words.plural(len(best.seeds), 'seed')}."
     )
     if not _others(standing, best):
@@ -129,7 +137,7 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
     scale = standing.channel_scale()
     if scale is not None and best.label != NONE:
         yield _against(standing.margin(best, scale), best, scale, "a learned factor per channel, which never looks")
-    if control is not None and control.value("pooled") >= best.value("pooled"):
+    if control is not None and best.label != NONE and control.value("pooled") >= best.value("pooled"):
         yield (
             f"The random-gate control, which learns nothing, reaches {words.accuracy(control.value('pooled'))} %: "
             "the gain is not evidence for attention."

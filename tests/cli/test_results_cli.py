@@ -98,7 +98,7 @@ def test_a_confirmation_that_is_killed_goes_on(run, said):
     assert len(found["test"]) == 2
     out = said(*arguments)
     assert "sign" in out
-    assert "On the test set, read once" in out
+    assert "images), read once" in out
     assert "confirmed</p>" in (run.directory / "report.html").read_text()
     assert "confirmed with 30 epochs" in said("confirm", run.directory, "--epochs", 3, code=2)
 
@@ -119,3 +119,8 @@ def test_notebook_shows_tables_and_a_picture(run):
     best = run.best()._repr_html_()
     assert best.count('class="stage"') == 3
     assert "of the backbone without attention" in best
+
+
+def test_no_effects_yet_is_said(run, said, monkeypatch):
+    monkeypatch.setattr("chattn_nas.results.stages", lambda study: pd.DataFrame())
+    assert "No effects yet" in said("effects", run.directory)

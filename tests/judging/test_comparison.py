@@ -145,7 +145,14 @@ def test_equal_networks_and_constant_differences():
     same = compare([90.0] * 5, [90.0] * 5)
     assert (same.mean, same.p, same.sign_p, same.judgement) == (0.0, 1.0, 1.0, "no difference shown")
     assert bootstrap(np.full(5, 0.3)) == pytest.approx((0.3, 0.3))
-    assert compare([90.3, 91.3, 92.3, 93.3], [90.0, 91.0, 92.0, 93.0]).judgement == "better"
+    few = compare([44.4, 55.5], [33.3, 44.4])  # one image of nine, twice: nothing tells how far that scatters
+    for found in (same, few):
+        assert (found.t_low, found.t_high, found.detectable, found.bootstrap_low) == (None,) * 4
+        assert "nothing tells how far it scatters" in found.words
+        assert Comparison.from_dict(found.to_dict()) == found
+    assert (few.p, few.judgement) == (0.5, "no difference shown")
+    six = compare(np.arange(6) + 90.3, np.arange(6) + 90.0)
+    assert (six.p, six.judgement) == (pytest.approx(2 / 64), "better"), "the sign test alone shows it"
 
 
 def test_too_few_or_unequal_seeds_are_refused():

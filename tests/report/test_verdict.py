@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from results_study import BACKBONE, add_trial, architecture_of, make_world, new_study, simulate
 
+from chattn_nas.report._markdown import _baselines
 from chattn_nas.report.figures import faded
 from chattn_nas.report.verdict import verdict
 from chattn_nas.results import Standing, leaderboard
@@ -118,3 +119,24 @@ def test_baselines_that_change_their_order_after_a_rung_are_warned_of(crossed):
         add_trial(study, architecture_of((index,) * 3), seed=0, label=label, accuracies=[early, 90.0 + index])
     warned = any("stand in another order than at the end" in detail for detail in of(study).details)
     assert warned is crossed
+
+
+def test_a_tie_has_no_leader():
+    study = new_study()
+    for cell, label in (((0, 0, 0), "none"), ((1, 1, 1), "uniform se"), ((2, 2, 2), "uniform eca")):
+        add_trial(study, architecture_of(cell), seed=0, label=label, accuracies=[33, 33.5])
+    gates = Architecture(BACKBONE, (StageChoice("random_gate"),) * 3)
+    add_trial(study, gates, seed=0, label="random_gate", accuracies=[33, 33.5])
+    assert of(study).headline == "4 of 4 architectures share the first place"
+    assert "the gain is not evidence" not in said(study), "none has no gain"
+
+
+def test_only_what_was_retrained_is_called_confirmed():
+    study = close(2.0, 1.0, 12)
+    picks = Standing(study).picks
+    rows = [
+        {"name": pick.hash, "role": "uniform", "pick": pick, "margin": None, "seeds": 1, "status": status}
+        for pick, status in zip(picks[:2], ("confirmed", "unconfirmed"), strict=True)
+    ]
+    ends = [line.split("|")[-2].strip() for line in _baselines(rows).splitlines()[2:]]
+    assert ends == ["confirmed", "unconfirmed"]
