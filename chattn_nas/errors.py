@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 #: Characters of a message: what other libraries say may fill pages.
-LONGEST = 1000
+LONGEST = 4000
 
 
 class ChattnError(Exception):

@@ -194,10 +194,11 @@ def _refuse_bad(surveys: dict[str, Survey], settings: DataSettings) -> None:
     empty = [name for name, survey in surveys.items() if not survey.kept]
     if settings.bad_files == "fail" or empty:
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
-        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        # How many are not shown stands before the names: a long sentence loses its end.
+        more = f" (the first {SHOWN} here, and {len(bad) - SHOWN} more)" if len(bad) > SHOWN else ""
         way = "" if empty else "; remove them, or leave them out with data.bad_files: skip"
         raise DataError(
-            f"{len(bad)} image{'s' if len(bad) > 1 else ''} cannot be read: {listed}{more}{way}",
+            f"{len(bad)} image{'s' if len(bad) > 1 else ''} cannot be read{more}: {listed}{way}",
             where=("bad_files",) if settings.bad_files == "skip" else ("path",),
         )
 

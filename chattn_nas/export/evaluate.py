@@ -60,8 +60,6 @@ def evaluate_folder(
     first = images[torch.zeros(1, dtype=torch.int64)]
     if (shape := tuple(first.images.shape[1:])) != wanted:
         raise InputError(f"{path} takes images of shape {wanted}, the data set has {shape}")
-    if images.labels.ndim > 1:
-        raise InputError("images with several labels each are not scored here: accuracy is of one label per image")
     network = folder.network(device)
     logits, targets = [], []
     with torch.no_grad():

@@ -46,6 +46,8 @@ def load_spec(path: Path | str) -> Spec:
     except UnicodeDecodeError:
         raise InputError(f"cannot read the spec {path}: it is not UTF-8 text") from None
     data, lines = _parse(text, path)
+    if isinstance(data, dict):
+        data.pop("format", None)  # the spec that a run keeps says how it is stored
     try:
         spec = Spec.model_validate(data)
         look_in([folder.resolve()])

@@ -38,7 +38,7 @@ def run(tmp_path_factory):
         "data": {"dataset": "digits", "image_size": SIZE, "train_limit": 64},
         "space": {"all": ["none", *entries]},
         "proxy": {"rungs": [1], "device": "cpu", "batch_size": 64},
-        "search": {"trials": len(TYPES) + 2, "workers": 0, "sampler": "random"},
+        "search": {"trials": len(TYPES) + 3, "workers": 0, "sampler": "random"},
     })  # fmt: skip
     return Run(search(spec, run=tmp_path_factory.mktemp("run") / "all", progress=False).directory)
 

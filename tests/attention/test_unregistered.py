@@ -115,7 +115,7 @@ def test_it_is_searched_and_its_own_loss_weight_makes_it_no_auxiliary_head(mine,
         "data": {"dataset": "digits", "image_size": 8, "train_limit": 128},
         "space": {"all": ["none", {f"{mine}:Plain": {"width": [2, 4]}}]},
         "proxy": {"rungs": [1], "device": "cpu"},
-        "search": {"trials": 3, "workers": 0, "sampler": "random", "constraints": {"parameters": "<= 2x"}},
+        "search": {"trials": 4, "workers": 0, "sampler": "random", "constraints": {"parameters": "<= 2x"}},
     })  # fmt: skip
     run = Run(search(spec, run=tmp_path / "plain", progress=False).directory)
     rows = run.trials().set_index("label")

@@ -94,7 +94,7 @@ def test_the_commands_ask_the_shipped_table(tmp_path):
     assert (tmp_path / "comparison.html").exists()
     rows = json.loads(call("compare-picks", "--budget", "12", "--repeats", "2", "--json"))
     assert {(row["seeds"], row["by"]) for row in rows} == {
-        (n, by) for n in (1, 2, 3) for by in ("pooled", "mean", "single")
+        (n, by) for n in (1, 2, 3) for by in ("pooled", "accuracy", "mean", "single")
     }
     refused = CliRunner().invoke(app, ["table", "cifar"])
     assert isinstance(refused.exception, InputError)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-STUDIES = 6
+STUDIES = 4
 PATH = Path(__file__).parents[2] / "scripts" / "benchmarks" / "worlds.py"
 
 

@@ -13,6 +13,7 @@ from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, MissingExtraError, RunError, TrainingStopped
 from chattn_nas.report import html, markdown
 from chattn_nas.spec import TrainingSettings
+from chattn_nas.study import hold as hold_module
 from chattn_nas.training import of_run as composed
 from chattn_nas.training import read_result
 from chattn_nas.training import train as train_module
@@ -173,8 +174,9 @@ def test_another_plan_is_refused(run) -> None:
         run.best().train(epochs=2, seed=6, settings=run.spec.training.changed(ema=0.5))
 
 
-def test_another_process_in_the_folder_is_refused(run) -> None:
+def test_another_process_in_the_folder_is_refused(run, monkeypatch) -> None:
     def on_epoch(row):
+        monkeypatch.setattr(hold_module, "_locks", {})  # what this process holds, another process does not
         with pytest.raises(RunError, match="another process trains"):
             run.best().train(epochs=1)
 
