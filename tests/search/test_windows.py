@@ -8,13 +8,14 @@ import stub_trainer
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from chattn_nas.errors import RunError
+from chattn_nas.errors import RunError, StorageError
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import join, queue
 from chattn_nas.search.claim import claim_seed
 from chattn_nas.search.owner import is_dead, owner
 from chattn_nas.search.session import enqueue_baselines
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.run import STUDY
 from chattn_nas.study.trials import ANSWERED, all_trials, counts, outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -120,7 +121,7 @@ def test_a_storage_that_fails_is_not_the_trials_fault(run_stub, monkeypatch) -> 
         raise StorageInternalError("the disk is full")
 
     during_training(monkeypatch, fail)
-    with pytest.raises(StorageInternalError):
+    with pytest.raises(StorageError, match="the disk is full"):
         run_stub(trials=8)
     trials = all_trials(run_stub(trials=8).study)
     assert [outcome(trial) for trial in trials] == ["complete"] * 8
@@ -142,6 +143,7 @@ def test_a_run_whose_study_was_never_made_is_made(make_spec, tmp_path) -> None:
     """The search was killed between the spec and the study, and between two attributes of the study."""
     RunDirectory.create(make_spec(), tmp_path / "run")
     (tmp_path / "run" / "study.db").unlink()
+    (tmp_path / "run" / STUDY).unlink()  # what says that the study was made once
     again = RunDirectory.create(make_spec(), tmp_path / "run")
     assert again.study.user_attrs["spec_hash"] == make_spec().hash
     assert again.study.metric_names == ["accuracy"]
