@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 STUDIES = 4
+
+pytestmark = pytest.mark.timeout(900)  # a minute of arithmetic, which a busy machine makes long
 PATH = Path(__file__).parents[2] / "scripts" / "benchmarks" / "worlds.py"
 
 
