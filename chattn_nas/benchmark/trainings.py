@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from chattn_nas.data import Data, Normalize, TensorSet, sample_batch
+from chattn_nas.errors import first_line
 from chattn_nas.network import build_network, cost, start_at_unit
 from chattn_nas.proxy import Measurement, ProxySettings
 from chattn_nas.proxy._evaluate import Evaluation
@@ -59,11 +60,6 @@ class Training:
         """What tells it from every other training of one file."""
         fields = asdict(self) | {"architecture": self.architecture.to_dict()}
         return json.dumps(fields, sort_keys=True)
-
-
-def first_line(error: Exception) -> str:
-    """Its class and the first line of what it says."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 #: Builds the network of a training, started as it says.
@@ -108,7 +104,7 @@ def run_trainings(
             rows = _train(together, data, test, build, device)
         except Exception as error:  # one network that fails must not cost the others, paid for by the minute
             names = ", ".join(str(training.architecture) for training in together)
-            progress(f"pack {number} of {len(packs)} failed ({names}): {first_line(error)}")
+            progress(f"pack {number} of {len(packs)} failed ({names}): {type(error).__name__}: {first_line(error)}")
             continue
         with out.open("a") as file:
             file.writelines(f"{json.dumps(row)}\n" for row in rows)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from chattn_nas.errors import first_line
 from chattn_nas.files import replacing
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def read_weights(path: Path) -> dict[str, Tensor] | None:
             return tensors
         reason = "its checksum is another one"
     except (SafetensorError, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
     log.warning("%s is damaged (%s) and counts as missing", path, reason)
     return None
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from chattn_nas.data import Data, Normalize, TensorSet, augment
 from chattn_nas.errors import InputError
 from chattn_nas.proxy._evaluate import Evaluation
-from chattn_nas.proxy.capture import cuda_graphs
+from chattn_nas.proxy.capture import Capture, cuda_graphs
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.memory import peak_memory
 from chattn_nas.proxy.mode import train_mode
@@ -95,26 +95,9 @@ def _train(
     device: torch.device,
     accumulate: int,
 ) -> Measurement:
-    # channels_last: forward and backward take 0.72 (ResNet-8, 16 px) and 0.70 (ResNet-20, 32 px) of their time in the
-    # default format (2026-11-25, torch 2.14.1, one thread of an AMD EPYC), 0.86 on an H100.
-    network.to(device).to(memory_format=torch.channels_last)
-    images = data.train.to(device)
-    normalize = Normalize(data, device)
     generator = torch.Generator(device).manual_seed(seed)
-
-    def prepare(batch: TensorSet) -> tuple[Tensor, Tensor]:
-        return normalize(augment(batch.images, data.augmentation, generator)), batch.labels
-
-    optimizer = build_optimizer(network, settings, images=len(images))
-    step = TrainingStep(
-        network, optimizer, prepare, label_smoothing=settings.label_smoothing, accumulate=accumulate,
-        class_weights=class_weights(data, device),
-    )  # fmt: skip
-    batch_size = min(settings.batch_size, len(images))
     capture = cuda_graphs(device, generator) if settings.cuda_graphs else None
-    odds = even_odds(images.labels) if data.balanced else None
-    make = Resident if isinstance(images, TensorSet) else Streamed
-    resident = make(step, images, batch_size, Rates(optimizer), generator, capture, odds=odds)  # type: ignore[arg-type]
+    resident = epochs_of(network, data, settings, generator, capture, accumulate)
     evaluation = Evaluation(network, data.validation.to(device), data, settings.batch_size, capture)
 
     started = time.perf_counter()
@@ -155,13 +138,43 @@ def _train(
         train_loss_sum=loss_sum,
         first_epoch_loss=first_epoch_loss,
         seconds=time.perf_counter() - started,
-        images_per_second=trained * resident.steps * batch_size / training,
+        images_per_second=trained * resident.steps * resident.batch_size / training,
         peak_memory=peak_memory(device),
         accumulate=accumulate,
         seed=seed,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         versions={"torch": torch.__version__, "timm": timm.__version__},
     )
+
+
+def epochs_of(
+    network: nn.Module,
+    data: Data,
+    settings: ProxySettings,
+    generator: torch.Generator,
+    capture: Capture | None = None,
+    accumulate: int = 1,
+) -> Resident | Streamed:
+    """Optimiser, step and batches of one network, which is moved to the device of ``generator`` for it."""
+    device = generator.device
+    # channels_last: forward and backward take 0.72 (ResNet-8, 16 px) and 0.70 (ResNet-20, 32 px) of their time in the
+    # default format (2026-11-25, torch 2.14.1, one thread of an AMD EPYC), 0.86 on an H100.
+    network.to(device).to(memory_format=torch.channels_last)
+    images = data.train.to(device)
+    normalize = Normalize(data, device)
+
+    def prepare(batch: TensorSet) -> tuple[Tensor, Tensor]:
+        return normalize(augment(batch.images, data.augmentation, generator)), batch.labels
+
+    optimizer = build_optimizer(network, settings, images=len(images))
+    step = TrainingStep(
+        network, optimizer, prepare, label_smoothing=settings.label_smoothing, accumulate=accumulate,
+        class_weights=class_weights(data, device),
+    )  # fmt: skip
+    batch_size = min(settings.batch_size, len(images))
+    odds = even_odds(images.labels) if data.balanced else None
+    make = Resident if isinstance(images, TensorSet) else Streamed
+    return make(step, images, batch_size, Rates(optimizer), generator, capture, odds=odds)  # type: ignore[arg-type]
 
 
 def _finite(value: float) -> bool:

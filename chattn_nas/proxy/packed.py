@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import timm
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from chattn_nas.data import Data, Normalize, TensorSet, augment
+from chattn_nas.data import Data
 from chattn_nas.errors import InputError
 from chattn_nas.proxy._evaluate import Evaluation
-from chattn_nas.proxy._train import own_stream_and_state
+from chattn_nas.proxy._train import epochs_of, own_stream_and_state
 from chattn_nas.proxy.capture import Replayed, cuda_graphs
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.mode import train_mode
-from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
-from chattn_nas.proxy.order import even_odds
+from chattn_nas.proxy.optimizer import schedule
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.settings import ProxySettings
-from chattn_nas.proxy.step import TrainingStep, class_weights
 
 #: Images scored at a time: evaluation is not captured here, so few large batches are faster.
 SCORED = 2048
@@ -50,6 +49,9 @@ def train_packed(
         device: To train on.
         after_epoch: Called with the number of epochs so far and every network's mean training loss in the last one.
 
+    Raises:
+        InputError: The images are read from disk batch by batch.
+
     Returns:
         One measurement per network. ``seconds`` and ``images_per_second`` are its share of the whole; memory, which
         cannot be shared out, is left open. What diverges is told so and goes on to the end with the others.
@@ -67,15 +69,16 @@ def _train(
     device: torch.device,
     after_epoch: Callable[[int, list[float]], None] | None,
 ) -> list[Measurement]:
-    images, validation = data.train.to(device), data.validation.to(device)
-    if not isinstance(images, TensorSet):
-        raise InputError("networks are trained side by side on images that lie on the device (data_on: device)")
+    # On one device once, for all of them.
+    data = replace(data, train=data.train.to(device), validation=data.validation.to(device))
     generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-    branches = [
-        _branch(network, images, data, settings, generator)
-        for network, generator in zip(networks, generators, strict=True)
-    ]
-    evaluations = [Evaluation(network, validation, data, SCORED) for network in networks]
+    branches = []
+    for network, generator in zip(networks, generators, strict=True):
+        branch = epochs_of(network, data, settings, generator)
+        if not isinstance(branch, Resident):
+            raise InputError("networks are packed only over images that lie on the device as a whole")
+        branches.append(branch)
+    evaluations = [Evaluation(network, data.validation, data, SCORED) for network in networks]
     capture = cuda_graphs(device, *generators) if settings.cuda_graphs else None
     advance = Replayed(_side_by_side([branch.advance for branch in branches], device), capture)
 
@@ -120,26 +123,6 @@ def _train(
         )
         for loss_sum, reached, seed in zip(sums, rungs, seeds, strict=True)
     ]
-
-
-def _branch(
-    network: nn.Module, images: TensorSet, data: Data, settings: ProxySettings, generator: torch.Generator
-) -> Resident:
-    """What ``train`` sets up for one network, uncaptured."""
-    device = images.labels.device
-    network.to(device).to(memory_format=torch.channels_last)
-    normalize = Normalize(data, device)
-
-    def prepare(batch: TensorSet) -> tuple[Tensor, Tensor]:
-        return normalize(augment(batch.images, data.augmentation, generator)), batch.labels
-
-    optimizer = build_optimizer(network, settings, images=len(images))
-    step = TrainingStep(
-        network, optimizer, prepare, label_smoothing=settings.label_smoothing,
-        class_weights=class_weights(data, device),
-    )  # fmt: skip
-    odds = even_odds(images.labels) if data.balanced else None
-    return Resident(step, images, min(settings.batch_size, len(images)), Rates(optimizer), generator, odds=odds)
 
 
 def _side_by_side(works: Sequence[Callable[[], None]], device: torch.device) -> Callable[[], None]:

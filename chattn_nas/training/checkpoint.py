@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.errors import RunError
+from chattn_nas.errors import RunError, first_line
 from chattn_nas.files import replacing
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         found = Checkpoint(**{field.name: stored[field.name] for field in fields(Checkpoint)})
     except Exception as error:  # whatever torch and zip files say of half a file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         log.warning("%s is damaged (%s): the training begins anew", path, reason)
         return None
     refuse_another(directory, found.plan, plan)

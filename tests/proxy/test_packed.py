@@ -1,5 +1,7 @@
 """Networks trained side by side learn what each learns alone."""
 
+from dataclasses import replace
+
 import torch
 
 from chattn_nas.proxy import train
@@ -27,3 +29,11 @@ def test_a_network_that_diverges_leaves_its_neighbours_alone(data, build, settin
     assert first.outcome is Outcome.DIVERGED
     assert "not finite" in first.reason
     assert second.rungs[-1].accuracy == expected.rungs[-1].accuracy
+
+
+def test_balanced_sampling_is_that_of_a_training_alone(data, build, settings) -> None:
+    balanced = replace(data, balanced=True)
+    alone = train(build(), balanced, settings, seed=1)
+    together = train_packed([build()], balanced, settings, seeds=[1], device="cpu")
+    assert together[0].train_loss_sum == alone.train_loss_sum
+    assert alone.train_loss_sum != train(build(), data, settings, seed=1).train_loss_sum

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from chattn_nas.credentials import environment
-from chattn_nas.errors import InputError, MissingExtraError, SearchStopped
+from chattn_nas.errors import InputError, MissingExtraError, SearchStopped, first_line
 from chattn_nas.search import queue
 from chattn_nas.search.failures import check_failures
 from chattn_nas.search.nni.config import slots, training_service
@@ -58,7 +58,7 @@ def require_nni(spec: Spec) -> None:
             search_space={}, trial_command=":", trial_concurrency=1, tuner={"name": "Random"}, training_service=service
         ).validate()
     except Exception as error:  # each service has its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(
             f"NNI refuses training_service of platform {service.get('platform')!r}: {reason}",
             where=("search", "training_service"),
