@@ -118,7 +118,7 @@ def told(doc: str, section: str) -> dict[str, str]:
 
 def _in_a_spec(doc: str) -> dict[str, tuple[Any, str]]:
     """Example and unit of every key: lines such as ``image_size: 64  # pixels``."""
-    found = {}
+    found: dict[str, tuple[Any, str]] = {}
     for line in _section(doc, "In a spec"):
         written, _, unit = line.partition("  # ")
         found |= {key: (value, unit) for key, value in yaml.safe_load(written).items()}
