@@ -1,11 +1,11 @@
 """What a large study costs: seconds and memory of reading it, of going on with it, and of one more trial.
 
 Studies of many trials are written straight into SQLite: what a trial records is what real trials of the same run
-recorded, with drawn networks and scores. Two spaces: ``usual`` has three stages and some ten thousand networks, ``huge``
-twelve stages and more than 10^12. Every command runs in a process of its own, as a user runs it. ``trial`` is the median
-of ten further trials that propose (TPE), build, count, record and tell, and are not trained. The exponent is that of
-growth from the second largest study to the largest, of what the command takes beyond a study of a dozen trials; 0 is no
-growth at all, and 1 as much as the study's.
+recorded, with drawn networks and scores. Two spaces: ``usual`` has three stages and some thousand networks, ``huge``
+twelve stages and more than 10^12. Every command runs in a process of its own, as a user runs it. ``trial`` is the
+median of ten further trials that propose (TPE), build, count, record and tell, and are not trained. The exponent is
+that of growth from the second largest study to the largest, of what is taken beyond a study of two dozen trials: 0 is
+no growth at all, and 1 as much as the study's.
 
     python scripts/benchmarks/load.py --trials 1000 5000 20000 --out scripts/benchmarks/load.md
 """
@@ -46,7 +46,7 @@ HUGE = ["none", {"se": {"reduction": [4, 8]}}, {"eca": {"kernel_size": [3, 5]}},
 
 def twelve_stages(num_classes: int, in_chans: int) -> Any:
     """A backbone of twelve stages of one block each."""
-    from timm.models.byobnet import ByobNet, ByoBlockCfg, ByoModelCfg
+    from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 
     blocks = tuple(
         ByoBlockCfg(type="basic", d=1, c=16 if i < 6 else 32, s=2 if i == 6 else 1, gs=0, br=1.0) for i in range(12)
@@ -253,8 +253,10 @@ def main() -> None:
         return measure(given.measure[0], Path(given.measure[1]))
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "timm", "optuna"))
     command = f"python scripts/benchmarks/load.py --trials {' '.join(map(str, given.trials))}"
-    page = ["# A large study", "", f"{date.today()}, {platform.machine()}, {os.cpu_count()} CPUs, one thread, SQLite, "
-            f"Python {platform.python_version()}, {versions}. `{command}`; the script says what is measured.", ""]  # fmt: skip
+    machine = f"{date.today()}, {platform.machine()}, {os.cpu_count()} CPUs, one thread, SQLite"
+    python = f"Python {platform.python_version()}"
+    page = ["# A large study", "", f"{machine}, {python}, {versions}. `{command}`; the script says what is measured."]
+    page.append("")
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         for space in given.spaces:
