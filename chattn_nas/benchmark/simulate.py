@@ -68,9 +68,9 @@ def simulate(
         spent += measured.rungs[reached].epoch / table.rungs[-1]
         found.append(_record(trial.number, architecture, measured, reached))
         trial.set_user_attr("hash", key)
-        trial.set_user_attr("measurement", {"rungs": [{"accuracy": rung.accuracy} for rung in measured.rungs]})
+        trial.set_user_attr("measurement", measured.to_dict())
         if reached == len(measured.rungs) - 1:
-            seen.setdefault(key, []).append(measured.rungs[-1].accuracy)
+            seen.setdefault(key, []).append(measured.rungs[-1].score)
             study.tell(trial, fmean(seen[key]))
         else:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -85,8 +85,8 @@ def ranked(records: Sequence[Record], by: str) -> list[str]:
     accuracies: dict[str, list[float]] = {}
     first: dict[str, Record] = {}
     for record in records:
-        if record.accuracy is not None:
-            accuracies.setdefault(record.hash, []).append(record.accuracy)
+        if record.score is not None:
+            accuracies.setdefault(record.hash, []).append(record.score)
             first.setdefault(record.hash, record)
     worth = {key: max(seen) if by == "single" else fmean(seen) for key, seen in accuracies.items()}
     model = None
@@ -110,7 +110,7 @@ def _enqueue_baselines(study: optuna.Study, table: Table) -> int:
 def _reached(trial: optuna.Trial, measured: Measurement, *, protected: bool) -> int:
     """Index of the rung at which the trial ends; baselines are never stopped."""
     for index, rung in enumerate(measured.rungs[:-1]):
-        trial.report(rung.accuracy, rung.epoch)
+        trial.report(rung.score, rung.epoch)
         if trial.should_prune() and not protected:
             return index
     return len(measured.rungs) - 1

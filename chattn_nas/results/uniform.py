@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.record import NONE, UNIFORM, Record
 
 Stages = Sequence[Mapping[str, Any]]
@@ -51,7 +52,7 @@ class Uniformity:
         if self._canonical is None:
             from chattn_nas.spec.spec import Spec  # and with it torch: rarely needed
 
-            self._canonical = list(Spec.from_dict(self._study.user_attrs["spec"]).search_space().canonical)
+            self._canonical = list(Spec.from_stored(dict(study_attributes(self._study).spec)).search_space().canonical)
         shared: set[Any] | None = None
         for index in there:
             forms = self._canonical[index]

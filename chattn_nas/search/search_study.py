@@ -14,8 +14,8 @@ from optuna.samplers import BaseSampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.study.history import history
-from chattn_nas.study.trials import TRAINED
+from chattn_nas.study.attributes import TrialAttributes
+from chattn_nas.study.history import History, history
 
 #: User attribute of a trial whose architecture was given and is not in the space (``none`` and the control may be so).
 GIVEN = "given"
@@ -52,7 +52,7 @@ class SearchStudy(optuna.Study):
             few = {t.number: t for t in (*known.finished[-LAST:], *known.best_trials(BEST), *known.open.values())}
             trials = [few[number] for number in sorted(few) if states is None or few[number].state in states]
             trials = copy.deepcopy(trials) if deepcopy else trials
-        shown = _averaged([trial for trial in trials if GIVEN not in trial.user_attrs])
+        shown = _averaged(trials, known)
         return [self._whole(trial) for trial in shown] if self._filled else shown
 
     def _whole(self, trial: FrozenTrial) -> FrozenTrial:
@@ -66,17 +66,19 @@ class SearchStudy(optuna.Study):
         return whole
 
 
-def _averaged(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials whose values are the means over all complete trials of their network."""
+def _averaged(trials: Sequence[FrozenTrial], known: History) -> list[FrozenTrial]:
+    """The trials of the space; their values are the means over all complete trials of their network."""
+    stored = {trial.number: known.attributes(trial) for trial in trials}
+    trials = [trial for trial in trials if stored[trial.number].given is None]
     values: dict[str, list[Sequence[float]]] = {}
     for trial in trials:
-        trained = trial.user_attrs.get("value_source", TRAINED) == TRAINED
-        if trial.state is TrialState.COMPLETE and trained and "hash" in trial.user_attrs:
-            values.setdefault(trial.user_attrs["hash"], []).append(_own(trial))
+        mine = stored[trial.number]
+        if trial.state is TrialState.COMPLETE and mine.trained and mine.hash is not None:
+            values.setdefault(mine.hash, []).append(_own(trial, mine))
     means = {key: [fmean(column) for column in zip(*rows, strict=True)] for key, rows in values.items()}
     shown = []
     for trial in trials:
-        mean = means.get(trial.user_attrs.get("hash", ""))
+        mean = means.get(stored[trial.number].hash or "")
         if mean is not None and trial.state is TrialState.COMPLETE and trial.values != mean:
             trial = copy.copy(trial)
             trial.values = mean
@@ -84,11 +86,10 @@ def _averaged(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return shown
 
 
-def _own(trial: FrozenTrial) -> Sequence[float]:
+def _own(trial: FrozenTrial, stored: TrialAttributes) -> Sequence[float]:
     """What the trial itself measured: it was told the mean of its network so far."""
-    rungs = (trial.user_attrs.get("measurement") or {}).get("rungs")
-    if rungs and len(trial.values) == 1:
-        return [rungs[-1]["accuracy"]]
+    if stored.measurement is not None and stored.measurement.rungs and len(trial.values) == 1:
+        return [stored.measurement.rungs[-1].score]
     return trial.values
 
 

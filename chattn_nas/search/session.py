@@ -33,6 +33,7 @@ from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study import _optuna
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
 from chattn_nas.study.metric import FLOOR, METRIC
@@ -67,18 +68,18 @@ def start(
     space = spec.search_space()
     study = open_search_study(spec, storage_url, space)
     made = trainer(spec, device)
-    if study.user_attrs.get("reference") is None:
+    if study_attributes(study).reference is None:
         facts = _facts(made, spec)
         check_bounds(spec, space, facts["reference"])
         with exclusively(_optuna.storage_of(study), f"{study.study_name}: reference"):
-            if study.user_attrs.get("reference") is None:  # two workers measure two latencies: the first one holds
+            if study_attributes(study).reference is None:  # two workers measure two latencies: the first one holds
                 for name, value in facts.items():
                     study.set_user_attr(name, value)
     else:
         warn_of_changes(study, {"versions": versions(), "hardware": hardware()})
     if isinstance(made, ProxyTrainer):
         check_same(study, spec)
-    reference = study.user_attrs["reference"]
+    reference = dict(study_attributes(study).reference or {})
     check_bounds(spec, space, reference)
     checkpoints = Checkpoints(directory / "checkpoints", spec.search.keep_checkpoints)
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
@@ -130,7 +131,7 @@ def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
     with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
         trials = all_trials(study)
         for label, architecture in space.baselines():
-            mine = [trial for trial in trials if trial.user_attrs.get("label") == label]
+            mine = [trial for trial in trials if trial_attributes(trial).label == label]
             if any(is_open(trial) or outcome(trial) in (Outcome.COMPLETE, Outcome.INFEASIBLE) for trial in mine):
                 continue
             params = space.params(architecture)
@@ -146,11 +147,8 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
         trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
     """
     with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
-        there = {
-            (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
-            for trial in all_trials(study)
-            if is_open(trial) or outcome(trial) is Outcome.COMPLETE
-        }
+        done = [trial for trial in all_trials(study) if is_open(trial) or outcome(trial) is Outcome.COMPLETE]
+        there = {(one.hash, one.seed) for one in map(trial_attributes, done)}
         for architecture, key, seed, label in trainings:
             if (key, seed) not in there:
                 there.add((key, seed))

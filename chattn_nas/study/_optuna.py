@@ -19,6 +19,9 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from chattn_nas.stored import KEY
+from chattn_nas.study.attributes import TrialAttributes
+
 #: System attribute of a trial whose parameters were given when it was queued.
 FIXED = "fixed_params"
 #: System attribute with all violations: the dashboard (0.21) reads only the list of older Optuna versions.
@@ -66,8 +69,14 @@ def is_queued(trial: FrozenTrial) -> bool:
 
 def queue_trial(study: optuna.Study, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
     """A new trial that waits, with user attributes."""
-    template = create_trial(state=TrialState.WAITING, user_attrs=dict(attributes), system_attrs={FIXED: dict(params)})
+    template = create_trial(
+        state=TrialState.WAITING, user_attrs=_with_format(attributes), system_attrs={FIXED: dict(params)}
+    )
     study._storage.create_new_trial(study._study_id, template_trial=template)
+
+
+def _with_format(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {KEY: TrialAttributes.FORMAT, **attributes}
 
 
 def new_trial(
@@ -75,7 +84,9 @@ def new_trial(
 ) -> FrozenTrial:
     """A new trial that runs; the sampler decides where there are no ``params``."""
     fixed = {} if params is None else {FIXED: dict(params)}
-    template = create_trial(state=TrialState.RUNNING, system_attrs={**system, **fixed}, user_attrs=dict(attributes))
+    template = create_trial(
+        state=TrialState.RUNNING, system_attrs={**system, **fixed}, user_attrs=_with_format(attributes)
+    )
     return study._storage.get_trial(study._storage.create_new_trial(study._study_id, template_trial=template))
 
 

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas import attention
 from chattn_nas.proxy.measurement import Measurement, Rung
+from chattn_nas.study.attributes import trial_attributes
 
 #: What a trial that has no ``outcome`` yet is called.
 _STATES = {
@@ -67,9 +68,9 @@ class Record:
         return self.measurement.rungs if self.measurement is not None and self.trained else ()
 
     @property
-    def accuracy(self) -> float | None:
-        """Validation accuracy, 0 to 1, of a complete training; ``None`` otherwise."""
-        return self.rungs[-1].accuracy if self.outcome == "complete" and self.rungs else None
+    def score(self) -> float | None:
+        """On the validation set, 0 to 1, of a complete training; ``None`` otherwise."""
+        return self.rungs[-1].score if self.outcome == "complete" and self.rungs else None
 
     @property
     def description(self) -> str:
@@ -122,23 +123,21 @@ def _setting(parameter: str) -> tuple[str, str]:
 
 
 def _record(trial: FrozenTrial, searched: Set[tuple[str, str]]) -> Record:
-    attributes = trial.user_attrs
-    measurement = attributes.get("measurement")
-    stages = tuple(attributes.get("architecture", {}).get("stages", ()))
+    stored = trial_attributes(trial)
     return Record(
         number=trial.number,
-        stages=stages,
-        choices=tuple(in_words(stage, searched) for stage in stages),
-        hash=attributes.get("hash", ""),
-        seed=attributes.get("seed"),
-        label=attributes.get("label", ""),
-        outcome=str(attributes.get("outcome") or _STATES[trial.state]),
-        reason=attributes.get("reason", ""),
-        measurement=Measurement.from_dict(measurement) if measurement else None,
-        relative=attributes.get("costs_relative") or {},
+        stages=stored.stages,
+        choices=tuple(in_words(stage, searched) for stage in stored.stages),
+        hash=stored.hash or "",
+        seed=stored.seed,
+        label=stored.label,
+        outcome=str(stored.outcome or _STATES[trial.state]),
+        reason=stored.reason,
+        measurement=stored.measurement,
+        relative=stored.costs_relative,
         started=trial.datetime_start,
         finished=trial.datetime_complete,
-        trained=attributes.get("value_source", "trained") == "trained",
+        trained=stored.trained,
     )
 
 

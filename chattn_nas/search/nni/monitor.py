@@ -39,6 +39,7 @@ from chattn_nas.search.session import quiet_optuna
 from chattn_nas.space import Architecture
 from chattn_nas.spec.plugins import take_path
 from chattn_nas.study._optuna import id_of
+from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
@@ -161,7 +162,7 @@ class Monitor:
             self.refused = refused
 
     def _mine(self) -> list[FrozenTrial]:
-        return [t for t in all_trials(self.study) if t.user_attrs.get("nni_experiment") == self.experiment.id]
+        return [t for t in all_trials(self.study) if trial_attributes(t).nni_experiment == self.experiment.id]
 
     def _busy_trials(self) -> int:
         counts = self.experiment.get_job_statistics()
@@ -176,8 +177,9 @@ class Monitor:
         space = self.run_.spec.search_space()
         found = []
         for trial in all_trials(self.study):
-            if outcome(trial) in (Outcome.COMPLETE, Outcome.PRUNED) and "architecture" in trial.user_attrs:
-                sample = nni_sample(space, Architecture.from_dict(trial.user_attrs["architecture"]))
+            proposed = trial_attributes(trial).architecture
+            if outcome(trial) in (Outcome.COMPLETE, Outcome.PRUNED) and proposed is not None:
+                sample = nni_sample(space, Architecture.from_dict(proposed))
                 if sample is not None:
                     found.append({"parameter": sample, "value": accuracy_of(trial)})
         return found

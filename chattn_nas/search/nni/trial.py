@@ -35,6 +35,7 @@ from chattn_nas.space import Architecture, Stage
 from chattn_nas.spec.plugins import take_path
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study._optuna import id_of, set_study_system, signs_of_life, study_system, trial_now
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.run import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -117,8 +118,8 @@ def accuracy_of(trial: optuna.trial.FrozenTrial) -> float:
     """What NNI is told of an ended trial: an accuracy from 0 to 1."""
     if len(trial.values or ()) == 1:
         return float(trial.values[0])
-    rungs = (trial.user_attrs.get("measurement") or {}).get("rungs") if trial.state.name != "FAIL" else None
-    return float(rungs[-1]["accuracy"]) if rungs else WORST
+    measured = trial_attributes(trial).measurement if trial.state.name != "FAIL" else None
+    return measured.rungs[-1].score if measured is not None and measured.rungs else WORST
 
 
 def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | None:
@@ -138,7 +139,7 @@ def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | No
     architecture = read_nni(space, parameters)
     params = space.params(architecture)
     given = {GIVEN: architecture.to_dict()} if params is None else {}
-    target_trials = Spec.from_stored(study.user_attrs["spec"]).search.trials
+    target_trials = Spec.from_stored(dict(study_attributes(study).spec)).search.trials
     return queue.add(study, target_trials, runner.owner, params or {}, names | given)
 
 
@@ -165,7 +166,7 @@ class Reporting:
         """Train the network in place."""
 
         def reported(index: int, rung: Rung) -> bool:
-            _tell(nni.report_intermediate_result, rung.accuracy)
+            _tell(nni.report_intermediate_result, rung.score)
             return report(index, rung)
 
         return self.trainer.train(network, seed, reported)

@@ -54,8 +54,9 @@ class StudyTuner(Tuner):
         from chattn_nas.search.owner import owner
         from chattn_nas.spec.spec import Spec
         from chattn_nas.study._optuna import id_of
+        from chattn_nas.study.attributes import study_attributes
 
-        target_trials = Spec.from_stored(study.user_attrs["spec"]).search.trials
+        target_trials = Spec.from_stored(dict(study_attributes(study).spec)).search.trials
         # NNI asks ahead: where there is no place, no trial is made that would only wait.
         trial = queue.add(study, target_trials, owner()) if queue.open_places(study, target_trials) else None
         if trial is None:
