@@ -16,6 +16,7 @@ from chattn_nas.results.pooled import choices_of, fit, fitted, observations, run
 from chattn_nas.search.samplers import shown_whole
 from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.space import Architecture
+from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.record import Record
 
 #: Proposals per training that the budget allows; more are answered from the record, and the search has converged.
@@ -41,7 +42,7 @@ def simulate(
     """
     made = optuna.create_study(direction="maximize")
     filled = shown_whole(shown_as, table.space)
-    study = SearchStudy(made.study_name, made._storage, sampler, pruner or NopPruner(), filled=filled)
+    study = SearchStudy(made.study_name, storage_of(made), sampler, pruner or NopPruner(), filled=filled)
     protected = _enqueue_baselines(study, table) if baselines else 0
     seen: dict[str, list[float]] = {}
     used: dict[str, int] = {}
