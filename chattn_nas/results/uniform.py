@@ -9,7 +9,6 @@ import optuna
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
-from chattn_nas.space.candidate import Candidate
 from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.record import NONE, UNIFORM, Record
 from chattn_nas.study.run import stage_from_dict
@@ -69,6 +68,8 @@ def _forms(kept: StudyAttributes, kind: str) -> list[Mapping[Any, Any]]:
     """Per stage the choices of a type that its space has, to their canonical forms; nothing where that is not known."""
     if attention.registered(kind) is None:
         return []
+    from chattn_nas.space.candidate import Candidate  # and with it torch
+
     found: list[Mapping[Any, Any]] = []
     lists = {str(key): entries for key, entries in kept.section("space").items()}
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
+from chattn_nas import attention
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
 from chattn_nas.proxy.metric import floor
@@ -69,7 +70,7 @@ def start(
     study = open_search_study(spec, storage_url, space)
     made = trainer(spec, device)
     if study_attributes(study).reference is None:
-        facts = _facts(made, spec)
+        facts = _facts(made, spec, space)
         check_bounds(spec, space, facts["reference"])
         with exclusively(_optuna.storage_of(study), f"{study.study_name}: reference"):
             if study_attributes(study).reference is None:  # two workers measure two latencies: the first one holds
@@ -85,12 +86,13 @@ def start(
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
 
 
-def _facts(made: Trainer, spec: Spec) -> dict[str, Any]:
+def _facts(made: Trainer, spec: Spec, space: SearchSpace) -> dict[str, Any]:
     """What the study keeps of its first worker, by attribute; the reference last, whose presence says that all is."""
     facts: dict[str, Any] = {
         "stages": [stage_to_dict(stage) for stage in made.stages],
         "versions": versions(),
         "hardware": hardware(),
+        "defaults": {name: attention.get(name).defaults for name in sorted(_types(space))},
     }
     loaded = loaded_weights(made, spec)
     if loaded is not None:
@@ -101,6 +103,12 @@ def _facts(made: Trainer, spec: Spec) -> dict[str, Any]:
     if isinstance(made, ProxyTrainer):
         facts |= {METRIC: made.data.metric, FLOOR: floor(made.data)}
     return facts | {"reference": reference_costs(made, spec)}
+
+
+def _types(space: SearchSpace) -> set[str]:
+    """Every attention that a trial of the space may have, baselines included."""
+    networks = [stages.stages for _, stages in space.baselines()]
+    return {choice.type for choices in (*space.canonical, *networks) for choice in choices}
 
 
 def check_bounds(spec: Spec, space: SearchSpace, reference: Costs) -> None:

@@ -78,6 +78,7 @@ class StudyAttributes(Stored):
         run_id: Identity of the run that it belongs to.
         stages: Slots of the backbone, see :func:`chattn_nas.study.run.stage_from_dict`.
         reference: Costs of the backbone without attention; ``None`` before the first worker began.
+        defaults: Of the settings of every attention of the space, by type, as they were when the search began.
         versions, hardware: What the first session ran on.
         changes: What was another in later sessions.
         loaded_weights: Where the backbone's weights came from.
@@ -97,6 +98,7 @@ class StudyAttributes(Stored):
     run_id: str = ""
     stages: tuple[Mapping[str, Any], ...] = ()
     reference: Mapping[str, float] | None = None
+    defaults: Mapping[str, Mapping[str, Any]] | None = None
     versions: Mapping[str, Any] = field(default_factory=dict)
     hardware: str = ""
     changes: tuple[str, ...] = ()
