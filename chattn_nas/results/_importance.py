@@ -35,7 +35,7 @@ def importance(study: optuna.Study) -> pd.DataFrame:
     trainings and the control are left out; with fewer than 12 others the table is empty, and of more than 2,000 an even
     spread is looked at.
     """
-    found = [record for record in once_per_seed(records(study)) if record.accuracy is not None and not record.control]
+    found = [record for record in once_per_seed(records(study)) if record.score is not None and not record.control]
     if len(found) > MOST_TRAININGS:
         found = [found[round(place)] for place in np.linspace(0, len(found) - 1, MOST_TRAININGS)]
     rows = [_parameters(record) for record in found]
@@ -87,7 +87,7 @@ def _rebuilt(
     for record, row in zip(records, rows, strict=True):
         params = {name: value for name, value in row.items() if name in open_ones}
         distributions = {name: open_ones[name] for name in params}
-        study.add_trial(create_trial(value=record.accuracy, params=params, distributions=distributions))
+        study.add_trial(create_trial(value=record.score, params=params, distributions=distributions))
     return study
 
 
