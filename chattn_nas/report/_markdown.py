@@ -102,11 +102,12 @@ def _leaderboard(rows: list[dict[str, Any]]) -> str:
 def _confirmation(confirmation: dict[str, Any]) -> str:
     rows = [
         (
-            row["name"], words.accuracy(row["search"]), _spread(row["mean"], row["sd"]), row["seeds"],
+            row["name"], words.searched(row.get("search_pooled"), row["search"]), _spread(row["mean"], row["sd"]),
+            row["seeds"],
             *(_against(row.get(rival)) for rival in ("uniform", "none", RIVAL)),
         ) for row in confirmation["networks"]
     ]  # fmt: skip
-    heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
+    heads = ("network", "search", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
              "against channel_scale")  # fmt: skip
     return table(heads, rows)
 

@@ -77,10 +77,23 @@ def _baselines(facts: RunFacts) -> ReportTable:
     return ReportTable(columns, rows)
 
 
+def _searched(row: dict[str, Any]) -> Cell:
+    """What the search said of a network: the pooled mean, the raw one named beside it."""
+    pooled, raw = row.get("search_pooled"), row["search"]
+    if pooled is None:
+        return number(raw, words.accuracy(raw))
+    return number(pooled, Markup("{}<small>raw mean {}</small>").format(words.accuracy(pooled), words.accuracy(raw)))
+
+
 def _confirmation(facts: RunFacts) -> ReportTable:
     columns = [
         Column("network"),
-        Column("search %", "mean over the search's seeds, after its own length of training", wide=True, number=True),
+        Column(
+            "search %",
+            "the search's, after its own length of training: pooled mean, raw mean beside it",
+            wide=True,
+            number=True,
+        ),
         Column("confirmed %", "mean and standard deviation over new seeds", number=True),
         Column("seeds", wide=True, number=True),
         Column("over the best uniform", number=True),
@@ -112,7 +125,7 @@ def _confirmation(facts: RunFacts) -> ReportTable:
                 tone,
                 [
                     Cell(row["name"], row["name"]),
-                    number(row["search"], words.accuracy(row["search"])),
+                    _searched(row),
                     number(row["mean"], Markup("{}<small>sd {}</small>").format(
                         words.accuracy(row["mean"]), words.accuracy(row["sd"]))),
                     number(row["seeds"], str(row["seeds"])),
