@@ -114,7 +114,7 @@ def test_a_collapse_widens_the_intervals_of_its_network_alone():
     roles = ("candidate", "candidate", "candidate", "uniform", "none", "control")
     networks = [
         Network(hash=name, name=name, roles=(role,), search=None, search_pooled=None, search_seeds=0,
-                accuracies=dict(enumerate(row))) for name, role, row in zip("abcuno", roles, runs[0], strict=True)
+                scores=dict(enumerate(row))) for name, role, row in zip("abcuno", roles, runs[0], strict=True)
     ]  # fmt: skip
     judged = judge(networks, epochs=1)
     assert list(judged.network("b").outliers) == [2]
