@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from chattn_nas.errors import DataError, InputError, RunError
-from chattn_nas.judging._confirm import FRESH, confirm, confirm_plan, confirmation
-from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, judge
+from chattn_nas.judging._confirm import FRESH, confirm, confirm_plan
+from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, confirmation, judge
 from chattn_nas.judging.planning import uniform_networks
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.report import html, markdown
