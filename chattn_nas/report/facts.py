@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from chattn_nas.network.constraints import Constraint
+from chattn_nas.report.classes import ClassFigures, class_figures
 from chattn_nas.report.verdict import Verdict, verdict
 from chattn_nas.results import words
 from chattn_nas.results._best import Pick, Standing
@@ -90,6 +91,12 @@ class RunFacts:
         if self.verdict.confirmed and self.confirmation is not None:
             return next(pick for pick in self.standing.picks if pick.hash == self.confirmation["winner"])
         return next((pick for pick in self.standing.picks if not pick.control), None)
+
+    @property
+    def classes(self) -> ClassFigures | None:
+        """How the lead does on every class."""
+        names = self.study.user_attrs.get("data_fingerprint", {}).get("classes", ())
+        return class_figures(self.records, self.lead.hash, names) if self.lead else None
 
     @property
     def cost(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -12,6 +14,7 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from chattn_nas.report import figures, progress_figures
+from chattn_nas.report.classes import confusion
 from chattn_nas.report.facts import RunFacts, gather
 from chattn_nas.report.picture import picture_of
 from chattn_nas.report.tables import tables
@@ -24,8 +27,13 @@ from chattn_nas.study.metric import floor_of, metric_of, named
 PLOTLY = "/* plotly.js */"
 
 
-def html(study: optuna.Study) -> str:
-    """The whole page as text; about 5 MB, nearly all of it Plotly, which is embedded once."""
+def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
+    """The whole page as text; about 5 MB, nearly all of it Plotly, which is embedded once.
+
+    Args:
+        study: Of the run.
+        contact_sheet: A JPEG file of training images as they reach the network; left out where there is none.
+    """
     facts = gather(study)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["strong"] = strong
@@ -40,6 +48,9 @@ def html(study: optuna.Study) -> str:
         plots={name: Markup(_json(figure)) for name, figure in plots.items()},
         picture=Markup(picture_of(study, facts.lead, colours) if facts.lead else ""),
         tiles=tiles(facts),
+        sheet=base64.b64encode(contact_sheet.read_bytes()).decode()
+        if contact_sheet and contact_sheet.is_file()
+        else "",
         costs=_costs(facts),
         style=Markup(file_text("picture.css") + file_text("style.css")),
         script=Markup(file_text("page.js")),
@@ -86,6 +97,8 @@ def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
         plots["effects"] = figures.effects(facts.effects)
     if len(facts.importance):
         plots["importance"] = figures.importance(facts.importance)
+    if facts.classes is not None and facts.classes.confusion is not None:
+        plots["confusion"] = confusion(facts.classes)
     if len(facts.outcomes):
         plots["outcomes"] = progress_figures.outcomes(facts.outcomes)
     return plots
