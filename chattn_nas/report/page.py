@@ -48,9 +48,7 @@ def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
         plots={name: Markup(_json(figure)) for name, figure in plots.items()},
         picture=Markup(picture_of(study, facts.lead, colours) if facts.lead else ""),
         tiles=tiles(facts),
-        sheet=base64.b64encode(contact_sheet.read_bytes()).decode()
-        if contact_sheet and contact_sheet.is_file()
-        else "",
+        sheet=_base64(contact_sheet),
         costs=_costs(facts),
         style=Markup(file_text("picture.css") + file_text("style.css")),
         script=Markup(file_text("page.js")),
@@ -71,6 +69,10 @@ def strong(text: str) -> Markup:
 def file_text(name: str) -> str:
     """A file of this folder."""
     return resources.files("chattn_nas.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _base64(file: Path | None) -> str:
+    return base64.b64encode(file.read_bytes()).decode() if file is not None and file.is_file() else ""
 
 
 def _json(figure: figures.Figure) -> str:

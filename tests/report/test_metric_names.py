@@ -42,7 +42,7 @@ def test_reports_name_the_metric(study) -> None:
     page = html(study)
     assert "validation macro F1 (%)" in page
     assert "/* plotly.js */" not in page
-    assert "accuracy" in study.trials[0].user_attrs["measurement"]["rungs"][-1]
+    assert "score" in study.trials[0].user_attrs["measurement"]["rungs"][-1]
 
 
 def test_reports_show_every_class_and_what_the_network_sees(study, tmp_path_factory) -> None:
