@@ -99,7 +99,7 @@ class RunFacts:
     @property
     def classes(self) -> ClassFigures | None:
         """How the lead does on every class."""
-        names = self.study.user_attrs.get("data_fingerprint", {}).get("classes", ())
+        names = (self.stored.data_fingerprint or {}).get("classes", ())
         return class_figures(self.records, self.lead.hash, names) if self.lead else None
 
     @property
