@@ -195,7 +195,7 @@ class Trained:
         from chattn_nas.data import load_data
         from chattn_nas.export import Card
 
-        spec, pick = self.run.spec, self.pick
+        spec, pick, level = self.run.spec, self.pick, self.pick.interval
         data = load_data(spec.data)
         return Card(
             name=f"{spec.name}-{pick.hash}",
@@ -211,7 +211,7 @@ class Trained:
             metric=metric_of(self.run.study),
             accuracy=pick.mean / 100,
             accuracy_se=None if pick.se is None else pick.se / 100,
-            pooled=None if pick.interval is None else (pick.value("pooled") / 100, *(x / 100 for x in pick.interval)),
+            pooled=None if level is None else (pick.value("pooled") / 100, level[0] / 100, level[1] / 100),
             seeds=len(pick.seeds),
             confirmed=self.confirmed,
             costs={key: value for key, value in pick.costs.items() if value is not None}
