@@ -10,7 +10,7 @@ import torch
 from chattn_nas.data import ImageSet
 from chattn_nas.errors import InputError
 from chattn_nas.export.folder import open_folder
-from chattn_nas.proxy.metric import build_metric, summed_loss
+from chattn_nas.tasks.label_metrics import build_metric, summed_loss
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chattn_nas.data import load_data, load_test
+from chattn_nas import tasks
+from chattn_nas.data import load_test
 from chattn_nas.errors import RunError
 from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.network.weights import read_weights
@@ -46,7 +47,7 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
             "was not read"
         )
     device = resolve_device(run.spec.proxy.device)
-    data = load_data(run.spec.data, device=device)
+    data = tasks.load(run.spec.task, run.spec.data, device=device)
     test = load_test(run.spec.data, device=device)
     plan = {row["hash"]: row for row in confirmed.study.user_attrs["plan"]}
     scores = {}

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
@@ -20,6 +20,8 @@ from chattn_nas.spec import TrainingSettings
 from chattn_nas.spec.judging_settings import JudgingSettings
 from chattn_nas.spec.plugins import import_first
 from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.tasks.registry import find as find_task
+from chattn_nas.tasks.settings import CLASSIFICATION, TaskSettings
 
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
 FREE = (
@@ -53,6 +55,8 @@ LATER = (
         )
     ),
     ("backbone", "stages"),
+    ("task", "type"),
+    ("proxy", "optimizer"),
 )  # fmt: skip
 
 
@@ -73,7 +77,7 @@ class Spec(Settings):
 
     Attributes:
         name: Names the run, ``runs/<name>``, and its study.
-        backbone, data, space, proxy, search, training, judging: One section per room.
+        backbone, data, task, space, proxy, search, training, judging: One section per room.
         imports: Modules that are imported first, in every process: they may register attentions, backbones, data sets.
             They are looked for in the spec's folder as well.
     """
@@ -81,6 +85,7 @@ class Spec(Settings):
     name: Annotated[str, Field(max_length=200), AfterValidator(_a_name)]
     backbone: BackboneSettings
     data: DataSettings
+    task: SerializeAsAny[TaskSettings] = TaskSettings()
     space: SpaceSettings
     proxy: ProxySettings = ProxySettings()
     search: SearchSettings = SearchSettings()
@@ -105,6 +110,25 @@ class Spec(Settings):
             )
         rest = {key: value for key, value in backbone.items() if key != "identity_init"}
         return {**data, "backbone": rest, "proxy": {**proxy, "start": start} if isinstance(proxy, dict) else proxy}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_with_its_recipe(cls, data: Any) -> Any:
+        """The section ``task`` as its task's own class; what the proxy leaves open is as suits the task."""
+        given = data.get("task") if isinstance(data, dict) else None
+        if isinstance(given, dict) and given.get("type", CLASSIFICATION) != CLASSIFICATION:
+            import_first(data.get("imports") or [])
+            try:
+                task = find_task(str(given["type"]))
+                given = task.Settings.model_validate(given)
+            except InputError as error:
+                raise error.at("task") from None
+            proxy = data.get("proxy")
+            proxy = {} if proxy is None else proxy
+            if isinstance(proxy, dict):
+                data = {**data, "proxy": {**task.recipe, **proxy}}
+            data = {**data, "task": given}
+        return data
 
     @model_validator(mode="after")
     def _trained_branches_stay(self) -> Spec:
@@ -174,7 +198,12 @@ class Spec(Settings):
         plain = {key: value for key, value in data.items() if key in cls.model_fields}
         for section, fields in list(plain.items()):
             model = cls.model_fields[section].annotation
-            if isinstance(fields, dict) and isinstance(model, type) and issubclass(model, Settings):
+            if (
+                isinstance(fields, dict)
+                and isinstance(model, type)
+                and issubclass(model, Settings)
+                and section != "task"
+            ):
                 known = {*model.model_fields, *EARLIER.get(section, ())}
                 plain[section] = {key: value for key, value in fields.items() if key in known}
         return cls.from_dict(plain)

@@ -8,8 +8,10 @@ from typing import Any
 
 import optuna
 
-#: Attributes of a study: the metric's name, and the score of always answering the commonest class.
-METRIC, FLOOR = "metric", "floor"
+from chattn_nas.unit import Unit, percent
+
+#: Attributes of a study: the metric's name, the score of having learnt nothing, and what scores are told in.
+METRIC, FLOOR, UNIT = "metric", "floor", "unit"
 NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
@@ -20,10 +22,18 @@ NAMES = {
 }
 
 
+def unit_of(study: optuna.Study) -> Unit:
+    """What scores of a study are told in; of a study from before there were tasks: percent."""
+    stored = study.user_attrs.get(UNIT)
+    if stored is not None:
+        return Unit.from_dict(stored)
+    name = str(study.user_attrs.get(METRIC, "accuracy"))
+    return percent(name, NAMES.get(name))
+
+
 def metric_of(study: optuna.Study) -> str:
     """As it is written in sentences; ``accuracy`` where the study names none."""
-    name = str(study.user_attrs.get(METRIC, "accuracy"))
-    return NAMES.get(name, name)
+    return unit_of(study).title
 
 
 def named(text: str, metric: str, keep: Sequence[str] = ()) -> str:
@@ -46,6 +56,6 @@ def named(text: str, metric: str, keep: Sequence[str] = ()) -> str:
 
 
 def floor_of(study: optuna.Study) -> dict[str, Any] | None:
-    """Class and score (0 to 1) of always answering the commonest class, where that is known."""
+    """``score`` of having learnt nothing and ``by``, what answers so; ``None`` where that is not known."""
     found: dict[str, Any] | None = study.user_attrs.get(FLOOR)
-    return found
+    return found and {"by": f"always answering {found.get('class')!r}", **found}

@@ -25,14 +25,14 @@ class Checkpoint:
     Attributes:
         plan: What is trained and how; a checkpoint of another plan is refused.
         epoch: Epochs done.
-        network, momentum, ema: States; ``ema`` is ``None`` where there is none.
+        network, optimizer, ema: States; ``optimizer`` by parameter, ``ema`` is ``None`` where there is none.
         rows: Rows of the log so far.
     """
 
     plan: dict[str, Any]
     epoch: int
     network: dict[str, Tensor]
-    momentum: list[Tensor]
+    optimizer: list[dict[str, Any]]
     ema: dict[str, Tensor] | None
     rows: list[dict[str, Any]]
 
@@ -56,6 +56,8 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
             if (bad := archive.testzip()) is not None:
                 raise ValueError(f"{bad} has another checksum")
         stored = torch.load(path, map_location="cpu", weights_only=True)
+        if "momentum" in stored:  # before there were other optimisers than SGD
+            stored["optimizer"] = [{"momentum_buffer": value} for value in stored["momentum"]]
         found = Checkpoint(**{field.name: stored[field.name] for field in fields(Checkpoint)})
     except Exception as error:  # whatever torch and zip files say of half a file
         reason = first_line(error)
@@ -80,13 +82,10 @@ def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) ->
         )
 
 
-def momentum_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """The momentum of every parameter, in their order."""
+def states_of(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """What the optimiser keeps of every parameter, in their order."""
     return [
-        optimizer.state[parameter]["momentum_buffer"]
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if "momentum_buffer" in optimizer.state[parameter]
+        dict(optimizer.state.get(parameter, {})) for group in optimizer.param_groups for parameter in group["params"]
     ]
 
 
@@ -96,7 +95,13 @@ def restore(
 ) -> None:
     """Put the states of a checkpoint where they belong; no tensor changes its place."""
     network.load_state_dict(checkpoint.network)
-    for held, value in zip(momentum_of(optimizer), checkpoint.momentum, strict=True):
-        held.copy_(value)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter, stored in zip(parameters, checkpoint.optimizer, strict=True):
+        held = optimizer.state[parameter]
+        for name, value in stored.items():
+            if isinstance(held.get(name), Tensor):
+                held[name].copy_(value)
+            else:
+                held[name] = value.to(parameter.device) if isinstance(value, Tensor) else value
     if ema is not None and checkpoint.ema is not None:
         ema.load_state_dict(checkpoint.ema)
