@@ -15,6 +15,9 @@ class TaskSettings(Settings):
     Attributes:
         type: ``classification``, ``multilabel``, ``segmentation``, ``super_resolution``, one that a package registered,
             or ``module:Class``. What else may stand here is its own.
+
+    In a spec:
+        type: classification
     """
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
