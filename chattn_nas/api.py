@@ -190,11 +190,11 @@ class Trained:
 
     def card(self) -> Card:
         """What an export says of this network."""
-        from chattn_nas.data import load_data
+        from chattn_nas import tasks
         from chattn_nas.export import Card
 
         spec, pick = self.run.spec, self.pick
-        data = load_data(spec.data)
+        data = tasks.load(spec.task, spec.data)
         return Card(
             name=f"{spec.name}-{pick.hash}",
             backbone=spec.backbone.model,
@@ -302,13 +302,16 @@ def export(
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """
-    from chattn_nas.export import DEFAULT_FORMATS, check_request, export_network
+    from chattn_nas import tasks
+    from chattn_nas.export import DEFAULT_FORMATS, Usage, check_request, export_network
 
     formats = DEFAULT_FORMATS if formats is None else formats
     check_request(formats, out_dir, force=force)  # before a network is trained again for it
     data = trained.run.spec.data
+    task = tasks.load(trained.run.spec.task, data).task
     network = trained.network()
     card = trained.card()
+    usage = Usage(**task.export()) if task.export() else None
     written = export_network(
         network,
         architecture=trained.architecture,
@@ -318,6 +321,7 @@ def export(
         image_size=data.image_size,
         card=card,
         formats=formats,
+        usage=usage,
         force=force,
     )
     run = trained.run

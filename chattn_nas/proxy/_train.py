@@ -127,7 +127,7 @@ def _train(
         if settings.patience == "diverged" and index == 0:
             task = task_of(data)
             chance = task.floor()
-            if chance is not None and accuracy <= chance["score"]:
+            if chance is not None and accuracy <= chance["score"] + 1e-6:  # means of float32
                 told = f"{task.unit.title} {task.unit.text(accuracy)} after the first rung is no better"
                 outcome, reason = Outcome.DIVERGED, f"{told} than {chance['by']}"
                 break

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 BUILT_IN = {
     "classification": "classification:Classification",
     "multilabel": "classification:Multilabel",
+    "segmentation": "segmentation:Segmentation",
+    "super_resolution": "super_resolution:SuperResolution",
 }
 GROUP = "chattn_nas.tasks"
 _registered: dict[str, type[Task]] = {}

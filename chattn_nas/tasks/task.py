@@ -49,7 +49,7 @@ class Task:
 
     Args:
         settings: The spec's section ``task``.
-        data: The data set.
+        data: The data set; a task may give ``self.data`` other facts, such as fewer classes.
 
     Raises:
         InputError: The data do not serve, or have no such metric; ``where`` is the path of keys.
@@ -130,7 +130,7 @@ class TaskData(Data):
 def of(settings: TaskSettings, data: Data) -> TaskData:
     """A data set with a task."""
     task = registry.find(settings.type)(settings, data)
-    held = {field.name: getattr(data, field.name) for field in fields(Data)}
+    held = {field.name: getattr(task.data, field.name) for field in fields(Data)}
     return TaskData(**held | {"metric": task.unit.name}, task=task)
 
 
