@@ -40,7 +40,7 @@ def composed(network: nn.Module, whole: nn.Module, path: str) -> nn.Module:
     for name in FACTS:
         if hasattr(network, name):
             setattr(whole, name, getattr(network, name))
-    left_out = whole.get_submodule(path.rpartition(".")[0]).left_out
+    left_out = getattr(whole.get_submodule(path.rpartition(".")[0]), "left_out", ())
     whole.attention_slots = tuple(  # type: ignore[assignment]
         replace(slot, path=f"{path}.{slot.path}", block=f"{path}.{slot.block}")
         for slot in getattr(network, "attention_slots", ())
