@@ -306,6 +306,11 @@ def export(
     from chattn_nas.export import DEFAULT_FORMATS, Usage, check_request, export_network
 
     formats = DEFAULT_FORMATS if formats is None else formats
+    if "timm" in formats and trained.run.spec.task.type not in ("classification", "multilabel"):
+        raise InputError(
+            f"the format timm holds classifiers, and this network is for {trained.run.spec.task.type}",
+            where=("formats",), value="timm", choices=("source", "safetensors", "pt2", "onnx"),
+        )  # fmt: skip
     check_request(formats, out_dir, force=force)  # before a network is trained again for it
     data = trained.run.spec.data
     task = tasks.load(trained.run.spec.task, data).task

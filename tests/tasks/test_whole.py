@@ -1,4 +1,4 @@
-"""Every task as a user does it: searched by two workers, killed, resumed, confirmed, trained, exported, used elsewhere."""
+"""Every task as a user does it: two workers, killed, resumed, confirmed, trained, exported, used elsewhere."""
 
 import json
 import os
