@@ -118,17 +118,17 @@ def _train(
             if not _finite(loss_sum):
                 break
         training += time.perf_counter() - begun
-        accuracy, loss = evaluation()
+        score, loss = evaluation()
         last = {"figures": evaluation.figures()} if end == settings.rungs[-1] and _finite(loss) else {}
-        rungs.append(Rung(epoch=trained, accuracy=accuracy, loss=loss, **last))
+        rungs.append(Rung(epoch=trained, score=score, loss=loss, **last))
         if not all(map(_finite, (loss_sum, loss))):
             outcome, reason = Outcome.DIVERGED, f"the loss was not finite in rung {index} (epoch {trained})"
             break
         if settings.patience == "diverged" and index == 0:
             task = task_of(data)
             chance = task.floor()
-            if chance is not None and accuracy <= chance["score"] + 1e-6:  # means of float32
-                told = f"{task.unit.title} {task.unit.text(accuracy)} after the first rung is no better"
+            if chance is not None and score <= chance["score"] + 1e-6:  # means of float32
+                told = f"{task.unit.title} {task.unit.text(score)} after the first rung is no better"
                 outcome, reason = Outcome.DIVERGED, f"{told} than {chance['by']}"
                 break
         if report is not None and report(index, rungs[-1]) and end != settings.rungs[-1]:

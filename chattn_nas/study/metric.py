@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.unit import Unit, percent
 
 #: Attributes of a study: the metric's name, the score of having learnt nothing, and what scores are told in.
@@ -24,11 +25,8 @@ NAMES = {
 
 def unit_of(study: optuna.Study) -> Unit:
     """What scores of a study are told in; of a study from before there were tasks: percent."""
-    stored = study.user_attrs.get(UNIT)
-    if stored is not None:
-        return Unit.from_dict(stored)
-    name = str(study.user_attrs.get(METRIC, "accuracy"))
-    return percent(name, NAMES.get(name))
+    known = study_attributes(study)
+    return Unit.from_dict(known.unit) if known.unit else percent(known.metric, NAMES.get(known.metric))
 
 
 def metric_of(study: optuna.Study) -> str:
@@ -57,5 +55,5 @@ def named(text: str, metric: str, keep: Sequence[str] = ()) -> str:
 
 def floor_of(study: optuna.Study) -> dict[str, Any] | None:
     """``score`` of having learnt nothing and ``by``, what answers so; ``None`` where that is not known."""
-    found: dict[str, Any] | None = study.user_attrs.get(FLOOR)
-    return found and {"by": f"always answering {found.get('class')!r}", **found}
+    found = study_attributes(study).floor
+    return None if found is None else {"by": f"always answering {found.get('class')!r}", **found}

@@ -110,7 +110,7 @@ def test_it_starts_as_the_bilinear_enlargement_and_learns(data) -> None:
     torch.testing.assert_close(start, bilinear, atol=0.05, rtol=0)
     found = train(network, data, ProxySettings(rungs=[1, 30], device="cpu", **data.task.recipe), seed=0)
     assert found.outcome is Outcome.COMPLETE
-    assert found.rungs[1].accuracy > found.rungs[0].accuracy + 0.3
+    assert found.rungs[1].score > found.rungs[0].score + 0.3
     assert 0 < found.rungs[-1].figures["ssim"] < 1
 
 
