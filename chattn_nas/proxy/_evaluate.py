@@ -70,7 +70,7 @@ class Evaluation:
         return self.metric(self.logits, self.images.labels) if finite else float("nan"), loss
 
     def figures(self) -> dict[str, Any]:
-        """Of every class, from the last call; none where logits of so many images and classes are not kept."""
+        """Figures of every class, from the last call; none where logits of so many images and classes are not kept."""
         return {} if self.logits is None else figures(self.logits, self.images.labels)
 
     def _at(self, batch: torch.Tensor) -> tuple[TensorSet, torch.Tensor]:
