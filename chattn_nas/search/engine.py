@@ -9,6 +9,7 @@ import torch
 
 from chattn_nas import attention
 from chattn_nas.data import load_data
+from chattn_nas.data.inspection import write_contact_sheet
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
@@ -29,7 +30,7 @@ from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec.plugins import refuse_main
 from chattn_nas.spec.spec import Spec
-from chattn_nas.study.run import RunDirectory
+from chattn_nas.study.run import CONTACT_SHEET, RunDirectory
 from chattn_nas.study.storage import storage_errors
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ def search(
         spec = found.spec
         if trainer is None:
             check_same(found.study, spec)
+            write_contact_sheet(spec.data, found.directory / CONTACT_SHEET)
         if baselines:
             enqueue_baselines(found.study, spec.search_space())
         with Progress(found.study, spec.search, shown=progress) as shown:
