@@ -25,7 +25,7 @@ from chattn_nas.report.thinning import POINTS
 from chattn_nas.report.tiles import tiles
 from chattn_nas.results import words
 from chattn_nas.results.tables import COSTS
-from chattn_nas.study.metric import floor_of, metric_of, named
+from chattn_nas.study.metric import floor_of, metric_of, named, unit_of
 
 #: What may stand in a script element without meaning anything there.
 DIGITS = "".join(chr(code) for code in range(33, 127) if chr(code) not in "<&\\")
@@ -122,7 +122,7 @@ def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
         low = floor_of(facts.study)
         for figure in plots.values():
             if low is not None and figure["layout"].get("yaxis", {}).get("title", {}).get("text", "").endswith("(%)"):
-                _draw_floor(figure, low)
+                _draw_floor(figure, low | {"score": unit_of(facts.study).shown(low["score"])})
     if len(facts.effects):
         plots["effects"] = figures.effects(facts.effects)
     if len(facts.importance):
@@ -135,15 +135,15 @@ def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
 
 
 def _draw_floor(figure: figures.Figure, low: dict[str, Any]) -> None:
-    """A line at the score of always answering the commonest class, where it does not flatten the figure."""
-    height = 100 * low["score"]
+    """A line at the score of having learnt nothing, where it does not flatten the figure."""
+    height = low["score"]
     heights = [y for trace in figure["data"] for y in trace.get("y") or () if isinstance(y, int | float) and y == y]
     if not heights or height < min(heights) - 2 * (max(heights) - min(heights)):
         return
     line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height,
             "line": {"dash": "dot", "width": 1, "color": "@soft"}}  # fmt: skip
     words = {"xref": "paper", "x": 0, "xanchor": "left", "y": height, "yanchor": "bottom", "showarrow": False,
-             "text": f"always {escape(low['class'])}", "font": {"size": 11}}  # fmt: skip
+             "text": f"{escape(low['by'])}", "font": {"size": 11}}  # fmt: skip
     for kind, added in (("shapes", line), ("annotations", words)):
         figure["layout"][kind] = [*figure["layout"].get(kind, []), added]
 
