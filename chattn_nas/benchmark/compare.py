@@ -21,8 +21,9 @@ from chattn_nas.benchmark.table import Table
 from chattn_nas.errors import InputError
 from chattn_nas.results.tables import CRITERIA, Z95
 from chattn_nas.search.pruning import build_pruner
-from chattn_nas.search.samplers import WholeNetworkSampler, build_sampler
+from chattn_nas.search.samplers import build_sampler
 from chattn_nas.search.session import quiet_optuna
+from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.spec.search_settings import SearchSettings
 
 Method = Callable[[Table, int], tuple[BaseSampler, BasePruner | None]]

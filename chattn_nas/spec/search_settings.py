@@ -13,7 +13,7 @@ from chattn_nas.proxy.settings import DeviceName
 from chattn_nas.settings import Settings
 
 Objective = Literal["accuracy", "parameters", "macs", "latency"]
-SamplerName = Literal["random", "grid", "tpe", "gp", "nsga2", "nsga3", "cmaes"]
+SamplerName = Literal["random", "grid", "pooled", "tpe", "gp", "nsga2", "nsga3", "cmaes"]
 PrunerName = Literal["successive_halving", "hyperband", "none"]
 NniTuner = Literal["tpe", "evolution", "random", "grid", "regularized_evolution", "optuna"]
 LOCAL = {"platform": "local"}

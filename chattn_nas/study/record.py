@@ -112,7 +112,7 @@ def records(study: optuna.Study) -> list[Record]:
     """All trials of a study, in the order of their numbers."""
     trials = study.get_trials(deepcopy=False)
     searched = {_setting(name) for trial in trials for name in trial.params if name.count(".") >= 2}
-    return [_record(trial, searched) for trial in trials]
+    return [record_of(trial, searched) for trial in trials]
 
 
 def _setting(parameter: str) -> tuple[str, str]:
@@ -121,7 +121,8 @@ def _setting(parameter: str) -> tuple[str, str]:
     return name, key
 
 
-def _record(trial: FrozenTrial, searched: Set[tuple[str, str]]) -> Record:
+def record_of(trial: FrozenTrial, searched: Set[tuple[str, str]] = frozenset()) -> Record:
+    """One trial; ``searched`` as :func:`in_words` takes it."""
     attributes = trial.user_attrs
     measurement = attributes.get("measurement")
     stages = tuple(attributes.get("architecture", {}).get("stages", ()))

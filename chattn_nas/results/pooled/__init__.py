@@ -7,6 +7,7 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.results.pooled._fit import fit as fit
     from chattn_nas.results.pooled._fit import fitted as fitted
+    from chattn_nas.results.pooled._fit import thinned as thinned
     from chattn_nas.results.pooled.design import Choices as Choices
     from chattn_nas.results.pooled.model import Estimate as Estimate
     from chattn_nas.results.pooled.model import Pooled as Pooled
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
-        "._fit": "fit fitted",
+        "._fit": "fit fitted thinned",
         ".design": "Choices",
         ".model": "Estimate Pooled",
         ".observation": "Observation choices_of observations rungs_of",

@@ -33,6 +33,8 @@ from chattn_nas.results.pooled.observation import MINIMAL_PAIRS, Observation
 REACH = 5.0
 #: Settings of the standard deviations over which predictions are averaged: many where the study is small.
 MOST_POINTS, LEAST_POINTS = 64, 12
+#: So many of them stay where a model is only brought up to date.
+FEW = 8
 #: A view that correlates so with the accuracy is a function of it.
 SAME = 0.9999
 #: Matrices are small: with two threads on two busy cores a fit took 15 times as long as with one.
@@ -69,6 +71,7 @@ class Pooled:
     Args:
         seen: At least two complete observations.
         views: Names of the views to use; those that too few complete observations have are left out.
+        like: A model whose standard deviations are taken over instead of learned anew, where it has the same terms.
 
     Attributes:
         seen: The observations.
@@ -80,7 +83,7 @@ class Pooled:
     """
 
     @_one_thread
-    def __init__(self, seen: Sequence[Observation], views: Sequence[str] = ()) -> None:
+    def __init__(self, seen: Sequence[Observation], views: Sequence[str] = (), like: Pooled | None = None) -> None:
         self.views = tuple(name for name in views if _tells(seen, name))
         self.seen = [one for one in seen if one.complete or any(name in one.views for name in self.views)]
         values = np.array(
@@ -100,9 +103,21 @@ class Pooled:
         self._design = Design([one.choices for one in self.seen], seeds, values.shape[1])
         own = np.array([one.variance for one in self.seen])
         self._likelihood = Likelihood(self._design, values, own, networks, size)
-        self._states, self._weights, self.deviations = self._integrate()
+        if like is not None and like._likelihood.names == self._likelihood.names:
+            few = np.argsort(-like._weights, kind="stable")[:FEW]
+            self._points, self._weights = like._points[few], like._weights[few] / like._weights[few].sum()
+            self.deviations = like.deviations
+            self.held_out, self.worth = np.full(len(self.seen), np.nan), like.worth
+        else:
+            self._points, self._weights, self.deviations = self._integrate()
+        self._states = [self._likelihood.state(point) for point in self._points]
 
-    def _integrate(self) -> tuple[list[State], np.ndarray, dict[str, float]]:
+    def of(self, seen: Sequence[Observation]) -> Pooled:
+        """The same model of other trainings, say of some more; its standard deviations are not learned anew, which
+        takes most of the time, and :attr:`held_out` is not computed."""
+        return Pooled(seen, self.views, like=self)
+
+    def _integrate(self) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
         """Weighted settings of the standard deviations around the mode, the mode first.
 
         Importance sampling from a Gaussian by the Hessian at the mode, points from a Sobol sequence: plugging in the
@@ -133,8 +148,7 @@ class Pooled:
         points = np.tile(mode, (count + 1, 1))
         points[1:, main] += normal @ spread.T
         points = np.clip(points, of.guess - REACH, of.guess + REACH)
-        states = [of.state(point) for point in points]
-        log_weights = np.array([-state.loss for state in states])
+        log_weights = np.array([-of.state(point).loss for point in points])
         log_weights[1:] += 0.5 * (normal**2).sum(1)
         weights = np.exp(log_weights - log_weights.max())
         # No point may carry all: importance weights of a few points in several dimensions are noisy.
@@ -145,7 +159,7 @@ class Pooled:
         sds = np.sqrt(weights @ np.exp(2 * points[:, main]))
         names = [*of.terms, "architecture", "noise"]
         found = {"pair": 0.0, "seed": 0.0, "type_seed": 0.0} | dict(zip(names, sds.tolist(), strict=True))
-        return [state for state, keep in zip(states, kept) if keep], weights[kept] / weights[kept].sum(), found
+        return points[kept], weights[kept] / weights[kept].sum(), found
 
     def _worth(self, mode: np.ndarray) -> dict[str, float]:
         if not self.views:
