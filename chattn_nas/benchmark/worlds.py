@@ -23,7 +23,8 @@ from chattn_nas.study.record import key_of
 _TYPES: list[Any] = ["none", "se", "eca", "gct", "srm", "triplet"]
 _SETTINGS: list[Any] = [
     "none", {"se": {"reduction": [2, 4, 8, 16]}}, {"eca": {"gamma": [1, 2], "b": [1, 2]}},
-    {"fca": {"frequencies": ["top1", "top2", "top4", "low2", "bot2"], "reduction": [4, 8]}}, {"gct": {"mode": ["l1", "l2"]}},
+    {"fca": {"frequencies": ["top1", "top2", "top4", "low2", "bot2"], "reduction": [4, 8]}},
+    {"gct": {"mode": ["l1", "l2"]}},
 ]  # fmt: skip
 _CHAIN = [f"layer{layer}.{block}" for layer in (1, 2, 3) for block in (0, 1, 2)][1:]
 
@@ -116,7 +117,9 @@ class World:
             while value > before or before == -np.inf:
                 before = value
                 for stage, some in enumerate(forms):
-                    tried = [(self.worth(self._network([*stages[:stage], one, *stages[stage + 1 :]])), one) for one in some]
+                    tried = [
+                        (self.worth(self._network([*stages[:stage], one, *stages[stage + 1 :]])), one) for one in some
+                    ]
                     value, stages[stage] = max(tried, key=lambda pair: pair[0])
             best = max(best, value)
         self.values = known

@@ -19,11 +19,12 @@ from optuna.samplers import (
 from optuna.trial import FrozenTrial
 
 from chattn_nas.errors import InputError
+from chattn_nas.search.by_path import made_by_path
 from chattn_nas.search.pooled.sampler import PooledSampler
 from chattn_nas.search.search_study import SeededByTrial
 from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.space import SearchSpace
-from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.spec.search_settings import SAMPLERS, SearchSettings
 from chattn_nas.study.history import history
 
 GRID_LIMIT = 100_000
@@ -44,6 +45,8 @@ def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> Ba
     Raises:
         InputError: The sampler does not fit the space.
     """
+    if ":" in settings.sampler:
+        return SeededByTrial(made_by_path(settings.sampler, BaseSampler, seed=seed, space=space), seed)
     if settings.sampler == "grid":
         return GridSampler(space, settings.seed)
     if settings.sampler == "pooled":
@@ -54,7 +57,7 @@ def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> Ba
         raise InputError(
             "sampler 'cmaes' adapts a covariance of numbers, and every choice here is a category: it would propose at "
             "random",
-            where=("sampler",), value="cmaes", choices=("tpe", "gp", "nsga2", "nsga3", "random", "grid"),
+            where=("sampler",), value="cmaes", choices=[name for name in SAMPLERS if name != "cmaes"],
         )  # fmt: skip
     return SeededByTrial(_optuna_sampler(settings.sampler, seed), seed)
 

@@ -103,21 +103,27 @@ class Pooled:
         self._design = Design([one.choices for one in self.seen], seeds, values.shape[1])
         own = np.array([one.variance for one in self.seen])
         self._likelihood = Likelihood(self._design, values, own, networks, size)
+        self._points: np.ndarray
+        self._states: list[State]
+        self._weights: np.ndarray
+        self.deviations: dict[str, float]
+        self.held_out: np.ndarray
+        self.worth: dict[str, float]
         if like is not None and like._likelihood.names == self._likelihood.names:
             few = np.argsort(-like._weights, kind="stable")[:FEW]
             self._points, self._weights = like._points[few], like._weights[few] / like._weights[few].sum()
-            self.deviations = like.deviations
-            self.held_out, self.worth = np.full(len(self.seen), np.nan), like.worth
+            self._states = [self._likelihood.state(point) for point in self._points]
+            self.deviations, self.worth = like.deviations, like.worth
+            self.held_out = np.full(len(self.seen), np.nan)
         else:
-            self._points, self._weights, self.deviations = self._integrate()
-        self._states = [self._likelihood.state(point) for point in self._points]
+            self._integrate()
 
     def of(self, seen: Sequence[Observation]) -> Pooled:
         """The same model of other trainings, say of some more; its standard deviations are not learned anew, which
         takes most of the time, and :attr:`held_out` is not computed."""
         return Pooled(seen, self.views, like=self)
 
-    def _integrate(self) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    def _integrate(self) -> None:
         """Weighted settings of the standard deviations around the mode, the mode first.
 
         Importance sampling from a Gaussian by the Hessian at the mode, points from a Sobol sequence: plugging in the
@@ -148,7 +154,8 @@ class Pooled:
         points = np.tile(mode, (count + 1, 1))
         points[1:, main] += normal @ spread.T
         points = np.clip(points, of.guess - REACH, of.guess + REACH)
-        log_weights = np.array([-of.state(point).loss for point in points])
+        states = [of.state(point) for point in points]
+        log_weights = np.array([-state.loss for state in states])
         log_weights[1:] += 0.5 * (normal**2).sum(1)
         weights = np.exp(log_weights - log_weights.max())
         # No point may carry all: importance weights of a few points in several dimensions are noisy.
@@ -159,7 +166,8 @@ class Pooled:
         sds = np.sqrt(weights @ np.exp(2 * points[:, main]))
         names = [*of.terms, "architecture", "noise"]
         found = {"pair": 0.0, "seed": 0.0, "type_seed": 0.0} | dict(zip(names, sds.tolist(), strict=True))
-        return points[kept], weights[kept] / weights[kept].sum(), found
+        self._points, self._weights, self.deviations = points[kept], weights[kept] / weights[kept].sum(), found
+        self._states = [state for state, keep in zip(states, kept, strict=True) if keep]
 
     def _worth(self, mode: np.ndarray) -> dict[str, float]:
         if not self.views:

@@ -37,14 +37,14 @@ def led(
         draws = model.draws([networks.choices(row) for row in star], LEADS, rng)
         best = np.tile(start, (LEADS, 1))
         for stage in range(star.shape[1]):
-            changed = np.flatnonzero((star[:, stage] != start[stage]) | (np.arange(len(star)) == 0))
-            best[:, stage] = star[changed[draws[:, changed].argmax(1)], stage]
+            there = np.flatnonzero((star[:, stage] != start[stage]) | (np.arange(len(star)) == 0))
+            best[:, stage] = star[there[draws[:, there].argmax(1)], stage]
         best = _repaired(best, start, feasible, rng)
         found += [star, best]
         start = _leader(model, networks, best, rng)
     moved = np.concatenate(found[-1:])[rng.integers(0, LEADS, MOVES)]
-    stage = rng.integers(0, moved.shape[1], MOVES)
-    moved[np.arange(MOVES), stage] = rng.integers(0, networks.sizes[stage])
+    changed = rng.integers(0, moved.shape[1], MOVES)
+    moved[np.arange(MOVES), changed] = rng.integers(0, networks.sizes[changed])
     rows = np.unique(np.concatenate([*found, moved]), axis=0)
     return np.asarray(rows[feasible(rows)])
 
@@ -57,8 +57,8 @@ def _leader(model: Pooled, networks: Networks, rows: np.ndarray, rng: np.random.
 def _star(networks: Networks, center: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The network itself, then every change of one stage; of a stage with very many choices some."""
     rows = [center]
-    for stage, size in enumerate(networks.sizes):
-        for choice in range(size) if size <= TRIED else rng.permutation(size)[:TRIED]:
+    for stage, size in enumerate(networks.sizes.tolist()):
+        for choice in rng.permutation(size)[:TRIED].tolist():
             if choice != center[stage]:
                 row = center.copy()
                 row[stage] = choice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,10 +71,10 @@ class Reader:
             if "latency" in record.relative:
                 found.latencies[choices] = record.relative["latency"]
         for trial in known.open.values():
-            choices = None if trial.number == but else self._proposed(trial)
-            if choices is not None:
-                found.pending.append((choices, trial.user_attrs.get("seed")))
-                found.taken[choices] += 1
+            network = None if trial.number == but else self._proposed(trial)
+            if network is not None:
+                found.pending.append((network, trial.user_attrs.get("seed")))
+                found.taken[network] += 1
         found.refused -= {one.choices for one in found.seen}
         return found
 
@@ -93,6 +93,6 @@ class Reader:
         return choices_of_stages(proposed.canonical(self.space.stages).to_dict()["stages"])
 
 
-def choices_of_stages(stages: Iterable[dict[str, Any]]) -> Choices:
+def choices_of_stages(stages: Iterable[Mapping[str, Any]]) -> Choices:
     """As the pooled model compares networks."""
     return tuple((str(stage["type"]), key_of(stage)) for stage in stages)

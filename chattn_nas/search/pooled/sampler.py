@@ -50,7 +50,7 @@ class PooledSampler(WholeNetworkSampler):
 
     def __init__(
         self, space: SearchSpace, seed: int, *, most: int, objectives: tuple[str, ...] = ("accuracy",),
-        bounds: Mapping[str, Constraint] | None = None, rule: str = "top_two", begin: float = 2.0,
+        bounds: Mapping[str, Constraint] | None = None, rule: str = "gradient", begin: float = 2.0,
         holds: Callable[[Architecture], bool] | None = None,
     ) -> None:  # fmt: skip
         self.networks, self.seed, self.most = Networks(space), seed, most
@@ -88,7 +88,7 @@ class PooledSampler(WholeNetworkSampler):
         closed |= {row for choices in known.refused if (row := self.networks.row(choices)) is not None}
         feasible = self._feasible(costs)
         model = self._model(known) if len(tried) >= self.begin else None
-        taken = np.array(tried, dtype=int).reshape(len(tried), -1)
+        taken = np.array(tried, dtype=int).reshape(len(tried), len(self.networks.sizes))
         every = self._held if self._held is not None else self.networks.listed
         if every is not None:
             rows = every[feasible(every)]
