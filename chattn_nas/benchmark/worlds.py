@@ -135,7 +135,7 @@ class World:
         for stage, choice in enumerate(network.stages):
             value += self._drawn(seed, stage, choice.type) * self.kind.type_seed
         value += self._drawn(seed, network.hash) * self.kind.noise
-        rung = Rung(epoch=self.rungs[0], accuracy=value / 100, loss=float("nan"))
+        rung = Rung(epoch=self.rungs[0], score=value / 100, loss=float("nan"))
         return Measurement(outcome=Outcome.COMPLETE, rungs=(rung,), seed=seed)
 
     def _drawn(self, *key: Any) -> float:

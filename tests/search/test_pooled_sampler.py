@@ -112,7 +112,7 @@ def _filled(world: World, sampler: PooledSampler, budget: int, seeds=(0, 1, 2)) 
         record = _record(number, network, world.measurement(network, seeds[number % len(seeds)]), 0)
         for name, value in _attributes(record, network).items():
             made._storage.set_trial_user_attr(key, name, value)
-        made._storage.set_trial_state_values(key, optuna.trial.TrialState.COMPLETE, [record.accuracy])
+        made._storage.set_trial_state_values(key, optuna.trial.TrialState.COMPLETE, [record.score])
     return study
 
 
