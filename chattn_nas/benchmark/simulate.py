@@ -12,6 +12,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 
 from chattn_nas.benchmark.table import Table
+from chattn_nas.benchmark.worlds import World
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.results.pooled import choices_of, fit, fitted, observations, rungs_of
 from chattn_nas.search.samplers import shown_whole
@@ -26,8 +27,8 @@ PATIENCE = 5
 
 
 def simulate(
-    table: Table, sampler: BaseSampler, *, budget: float, seeds: Sequence[int], pruner: BasePruner | None = None,
-    baselines: bool = True, shown_as: str = "",
+    table: Table | World, sampler: BaseSampler, *, budget: float, seeds: Sequence[int],
+    pruner: BasePruner | None = None, baselines: bool = True, shown_as: str = "",
 ) -> list[Record]:  # fmt: skip
     """Search until ``budget`` full trainings are spent; a training stopped at a rung costs its epochs.
 
@@ -103,7 +104,7 @@ def ranked(records: Sequence[Record], by: str) -> list[str]:
     return sorted(worth, key=worth.__getitem__, reverse=True)
 
 
-def _enqueue_baselines(study: optuna.Study, table: Table) -> int:
+def _enqueue_baselines(study: optuna.Study, table: Table | World) -> int:
     known = [params for _, network in table.space.baselines() if (params := table.space.params(network)) is not None]
     for params in known:
         study.enqueue_trial(params)

@@ -6,7 +6,8 @@ the size that the tables show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -124,6 +125,21 @@ class World:
             best = max(best, value)
         self.values = known
         return float(best)
+
+    def short(self, key: str) -> float:
+        """Points by which a network that was asked for is worth less than the best one."""
+        return self.best - self.values[key]
+
+    def above(self, keys: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
+        """Points by which networks are worth more than the average one."""
+        return np.array([self.values[key] for key in keys]) - self._average
+
+    @cached_property
+    def _average(self) -> float:
+        draw, known = random.Random(self.number), dict(self.values)
+        average = float(np.mean([self.worth(self.space.random(draw)) for _ in range(300)]))
+        self.values = known
+        return average
 
     def _network(self, stages: list[Any]) -> Architecture:
         return Architecture(self.space.backbone, tuple(stages))

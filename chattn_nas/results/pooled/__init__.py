@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chattn_nas.results.pooled.model import Pooled as Pooled
     from chattn_nas.results.pooled.observation import Observation as Observation
     from chattn_nas.results.pooled.observation import choices_of as choices_of
+    from chattn_nas.results.pooled.observation import choices_of_stages as choices_of_stages
     from chattn_nas.results.pooled.observation import observations as observations
     from chattn_nas.results.pooled.observation import rungs_of as rungs_of
 
@@ -22,6 +23,6 @@ __all__, __getattr__, __dir__ = hand_on(
         "._fit": "fit fitted thinned",
         ".design": "Choices",
         ".model": "Estimate Pooled",
-        ".observation": "Observation choices_of observations rungs_of",
+        ".observation": "Observation choices_of choices_of_stages observations rungs_of",
     },
 )

@@ -47,6 +47,8 @@ def gradient(draws: np.ndarray, noise: float, rng: np.random.Generator) -> int:
     return int(np.argmax(value))
 
 
+#: The one that is used; `chattn-nas compare-samplers --method "pooled by thompson"` tries the others.
+RULE = "gradient"
 RULES: dict[str, Rule] = {"thompson": thompson, "top_two": top_two, "upper": upper, "gradient": gradient}
 
 

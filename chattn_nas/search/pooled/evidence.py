@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from chattn_nas.proxy import Outcome
-from chattn_nas.results.pooled import Choices, Observation, observations
+from chattn_nas.results.pooled import Choices, Observation, choices_of_stages, observations
 from chattn_nas.search.search_study import GIVEN
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import _optuna
 from chattn_nas.study.history import history
-from chattn_nas.study.record import Record, key_of, record_of
+from chattn_nas.study.record import Record, record_of
 from chattn_nas.study.trials import FAILURES
 
 #: System attribute of a trial: the parameters that the sampler chose for it.
@@ -91,8 +89,3 @@ class Reader:
         except ValueError:  # another space's
             return None
         return choices_of_stages(proposed.canonical(self.space.stages).to_dict()["stages"])
-
-
-def choices_of_stages(stages: Iterable[Mapping[str, Any]]) -> Choices:
-    """As the pooled model compares networks."""
-    return tuple((str(stage["type"]), key_of(stage)) for stage in stages)

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from chattn_nas.network.constraints import Constraint
 from chattn_nas.results.pooled import Observation, Pooled, fitted, thinned
-from chattn_nas.search.pooled.acquisition import DRAWS, RULES, scalarised
+from chattn_nas.search.pooled.acquisition import DRAWS, RULE, RULES, scalarised
 from chattn_nas.search.pooled.candidates import led
 from chattn_nas.search.pooled.design import least_used, most_balanced
 from chattn_nas.search.pooled.evidence import CHOSEN, Evidence, Reader
@@ -50,7 +50,7 @@ class PooledSampler(WholeNetworkSampler):
 
     def __init__(
         self, space: SearchSpace, seed: int, *, most: int, objectives: tuple[str, ...] = ("accuracy",),
-        bounds: Mapping[str, Constraint] | None = None, rule: str = "gradient", begin: float = 2.0,
+        bounds: Mapping[str, Constraint] | None = None, rule: str = RULE, begin: float = 2.0,
         holds: Callable[[Architecture], bool] | None = None,
     ) -> None:  # fmt: skip
         self.networks, self.seed, self.most = Networks(space), seed, most
