@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, ValidationInfo, field_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError
@@ -45,7 +49,8 @@ class Refusing(BaseModel):
 class Settings(Refusing):
     """A section of the spec: unknown keys are refused, values never change after loading.
 
-    Numbers are finite, and ``true`` is no number.
+    Numbers are finite, and ``true`` is no number. The docstring tells every key: its section ``Attributes`` says what
+    it is, ``In a spec`` shows it as a user writes it, with the unit as the comment; the JSON Schema is made of both.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -65,6 +70,23 @@ class Settings(Refusing):
                     raise ValueError(f"a number must be below {LARGEST:,}")
         return value
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """pydantic's, with what the docstring tells of every key."""
+        schema = handler(core)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        said, shown_keys = told(cls.__doc__ or "", "Attributes"), _in_a_spec(cls.__doc__ or "")
+        for key, property in properties.items():
+            example, unit = shown_keys.get(key, (None, ""))
+            if key in said:
+                property["description"] = said[key] + (f" Unit: {unit}." if unit else "")
+            if unit:
+                property["unit"] = unit
+            if key in shown_keys:
+                property["examples"] = [example]
+            property.pop("title", None)
+        return schema
+
     def changed(self, **fields: Any) -> Self:
         """A copy with other values, checked like the first ones.
 
@@ -79,6 +101,38 @@ class Settings(Refusing):
             return super().model_copy(deep=deep)
         held = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
         return type(self).model_validate({**held, **update})
+
+
+def told(doc: str, section: str) -> dict[str, str]:
+    """What a section of a docstring, such as ``Attributes``, says of every name, in one line each."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in _section(doc, section):
+        if match := re.match(r"([*\w]+(?:, [*\w]+)*): (.*)", line):
+            names = match[1].replace("*", "").split(", ")
+            found |= dict.fromkeys(names, match[2])
+        else:
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return {name: text.replace("``None``", "``null``").replace("``", "`") for name, text in found.items()}
+
+
+def _in_a_spec(doc: str) -> dict[str, tuple[Any, str]]:
+    """Example and unit of every key: lines such as ``image_size: 64  # pixels``."""
+    found: dict[str, tuple[Any, str]] = {}
+    for line in _section(doc, "In a spec"):
+        written, _, unit = line.partition("  # ")
+        found |= {key: (value, unit) for key, value in yaml.safe_load(written).items()}
+    return found
+
+
+def _section(doc: str, name: str) -> list[str]:
+    """The lines of a section, without its own indentation."""
+    lines = inspect.cleandoc(doc).splitlines()
+    if f"{name}:" not in lines:
+        return []
+    rest = lines[lines.index(f"{name}:") + 1 :]
+    inside = itertools.takewhile(lambda line: not line or line.startswith(" "), rest)
+    return [line.removeprefix("    ") for line in inside if line]
 
 
 def _check_plain(value: Any) -> None:

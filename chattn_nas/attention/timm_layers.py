@@ -81,6 +81,11 @@ def _failure(name: str, channels: int, feature_size: Size, values: tuple[tuple[s
 
 def _register(name: str, title: str, year: int, rd_ratio: float | None) -> None:
     def make(channels: int, *, feature_size: Size | None = None, **values: Any) -> nn.Module:
+        """As ``timm.layers.create_attn``.
+
+        Args:
+            rd_ratio: Hidden width over channels.
+        """
         return _make(name, channels, feature_size, values)
 
     def cost(part: int) -> Callable[[int, Size, Values], int]:

@@ -47,7 +47,8 @@ class DataSettings(Settings):
         root: Where torchvision looks for the set.
         download: Whether the set may be downloaded.
         options: Further arguments of the torchvision class, of ``datasets.load_dataset``, or of the function.
-        image_column, label_column: Columns of a table by name; several label columns of 0 and 1 are several labels.
+        image_column: Column of a table that names the image files.
+        label_column: Column of a table that holds the label; several columns of 0 and 1 are several labels per image.
         multilabel: Labels of a table are several per image, separated by ``|``, ``;`` or blanks.
         channel_axis: Where the channels of arrays lie; ``auto`` tells by their number.
         resize: ``squash`` changes the aspect ratio, ``crop`` keeps the largest square in the middle, ``pad`` shows the
@@ -73,6 +74,37 @@ class DataSettings(Settings):
         seed: Seed of the split.
         cache: Folder for the images as they are trained on; ``None`` is the user's cache folder.
         cache_limit: GiB that all sets in it may take.
+
+    In a spec:
+        dataset: image_folder
+        image_size: 64  # pixels
+        path: ~/photos
+        name: CIFAR10
+        root: ~/torchvision
+        download: true
+        options: {split: digits}
+        image_column: file
+        label_column: species
+        multilabel: true
+        channel_axis: last
+        resize: pad
+        background: black
+        channels: 3  # channels
+        range: [0, 4095]  # values of a pixel
+        classes: {cat: pet, dog: pet, car: null}
+        bad_files: skip
+        validation: 0.2  # share
+        test: 0.2  # share
+        train_limit: 5000  # images
+        metric: balanced_accuracy
+        class_weights: balanced
+        sampling: balanced
+        augment: trivial
+        flip: false
+        crop_padding: 4  # pixels
+        seed: 0
+        cache: /scratch/images
+        cache_limit: 50  # GiB
     """
 
     dataset: str = "digits"

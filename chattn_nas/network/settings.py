@@ -26,6 +26,17 @@ class BackboneSettings(Settings):
             are recognised, and what does not fit is refused.
         freeze: ``stem`` and numbers of stages whose backbone is not trained; attention placed there is.
         layer_decay: Factor of the learning rate per stage towards the stem; 1 for the head and for attention.
+
+    In a spec:
+        model: resnet50
+        options: {drop_path_rate: 0.1}
+        stages: [layer1, layer2, layer3]
+        existing: keep
+        head: isqrt_cov
+        pretrained: true
+        weights: weights/mine.safetensors
+        freeze: [stem, 1]
+        layer_decay: 0.7  # factor per stage
     """
 
     model: str

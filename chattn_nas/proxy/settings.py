@@ -46,6 +46,21 @@ class ProxySettings(Settings):
         cuda_graphs: On a GPU, capture the training step once per trial and replay it, where it can be captured.
         data_on: ``device`` copies the images to the training device, ``disk`` maps them from the cache and reads
             batches ahead, ``auto`` copies what takes at most half of the free memory.
+
+    In a spec:
+        rungs: [4, 16]  # epochs
+        batch_size: 64  # images
+        learning_rate: 0.05  # for a batch of 128
+        momentum: 0.9  # share
+        weight_decay: 0.0005  # factor per step and learning rate
+        label_smoothing: 0.1  # share
+        warmup: 0.1  # share of each rung
+        branch_scale: 2.0  # factor
+        start: identity
+        patience: diverged
+        device: cuda:0
+        cuda_graphs: false
+        data_on: disk
     """
 
     rungs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [2, 6]

@@ -7,7 +7,11 @@ from typing import Any
 
 import optuna
 
+from chattn_nas import attention
+from chattn_nas.errors import InputError
+from chattn_nas.space.candidate import Candidate
 from chattn_nas.study.record import NONE, UNIFORM, Record
+from chattn_nas.study.run import stage_from_dict
 
 Stages = Sequence[Mapping[str, Any]]
 
@@ -17,11 +21,12 @@ class Uniformity:
 
     A stage that cannot take a type has ``none`` in that type's uniform baseline; a stage that can and has ``none``
     makes a network mixed. Where a setting has another canonical form in each stage (ECA's kernel follows from the
-    number of channels), the space says whether one choice gives them all.
+    number of channels), the space says whether one choice gives them all. The space is read from what the study keeps:
+    neither the backbone nor anything else that its spec names is imported.
 
     Args:
-        study: Whose spec gives the space; it is built only where the stages alone leave it open.
-        found: Its records.
+        study: Whose spec gives the space; it is read only where the stages alone leave it open.
+        records: Its records.
     """
 
     def __init__(self, study: optuna.Study, records: Sequence[Record]) -> None:
@@ -30,7 +35,7 @@ class Uniformity:
         for record in records:
             if record.label.startswith(UNIFORM) and record.stages:
                 self._takes[record.label.removeprefix(UNIFORM)] = _having(record.stages)
-        self._canonical: list[Mapping[Any, Any]] | None = None
+        self._forms: dict[str, list[Mapping[Any, Any]]] = {}
 
     def __call__(self, stages: Stages, label: str = "") -> bool:
         """Whether these stages are uniform; the backbone without attention is not."""
@@ -48,16 +53,32 @@ class Uniformity:
 
     def _one_choice(self, stages: Stages, there: frozenset[int]) -> bool:
         """Whether a single choice of the space has these canonical forms in its stages."""
-        if self._canonical is None:
-            from chattn_nas.spec.spec import Spec  # and with it torch: rarely needed
-
-            self._canonical = list(Spec.from_dict(self._study.user_attrs["spec"]).search_space().canonical)
+        kind = str(stages[min(there)]["type"])
+        if kind not in self._forms:
+            self._forms[kind] = _forms(self._study.user_attrs, kind)
+        forms = self._forms[kind]
         shared: set[Any] | None = None
-        for index in there:
-            forms = self._canonical[index]
-            same = {choice for choice, form in forms.items() if form.to_dict() == dict(stages[index])}
+        for index in there if forms else ():
+            same = {choice for choice, form in forms[index].items() if form == dict(stages[index])}
             shared = same if shared is None else shared & same
         return bool(shared)
+
+
+def _forms(kept: Mapping[str, Any], kind: str) -> list[Mapping[Any, Any]]:
+    """Per stage the choices of a type that its space has, to their canonical forms; nothing where that is not known."""
+    if attention.registered(kind) is None:
+        return []
+    found: list[Mapping[Any, Any]] = []
+    lists = {str(key): entries for key, entries in kept["spec"]["space"].items()}
+    try:
+        for number, stage in enumerate(map(stage_from_dict, kept["stages"]), 1):
+            entries = lists.get(str(number), lists.get("all", ()))
+            mine = (entry for entry in entries if kind == (next(iter(entry)) if isinstance(entry, Mapping) else entry))
+            choices = (choice for entry in mine for choice in Candidate.parse(entry).choices())
+            found.append({choice: choice.canonical(stage).to_dict() for choice in choices})
+    except (InputError, KeyError, TypeError):  # of an earlier version, which kept less or had other settings
+        return []
+    return found
 
 
 def _having(stages: Stages) -> frozenset[int]:

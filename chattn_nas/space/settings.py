@@ -11,10 +11,15 @@ from pydantic_core import CoreSchema
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
-from chattn_nas.settings import Refusing
+from chattn_nas.settings import Refusing, told
 from chattn_nas.space.candidate import Candidate
 
 ALL = "all"
+#: Settings that every type has.
+PLACES = {
+    "placement": "Where in a block it sits; the default is its authors' own place, where that is among ours.",
+    "blocks": "Which blocks of the stage have it: all, the last, or every second one.",
+}
 
 
 class SpaceSettings(Refusing, RootModel[dict[int | str, list[Any]]]):
@@ -77,7 +82,14 @@ class SpaceSettings(Refusing, RootModel[dict[int | str, list[Any]]]):
         return {
             "type": "object",
             "description": "Attentions per stage: 'all', or a stage's number from 1.",
-            "properties": {ALL: {"description": "Every stage that has no list of its own."}},
+            "properties": {
+                ALL: {
+                    "description": "What every stage may take that has no list of its own. An entry is a name, or a "
+                    "name with settings, each one value or a list of values to choose from; NAME: search takes every "
+                    "setting that is worth searching.",
+                    "examples": [["none", "eca", {"se": {"reduction": [4, 16]}}]],
+                }
+            },
             "patternProperties": {f"^({ALL}|[1-9][0-9]*)$": entries},
             "additionalProperties": False,
             "minProperties": 1,
@@ -89,15 +101,19 @@ def _entry_schemas() -> Iterator[Mapping[str, Any]]:
     yield {"type": "string", "pattern": "^timm/|:", "description": "an attention of timm, or module:Class"}
     for name in attention.names():
         kind = attention.get(name)
+        said = told(kind.cls.__doc__ or "", "Args") | PLACES
         domains = {
             **{key: domain.values for key, domain in kind.hyperparameters.items()},
-            "placement": kind.placements,
-            "blocks": attention.BLOCKS,
+            "placement": (kind.placement, *(other for other in kind.placements if other != kind.placement)),
+            "blocks": (kind.blocks, *(other for other in attention.BLOCKS if other != kind.blocks)),
         }
         settings = {
             "type": "object",
             "description": f"{kind.title} ({kind.year})" if kind.year else kind.title,
-            "properties": {key: _value_schema(values) for key, values in domains.items()},
+            "properties": {
+                key: _value_schema(values) | {"description": said.get(key, f"A setting of {name}.")}
+                for key, values in domains.items()
+            },
             "additionalProperties": False,
         }
         yield {
@@ -109,7 +125,8 @@ def _entry_schemas() -> Iterator[Mapping[str, Any]]:
     yield {"type": "object", "patternProperties": {"^timm/|:": {}}, "additionalProperties": False, "minProperties": 1}
 
 
-def _value_schema(values: tuple[Any, ...]) -> Mapping[str, Any]:
+def _value_schema(values: tuple[Any, ...]) -> dict[str, Any]:
     numbers = all(type(value) is int for value in values)
     one = {"type": "integer", "examples": list(values)} if numbers else {"enum": list(values)}
-    return {"anyOf": [one, {"type": "array", "minItems": 1, "items": one}], "default": values[0]}
+    listed = {"type": "array", "minItems": 1, "items": one}
+    return {"anyOf": [one, listed], "default": values[0], "examples": [values[-1], list(values)]}

@@ -16,6 +16,9 @@ class JudgingSettings(Settings):
     Attributes:
         useful: Gain in points that is worth having: "does not pay" is said only where the interval excludes it, and
             what would show it is counted for it.
+
+    In a spec:
+        useful: 0.3  # points
     """
 
     useful: float = Field(default=USEFUL, gt=0, le=100)

@@ -57,6 +57,30 @@ class SearchSettings(Settings):
         nni_port: Port of NNI's web page, which listens on all interfaces without a login; a free one by default.
         nni_duration: Seconds after which NNI is stopped, whatever it says of itself.
         training_service: Where NNI runs trials, in its own words (``platform: remote``, ...); this machine by default.
+
+    In a spec:
+        engine: ray
+        sampler: gp
+        pruner: hyperband
+        reduction_factor: 3  # trials per trial that goes on
+        pass_at_random: 0.1  # share
+        trials: 48  # trials
+        objectives: [accuracy, macs]
+        constraints: {parameters: "<= 1.02x"}  # x of the bare backbone, or counts (k, M, G), or ms
+        seed: 1
+        storage: postgresql://user@host/studies
+        workers: 4  # processes
+        trials_per_device: 2  # workers
+        devices: [cuda:0, cuda:1]
+        max_seeds: 3  # trainings per network
+        keep_checkpoints: 5  # networks
+        retries: 1  # times
+        timeout: 600  # seconds
+        memory: 8  # GiB
+        nni_tuner: evolution
+        nni_port: 8081
+        nni_duration: 3600  # seconds
+        training_service: {platform: local}
     """
 
     engine: Literal["optuna", "nni", "ray"] = "optuna"

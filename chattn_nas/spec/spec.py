@@ -73,9 +73,26 @@ class Spec(Settings):
 
     Attributes:
         name: Names the run, ``runs/<name>``, and its study.
-        backbone, data, space, proxy, search, training, judging: One section per room.
+        backbone: The network that attention is put into, and how it is prepared.
+        data: The images, how they are read, split and scored.
+        space: What may be chosen: attentions per stage.
+        proxy: How one network of the search is trained and scored.
+        search: How many trials, proposed how, trained where.
+        training: How the chosen network is trained at full length.
+        judging: What a difference must be worth.
         imports: Modules that are imported first, in every process: they may register attentions, backbones, data sets.
             They are looked for in the spec's folder as well.
+
+    In a spec:
+        name: first
+        backbone: {model: cifar_resnet8}
+        data: {dataset: digits}
+        space: {all: [none, se, eca]}
+        proxy: {rungs: [2, 6]}
+        search: {trials: 24}
+        training: {epochs: 100}
+        judging: {useful: 0.3}
+        imports: [my_attention]
     """
 
     name: Annotated[str, Field(max_length=200), AfterValidator(_a_name)]

@@ -22,8 +22,13 @@ class TrainingSettings(Settings):
     Attributes:
         epochs: In one cosine cycle; ``None`` is four times the proxy's last rung.
         with_validation: Train on the validation images as well; nothing but the test set scores the network then.
-        batch_size, learning_rate, momentum, weight_decay, label_smoothing, warmup, start: ``None`` takes the proxy's.
-            The batch is that of all devices together.
+        batch_size: Images per step on all devices together; ``None`` takes the proxy's.
+        learning_rate: Peak, for a batch of 128; ``None`` takes the proxy's.
+        momentum: Momentum of SGD with Nesterov; ``None`` takes the proxy's.
+        weight_decay: On weights only, as in the proxy; ``None`` takes the proxy's.
+        label_smoothing: Label smoothing of the cross-entropy; ``None`` takes the proxy's.
+        warmup: Part of the training in which the learning rate rises linearly; ``None`` takes the proxy's.
+        start: How attention starts: ``unit``, ``official`` or ``identity``; ``None`` takes the proxy's.
         ema: Decay of an exponential moving average of the weights, warmed up; its weights are the result. 0 is none.
         clip: Largest norm of the gradient; ``None`` does not clip.
         randaugment: Operations of RandAugment per image (Cubuk et al. 2020), 0 to 8; 0 is none.
@@ -35,6 +40,27 @@ class TrainingSettings(Settings):
         workers: Has no effect any more; specs of older runs may hold it.
         checkpoint_every: Epochs between two checkpoints.
         tensorboard: Write TensorBoard's event files beside ``log.csv``; needs the extra ``tensorboard``.
+
+    In a spec:
+        epochs: 100  # epochs
+        with_validation: true
+        batch_size: 256  # images
+        learning_rate: 0.05  # for a batch of 128
+        momentum: 0.9  # share
+        weight_decay: 0.0001  # factor per step and learning rate
+        label_smoothing: 0.1  # share
+        warmup: 0.05  # share of the training
+        start: identity
+        ema: 0.999  # share kept per step
+        clip: 1.0  # norm of the gradient
+        randaugment: 2  # operations per image
+        magnitude: 9  # 0 to 30
+        erasing: 0.25  # probability
+        mixup: 0.2  # alpha
+        data_on: disk
+        workers: null  # processes
+        checkpoint_every: 5  # epochs
+        tensorboard: true
     """
 
     epochs: int | None = Field(default=None, ge=1)
