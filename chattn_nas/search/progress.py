@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import History, history
 from chattn_nas.study.metric import metric_of
 from chattn_nas.study.trials import FAILURES, outcome
@@ -90,13 +91,10 @@ def _summary(known: History) -> str:
 
 def line(trial: FrozenTrial, metric: str = "accuracy") -> str:
     """An ended trial in one line."""
-    attributes = trial.user_attrs
-    measured = attributes.get("measurement") or {}
-    types = " | ".join(stage["type"] for stage in attributes.get("architecture", {}).get("stages", ()))
+    stored = trial_attributes(trial)
+    types = " | ".join(stage["type"] for stage in stored.stages)
     parts = [f"trial {trial.number}: {outcome(trial)}"]
-    if measured.get("rungs"):
-        parts.append(f"{metric} {measured['rungs'][-1]['accuracy']:.4f}, seed {attributes['seed']}")
-    parts.append(attributes.get("label") or types)
-    if attributes.get("reason"):
-        parts.append(attributes["reason"])
+    if stored.measurement is not None and stored.measurement.rungs:
+        parts.append(f"{metric} {stored.measurement.rungs[-1].score:.4f}, seed {stored.seed}")
+    parts += [stored.label or types, stored.reason]
     return "; ".join(part for part in parts if part)
