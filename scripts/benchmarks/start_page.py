@@ -25,6 +25,7 @@ def page(table: Any) -> Iterator[str]:
             yield from accuracies(usual)
             yield from gaps(usual)
             yield from agreements(usual)
+            yield from whole_agreement(usual)
         bare = part[(part["network"] == "none") & (part["branch_scale"].nunique() > 1)]
         if len(bare):
             yield "No attention, other recipes:\n"
@@ -131,6 +132,52 @@ def agreements(part: Any) -> Iterator[str]:
     for epochs, start, taus in lines:
         said = [f"{sum(found) / len(found):.2f}" if found else "" for found in taus]
         yield f"| {epochs} | {start} | {said[0]} | {said[1]} |"
+    yield ""
+
+
+def whole_agreement(part: Any) -> Iterator[str]:
+    """How the mean of a length's seeds from each start ranks the networks that every start's longest training has.
+
+    The target is the mean of all longest trainings, from whatever start: what a network is worth in the end does not
+    depend on it (the table above). Intervals: networks drawn again, 2,000 times.
+    """
+    import numpy as np
+
+    lengths = sorted(set(part["epochs"]))
+    if len(lengths) == 1:
+        return
+    means = {(e, s): chosen(part, e, s).groupby("network")["accuracy"].mean() for e in lengths for s in STARTS}
+    names = sorted(set.intersection(*(set(found.index) for found in means.values())))
+    if len(names) < 10:
+        return
+    values = {key: found[names].to_numpy() for key, found in means.items()}
+    target = np.mean([values[lengths[-1], start] for start in STARTS], 0)
+    rng = np.random.default_rng(0)
+    draws = [np.arange(len(names)), *(rng.integers(len(names), size=len(names)) for _ in range(2000))]
+
+    def order(x: Any) -> Any:
+        return np.sign(x[:, None] - x[None])
+
+    wanted = order(target)
+    taus: dict[tuple[Any, str], Any] = {}
+    for (epochs, start), found in values.items():
+        pairs, mine, theirs = order(found) * wanted, abs(order(found)), abs(wanted)
+        taus[epochs, start] = np.array([
+            pairs[np.ix_(d, d)].sum() / np.sqrt(mine[np.ix_(d, d)].sum() * theirs[np.ix_(d, d)].sum()) for d in draws
+        ])  # fmt: skip
+    short = lengths[:-1]
+    for start in STARTS:
+        taus["mean", start] = np.mean([taus[epochs, start] for epochs in short], 0)
+    yield f"Kendall's tau of the mean over seeds with the mean of all {lengths[-1]}-epoch trainings, whatever their start,"
+    yield f"over {len(names)} networks; in brackets what unit has more, with a 95 % interval:\n"
+    yield "| epochs | unit | official | identity |\n|---|---|---|---|"
+    for epochs in [*short, "mean"]:
+        cells = [f"{taus[epochs, 'unit'][0]:.2f}"]
+        for other in ("official", "identity"):
+            more = taus[epochs, "unit"] - taus[epochs, other]
+            low, high = np.percentile(more[1:], [2.5, 97.5])
+            cells.append(f"{taus[epochs, other][0]:.2f} ({more[0]:+.2f} [{low:+.2f}, {high:+.2f}])")
+        yield f"| {epochs} | " + " | ".join(cells) + " |"
     yield ""
 
 
