@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +18,9 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.data.split import Index, Split
 from chattn_nas.data.store import Stored
+from chattn_nas.files import replacing
+
+log = logging.getLogger(__name__)
 
 #: Pixels of a class's picture and of an image on the contact sheet are enlarged to at least so many.
 SHOWN = 96
@@ -116,6 +121,24 @@ def contact_sheet(settings: DataSettings, seed: int = 0, count: int = 64) -> Ima
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data.train), generator=generator)[:count]
     return _grid(augment(data.train[order].images, data.augmentation, generator).numpy())
+
+
+def write_contact_sheet(settings: DataSettings, path: Path) -> None:
+    """Write a contact sheet as JPEG, at most 960 pixels wide, where there is none yet; a full disk costs only it.
+
+    Args:
+        settings: Of a set that was read before.
+        path: Of the file.
+    """
+    if path.exists():
+        return
+    sheet = contact_sheet(settings, count=24)
+    sheet.thumbnail((960, 960))
+    try:
+        with replacing(path) as partial:
+            sheet.save(partial, "JPEG", quality=80)
+    except OSError as error:
+        log.warning("the contact sheet of the data is not kept: %s", error)
 
 
 def _rows(parts: Split) -> dict[str, tuple[str, Index]]:

@@ -62,6 +62,8 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
     train = _set(stored, ("train", parts.train), device, on_device)
     mean, std = channel_statistics(stored.images["train"], parts.train)
     targets = stored.targets["train"][parts.train]
+    if targets.ndim > 2:
+        _refuse_what_labels_need(settings)
     return Data(
         train=train,
         validation=_set(stored, parts.validation, device, on_device),
@@ -78,6 +80,12 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
         balanced=settings.sampling == "balanced",
         value_range=facts.value_range,
     )
+
+
+def _refuse_what_labels_need(settings: DataSettings) -> None:
+    for key in ("class_weights", "sampling"):
+        if getattr(settings, key) == "balanced":
+            raise DataError(f"data.{key}: balanced needs one target per image and class", where=("data", key))
 
 
 def _augmentation(settings: DataSettings, may_flip: bool) -> Augmentation:

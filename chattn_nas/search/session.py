@@ -14,7 +14,6 @@ from optuna.exceptions import ExperimentalWarning
 from chattn_nas import attention
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
-from chattn_nas.proxy.metric import floor
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.same import check_same, warn_of_changes
@@ -37,7 +36,7 @@ from chattn_nas.study import _optuna
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
-from chattn_nas.study.metric import FLOOR, METRIC
+from chattn_nas.study.metric import FLOOR, METRIC, UNIT
 from chattn_nas.study.run import stage_to_dict
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
@@ -101,7 +100,8 @@ def _facts(made: Trainer, spec: Spec, space: SearchSpace) -> dict[str, Any]:
     if data is not None:
         facts["validation_images"] = len(data.validation)
     if isinstance(made, ProxyTrainer):
-        facts |= {METRIC: made.data.metric, FLOOR: floor(made.data)}
+        task = made.data.task
+        facts |= {METRIC: task.unit.name, UNIT: task.unit.to_dict(), FLOOR: task.floor()}
     return facts | {"reference": reference_costs(made, spec)}
 
 
