@@ -168,8 +168,8 @@ def whole_agreement(part: Any) -> Iterator[str]:
     short = lengths[:-1]
     for start in STARTS:
         taus["mean", start] = np.mean([taus[epochs, start] for epochs in short], 0)
-    yield f"Kendall's tau of the mean over seeds with the mean of all {lengths[-1]}-epoch trainings, whatever their start,"
-    yield f"over {len(names)} networks; in brackets what unit has more, with a 95 % interval:\n"
+    yield f"Kendall's tau of the mean over seeds with the mean of all {lengths[-1]}-epoch trainings, whatever their"
+    yield f"start, over {len(names)} networks; in brackets what unit has more, with a 95 % interval:\n"
     yield "| epochs | unit | official | identity |\n|---|---|---|---|"
     for epochs in [*short, "mean"]:
         cells = [f"{taus[epochs, 'unit'][0]:.2f}"]
