@@ -23,7 +23,7 @@ from chattn_nas.search.queue import is_done
 from chattn_nas.search.ray._ray import require_ray
 from chattn_nas.search.ray.engine import search_with_ray
 from chattn_nas.search.same import check_same
-from chattn_nas.search.session import enqueue_baselines, import_trainer, quiet_optuna
+from chattn_nas.search.session import enqueue_baselines, import_trainer, proposals_of, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec.plugins import refuse_main
@@ -49,7 +49,7 @@ def try_out(spec: Spec) -> None:
         except (RuntimeError, AssertionError) as error:
             words = first_line(error)
             raise InputError(f"device {device!r} cannot be used: {words}", where=("proxy", "device")) from None
-    spec.search_space()
+    proposals_of(spec)
     try:
         stages(spec.backbone.backbone, in_chans=facts.in_chans, image_size=spec.data.image_size)
     except InputError as error:
