@@ -22,7 +22,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from chattn_nas import dashboard, judging, proxy, report, results, study, training
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
-from chattn_nas.results.tables import Z95
 from chattn_nas.space import Architecture
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.metric import metric_of
@@ -164,13 +163,13 @@ class Trained:
         Its weights are those of the latest finished :meth:`train`, else of its best trial; where those were not kept,
         it is trained as in that trial again.
         """
-        from chattn_nas.data import load_data
+        from chattn_nas import tasks
         from chattn_nas.network.weights import read_weights
         from chattn_nas.search.same import check_same
         from chattn_nas.search.trainer import build_prepared
 
         spec = self.run.spec
-        data = load_data(spec.data)
+        data = tasks.load(spec.task, spec.data)
         final = training.trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
         state = read_weights(kept) if kept is not None else None
@@ -193,11 +192,11 @@ class Trained:
 
     def card(self) -> Card:
         """What an export says of this network."""
-        from chattn_nas.data import load_data
+        from chattn_nas import tasks
         from chattn_nas.export import Card
 
-        spec, pick = self.run.spec, self.pick
-        data = load_data(spec.data)
+        spec, pick, level = self.run.spec, self.pick, self.pick.interval
+        data = tasks.load(spec.task, spec.data)
         return Card(
             name=f"{spec.name}-{pick.hash}",
             backbone=spec.backbone.model,
@@ -212,6 +211,7 @@ class Trained:
             metric=metric_of(self.run.study),
             accuracy=pick.mean / 100,
             accuracy_se=None if pick.se is None else pick.se / 100,
+            pooled=None if level is None else (pick.value("pooled") / 100, level[0] / 100, level[1] / 100),
             seeds=len(pick.seeds),
             confirmed=self.confirmed,
             costs={key: value for key, value in pick.costs.items() if value is not None}
@@ -234,9 +234,9 @@ class Trained:
     def __str__(self) -> str:
         pick, state = self.pick, "confirmed" if self.confirmed else "unconfirmed"
         raw = f"raw mean {pick.mean:.2f} % over {words.plural(len(pick.seeds), 'seed')}"
-        if pick.pooled is None or pick.sd is None:
+        if pick.interval is None:
             return f"{pick.description}, {raw}, {state}"
-        low, high = pick.pooled - Z95 * pick.sd, pick.pooled + Z95 * pick.sd
+        low, high = pick.interval
         return f"{pick.description}, {pick.pooled:.2f} % (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 
@@ -305,13 +305,21 @@ def export(
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """
-    from chattn_nas.export import DEFAULT_FORMATS, check_request, export_network
+    from chattn_nas import tasks
+    from chattn_nas.export import DEFAULT_FORMATS, Usage, check_request, export_network
 
     formats = DEFAULT_FORMATS if formats is None else formats
+    if "timm" in formats and trained.run.spec.task.type not in ("classification", "multilabel"):
+        raise InputError(
+            f"the format timm holds classifiers, and this network is for {trained.run.spec.task.type}",
+            where=("formats",), value="timm", choices=("source", "safetensors", "pt2", "onnx"),
+        )  # fmt: skip
     check_request(formats, out_dir, force=force)  # before a network is trained again for it
     data = trained.run.spec.data
+    task = tasks.load(trained.run.spec.task, data).task
     network = trained.network()
     card = trained.card()
+    usage = Usage(**task.export()) if task.export() else None
     written = export_network(
         network,
         architecture=trained.architecture,
@@ -321,6 +329,7 @@ def export(
         image_size=data.image_size,
         card=card,
         formats=formats,
+        usage=usage,
         force=force,
     )
     run = trained.run

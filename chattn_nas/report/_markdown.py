@@ -9,6 +9,7 @@ import optuna
 
 from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.judging.comparison import Comparison
+from chattn_nas.report.classes import class_rows
 from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
@@ -41,6 +42,11 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
         ]  # fmt: skip
         heads = ("stage", "attention", "effect (points)", "95 % interval", "trainings", "against")
         parts += ["## Effects per stage", table(heads, rows)]
+    if facts.classes is not None:
+        rows = [(name, words.accuracy(recall), words.accuracy(precision), other)
+                for name, recall, precision, other in class_rows(facts.classes)]  # fmt: skip
+        parts += ["## Class by class, the leading network",
+                  table(("class", "recall %", "precision %", "most often taken for"), rows)]  # fmt: skip
     if len(facts.starts):
         columns = ("architecture", "ratio per stage", "scale per stage, start to end", "first loss over none's", "")
         parts += [f"## How they started ({facts.start} start)", table(columns, facts.starts)]
@@ -104,11 +110,11 @@ def _leaderboard(rows: list[dict[str, Any]]) -> str:
 def _confirmation(confirmation: Confirmation) -> str:
     rows = [
         (
-            one.name, words.accuracy(one.search), _spread(one.mean, one.sd), len(one.scores),
+            one.name, words.searched(one.search_pooled, one.search), _spread(one.mean, one.sd), len(one.scores),
             *(_against(rival) for rival in (one.uniform, one.none, one.channel_scale)),
         ) for one in confirmation.networks
     ]  # fmt: skip
-    heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
+    heads = ("network", "search", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
              "against channel_scale")  # fmt: skip
     return table(heads, rows)
 

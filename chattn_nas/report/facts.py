@@ -11,6 +11,7 @@ import yaml
 
 from chattn_nas.judging._confirmation import Confirmation, confirmation
 from chattn_nas.network.constraints import Constraint
+from chattn_nas.report.classes import ClassFigures, class_figures
 from chattn_nas.report.verdict import Verdict, verdict
 from chattn_nas.results import words
 from chattn_nas.results._best import Pick, Standing
@@ -94,6 +95,12 @@ class RunFacts:
         if self.verdict.confirmed and self.confirmation is not None:
             return next(pick for pick in self.standing.picks if pick.hash == self.confirmation.winner)
         return next((pick for pick in self.standing.picks if not pick.control), None)
+
+    @property
+    def classes(self) -> ClassFigures | None:
+        """How the lead does on every class."""
+        names = (self.stored.data_fingerprint or {}).get("classes", ())
+        return class_figures(self.records, self.lead.hash, names) if self.lead else None
 
     @property
     def cost(self) -> str:
