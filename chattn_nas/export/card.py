@@ -25,7 +25,7 @@ class Card:
         interpolation: ``nearest``, ``bilinear`` or ``bicubic``.
         background: Colour behind transparent pixels and padding, as Pillow names colours.
         value_range: Black and white of images of more than eight bits, where training images were such.
-        accuracy: Mean validation score of the proxy training, accuracy (0 to 1) unless ``unit`` says another; None where
+        accuracy: Mean validation score of the proxy training, 0 to 1 unless ``unit`` says otherwise; None where
             there was none.
         accuracy_se: Its standard error over the seeds; None with a single seed.
         unit: What ``accuracy`` is, where it is another score.

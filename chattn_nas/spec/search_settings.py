@@ -37,7 +37,7 @@ class SearchSettings(Settings):
             learning starts slowly are seen to the end as well.
         trials: Trials that shall have ended, over the whole run, baselines included. What is refused for its costs is
             free and does not count.
-        objectives: ``score`` (or ``accuracy``), whatever it is by, is maximised, costs are minimised; more than one make
+        objectives: ``score`` (or ``accuracy``), whatever it is by, is maximised, costs are minimised; several make
             a multi-objective study.
         constraints: Upper bounds on costs, ``"<= 1.05x"`` of the backbone without attention, or ``"<= 300k"``.
         seed: Seeds the sampler; also the first training seed of every architecture, replicates take the next ones.
