@@ -22,7 +22,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from chattn_nas import dashboard, judging, proxy, report, results, study, training
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
-from chattn_nas.results.tables import Z95
 from chattn_nas.space import Architecture
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.metric import unit_of
@@ -197,6 +196,7 @@ class Trained:
         from chattn_nas.export import Card
 
         spec, pick, unit = self.run.spec, self.pick, unit_of(self.run.study)
+        level = pick.interval
         data = tasks.load(spec.task, spec.data)
         return Card(
             name=f"{spec.name}-{pick.hash}",
@@ -211,6 +211,7 @@ class Trained:
             value_range=data.value_range,
             accuracy=pick.mean / unit.scale,
             accuracy_se=None if pick.se is None else pick.se / unit.scale,
+            pooled=None if level is None else (pick.value("pooled"), *level),
             unit=unit,
             seeds=len(pick.seeds),
             confirmed=self.confirmed,
@@ -235,9 +236,9 @@ class Trained:
         pick, state = self.pick, "confirmed" if self.confirmed else "unconfirmed"
         unit = unit_of(self.run.study)
         raw = f"raw mean {unit.written(pick.mean)} over {words.plural(len(pick.seeds), 'seed')}"
-        if pick.pooled is None or pick.sd is None:
+        if pick.interval is None or pick.pooled is None:
             return f"{pick.description}, {raw}, {state}"
-        low, high = pick.pooled - Z95 * pick.sd, pick.pooled + Z95 * pick.sd
+        low, high = pick.interval
         return f"{pick.description}, {unit.written(pick.pooled)} (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 

@@ -25,9 +25,11 @@ class Card:
         interpolation: ``nearest``, ``bilinear`` or ``bicubic``.
         background: Colour behind transparent pixels and padding, as Pillow names colours.
         value_range: Black and white of images of more than eight bits, where training images were such.
-        accuracy: Mean validation score of the proxy training, 0 to 1 unless ``unit`` says otherwise; None where
+        accuracy: Raw mean validation score of the proxy training, 0 to 1 unless ``unit`` says otherwise; None where
             there was none.
         accuracy_se: Its standard error over the seeds; None with a single seed.
+        pooled: Pooled mean and the ends of its 95 % interval, in the unit, as every report shows them; None without a
+            model.
         unit: What ``accuracy`` is, where it is another score.
         seeds: Number of seeds behind ``accuracy``.
         confirmed: Figures of the confirmation by name, or None: the card then says "not confirmed".
@@ -49,6 +51,7 @@ class Card:
     value_range: tuple[float, float] | None = None
     accuracy: float | None = None
     accuracy_se: float | None = None
+    pooled: tuple[float, float, float] | None = None
     seeds: int = 0
     confirmed: Mapping[str, Any] | None = None
     costs: Mapping[str, Any] = field(default_factory=dict)
@@ -67,7 +70,14 @@ class Card:
             else ""
         )
         count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''}"
-        return f"Proxy validation {self.unit.title} {self.unit.text(self.accuracy)}{spread} over {count}."
+        unit = self.unit
+        if self.pooled is None:
+            return f"Proxy validation {unit.title} {unit.text(self.accuracy)}{spread} over {count}."
+        mean, low, high = self.pooled
+        return (
+            f"Proxy validation {unit.title} {unit.written(mean)} (pooled mean, 95 % interval {low:.2f} to {high:.2f}; "
+            f"raw mean {unit.text(self.accuracy)}{spread} over {count})."
+        )
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def records(study: optuna.Study) -> list[Record]:
     for trial in trials:
         seen, record = read.get(trial.number, (None, None))
         if seen is not trial or record is None:
-            record = _record(trial, searched, defaults, unit)
+            record = record_of(trial, searched, defaults, unit)
             if trial.state.is_finished():  # and so never changes
                 read[trial.number] = trial, record
         found.append(record)
@@ -157,9 +157,13 @@ def _setting(parameter: str) -> tuple[str, str]:
     return name, key
 
 
-def _record(
-    trial: FrozenTrial, searched: Set[tuple[str, str]], defaults: Mapping[str, Mapping[str, Any]] | None, unit: Unit
+def record_of(
+    trial: FrozenTrial,
+    searched: Set[tuple[str, str]] = frozenset(),
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    unit: Unit = ACCURACY,
 ) -> Record:
+    """One trial; ``searched`` and ``defaults`` as :func:`in_words` takes them."""
     stored = trial_attributes(trial)
     return Record(
         number=trial.number,
