@@ -211,7 +211,9 @@ class Trained:
             value_range=data.value_range,
             accuracy=pick.mean / unit.scale,
             accuracy_se=None if pick.se is None else pick.se / unit.scale,
-            pooled=None if level is None else (pick.value("pooled"), *level),
+            pooled=None
+            if level is None
+            else (pick.value("pooled") / unit.scale, level[0] / unit.scale, level[1] / unit.scale),
             unit=unit,
             seeds=len(pick.seeds),
             confirmed=self.confirmed,

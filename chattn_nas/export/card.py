@@ -28,8 +28,7 @@ class Card:
         accuracy: Raw mean validation score of the proxy training, 0 to 1 unless ``unit`` says otherwise; None where
             there was none.
         accuracy_se: Its standard error over the seeds; None with a single seed.
-        pooled: Pooled mean and the ends of its 95 % interval, in the unit, as every report shows them; None without a
-            model.
+        pooled: Pooled mean and the ends of its 95 % interval, as every report shows them; None without a model.
         unit: What ``accuracy`` is, where it is another score.
         seeds: Number of seeds behind ``accuracy``.
         confirmed: Figures of the confirmation by name, or None: the card then says "not confirmed".
@@ -73,7 +72,7 @@ class Card:
         unit = self.unit
         if self.pooled is None:
             return f"Proxy validation {unit.title} {unit.text(self.accuracy)}{spread} over {count}."
-        mean, low, high = self.pooled
+        mean, low, high = map(unit.shown, self.pooled)
         return (
             f"Proxy validation {unit.title} {unit.written(mean)} (pooled mean, 95 % interval {low:.2f} to {high:.2f}; "
             f"raw mean {unit.text(self.accuracy)}{spread} over {count})."
