@@ -20,6 +20,7 @@ from chattn_nas.network.weights import write_weights
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.capture import cuda_graphs
+from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.step import TrainingStep
@@ -91,8 +92,8 @@ def train_fully(
             optimizer,
             prepare,
             task=facts.task,
-            criterion=facts.task.criterion(device, label_smoothing=recipe.label_smoothing),
-            clip=settings.clip,
+            criterion=criterion_of(facts.task, recipe, device),
+            clip=recipe.clip,
         )
         capture = cuda_graphs(device, crops) if recipe.cuda_graphs else None
         if prepare.draws_on_host or context.size > 1:
