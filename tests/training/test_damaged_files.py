@@ -42,7 +42,7 @@ def test_checkpoint(tmp_path) -> None:
     made = Checkpoint(
         header=Header(plan={"x": 1}, epoch=2, rows=[]),
         network=tensors,
-        optimizer=[{"momentum_buffer": torch.zeros(3)}],
+        optimizer=states,
         ema=None,
     )
     made.write(tmp_path)
