@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import app, console, print_table
+from chattn_nas.cli._app import command, console, print_table
 from chattn_nas.errors import InputError
 
 
-@app.command()
+@command("Start", "chattn-nas init --data photos --budget 2h --yes")
 def init(
     data: Annotated[
         str | None,
@@ -26,10 +26,7 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take defaults for what is not given.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the shipped specs and end.")] = False,
 ) -> None:
-    """Write a commented spec for your data; on a terminal, ask for what is not given.
-
-    Example: chattn-nas init --data photos --params 1.02x --yes
-    """
+    """Write a commented spec for your data; on a terminal, ask for what is not given."""
     from chattn_nas.spec.shipped import one_line, shipped
 
     if listed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, SpecPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, print_table
 from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
@@ -20,7 +20,7 @@ Number = TypeVar("Number", int, float)
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
 
-@app.command()
+@command("Judge", "chattn-nas confirm photos --top 2 --plan")
 def confirm(
     run: RunPath,
     top: Annotated[int, typer.Option(help="How many of the best by pooled mean.")] = 3,
@@ -52,7 +52,7 @@ def confirm(
     console.print(f"{found.headline}: {found.words.replace('**', '')}", soft_wrap=True, highlight=False)
 
 
-@app.command()
+@command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18")
 def calibrate(
     path: SpecPath,
     run: Annotated[Path | None, typer.Option(help="Directory; default: runs/<name>-calibrate.")] = None,

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, RunPath, command, console, print_table
 from chattn_nas.errors import InputError
 
 
-@app.command()
+@command("Take home", "chattn-nas export photos --out network")
 def export(
     run: RunPath,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
@@ -35,7 +35,7 @@ def export(
     console.print(f"Wrote {', '.join(written.files)} to {written.folder}", soft_wrap=True, highlight=False)
 
 
-@app.command()
+@command("Take home", "chattn-nas evaluate network --data photos.yaml --part test")
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
     data: Annotated[Path, typer.Option(help="A spec, whose data section names the images.")],
@@ -61,7 +61,7 @@ def evaluate(
         )
 
 
-@app.command()
+@command("Take home", "chattn-nas bench network --batch-size 8")
 def bench(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,

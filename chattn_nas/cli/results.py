@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, app, console, print_table
+from chattn_nas.cli import _columns
+from chattn_nas.cli._app import AsJson, RunPath, Wide, command, console, print_legend, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,16 +21,17 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Let the run's spec import modules and name a storage outside its directory.")
 ]
 Where = Annotated[str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and type~se'.")]
-#: What of a table fits a terminal; all of it is in --csv and --json.
+#: Columns of a table with ``--wide``; all of it is in --csv and --json.
 SHOWN = {
-    "trials": ("number", "outcome", "architecture", "seed", "accuracy", "parameters_x", "macs_x", "seconds", "reason"),
-    "leaderboard": ("rank", "architecture", "seeds", "pooled", "low", "high", "mean", "se", "single",
-                    "parameters_x", "macs_x"),
+    "trials": ("number", "outcome", "architecture", "label", "seed", "accuracy", "parameters", "parameters_x", "macs",
+               "macs_x", "latency", "seconds", "reason"),
+    "leaderboard": ("rank", "architecture", "label", "seeds", "pooled", "low", "high", "mean", "se", "single",
+                    "parameters", "parameters_x", "macs", "macs_x", "latency"),
     "effects": ("stage", "type", "effect", "low", "high", "trials", "against"),
 }  # fmt: skip
 
 
-@app.command()
+@command("Judge", "chattn-nas trials photos --sort accuracy --where 'params<1.02x'")
 def trials(
     run: RunPath,
     csv: Csv = None,
@@ -37,13 +39,14 @@ def trials(
     where: Where = None,
     as_json: AsJson = False,
     trust: Trust = False,
+    wide: Wide = False,
 ) -> None:
     """Every trial of a run: architecture, accuracy per rung, costs, outcome."""
 
-    _give("trials", _opened(run, trust).trials(sort=sort, where=where), csv, as_json)
+    _give("trials", _opened(run, trust).trials(sort=sort, where=where), csv, as_json, wide)
 
 
-@app.command()
+@command("Judge", "chattn-nas leaderboard photos --by mean")
 def leaderboard(
     run: RunPath,
     by: Annotated[str, typer.Option(help="pooled, mean or single.")] = "pooled",
@@ -51,22 +54,23 @@ def leaderboard(
     csv: Csv = None,
     as_json: AsJson = False,
     trust: Trust = False,
+    wide: Wide = False,
 ) -> None:
     """Every architecture of a run that was trained to the end, best first."""
     from chattn_nas import results
 
-    _give("leaderboard", results.select(_opened(run, trust).leaderboard(by), where), csv, as_json)
+    _give("leaderboard", results.select(_opened(run, trust).leaderboard(by), where), csv, as_json, wide)
 
 
-@app.command()
-def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False, trust: Trust = False) -> None:
+@command("Judge", "chattn-nas effects photos --csv effects.csv")
+def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False, trust: Trust = False, wide: Wide = False) -> None:
     """What every attention adds in every stage, in points with 95 % intervals, from the pooled model."""
     from chattn_nas import results
 
-    _give("effects", results.stages(_opened(run, trust).study), csv, as_json)
+    _give("effects", results.stages(_opened(run, trust).study), csv, as_json, wide)
 
 
-@app.command()
+@command("Judge", "chattn-nas report photos --format md")
 def report(
     run: RunPath,
     format: Annotated[str, typer.Option(help="html, or md: the same for a pull request.")] = "html",
@@ -81,7 +85,7 @@ def report(
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
 
-@app.command()
+@command("Search", "chattn-nas dashboard photos --port 8081")
 def dashboard(
     run: RunPath,
     port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 8080,
@@ -106,18 +110,22 @@ def _opened(run: Path, trust: bool) -> Run:
     return opened
 
 
-def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool) -> None:
+def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool, wide: bool) -> None:
     """A table as a file, as JSON, or as what of it fits a terminal."""
     if csv:
         table.to_csv(csv, index=False)
     if as_json:
         print(table.to_json(orient="records"))
     elif csv:
-        console.print(f"{len(table)} rows: {csv}", soft_wrap=True, highlight=False)
+        say(f"{len(table)} rows: {csv}")
     elif table.empty and name == "effects":
-        console.print("No effects yet: the pooled model needs more trainings that differ.", soft_wrap=True)
-    else:
-        if "label" in table:
-            table["architecture"] = table["architecture"].where(table["label"] == "", table["label"])
+        say("No effects yet: the pooled model needs more trainings that differ.")
+    elif wide:
         shown = table[[column for column in SHOWN[name] if column in table and table[column].notna().any()]]
-        print_table([{str(key): value for key, value in row.items()} for row in shown.to_dict("records")])
+        print_table([{str(key): value for key, value in row.items()} for row in shown.to_dict("records")], wide=True)
+    else:
+        rows, choices, notes = _columns.NARROW[name](table)
+        print_table(rows)
+        print_legend(choices)
+        for note in notes:
+            console.print(note, highlight=False, markup=False)

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import RunPath, app, console
+from chattn_nas.cli._app import RunPath, command, console
 
 
-@app.command()
+@command("Take home", "chattn-nas train photos --epochs 100")
 def train(
     run: RunPath,
     trial: Annotated[str, typer.Option(help="best, or a trial's number.")] = "best",

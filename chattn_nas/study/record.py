@@ -115,6 +115,11 @@ def records(study: optuna.Study) -> list[Record]:
     return [_record(trial, searched) for trial in trials]
 
 
+def record_of(trial: FrozenTrial) -> Record:
+    """One trial alone: settings that this study searches are shown in its words where they are not the default."""
+    return _record(trial, frozenset())
+
+
 def _setting(parameter: str) -> tuple[str, str]:
     """Type and key of ``stage2.se.reduction``."""
     name, key = parameter.split(".", 1)[1].rsplit(".", 1)
