@@ -190,6 +190,37 @@ class Trained:
             proxy.train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
         return network.cpu().eval()
 
+    def look_at_gates(self, images: int = 512) -> bool:
+        """Keep in the study what the gates of the trained network do, class by class, for the report.
+
+        Args:
+            images: At most so many validation images are looked at.
+
+        Returns:
+            Whether there was anything to see: its weights were kept, it has attention, and an image has one label.
+        """
+        import torch
+
+        from chattn_nas.data import Normalize, load_data
+        from chattn_nas.network.gates import class_gates
+
+        if self.run.checkpoint(self.pick.hash, self.seed) is None:
+            return False
+        data = load_data(self.run.spec.data)
+        chosen = data.validation[torch.linspace(0, len(data.validation) - 1, min(images, len(data.validation))).long()]
+        if chosen.labels.ndim != 1:
+            return False
+        pixels = Normalize(data, torch.device("cpu"))(chosen.images)
+        stages = class_gates(self.network(), pixels, chosen.labels)
+        kept = {
+            "hash": self.pick.hash,
+            "seed": self.seed,
+            "images": len(chosen.labels),
+            "classes": data.class_names[:20],
+        }
+        self.run.study.set_user_attr("gates", kept | {"stages": [one.to_dict() for one in stages]})
+        return bool(stages)
+
     @property
     def confirmed(self) -> dict[str, str]:
         """Figures of the run's confirmation by name; none where it was not confirmed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,11 @@ from chattn_nas.cli._app import AsJson, SpecPath, Wide, command, console, print_
 from chattn_nas.errors import RunError
 
 if TYPE_CHECKING:
+    from chattn_nas.api import Run
     from chattn_nas.judging import SearchPlan
     from chattn_nas.spec import Spec
+
+log = logging.getLogger(__name__)
 
 Budget = Annotated[str | None, typer.Option(help="Time for it, such as 30m or 2h, in place of a number of trials.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
@@ -61,6 +65,7 @@ def search(
         say("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None
     found.write_trials()
+    _look_at_gates(found)
     report = write_report(found.directory, found.study)
     if as_json:
         best = found.best()
@@ -92,6 +97,14 @@ def plan(
         found = _planned(spec, trials, workers, seconds, most=15.0)
     if as_json:
         print(json.dumps(found.to_dict()))
+
+
+def _look_at_gates(found: Run) -> None:
+    """For the report; a search whose picture cannot be made has its result all the same."""
+    try:
+        found.best().look_at_gates()
+    except Exception:
+        log.warning("what the gates do cannot be shown", exc_info=True)
 
 
 def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float | None, *, most: float) -> SearchPlan:

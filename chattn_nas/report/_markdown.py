@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 
 from chattn_nas.report.facts import gather, rows_of
+from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
 from chattn_nas.study.metric import metric_of, named
@@ -19,6 +20,7 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
     facts = gather(study)
     verdict = facts.verdict
     parts = [f"# {facts.name}: {verdict.headline} ({verdict.status})", " ".join(verdict.sentences), facts.searched]
+    parts += ["```\n" + "\n".join(summary(facts)) + "\n```"]
     if facts.baselines:
         parts += ["## Against every baseline", _baselines(facts.baselines)]
         parts += ["## Leaderboard", _leaderboard(rows_of(facts.board.head(top)))]
@@ -44,6 +46,7 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
         parts += [f"## How they started ({facts.start} start)", table(columns, facts.starts)]
     rows = [(row["outcome"], row["trials"], row["time"], row["reasons"]) for row in rows_of(facts.outcomes)]
     parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
+    parts += ["## What next", "\n".join(f"- `{command}`: {why}" for command, why in next_steps(facts))]
     parts += ["## How to reproduce", table(("", ""), facts.reproduction())]
     parts = [named(part, metric_of(study)) for part in parts]
     if facts.spec:

@@ -22,6 +22,8 @@ from chattn_nas.results.words import name_of
 from chattn_nas.study.record import CONTROLS, NONE, UNIFORM, Record, records
 
 Rows = list[dict[str, Any]]
+#: Attribute of a study: ``hash, seed, images, classes`` of the network whose gates were looked at, and its ``stages``.
+GATES = "gates"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,12 @@ class RunFacts:
         if self.verdict.confirmed and self.confirmation is not None:
             return next(pick for pick in self.standing.picks if pick.hash == self.confirmation["winner"])
         return next((pick for pick in self.standing.picks if not pick.control), None)
+
+    @property
+    def gates(self) -> dict[str, Any]:
+        """What the gates of the lead do, class by class, where its weights were looked at."""
+        found: dict[str, Any] = self.study.user_attrs.get(GATES) or {}
+        return found if self.lead is not None and found.get("hash") == self.lead.hash else {}
 
     @property
     def cost(self) -> str:

@@ -17,7 +17,19 @@
     return value;
   };
 
+  // The plot library lies in the page compressed: unpacked, it is an inline script like this one.
+  const unpack = async () => {
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (sign) => sign.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+  };
+
   const draw = (place, width) => {
+    if (!window.Plotly) {
+      return undefined;
+    }
     const figure = painted(JSON.parse(document.getElementById(place.dataset.figure).textContent));
     figure.layout.width = width || place.clientWidth;
     if (figure.layout.width < 560) {
@@ -99,5 +111,24 @@
     });
   }
 
-  drawAll();
+  for (const button of document.querySelectorAll("[data-copies]")) {
+    button.addEventListener("click", async () => {
+      const text = document.getElementById(button.dataset.copies);
+      getSelection().selectAllChildren(text);
+      try {
+        await navigator.clipboard.writeText(text.textContent);
+        button.textContent = "copied";
+      } catch {
+        button.textContent = "selected: copy it";
+      }
+    });
+  }
+
+  if (document.querySelector(".plot")) {
+    unpack().then(() => drawAll(), () => {
+      for (const place of document.querySelectorAll(".plot")) {
+        place.textContent = "This browser cannot unpack the plots (it lacks DecompressionStream); the tables say the same.";
+      }
+    });
+  }
 })();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from importlib import resources
 from typing import Any
@@ -9,23 +10,26 @@ from typing import Any
 import optuna
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 
 from chattn_nas.report import figures, progress_figures
 from chattn_nas.report.facts import RunFacts, gather
+from chattn_nas.report.gate_figures import gate_figures
 from chattn_nas.report.picture import picture_of
+from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.report.tables import tables
 from chattn_nas.report.tiles import tiles
 from chattn_nas.results import words
 from chattn_nas.results.tables import COSTS
 from chattn_nas.study.metric import floor_of, metric_of, named
 
+#: plotly.js 4.1.1 (MIT, Plotly, Inc.) with the kinds of plots that we draw, gzip: the page unpacks it itself.
+PLOTLY_FILE = "plotly-cartesian.min.js.gz"
 #: Stands in the page until all else is written.
 PLOTLY = "/* plotly.js */"
 
 
 def html(study: optuna.Study) -> str:
-    """The whole page as text; about 5 MB, nearly all of it Plotly, which is embedded once."""
+    """The whole page as text; under 1 MB, most of it Plotly, which is embedded once, compressed."""
     facts = gather(study)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["strong"] = strong
@@ -33,13 +37,16 @@ def html(study: optuna.Study) -> str:
     plots = _plots(facts)
     types = [stage["type"] for record in facts.records for stage in record.stages]
     colours = figures.colours(types)
-    plotly = get_plotlyjs().replace("</script", "<\\/script")
+    plotly = base64.b64encode(resources.files("chattn_nas.report").joinpath(PLOTLY_FILE).read_bytes()).decode()
     text = environment.from_string(file_text("page.html.j2")).render(
         facts=facts,
         tables=tables(facts, colours),
         plots={name: Markup(_json(figure)) for name, figure in plots.items()},
         picture=Markup(picture_of(study, facts.lead, colours) if facts.lead else ""),
         tiles=tiles(facts),
+        summary=summary(facts),
+        next_steps=next_steps(facts),
+        gates=facts.gates,
         costs=_costs(facts),
         style=Markup(file_text("picture.css") + file_text("style.css")),
         script=Markup(file_text("page.js")),
@@ -82,6 +89,7 @@ def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
         for figure in plots.values():
             if low is not None and figure["layout"].get("yaxis", {}).get("title", {}).get("text", "").endswith("(%)"):
                 _draw_floor(figure, low)
+    plots |= gate_figures(facts)
     if len(facts.effects):
         plots["effects"] = figures.effects(facts.effects)
     if len(facts.importance):

@@ -154,6 +154,7 @@ def test_callbacks_are_told_in_order_once_and_may_fail(make_spec, tmp_path, capl
     assert {event[1] for event in again.events if event[0] == "end"} == {3}
 
 
+@pytest.mark.filterwarnings("ignore")  # theirs
 def test_trials_are_written_to_every_tracker_without_a_network(make_spec, tmp_path, monkeypatch) -> None:
     for name in ("tensorboard", "wandb", "mlflow"):
         pytest.importorskip(name)
