@@ -9,23 +9,30 @@ from types import ModuleType
 from typing import Any
 
 
-def hand_on(room: str, homes: Mapping[str, str]) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+def hand_on(
+    room: str, homes: Mapping[str, str], rooms: str = ""
+) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """``__all__``, ``__getattr__`` and ``__dir__`` of a room.
 
     Args:
         room: The room's ``__name__``.
         homes: Module, relative to the room where it begins with a dot, to the names it defines, separated by spaces.
+        rooms: Packages inside it, separated by spaces, that are imported when they are asked for.
     """
     home = {name: module for module, names in homes.items() for name in names.split()}
 
+    inside = rooms.split()
+
     def get(name: str) -> Any:
+        if name in inside:
+            return importlib.import_module(f"{room}.{name}")
         if name not in home:
             raise AttributeError(f"module {room!r} has no attribute {name!r}", name=name, obj=sys.modules[room])
         value = getattr(importlib.import_module(home[name], room), name)
         setattr(sys.modules[room], name, value)  # asked for once
         return value
 
-    return sorted(home), get, lambda: sorted({*vars(sys.modules[room]), *home})
+    return sorted(home), get, lambda: sorted({*vars(sys.modules[room]), *home, *inside})
 
 
 class _Callable(ModuleType):

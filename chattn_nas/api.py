@@ -24,6 +24,7 @@ from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
 from chattn_nas.results.tables import Z95
 from chattn_nas.space import Architecture
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.metric import metric_of
 
 if TYPE_CHECKING:  # torch and timm are imported where something is built: reading a study needs neither
@@ -132,7 +133,9 @@ class Trained:
     @property
     def seed(self) -> int:
         """The seed of its best trial, whose weights :meth:`network` gives."""
-        return int(self.run.study.trials[self.pick.number].user_attrs["seed"])
+        seed = trial_attributes(self.run.study.trials[self.pick.number]).seed
+        assert seed is not None, "it was trained"
+        return seed
 
     def train(
         self,
@@ -253,7 +256,7 @@ class Trained:
             costs={key: value for key, value in pick.costs.items() if value is not None}
             | {f"{key} (without attention: 1)": value for key, value in pick.relative.items()},
             origin=f"run {spec.name}, trial {pick.number}{self._final()}",
-            loaded_weights=str(self.run.study.user_attrs.get("loaded_weights", "")),
+            loaded_weights=study_attributes(self.run.study).loaded_weights,
         )
 
     def _final(self) -> str:
@@ -261,7 +264,7 @@ class Trained:
         final = training.trained_weights(self.run, self.pick.hash)
         if final is None:
             return ""
-        plan, test = final[1].plan, f"{100 * final[1].test_accuracy:.2f} % on the test set"
+        plan, test = final[1].plan, f"{100 * final[1].test_score:.2f} % on the test set"
         return f"; weights of a training of {plan['epochs']} epochs on seed {plan['seed']}: {test}"
 
     def _repr_html_(self) -> str:

@@ -9,7 +9,8 @@
     │   ├── DataError            ... of a data set that is missing or malformed
     │   │   └── TooLargeError    ... or too large for the device
     │   ├── RunError             ... of a run directory or study that does not fit the request
-    │   │   └── StorageError     ... or of a storage that cannot be reached or written
+    │   │   ├── StorageError     ... or of a storage that cannot be reached or written
+    │   │   └── NewerFormatError ... or that a newer version of this package stored
     │   └── MissingExtraError    ... of a feature whose packages are not installed
     ├── SearchStopped            a search gave up: too many failures in a row
     ├── TrainingStopped          the final training cannot go on
@@ -100,6 +101,10 @@ class RunError(InputError):
 
 class StorageError(RunError):
     """A storage that cannot be reached or written, perhaps for a moment only."""
+
+
+class NewerFormatError(RunError):
+    """Something that a newer version of this package stored, in a format that this one does not know."""
 
 
 class MissingExtraError(InputError):

@@ -113,7 +113,7 @@ def _as_eager(trained: Callable[..., Measurement], type: str, heard: Heard) -> t
     finite = captured.outcome == eager.outcome == "complete"
     gap = abs((captured.train_loss_sum or 0) - (eager.train_loss_sum or 0)) / (eager.train_loss_sum or 1)
     seen = (
-        f"accuracy {captured.accuracy:.4f} captured, {eager.accuracy:.4f} eager, losses differ by {gap:.1e}; "
+        f"accuracy {captured.score:.4f} captured, {eager.score:.4f} eager, losses differ by {gap:.1e}; "
         f"{captured.images_per_second:,.0f} against {eager.images_per_second:,.0f} images/s"
     )
     return finite and not refused and (same or gap < 1e-3), "; ".join([seen, *refused])

@@ -213,8 +213,29 @@ _unregistered: dict[str, AttentionType] = {}
 _refused: dict[str, str] = {}
 
 
-def register(name: str, **fields: Any) -> Callable[[Maker], Maker]:
-    """Class decorator that adds an :class:`AttentionType`; ``fields`` are the attributes of that class.
+def register(
+    name: str,
+    *,
+    parameters: Callable[[int, Size, Values], int],
+    macs: Callable[[int, Size, Values], int],
+    title: str = "",
+    year: int = 0,
+    paper: str = "",
+    looks_at: str = "channels",
+    hyperparameters: Mapping[str, Hyperparameter] | None = None,
+    problem: Callable[[int, Size, Values], str | None] = _no_problem,
+    canonical: Callable[[Values, Sequence[Site]], Values] = _unchanged,
+    scope: Literal["block", "stage"] = "block",
+    placement: Placement = "before_add",
+    blocks: Blocks = "all",
+    placements: tuple[Placement, ...] = PLACEMENTS,
+    needs_feature_size: bool = False,
+    needs_num_classes: bool = False,
+    minimal_channels: int = 1,
+    needs_batch: bool = False,
+    needs_map: bool = False,
+) -> Callable[[Maker], Maker]:
+    """Class decorator that adds an :class:`AttentionType`, whose attributes the arguments are.
 
     Raises:
         ValueError: The name is taken by another class.
@@ -224,7 +245,13 @@ def register(name: str, **fields: Any) -> Callable[[Maker], Maker]:
         known = _types.get(name)
         if known is not None and _place(known.cls) != _place(cls):
             raise ValueError(f"attention type {name!r} is already registered by {known.cls.__module__}")
-        _types[name] = AttentionType(name=name, cls=cls, **fields)
+        _types[name] = AttentionType(
+            name=name, cls=cls, title=title, year=year, paper=paper, looks_at=looks_at,
+            hyperparameters=hyperparameters or {}, parameters=parameters, macs=macs, problem=problem,
+            canonical=canonical, scope=scope, placement=placement, blocks=blocks, placements=placements,
+            needs_feature_size=needs_feature_size, needs_num_classes=needs_num_classes,
+            minimal_channels=minimal_channels, needs_batch=needs_batch, needs_map=needs_map,
+        )  # fmt: skip
         return cls
 
     return add

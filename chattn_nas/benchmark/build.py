@@ -20,6 +20,7 @@ from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.space import SpaceSettings
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.trials import all_trials
 
 
@@ -38,7 +39,7 @@ class TestedTrainer(ProxyTrainer):
         accuracy, _ = evaluate(
             network, self.test, self.data, batch_size=self.spec.proxy.batch_size, device=self.device
         )  # fmt: skip
-        return replace(measured, test_accuracy=accuracy)
+        return replace(measured, test_score=accuracy)
 
 
 def build_table(
@@ -111,8 +112,8 @@ def _keys(rows: pd.DataFrame) -> set[tuple[str, int]]:
 
 def _with_new(rows: pd.DataFrame, run: RunDirectory) -> pd.DataFrame:
     known = _keys(rows)
-    versions = run.study.user_attrs.get("versions", {})
-    new = [row_of(trial, versions) for trial in all_trials(run.study) if trial.user_attrs.get("measurement")]
+    versions = study_attributes(run.study).versions
+    new = [row_of(trial, versions) for trial in all_trials(run.study) if trial_attributes(trial).measurement]
     added = pd.DataFrame([row for row in new if (row["hash"], row["seed"]) not in known])
     whole = pd.concat([rows, added], ignore_index=True) if len(rows) else added
     return whole.sort_values(["seed", "hash"], ignore_index=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from optuna.trial import FrozenTrial
 
-from chattn_nas.proxy import Measurement
 from chattn_nas.space import Architecture, SearchSpace
+from chattn_nas.study.attributes import trial_attributes
 
 #: Columns that every table has; ``epoch<n>`` (validation accuracy at every rung) come besides.
 COLUMNS = (
@@ -19,23 +20,24 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def row_of(trial: FrozenTrial, versions: dict[str, str]) -> dict[str, Any]:
+def row_of(trial: FrozenTrial, versions: Mapping[str, Any]) -> dict[str, Any]:
     """A finished trial as a row.
 
     Accuracies are 0 to 1; ``stages`` is JSON, one mapping per stage with the type and all its settings.
     """
-    attributes = trial.user_attrs
-    measured = Measurement.from_dict(attributes["measurement"])
+    stored = trial_attributes(trial)
+    measured = stored.measurement
+    assert measured is not None, "only trained trials become rows"
     return {
-        "hash": attributes["hash"],
-        "seed": attributes["seed"],
-        "stages": json.dumps(attributes["architecture"]["stages"]),
-        "label": attributes.get("label", ""),
+        "hash": stored.hash,
+        "seed": stored.seed,
+        "stages": json.dumps(list(stored.stages)),
+        "label": stored.label,
         "outcome": str(measured.outcome),
-        **{f"epoch{rung.epoch}": rung.accuracy for rung in measured.rungs},
-        "accuracy": measured.accuracy,
+        **{f"epoch{rung.epoch}": rung.score for rung in measured.rungs},
+        "accuracy": measured.score,
         "loss": measured.loss,
-        "test_accuracy": measured.test_accuracy,
+        "test_accuracy": measured.test_score,
         "train_loss_sum": measured.train_loss_sum,
         "parameters": measured.parameters,
         "macs": measured.macs,

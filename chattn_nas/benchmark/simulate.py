@@ -16,6 +16,7 @@ from chattn_nas.results.pooled import choices_of, fit, fitted, observations, run
 from chattn_nas.search.samplers import shown_whole
 from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.space import Architecture
+from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.record import Record
 
 #: Proposals per training that the budget allows; more are answered from the record, and the search has converged.
@@ -41,7 +42,7 @@ def simulate(
     """
     made = optuna.create_study(direction="maximize")
     filled = shown_whole(shown_as, table.space)
-    study = SearchStudy(made.study_name, made._storage, sampler, pruner or NopPruner(), filled=filled)
+    study = SearchStudy(made.study_name, storage_of(made), sampler, pruner or NopPruner(), filled=filled)
     protected = _enqueue_baselines(study, table) if baselines else 0
     seen: dict[str, list[float]] = {}
     used: dict[str, int] = {}
@@ -68,9 +69,9 @@ def simulate(
         spent += measured.rungs[reached].epoch / table.rungs[-1]
         found.append(_record(trial.number, architecture, measured, reached))
         trial.set_user_attr("hash", key)
-        trial.set_user_attr("measurement", {"rungs": [{"accuracy": rung.accuracy} for rung in measured.rungs]})
+        trial.set_user_attr("measurement", measured.to_dict())
         if reached == len(measured.rungs) - 1:
-            seen.setdefault(key, []).append(measured.rungs[-1].accuracy)
+            seen.setdefault(key, []).append(measured.rungs[-1].score)
             study.tell(trial, fmean(seen[key]))
         else:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -85,8 +86,8 @@ def ranked(records: Sequence[Record], by: str) -> list[str]:
     accuracies: dict[str, list[float]] = {}
     first: dict[str, Record] = {}
     for record in records:
-        if record.accuracy is not None:
-            accuracies.setdefault(record.hash, []).append(record.accuracy)
+        if record.score is not None:
+            accuracies.setdefault(record.hash, []).append(record.score)
             first.setdefault(record.hash, record)
     worth = {key: max(seen) if by == "single" else fmean(seen) for key, seen in accuracies.items()}
     model = None
@@ -110,7 +111,7 @@ def _enqueue_baselines(study: optuna.Study, table: Table) -> int:
 def _reached(trial: optuna.Trial, measured: Measurement, *, protected: bool) -> int:
     """Index of the rung at which the trial ends; baselines are never stopped."""
     for index, rung in enumerate(measured.rungs[:-1]):
-        trial.report(rung.accuracy, rung.epoch)
+        trial.report(rung.score, rung.epoch)
         if trial.should_prune() and not protected:
             return index
     return len(measured.rungs) - 1

@@ -87,8 +87,8 @@ class Table:
             raise InputError(
                 f"the table has no training of {architecture} on seed {seed}", choices=self.seeds, value=seed
             )
-        found = tuple(Rung(epoch=e, accuracy=row[f"epoch{e}"], loss=float("nan")) for e in self.rungs[:-1])
-        end = Rung(epoch=self.rungs[-1], accuracy=row["accuracy"], loss=row["loss"])
+        found = tuple(Rung(epoch=e, score=row[f"epoch{e}"], loss=float("nan")) for e in self.rungs[:-1])
+        end = Rung(epoch=self.rungs[-1], score=row["accuracy"], loss=row["loss"])
         same = [
             name
             for name in (
@@ -120,10 +120,10 @@ class Table:
                 raise optuna.TrialPruned
             measured = self.measurement(architecture, rng.choice(self.seeds))
             for rung in measured.rungs:
-                trial.report(rung.accuracy, rung.epoch)
+                trial.report(rung.score, rung.epoch)
                 if rung.epoch != self.rungs[-1] and trial.should_prune():
                     raise optuna.TrialPruned
-            return measured.rungs[-1].accuracy
+            return measured.rungs[-1].score
 
         return objective
 

@@ -179,7 +179,7 @@ def _row(training: Training, measured: Measurement, network: nn.Module, data: Da
         "warmup": training.warmup,
         "images": len(data.train),
         "outcome": str(measured.outcome),
-        "accuracy": measured.accuracy,
+        "accuracy": measured.score,
         "loss": measured.loss,
         "test_accuracy": test_accuracy,
         "test_loss": test_loss,

@@ -160,7 +160,7 @@ def _row(one: Network) -> dict[str, Any]:
         "network": one.name,
         "search %": words.accuracy(one.search),
         "confirmed %": f"{words.accuracy(one.mean)}\nsd {words.accuracy(one.sd)}\n"
-        + words.plural(len(one.accuracies), "seed"),
+        + words.plural(len(one.scores), "seed"),
         "over the best uniform": _difference(one.uniform),
         "over none": _difference(one.none),
         "over channel_scale": _difference(one.channel_scale),

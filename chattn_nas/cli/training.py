@@ -36,7 +36,7 @@ def train(
         console.print(f"Training {chosen}", soft_wrap=True, highlight=False)
 
     def on_epoch(row: dict[str, Any]) -> None:
-        scored = f", validation {100 * row['accuracy']:.2f} %" if "accuracy" in row else ""
+        scored = f", validation {100 * row['score']:.2f} %" if "score" in row else ""
         console.print(
             f"epoch {row['epoch']}: loss {row['train_loss']:.4f}{scored}, {row['seconds']:.1f} s", highlight=False
         )
@@ -47,7 +47,7 @@ def train(
     if speaks:
         report.write_report(opened.directory, opened.study)
         console.print(
-            f"Test {metric_of(opened.study)} {100 * result.test_accuracy:.2f} % after {result.plan['epochs']} epochs; "
+            f"Test {metric_of(opened.study)} {100 * result.test_score:.2f} % after {result.plan['epochs']} epochs; "
             "'chattn-nas export' takes these weights",
             highlight=False,
         )

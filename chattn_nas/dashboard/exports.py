@@ -11,7 +11,8 @@ from pathlib import Path
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
-from chattn_nas.study._optuna import id_of, save_trial_note, study_id, trial_note
+from chattn_nas.dashboard import _dashboard
+from chattn_nas.study._optuna import id_of, save_trial_note, trial_note
 from chattn_nas.study.artifacts import FOLDER
 
 HEADING = "\n\n**Exported**: "
@@ -52,5 +53,5 @@ def link_export(study: optuna.Study, run_directory: Path, number: int, folder: P
                 store.write(key, stream)
     trial = study.get_trials(deepcopy=False)[number]
     body = trial_note(study, id_of(trial)).split(HEADING)[0]
-    link = f"[download](/artifacts/{study_id(study)}/{key})"
+    link = f"[download]({_dashboard.link(study, key)})"
     save_trial_note(study, id_of(trial), f"{body}{HEADING}{link}, from `{folder.resolve()}`")

@@ -6,17 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import bottle
 import optuna
-import plotly.graph_objects as go
-from optuna.artifacts import FileSystemArtifactStore
-from optuna_dashboard import save_note, save_plotly_graph_object, wsgi
 
+from chattn_nas.dashboard import _dashboard
 from chattn_nas.report import figures
 from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.report.palette import LIGHT, painted
 from chattn_nas.results import words
-from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.artifacts import FOLDER
 from chattn_nas.study.texts import NOTE, as_markdown
 
@@ -50,7 +46,7 @@ def annotate(study: optuna.Study) -> list[str]:
     facts = gather(study)
     verdict = facts.verdict
     sentences = "**".join(as_markdown(part, NOTE) for part in " ".join(verdict.sentences).split("**"))
-    save_note(study, f"# {as_markdown(verdict.headline)} ({as_markdown(verdict.status)})\n\n{sentences}")
+    _dashboard.set_note(study, f"# {as_markdown(verdict.headline)} ({as_markdown(verdict.status)})\n\n{sentences}")
     made: dict[str, figures.Figure] = {}
     if any(not pick.control for pick in facts.standing.picks):
         made["chattn-pareto"] = _titled(
@@ -69,7 +65,7 @@ def annotate(study: optuna.Study) -> list[str]:
             figures.effects(facts.effects), "Points that an attention adds per stage; bold: the interval excludes 0"
         )
     for name, figure in made.items():
-        save_plotly_graph_object(study, go.Figure(painted(figure)), graph_object_id=name)
+        _dashboard.set_figure(study, painted(figure), name)
     return list(made)
 
 
@@ -113,8 +109,7 @@ def serve(run: HasStudy, port: int = 8080) -> None:
     annotate(run.study)
     artifacts = run.directory / FOLDER
     artifacts.mkdir(exist_ok=True)
-    application = wsgi(storage_of(run.study), artifact_store=FileSystemArtifactStore(str(artifacts)))
-    bottle.run(app=guarded(application), host=LOOPBACK, port=port)
+    _dashboard.run(guarded(_dashboard.application(run.study, artifacts)), LOOPBACK, port)
 
 
 def guarded(application: Callable[..., Any]) -> Callable[..., Any]:

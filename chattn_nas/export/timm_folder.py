@@ -12,6 +12,7 @@ from chattn_nas.attention import IdentityStart
 from chattn_nas.errors import ExportError, first_line
 from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference
+from chattn_nas.network import _timm
 from chattn_nas.network.start import constants
 
 
@@ -50,7 +51,7 @@ def _config(context: Context) -> dict[str, Any]:
     """``config.json`` as timm reads it: name of the entry point, its arguments, and the preprocessing."""
     card, facts, network = context.card, context.facts, context.network
     scales = constants(network)
-    own = getattr(network, "pretrained_cfg", None) or {}
+    own = _timm.config_of(network)
     return {
         "architecture": "chattn_net",
         "num_classes": facts.num_classes,

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from chattn_nas.judging._calibrate import calibrate as calibrate
     from chattn_nas.judging._confirm import confirm as confirm
     from chattn_nas.judging._confirm import confirm_plan as confirm_plan
-    from chattn_nas.judging._confirm import confirmation as confirmation
     from chattn_nas.judging._confirmation import Confirmation as Confirmation
     from chattn_nas.judging._confirmation import Network as Network
+    from chattn_nas.judging._confirmation import confirmation as confirmation
     from chattn_nas.judging.calibration import Calibration as Calibration
     from chattn_nas.judging.comparison import Comparison as Comparison
     from chattn_nas.judging.comparison import compare as compare
@@ -26,10 +26,10 @@ __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
         "._calibrate": "calibrate",
-        "._confirm": "confirm confirm_plan confirmation",
+        "._confirm": "confirm confirm_plan",
         ".calibration": "Calibration",
         ".comparison": "Comparison compare compare_block",
-        "._confirmation": "Confirmation Network",
+        "._confirmation": "Confirmation Network confirmation",
         ".fidelities": "Fidelity candidates of_spec",
         ".recipe": "tune_recipe",
         ".search_plan": "SearchPlan plan_search",

@@ -177,13 +177,13 @@ def _train(
         enqueue_trainings(opened.study, ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different))
         target_trials = sum(map(counts_to_target, opened.study.get_trials(deepcopy=False)))
         search(at, run=opened.directory, trials=target_trials, workers=workers, progress=progress, baselines=False)
-    done = {(r.hash, r.seed): r for r in once_per_seed(records(opened.study)) if r.accuracy is not None}
+    done = {(r.hash, r.seed): r for r in once_per_seed(records(opened.study)) if r.score is not None}
     seconds = [record.measurement.seconds for record in done.values() if record.measurement is not None]
     if not seconds:
         raise RunError(f"no training of {fidelity} succeeded")
     scores = {
         seed: {
-            index: float(done[one.hash, seed].accuracy or 0.0)
+            index: float(done[one.hash, seed].score or 0.0)
             for index, one in enumerate(networks)
             if (one.hash, seed) in done
         }

@@ -14,6 +14,7 @@ from chattn_nas.errors import InputError, RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, judge
 from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
 from chattn_nas.judging.test_set import read_test_set
+from chattn_nas.proxy import Outcome
 from chattn_nas.results._best import Standing
 from chattn_nas.results.tables import percent
 from chattn_nas.search import search
@@ -22,6 +23,7 @@ from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import NONE, SpaceSettings
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.record import once_per_seed, records
 
 #: Full length: this many times the search's last rung, in one cycle, unless the caller says how many epochs.
@@ -73,7 +75,7 @@ def confirm(
     tested = has_test(run.spec.data)
     check_same(run.study, run.spec)
     with RunDirectory.held(spec, run.directory / "confirm") as opened:
-        plan = plan_rows(run, Standing(run.study), list(opened.study.user_attrs.get(PLAN, [])), top)
+        plan = plan_rows(run, Standing(run.study), list(study_attributes(opened.study).plan), top)
         opened.study.set_user_attr(PLAN, plan)
         fresh = range(spec.search.seed, spec.search.seed + seeds)
         enqueue_trainings(
@@ -124,18 +126,12 @@ def _checked(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spe
 
 def _look(study: optuna.Study, networks: Sequence[Network]) -> int:
     """Which look this is: one more wherever other trainings are judged than at any earlier one."""
-    seen: list[str] = list(study.user_attrs.get(LOOKS, []))
-    judged = json.dumps(sorted((one.hash, sorted(one.accuracies)) for one in networks))
+    seen: list[str] = list(study_attributes(study).confirmation_looks)
+    judged = json.dumps(sorted((one.hash, sorted(one.scores)) for one in networks))
     if judged not in seen:
         seen.append(judged)
         study.set_user_attr(LOOKS, seen)
     return seen.index(judged) + 1
-
-
-def confirmation(study: optuna.Study) -> Confirmation | None:
-    """What ``confirm`` found for this study, or ``None`` before it was run."""
-    kept = study.user_attrs.get(ATTRIBUTE)
-    return Confirmation.from_dict(kept) if kept else None
 
 
 def spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
@@ -175,7 +171,7 @@ def _same_length(run: RunDirectory, spec: Spec) -> None:
 
 def counts_to_target(trial: optuna.trial.FrozenTrial) -> bool:
     """Whether the trial is one of those that a search has to end."""
-    return trial.user_attrs.get("outcome") != "infeasible"
+    return trial_attributes(trial).outcome is not Outcome.INFEASIBLE
 
 
 def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float) -> list[Network]:
@@ -188,17 +184,17 @@ def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float
             continue
         failed.setdefault(record.hash, {})[record.seed] = WORDS[record.outcome]
         if record.outcome == "diverged":
-            value = 100 * record.rungs[-1].accuracy if record.rungs else chance
+            value = 100 * record.rungs[-1].score if record.rungs else chance
             done.setdefault(record.hash, {})[record.seed] = value if math.isfinite(value) else chance
     for record in once_per_seed(found):
-        if record.accuracy is not None and record.seed is not None:
-            done.setdefault(record.hash, {})[record.seed] = percent(record.accuracy)
+        if record.score is not None and record.seed is not None:
+            done.setdefault(record.hash, {})[record.seed] = percent(record.score)
             failed.get(record.hash, {}).pop(record.seed, None)  # tried again, and it went well
     return [
         Network(
             hash=row["hash"], name=row["name"], roles=tuple(row["roles"]), search=row["search"],
             search_pooled=row["search_pooled"], search_seeds=row["search_seeds"],
-            accuracies=dict(sorted(done.get(row["hash"], {}).items())), failures=failed.get(row["hash"], {}),
+            scores=dict(sorted(done.get(row["hash"], {}).items())), failures=failed.get(row["hash"], {}),
         )
         for row in plan
     ]  # fmt: skip

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
+import optuna
 import pandas as pd
 
 from chattn_nas.errors import RunError
 from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block
 from chattn_nas.results import words
 from chattn_nas.spec.judging_settings import USEFUL
+from chattn_nas.stored import Stored, renamed
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.record import RIVAL
 
 #: Roles of what every network is compared with, and what a reader calls them.
@@ -24,7 +27,6 @@ RIVALS = {
 }
 #: Of the error that may be made over all looks, the part that the first look spends: most confirm once.
 FIRST_LOOK = 0.8
-BY_SEED = ("accuracies", "failures", "left_out")
 
 
 def alpha_of(look: int) -> float:
@@ -34,18 +36,18 @@ def alpha_of(look: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One network of a confirmation; accuracies in percent.
+    """One network of a confirmation; scores in percent.
 
     Attributes:
         hash, name: The architecture's canonical hash, and its name for readers.
         roles: ``candidate`` (among the best of the search), ``uniform`` (the best uniform baseline), ``none``,
             ``channel_scale``, ``control``; it may have several.
         search, search_pooled, search_seeds: What the search said: mean, pooled mean, number of seeds.
-        accuracies: Confirmed validation accuracy by seed, of the seeds that all networks have.
+        scores: Confirmed score on the validation set by seed, of the seeds that all networks have.
         uniform, none, channel_scale: Comparison with the best uniform baseline, with no attention, and with a learned
             factor per channel.
         failures: What went wrong, by seed; a training that diverged counts with its accuracy or chance all the same.
-        left_out: Accuracies on seeds that some other network lacks.
+        left_out: Scores on seeds that some other network lacks.
     """
 
     hash: str
@@ -54,7 +56,7 @@ class Network:
     search: float | None
     search_pooled: float | None
     search_seeds: int
-    accuracies: Mapping[int, float]
+    scores: Mapping[int, float]
     uniform: Comparison | None = None
     none: Comparison | None = None
     channel_scale: Comparison | None = None
@@ -64,33 +66,16 @@ class Network:
     @property
     def mean(self) -> float:
         """Over seeds; NaN where all failed."""
-        return float(np.mean(list(self.accuracies.values()))) if self.accuracies else float("nan")
+        return float(np.mean(list(self.scores.values()))) if self.scores else float("nan")
 
     @property
     def sd(self) -> float:
         """Over seeds; NaN with fewer than two."""
-        return float(np.std(list(self.accuracies.values()), ddof=1)) if len(self.accuracies) > 1 else float("nan")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, mean and sd included."""
-        plain = asdict(self) | {"mean": self.mean, "sd": self.sd, "seeds": len(self.accuracies)}
-        return plain | {
-            **{name: {str(seed): value for seed, value in getattr(self, name).items()} for name in BY_SEED},
-            "roles": list(self.roles),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Network:
-        """From what :meth:`to_dict` gave."""
-        fields = {key: value for key, value in data.items() if key not in ("mean", "sd", "seeds")}
-        for rival in RIVALS:
-            fields[rival] = Comparison.from_dict(data[rival]) if data.get(rival) else None
-        by_seed = {name: {int(seed): value for seed, value in data.get(name, {}).items()} for name in BY_SEED}
-        return cls(**{**fields, **by_seed, "roles": tuple(data["roles"])})
+        return float(np.std(list(self.scores.values()), ddof=1)) if len(self.scores) > 1 else float("nan")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confirmation:
+class Confirmation(Stored):
     """The result.
 
     Attributes:
@@ -103,6 +88,8 @@ class Confirmation:
         look: How many times different trainings of this run were judged, this one included.
         useful: Difference in points that the spec calls worth having.
     """
+
+    FORMAT: ClassVar[int] = 2
 
     networks: tuple[Network, ...]
     winner: str
@@ -142,7 +129,7 @@ class Confirmation:
         """The verdict in a few sentences; ``**`` marks what is bold."""
         winner = self.network(self.winner)
         said = [
-            f"over {len(winner.accuracies)} new seeds of {self.epochs} epochs each, {winner.name} reaches "
+            f"over {len(winner.scores)} new seeds of {self.epochs} epochs each, {winner.name} reaches "
             f"{winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search had said "
             f"{words.accuracy(winner.search)} % after trainings of its own length."
         ]
@@ -193,11 +180,11 @@ class Confirmation:
 
     def figures(self, hash: str) -> dict[str, str]:
         """What was confirmed of one network, in words by name; nothing where it was not among those retrained."""
-        found = next((one for one in self.networks if one.hash == hash and one.accuracies), None)
+        found = next((one for one in self.networks if one.hash == hash and one.scores), None)
         if found is None:
             return {}
-        spread = f", standard deviation {found.sd:.2f}" if len(found.accuracies) > 1 else ""
-        said = {"validation accuracy": f"{found.mean:.2f} %{spread}, {len(found.accuracies)} seeds"}
+        spread = f", standard deviation {found.sd:.2f}" if len(found.scores) > 1 else ""
+        said = {"validation accuracy": f"{found.mean:.2f} %{spread}, {len(found.scores)} seeds"}
         said["training"] = f"{self.epochs} epochs each"
         for role, called in RIVALS.items():
             rival: Comparison | None = getattr(found, role)
@@ -214,7 +201,7 @@ class Confirmation:
         for one in self.networks:
             row: dict[str, Any] = {
                 "network": one.name, "roles": ", ".join(one.roles), "search": one.search,
-                "search_pooled": one.search_pooled, "seeds": len(one.accuracies), "mean": one.mean, "sd": one.sd,
+                "search_pooled": one.search_pooled, "seeds": len(one.scores), "mean": one.mean, "sd": one.sd,
             }  # fmt: skip
             for name in RIVALS:
                 found = getattr(one, name)
@@ -228,33 +215,22 @@ class Confirmation:
         """The same with what the test set said."""
         return replace(self, test=test, test_images=images)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ``headline`` and ``words`` are there for readers that do not import this."""
-        return {
-            "networks": [one.to_dict() for one in self.networks],
-            "winner": self.winner,
-            "rival": self.rival,
-            "epochs": self.epochs,
-            "test": {key: dict(values) for key, values in self.test.items()},
-            "test_images": self.test_images,
-            "look": self.look,
-            "useful": self.useful,
-            "headline": self.headline,
-            "words": self.words,
-        }
-
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Confirmation:
-        """From what :meth:`to_dict` gave."""
-        networks = tuple(Network.from_dict(one) for one in data["networks"])
-        return cls(
-            networks=networks,
-            **{
-                key: data[key]
-                for key in ("winner", "rival", "epochs", "test", "test_images", "look", "useful")
-                if key in data
-            },
-        )
+    def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
+        """Format 1 called scores accuracies, and its p-values were corrected by Holm's method."""
+        if format > 1:
+            return data
+        networks = []
+        for one in data["networks"]:
+            compared = {role: renamed(one[role], p="plain_p", p_holm="p") for role in RIVALS if one.get(role)}
+            networks.append(renamed(one, accuracies="scores") | compared)
+        return data | {"networks": networks}
+
+
+def confirmation(study: optuna.Study) -> Confirmation | None:
+    """What ``confirm`` found for this study, or ``None`` before it was run."""
+    kept = study_attributes(study).confirmation
+    return Confirmation.from_dict(kept, "the confirmation") if kept else None
 
 
 def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: float = USEFUL) -> Confirmation:
@@ -264,7 +240,7 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
     are a family of their own: they are no claim. A network without any result is told of and left out.
 
     Args:
-        networks: With all accuracies that there are.
+        networks: With all scores that there are.
         epochs: Length of each training.
         look: How many times different trainings of this run were judged, this one included.
         useful: Difference in points that is worth having.
@@ -273,10 +249,10 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
         RunError: No candidate was trained on two seeds.
     """
     networks = _on_common_seeds(networks)
-    able = [index for index, one in enumerate(networks) if len(one.accuracies) > 1]
+    able = [index for index, one in enumerate(networks) if len(one.scores) > 1]
     if not any("candidate" in networks[index].roles for index in able):
         raise RunError("no candidate of this confirmation was trained on two seeds; call confirm again to go on")
-    table = np.array([list(networks[index].accuracies.values()) for index in able])
+    table = np.array([list(networks[index].scores.values()) for index in able])
     rivals = {role: next((index for index in able if role in networks[index].roles), None) for role in RIVALS}
     pairs = [
         (index, role) for index in able for role, rival in rivals.items()
@@ -293,7 +269,7 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
             channel_scale=compared.get((index, RIVAL)),
         ) for index, one in enumerate(networks)
     ]  # fmt: skip
-    judged.sort(key=lambda one: ("candidate" not in one.roles, -one.mean if one.accuracies else float("inf")))
+    judged.sort(key=lambda one: ("candidate" not in one.roles, -one.mean if one.scores else float("inf")))
     winner = judged[0]
     role = next((role for role in RIVALS if getattr(winner, role) is not None), None)
     against = None if role is None else rivals[role]
@@ -313,17 +289,17 @@ def _claims(one: Network, role: str) -> bool:
 
 
 def _on_common_seeds(networks: Sequence[Network]) -> list[Network]:
-    """The same with accuracies on the seeds that all have that have any: two good seeds of five once won."""
-    having = [one for one in networks if one.accuracies]
+    """The same with scores on the seeds that all have that have any: two good seeds of five once won."""
+    having = [one for one in networks if one.scores]
     while having:
-        common = set.intersection(*(set(one.accuracies) for one in having))
+        common = set.intersection(*(set(one.scores) for one in having))
         if len(common) > 1 or len(having) == 1:
             break
         baselines = [one for one in having if "candidate" not in one.roles]
-        having.remove(min(baselines or having, key=lambda one: len(one.accuracies)))
+        having.remove(min(baselines or having, key=lambda one: len(one.scores)))
     found = []
     for one in networks:
-        kept = {seed: one.accuracies[seed] for seed in sorted(common) if one in having} if having else {}
-        rest = {seed: value for seed, value in one.accuracies.items() if seed not in kept}
-        found.append(replace(one, accuracies=kept, left_out=rest))
+        kept = {seed: one.scores[seed] for seed in sorted(common) if one in having} if having else {}
+        rest = {seed: value for seed, value in one.scores.items() if seed not in kept}
+        found.append(replace(one, scores=kept, left_out=rest))
     return found

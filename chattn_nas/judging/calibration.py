@@ -12,6 +12,7 @@ import yaml
 from chattn_nas.judging.agreement import ONE_SIDED, Agreement, Excess
 from chattn_nas.judging.fidelities import Fidelity
 from chattn_nas.results import words
+from chattn_nas.stored import Stored
 
 #: Standard deviations above its limit at which a test finds a difference with a probability of 80 %.
 Z80 = 0.841621
@@ -37,7 +38,7 @@ class Tried:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class Calibration(Stored):
     """The result.
 
     Attributes:
@@ -130,9 +131,9 @@ class Calibration:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON, with what is concluded; :meth:`from_dict` reads them back."""
         best = self.recommended
-        return asdict(self) | {
+        return super().to_dict() | {
             "recommended": None if best is None else asdict(best.fidelity),
             "words": self.words,
             "spec_lines": self.spec_lines,

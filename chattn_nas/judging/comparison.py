@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy import optimize, stats
@@ -82,16 +82,6 @@ class Comparison:
         if self.judgement == "no difference shown":
             return f"no difference shown: {self.seeds} seeds can show differences above {self.detectable:.2f} points"
         return f"{self.judgement} by about {self.size:.2f} points"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; :meth:`from_dict` reads them back."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Comparison:
-        """From what :meth:`to_dict` gave, now or when the correction was Holm's."""
-        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        return cls(**known | ({"p": data["p_holm"]} if "p_holm" in data else {}))
 
 
 def compare(first: Sequence[float], second: Sequence[float], *, alpha: float = ALPHA) -> Comparison:

@@ -18,6 +18,7 @@ from chattn_nas.results.pooled import choices_of
 from chattn_nas.results.words import called, name_of
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.record import CONTROLS, NONE, RIVAL, UNIFORM, Record, records
 
 #: Standard deviation of one training, in points, where neither a confirmation nor the search says it: that of the
@@ -76,15 +77,15 @@ def plan_confirmation(
     """What ``confirm`` would train; ``study`` is the confirmation's own, where there is one."""
     standing = Standing(run.study)
     found = [] if study is None else records(study)
-    rows = plan_rows(run, standing, [] if study is None else list(study.user_attrs.get("plan", [])), top)
+    rows = plan_rows(run, standing, [] if study is None else list(study_attributes(study).plan), top)
     noise, source = _noise(standing, found)
     rivals = sum(bool(set(row["roles"]) & set(RIVALS)) for row in rows)
     candidates = sum("candidate" in row["roles"] for row in rows)
     searched = [
         record.measurement.seconds for record in records(run.study)
-        if record.accuracy is not None and record.measurement is not None
+        if record.score is not None and record.measurement is not None
     ]  # fmt: skip
-    done = [record.measurement.seconds for record in found if record.accuracy is not None and record.measurement]
+    done = [record.measurement.seconds for record in found if record.score is not None and record.measurement]
     seconds = fmean(done) if done else fmean(searched) * epochs / run.spec.proxy.rungs[-1] if searched else None
     useful = run.spec.judging.useful
     needed = seeds_needed(noise, useful, rivals, candidates, alpha=alpha_of(1))
@@ -98,8 +99,8 @@ def _noise(standing: Standing, found: Sequence[Record]) -> tuple[float, str]:
     """Scatter of one training: of the confirmation where it has enough, else what the search says."""
     by_seed: dict[str, dict[int, float]] = {}
     for record in found:
-        if record.accuracy is not None and record.seed is not None:
-            by_seed.setdefault(record.hash, {})[record.seed] = 100 * record.accuracy
+        if record.score is not None and record.seed is not None:
+            by_seed.setdefault(record.hash, {})[record.seed] = 100 * record.score
     if len(by_seed) > 1:
         common = sorted(set.intersection(*(set(values) for values in by_seed.values())))
         if len(common) > 1:

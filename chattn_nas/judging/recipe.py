@@ -176,12 +176,12 @@ def _train(
     with RunDirectory.held(at, directory / name) as opened:
         enqueue_trainings(opened.study, ((bare.to_dict(), bare.hash, seed, "") for seed in range(first, first + seeds)))
         search(at, run=opened.directory, trials=seeds, workers=workers, progress=progress, baselines=False)
-    ended = [record for record in once_per_seed(records(opened.study)) if record.accuracy is not None]
+    ended = [record for record in once_per_seed(records(opened.study)) if record.score is not None]
     if not ended:
         return candidate
     losses = [record.measurement.loss for record in ended if record.measurement is not None]
     return Candidate(
-        **values, accuracy=fmean(record.accuracy or 0.0 for record in ended),
+        **values, accuracy=fmean(record.score or 0.0 for record in ended),
         loss=fmean(loss for loss in losses if loss is not None), seeds=len(ended),
     )  # fmt: skip
 

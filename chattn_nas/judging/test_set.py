@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from chattn_nas.data import load_data, load_test
 from chattn_nas.errors import RunError
@@ -11,11 +13,35 @@ from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import evaluate, resolve_device
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
+from chattn_nas.stored import Stored
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.attributes import study_attributes
 
 ATTRIBUTE = "test_set"
 
-Scores = dict[str, dict[str, float]]
+Scores = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutScores(Stored):
+    """What the test set said.
+
+    Attributes:
+        scores: 0 to 1, by hash and seed.
+        images: How many it holds; 0 where that was not kept.
+        networks: Names by hash.
+    """
+
+    FORMAT: ClassVar[int] = 2
+
+    scores: Mapping[str, Mapping[str, float]]
+    images: int = 0
+    networks: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
+        """Format 1 was at first the scores alone."""
+        return data if format > 1 or "scores" in data else {"scores": data}
 
 
 def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmation) -> tuple[Scores, int]:
@@ -31,11 +57,11 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
     Raises:
         RunError: Weights of a confirmed network are missing.
     """
-    wanted = {key: sorted(found.network(key).accuracies) for key in (found.winner, found.rival) if key is not None}
-    kept: dict[str, Any] | None = run.study.user_attrs.get(ATTRIBUTE)
+    wanted = {key: sorted(found.network(key).scores) for key in (found.winner, found.rival) if key is not None}
+    kept = study_attributes(run.study).test_set
     if kept:
-        scores, images = (kept["scores"], kept["images"]) if "scores" in kept else (kept, 0)  # as it was kept before
-        return (scores if set(scores) == set(wanted) else {}), images
+        reading = HeldOutScores.from_dict(kept, "the reading of the test set")
+        return (reading.scores if set(reading.scores) == set(wanted) else {}), reading.images
     missing = [
         (key, seed) for key, seeds in wanted.items() for seed in seeds if confirmed.checkpoint(key, seed) is None
     ]
@@ -48,17 +74,19 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
     device = resolve_device(run.spec.proxy.device)
     data = load_data(run.spec.data, device=device)
     test = load_test(run.spec.data, device=device)
-    plan = {row["hash"]: row for row in confirmed.study.user_attrs["plan"]}
-    scores = {}
+    plan = {row["hash"]: row for row in study_attributes(confirmed.study).plan}
+    scores: dict[str, dict[str, float]] = {}
     for key, seeds in wanted.items():
         architecture = Architecture.from_dict(plan[key]["architecture"])
+        scores[key] = by_seed = {}
         for seed in seeds:
             weights = confirmed.checkpoint(key, seed)
             assert weights is not None, "it was looked for above"
             state = read_weights(weights)
             network = build_prepared(run.spec, architecture, seed=seed, data=data, state=state)
-            accuracy, _ = evaluate(network.to(device), test, data, batch_size=run.spec.proxy.batch_size, device=device)
-            scores.setdefault(key, {})[str(seed)] = accuracy
+            score, _ = evaluate(network.to(device), test, data, batch_size=run.spec.proxy.batch_size, device=device)
+            by_seed[str(seed)] = score
     named = {key: found.network(key).name for key in wanted}
-    run.study.set_user_attr(ATTRIBUTE, {"scores": scores, "images": len(test), "networks": named})
+    reading = HeldOutScores(scores=scores, images=len(test), networks=named)
+    run.study.set_user_attr(ATTRIBUTE, reading.to_dict())
     return scores, len(test)

@@ -120,15 +120,15 @@ def _train(
                 break
         training += time.perf_counter() - begun
         pulse.tell("scoring")
-        accuracy, loss = evaluation()
+        score, loss = evaluation()
         last = {"figures": evaluation.figures()} if end == settings.rungs[-1] and _finite(loss) else {}
-        rungs.append(Rung(epoch=trained, accuracy=accuracy, loss=loss, **last))
+        rungs.append(Rung(epoch=trained, score=score, loss=loss, **last))
         if not all(map(_finite, (loss_sum, loss))):
             outcome, reason = Outcome.DIVERGED, f"the loss was not finite in rung {index} (epoch {trained})"
             break
         chance = settings.patience == "diverged" and data.metric == "accuracy"
-        if chance and index == 0 and at_chance(accuracy, data.validation.labels):
-            outcome, reason = Outcome.DIVERGED, f"accuracy {100 * accuracy:.1f} % after the first rung is chance"
+        if chance and index == 0 and at_chance(score, data.validation.labels):
+            outcome, reason = Outcome.DIVERGED, f"accuracy {100 * score:.1f} % after the first rung is chance"
             break
         if report is not None and report(index, rungs[-1]) and end != settings.rungs[-1]:
             outcome, reason = Outcome.PRUNED, f"stopped at rung {index} (epoch {end})"

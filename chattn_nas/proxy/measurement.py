@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
+
+from chattn_nas.stored import Stored, renamed
 
 
 class Outcome(StrEnum):
@@ -25,13 +28,13 @@ class Rung:
 
     Attributes:
         epoch: Epochs trained so far.
-        accuracy: Score on the validation set by the metric of the data, 0 to 1; top-1 accuracy by default.
+        score: On the validation set, by the metric of the data, 0 to 1; top-1 accuracy by default.
         loss: Mean cross-entropy on the validation set.
         figures: Beside the score, at the last rung: recall and precision of every class, confusion of classes.
     """
 
     epoch: int
-    accuracy: float
+    score: float
     loss: float
     figures: dict[str, Any] = field(default_factory=dict, hash=False)
 
@@ -54,7 +57,7 @@ class StageScale:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measurement:
+class Measurement(Stored):
     """One network, trained once.
 
     Attributes:
@@ -66,16 +69,18 @@ class Measurement:
         seconds: Length of training and evaluation, without building the network.
         images_per_second: Training images per second of training time.
         peak_memory: Bytes; of the device on CUDA, of the process on a CPU.
-        test_accuracy: Top-1 on the test set, 0 to 1; only where it was asked for: a search never does.
+        test_score: On the test set, 0 to 1; only where it was asked for: a search never does.
         accumulate: Parts that each batch was taken in: 2 where the whole one did not fit.
         parameters, macs, latency: Costs; latency in seconds per batch, ``None`` where not measured.
         seed, device, versions: What the numbers depend on.
     """
 
+    FORMAT: ClassVar[int] = 2
+
     outcome: Outcome
     reason: str = ""
     rungs: tuple[Rung, ...] = ()
-    test_accuracy: float | None = None
+    test_score: float | None = None
     train_loss_sum: float | None = None
     first_epoch_loss: float | None = None
     stage_scales: tuple[StageScale, ...] = ()
@@ -83,30 +88,32 @@ class Measurement:
     images_per_second: float | None = None
     peak_memory: int | None = None
     accumulate: int = 1
-    parameters: int | None = None
-    macs: int | None = None
+    parameters: int | float | None = None
+    macs: int | float | None = None
     latency: float | None = None
     seed: int = 0
     device: str = "cpu"
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
-    def accuracy(self) -> float | None:
-        """Validation accuracy at the last rung reached."""
-        return self.rungs[-1].accuracy if self.rungs else None
+    def score(self) -> float | None:
+        """On the validation set at the last rung reached."""
+        return self.rungs[-1].score if self.rungs else None
 
     @property
     def loss(self) -> float | None:
         """Validation loss at the last rung reached."""
         return self.rungs[-1].loss if self.rungs else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; :meth:`from_dict` reads them back."""
-        return asdict(self) | {"outcome": str(self.outcome)}
+    def with_costs(self, costs: Mapping[str, float]) -> Measurement:
+        """The same with the costs of its network, by name."""
+        found = {name: costs.get(name, getattr(self, name)) for name in ("parameters", "macs", "latency")}
+        return replace(self, **found)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Measurement:
-        """From what :meth:`to_dict` gave."""
-        rungs = tuple(Rung(**rung) for rung in data["rungs"])
-        scales = tuple(StageScale(**one) for one in data.get("stage_scales", ()))
-        return cls(**{**data, "outcome": Outcome(data["outcome"]), "rungs": rungs, "stage_scales": scales})
+    def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
+        """Format 1 called every score an accuracy."""
+        if format > 1:
+            return data
+        rungs = [renamed(rung, accuracy="score") for rung in data.get("rungs", ())]
+        return renamed(data, test_accuracy="test_score") | {"rungs": rungs}

@@ -105,8 +105,8 @@ def _train(
                 after_epoch(trained, [loss / steps for loss in losses])
         training += time.perf_counter() - begun
         for reached, evaluation in zip(rungs, evaluations, strict=True):
-            accuracy, loss = evaluation()
-            reached.append(Rung(epoch=trained, accuracy=accuracy, loss=loss))
+            score, loss = evaluation()
+            reached.append(Rung(epoch=trained, score=score, loss=loss))
     share = (time.perf_counter() - started) / len(networks)
     speed = trained * steps * branches[0].batch_size * len(networks) / training
     return [

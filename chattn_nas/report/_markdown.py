@@ -7,12 +7,14 @@ from typing import Any
 
 import optuna
 
+from chattn_nas.judging._confirmation import Confirmation
+from chattn_nas.judging.comparison import Comparison
 from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
 from chattn_nas.study.metric import metric_of, named
-from chattn_nas.study.record import CONTROLS, RIVAL
+from chattn_nas.study.record import CONTROLS
 
 
 def markdown(study: optuna.Study, top: int = 10) -> str:
@@ -102,21 +104,20 @@ def _leaderboard(rows: list[dict[str, Any]]) -> str:
     return table(heads, shown)
 
 
-def _confirmation(confirmation: dict[str, Any]) -> str:
+def _confirmation(confirmation: Confirmation) -> str:
     rows = [
         (
-            row["name"], words.accuracy(row["search"]), _spread(row["mean"], row["sd"]), row["seeds"],
-            *(_against(row.get(rival)) for rival in ("uniform", "none", RIVAL)),
-        ) for row in confirmation["networks"]
+            one.name, words.accuracy(one.search), _spread(one.mean, one.sd), len(one.scores),
+            *(_against(rival) for rival in (one.uniform, one.none, one.channel_scale)),
+        ) for one in confirmation.networks
     ]  # fmt: skip
     heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
              "against channel_scale")  # fmt: skip
     return table(heads, rows)
 
 
-def _against(comparison: dict[str, Any] | None) -> str:
-    if not comparison:
+def _against(found: Comparison | None) -> str:
+    if found is None:
         return words.NOT_THERE
-    interval = words.interval(comparison["t_low"], comparison["t_high"])
-    p = comparison.get("p_holm", comparison["p"])
-    return f"{words.signed(comparison['mean'])} [{interval}], {comparison['judgement']} (p {p:.3f})"
+    interval = words.interval(found.t_low, found.t_high)
+    return f"{words.signed(found.mean)} [{interval}], {found.judgement} (p {found.p:.3f})"

@@ -9,6 +9,7 @@ import optuna
 import pandas as pd
 import yaml
 
+from chattn_nas.judging._confirmation import Confirmation, confirmation
 from chattn_nas.network.constraints import Constraint
 from chattn_nas.report.verdict import Verdict, verdict
 from chattn_nas.results import words
@@ -19,18 +20,18 @@ from chattn_nas.results.pareto import hypervolume_over_time
 from chattn_nas.results.starts import StartRow, start_of, starts
 from chattn_nas.results.tables import COSTS, leaderboard, rungs, stages
 from chattn_nas.results.words import name_of
+from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.record import CONTROLS, NONE, UNIFORM, Record, records
+from chattn_nas.training.result import final_trainings
 
 Rows = list[dict[str, Any]]
-#: Attribute of a study: ``hash, seed, images, classes`` of the network whose gates were looked at, and its ``stages``.
-GATES = "gates"
 
 
 @dataclass(frozen=True)
 class RunFacts:
     """Attributes:
     name: Name of the run.
-    study: The Optuna study.
+    study, stored: The Optuna study, and what is stored in it beside its trials.
     records, standing, verdict: Its trials, who stands where, and the paragraph.
     board, effects, importance, rungs, progress, efficiency, outcomes: Tables.
     baselines: Best against every baseline, one row each.
@@ -38,6 +39,7 @@ class RunFacts:
 
     name: str
     study: optuna.Study
+    stored: StudyAttributes
     records: list[Record]
     standing: Standing
     verdict: Verdict
@@ -53,26 +55,26 @@ class RunFacts:
     @property
     def spec(self) -> dict[str, Any]:
         """The spec that the study was made with."""
-        return dict(self.study.user_attrs.get("spec", {}))
+        return dict(self.stored.spec)
 
     @property
-    def confirmation(self) -> dict[str, Any] | None:
+    def confirmation(self) -> Confirmation | None:
         """What ``confirm`` found, once it was run."""
-        return self.study.user_attrs.get("confirmation")
+        return confirmation(self.study)
 
     @property
     def final_trainings(self) -> list[str]:
         """One sentence per network that was trained at full length (``chattn-nas train``), in the order it ended."""
         named = {record.hash: record.description for record in self.records}
         said = []
-        for found in self.study.user_attrs.get("final_trainings", {}).values():
-            plan, validation = found["plan"], found["accuracy"]
+        for found in final_trainings(self.study).values():
+            plan, validation = found.plan, found.score
             beside = "trained on them as well" if validation is None else f"{words.accuracy(100 * validation)} %"
             said.append(
                 f"**{named.get(plan['architecture'], plan['architecture'])}**: "
-                f"**{words.accuracy(100 * found['test_accuracy'])} % on the test set**, which it read once, after "
+                f"**{words.accuracy(100 * found.test_score)} % on the test set**, which it read once, after "
                 f"{words.plural(plan['epochs'], 'epoch')} on seed {plan['seed']} (validation images: {beside}); "
-                f"{words.duration(found['seconds'])} on {found['device']}, {found['date']}."
+                f"{words.duration(found.seconds)} on {found.device}, {found.date}."
             )
         return said
 
@@ -90,13 +92,13 @@ class RunFacts:
     def lead(self) -> Pick | None:
         """What the page is about: the winner of the confirmation, else the best by pooled mean."""
         if self.verdict.confirmed and self.confirmation is not None:
-            return next(pick for pick in self.standing.picks if pick.hash == self.confirmation["winner"])
+            return next(pick for pick in self.standing.picks if pick.hash == self.confirmation.winner)
         return next((pick for pick in self.standing.picks if not pick.control), None)
 
     @property
     def gates(self) -> dict[str, Any]:
         """What the gates of the lead do, class by class, where its weights were looked at."""
-        found: dict[str, Any] = self.study.user_attrs.get(GATES) or {}
+        found = dict(study_attributes(self.study).gates or {})
         return found if self.lead is not None and found.get("hash") == self.lead.hash else {}
 
     @property
@@ -116,7 +118,7 @@ class RunFacts:
     def bound(self, cost: str) -> float | None:
         """The upper bound on that cost, in its own units."""
         text = self.spec.get("search", {}).get("constraints", {}).get(cost)
-        reference = self.study.user_attrs.get("reference", {}).get(cost)
+        reference = (self.stored.reference or {}).get(cost)
         if text is None or reference is None:
             return None
         parsed = Constraint.parse(text)
@@ -148,7 +150,7 @@ class RunFacts:
     def reproduction(self) -> list[tuple[str, str]]:
         """What another one needs to get the same numbers."""
         measured = [record.measurement for record in self.records if record.rungs and record.measurement]
-        versions = self.study.user_attrs.get("versions") or (measured[0].versions if measured else {})
+        versions = self.stored.versions or (measured[0].versions if measured else {})
         seeds = sorted({record.seed for record in self.records if record.rungs and record.seed is not None})
         found = {
             "command": "chattn-nas search spec.yaml",
@@ -156,12 +158,12 @@ class RunFacts:
             "training seeds": ", ".join(map(str, seeds)),
             "start of attention": self.start,
             "device": ", ".join(sorted({one.device for one in measured})),
-            "hardware": str(self.study.user_attrs.get("hardware", "")),
+            "hardware": self.stored.hardware,
             "versions": ", ".join(
                 f"{name} {version}" for name, version in versions.items() if isinstance(version, str)
             ),
-            "backbone's weights": str(self.study.user_attrs.get("loaded_weights", "")),
-            "spec hash": str(self.study.user_attrs.get("spec_hash", "")),
+            "backbone's weights": self.stored.loaded_weights,
+            "spec hash": self.stored.spec_hash,
         }
         return [(key, value) for key, value in found.items() if value]
 
@@ -177,19 +179,19 @@ def rows_of(table: pd.DataFrame) -> Rows:
 
 def cost_of(study: optuna.Study) -> str:
     """The first cost among a study's objectives, else ``parameters``."""
-    objectives = study.user_attrs.get("spec", {}).get("search", {}).get("objectives", ())
-    return next((name for name in objectives if name in COSTS), COSTS[0])
+    return next((name for name in study_attributes(study).objectives if name in COSTS), COSTS[0])
 
 
 def gather(study: optuna.Study) -> RunFacts:
     """Read a study once for a report."""
-    found = records(study)
+    found, stored = records(study), study_attributes(study)
     standing = Standing(study)
     board = leaderboard(study)
     judged = verdict(study, found, standing, board)
     return RunFacts(
-        name=str(study.user_attrs.get("spec", {}).get("name", study.study_name)),
+        name=stored.name or study.study_name,
         study=study,
+        stored=stored,
         records=found,
         standing=standing,
         verdict=judged,
@@ -200,7 +202,7 @@ def gather(study: optuna.Study) -> RunFacts:
         progress=hypervolume_over_time(study, cost_of(study)),
         efficiency=efficiency(study),
         outcomes=_outcomes(found),
-        baselines=_baselines(standing, study.user_attrs.get("confirmation") if judged.confirmed else None),
+        baselines=_baselines(standing, confirmation(study) if judged.confirmed else None),
     )
 
 
@@ -225,9 +227,9 @@ def _outcomes(records: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["outcome", "trials", "seconds", "time", "reasons"])
 
 
-def _baselines(standing: Standing, confirmation: dict[str, Any] | None) -> Rows:
+def _baselines(standing: Standing, found: Confirmation | None) -> Rows:
     """The best first, then each baseline with the best's margin over it."""
-    confirmed = {one["hash"] for one in (confirmation or {}).get("networks", ())}
+    confirmed = {one.hash for one in found.networks} if found is not None else set()
     picks = [pick for pick in standing.picks if not pick.control]
     if not picks:
         return []

@@ -9,14 +9,16 @@ from typing import Any
 import optuna
 
 from chattn_nas.results._best import Pick
+from chattn_nas.study.attributes import study_attributes
 
 WIDTH, HEIGHT, GAP, LEFT = 168, 188, 34, 92
 
 
 def picture_of(study: optuna.Study, pick: Pick, colours: Mapping[str, str]) -> str:
     """The picture of an architecture of a study."""
-    backbone = study.user_attrs.get("spec", {}).get("backbone", {}).get("model", "backbone")
-    return picture(pick.choices, study.user_attrs.get("stages", []), backbone=backbone, colours=colours)
+    stored = study_attributes(study)
+    backbone = str(stored.section("backbone").get("model", "backbone"))
+    return picture(pick.choices, stored.stages, backbone=backbone, colours=colours)
 
 
 def picture(

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from chattn_nas.judging.comparison import Comparison
 from chattn_nas.report import progress_tables
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, chip, number, over_seeds, pooled
 from chattn_nas.report.facts import RunFacts
@@ -89,33 +88,28 @@ def _confirmation(facts: RunFacts) -> ReportTable:
         Column("verdict", "against the best uniform, for a baseline against none", wide=True),
     ]
     rows = []
-    for row in (facts.confirmation or {}).get("networks", ()):
+    found = facts.confirmation
+    for one in found.networks if found is not None else ():
         differences = [
-            number(None, words.NOT_THERE) if found is None
-            else number(found["mean"], Markup("{}<small>{}</small>").format(
-                words.signed(found["mean"]), words.interval(found["t_low"], found["t_high"])))
-            for found in (row["uniform"], row["none"], row.get(RIVAL))
+            number(None, words.NOT_THERE) if rival is None
+            else number(rival.mean, Markup("{}<small>{}</small>").format(
+                words.signed(rival.mean), words.interval(rival.t_low, rival.t_high)))
+            for rival in (one.uniform, one.none, one.channel_scale)
         ]  # fmt: skip
-        judged = row["uniform"] or row["none"]
-        said = (
-            "control"
-            if {"control", RIVAL} & set(row["roles"])
-            else Comparison.from_dict(judged).words
-            if judged
-            else ""
-        )
-        tone = "best" if row["hash"] == (facts.confirmation or {})["winner"] else ""
+        judged = one.uniform or one.none
+        said = "control" if {"control", RIVAL} & set(one.roles) else judged.words if judged else ""
+        tone = "best" if found is not None and one.hash == found.winner else ""
         if said == "control":
             tone = "control"
         rows.append(
             (
                 tone,
                 [
-                    Cell(row["name"], row["name"]),
-                    number(row["search"], words.accuracy(row["search"])),
-                    number(row["mean"], Markup("{}<small>sd {}</small>").format(
-                        words.accuracy(row["mean"]), words.accuracy(row["sd"]))),
-                    number(row["seeds"], str(row["seeds"])),
+                    Cell(one.name, one.name),
+                    number(one.search, words.accuracy(one.search)),
+                    number(one.mean, Markup("{}<small>sd {}</small>").format(
+                        words.accuracy(one.mean), words.accuracy(one.sd))),
+                    number(len(one.scores), str(len(one.scores))),
                     *differences,
                     Cell(said, said),
                 ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from chattn_nas.report.facts import RunFacts
@@ -31,16 +30,15 @@ def _tile(title: str, value: str, unit: str, under: str) -> Tile:
 
 
 def _confirmed(facts: RunFacts) -> list[Tile]:
-    confirmation = facts.confirmation or {}
-    winner = next(one for one in confirmation["networks"] if one["hash"] == confirmation["winner"])
-    under = f"sd {words.accuracy(winner['sd'])} over {words.plural(winner['seeds'], 'new seed')}"
-    shown = [_tile("confirmed accuracy", words.accuracy(winner["mean"]), "%", under)]
-    for title, rival in RIVALS:
-        found: Mapping[str, Any] | None = winner[rival]
+    assert facts.confirmation is not None, "the verdict rests on it"
+    winner = facts.confirmation.network(facts.confirmation.winner)
+    under = f"sd {words.accuracy(winner.sd)} over {words.plural(len(winner.scores), 'new seed')}"
+    shown = [_tile("confirmed accuracy", words.accuracy(winner.mean), "%", under)]
+    for (title, _), found in zip(RIVALS, (winner.uniform, winner.none), strict=True):
         shown.append(
             _tile(title, words.NOT_THERE, "", "it is this one") if found is None
-            else _tile(title, words.signed(found["mean"]), "points",
-                       f"95 %: {words.interval(found['t_low'], found['t_high'])}")
+            else _tile(title, words.signed(found.mean), "points",
+                       f"95 %: {words.interval(found.t_low, found.t_high)}")
         )  # fmt: skip
     return shown
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 import optuna
 import pandas as pd
 from scipy import stats
 
 from chattn_nas.errors import RunError
+from chattn_nas.judging._confirmation import Confirmation, confirmation
 from chattn_nas.results import words
 from chattn_nas.results._best import Margin, Pick, Standing
 from chattn_nas.results.pareto import front
 from chattn_nas.results.tables import COSTS
 from chattn_nas.results.words import name_of
+from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.metric import floor_of, metric_of
 from chattn_nas.study.record import NONE, Record, once_per_seed
 
@@ -48,7 +49,8 @@ class Verdict:
 
 def verdict(study: optuna.Study, records: list[Record], standing: Standing, board: pd.DataFrame) -> Verdict:
     """The verdict of a study as it stands; ``board`` is its leaderboard."""
-    name = study.user_attrs.get("spec", {}).get("name", study.study_name)
+    stored = study_attributes(study)
+    name = stored.name or study.study_name
     try:
         best = standing.best()
     except RunError:
@@ -56,34 +58,34 @@ def verdict(study: optuna.Study, records: list[Record], standing: Standing, boar
             "Nothing was trained to the end yet", False,
             (f"{words.plural(len(records), 'trial')} so far, none complete: there is nothing to compare.",),
         )  # fmt: skip
-    confirmation: Mapping[str, Any] | None = study.user_attrs.get("confirmation")
-    searched = [*_search(records, standing, best), *_images(study, best), *_objectives(study, board)]
+    confirmed = confirmation(study)
+    searched = [*_search(records, standing, best), *_images(stored, best), *_objectives(stored, board)]
     details = (
         [*_criteria(standing, best), *_noise(standing), *_rungs(records), *_views(standing)]
         if _others(standing, best)
         else []
     )
-    if confirmation is None:
+    if confirmed is None:
         sentences = [*searched, *_costs(best), *_unconfirmed(name)]
-    elif best.hash in {one["hash"] for one in confirmation["networks"]}:
-        winner = next(pick for pick in standing.picks if pick.hash == confirmation["winner"])
-        sentences = [f"**Confirmed** at full length: {confirmation['words']}", *_costs(winner)]
+    elif best.hash in {one.hash for one in confirmed.networks}:
+        winner = next(pick for pick in standing.picks if pick.hash == confirmed.winner)
+        sentences = [f"**Confirmed** at full length: {confirmed.words}", *_costs(winner)]
         details = ["From the search:", *searched, *details]
     else:
-        yet = f"An earlier confirmation was about others: {confirmation['headline']}."
+        yet = f"An earlier confirmation was about others: {confirmed.headline}."
         sentences = [*searched, *_costs(best), yet, *_unconfirmed(name)]
-        confirmation = None
+        confirmed = None
     low = floor_of(study)
     if low is not None:
         sentences.append(
             f"Always answering {low['class']!r} would score {words.accuracy(100 * low['score'])} % {metric_of(study)}."
         )
-    return Verdict(_headline(standing, best, confirmation), bool(confirmation), tuple(sentences), tuple(details))
+    return Verdict(_headline(standing, best, confirmed), confirmed is not None, tuple(sentences), tuple(details))
 
 
-def _headline(standing: Standing, best: Pick, confirmation: Mapping[str, Any] | None) -> str:
-    if confirmation:
-        return str(confirmation["headline"])
+def _headline(standing: Standing, best: Pick, confirmed: Confirmation | None) -> str:
+    if confirmed is not None:
+        return confirmed.headline
     if not _others(standing, best):
         return f"Only {name_of(best)} was trained to the end so far"
     level = [pick for pick in standing.picks if pick.value("pooled") == best.value("pooled")]
@@ -102,7 +104,7 @@ def _headline(standing: Standing, best: Pick, confirmation: Mapping[str, Any] | 
 
 
 def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[str]:
-    complete = sum(record.accuracy is not None for record in records)
+    complete = sum(record.score is not None for record in records)
     level = f"{words.accuracy(best.value('pooled'))} %"
     spread = (
         f" \N{PLUS-MINUS SIGN} {words.accuracy(best.sd)} (posterior standard deviation)" if best.sd is not None else ""
@@ -191,9 +193,9 @@ def _rounded(number: int) -> str:
     return f"{round(number, -digits):,}"
 
 
-def _images(study: optuna.Study, best: Pick) -> Iterator[str]:
+def _images(stored: StudyAttributes, best: Pick) -> Iterator[str]:
     """What one validation image is worth."""
-    images = study.user_attrs.get("validation_images")
+    images = stored.validation_images
     if images:
         share = min(max(best.value("pooled") / 100, 0.0), 1.0)
         error = 100 * (share * (1 - share) / images) ** 0.5
@@ -205,7 +207,7 @@ def _images(study: optuna.Study, best: Pick) -> Iterator[str]:
 
 def _rungs(records: list[Record]) -> Iterator[str]:
     """A warning where the baselines, which are never stopped, change their order between a rung and the end."""
-    whole = [record for record in once_per_seed(records) if record.label and record.accuracy is not None]
+    whole = [record for record in once_per_seed(records) if record.label and record.score is not None]
     length = max((len(record.rungs) for record in whole), default=0)
     whole = [record for record in whole if len(record.rungs) == length]
     names = list(dict.fromkeys(record.label for record in whole))
@@ -213,7 +215,7 @@ def _rungs(records: list[Record]) -> Iterator[str]:
         return
 
     def mean(name: str, rung: int) -> float:
-        return fmean(record.rungs[rung].accuracy for record in whole if record.label == name)
+        return fmean(record.rungs[rung].score for record in whole if record.label == name)
 
     ends = [mean(name, length - 1) for name in names]
     for rung in range(length - 1):
@@ -255,9 +257,9 @@ def _noise(standing: Standing) -> Iterator[str]:
         yield f"One training run scatters by {words.accuracy(noise)} points around its architecture."
 
 
-def _objectives(study: optuna.Study, board: pd.DataFrame) -> Iterator[str]:
+def _objectives(stored: StudyAttributes, board: pd.DataFrame) -> Iterator[str]:
     """With several objectives no single network is the answer: how many share the front."""
-    objectives = study.user_attrs.get("spec", {}).get("search", {}).get("objectives", ("accuracy",))
+    objectives = stored.objectives
     costs = [name for name in objectives if name in COSTS and board[name].notna().any()]
     if len(objectives) > 1 and costs:
         kept = len(front(board, costs[0]))

@@ -15,6 +15,7 @@ from chattn_nas.results.pooled import Choices, choices_of
 from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, percent, pooled
 from chattn_nas.results.uniform import Uniformity
 from chattn_nas.spec.judging_settings import USEFUL
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.record import CONTROL, NONE, RIVAL, Record, records
 
 #: Standard deviations above its limit at which a test finds a difference with a probability of 80 %.
@@ -87,7 +88,7 @@ class Standing:
 
     def __init__(self, study: optuna.Study) -> None:
         found = records(study)
-        self.useful = float(study.user_attrs.get("spec", {}).get("judging", {}).get("useful", USEFUL))
+        self.useful = float(study_attributes(study).section("judging").get("useful", USEFUL))
         groups = by_architecture(found)
         self._model = pooled(found)
         self._choices = {group[0].hash: choices_of(group[0]) for group in groups}
@@ -205,7 +206,7 @@ def best(study: optuna.Study, by: str = "pooled") -> Pick:
 
 
 def _pick(group: Sequence[Record], posterior: tuple[float, float] | None, uniform: Uniformity) -> Pick:
-    accuracies = [percent(record.accuracy) for record in group]
+    accuracies = [percent(record.score) for record in group]
     mean = sum(accuracies) / len(group)
     spread = sum((value - mean) ** 2 for value in accuracies)
     top = group[accuracies.index(max(accuracies))]

@@ -24,7 +24,7 @@ def efficiency(study: optuna.Study) -> pd.DataFrame:
     values = {pick.hash: pick.value("pooled") for pick in standing.picks if not pick.control}
     order: dict[str, int] = {}
     for record in records(study):
-        if record.accuracy is not None and record.hash in values:
+        if record.score is not None and record.hash in values:
             order.setdefault(record.hash, record.number)
     reached = np.array([values[key] for key in order])
     best = np.maximum.accumulate(reached) if len(reached) else reached

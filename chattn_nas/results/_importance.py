@@ -31,7 +31,7 @@ def importance(study: optuna.Study) -> pd.DataFrame:
     among the best quarter; Watanabe, Bansal, Hutter 2023). Both are relative: noise is shared out too. Stopped
     trainings and the control are left out; with fewer than 12 others the table is empty.
     """
-    found = [record for record in once_per_seed(records(study)) if record.accuracy is not None and not record.control]
+    found = [record for record in once_per_seed(records(study)) if record.score is not None and not record.control]
     rows = [_parameters(record) for record in found]
     values: dict[str, list[str]] = {}
     for row in rows:
@@ -81,7 +81,7 @@ def _rebuilt(
     for record, row in zip(records, rows, strict=True):
         params = {name: value for name, value in row.items() if name in open_ones}
         distributions = {name: open_ones[name] for name in params}
-        study.add_trial(create_trial(value=record.accuracy, params=params, distributions=distributions))
+        study.add_trial(create_trial(value=record.score, params=params, distributions=distributions))
     return study
 
 

@@ -43,12 +43,12 @@ def hypervolume_over_time(study: optuna.Study, cost: str = "parameters") -> pd.D
     done = [
         record
         for record in records(study)
-        if record.accuracy is not None and record.measurement and getattr(record.measurement, cost) is not None
+        if record.score is not None and record.measurement and getattr(record.measurement, cost) is not None
     ]
     columns = ["number", "accuracy", "best", "hypervolume"]
     if not done:
         return pd.DataFrame(columns=columns)
-    points = np.array([(-100 * float(r.accuracy or 0), float(getattr(r.measurement, cost))) for r in done])
+    points = np.array([(-100 * float(r.score or 0), float(getattr(r.measurement, cost))) for r in done])
     low, high = points.min(axis=0), points.max(axis=0)
     unit = (points - low) / np.where(high > low, high - low, 1.0)
     candidates = np.array([not record.control for record in done])

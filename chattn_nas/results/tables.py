@@ -44,7 +44,7 @@ def trials(study: optuna.Study) -> pd.DataFrame:
     rows = []
     for record in found:
         measured = record.measurement
-        reached = {rung.epoch: 100 * rung.accuracy for rung in record.rungs}
+        reached = {rung.epoch: 100 * rung.score for rung in record.rungs}
         rows.append(
             {
                 "number": record.number,
@@ -52,7 +52,7 @@ def trials(study: optuna.Study) -> pd.DataFrame:
                 "architecture": record.description,
                 "label": record.label,
                 "seed": record.seed,
-                "accuracy": percent(record.accuracy),
+                "accuracy": percent(record.score),
                 **{f"epoch{epoch}": reached.get(epoch, float("nan")) for epoch in epochs},
                 "loss": measured.loss if measured and record.trained else None,
                 **_costs(record),
@@ -122,13 +122,13 @@ def by_architecture(records: Sequence[Record]) -> list[list[Record]]:
     """Complete trainings grouped by architecture, one per seed, in the order of first appearance."""
     groups: dict[str, list[Record]] = {}
     for record in once_per_seed(records):
-        if record.accuracy is not None:
+        if record.score is not None:
             groups.setdefault(record.hash, []).append(record)
     return list(groups.values())
 
 
 def _row(group: list[Record]) -> dict[str, Any]:
-    accuracies = np.array([percent(record.accuracy) for record in group])
+    accuracies = np.array([percent(record.score) for record in group])
     top = group[int(accuracies.argmax())]
     several = len(group) > 1
     measured = [record.measurement for record in group if record.measurement is not None]
@@ -170,7 +170,7 @@ def rungs(study: optuna.Study) -> pd.DataFrame:
             "outcome": record.outcome,
             "rung": index,
             "epoch": rung.epoch,
-            "accuracy": 100 * rung.accuracy,
+            "accuracy": 100 * rung.score,
             "loss": rung.loss,
         }
         for record in records(study)

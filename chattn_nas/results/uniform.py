@@ -9,7 +9,7 @@ import optuna
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
-from chattn_nas.space.candidate import Candidate
+from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.record import NONE, UNIFORM, Record
 from chattn_nas.study.run import stage_from_dict
 
@@ -55,7 +55,7 @@ class Uniformity:
         """Whether a single choice of the space has these canonical forms in its stages."""
         kind = str(stages[min(there)]["type"])
         if kind not in self._forms:
-            self._forms[kind] = _forms(self._study.user_attrs, kind)
+            self._forms[kind] = _forms(study_attributes(self._study), kind)
         forms = self._forms[kind]
         shared: set[Any] | None = None
         for index in there if forms else ():
@@ -64,14 +64,16 @@ class Uniformity:
         return bool(shared)
 
 
-def _forms(kept: Mapping[str, Any], kind: str) -> list[Mapping[Any, Any]]:
+def _forms(kept: StudyAttributes, kind: str) -> list[Mapping[Any, Any]]:
     """Per stage the choices of a type that its space has, to their canonical forms; nothing where that is not known."""
     if attention.registered(kind) is None:
         return []
+    from chattn_nas.space.candidate import Candidate  # and with it torch
+
     found: list[Mapping[Any, Any]] = []
-    lists = {str(key): entries for key, entries in kept["spec"]["space"].items()}
+    lists = {str(key): entries for key, entries in kept.section("space").items()}
     try:
-        for number, stage in enumerate(map(stage_from_dict, kept["stages"]), 1):
+        for number, stage in enumerate(map(stage_from_dict, kept.stages), 1):
             entries = lists.get(str(number), lists.get("all", ()))
             mine = (entry for entry in entries if kind == (next(iter(entry)) if isinstance(entry, Mapping) else entry))
             choices = (choice for entry in mine for choice in Candidate.parse(entry).choices())

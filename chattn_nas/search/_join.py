@@ -15,6 +15,7 @@ from chattn_nas.search.progress import Progress
 from chattn_nas.search.session import TrainerFactory, quiet_optuna, start
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec.spec import Spec
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.storage import load_study, open_storage, storage_errors
 
@@ -68,7 +69,7 @@ def _join(
     spec: Spec, study: optuna.Study, url: str, directory: Path, device: str | None, *, alone: bool, propose: bool,
     progress: bool, trainer: TrainerFactory, stop: threading.Event, ended: Callable[[optuna.Study], None],
 ) -> None:  # fmt: skip
-    told = Spec.from_stored(study.user_attrs.get("spec"))
+    told = Spec.from_stored(dict(study_attributes(study).spec))
     spec = spec.started_as(told)
     if fields := spec.differences(told):
         raise RunError(f"the study {spec.name!r} is of another spec: {', '.join(fields)} differ")

@@ -113,4 +113,4 @@ class Observer:
 
 def _rung(epoch: int, score: float) -> Rung:
     """A rung of a trial that still runs: its loss is told at the trial's end."""
-    return Rung(epoch=epoch, accuracy=score, loss=float("nan"))
+    return Rung(epoch=epoch, score=score, loss=float("nan"))

@@ -14,8 +14,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.study import _optuna
+from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import history
-from chattn_nas.study.trials import TRAINED
 
 CLAIM = "chattn:claim"
 #: Seconds to wait for another trial to decide: a worker that takes longer over a few writes is dead, and its seed is
@@ -36,10 +36,9 @@ def claim_seed(study: optuna.Study, trial: optuna.Trial, architecture: str, *, f
     Returns:
         ``None`` where all are taken.
     """
-    mine = _optuna.trial_now(study, trial).user_attrs
-    trained = mine.get("value_source", TRAINED) == TRAINED
-    if trained and mine.get("hash") == architecture and mine.get("seed") is not None:
-        return int(mine["seed"])
+    mine = trial_attributes(_optuna.trial_now(study, trial))
+    if mine.trained and mine.hash == architecture and mine.seed is not None:
+        return mine.seed
     passed: set[int] = set()
     while True:
         held = history(study).seeds(architecture).keys() | passed

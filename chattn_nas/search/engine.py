@@ -27,7 +27,8 @@ from chattn_nas.search.loop import sigterm_as_interrupt
 from chattn_nas.search.nni.engine import require_nni, search_with_nni
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
-from chattn_nas.search.ray.engine import require_ray, search_with_ray
+from chattn_nas.search.ray._ray import require_ray
+from chattn_nas.search.ray.engine import search_with_ray
 from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_baselines, import_trainer, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from chattn_nas.errors import SearchStopped
 from chattn_nas.proxy import Outcome
+from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import History
 from chattn_nas.study.trials import counts, has_failed, outcome
 
@@ -35,7 +36,7 @@ def check_failures(known: History, since: datetime) -> None:
     )
     baselines = [trial for trials in known.labelled.values() for trial in trials if counts(trial)]
     recent = [trial for trial in baselines if _ended(trial) >= since]
-    waiting = any(trial.user_attrs.get("label") for trial in known.open.values())
+    waiting = any(trial_attributes(trial).label for trial in known.open.values())
     if recent and not waiting and all(map(has_failed, baselines)):
         raise SearchStopped(f"every baseline failed, most often: {_commonest(recent)}")
     row = ended[-IN_A_ROW:]
@@ -57,5 +58,5 @@ def _ended(trial: FrozenTrial) -> datetime:
 
 
 def _commonest(trials: Sequence[FrozenTrial]) -> str:
-    reasons = Counter(f"{outcome(trial)} ({trial.user_attrs.get('reason') or 'no reason given'})" for trial in trials)
+    reasons = Counter(f"{outcome(trial)} ({trial_attributes(trial).reason or 'no reason given'})" for trial in trials)
     return reasons.most_common(1)[0][0]

@@ -56,7 +56,7 @@ def _outcome(record: Record) -> dict[str, float]:
 
 def _curve(record: Record) -> Iterator[tuple[int, dict[str, float]]]:
     for rung in record.rungs:
-        yield rung.epoch, {"score": float(rung.accuracy), "loss": float(rung.loss)}
+        yield rung.epoch, {"score": float(rung.score), "loss": float(rung.loss)}
 
 
 class _Logger(Callback):

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
-from pathlib import Path
 
 from chattn_nas.search.processes import began
 
 #: Seconds within which two readings of when a process began are the same.
 SAME = 1.0
+#: Seconds by which the time of boot may change while a clock is corrected.
+CLOCK = 60.0
 
 
 def owner() -> str:
     """This process, told apart from every other one on any machine, and from a later one with its number."""
+    host, boot, first = _machine()
     pid = os.getpid()
-    return f"{_machine()}/{pid}/{began(pid) or 0:.2f}"
+    return f"{host}/{boot:.0f}/{first:.2f}/{pid}/{began(pid) or 0:.2f}"
 
 
 def pid_of(name: str) -> int | None:
     """The process number, where the process runs or ran on this machine."""
-    if name.count("/") < 2:
+    try:
+        host, boot, first, pid, _ = name.split("/")
+        here = _machine()
+        same = abs(float(boot) - here[1]) <= CLOCK and abs(float(first) - here[2]) <= SAME
+        return int(pid) if host == here[0] and same else None
+    except ValueError:  # an earlier version wrote it, or nobody
         return None
-    machine, pid, _ = name.rsplit("/", 2)
-    return int(pid) if machine == _machine() else None
 
 
 def is_dead(name: str) -> bool:
@@ -39,10 +43,11 @@ def is_dead(name: str) -> bool:
         return False
 
 
-def _machine() -> str:
-    """Host, and on Linux boot and process name space: containers may share the first two."""
-    parts = [socket.gethostname()]
-    with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text()[:8])
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    return "/".join(parts)
+def _machine() -> tuple[str, float, float]:
+    """Host, when it was booted, and when the first process of this name space began.
+
+    Two hosts may have one name, and containers of one host may share its name; process 1 is each container's own.
+    """
+    import psutil  # not where a study is only read
+
+    return socket.gethostname().replace("/", "-"), psutil.boot_time(), began(1) or 0.0

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -18,6 +17,7 @@ from chattn_nas.proxy.pulse import Facts
 from chattn_nas.search.board import State, board
 from chattn_nas.search.ending import Budget
 from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import history
 from chattn_nas.study.metric import metric_of
 from chattn_nas.study.record import in_words
@@ -154,20 +154,17 @@ class Progress:
 
 def line(trial: FrozenTrial, metric: str = "accuracy") -> str:
     """An ended trial in one line: how it ended, which network, what it scored."""
-    attributes = trial.user_attrs
-    measured: dict[str, Any] = attributes.get("measurement") or {}
-    end, rungs = outcome(trial), measured.get("rungs")
-    answered = attributes.get("value_source") == ANSWERED
+    stored, end = trial_attributes(trial), outcome(trial)
+    measured = stored.measurement
+    answered = stored.value_source == ANSWERED
     how = "known already" if answered else WORDS.get(end, str(end)) if end is not None else "running"
-    if end is Outcome.PRUNED and rungs and not answered:
-        how += f" after epoch {rungs[-1]['epoch']}"
-    choices = [in_words(stage) for stage in attributes.get("architecture", {}).get("stages", ())]
-    label = attributes.get("label") or ""
-    parts = [label if label else short_form(choices)]
-    if rungs:
-        parts.append(f"{100 * rungs[-1]['accuracy']:.2f} % {metric}, seed {attributes['seed']}")
-    if rungs and not answered and measured.get("seconds"):
-        parts.append(f"{measured['seconds']:.1f} s")
-    if attributes.get("reason") and end is not Outcome.PRUNED:
-        parts.append(attributes["reason"])
+    if end is Outcome.PRUNED and measured is not None and measured.rungs and not answered:
+        how += f" after epoch {measured.rungs[-1].epoch}"
+    parts = [stored.label or short_form([in_words(stage) for stage in stored.stages])]
+    if measured is not None and measured.rungs:
+        parts.append(f"{100 * measured.rungs[-1].score:.2f} % {metric}, seed {stored.seed}")
+        if measured.seconds and not answered:
+            parts.append(f"{measured.seconds:.1f} s")
+    if end is not Outcome.PRUNED:
+        parts.append(stored.reason)
     return f"trial {trial.number} {how}: " + ", ".join(part for part in parts if part)

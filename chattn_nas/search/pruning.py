@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial
 
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study._optuna import trial_now
+from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import history
 
-#: User attribute of a multi-objective trial: accuracy at every rung so far. Optuna lets such trials report nothing.
+#: User attribute of a multi-objective trial: score and costs at every rung so far (they may not report).
 RUNGS = "rungs"
 #: A trial is compared with the last so many: comparing all with all takes the square of their number.
 LAST = 1000
@@ -58,29 +59,29 @@ def should_stop(
     *,
     rung: int,
     costs: Sequence[float],
-    accuracy: float,
+    score: float,
 ) -> bool:
     """Successive halving with several objectives: whether others dominate the trial at this rung.
 
     Args:
         study: Multi-objective.
-        trial: Running; ``accuracy`` and ``costs`` (the other objectives, known before training) are recorded in it.
+        trial: Running; ``score`` and ``costs`` (the other objectives, known before training) are recorded in it.
         settings: Objectives, pruner and reduction factor.
         rung: Index of the rung just reached.
         costs: In the order of the objectives, accuracy left out.
-        accuracy: At this rung.
+        score: At this rung.
     """
-    reached = dict(trial_now(study, trial).user_attrs.get(RUNGS, {}))
-    trial.set_user_attr(RUNGS, reached | {str(rung): [accuracy, *costs]})
+    reached = {str(index): list(row) for index, row in trial_attributes(trial_now(study, trial)).rungs.items()}
+    trial.set_user_attr(RUNGS, reached | {str(rung): [score, *costs]})
     if settings.pruner == "none":
         return False
     known = history(study)
     others = [
-        other.user_attrs[RUNGS][str(rung)]
+        there[rung]
         for other in (*known.finished[-LAST:], *known.open.values())
-        if other.number != trial.number and str(rung) in other.user_attrs.get(RUNGS, {})
+        if other.number != trial.number and rung in (there := known.attributes(other).rungs)
     ]
-    losses = np.array([[-row[0], *row[1:]] for row in [*others, [accuracy, *costs]]])
+    losses = np.array([[-row[0], *row[1:]] for row in [*others, [score, *costs]]])
     return not survives(losses, settings.reduction_factor)
 
 

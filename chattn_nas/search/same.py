@@ -19,6 +19,7 @@ from chattn_nas.data import describe, differences
 from chattn_nas.errors import DataError, RunError
 from chattn_nas.network import own
 from chattn_nas.spec.spec import Spec
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.trials import all_trials
 
 log = logging.getLogger(__name__)
@@ -37,17 +38,18 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
         DataError: Says what differs in the data.
         RunError: Names the parts that were edited.
     """
-    attributes = study.user_attrs
+    kept = study_attributes(study)
     data, parts = describe(spec.data).fingerprint, plugins(spec)
     fresh = not any(trial.state.is_finished() for trial in all_trials(study))
-    changed = differences(attributes[DATA], data) if DATA in attributes else []
+    changed = [] if kept.data_fingerprint is None else differences(dict(kept.data_fingerprint), data)
     if changed and not fresh:
         raise DataError(
             f"the data are not those that {study.study_name!r} was started with: {'; '.join(changed)}; give the new "
             "set a run of its own (--name NAME)",
             where=("data", "path"),
         )
-    edited = [name for name, code in attributes.get(PARTS, parts).items() if parts.get(name, code) != code]
+    before = parts if kept.plugin_fingerprint is None else dict(kept.plugin_fingerprint)
+    edited = [name for name, code in before.items() if parts.get(name, code) != code]
     if edited and not fresh:
         were = "was" if len(edited) == 1 else "were"
         raise RunError(
@@ -55,10 +57,10 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
             "with new ones: give it a run of its own (--name NAME)",
             where=("space",),
         )
-    if DATA not in attributes or changed:
+    if kept.data_fingerprint is None or changed:
         study.set_user_attr(DATA, data)
-    if PARTS not in attributes or edited or parts.keys() - attributes[PARTS].keys():
-        study.set_user_attr(PARTS, parts if fresh else attributes.get(PARTS, {}) | parts)
+    if kept.plugin_fingerprint is None or edited or parts.keys() - before.keys():
+        study.set_user_attr(PARTS, parts if fresh else before | parts)
 
 
 def plugins(spec: Spec) -> dict[str, str]:
@@ -102,17 +104,17 @@ def warn_of_changes(study: optuna.Study, now: dict[str, Any]) -> list[str]:
         study: Holds ``versions`` and ``hardware`` of its first session.
         now: The same of this one.
     """
-    then = study.user_attrs
+    then = study_attributes(study)
     found = [
-        f"{name} {version}, not {then['versions'][name]}"
+        f"{name} {version}, not {then.versions[name]}"
         for name, version in now["versions"].items()
-        if then.get("versions", {}).get(name, version) != version
+        if then.versions.get(name, version) != version
     ]
-    if then.get("hardware", now["hardware"]) != now["hardware"]:
-        found.append(f"{now['hardware']}, not {then['hardware']}")
-    new = [one for one in found if one not in then.get("changes", [])]
+    if then.hardware not in ("", now["hardware"]):
+        found.append(f"{now['hardware']}, not {then.hardware}")
+    new = [one for one in found if one not in then.changes]
     if found:
         log.warning("this session differs from the first one of the study: %s", "; ".join(found))
     if new:
-        study.set_user_attr("changes", [*then.get("changes", []), *new])
+        study.set_user_attr("changes", [*then.changes, *new])
     return found

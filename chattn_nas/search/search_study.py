@@ -11,11 +11,11 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
-from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.study.history import history
-from chattn_nas.study.trials import TRAINED
+from chattn_nas.study import _optuna
+from chattn_nas.study.attributes import TrialAttributes
+from chattn_nas.study.history import History, history
 
 #: User attribute of a trial whose architecture was given and is not in the space (``none`` and the control may be so).
 GIVEN = "given"
@@ -24,7 +24,7 @@ GIVEN = "given"
 LAST, BEST = 2000, 25
 
 
-class SearchStudy(optuna.Study):
+class SearchStudy(_optuna.ViewedStudy):
     """A study as its samplers and pruners shall see it.
 
     Trials from outside the space are left out: such a trial has no parameters, and samplers that model parameters
@@ -42,41 +42,39 @@ class SearchStudy(optuna.Study):
             name: CategoricalDistribution(tuple(values)) for name, values in (filled or {}).items()
         }
 
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
+    def view(self, states: Container[TrialState] | None, *, deepcopy: bool) -> list[FrozenTrial]:
+        """Trials of the space, the last and the best of them, each network with its mean."""
         known = history(self)
         if len(known.finished) <= LAST + BEST:
-            trials = super()._get_trials(deepcopy, states, use_cache)
+            trials = super().view(states, deepcopy=deepcopy)
         else:
             few = {t.number: t for t in (*known.finished[-LAST:], *known.best_trials(BEST), *known.open.values())}
             trials = [few[number] for number in sorted(few) if states is None or few[number].state in states]
             trials = copy.deepcopy(trials) if deepcopy else trials
-        shown = _averaged([trial for trial in trials if GIVEN not in trial.user_attrs])
+        shown = _averaged(trials, known)
         return [self._whole(trial) for trial in shown] if self._filled else shown
 
     def _whole(self, trial: FrozenTrial) -> FrozenTrial:
         """The trial with every parameter, where it has any."""
         if not trial.params or len(trial.params) == len(self._filled):
             return trial
-        whole = copy.copy(trial)
         first = {name: one.choices[0] for name, one in self._filled.items() if isinstance(one, CategoricalDistribution)}
-        whole._distributions = self._filled | trial.distributions
-        whole._params = first | trial.params
-        return whole
+        return _optuna.with_parameters(trial, first, self._filled)
 
 
-def _averaged(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials whose values are the means over all complete trials of their network."""
+def _averaged(trials: Sequence[FrozenTrial], known: History) -> list[FrozenTrial]:
+    """The trials of the space; their values are the means over all complete trials of their network."""
+    stored = {trial.number: known.attributes(trial) for trial in trials}
+    trials = [trial for trial in trials if stored[trial.number].given is None]
     values: dict[str, list[Sequence[float]]] = {}
     for trial in trials:
-        trained = trial.user_attrs.get("value_source", TRAINED) == TRAINED
-        if trial.state is TrialState.COMPLETE and trained and "hash" in trial.user_attrs:
-            values.setdefault(trial.user_attrs["hash"], []).append(_own(trial))
+        mine = stored[trial.number]
+        if trial.state is TrialState.COMPLETE and mine.trained and mine.hash is not None:
+            values.setdefault(mine.hash, []).append(_own(trial, mine))
     means = {key: [fmean(column) for column in zip(*rows, strict=True)] for key, rows in values.items()}
     shown = []
     for trial in trials:
-        mean = means.get(trial.user_attrs.get("hash", ""))
+        mean = means.get(stored[trial.number].hash or "")
         if mean is not None and trial.state is TrialState.COMPLETE and trial.values != mean:
             trial = copy.copy(trial)
             trial.values = mean
@@ -84,11 +82,10 @@ def _averaged(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return shown
 
 
-def _own(trial: FrozenTrial) -> Sequence[float]:
+def _own(trial: FrozenTrial, stored: TrialAttributes) -> Sequence[float]:
     """What the trial itself measured: it was told the mean of its network so far."""
-    rungs = (trial.user_attrs.get("measurement") or {}).get("rungs")
-    if rungs and len(trial.values) == 1:
-        return [rungs[-1]["accuracy"]]
+    if stored.measurement is not None and stored.measurement.rungs and len(trial.values) == 1:
+        return [stored.measurement.rungs[-1].score]
     return trial.values
 
 
@@ -109,9 +106,8 @@ class SeededByTrial(BaseSampler):
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Seed all random states of the sampler."""
         drawn = np.random.SeedSequence([self.seed, trial.number])
-        states = _states(self.inner)
-        for state, words in zip(states, drawn.spawn(len(states)), strict=True):
-            state.rng.seed(int(words.generate_state(1)[0]))
+        states = _optuna.random_states(self.inner)
+        _optuna.reseed(states, [int(words.generate_state(1)[0]) for words in drawn.spawn(len(states))])
         self.inner.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -135,17 +131,3 @@ class SeededByTrial(BaseSampler):
     ) -> None:
         """The inner sampler's."""
         self.inner.after_trial(study, trial, state, values)
-
-
-def _states(found: Any, depth: int = 4) -> list[LazyRandomState]:
-    """The random states of a sampler and of what it is made of, in a fixed order, each once."""
-    if isinstance(found, LazyRandomState):
-        return [found]
-    if depth == 0 or not type(found).__module__.startswith("optuna.samplers"):
-        return []
-    states: dict[int, LazyRandomState] = {}
-    parts = getattr(found, "__dict__", {})
-    for name in sorted(parts):
-        for state in _states(parts[name], depth - 1):
-            states.setdefault(id(state), state)
-    return list(states.values())

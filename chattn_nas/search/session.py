@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
+from chattn_nas import attention
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
 from chattn_nas.proxy.metric import floor
@@ -33,6 +34,7 @@ from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study import _optuna
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
 from chattn_nas.study.metric import FLOOR, METRIC
@@ -67,29 +69,30 @@ def start(
     space = spec.search_space()
     study = open_search_study(spec, storage_url, space)
     made = trainer(spec, device)
-    if study.user_attrs.get("reference") is None:
-        facts = _facts(made, spec)
+    if study_attributes(study).reference is None:
+        facts = _facts(made, spec, space)
         check_bounds(spec, space, facts["reference"])
         with exclusively(_optuna.storage_of(study), f"{study.study_name}: reference"):
-            if study.user_attrs.get("reference") is None:  # two workers measure two latencies: the first one holds
+            if study_attributes(study).reference is None:  # two workers measure two latencies: the first one holds
                 for name, value in facts.items():
                     study.set_user_attr(name, value)
     else:
         warn_of_changes(study, {"versions": versions(), "hardware": hardware()})
     if isinstance(made, ProxyTrainer):
         check_same(study, spec)
-    reference = study.user_attrs["reference"]
+    reference = dict(study_attributes(study).reference or {})
     check_bounds(spec, space, reference)
     checkpoints = Checkpoints(directory / "checkpoints", spec.search.keep_checkpoints)
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
 
 
-def _facts(made: Trainer, spec: Spec) -> dict[str, Any]:
+def _facts(made: Trainer, spec: Spec, space: SearchSpace) -> dict[str, Any]:
     """What the study keeps of its first worker, by attribute; the reference last, whose presence says that all is."""
     facts: dict[str, Any] = {
         "stages": [stage_to_dict(stage) for stage in made.stages],
         "versions": versions(),
         "hardware": hardware(),
+        "defaults": {name: attention.get(name).defaults for name in sorted(_types(space))},
     }
     loaded = loaded_weights(made, spec)
     if loaded is not None:
@@ -100,6 +103,12 @@ def _facts(made: Trainer, spec: Spec) -> dict[str, Any]:
     if isinstance(made, ProxyTrainer):
         facts |= {METRIC: made.data.metric, FLOOR: floor(made.data)}
     return facts | {"reference": reference_costs(made, spec)}
+
+
+def _types(space: SearchSpace) -> set[str]:
+    """Every attention that a trial of the space may have, baselines included."""
+    networks = [stages.stages for _, stages in space.baselines()]
+    return {choice.type for choices in (*space.canonical, *networks) for choice in choices}
 
 
 def check_bounds(spec: Spec, space: SearchSpace, reference: Costs) -> None:
@@ -130,7 +139,7 @@ def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
     with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
         trials = all_trials(study)
         for label, architecture in space.baselines():
-            mine = [trial for trial in trials if trial.user_attrs.get("label") == label]
+            mine = [trial for trial in trials if trial_attributes(trial).label == label]
             if any(is_open(trial) or outcome(trial) in (Outcome.COMPLETE, Outcome.INFEASIBLE) for trial in mine):
                 continue
             params = space.params(architecture)
@@ -146,11 +155,8 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
         trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
     """
     with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
-        there = {
-            (trial.user_attrs.get("hash"), trial.user_attrs.get("seed"))
-            for trial in all_trials(study)
-            if is_open(trial) or outcome(trial) is Outcome.COMPLETE
-        }
+        done = [trial for trial in all_trials(study) if is_open(trial) or outcome(trial) is Outcome.COMPLETE]
+        there = {(one.hash, one.seed) for one in map(trial_attributes, done)}
         for architecture, key, seed, label in trainings:
             if (key, seed) not in there:
                 there.add((key, seed))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from chattn_nas.search.worker import BROKEN, GRACE, INPUT, STORAGE
 from chattn_nas.search.worker_log import WorkerLog
 from chattn_nas.spec.plugins import handed_path
 from chattn_nas.study._optuna import id_of, save_trial_note
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.history import history
 from chattn_nas.study.notes import note
 from chattn_nas.study.run import RunDirectory
@@ -215,13 +217,13 @@ class Supervisor:
         self._start(worker.slot)
 
     def _lose(self, trial: FrozenTrial, how: Outcome, reason: str, worker: Worker | None) -> None:
-        attributes = trial.user_attrs | {"reason": reason}
-        stages = [stage["name"] for stage in self.study.user_attrs.get("stages", ())]
+        stored = replace(trial_attributes(trial), reason=reason)
+        stages = [stage["name"] for stage in study_attributes(self.study).stages]
         # More memory is not there the second time either.
         retries = 0 if how is Outcome.OUT_OF_MEMORY else self.settings.retries
         if trial.system_attrs.get(queue.LOST, 0) >= retries:
-            attributes |= {"outcome": str(how)}
-        save_trial_note(self.study, id_of(trial), note(attributes, stages, worker.output() if worker else ""))
+            stored = replace(stored, outcome=how)
+        save_trial_note(self.study, id_of(trial), note(stored, stages, worker.output() if worker else ""))
         queue.lose(self.study, trial, how, reason, retries)
 
     def _trials_of(self, worker: Worker) -> list[FrozenTrial]:

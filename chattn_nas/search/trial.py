@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
 import optuna
 import torch
@@ -20,12 +18,12 @@ from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_
 from chattn_nas.search import queue
 from chattn_nas.search.claim import PATIENCE, claim_seed
 from chattn_nas.search.pruning import passes, should_stop
-from chattn_nas.search.search_study import GIVEN
 from chattn_nas.search.trainer import Costs, Trainer, consistent
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study._optuna import CONSTRAINTS, id_of, save_trial_note, set_system, set_violation, trial_now
 from chattn_nas.study.artifacts import Artifacts
+from chattn_nas.study.attributes import ANSWERED, TRAINED, trial_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.history import history
 from chattn_nas.study.metric import metric_of, named
@@ -33,7 +31,7 @@ from chattn_nas.study.notes import note
 from chattn_nas.study.record import in_words
 from chattn_nas.study.short import short_form
 from chattn_nas.study.texts import one_line
-from chattn_nas.study.trials import ANSWERED, TRAINED, outcome
+from chattn_nas.study.trials import outcome
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ class Ending:
     Attributes:
         outcome: One of seven.
         reason: Why, in words.
-        measurement: What the training gave, costs included, as plain values; ``None`` where nothing was trained.
+        measurement: What the training gave, with costs; ``None`` where nothing was trained.
         values: Of the objectives, of a complete trial.
         source: Where its values come from: its own training, or the record of earlier ones.
         broken: The process can train nothing more.
@@ -63,7 +61,7 @@ class Ending:
 
     outcome: Outcome
     reason: str
-    measurement: Mapping[str, Any] | None = None
+    measurement: Measurement | None = None
     values: list[float] | None = None
     source: str = TRAINED
     broken: bool = False
@@ -145,7 +143,7 @@ class TrialRunner:
 
     def _train(self, trial: optuna.Trial) -> Ending:
         """Propose, build, measure, refuse or train; or answer from the record."""
-        given = trial.user_attrs.get(GIVEN)
+        given = trial_attributes(trial).given
         proposed = Architecture.from_dict(given) if given else self.space.sample(trial)
         architecture = proposed.canonical(self.trainer.stages)
         trial.set_user_attr("architecture", architecture.to_dict())
@@ -164,13 +162,13 @@ class TrialRunner:
         if broken_bounds:
             reason = "; ".join(broken_bounds)
             refused = Measurement(outcome=Outcome.INFEASIBLE, reason=reason, seed=seed)
-            return Ending(Outcome.INFEASIBLE, reason, measurement=refused.to_dict() | costs)
+            return Ending(Outcome.INFEASIBLE, reason, measurement=refused.with_costs(costs))
         measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
-        measured = replace(measured, seed=seed)
-        ending = Ending(measured.outcome, measured.reason, measurement=measured.to_dict() | costs)
+        measured = replace(measured, seed=seed).with_costs(costs)
+        ending = Ending(measured.outcome, measured.reason, measurement=measured)
         if measured.outcome is not Outcome.COMPLETE:
             return ending
-        known = history(self.study).accuracies(architecture.hash) | {seed: measured.rungs[-1].accuracy}
+        known = history(self.study).scores(architecture.hash) | {seed: measured.rungs[-1].score}
         mean = fmean(known.values())
         self._keep(network, architecture.hash, seed, mean)
         return replace(ending, values=self._values(mean, costs))
@@ -182,23 +180,22 @@ class TrialRunner:
             time.sleep(0.05)  # another worker has claimed the seed and is about to write so
         if not earlier:
             return Ending(Outcome.CRASHED, "the worker that trained this network is gone")
-        known = history(self.study).accuracies(key)
+        known = history(self.study).scores(key)
         ended = [other for other in earlier if outcome(other) is not None]
         source = next((o for o in ended if outcome(o) is Outcome.COMPLETE), ended[-1] if ended else earlier[-1])
-        measured = source.user_attrs.get("measurement") or {}
+        stored = trial_attributes(source)
         # First: until then the seed would look as if this trial trained on it.
         trial.set_user_attr("value_source", ANSWERED)
         trial.set_user_attr("hash", key)
-        trial.set_user_attr("seed", source.user_attrs["seed"])
-        relative = source.user_attrs.get("costs_relative")
-        if relative is not None:
-            trial.set_user_attr("costs_relative", relative)
+        trial.set_user_attr("seed", stored.seed)
+        if stored.costs_relative:
+            trial.set_user_attr("costs_relative", dict(stored.costs_relative))
         end = Outcome.COMPLETE if known else outcome(source) or Outcome.PRUNED
         reason = f"known from trials {', '.join(str(other.number) for other in earlier)}"
-        ending = Ending(end, reason, measurement=measured, source=ANSWERED)
+        ending = Ending(end, reason, measurement=stored.measurement, source=ANSWERED)
         if not known:
             return ending
-        costs = {cost: measured[cost] for cost in self.reference}
+        costs = {cost: getattr(stored.measurement, cost) for cost in self.reference}
         self._violations(trial, costs)
         return replace(ending, values=self._values(fmean(known.values()), costs))
 
@@ -225,22 +222,22 @@ class TrialRunner:
         self._check_time(trial)
         settings = self.spec.search
         last = rung == len(self.spec.proxy.rungs) - 1
-        if result.accuracy != result.accuracy:
+        if result.score != result.score:
             return False
         if settings.objectives == ["accuracy"]:
             known = trial_now(self.study, trial).intermediate_values
             if result.epoch not in known:  # a trial that was given back has some already
-                trial.report(result.accuracy, result.epoch)
+                trial.report(result.score, result.epoch)
             stop = not last and trial.should_prune()
         elif "accuracy" in settings.objectives:
             others = [costs[name] for name in settings.objectives if name != "accuracy"]
-            stop = should_stop(self.study, trial, settings, rung=rung, costs=others, accuracy=result.accuracy)
+            stop = should_stop(self.study, trial, settings, rung=rung, costs=others, score=result.score)
         else:
             stop = False
-        if not stop or last or trial.user_attrs.get("label"):
+        if not stop or last or trial_attributes(trial).label:
             return False
         if passes(settings.seed, trial.number, rung, settings.pass_at_random):
-            trial.set_user_attr("passed_at_random", [*trial.user_attrs.get("passed_at_random", []), rung])
+            trial.set_user_attr("passed_at_random", [*trial_attributes(trial).passed_at_random, rung])
             return False
         return True
 
@@ -250,8 +247,8 @@ class TrialRunner:
         if limit and started and time.time() - started.timestamp() > limit:
             raise TimedOut(f"took longer than {limit:g} s")
 
-    def _values(self, accuracy: float, costs: Costs) -> list[float]:
-        return [accuracy if name == "accuracy" else costs[name] for name in self.spec.search.objectives]
+    def _values(self, score: float, costs: Costs) -> list[float]:
+        return [score if name == "accuracy" else costs[name] for name in self.spec.search.objectives]
 
     def _keep(self, network: torch.nn.Module, architecture: str, seed: int, mean: float) -> None:
         """Keep the weights while the architecture is among the best; a full disk costs the file, not the result."""
@@ -268,14 +265,14 @@ class TrialRunner:
         if not queue.is_mine(self.study, id_of(trial), self.owner):
             raise TakenAway
         if ending.measurement:
-            trial.set_user_attr("measurement", ending.measurement)
+            trial.set_user_attr("measurement", ending.measurement.to_dict())
         trial.set_user_attr("value_source", ending.source)
         trial.set_user_attr("reason", one_line(ending.reason))
         trial.set_user_attr("outcome", str(ending.outcome))
-        attributes = trial_now(self.study, trial).user_attrs
-        text = note(attributes, [stage.name for stage in self.trainer.stages])
+        stored = trial_attributes(trial_now(self.study, trial))
+        text = note(stored, [stage.name for stage in self.trainer.stages])
         save_trial_note(self.study, id_of(trial), named(text, metric_of(self.study)))
-        self.artifacts.store(trial, attributes)
+        self.artifacts.store(trial, stored)
         state = STATES.get(ending.outcome, TrialState.FAIL)
         self.study.tell(trial, ending.values, state=state, skip_if_finished=True)
 

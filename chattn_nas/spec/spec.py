@@ -20,6 +20,7 @@ from chattn_nas.spec import TrainingSettings
 from chattn_nas.spec.judging_settings import JudgingSettings
 from chattn_nas.spec.plugins import import_first
 from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.stored import check_format
 
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
 FREE = (
@@ -185,9 +186,11 @@ class Spec(Settings):
 
         Raises:
             InputError: It is no spec.
+            RunError: A newer version wrote it in a format that this one does not know.
         """
         if not isinstance(data, dict):
             raise InputError(f"a stored spec is a mapping, not {type(data).__name__}")
+        check_format(data, FORMAT, "the spec of this run")
         plain = {key: value for key, value in data.items() if key in cls.model_fields}
         for section, fields in list(plain.items()):
             model = cls.model_fields[section].annotation

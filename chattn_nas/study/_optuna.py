@@ -5,24 +5,90 @@ What is used here is not promised by their versions: ``tests/study/test_optuna_d
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
-from optuna.storages import BaseStorage
+from optuna.samplers import BaseSampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import get_lock_file
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from chattn_nas.stored import KEY
+from chattn_nas.study.attributes import TrialAttributes
 
 #: System attribute of a trial whose parameters were given when it was queued.
 FIXED = "fixed_params"
 #: System attribute with all violations: the dashboard (0.21) reads only the list of older Optuna versions.
 CONSTRAINTS = "constraints"
+
+
+def cached(storage: RDBStorage) -> BaseStorage:
+    """A database that is asked only for what may have changed, as ``optuna.load_study`` wraps it."""
+    return _CachedStorage(storage)
+
+
+def locked(journal: JournalFileBackend) -> AbstractContextManager[None]:
+    """The lock of a journal file that all its writers take."""
+    return get_lock_file(journal._lock)
+
+
+class ViewedStudy(optuna.Study):
+    """A study whose samplers and pruners see what :meth:`view` gives."""
+
+    def view(self, states: Container[TrialState] | None, *, deepcopy: bool) -> list[FrozenTrial]:
+        """The trials that they see: all of them, unless a subclass says which."""
+        return super()._get_trials(deepcopy, states)
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        return self.view(states, deepcopy=deepcopy)
+
+
+def with_parameters(
+    trial: FrozenTrial, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+) -> FrozenTrial:
+    """A copy of the trial with these parameters beside its own."""
+    whole = copy.copy(trial)
+    whole._distributions = {**distributions, **trial.distributions}
+    whole._params = {**params, **trial.params}
+    return whole
+
+
+def random_states(sampler: BaseSampler) -> list[LazyRandomState]:
+    """The random states of a sampler and of what it is made of, in a fixed order, each once."""
+    return _states(sampler, depth=4)
+
+
+def _states(found: Any, depth: int) -> list[LazyRandomState]:
+    if isinstance(found, LazyRandomState):
+        return [found]
+    if depth == 0 or not type(found).__module__.startswith("optuna.samplers"):
+        return []
+    states: dict[int, LazyRandomState] = {}
+    parts = getattr(found, "__dict__", {})
+    for name in sorted(parts):
+        for state in _states(parts[name], depth - 1):
+            states.setdefault(id(state), state)
+    return list(states.values())
+
+
+def reseed(states: Sequence[LazyRandomState], seeds: Sequence[int]) -> None:
+    """Let every random state begin anew from its seed."""
+    for state, seed in zip(states, seeds, strict=True):
+        state.rng.seed(seed)
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
@@ -66,8 +132,14 @@ def is_queued(trial: FrozenTrial) -> bool:
 
 def queue_trial(study: optuna.Study, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
     """A new trial that waits, with user attributes."""
-    template = create_trial(state=TrialState.WAITING, user_attrs=dict(attributes), system_attrs={FIXED: dict(params)})
+    template = create_trial(
+        state=TrialState.WAITING, user_attrs=_with_format(attributes), system_attrs={FIXED: dict(params)}
+    )
     study._storage.create_new_trial(study._study_id, template_trial=template)
+
+
+def _with_format(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {KEY: TrialAttributes.FORMAT, **attributes}
 
 
 def new_trial(
@@ -75,7 +147,9 @@ def new_trial(
 ) -> FrozenTrial:
     """A new trial that runs; the sampler decides where there are no ``params``."""
     fixed = {} if params is None else {FIXED: dict(params)}
-    template = create_trial(state=TrialState.RUNNING, system_attrs={**system, **fixed}, user_attrs=dict(attributes))
+    template = create_trial(
+        state=TrialState.RUNNING, system_attrs={**system, **fixed}, user_attrs=_with_format(attributes)
+    )
     return study._storage.get_trial(study._storage.create_new_trial(study._study_id, template_trial=template))
 
 

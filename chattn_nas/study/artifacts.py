@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
+from chattn_nas.proxy import Rung
+from chattn_nas.study.attributes import TrialAttributes
 from chattn_nas.study.texts import LOG, REASON, printable
 
 log = logging.getLogger(__name__)
@@ -46,15 +47,14 @@ class Artifacts(logging.Handler):
         self.thread = threading.get_ident()
         logging.getLogger("chattn_nas").addHandler(self)
 
-    def store(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
+    def store(self, trial: optuna.Trial, stored: TrialAttributes) -> None:
         """Upload the files of a trial that is about to be told; a full disk costs them, not the result."""
         logging.getLogger("chattn_nas").removeHandler(self)
-        measured = attributes.get("measurement") or {}
-        rungs = measured.get("rungs") or ()
-        trained = attributes.get("value_source") == "trained" and rungs
+        rungs = stored.measurement.rungs if stored.measurement is not None else ()
+        trained = stored.trained and rungs
         if not trained and not self.lines:
             return
-        files = {"log.txt": ("text/plain", _log(attributes, self.lines))}
+        files = {"log.txt": ("text/plain", _log(stored, self.lines))}
         if trained:
             files["learning-curve.svg"] = ("image/svg+xml", curve(rungs))
         try:
@@ -69,29 +69,27 @@ class Artifacts(logging.Handler):
             log.warning("the files of trial %d are not kept: %s", trial.number, error)
 
 
-def _log(attributes: Mapping[str, Any], lines: Sequence[str]) -> str:
-    measured = attributes.get("measurement") or {}
-    head = [f"architecture {attributes.get('hash')}, seed {attributes.get('seed')}"]
-    head += [
-        f"epoch {rung['epoch']}: accuracy {rung['accuracy']:.4f}, loss {rung['loss']:.4f}"
-        for rung in measured.get("rungs") or ()
-    ]
-    for key in ("seconds", "images_per_second", "peak_memory", "train_loss_sum", "device"):
-        if measured.get(key):
-            head.append(f"{key}: {measured[key]}")
-    head.append(f"outcome: {attributes.get('outcome')} {attributes.get('reason', '')}".rstrip())
+def _log(stored: TrialAttributes, lines: Sequence[str]) -> str:
+    head = [f"architecture {stored.hash}, seed {stored.seed}"]
+    measured = stored.measurement
+    if measured is not None:
+        head += [f"epoch {rung.epoch}: score {rung.score:.4f}, loss {rung.loss:.4f}" for rung in measured.rungs]
+        for key in ("seconds", "images_per_second", "peak_memory", "train_loss_sum", "device"):
+            if value := getattr(measured, key):
+                head.append(f"{key}: {value}")
+    head.append(f"outcome: {stored.outcome} {stored.reason}".rstrip())
     return printable("\n".join([*head, *lines]), LOG) + "\n"
 
 
-def curve(rungs: Sequence[Mapping[str, Any]]) -> str:
+def curve(rungs: Sequence[Rung]) -> str:
     """Validation accuracy at every rung as an SVG picture, from 0 to 100 %."""
     left, top, width, height = 46.0, 14.0, 380.0, 200.0
-    last = rungs[-1]["epoch"]
-    points = [(left + width * rung["epoch"] / last, top + height * (1 - rung["accuracy"])) for rung in rungs]
+    last = rungs[-1].epoch
+    points = [(left + width * rung.epoch / last, top + height * (1 - rung.score)) for rung in rungs]
     marks = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#d55e00"/>'
-        f'<text x="{x:.1f}" y="{y - 9:.1f}" text-anchor="end">{100 * rung["accuracy"]:.2f} %</text>'
-        f'<text x="{x:.1f}" y="{top + height + 18:.1f}" text-anchor="middle">{rung["epoch"]}</text>'
+        f'<text x="{x:.1f}" y="{y - 9:.1f}" text-anchor="end">{100 * rung.score:.2f} %</text>'
+        f'<text x="{x:.1f}" y="{top + height + 18:.1f}" text-anchor="middle">{rung.epoch}</text>'
         for (x, y), rung in zip(points, rungs, strict=True)
     )
     grid = "".join(

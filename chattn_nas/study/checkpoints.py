@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from chattn_nas.network.weights import write_weights
+if TYPE_CHECKING:  # reading a run needs no torch
+    from torch import nn
 
 #: Seconds after which a file that is not whole belongs to nobody.
 STALE = 600
@@ -36,6 +36,8 @@ class Checkpoints:
         Raises:
             OSError: The disk is full or read-only; nothing is left behind.
         """
+        from chattn_nas.network.weights import write_weights
+
         return write_weights(network, self.path(architecture, seed))
 
     def prune(self, ranking: Sequence[str]) -> None:

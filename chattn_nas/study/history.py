@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.study import _optuna
+from chattn_nas.study.attributes import TrialAttributes, trial_attributes
 from chattn_nas.study.trials import counts, outcome, training_of
 
 #: Ended trials that are kept in the order in which they were seen, for those who look at the last few.
@@ -45,10 +46,11 @@ class History:
         self.last_counted: deque[FrozenTrial] = deque(maxlen=LAST)
         self.last_proposed: deque[FrozenTrial] = deque(maxlen=LAST)
         self._size = 0
+        self._stored: dict[int, TrialAttributes] = {}
         self._counted: list[int] = []
         self._queued: list[int] = []
         self._trained: dict[str, dict[int, FrozenTrial]] = {}
-        self._accuracies: dict[str, dict[int, float]] = {}
+        self._scores: dict[str, dict[int, float]] = {}
         self._ranking: list[tuple[float, str]] = []
         self._lock = threading.Lock()
 
@@ -88,12 +90,17 @@ class History:
         running = (found for trial in self.open.values() if (found := training_of(trial, architecture)))
         return {**self._trained.get(architecture, {}), **dict(running)}
 
-    def accuracies(self, architecture: str) -> dict[int, float]:
-        """Final validation accuracy (0 to 1) of every complete training of an architecture, by seed."""
-        return dict(self._accuracies.get(architecture, {}))
+    def attributes(self, trial: FrozenTrial) -> TrialAttributes:
+        """What is stored in a trial, read once where it has ended."""
+        found = self._stored.get(trial.number)
+        return trial_attributes(trial) if found is None else found
+
+    def scores(self, architecture: str) -> dict[int, float]:
+        """Final score on the validation set (0 to 1) of every complete training of an architecture, by seed."""
+        return dict(self._scores.get(architecture, {}))
 
     def best(self, most: int) -> list[str]:
-        """The hashes of the architectures with the highest mean accuracy, best first."""
+        """The hashes of the architectures with the highest mean score, best first."""
         return [architecture for _, architecture in self._ranking[:most]]
 
     def best_with(self, architecture: str, mean: float, most: int) -> list[str]:
@@ -108,32 +115,32 @@ class History:
 
     @property
     def highest_mean(self) -> float | None:
-        """The mean accuracy of the best architecture."""
+        """The mean score of the best architecture."""
         return -self._ranking[0][0] if self._ranking else None
 
     def _add(self, trial: FrozenTrial) -> None:
-        end, attributes = outcome(trial), trial.user_attrs
+        end, stored = outcome(trial), trial_attributes(trial)
         self.finished.append(trial)
+        self._stored[trial.number] = stored
         self.outcomes[end] += 1
         if counts(trial):
             insort(self._counted, trial.number)
             self.last_counted.append(trial)
         if _optuna.is_queued(trial):
             insort(self._queued, trial.number)
-        label = attributes.get("label")
-        if label:
-            self.labelled.setdefault(label, []).append(trial)
+        if stored.label:
+            self.labelled.setdefault(stored.label, []).append(trial)
         else:
             self.last_proposed.append(trial)
-        architecture = attributes.get("hash")
+        architecture = stored.hash
         if architecture is None or (found := training_of(trial, architecture)) is None:
             return
         self._trained.setdefault(architecture, {})[found[0]] = trial
-        if end is Outcome.COMPLETE and attributes.get("measurement"):
-            known = self._accuracies.setdefault(architecture, {})
+        if end is Outcome.COMPLETE and stored.measurement is not None:
+            known = self._scores.setdefault(architecture, {})
             if known:
                 self._ranking.pop(bisect_left(self._ranking, (-fmean(known.values()), architecture)))
-            known[found[0]] = attributes["measurement"]["rungs"][-1]["accuracy"]
+            known[found[0]] = stored.measurement.rungs[-1].score
             insort(self._ranking, (-fmean(known.values()), architecture))
 
 

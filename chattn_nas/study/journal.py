@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.storages.journal._file import get_lock_file
 
 from chattn_nas.errors import StorageError
+from chattn_nas.study._optuna import locked
 
 #: Bytes read at a time from the end, looking for the last whole line.
 PIECE = 1 << 16
@@ -30,13 +30,13 @@ class WholeLines(JournalFileBackend):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(path, lock_obj=JournalFileSymlinkLock(path))
         if os.access(self.path, os.W_OK):
-            with get_lock_file(self._lock):
+            with locked(self):
                 _cut_unfinished_line(self.path)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """As Optuna's, behind a whole line."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with get_lock_file(self._lock):
+        with locked(self):
             _cut_unfinished_line(self.path)
             with self.path.open("ab") as file:
                 file.write(lines.encode())

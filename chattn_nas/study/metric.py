@@ -8,6 +8,8 @@ from typing import Any
 
 import optuna
 
+from chattn_nas.study.attributes import study_attributes
+
 #: Attributes of a study: the metric's name, and the score of always answering the commonest class.
 METRIC, FLOOR = "metric", "floor"
 NAMES = {
@@ -22,7 +24,7 @@ NAMES = {
 
 def metric_of(study: optuna.Study) -> str:
     """As it is written in sentences; ``accuracy`` where the study names none."""
-    name = str(study.user_attrs.get(METRIC, "accuracy"))
+    name = study_attributes(study).metric
     return NAMES.get(name, name)
 
 
@@ -47,5 +49,5 @@ def named(text: str, metric: str, keep: Sequence[str] = ()) -> str:
 
 def floor_of(study: optuna.Study) -> dict[str, Any] | None:
     """Class and score (0 to 1) of always answering the commonest class, where that is known."""
-    found: dict[str, Any] | None = study.user_attrs.get(FLOOR)
-    return found
+    found = study_attributes(study).floor
+    return None if found is None else dict(found)

@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from chattn_nas.study.attributes import TrialAttributes
 from chattn_nas.study.texts import NOTE, as_markdown, printable
 
 
-def note(attributes: Mapping[str, Any], stages: Sequence[str], output: str = "") -> str:
-    """Markdown of a trial's user attributes.
+def note(stored: TrialAttributes, stages: Sequence[str], output: str = "") -> str:
+    """The note of a trial, as Markdown.
 
     Args:
-        attributes: As the runner records them.
+        stored: As the runner records it; a trial without outcome was given back to the queue.
         stages: Their names, such as ``layer1``.
         output: Last lines of a worker that died.
     """
-    parts = [f"**{as_markdown(attributes.get('outcome', 'given back to the queue'))}**"]
-    if attributes.get("reason"):
-        parts[0] += f": {as_markdown(attributes['reason'])}"
-    if attributes.get("label"):
-        parts.append(f"Baseline: {as_markdown(attributes['label'])}")
-    if "architecture" in attributes:
+    parts = [f"**{as_markdown(stored.outcome or 'given back to the queue')}**"]
+    if stored.reason:
+        parts[0] += f": {as_markdown(stored.reason)}"
+    if stored.label:
+        parts.append(f"Baseline: {as_markdown(stored.label)}")
+    if stored.architecture is not None:
         rows = [("stage", "attention", "settings")]
-        for name, choice in zip(stages, attributes["architecture"]["stages"], strict=False):
+        for name, choice in zip(stages, stored.stages, strict=False):
             settings = ", ".join(f"{key}={value}" for key, value in choice.items() if key != "type")
             rows.append((as_markdown(name), as_markdown(choice["type"]), as_markdown(settings)))
         parts.append(_table(rows))
-    measurement = attributes.get("measurement") or {}
-    relative = attributes.get("costs_relative") or {}
-    if relative:
+    measured = stored.measurement
+    if stored.costs_relative:
         rows = [("cost", "value", "of the backbone without attention")]
         rows += [
-            (as_markdown(cost), f"{measurement.get(cost) or 0:,.6g}", f"{factor:.4f}x")
-            for cost, factor in relative.items()
+            (as_markdown(cost), f"{getattr(measured, cost, None) or 0:,.6g}", f"{factor:.4f}x")
+            for cost, factor in stored.costs_relative.items()
         ]
         parts.append(_table(rows))
-    if measurement.get("rungs"):
+    if measured is not None and measured.rungs:
         rows = [("epoch", "validation accuracy", "validation loss")]
-        rows += [(str(r["epoch"]), f"{r['accuracy']:.4f}", f"{r['loss']:.4f}") for r in measurement["rungs"]]
+        rows += [(str(rung.epoch), f"{rung.score:.4f}", f"{rung.loss:.4f}") for rung in measured.rungs]
         parts.append(_table(rows))
-    if "seed" in attributes:
-        source = as_markdown(attributes.get("value_source", ""))
-        parts.append(f"Architecture {as_markdown(attributes.get('hash'))}, seed {attributes['seed']}; {source}")
+    if stored.seed is not None:
+        source = as_markdown(stored.value_source if stored.outcome else "")
+        parts.append(f"Architecture {as_markdown(stored.hash)}, seed {stored.seed}; {source}")
     if output:
         parts.append("\n".join(f"    {line}" for line in printable(output, NOTE).splitlines()))  # no mark ends it
     return printable("\n\n".join(parts), NOTE)

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas import attention
 from chattn_nas.proxy.measurement import Measurement, Rung
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 
 #: What a trial that has no ``outcome`` yet is called.
 _STATES = {
@@ -67,9 +68,9 @@ class Record:
         return self.measurement.rungs if self.measurement is not None and self.trained else ()
 
     @property
-    def accuracy(self) -> float | None:
-        """Validation accuracy, 0 to 1, of a complete training; ``None`` otherwise."""
-        return self.rungs[-1].accuracy if self.outcome == "complete" and self.rungs else None
+    def score(self) -> float | None:
+        """On the validation set, 0 to 1, of a complete training; ``None`` otherwise."""
+        return self.rungs[-1].score if self.outcome == "complete" and self.rungs else None
 
     @property
     def description(self) -> str:
@@ -83,24 +84,31 @@ class Record:
         return self.label in CONTROLS or (len(types) == 1 and types <= set(CONTROLS))
 
 
-def in_words(stage: Mapping[str, Any], searched: Set[tuple[str, str]] = frozenset()) -> str:
+def in_words(
+    stage: Mapping[str, Any],
+    searched: Set[tuple[str, str]] = frozenset(),
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """A stage's choice in words: the settings that were searched (type, key), and those that are not the default.
 
     Where a setting is given that is derived from others by default (ECA's kernel size in its canonical form), those
     others say nothing and are left out. A type that is not registered here, say because its plug-in is missing, is
-    shown with all its settings.
+    shown with all its settings. ``defaults`` by type, as the study keeps them, go before those of the registry.
     """
     name = str(stage["type"])
-    known = attention.registered(name)
-    defaults = known.defaults if known is not None else {}
-    derived = any(defaults.get(key, "") is None and value is not None for key, value in stage.items())
+    usual = _defaults_of(name) if defaults is None else defaults.get(name, {})
+    derived = any(usual.get(key, "") is None and value is not None for key, value in stage.items())
     shown = [
         f"{key}={value}"
         for key, value in stage.items()
-        if key != "type"
-        and (key not in defaults or value != defaults[key] or ((name, key) in searched and not derived))
+        if key != "type" and (key not in usual or value != usual[key] or ((name, key) in searched and not derived))
     ]
     return f"{name}({', '.join(shown)})" if shown else name
+
+
+def _defaults_of(name: str) -> Mapping[str, Any]:
+    known = attention.registered(name)  # imports torch
+    return known.defaults if known is not None else {}
 
 
 def key_of(stage: Mapping[str, Any]) -> str:
@@ -112,12 +120,13 @@ def records(study: optuna.Study) -> list[Record]:
     """All trials of a study, in the order of their numbers."""
     trials = study.get_trials(deepcopy=False)
     searched = {_setting(name) for trial in trials for name in trial.params if name.count(".") >= 2}
-    return [_record(trial, searched) for trial in trials]
+    defaults = study_attributes(study).defaults
+    return [_record(trial, searched, defaults) for trial in trials]
 
 
 def record_of(trial: FrozenTrial) -> Record:
     """One trial alone: settings that this study searches are shown in its words where they are not the default."""
-    return _record(trial, frozenset())
+    return _record(trial, frozenset(), None)
 
 
 def _setting(parameter: str) -> tuple[str, str]:
@@ -126,24 +135,24 @@ def _setting(parameter: str) -> tuple[str, str]:
     return name, key
 
 
-def _record(trial: FrozenTrial, searched: Set[tuple[str, str]]) -> Record:
-    attributes = trial.user_attrs
-    measurement = attributes.get("measurement")
-    stages = tuple(attributes.get("architecture", {}).get("stages", ()))
+def _record(
+    trial: FrozenTrial, searched: Set[tuple[str, str]], defaults: Mapping[str, Mapping[str, Any]] | None
+) -> Record:
+    stored = trial_attributes(trial)
     return Record(
         number=trial.number,
-        stages=stages,
-        choices=tuple(in_words(stage, searched) for stage in stages),
-        hash=attributes.get("hash", ""),
-        seed=attributes.get("seed"),
-        label=attributes.get("label", ""),
-        outcome=str(attributes.get("outcome") or _STATES[trial.state]),
-        reason=attributes.get("reason", ""),
-        measurement=Measurement.from_dict(measurement) if measurement else None,
-        relative=attributes.get("costs_relative") or {},
+        stages=stored.stages,
+        choices=tuple(in_words(stage, searched, defaults) for stage in stored.stages),
+        hash=stored.hash or "",
+        seed=stored.seed,
+        label=stored.label,
+        outcome=str(stored.outcome or _STATES[trial.state]),
+        reason=stored.reason,
+        measurement=stored.measurement,
+        relative=stored.costs_relative,
         started=trial.datetime_start,
         finished=trial.datetime_complete,
-        trained=attributes.get("value_source", "trained") == "trained",
+        trained=stored.trained,
     )
 
 

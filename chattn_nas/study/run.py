@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 import yaml
@@ -21,11 +21,14 @@ from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.space import SlotShape, Stage
 from chattn_nas.spec.plugins import folders, import_first, look_in
 from chattn_nas.spec.spec import Spec, stored
+from chattn_nas.stored import KEY
+from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
 from chattn_nas.study.hold import hold, write_whole
 from chattn_nas.study.storage import RUN, default_url, file_of, load_study, open_storage, storage_errors
 
+T = TypeVar("T")
 SPEC, LOCK = "spec.yaml", ".lock"
 #: File with the folders in which modules that the spec names are looked for.
 FOLDERS = ".path"
@@ -154,12 +157,12 @@ class RunDirectory:
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """The stages of the backbone, as the first worker found them."""
-        return tuple(stage_from_dict(stage) for stage in self._attribute("stages"))
+        return tuple(stage_from_dict(stage) for stage in self._known(study_attributes(self.study).stages or None))
 
     @property
     def reference(self) -> dict[str, float]:
         """Costs of the backbone without attention: ``parameters``, ``macs``, perhaps ``latency``."""
-        return dict(self._attribute("reference"))
+        return dict(self._known(study_attributes(self.study).reference))
 
     def checkpoint(self, architecture: str, seed: int) -> Path | None:
         """The weights of an architecture (canonical hash) trained on a seed, where they were kept and are whole."""
@@ -208,8 +211,7 @@ class RunDirectory:
             return False
         return all(trial.state == TrialState.WAITING for trial in trials)
 
-    def _attribute(self, name: str) -> Any:
-        found = self.study.user_attrs.get(name)
+    def _known(self, found: T | None) -> T:
         if found is None:
             raise RunError(f"the run in {self.directory} has no trial yet")
         return found
@@ -276,19 +278,20 @@ def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.S
                 storage=storage, study_name=spec.name, directions=directions, load_if_exists=True
             )
     with storage_errors(url), exclusively(storage, spec.name):
-        attributes = study.user_attrs
-        if "spec" in attributes:
-            told = Spec.from_stored(attributes["spec"])
+        kept = study_attributes(study)
+        if kept.spec:
+            told = Spec.from_stored(dict(kept.spec))
             spec = spec.started_as(told)
             _refuse_another(spec.differences(told), f"the study {spec.name!r} in the storage")
-        identity = attributes.get(IDENTITY) or uuid.uuid4().hex
-        if known is not None and known != identity and attributes.get(IDENTITY):
+        identity = kept.run_id or uuid.uuid4().hex
+        if known is not None and known != identity and kept.run_id:
             raise _lost(directory, f"the study {spec.name!r} in the storage is another one")
-        if IDENTITY not in attributes:
+        if not kept.run_id:
             study.set_user_attr(IDENTITY, identity)
-        if attributes.get("spec") != stored(spec):
+            study.set_user_attr(KEY, StudyAttributes.FORMAT)
+        if kept.spec != stored(spec):
             study.set_user_attr("spec", stored(spec))
-        if "spec_hash" not in attributes:
+        if not kept.spec_hash:
             study.set_metric_names(list(map(str, spec.search.objectives)))
             study.set_user_attr("spec_hash", spec.hash)
     write_whole(mark, identity + "\n")

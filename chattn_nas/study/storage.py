@@ -16,12 +16,12 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages._cached_storage import _CachedStorage
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
 from chattn_nas.errors import MissingExtraError, RunError, StorageError
+from chattn_nas.study._optuna import cached
 from chattn_nas.study.journal import WholeLines
 
 #: Seconds between two signs of life of a running trial, and after which silence it counts as lost. Trials whose worker
@@ -66,7 +66,7 @@ def open_storage(url: str) -> BaseStorage:
             return JournalStorage(WholeLines(url.removeprefix(JOURNAL)))
         file = file_of(url)
         if file is not None and file.is_file() and not _writable(file):
-            return _CachedStorage(_read_only(file))
+            return cached(_read_only(file))
         for left in reversed(range(TRIES)):
             try:
                 storage = _database(url)
@@ -79,7 +79,7 @@ def open_storage(url: str) -> BaseStorage:
                 time.sleep(0.1 * (TRIES - left))
         if file is not None:
             _one_writer_at_a_time(storage.engine)
-        return _CachedStorage(storage)
+        return cached(storage)
 
 
 @contextmanager

@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import logging
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.errors import RunError, first_line
+from chattn_nas.errors import NewerFormatError, RunError, first_line
 from chattn_nas.files import replacing
+from chattn_nas.stored import Stored, renamed
 
 log = logging.getLogger(__name__)
 NAME = "checkpoint.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header(Stored):
+    """What a checkpoint says of itself.
+
+    Attributes:
+        plan: What is trained and how; a checkpoint of another plan is refused.
+        epoch: Epochs done.
+        rows: Rows of the log so far.
+    """
+
+    FORMAT: ClassVar[int] = 2
+
+    plan: dict[str, Any]
+    epoch: int
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
+        """Format 1 called the score of a row its accuracy."""
+        return data if format > 1 else data | {"rows": [renamed(row, accuracy="score") for row in data["rows"]]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,29 +46,27 @@ class Checkpoint:
     """The end of an epoch. What is random in the next one is drawn under seeds that its number gives.
 
     Attributes:
-        plan: What is trained and how; a checkpoint of another plan is refused.
-        epoch: Epochs done.
+        header: Plan, epoch and log.
         network, momentum, ema: States; ``ema`` is ``None`` where there is none.
-        rows: Rows of the log so far.
     """
 
-    plan: dict[str, Any]
-    epoch: int
+    header: Header
     network: dict[str, Tensor]
     momentum: list[Tensor]
     ema: dict[str, Tensor] | None
-    rows: list[dict[str, Any]]
 
     def write(self, directory: Path) -> None:
         """Into a folder; a reader finds the whole file or the one before."""
+        states = {"network": self.network, "momentum": self.momentum, "ema": self.ema}
         with replacing(directory / NAME) as partial:
-            torch.save(asdict(self), partial)
+            torch.save({"header": self.header.to_dict(), **states}, partial)
 
 
 def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
     """The checkpoint in a folder, or ``None`` where there is none, or one that is damaged, which is logged.
 
     Raises:
+        NewerFormatError: A newer version of this package wrote it.
         RunError: It is of another plan.
     """
     path = directory / NAME
@@ -56,12 +77,15 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
             if (bad := archive.testzip()) is not None:
                 raise ValueError(f"{bad} has another checksum")
         stored = torch.load(path, map_location="cpu", weights_only=True)
-        found = Checkpoint(**{field.name: stored[field.name] for field in fields(Checkpoint)})
+        header = Header.from_dict(stored.get("header", stored), str(path))  # format 1 had all beside the states
+        found = Checkpoint(header=header, network=stored["network"], momentum=stored["momentum"], ema=stored["ema"])
+    except NewerFormatError:
+        raise
     except Exception as error:  # whatever torch and zip files say of half a file
         reason = first_line(error)
         log.warning("%s is damaged (%s): the training begins anew", path, reason)
         return None
-    refuse_another(directory, found.plan, plan)
+    refuse_another(directory, header.plan, plan)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
 from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.hold import hold
 from chattn_nas.training import (
     WEIGHTS,
@@ -101,9 +101,9 @@ def trained_weights(run: RunDirectory, architecture: str) -> tuple[Path, Trainin
 
 
 def _record(run: RunDirectory, name: str, result: TrainingResult) -> None:
-    kept = run.study.user_attrs.get(ATTRIBUTE, {})
-    if kept.get(name) != asdict(result):
-        run.study.set_user_attr(ATTRIBUTE, kept | {name: asdict(result)})
+    kept, plain = dict(study_attributes(run.study).final_trainings), result.to_dict()
+    if kept.get(name) != plain:
+        run.study.set_user_attr(ATTRIBUTE, kept | {name: plain})
 
 
 @contextmanager

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import optuna
+
+from chattn_nas.errors import NewerFormatError, RunError, first_line
 from chattn_nas.files import replacing
+from chattn_nas.stored import Stored, renamed
+from chattn_nas.study.attributes import study_attributes
 
 log = logging.getLogger(__name__)
 NAME = "result.json"
@@ -16,22 +21,24 @@ WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingResult:
+class TrainingResult(Stored):
     """A finished training; its weights lie beside it.
 
     Attributes:
         plan: What was trained and how.
-        test_accuracy, test_loss: On the test set, read once at the end; accuracy 0 to 1.
-        accuracy, loss: On the validation set; ``None`` where the network was trained on it.
+        test_score, test_loss: On the test set, read once at the end; the score 0 to 1.
+        score, loss: On the validation set; ``None`` where the network was trained on it.
         seconds: Length of all epochs, over all sessions.
         date: When it ended, ISO.
         device, versions: What the numbers depend on.
     """
 
+    FORMAT: ClassVar[int] = 2
+
     plan: dict[str, Any]
-    test_accuracy: float
+    test_score: float
     test_loss: float
-    accuracy: float | None
+    score: float | None
     loss: float | None
     seconds: float
     date: str
@@ -41,21 +48,33 @@ class TrainingResult:
     def write(self, directory: Path) -> None:
         """Into a folder, at once."""
         with replacing(directory / NAME) as partial:
-            partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
+            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
+        """Format 1 called every score an accuracy."""
+        return renamed(data, accuracy="score", test_accuracy="test_score") if format == 1 else data
 
 
 def read_result(directory: Path) -> TrainingResult | None:
     """The result in a folder, or ``None`` while there is none, or where it is damaged, which is logged.
 
-    What another version of the package wrote beside it is passed over.
+    Raises:
+        NewerFormatError: A newer version of this package wrote it.
     """
     path = directory / NAME
     if not path.is_file():
         return None
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        given = {field.name: stored[field.name] for field in fields(TrainingResult) if field.name in stored}
-        return TrainingResult(**given)
-    except (ValueError, TypeError, OSError) as error:
-        log.warning("%s is damaged (%s) and counts as missing", path, (str(error).splitlines() or [""])[0])
+        return TrainingResult.from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except NewerFormatError:
+        raise
+    except (ValueError, OSError, RunError) as error:
+        log.warning("%s is damaged (%s) and counts as missing", path, first_line(error))
         return None
+
+
+def final_trainings(study: optuna.Study) -> dict[str, TrainingResult]:
+    """Every finished training of a run by its folder's name, in the order in which they ended."""
+    kept = study_attributes(study).final_trainings
+    return {name: TrainingResult.from_dict(plain, f"the training {name}") for name, plain in kept.items()}

@@ -25,7 +25,7 @@ from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.step import TrainingStep, class_weights
 from chattn_nas.spec.training_settings import TrainingSettings
-from chattn_nas.training.checkpoint import Checkpoint, momentum_of, read_checkpoint, restore
+from chattn_nas.training.checkpoint import Checkpoint, Header, momentum_of, read_checkpoint, restore
 from chattn_nas.training.distributed import DistributedContext
 from chattn_nas.training.log import Log
 from chattn_nas.training.prepare import Prepare
@@ -73,7 +73,9 @@ def train_fully(
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(directory, plan)
     log = (
-        Log(directory, settings.tensorboard, list(checkpoint.rows) if checkpoint else []) if context.is_first else None
+        Log(directory, settings.tensorboard, list(checkpoint.header.rows) if checkpoint else [])
+        if context.is_first
+        else None
     )
     with own_stream_and_state(device, seed):
         network.to(device).to(memory_format=torch.channels_last)
@@ -97,7 +99,7 @@ def train_fully(
         if prepare.draws_on_host or context.size > 1:
             capture = None
         epochs = training_data.epochs(step, recipe.batch_size, rates, order, capture, context)
-        done = checkpoint.epoch if checkpoint is not None else 0
+        done = checkpoint.header.epoch if checkpoint is not None else 0
         factors = [schedule(number, total * epochs.steps, recipe.warmup) for number in range(total * epochs.steps)]
         steps = count(done * epochs.steps + 1)
 
@@ -122,13 +124,13 @@ def train_fully(
             row: Row = {"epoch": epoch + 1, "train_loss": loss, "seconds": time.perf_counter() - started}
             if not settings.with_validation:
                 trained = ema.module if ema is not None else network
-                row["accuracy"], row["loss"] = training_data.validate(trained, share)
+                row["score"], row["loss"] = training_data.validate(trained, share)
             log.add(row)
             on_epoch(row)
             if (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == total:
                 Checkpoint(
-                    plan=plan, epoch=epoch + 1, network=network.state_dict(), momentum=momentum_of(optimizer),
-                    ema=ema.module.state_dict() if ema is not None else None, rows=log.rows,
+                    header=Header(plan=plan, epoch=epoch + 1, rows=log.rows), network=network.state_dict(),
+                    momentum=momentum_of(optimizer), ema=ema.module.state_dict() if ema is not None else None,
                 ).write(directory)  # fmt: skip
         if ema is not None:
             network.load_state_dict(ema.module.state_dict())
@@ -143,10 +145,10 @@ def _finish(
     if log is not None:
         log.close()
         write_weights(network, directory / WEIGHTS)
-        accuracy, loss = training_data.test(network, batch_size)
+        score, loss = training_data.test(network, batch_size)
         last = log.rows[-1]
         TrainingResult(
-            plan=plan, test_accuracy=accuracy, test_loss=loss, accuracy=last.get("accuracy"), loss=last.get("loss"),
+            plan=plan, test_score=score, test_loss=loss, score=last.get("score"), loss=last.get("loss"),
             seconds=sum(row["seconds"] for row in log.rows), date=date.today().isoformat(),
             device=torch.cuda.get_device_name(context.device) if context.device.type == "cuda" else "cpu",
             versions={"torch": torch.__version__, "timm": timm.__version__},

@@ -62,7 +62,7 @@ class NoTraining(ProxyTrainer):
         """Rungs of drawn accuracies."""
         rungs = []
         for index, epoch in enumerate(self.spec.proxy.rungs):
-            rungs.append(Rung(epoch=epoch, accuracy=random.random(), loss=1.0))
+            rungs.append(Rung(epoch=epoch, score=random.random(), loss=1.0))
             if report(index, rungs[-1]):
                 return Measurement(outcome=Outcome.PRUNED, rungs=tuple(rungs), seed=seed)
         return Measurement(outcome=Outcome.COMPLETE, rungs=tuple(rungs), seed=seed)

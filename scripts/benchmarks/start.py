@@ -114,13 +114,13 @@ def train_all(arguments: argparse.Namespace, part: int = 0) -> None:
         row = asdict(one) | {
             "data": Path(arguments.data).stem, "backbone": arguments.backbone, "images": len(data.train),
             "size": arguments.size, "steps": one.epochs * (len(data.train) // arguments.batch_size),
-            "accuracy": measured.accuracy, "loss": measured.loss, "train_loss_sum": measured.train_loss_sum,
+            "accuracy": measured.score, "loss": measured.loss, "train_loss_sum": measured.train_loss_sum,
             "first_epoch_loss": measured.first_epoch_loss, "outcome": str(measured.outcome),
             "seconds": round(measured.seconds, 2), "device": measured.device,
             "versions": f"torch {torch.__version__} timm {timm.__version__}", "date": date.today().isoformat(),
         }  # fmt: skip
         add(arguments.out, row)
-        print(f"{time.strftime('%H:%M:%S')} part {part}: {number} of {len(mine)} {one} {measured.accuracy}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} part {part}: {number} of {len(mine)} {one} {measured.score}", flush=True)
 
 
 def architecture(name: str, arguments: argparse.Namespace) -> Any:

@@ -38,7 +38,7 @@ def test_rankings_look_at_what_they_say(simulated):
     sampler, _ = METHODS["random"](simulated, 1)
     found = simulate(simulated, sampler, budget=30, seeds=(1, 2))
     rankings = {by: ranked(found, by) for by in ("single", "mean", "pooled")}
-    assert rankings["single"][0] == max(found, key=lambda record: record.accuracy or 0).hash
+    assert rankings["single"][0] == max(found, key=lambda record: record.score or 0).hash
     assert all(set(one) == {record.hash for record in found} for one in rankings.values())
     assert rankings["single"] != rankings["pooled"]
 

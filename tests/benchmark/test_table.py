@@ -32,8 +32,8 @@ def test_a_table_is_built_in_parts_and_never_trains_a_row_twice(tmp_path):
     assert set(table.control["label"]) == {"random_gate", "channel_scale"}
     measured = table.measurement(Architecture.uniform(spec.backbone.backbone, "se", reduction=4), seed=1)
     assert [rung.epoch for rung in measured.rungs] == [1, 2]
-    assert measured.test_accuracy is not None
-    assert 0 <= measured.test_accuracy <= 1
+    assert measured.test_score is not None
+    assert 0 <= measured.test_score <= 1
     assert measured.parameters == int(both[both["label"] == "uniform se"]["parameters"].iloc[0])
 
 

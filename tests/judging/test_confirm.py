@@ -41,7 +41,7 @@ def test_what_is_confirmed(run, confirmed):
     assert roles == {"candidate", "uniform", "none", "channel_scale", "control"}
     assert sum("candidate" in one.roles for one in confirmed.networks) == 2
     for one in confirmed.networks:
-        assert set(one.accuracies) == {1 + FRESH, 2 + FRESH}, "all on the same seeds, none of them the search's"
+        assert set(one.scores) == {1 + FRESH, 2 + FRESH}, "all on the same seeds, none of them the search's"
     searched = {trial.user_attrs.get("seed") for trial in run.study.trials}
     assert not searched & {1 + FRESH, 2 + FRESH}
 
@@ -115,9 +115,9 @@ def test_every_uniform_setting_may_be_the_rival(run):
 def test_more_seeds_only_add_and_are_another_look(run, confirmed):
     more = confirm(run, top=2, seeds=3, epochs=2, workers=0, progress=False)
     for one in more.networks:
-        before = confirmed.network(one.hash).accuracies
-        assert len(one.accuracies) == 3
-        assert {seed: one.accuracies[seed] for seed in before} == before
+        before = confirmed.network(one.hash).scores
+        assert len(one.scores) == 3
+        assert {seed: one.scores[seed] for seed in before} == before
     assert (confirmed.look, more.look) == (1, 2)
     assert "look number 2" in more.words
 
@@ -137,7 +137,7 @@ def test_senseless_requests_are_refused(run):
 def network(name: str, role: str, values) -> Network:
     return Network(
         hash=name, name=name, roles=(role,), search=95.0, search_pooled=94.0, search_seeds=1,
-        accuracies=dict(enumerate(map(float, values))),
+        scores=dict(enumerate(map(float, values))),
     )  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def test_a_large_true_difference_is_found_and_said():
 
 def test_only_seeds_that_both_have_are_compared():
     a = network("a", "candidate", [91, 92, 93, 94])
-    u = Network(**{**network("uniform", "uniform", []).__dict__, "accuracies": {1: 90.0, 3: 91.0, 9: 99.0}})
+    u = Network(**{**network("uniform", "uniform", []).__dict__, "scores": {1: 90.0, 3: 91.0, 9: 99.0}})
     found = judge([a, u], epochs=3)
     assert found.judgement is not None
     assert found.judgement.seeds == 2
@@ -197,8 +197,8 @@ def test_a_training_that_diverged_counts_and_is_told():
     """Two good seeds of five won: failed seeds were dropped, and networks ranked over different ones."""
     rng = np.random.default_rng(0)
     lucky = network("lucky", "candidate", 95 + rng.normal(0, 0.1, 5))
-    accuracies = dict(lucky.accuracies) | {0: 10.0, 1: 10.0, 2: 10.0}
-    lucky = replace(lucky, accuracies=accuracies, failures=dict.fromkeys((0, 1, 2), "diverged"))
+    accuracies = dict(lucky.scores) | {0: 10.0, 1: 10.0, 2: 10.0}
+    lucky = replace(lucky, scores=accuracies, failures=dict.fromkeys((0, 1, 2), "diverged"))
     steady = network("steady", "candidate", 92 + rng.normal(0, 0.1, 5))
     found = judge([lucky, steady, network("none", "none", 91 + rng.normal(0, 0.1, 5))], epochs=3)
     assert found.winner == "steady"
@@ -206,12 +206,12 @@ def test_a_training_that_diverged_counts_and_is_told():
 
 
 def test_networks_are_ranked_over_seeds_that_all_have():
-    few = replace(network("few", "candidate", []), accuracies={3: 93.0, 4: 94.0}, failures={0: "crashed"})
+    few = replace(network("few", "candidate", []), scores={3: 93.0, 4: 94.0}, failures={0: "crashed"})
     found = judge(
         [few, network("all", "candidate", [80, 80, 80, 93.5, 94.5]), network("none", "none", [90] * 5)], epochs=3
     )
     assert found.winner == "all"
-    assert all(set(one.accuracies) == {3, 4} for one in found.networks)
+    assert all(set(one.scores) == {3, 4} for one in found.networks)
     assert "Not every network was trained on 3 seeds: left out." in found.words
     assert Confirmation.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 

@@ -142,7 +142,7 @@ def test_twelve_real_trials_with_accidents(plain_spec, start, elsewhere, monkeyp
         architecture = Architecture.from_dict(found["architecture"])
         assert architecture.hash == found["hash"]
         measured = trainer.train(trainer.build(architecture, found["seed"]), found["seed"], lambda rung, result: False)
-        assert [rung.accuracy for rung in measured.rungs] == [r["accuracy"] for r in found["measurement"]["rungs"]]
+        assert [rung.score for rung in measured.rungs] == [r["score"] for r in found["measurement"]["rungs"]]
 
 
 def test_whatever_dies_the_search_ends_or_goes_on_and_nothing_is_left(plain_spec, start, monkeypatch) -> None:

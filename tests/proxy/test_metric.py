@@ -99,8 +99,8 @@ def test_several_labels_are_learned(monkeypatch) -> None:
     data = made(presence, multilabel=True, metric="average_precision")
     found = train(network(3), data, SETTINGS, seed=0)
     first, last = found.rungs
-    assert last.accuracy > 0.95
-    assert last.accuracy > first.accuracy
+    assert last.score > 0.95
+    assert last.score > first.score
     assert last.loss < 0.4
     assert len(last.figures["recall"]) == 3
     assert not first.figures
@@ -113,7 +113,7 @@ def test_the_metric_scores_every_rung() -> None:
     assert f1.train_loss_sum == plain.train_loss_sum
     assert f1.rungs[-1].figures == plain.rungs[-1].figures
     matrix = np.array(plain.rungs[-1].figures["confusion"])
-    assert plain.rungs[-1].accuracy == pytest.approx(matrix.trace() / 64)
+    assert plain.rungs[-1].score == pytest.approx(matrix.trace() / 64)
 
 
 def test_class_weights_and_balanced_draws_help_the_rare_class() -> None:

@@ -15,7 +15,7 @@ def test_each_network_learns_what_it_learns_alone(data, build, settings) -> None
     together = train_packed(
         [build(), build()], data, settings, seeds=[1, 2], device="cpu", after_epoch=lambda n, losses: told.append(n)
     )
-    assert [m.rungs[-1].accuracy for m in together] == [m.rungs[-1].accuracy for m in alone]
+    assert [m.rungs[-1].score for m in together] == [m.rungs[-1].score for m in alone]
     assert [m.train_loss_sum for m in together] == [m.train_loss_sum for m in alone]
     assert told == list(range(1, settings.rungs[-1] + 1))
 
@@ -28,7 +28,7 @@ def test_a_network_that_diverges_leaves_its_neighbours_alone(data, build, settin
     first, second = train_packed([broken, build()], data, settings, seeds=[1, 1], device="cpu")
     assert first.outcome is Outcome.DIVERGED
     assert "not finite" in first.reason
-    assert second.rungs[-1].accuracy == expected.rungs[-1].accuracy
+    assert second.rungs[-1].score == expected.rungs[-1].score
 
 
 def test_balanced_sampling_is_that_of_a_training_alone(data, build, settings) -> None:

@@ -57,7 +57,7 @@ def test_what_a_layer_draws_comes_under_the_seed_and_moves_no_batch(data, build,
 def test_a_network_learns_digits(data, build) -> None:
     measured = train(build("se"), data, ProxySettings(rungs=[6], batch_size=32, device="cpu"), seed=0)
     assert measured.outcome is Outcome.COMPLETE
-    assert measured.accuracy > 0.5
+    assert measured.score > 0.5
 
 
 def test_what_is_recorded(data, build, settings) -> None:
@@ -72,7 +72,7 @@ def test_what_is_recorded(data, build, settings) -> None:
     assert measured.versions["torch"] == torch.__version__
     steps = 2 * (len(data.train) // 64)
     assert 0.5 * steps < measured.train_loss_sum < 5 * steps
-    assert (measured.accuracy, measured.loss) == evaluate(
+    assert (measured.score, measured.loss) == evaluate(
         network, data.validation, data, batch_size=64, device=torch.device("cpu")
     )
     assert Measurement.from_dict(measured.to_dict()) == measured
@@ -162,5 +162,5 @@ def test_labels_follow_their_images(data) -> None:
 
     settings = ProxySettings(rungs=[2], batch_size=8, label_smoothing=0, device="cpu")
     measured = train(Knowing(), known, settings, seed=0)
-    assert measured.accuracy == 1.0
+    assert measured.score == 1.0
     assert measured.train_loss_sum == pytest.approx(0.0, abs=1e-6)

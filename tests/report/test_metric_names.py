@@ -40,7 +40,7 @@ def test_reports_name_the_metric(study) -> None:
     page = html(study)
     assert "validation macro F1 (%)" in page
     assert "/* plotly.js */" not in page
-    assert "accuracy" in study.trials[0].user_attrs["measurement"]["rungs"][-1]
+    assert "score" in study.trials[0].user_attrs["measurement"]["rungs"][-1]
 
 
 def test_accuracy_stays_accuracy() -> None:

@@ -82,8 +82,7 @@ def add_trial(
     added = 0.004 * sum(choice.type in ("se", "fca") for choice in architecture.stages)
     relative = {"parameters": 1 + added, "macs": 1 + added / 40}
     rungs = tuple(
-        Rung(epoch=epoch, accuracy=accuracy / 100, loss=2.3 - accuracy / 50)
-        for epoch, accuracy in zip(epochs, accuracies)
+        Rung(epoch=epoch, score=accuracy / 100, loss=2.3 - accuracy / 50) for epoch, accuracy in zip(epochs, accuracies)
     )
     trained = bool(rungs)
     measurement = Measurement(
@@ -108,7 +107,7 @@ def add_trial(
             value=(value if value is not None else accuracies[-1] / 100) if state == TrialState.COMPLETE else None,
             params=types | (params or {}),
             distributions={name: CategoricalDistribution(TYPES) for name in types},
-            intermediate_values={rung.epoch: rung.accuracy for rung in rungs},
+            intermediate_values={rung.epoch: rung.score for rung in rungs},
             user_attrs={
                 "architecture": architecture.to_dict(),
                 "hash": architecture.hash,

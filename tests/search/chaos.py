@@ -148,5 +148,5 @@ class Chaos:
                 assert found["hash"] == found["enqueued"], "what was enqueued is what was trained"
             assert found["outcome"] == "complete"
             architecture = Architecture.from_dict(found["architecture"])
-            assert found["measurement"]["rungs"][-1]["accuracy"] == stub_trainer.score(architecture, found["seed"])
+            assert found["measurement"]["rungs"][-1]["score"] == stub_trainer.score(architecture, found["seed"])
             assert len(found["measurement"]["rungs"]) == 2

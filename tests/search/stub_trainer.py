@@ -44,7 +44,7 @@ class StubTrainer:
         accuracy, rungs = score(architecture, seed), []
         for index, epoch in enumerate(self.spec.proxy.rungs):
             time.sleep(self.seconds / len(self.spec.proxy.rungs))
-            rungs.append(Rung(epoch=epoch, accuracy=accuracy * (index + 1) / len(self.spec.proxy.rungs), loss=1.0))
+            rungs.append(Rung(epoch=epoch, score=accuracy * (index + 1) / len(self.spec.proxy.rungs), loss=1.0))
             if report(index, rungs[-1]):
                 return Measurement(
                     outcome=Outcome.PRUNED, reason=f"stopped at rung {index}", rungs=tuple(rungs), seed=seed

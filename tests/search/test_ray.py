@@ -10,7 +10,7 @@ import pytest
 from chaos import Chaos
 
 from chattn_nas.errors import MissingExtraError
-from chattn_nas.search.ray import engine as ray_engine
+from chattn_nas.search.ray import _ray
 from chattn_nas.study.trials import outcome
 
 HERE = Path(__file__).parent
@@ -64,6 +64,6 @@ def test_a_training_that_kills_its_process_is_begun_again_and_then_crashed(on_ra
 
 
 def test_without_ray_the_message_says_what_to_install(monkeypatch) -> None:
-    monkeypatch.setattr(ray_engine.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(_ray.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"chattn-nas\[ray\]"):
-        ray_engine.require_ray()
+        _ray.require_ray()

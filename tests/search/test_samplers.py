@@ -1,6 +1,7 @@
 import optuna
 import pytest
 
+from chattn_nas.proxy import Measurement, Outcome, Rung
 from chattn_nas.search.pruning import passes
 from chattn_nas.search.samplers import build_sampler, shown_whole
 from chattn_nas.search.search_study import SearchStudy
@@ -67,7 +68,8 @@ def test_every_trial_of_a_network_is_told_its_mean(space):
         trial = study.ask()
         space.sample(trial)
         trial.set_user_attr("hash", "one")
-        trial.set_user_attr("measurement", {"rungs": [{"accuracy": own}]})
+        measured = Measurement(outcome=Outcome.COMPLETE, rungs=(Rung(epoch=1, score=own, loss=1.0),))
+        trial.set_user_attr("measurement", measured.to_dict())
         study.tell(trial, told)
     assert [trial.value for trial in study.get_trials()] == pytest.approx([0.6] * 3)
     stored = optuna.load_study(study_name="s", storage=study._storage)

@@ -60,7 +60,7 @@ def test_a_repeat_is_trained_on_the_next_seed_then_answered_from_the_record(run_
         scores = []
         for trial in (t for t in trials if t.user_attrs["hash"] == architecture):
             if trial.user_attrs["value_source"] == "trained":
-                scores.append(trial.user_attrs["measurement"]["rungs"][-1]["accuracy"])
+                scores.append(trial.user_attrs["measurement"]["rungs"][-1]["score"])
             assert trial.value == pytest.approx(sum(scores) / len(scores)), "the mean so far"
     answered = [trial for trial in trials if trial.user_attrs["value_source"] != "trained"]
     assert answered
@@ -184,7 +184,7 @@ def test_checkpoints_are_of_the_best_architectures_only(run_stub) -> None:
     kept = {path.name.split("-")[0] for path in (run.directory / "checkpoints").iterdir()}
     means = {}
     for trial in trials_of(run):
-        means.setdefault(trial.user_attrs["hash"], []).append(trial.user_attrs["measurement"]["rungs"][-1]["accuracy"])
+        means.setdefault(trial.user_attrs["hash"], []).append(trial.user_attrs["measurement"]["rungs"][-1]["score"])
     ranking = sorted(means, key=lambda key: -sum(means[key]) / len(means[key]))
     assert set(ranking[:1]) <= kept <= set(ranking)
     assert len(kept) <= 3

@@ -3,10 +3,13 @@
 import optuna
 import optuna_dashboard
 import pytest
+from optuna.distributions import IntDistribution
+from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from chattn_nas.study import _optuna
 from chattn_nas.study.history import history
+from chattn_nas.study.journal import WholeLines
 from chattn_nas.study.storage import open_storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -60,6 +63,52 @@ def test_trials_by_number_are_all_trials_whoever_made_them(study, tmp_path) -> N
     known = history(study)
     assert sorted(known.open) == [0, 2, 4]
     assert [trial.number for trial in known.finished] == [1, 3]
+
+
+@pytest.mark.parametrize("kind", [TPESampler, GPSampler, NSGAIISampler, RandomSampler])
+def test_a_sampler_that_is_reseeded_draws_the_same(kind) -> None:
+    sampler = kind()
+    drawn = []
+    for _ in range(2):
+        made = optuna.create_study(sampler=sampler)
+        states = _optuna.random_states(sampler)
+        assert states
+        _optuna.reseed(states, range(len(states)))
+        made.optimize(lambda trial: trial.suggest_float("x", 0, 1) ** 2, n_trials=12)
+        drawn.append([trial.params["x"] for trial in made.trials])
+    assert drawn[0] == drawn[1]
+
+
+def test_samplers_and_pruners_see_what_a_study_shows(study) -> None:
+    class OnlyTheFirst(_optuna.ViewedStudy):
+        def view(self, states, *, deepcopy):
+            return super().view(states, deepcopy=deepcopy)[:1]
+
+    class Looks(RandomSampler):
+        def sample_relative(self, study, trial, search_space):
+            seen.append(len(study.get_trials(deepcopy=False)))
+            return {}
+
+    seen: list[int] = []
+    shown = OnlyTheFirst(study.study_name, _optuna.storage_of(study), Looks())
+    shown.optimize(lambda trial: 1.0, n_trials=3)
+    assert seen == [1, 1, 1]
+    assert len(study.trials) == 3
+
+
+def test_a_trial_with_more_parameters_than_its_own() -> None:
+    made = optuna.create_trial(value=1.0, params={"x": 1}, distributions={"x": IntDistribution(0, 9)})
+    whole = _optuna.with_parameters(made, {"x": 5, "y": 2}, {"x": IntDistribution(0, 5), "y": IntDistribution(0, 9)})
+    assert whole.params == {"x": 1, "y": 2}
+    assert whole.distributions["x"].high == 9
+    assert made.params == {"x": 1}
+
+
+def test_a_journal_has_one_lock_for_all_its_writers(tmp_path) -> None:
+    journal = WholeLines(str(tmp_path / "study.log"))
+    with _optuna.locked(journal):
+        assert list(tmp_path.glob("study.log.lock*")), "Optuna's own lock file"
+    assert not list(tmp_path.glob("study.log.lock*"))
 
 
 def test_signs_of_life_are_kept_where_the_storage_keeps_them(study) -> None:

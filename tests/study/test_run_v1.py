@@ -39,7 +39,7 @@ def test_confirmation_and_final_training_are_known(run):
     found = confirmation(run.study)
     assert found is not None
     assert found.epochs == 1
-    assert all(len(one.accuracies) == 2 for one in found.networks)
+    assert all(len(one.scores) == 2 for one in found.networks)
     assert "weights of a training of 2 epochs" in run.best().card().origin
 
 

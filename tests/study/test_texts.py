@@ -1,5 +1,7 @@
 import time
 
+from chattn_nas.proxy import Outcome
+from chattn_nas.study.attributes import TrialAttributes
 from chattn_nas.study.notes import note
 from chattn_nas.study.texts import as_markdown, one_line, printable
 
@@ -26,14 +28,14 @@ def test_markup_in_a_note_is_shown_not_meant() -> None:
     assert "<" not in text
     assert "](" not in text
     whole = note(
-        {
-            "outcome": "crashed", "reason": evil, "label": evil, "hash": evil, "seed": 0, "value_source": evil,
-            "architecture": {"stages": [{"type": evil, "reduction": evil}]}, "costs_relative": {evil: 1.0},
-        },
+        TrialAttributes(
+            outcome=Outcome.CRASHED, reason=evil, label=evil, hash=evil, seed=0, value_source=evil,
+            architecture={"stages": [{"type": evil, "reduction": evil}]}, costs_relative={evil: 1.0},
+        ),
         [evil],
         output="```\n<script>alert(1)</script>",
     )  # fmt: skip
     before, output = whole.rsplit("\n\n", 1)
     assert "<" not in before
     assert all(line.startswith("    ") for line in output.splitlines()), "a block of code, whatever marks are in it"
-    assert len(note({"reason": "x" * 10**7}, [], output="y\n" * 10**6).encode()) <= 16_000
+    assert len(note(TrialAttributes(reason="x" * 10**7), [], output="y\n" * 10**6).encode()) <= 16_000

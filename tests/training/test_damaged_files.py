@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from chattn_nas.network.weights import read_weights, write_weights
-from chattn_nas.training.checkpoint import NAME, Checkpoint, read_checkpoint
+from chattn_nas.training.checkpoint import NAME, Checkpoint, Header, read_checkpoint
 from chattn_nas.training.result import NAME as RESULT
 from chattn_nas.training.result import TrainingResult, read_result
 
@@ -39,18 +39,20 @@ def test_weights(tmp_path, caplog) -> None:
 
 def test_checkpoint(tmp_path) -> None:
     tensors = {"a": torch.randn(64, 64)}
-    made = Checkpoint(plan={"x": 1}, epoch=2, network=tensors, momentum=[torch.zeros(3)], ema=None, rows=[])
+    made = Checkpoint(
+        header=Header(plan={"x": 1}, epoch=2, rows=[]), network=tensors, momentum=[torch.zeros(3)], ema=None
+    )
     made.write(tmp_path)
     found = read_checkpoint(tmp_path, {"x": 1})
     assert found is not None
-    assert found.epoch == 2
+    assert found.header.epoch == 2
     for index, content in enumerate(damaged((tmp_path / NAME).read_bytes())):
         (tmp_path / NAME).write_bytes(content)
         assert read_checkpoint(tmp_path, {"x": 1}) is None, index
 
 
 def test_result(tmp_path) -> None:
-    result = TrainingResult(plan={}, test_accuracy=0.5, test_loss=1.0, accuracy=None, loss=None, seconds=1.0,
+    result = TrainingResult(plan={}, test_score=0.5, test_loss=1.0, score=None, loss=None, seconds=1.0,
                             date="2026-11-26", device="cpu", versions={})  # fmt: skip
     result.write(tmp_path)
     assert read_result(tmp_path) == result
@@ -73,5 +75,5 @@ def test_train_mends_its_weights_and_its_result(run) -> None:
     for name in ("weights.safetensors", RESULT):
         (folder / name).write_bytes((folder / name).read_bytes()[:50])
         again = trained.train(epochs=1)
-        assert again.test_accuracy == first.test_accuracy
+        assert again.test_score == first.test_score
         assert (folder / "weights.safetensors").read_bytes() == whole

@@ -58,14 +58,14 @@ def test_what_it_leaves_and_that_export_takes_its_weights(run) -> None:
         rows = list(csv.DictReader(file))
     assert [float(row["train_loss"]) for row in rows] == [row["train_loss"] for row in on_epoch]
     assert result == read_result(folder)
-    assert 0 < result.test_accuracy <= 1
-    assert result.accuracy == on_epoch[-1]["accuracy"]
+    assert 0 < result.test_score <= 1
+    assert result.score == on_epoch[-1]["score"]
     assert result.plan["epochs"] == 3
     after = best.network().state_dict()
     assert_equal(after, weights(run))
     assert any(not torch.equal(value, before[name]) for name, value in after.items())
     assert "3 epochs on seed 0" in best.card().origin
-    said = f"{100 * result.test_accuracy:.2f} % on the test set**, which it read once, after 3 epochs on seed 0"
+    said = f"{100 * result.test_score:.2f} % on the test set**, which it read once, after 3 epochs on seed 0"
     assert said in markdown(run.study)
     assert ">Final training<" in html(run.study)
 
@@ -105,7 +105,7 @@ def test_a_training_cut_off_before_its_test_is_only_tested(run, monkeypatch) -> 
     on_epoch = []
     result = run.best().train(epochs=2, on_epoch=on_epoch.append)
     assert on_epoch == []
-    assert result.accuracy is not None
+    assert result.score is not None
 
 
 @pytest.mark.slow
@@ -154,10 +154,10 @@ def test_validation_images_are_trained_on_when_asked_for(run, monkeypatch) -> No
         return original(self, batch)
 
     monkeypatch.setattr(train_module.TrainingStep, "__call__", counting)
-    assert run.best().train(epochs=1).accuracy is not None
+    assert run.best().train(epochs=1).score is not None
     without, counts[:] = sum(counts), []
     result = run.best().train(epochs=1, with_validation=True, seed=1)
-    assert result.accuracy is None
+    assert result.score is None
     data = load_data(run.spec.data)
     assert without == len(data.train) // 64 * 64
     assert sum(counts) == (len(data.train) + len(data.validation)) // 64 * 64

@@ -70,12 +70,12 @@ def observations(records: Sequence[Record]) -> list[Observation]:
         if not whole and reached not in read:
             continue
         views = {
-            f"{RUNG}{record.rungs[rung - 1].epoch}": 100 * record.rungs[rung - 1].accuracy
+            f"{RUNG}{record.rungs[rung - 1].epoch}": 100 * record.rungs[rung - 1].score
             for rung in read if rung <= reached
         }  # fmt: skip
         if whole and record.measurement is not None:
             views |= _losses(record)
-        accuracy = 100 * record.rungs[-1].accuracy if whole else float("nan")
+        accuracy = 100 * record.rungs[-1].score if whole else float("nan")
         seen.append(Observation(choices_of(record), record.seed, accuracy, views=views, keep=bool(record.label)))
     return seen
 

@@ -130,7 +130,7 @@ def _tuner(run: RunDirectory, trials: int, at_once: int) -> dict[str, Any]:
     search = run.spec.search
     if search.nni_tuner == "optuna":
         return {
-            "className": "nni_tuner.StudyTuner",
+            "className": "tuner.StudyTuner",
             "codeDirectory": str(Path(__file__).parent),
             "classArgs": {"run": str(run.directory.resolve())},
         }

@@ -51,12 +51,10 @@ def require_nni(spec: Spec) -> None:
     if spec.search.training_service == LOCAL:
         return
     service = training_service(spec)
-    from nni.experiment.config import ExperimentConfig
+    from chattn_nas.search.nni._nni import check_service
 
     try:
-        ExperimentConfig(
-            search_space={}, trial_command=":", trial_concurrency=1, tuner={"name": "Random"}, training_service=service
-        ).validate()
+        check_service(service)
     except Exception as error:  # each service has its own
         reason = first_line(error)
         raise InputError(

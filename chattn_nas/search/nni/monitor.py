@@ -7,7 +7,6 @@ of its standard input. Told to stop, it lets the running trials go back to the q
 from __future__ import annotations
 
 import argparse
-import atexit
 import json
 import logging
 import os
@@ -20,37 +19,39 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-from nni.experiment import Experiment, rest
-from nni.experiment.config import ExperimentConfig
 from optuna.trial import FrozenTrial
 
 from chattn_nas.errors import first_line
 from chattn_nas.files import replacing
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
+from chattn_nas.search.nni import _nni
 from chattn_nas.search.nni.config import experiment
+from chattn_nas.search.nni.overdue import end_overdue, lose_lost
 from chattn_nas.search.nni.processes import end
 from chattn_nas.search.nni.protocol import DIED, DONE, EXHAUSTED, MARK, OUT_OF_TIME, STATE
 from chattn_nas.search.nni.space import nni_sample
-from chattn_nas.search.nni.trial import accuracy_of
-from chattn_nas.search.owner import pid_of
+from chattn_nas.search.nni.trial import score_of
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.space import Architecture
 from chattn_nas.spec.plugins import take_path
 from chattn_nas.study._optuna import id_of
+from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.run import RunDirectory
-from chattn_nas.study.trials import all_trials, is_open, outcome
+from chattn_nas.study.trials import all_trials, outcome
 
 log = logging.getLogger(__name__)
 
 LOOK = 1.0
 #: Seconds that NNI may leave a question unanswered, or have nothing to do without saying that it is done.
 SILENT, IDLE = 30.0, 120.0
-#: Seconds that a trial has beyond its limit to end itself, and that NNI has to stop.
-LATE, STOPPING = 10.0, 30.0
+#: Seconds that NNI has to stop.
+STOPPING = 30.0
 #: Tuners that take in what is known; the others of NNI pass over it, and ``optuna`` has the study itself.
 LEARNING = ("tpe", "grid")
+
+#: Exit code and reason.
+Ending = tuple[int, str]
 
 
 class Monitor:
@@ -63,13 +64,13 @@ class Monitor:
     """
 
     def __init__(self, run: RunDirectory, trainer: str | None, seconds: float | None) -> None:
-        self.run_, self.study, self.settings = run, run.study, run.spec.search
+        self.study, self.settings = run.study, run.spec.search
         self.until = float("inf") if seconds is None else time.monotonic() + seconds
         config = experiment(run, trainer=trainer)
         self.places = config["maxTrialNumber"]
-        self.folder = run.directory / "nni"
-        self.experiment = Experiment(ExperimentConfig(**config))
-        self.known = self._known() if self.settings.nni_tuner in LEARNING else []
+        self.told = run.directory / "nni" / STATE
+        self.manager = _nni.Manager(config)
+        self.known = _known(run) if self.settings.nni_tuner in LEARNING else []
         self.refused, self.busy, self.heard = 0, time.monotonic(), time.monotonic()
 
     def keep(self, stop: threading.Event) -> int:
@@ -79,7 +80,9 @@ class Monitor:
             One of the exit codes.
         """
         try:
-            self._start()
+            port = self.settings.nni_port or _free_port()
+            pid = self.manager.start(port)
+            self._tell(experiment=self.manager.id, port=port, manager=pid)
             code, reason = self._watch(stop)
         except Exception as error:
             log.exception("the experiment failed")
@@ -89,120 +92,88 @@ class Monitor:
         self._tell(reason=reason)
         return code
 
-    def _start(self) -> None:
-        self.port = self.settings.nni_port or _free_port()
-        self.experiment.start(self.port)
-        self.manager = psutil.Process(self.experiment._proc.pid)
-        self._tell(experiment=self.experiment.id, port=self.port, manager=self.manager.pid)
-
-    def _watch(self, stop: threading.Event) -> tuple[int, str]:
+    def _watch(self, stop: threading.Event) -> Ending:
+        """Look after the trials until the experiment is over, or this process is told to stop."""
         while not stop.wait(LOOK):
-            if time.monotonic() > self.until:
-                return OUT_OF_TIME, "nni_duration is over"
-            if self.experiment._proc.poll() is not None:
-                return DIED, "NNI's manager died"
-            if not self._has_dispatcher():
-                return DIED, "NNI's tuner died"
-            self._look_after_trials()
-            try:
-                status = self.experiment.get_status()
-                busy = self._busy_trials()
-                self.heard = time.monotonic()
-            except OSError as error:  # what requests raises
-                if time.monotonic() - self.heard > SILENT:
-                    return DIED, f"NNI's manager does not answer: {error}"
-                continue
-            if busy:
-                self.busy = time.monotonic()
-                self._teach()
-            if status in ("ERROR", "STOPPED"):
-                return DIED, f"NNI's status is {status}"
-            if status == "DONE":
-                return DONE, ""
-            if status == "TUNER_NO_MORE_TRIAL" and not busy:
-                return EXHAUSTED, "NNI's tuner has no more to propose"
-            if time.monotonic() - self.busy > IDLE:
-                return DIED, f"NNI starts no more trials, its status is {status}"
-            self._replace_refused()
+            ending = self._death()
+            if ending is None:
+                end_overdue(self.study, self._mine(), self.settings)
+                lose_lost(self.study, self.settings.retries)
+                ending = self._what_it_says()
+            if ending is not None:
+                return ending
         return DONE, "stopped"
 
-    def _teach(self) -> None:
-        """Tell the tuner what is known, once it has proposed something: before, NNI never answers."""
-        if self.known:
-            rest.post(self.port, "/experiment/import-data", self.known)
-        self.known = []
+    def _death(self) -> Ending | None:
+        if time.monotonic() > self.until:
+            return OUT_OF_TIME, "nni_duration is over"
+        if not self.manager.is_alive():
+            return DIED, "NNI's manager died"
+        if not self.manager.has_tuner():
+            return DIED, "NNI's tuner died"
+        return None
 
-    def _look_after_trials(self) -> None:
-        """Give back or record what was lost; end what takes too long or too much."""
-        limit, memory, retries = self.settings.timeout, self.settings.memory, self.settings.retries
-        for trial in self._mine():
-            pid = pid_of(trial.system_attrs.get(queue.OWNER, "")) if is_open(trial) else None
-            if pid is None:
-                continue
-            started = trial.datetime_start.timestamp() if trial.datetime_start else time.time()
-            with suppress(psutil.NoSuchProcess):
-                process = psutil.Process(pid)
-                if limit and time.time() - started > limit + LATE:
-                    process.kill()
-                    queue.lose(self.study, trial, Outcome.TIMED_OUT, f"took longer than {limit:g} s", retries)
-                elif memory and (taken := process.memory_info().rss / 2**30) > memory:
-                    process.kill()
-                    reason = f"its process took {taken:.2f} GiB of memory, allowed {memory:g}"
-                    queue.lose(self.study, trial, Outcome.OUT_OF_MEMORY, reason, 0)
-        for trial in queue.lost(self.study):
-            reason = "its process was killed, or died; its last words are in NNI's folder of the trial"
-            queue.lose(self.study, trial, Outcome.CRASHED, reason, retries)
+    def _what_it_says(self) -> Ending | None:
+        """How the experiment ended, by what NNI says of it; else its tuner is taught, and refused trials replaced."""
+        try:
+            status, busy = self.manager.status(), self.manager.open_trials()
+        except OSError as error:
+            silent = time.monotonic() - self.heard > SILENT
+            return (DIED, f"NNI's manager does not answer: {error}") if silent else None
+        self.heard = time.monotonic()
+        if busy:
+            self.busy = self.heard
+            self._teach()
+        if status in _nni.FAILED:
+            return DIED, f"NNI's status is {status}"
+        if status == _nni.ENDED:
+            return DONE, ""
+        if status == _nni.EXHAUSTED and not busy:
+            return EXHAUSTED, "NNI's tuner has no more to propose"
+        if self.heard - self.busy > IDLE:
+            return DIED, f"NNI starts no more trials, its status is {status}"
+        self._replace_refused()
+        return None
+
+    def _teach(self) -> None:
+        """Tell the tuner what is known, once it has proposed something."""
+        if self.known:
+            self.manager.teach(self.known)
+        self.known = []
 
     def _replace_refused(self) -> None:
         """Networks refused for their costs are free: NNI may try as many more."""
         refused = sum(outcome(trial) is Outcome.INFEASIBLE for trial in self._mine())
         if refused > self.refused:
-            self.experiment.update_max_trial_number(self.places + refused)
+            self.manager.allow(self.places + refused)
             self.refused = refused
 
     def _mine(self) -> list[FrozenTrial]:
-        return [t for t in all_trials(self.study) if t.user_attrs.get("nni_experiment") == self.experiment.id]
-
-    def _busy_trials(self) -> int:
-        counts = self.experiment.get_job_statistics()
-        return sum(c["trialJobNumber"] for c in counts if c["trialJobStatus"] in ("WAITING", "RUNNING"))
-
-    def _has_dispatcher(self) -> bool:
-        with suppress(psutil.Error):
-            return any("--exp_params" in child.cmdline() for child in self.manager.children(recursive=True))
-        return False
-
-    def _known(self) -> list[dict[str, Any]]:
-        space = self.run_.spec.search_space()
-        found = []
-        for trial in all_trials(self.study):
-            if outcome(trial) in (Outcome.COMPLETE, Outcome.PRUNED) and "architecture" in trial.user_attrs:
-                sample = nni_sample(space, Architecture.from_dict(trial.user_attrs["architecture"]))
-                if sample is not None:
-                    found.append({"parameter": sample, "value": accuracy_of(trial)})
-        return found
+        return [t for t in all_trials(self.study) if trial_attributes(t).nni_experiment == self.manager.id]
 
     def _end(self) -> None:
         """Ask NNI to stop, then make sure of it; trials that could not give themselves back are given back."""
-        atexit.unregister(self.experiment.stop)
-        if self.experiment._proc is not None:
-            asking = threading.Thread(target=self._ask_to_stop, daemon=True)
-            asking.start()
-            asking.join(STOPPING)
+        self.manager.stop(STOPPING)
         end(os.environ[MARK])
         for trial in queue.lost(self.study):
             queue.give_back(self.study, id_of(trial))
 
-    def _ask_to_stop(self) -> None:
-        with suppress(Exception):  # whatever it is, the processes are ended next
-            rest.delete(self.port, "/experiment")
-            self.experiment._proc.wait()
-
     def _tell(self, **state: Any) -> None:
-        path = self.folder / STATE
-        known = json.loads(path.read_text()) if path.exists() else {}
-        with replacing(path) as partial:
+        known = json.loads(self.told.read_text()) if self.told.exists() else {}
+        with replacing(self.told) as partial:
             partial.write_text(json.dumps(known | state))
+
+
+def _known(run: RunDirectory) -> list[dict[str, Any]]:
+    """Trials that were trained, as a tuner takes them in."""
+    space, found = run.spec.search_space(), []
+    for trial in all_trials(run.study):
+        proposed = trial_attributes(trial).architecture
+        if outcome(trial) in (Outcome.COMPLETE, Outcome.PRUNED) and proposed is not None:
+            sample = nni_sample(space, Architecture.from_dict(proposed))
+            if sample is not None:
+                found.append({"parameter": sample, "value": score_of(trial)})
+    return found
 
 
 def _free_port() -> int:

@@ -17,12 +17,12 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-import nni
 import optuna
 from torch import nn, set_num_threads
 
 from chattn_nas.proxy import Measurement, Report, Rung
 from chattn_nas.search import queue
+from chattn_nas.search.nni import _nni
 from chattn_nas.search.nni.config import slots
 from chattn_nas.search.nni.protocol import TRIAL
 from chattn_nas.search.nni.space import read_nni
@@ -35,6 +35,7 @@ from chattn_nas.space import Architecture, Stage
 from chattn_nas.spec.plugins import take_path
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study._optuna import id_of, set_study_system, signs_of_life, study_system, trial_now
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.run import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -61,30 +62,30 @@ def main() -> None:
     parameters = ask(run.study)
     if parameters is None:
         sys.exit("NNI has no parameters for this trial")
-    accuracy = WORST
+    score = WORST
     try:
-        accuracy = run_trial(run, parameters, arguments.trainer)
+        score = run_trial(run, parameters, arguments.trainer)
     except Exception:
         log.exception("the trial could not be run")
-    _tell(nni.report_final_result, accuracy)
+    _tell(_nni.report_end, score)
     time.sleep(FAREWELL)
 
 
-def _tell(report: Callable[[float], None], accuracy: float) -> None:
+def _tell(report: Callable[[float], None], score: float) -> None:
     """Tell NNI; where its manager is gone the training goes on all the same, since the study is the record."""
     try:
-        report(accuracy)
+        report(score)
     except OSError as error:  # of the connection
         log.warning("NNI's manager does not answer: %s", error)
 
 
 def ask(study: optuna.Study) -> dict[str, Any] | None:
     """The parameters of this trial, asked for when it is its turn; ``None`` where NNI has none."""
-    key = f"chattn:nni:{nni.get_experiment_id()}"
-    turn, deadline = nni.get_sequence_id(), time.monotonic() + PATIENCE
+    key = f"chattn:nni:{_nni.experiment_of_trial()}"
+    turn, deadline = _nni.place_of_trial(), time.monotonic() + PATIENCE
     while study_system(study, key, -1) < turn - 1 and time.monotonic() < deadline:
         time.sleep(0.2)
-    parameters: dict[str, Any] | None = nni.get_next_parameter()
+    parameters = _nni.next_parameters()
     set_study_system(study, key, turn)
     return parameters
 
@@ -93,7 +94,7 @@ def run_trial(run: RunDirectory, parameters: dict[str, Any], trainer: str | None
     """Train what NNI proposes, on a free device slot, and record it in the study.
 
     Returns:
-        The accuracy (0 to 1) that NNI is told: the mean over seeds, the last rung of a pruned trial, else 0.
+        The score (0 to 1) that NNI is told: the mean over seeds, the last rung of a pruned trial, else 0.
 
     Raises:
         InputError: The data or the backbone of the run cannot be used, or the parameters are of another space.
@@ -110,25 +111,21 @@ def run_trial(run: RunDirectory, parameters: dict[str, Any], trainer: str | None
             return WORST
         with signs_of_life(runner.study, id_of(trial)):
             runner.run(trial)
-        return accuracy_of(trial_now(runner.study, trial))
+        return score_of(trial_now(runner.study, trial))
 
 
-def accuracy_of(trial: optuna.trial.FrozenTrial) -> float:
-    """What NNI is told of an ended trial: an accuracy from 0 to 1."""
+def score_of(trial: optuna.trial.FrozenTrial) -> float:
+    """What NNI is told of an ended trial: a score from 0 to 1."""
     if len(trial.values or ()) == 1:
         return float(trial.values[0])
-    rungs = (trial.user_attrs.get("measurement") or {}).get("rungs") if trial.state.name != "FAIL" else None
-    return float(rungs[-1]["accuracy"]) if rungs else WORST
+    measured = trial_attributes(trial).measurement if trial.state.name != "FAIL" else None
+    return measured.rungs[-1].score if measured is not None and measured.rungs else WORST
 
 
 def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | None:
     """The trial in the study for these parameters, running under this process."""
     study, space = runner.study, runner.space
-    names = {
-        "nni_experiment": nni.get_experiment_id(),
-        "nni_trial": nni.get_trial_id(),
-        "nni_parameter_id": nni.trial._params["parameter_id"],  # NNI hands it on in no other way
-    }
+    names = _nni.names_of_trial()
     if TRIAL in parameters:
         trial = queue.take_one(study, parameters[TRIAL], runner.owner)
         if trial is not None:
@@ -138,12 +135,12 @@ def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | No
     architecture = read_nni(space, parameters)
     params = space.params(architecture)
     given = {GIVEN: architecture.to_dict()} if params is None else {}
-    target_trials = Spec.from_stored(study.user_attrs["spec"]).search.trials
+    target_trials = Spec.from_stored(dict(study_attributes(study).spec)).search.trials
     return queue.add(study, target_trials, runner.owner, params or {}, names | given)
 
 
 class Reporting:
-    """A trainer that tells NNI the accuracy at every rung."""
+    """A trainer that tells NNI the score at every rung."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
@@ -165,7 +162,7 @@ class Reporting:
         """Train the network in place."""
 
         def reported(index: int, rung: Rung) -> bool:
-            _tell(nni.report_intermediate_result, rung.accuracy)
+            _tell(_nni.report_rung, rung.score)
             return report(index, rung)
 
         return self.trainer.train(network, seed, reported)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import nni
-from nni.tuner import Tuner
+from chattn_nas.search.nni._nni import NoMoreTrialError, Tuner
 
 if TYPE_CHECKING:
     from chattn_nas.search.search_study import SearchStudy
@@ -54,12 +53,13 @@ class StudyTuner(Tuner):
         from chattn_nas.search.owner import owner
         from chattn_nas.spec.spec import Spec
         from chattn_nas.study._optuna import id_of
+        from chattn_nas.study.attributes import study_attributes
 
-        target_trials = Spec.from_stored(study.user_attrs["spec"]).search.trials
+        target_trials = Spec.from_stored(dict(study_attributes(study).spec)).search.trials
         # NNI asks ahead: where there is no place, no trial is made that would only wait.
         trial = queue.add(study, target_trials, owner()) if queue.open_places(study, target_trials) else None
         if trial is None:
-            raise nni.NoMoreTrialError
+            raise NoMoreTrialError
         sample = nni_sample(space, space.sample(trial))
         assert sample is not None, "the sampler proposes from this space"
         queue.give_back(study, id_of(trial))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
-from chattn_nas.errors import MissingExtraError, RunError, first_line
 from chattn_nas.search.loop import work
 from chattn_nas.search.progress import Progress
+from chattn_nas.search.ray import _ray
 from chattn_nas.search.session import start
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.spec.search_settings import SearchSettings
@@ -18,18 +16,6 @@ from chattn_nas.study.run import RunDirectory
 LOOK = 1.0
 #: Trials at a time; each is a thread here that mostly waits.
 MOST = 256
-#: Bytes of a local cluster's object store: it holds weights on their way to the checkpoints.
-OBJECT_STORE = 500 * 2**20
-
-
-def require_ray() -> None:
-    """Check that Ray is installed.
-
-    Raises:
-        MissingExtraError: It is not.
-    """
-    if importlib.util.find_spec("ray") is None:
-        raise MissingExtraError('engine ray needs Ray: pip install "chattn-nas[ray]"', where=("search", "engine"))
 
 
 def search_with_ray(run: RunDirectory, progress: Progress, trainer: str | None = None) -> None:
@@ -46,15 +32,13 @@ def search_with_ray(run: RunDirectory, progress: Progress, trainer: str | None =
         SearchStopped: Trials keep failing.
         KeyboardInterrupt: After the running trials were given back.
     """
-    import ray
-
-    mine = _connect()
+    mine = _ray.connect()
     stop = threading.Event()
     try:
         from chattn_nas.search.ray.trainer import RayTrainer
 
         spec = run.spec
-        gpus = spec.proxy.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0
+        gpus = spec.proxy.device != "cpu" and _ray.has_gpus()
         needs = {"num_cpus": 1.0, "num_gpus": 1 / spec.search.trials_per_device if gpus else 0.0}
         first = start(
             spec, run.storage_url, run.directory, None,
@@ -81,38 +65,9 @@ def search_with_ray(run: RunDirectory, progress: Progress, trainer: str | None =
                 stop.set()
     finally:
         if mine:
-            ray.shutdown()
+            _ray.disconnect()
 
 
 def _places(settings: SearchSettings, needs: dict[str, float]) -> int:
     """Trials at a time: what was asked for, or what the cluster as it is now has room for."""
-    import ray
-
-    if settings.workers:
-        return min(settings.workers, MOST)
-    there = ray.cluster_resources()
-    rooms = [
-        there.get(kind, 0) // needs[need] for kind, need in (("CPU", "num_cpus"), ("GPU", "num_gpus")) if needs[need]
-    ]
-    return max(1, min(MOST, int(min(rooms))))
-
-
-def _connect() -> bool:
-    """Reach a cluster; ``True`` where this process was not connected before."""
-    import ray
-
-    if ray.is_initialized():
-        return False
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = os.environ.get("RAY_ADDRESS")
-    quiet = {"log_to_driver": False, "logging_level": "warning"}
-    try:
-        ray.init(address=address or "auto", **quiet)
-    except ConnectionError as error:
-        if address:
-            raise RunError(f"there is no Ray cluster at {address}: {first_line(error)}") from error
-        ray.init(
-            address="local", include_dashboard=False, object_store_memory=OBJECT_STORE, _node_ip_address="127.0.0.1",
-            **quiet,
-        )  # fmt: skip
-    return True
+    return min(settings.workers or max(1, _ray.room_for(needs)), MOST)

@@ -14,6 +14,7 @@ import torch
 
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Rung, free_caches, is_out_of_memory
+from chattn_nas.search.ray import _ray
 from chattn_nas.search.session import import_trainer
 from chattn_nas.search.trainer import Costs, ProxyTrainer, Trainer
 from chattn_nas.search.trial import BROKEN
@@ -69,12 +70,12 @@ def train_one(
     Returns:
         What was measured, and the weights (on the CPU; none where the search keeps none).
     """
-    import ray
-
     made = _trainer(spec, trainer, device)
     network = made.build(Architecture.from_dict(architecture), seed)
     try:
-        measured = made.train(network, seed, lambda rung, result: ray.get(broker.ask.remote(training, rung, result)))
+        measured = made.train(
+            network, seed, lambda rung, result: _ray.result_of(broker.ask.remote(training, rung, result))
+        )
     except Exception as error:
         if is_out_of_memory(error):
             free_caches()

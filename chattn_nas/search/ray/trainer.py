@@ -9,13 +9,11 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import ray
 import torch
-from ray.exceptions import RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import nn
 
 from chattn_nas.proxy import Measurement, Report
+from chattn_nas.search.ray import _ray
 from chattn_nas.search.ray.task import RungBroker, costs_of, train_one
 from chattn_nas.search.trainer import Costs
 from chattn_nas.search.trial import TimedOut
@@ -60,10 +58,9 @@ class RayTrainer:
             "cuda" if needs.get("num_gpus") else "cpu",
         )
         retries = spec.search.retries
-        self._costs_of = ray.remote(costs_of).options(**needs, max_retries=-1)
-        self._train_one = ray.remote(train_one).options(**needs, max_retries=retries)
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.broker = ray.remote(RungBroker).options(num_cpus=0, scheduling_strategy=here).remote()
+        self._costs_of = _ray.task(costs_of, needs, retries=-1)
+        self._train_one = _ray.task(train_one, needs, retries)
+        self.broker = _ray.actor_here(RungBroker)
 
     def build(self, architecture: Architecture, seed: int) -> RemoteNetwork:
         """A place for the network."""
@@ -88,24 +85,24 @@ class RayTrainer:
         asked = self.broker.next.remote(training)
         over = False
         try:
-            while task not in (ready := ray.wait([task, asked], timeout=LOOK)[0]):
+            while task not in (ready := _ray.ready([task, asked], LOOK)):
                 self._check(began)
                 if asked in ready:
-                    token, rung, result = ray.get(asked)
+                    token, rung, result = _ray.result_of(asked)
                     self.broker.answer.remote(token, report(rung, result))
                     asked = self.broker.next.remote(training)
             over = True
-            measured, network.weights = _result(task)
+            measured, network.weights = _ray.result_of(task)
         finally:
-            if not over:  # Ray 2.60 aborts this process when a task is cancelled that has just ended
-                ray.cancel(task, force=True)
+            if not over:
+                _ray.cancel(task)
             self.broker.forget.remote(training)
         return measured
 
     def _wait(self, task: Any) -> Any:
-        while not ray.wait([task], timeout=LOOK)[0]:
+        while not _ray.ready([task], LOOK):
             self._check(None)
-        return _result(task)
+        return _ray.result_of(task)
 
     def _check(self, began: float | None) -> None:
         if self.stop.is_set():
@@ -113,10 +110,3 @@ class RayTrainer:
         limit = self.settings.timeout
         if began is not None and limit and time.monotonic() - began > limit + GRACE:
             raise TimedOut(f"took longer than {limit:g} s")
-
-
-def _result(task: Any) -> Any:
-    try:
-        return ray.get(task)
-    except RayTaskError as error:
-        raise error.cause from None

@@ -1,0 +1,120 @@
+"""The only door to Ray: clusters, their resources, and tasks on them.
+
+``tests/search/test_ray_door.py`` names what another version broke. Ray is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from chattn_nas.errors import MissingExtraError, RunError, first_line
+
+#: Bytes of a local cluster's object store: it holds weights on their way to the checkpoints.
+OBJECT_STORE = 500 * 2**20
+#: What a training needs, by Ray's word for asking and its word for having.
+KINDS = {"num_cpus": "CPU", "num_gpus": "GPU"}
+
+
+def require_ray() -> None:
+    """Check that Ray is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise MissingExtraError('engine ray needs Ray: pip install "chattn-nas[ray]"', where=("search", "engine"))
+
+
+def connect() -> bool:
+    """Reach the cluster of ``RAY_ADDRESS``, else the one of this machine, else start one that only loopback reaches.
+
+    Returns:
+        Whether this process was not connected before.
+
+    Raises:
+        RunError: There is no cluster at the address.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = os.environ.get("RAY_ADDRESS")
+    quiet = {"log_to_driver": False, "logging_level": "warning"}
+    try:
+        ray.init(address=address or "auto", **quiet)
+    except ConnectionError as error:
+        if address:
+            raise RunError(f"there is no Ray cluster at {address}: {first_line(error)}") from error
+        ray.init(
+            address="local", include_dashboard=False, object_store_memory=OBJECT_STORE, _node_ip_address="127.0.0.1",
+            **quiet,
+        )  # fmt: skip
+    return True
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that this process started ends."""
+    import ray
+
+    ray.shutdown()
+
+
+def has_gpus() -> bool:
+    """Whether some node of the cluster has a GPU."""
+    import ray
+
+    return bool(ray.cluster_resources().get("GPU", 0) > 0)
+
+
+def room_for(needs: Mapping[str, float]) -> int:
+    """How many tasks with such needs the cluster, as it is now, runs at a time."""
+    import ray
+
+    there = ray.cluster_resources()
+    return int(min(there.get(kind, 0) // needs[need] for need, kind in KINDS.items() if needs.get(need)))
+
+
+def task(function: Callable[..., Any], needs: Mapping[str, float], retries: int) -> Any:
+    """A function that runs on a node; ``.remote(...)`` starts it. -1 retries without end where its node is lost."""
+    import ray
+
+    return ray.remote(function).options(**needs, max_retries=retries)
+
+
+def actor_here(kind: type[Any]) -> Any:
+    """An object that lives on the node of this process and takes no processor of it."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(kind).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def ready(waited_for: Sequence[Any], seconds: float) -> list[Any]:
+    """Those that are done, once one is, or after so many seconds."""
+    import ray
+
+    done: list[Any] = ray.wait(list(waited_for), timeout=seconds)[0]
+    return done
+
+
+def result_of(started: Any) -> Any:
+    """What a task or a call gave; what it raised on its node is raised here."""
+    import ray
+    from ray.exceptions import RayTaskError
+
+    try:
+        return ray.get(started)
+    except RayTaskError as error:
+        raise error.cause from None
+
+
+def cancel(started: Any) -> None:
+    """End a task with its process. Ray 2.60 aborts this process where the task has just ended by itself."""
+    import ray
+
+    ray.cancel(started, force=True)

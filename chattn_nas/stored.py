@@ -1,0 +1,86 @@
+"""What is stored and read again, perhaps by another version of this package: plain values with a format number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from chattn_nas.errors import NewerFormatError, RunError
+
+#: Key of the number; what was stored before there were numbers has format 1.
+KEY = "format"
+
+
+class Stored:
+    """Base of the dataclasses that are stored.
+
+    A field that is added gets a default and leaves the format as it is: older versions pass over it. Whoever renames a
+    field, or gives it another meaning, raises ``FORMAT`` and says in :meth:`upgraded` what the old one meant.
+    """
+
+    __slots__ = ()
+    FORMAT: ClassVar[int] = 1
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="constants", extra="ignore")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, with the format; :meth:`from_dict` reads them back."""
+        plain: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json", warnings=False)
+        return {KEY: self.FORMAT, **plain}
+
+    @classmethod
+    def from_dict(cls, data: Any, what: str = "") -> Self:
+        """From what :meth:`to_dict` gave, in this version or an older one; unknown fields are passed over.
+
+        Args:
+            data: Plain values.
+            what: What they are, for the error.
+
+        Raises:
+            NewerFormatError: A newer version wrote them.
+            RunError: They are damaged.
+        """
+        what = what or f"a stored {cls.__name__}"
+        if not isinstance(data, Mapping):
+            raise RunError(f"{what} cannot be read: it is no mapping but {type(data).__name__}")
+        check_format(data, cls.FORMAT, what)
+        try:
+            return _adapter(cls).validate_python(cls.upgraded(dict(data), data.get(KEY, 1)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise RunError(f"{what} cannot be read: {where}: {first['msg']}") from None
+
+    @classmethod
+    def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
+        """The values of an older format as this one has them."""
+        return data
+
+
+def check_format(data: Mapping[str, Any], known: int, what: str) -> None:
+    """Refuse what a newer version of this package wrote in a format that this one does not know.
+
+    Raises:
+        NewerFormatError: Names both.
+    """
+    found = data.get(KEY, 1)
+    if not isinstance(found, int) or found > known:
+        raise NewerFormatError(
+            f"{what} is of format {found!r}, and this version of chattn-nas reads formats up to {known}: a newer "
+            "version wrote it, install that one"
+        )
+
+
+def renamed(data: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """The values with old keys under their new names, ``old="new"``."""
+    return {names.get(key, key): value for key, value in data.items()}
+
+
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
