@@ -79,8 +79,8 @@ def command(
 
 
 def say(text: str) -> None:
-    """One line for a reader, as long as it is."""
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+    """One line for a reader: broken between words on a terminal, as long as it is elsewhere."""
+    console.print(text, soft_wrap=not console.is_terminal, highlight=False, markup=False)
 
 
 def seconds_of(text: str) -> float:

@@ -21,6 +21,7 @@ def export(
     by: Annotated[str, typer.Option(help="What best means: pooled, mean or single.")] = "pooled",
     format: Annotated[str, typer.Option(help="Comma-separated: source, safetensors, pt2, onnx, timm.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files, too.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a network that needs only torch, and prove that it computes the same."""
     from chattn_nas import api
@@ -33,6 +34,9 @@ def export(
     for check, difference in written.differences.items():
         console.print(f"  {check}: largest difference {difference:.3g}", highlight=False)
     console.print(f"Wrote {', '.join(written.files)} to {written.folder}", soft_wrap=True, highlight=False)
+    if as_json:
+        print(json.dumps({"folder": str(written.folder), "files": [str(one) for one in written.files],
+                          "differences": written.differences, "network": str(chosen)}))  # fmt: skip
 
 
 @command("Take home", "chattn-nas evaluate network --data photos.yaml --part test")

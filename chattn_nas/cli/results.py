@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from chattn_nas.cli import _columns
 from chattn_nas.cli._app import AsJson, RunPath, Wide, command, console, print_legend, print_table, say
+from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +77,7 @@ def report(
     run: RunPath,
     format: Annotated[str, typer.Option(help="html, or md: the same for a pull request.")] = "html",
     trust: Trust = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the report: what won, by how much, at what cost, and how sure that is."""
     from chattn_nas.report import write_report
@@ -82,7 +85,53 @@ def report(
     opened = _opened(run, trust)
     opened.write_trials()
     path = write_report(opened.directory, opened.study, format)
-    console.print(f"Report: {path}", soft_wrap=True, highlight=False)
+    from chattn_nas.report.facts import gather
+    from chattn_nas.report.summary import summary
+
+    lines = summary(gather(opened.study))
+    if as_json:
+        print(json.dumps({"report": str(path), "summary": lines}))
+    for line in (*lines, f"Report: {path}"):
+        say(line)
+
+
+@command("Judge", "chattn-nas compare resnet18 resnet50 --out compare.html")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two runs or more.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Several runs beside each other: other backbones, budgets or recipes, on one page."""
+    from chattn_nas.report.compare import caution, compare_html, compare_runs, differing
+    from chattn_nas.results import words
+
+    if len(runs) < 2:
+        raise InputError("compare needs two runs or more")
+    studies = [_opened(run, trust).study for run in runs]
+    lines = compare_runs(studies)
+    out.write_text(compare_html(studies), encoding="utf-8")
+    if as_json:
+        changed = differing(lines)
+        print(json.dumps({"runs": [line.to_dict() for line in lines], "settings": changed, "page": str(out)}))
+        return
+    print_table(
+        [
+            {
+                "run": line.name,
+                "first": line.network,
+                "score %": words.accuracy(line.score),
+                "over none": words.margin(line.none),
+                "params": words.multiple(line.parameters),
+                "status": line.status,
+            }
+            for line in lines
+        ]
+    )
+    for key, values in differing(lines).items():
+        say(f"{key}: {' | '.join(values)}")
+    say(caution(lines))
+    say(f"Page: {out}")
 
 
 @command("Search", "chattn-nas dashboard photos --port 8081")

@@ -117,7 +117,7 @@ def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float
     for line in found.words:
         say(f"Plan: {line}")
     if seconds is not None:
-        say(f"Plan: in {words.duration(seconds)} about {found.trials_within(seconds):,} trials end here")
+        say(f"Plan: in {words.about(seconds)} about {found.trials_within(seconds):,} trials end here")
     return found
 
 

@@ -84,16 +84,16 @@ class SearchPlan:
     @property
     def words(self) -> list[str]:
         """One sentence per line."""
-        average, bare, dearest = (words.duration(seconds) for seconds in self.trial)
+        average, bare, dearest = (words.about(seconds) for seconds in self.trial)
         spread = max(self.high - self.search, self.search - self.low)
         save = f"; stopping early saves {words.share(self.saved)} of the epochs" if self.saved > 0.005 else ""
         shared = f", {self.threads} CPU thread{'s' * (self.threads > 1)} each" if self.workers > 1 else ""
         return [
             f"one full trial about {average} ({self.paces[0].network} {bare}, {self.dearest.network} {dearest})",
-            f"this search about {words.duration(self.search)} \N{PLUS-MINUS SIGN} {words.duration(spread)}: "
+            f"this search about {words.about(self.search)} \N{PLUS-MINUS SIGN} {words.about(spread)}: "
             f"{words.plural(self.trials, 'trial')}, {self.baselines} of them baselines, on "
             f"{words.plural(self.workers, 'worker')}{shared}{save}",
-            f"afterwards confirm about {words.duration(self.confirm)}, train about {words.duration(self.train)}; "
+            f"afterwards confirm about {words.about(self.confirm)}, train about {words.about(self.train)}; "
             f"memory about {self.memory / 2**30:.1f} GiB per worker",
             f"it can show effects of a type in a stage from about {self.effect:.2g} points on, confirm differences "
             f"between networks from about {self.difference:.2g}, if one training scatters by {self.noise:.2g} points "

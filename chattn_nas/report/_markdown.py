@@ -111,7 +111,7 @@ def _confirmation(confirmation: Confirmation) -> str:
             *(_against(rival) for rival in (one.uniform, one.none, one.channel_scale)),
         ) for one in confirmation.networks
     ]  # fmt: skip
-    heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
+    heads = ("network", "search %", "retrained % (sd)", "seeds", "against the best uniform", "against none",
              "against channel_scale")  # fmt: skip
     return table(heads, rows)
 

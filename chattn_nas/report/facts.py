@@ -245,7 +245,7 @@ def _baselines(standing: Standing, found: Confirmation | None) -> Rows:
                 "pick": pick,
                 "margin": margin,
                 "seeds": len(pick.seeds),
-                "status": "confirmed" if pick.hash in confirmed else "unconfirmed",
+                "status": "retrained" if pick.hash in confirmed else "search only",
             }
         )  # fmt: skip
     return rows
