@@ -48,7 +48,9 @@ def chip(name: str, text: str, colours: Mapping[str, str]) -> Markup:
 
 def number(value: float | None, shown: str, tone: str = "") -> Cell:
     """A number: sorted by ``value``, shown in words; missing ones come last."""
-    return Cell(shown, "" if words.missing(value) else value, tone)
+    if value is None or words.missing(value):
+        return Cell(shown, "", tone)
+    return Cell(shown, value if isinstance(value, int) else float(f"{value:.8g}"), tone)
 
 
 def bar(low: float, mean: float, high: float, reach: tuple[float, float], zero: float | None = None) -> Markup:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from chattn_nas.report.thinning import POINTS, spread
 from chattn_nas.results import words
 from chattn_nas.results._best import Standing
 from chattn_nas.results.pareto import front
@@ -86,6 +87,7 @@ def pareto(
         rows = rows.dropna(subset=[cost])
         if rows.empty:
             continue
+        rows = spread(rows, POINTS, rows["rank"].le(POINTS // 2) | rows["hash"].isin(kept["hash"]))
         errors = (Z95 * rows["pooled_sd"]).fillna(0).tolist()
         data.append(
             {
@@ -104,6 +106,7 @@ def pareto(
             }
         )
     if refused:
+        refused = spread(pd.DataFrame({"cost": sorted(refused)}), POINTS)["cost"].tolist()
         floor = float((table["low"].fillna(table["pooled"])).min())
         data.append(
             {

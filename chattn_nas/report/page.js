@@ -27,9 +27,6 @@
   };
 
   const draw = (place, width) => {
-    if (!window.Plotly) {
-      return undefined;
-    }
     const figure = painted(JSON.parse(document.getElementById(place.dataset.figure).textContent));
     figure.layout.width = width || place.clientWidth;
     if (figure.layout.width < 560) {
@@ -43,8 +40,13 @@
     const config = { displaylogo: false, displayModeBar: false, responsive: false };
     return Plotly.react(place, figure.data, figure.layout, config);
   };
+
   const visible = () => [...document.querySelectorAll(".plot")].filter((place) => place.clientWidth > 0);
-  const drawAll = (width) => visible().forEach((place) => draw(place, width));
+  const drawAll = (width) => {
+    if (window.Plotly) {
+      visible().forEach((place) => draw(place, width));
+    }
+  };
 
   document.getElementById("theme").addEventListener("click", () => {
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -96,7 +98,7 @@
         const numeric = heading.classList.contains("number");
         const turned = heading.getAttribute("aria-sort") === (numeric ? "descending" : "ascending");
         const direction = numeric === turned ? 1 : -1;
-        const key = (row) => row.cells[column].dataset.value;
+        const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
         const rows = [...body.rows].sort((a, b) => {
           const [x, y] = [key(a), key(b)];
           if (x === "" || y === "") {

@@ -17,6 +17,7 @@ from chattn_nas.report.gate_figures import gate_figures
 from chattn_nas.report.picture import picture_of
 from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.report.tables import tables
+from chattn_nas.report.thinning import POINTS
 from chattn_nas.report.tiles import tiles
 from chattn_nas.results import words
 from chattn_nas.results.tables import COSTS
@@ -51,6 +52,7 @@ def html(study: optuna.Study) -> str:
         style=Markup(file_text("picture.css") + file_text("style.css")),
         script=Markup(file_text("page.js")),
         plotly=Markup(PLOTLY),
+        points=POINTS,
     )
     spec = str(escape(facts.spec_text())) if facts.spec else ""
     return named(text, metric_of(study), [spec] if spec else []).replace(PLOTLY, plotly)
@@ -71,7 +73,18 @@ def file_text(name: str) -> str:
 
 def _json(figure: figures.Figure) -> str:
     """JSON that can stand inside a script element."""
-    return json.dumps(figure).replace("</", "<\\/").replace("NaN", "null")
+    return json.dumps(_rounded(figure), separators=(",", ":")).replace("</", "<\\/").replace("NaN", "null")
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to six digits: no figure shows more."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    return value
 
 
 def _plots(facts: RunFacts) -> dict[str, figures.Figure]:

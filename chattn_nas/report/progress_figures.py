@@ -7,11 +7,19 @@ from typing import Any
 import pandas as pd
 
 from chattn_nas.report.figures import Figure, layout
+from chattn_nas.report.thinning import POINTS, changes, spread
 
 
 def rungs(table: pd.DataFrame, best: str) -> Figure:
     """Accuracy at every rung, one line per training; stopped ones end in a cross, the recommended one stands out."""
     data: list[Figure] = []
+    ticks = sorted(int(epoch) for epoch in table["epoch"].unique())
+    ends = table.groupby("number", as_index=False).tail(1)
+    shown = [
+        spread(ends[complete], POINTS // 2, ends[complete]["hash"] == best)["number"]
+        for complete in (ends["outcome"] == "complete", ends["outcome"] != "complete")
+    ]
+    table = table[table["number"].isin(pd.concat(shown))]
     kinds = (
         ("complete", table[(table["outcome"] == "complete") & (table["hash"] != best)], "@faint", 1.2, 0.7),
         ("recommended", table[table["hash"] == best], "@c6", 3, 1.0),
@@ -40,7 +48,6 @@ def rungs(table: pd.DataFrame, best: str) -> Figure:
              "marker": {"symbol": "x", "size": 8, "color": "@c2"},
              "hovertemplate": "%{text}<br>%{y:.2f} % after %{x} epochs<extra></extra>"}
         )  # fmt: skip
-    ticks = sorted(int(epoch) for epoch in table["epoch"].unique())
     return {
         "data": data,
         "layout": layout(
@@ -52,6 +59,7 @@ def rungs(table: pd.DataFrame, best: str) -> Figure:
 
 def progress(table: pd.DataFrame) -> Figure:
     """Every complete training in order, the best single one so far, and the hypervolume so far."""
+    table = spread(table, POINTS, changes(table["best"]))
     numbers = table["number"].tolist()
     return {
         "data": [
@@ -76,6 +84,7 @@ def progress(table: pd.DataFrame) -> Figure:
 
 def efficiency(table: pd.DataFrame) -> Figure:
     """The best network so far in the order of the search, and as expected in random order."""
+    table = spread(table, POINTS, changes(table["best"]))
     lines = (("this search", "best", "@c6", "solid"), ("the same networks in random order", "random", "@c5", "dot"))
     return {
         "data": [

@@ -6,6 +6,7 @@ from markupsafe import escape
 
 from chattn_nas.report.cells import Cell, Column, ReportTable, number
 from chattn_nas.report.facts import RunFacts
+from chattn_nas.report.thinning import ROWS, changes, spread
 from chattn_nas.results import words
 
 
@@ -72,7 +73,7 @@ def progress(facts: RunFacts) -> ReportTable:
                 number(row["hypervolume"], words.accuracy(row["hypervolume"], 3)),
             ],
         )
-        for row in facts.progress.to_dict("records")
+        for row in spread(facts.progress, ROWS, changes(facts.progress["best"])).to_dict("records")
     ]
     return ReportTable(columns, rows)
 
@@ -95,6 +96,6 @@ def efficiency(facts: RunFacts) -> ReportTable:
                 number(row["random"], words.accuracy(row["random"])),
             ],
         )
-        for row in facts.efficiency.to_dict("records")
+        for row in spread(facts.efficiency, ROWS, changes(facts.efficiency["best"])).to_dict("records")
     ]
     return ReportTable(columns, rows)

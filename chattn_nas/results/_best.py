@@ -92,11 +92,13 @@ class Standing:
         groups = by_architecture(found)
         self._model = pooled(found)
         self._choices = {group[0].hash: choices_of(group[0]) for group in groups}
-        estimate = self._model.predict(list(self._choices.values())) if self._model and groups else None
+        known = (
+            zip(*self._model.marginals(list(self._choices.values())), strict=True) if self._model and groups else None
+        )
         uniform = Uniformity(study, found)
         picks = [
-            _pick(group, None if estimate is None else (float(estimate.mean[i]), float(estimate.sd[i])), uniform)
-            for i, group in enumerate(groups)
+            _pick(group, None if mean is None else (float(mean), float(sd)), uniform)
+            for group, (mean, sd) in zip(groups, known or [(None, None)] * len(groups), strict=True)
         ]
         self.picks = sorted(picks, key=lambda pick: -pick.value("pooled"))
 
@@ -193,7 +195,7 @@ class Standing:
 
     def foresee(self, choices: Sequence[Choices]) -> list[float]:
         """Mean of the model for networks, trained or not; nothing where there is no model."""
-        return [] if self._model is None or not choices else self._model.predict(choices).mean.tolist()
+        return [] if self._model is None or not choices else self._model.marginals(choices)[0].tolist()
 
     def noise(self) -> float | None:
         """Learned standard deviation of one training run around its architecture and seed, in points."""

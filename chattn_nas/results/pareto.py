@@ -51,18 +51,21 @@ def hypervolume_over_time(study: optuna.Study, cost: str = "parameters") -> pd.D
     points = np.array([(-100 * float(r.score or 0), float(getattr(r.measurement, cost))) for r in done])
     low, high = points.min(axis=0), points.max(axis=0)
     unit = (points - low) / np.where(high > low, high - low, 1.0)
-    candidates = np.array([not record.control for record in done])
-    rows = []
-    for end, record in enumerate(done, 1):
-        seen = unit[:end][candidates[:end]]
-        so_far = points[:end, 0][candidates[:end]]
+    front: list[tuple[float, float]] = []
+    best, area, rows = np.inf, 0.0, []
+    for record, point, place in zip(done, points, map(tuple, unit), strict=True):
+        if not record.control:
+            best = min(best, point[0])
+            if not any(x <= place[0] and y <= place[1] for x, y in front):
+                front = [(x, y) for x, y in front if x < place[0] or y < place[1]] + [place]
+                # The reference point lies one percent outside the box, so that its corners count.
+                area = hypervolume(np.array(front), (1.01, 1.01)) / 1.01**2
         rows.append(
             {
                 "number": record.number,
-                "accuracy": -points[end - 1, 0],
-                "best": float(-so_far.min()) if len(so_far) else float("nan"),
-                # The reference point lies one percent outside the box, so that its corners count.
-                "hypervolume": hypervolume(seen, (1.01, 1.01)) / 1.01**2,
+                "accuracy": -point[0],
+                "best": -best if np.isfinite(best) else float("nan"),
+                "hypervolume": area,
             }
         )
     return pd.DataFrame(rows, columns=columns)

@@ -104,8 +104,7 @@ def leaderboard(study: optuna.Study, by: str = "pooled") -> pd.DataFrame:
     rows = [_row(group) for group in groups]
     table = pd.DataFrame(rows, columns=None if rows else ["hash", "architecture", "label", "seeds", "mean", "single"])
     if model is not None and rows:
-        estimate = model.predict([choices_of(group[0]) for group in groups])
-        table["pooled"], table["pooled_sd"] = estimate.mean, estimate.sd
+        table["pooled"], table["pooled_sd"] = model.marginals([choices_of(group[0]) for group in groups])
     else:
         table["pooled"], table["pooled_sd"] = table["mean"], float("nan")
     table["low"] = table["pooled"] - Z95 * table["pooled_sd"]

@@ -6,24 +6,29 @@ What is used here is not promised by their versions: ``tests/study/test_optuna_d
 from __future__ import annotations
 
 import copy
+import json
 import threading
 import time
 import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import get_lock_file
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from sqlalchemy import select
 
 from chattn_nas.stored import KEY
 from chattn_nas.study.attributes import TrialAttributes
@@ -244,3 +249,69 @@ def trial_note(study: optuna.Study, trial_id: int) -> str:
 
     attributes = study._storage.get_study_system_attrs(study._study_id)
     return str(get_note_from_system_attrs(attributes, trial_id)["body"])
+
+
+class Database(RDBStorage):
+    """Optuna's, whose first look at a large study takes a third of the time.
+
+    Optuna has SQLAlchemy make an object of every parameter and attribute, a million of them at 20,000 trials; here the
+    rows are read as they are. Later looks, at the few trials that changed, are Optuna's own.
+    """
+
+    def _get_trials(
+        self, study_id: int, states: Container[TrialState] | None, included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:  # fmt: skip
+        if states is not None or included_trial_ids or trial_id_greater_than != -1:
+            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+        trial, value = models.TrialModel, models.TrialValueModel
+        step, param = models.TrialIntermediateValueModel, models.TrialParamModel
+        user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
+        with _create_scoped_session(self.scoped_session) as session:
+            models.StudyModel.find_or_raise_by_id(study_id, session)
+            every: Any = session.query(trial).filter(trial.study_id == study_id).order_by(trial.trial_id)
+            found: dict[int, FrozenTrial] = {
+                row.trial_id: FrozenTrial(
+                    number=row.number, state=row.state, value=None, datetime_start=row.datetime_start,
+                    datetime_complete=row.datetime_complete, params={}, distributions={}, user_attrs={},
+                    system_attrs={}, intermediate_values={}, trial_id=row.trial_id,
+                )
+                for row in every
+            }  # fmt: skip
+
+            def rows(model: Any, *columns: Any) -> Iterator[tuple[FrozenTrial, Any]]:
+                chosen = select(model.trial_id, *columns).join(trial, trial.trial_id == model.trial_id)
+                for row in session.execute(chosen.where(trial.study_id == study_id)):
+                    if row.trial_id in found:  # not one that came in between
+                        yield found[row.trial_id], row
+
+            values: dict[int, dict[int, float]] = {}
+            for one, row in rows(value, value.objective, value.value, value.value_type):
+                values.setdefault(one._trial_id, {})[row.objective] = value.stored_repr_to_value(
+                    row.value, row.value_type
+                )
+            for key, by_objective in values.items():
+                found[key]._values = [by_objective[objective] for objective in sorted(by_objective)]
+            for one, row in rows(step, step.step, step.intermediate_value, step.intermediate_value_type):
+                one.intermediate_values[row.step] = step.stored_repr_to_intermediate_value(
+                    row.intermediate_value, row.intermediate_value_type
+                )
+            ordered = sorted(
+                rows(param, param.param_id, param.param_name, param.param_value, param.distribution_json),
+                key=lambda pair: pair[1].param_id,
+            )
+            for one, row in ordered:
+                distribution = _distribution(row.distribution_json)
+                one._params[row.param_name] = distribution.to_external_repr(row.param_value)
+                one._distributions[row.param_name] = distribution
+            for one, row in rows(user, user.key, user.value_json):
+                one.user_attrs[row.key] = json.loads(row.value_json)
+            for one, row in rows(system, system.key, system.value_json):
+                one.system_attrs[row.key] = json.loads(row.value_json)
+        return list(found.values())
+
+
+@lru_cache(maxsize=10_000)
+def _distribution(text: str) -> BaseDistribution:
+    """Distributions are never changed, so that trials may share one."""
+    return json_to_distribution(text)

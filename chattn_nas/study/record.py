@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -121,7 +122,23 @@ def records(study: optuna.Study) -> list[Record]:
     trials = study.get_trials(deepcopy=False)
     searched = {_setting(name) for trial in trials for name in trial.params if name.count(".") >= 2}
     defaults = study_attributes(study).defaults
-    return [_record(trial, searched, defaults) for trial in trials]
+    words, read = _read.get(study, (None, {}))
+    if words != (searched, defaults):
+        read = {}
+    found = []
+    for trial in trials:
+        seen, record = read.get(trial.number, (None, None))
+        if seen is not trial or record is None:
+            record = _record(trial, searched, defaults)
+            if trial.state.is_finished():  # and so never changes
+                read[trial.number] = trial, record
+        found.append(record)
+    _read[study] = (searched, defaults), read
+    return found
+
+
+#: What was read of a study: a report asks for its records a dozen times.
+_read: WeakKeyDictionary[optuna.Study, tuple[Any, dict[int, tuple[FrozenTrial, Record]]]] = WeakKeyDictionary()
 
 
 def record_of(trial: FrozenTrial) -> Record:

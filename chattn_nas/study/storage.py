@@ -15,13 +15,13 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
 from chattn_nas.errors import MissingExtraError, RunError, StorageError
-from chattn_nas.study._optuna import cached
+from chattn_nas.study._optuna import Database, cached
 from chattn_nas.study.journal import WholeLines
 
 #: Seconds between two signs of life of a running trial, and after which silence it counts as lost. Trials whose worker
@@ -131,14 +131,14 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
         raise RunError(f"the storage holds no study {name!r}", value=name, choices=known) from None
 
 
-def _database(url: str, **options: Any) -> RDBStorage:
+def _database(url: str, **options: Any) -> Database:
     url, secrets = url.replace("postgresql://", "postgresql+psycopg://", 1), secrets_of(url)
     sqlite = url.startswith("sqlite")
     connect = {"timeout": 60} if sqlite else secrets
     engine: dict[str, Any] = {"connect_args": connect} | ({} if sqlite else {"pool_pre_ping": True})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9
-        return RDBStorage(url, engine_kwargs=engine, heartbeat_interval=HEARTBEAT, grace_period=GRACE, **options)
+        return Database(url, engine_kwargs=engine, heartbeat_interval=HEARTBEAT, grace_period=GRACE, **options)
 
 
 def _wants_password(error: SQLAlchemyError, url: str) -> bool:
@@ -150,7 +150,7 @@ def _writable(file: Path) -> bool:
     return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
 
 
-def _read_only(file: Path) -> RDBStorage:
+def _read_only(file: Path) -> Database:
     """A database in a folder that cannot be written, for commands that only read.
 
     SQLite reads what its write-ahead log holds only where it may make a file beside it; where the log is empty the

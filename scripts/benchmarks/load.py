@@ -2,7 +2,8 @@
 
 Studies of many trials are written straight into SQLite: what a trial records is what real trials of the same run
 recorded, with drawn networks and scores. Two spaces: ``usual`` has three stages and some thousand networks, ``huge``
-twelve stages and more than 10^12. Every command runs in a process of its own, as a user runs it. ``trial`` is the
+twelve stages and more than 10^12. Every command runs in a process of its own, as a user runs it; seconds are those of
+the CPU, since they are the same on a busy machine. ``trial`` is the
 median of ten further trials that propose (TPE), build, count, record and tell, and are not trained. The exponent is
 that of growth from the second largest study to the largest, of what is taken beyond a study of two dozen trials: 0 is
 no growth at all, and 1 as much as the study's.
@@ -19,6 +20,7 @@ import math
 import os
 import platform
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -154,7 +156,7 @@ def go_on(folder: Path) -> dict[str, float]:
     """Seconds until the first further trial has ended, and of those after it."""
     from dataclasses import replace
 
-    started = time.perf_counter()
+    started = time.process_time()
     from overhead import NoTraining
 
     from chattn_nas.search._join import join
@@ -167,20 +169,21 @@ def go_on(folder: Path) -> dict[str, float]:
     changed = settings.model_copy(update={"trials": more}) if hasattr(settings, "model_copy") else replace(settings)
     ended: list[float] = []
     with RunDirectory.held(run.spec.model_copy(update={"search": changed}), folder) as held:
-        join(held, trainer=NoTraining, ended=lambda study: ended.append(time.perf_counter()))
+        join(held, trainer=NoTraining, ended=lambda study: ended.append(time.process_time()))
     later = [after - before for before, after in pairwise(ended)]
     return {"resume": ended[0] - started - median(later), "trial": median(later)}
 
 
 def one(what: str, folder: Path) -> dict[str, float]:
     """What a fresh process takes."""
-    started = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.run(
         [sys.executable, __file__, "--measure", what, str(folder)], capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))},
         check=False,
     )  # fmt: skip
-    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if process.returncode:
         raise SystemExit(f"{what} of {folder.name}: {process.stderr[-3000:]}")
     found: dict[str, float] = json.loads(process.stdout.splitlines()[-1])

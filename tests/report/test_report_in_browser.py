@@ -77,7 +77,8 @@ def test_plots_are_drawn_and_the_cost_can_be_chosen(browser, report):
 
 def column(browser, index: int) -> list[str]:
     script = (
-        "return [...document.querySelectorAll('#leaderboard tbody tr')].map(r => r.cells[arguments[0]].dataset.value)"
+        "return [...document.querySelectorAll('#leaderboard tbody tr')].map(r => r.cells[arguments[0]])"
+        ".map(cell => cell.dataset.value ?? cell.textContent)"
     )
     return browser.execute_script(script, index)
 

@@ -218,3 +218,13 @@ def test_stopped_trials_count_only_where_enough_others_say_what_they_mean():
     seen = observations(records(study))
     assert len(seen) == 9
     assert [one.complete for one in seen].count(False) == 1
+
+
+def test_marginals_are_the_predictions_without_their_covariances(monkeypatch):
+    model = fit(records(simulate(make_world(1), 40)))
+    choices = [one.choices for one in model.seen]
+    whole = model.predict(choices)
+    monkeypatch.setattr("chattn_nas.results.pooled.model.BLOCK", 7)
+    mean, sd = model.marginals(choices)
+    assert np.allclose(mean, whole.mean, atol=1e-9)
+    assert np.allclose(sd, whole.sd, atol=1e-9)

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from chattn_nas.study import _optuna
 from chattn_nas.study.history import history
 from chattn_nas.study.journal import WholeLines
+from chattn_nas.study.record import records
 from chattn_nas.study.storage import open_storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -124,3 +125,42 @@ def test_a_note_is_the_one_that_the_dashboard_shows(study) -> None:
     _optuna.save_trial_note(study, _optuna.id_of(new), text)
     assert _optuna.trial_note(study, _optuna.id_of(new)) == text
     assert optuna_dashboard.get_note(trial) == text
+
+
+def test_the_first_look_at_a_database_reads_what_optuna_reads(tmp_path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/study.db")
+    other = optuna.create_study(storage=storage, study_name="other")
+    study = optuna.create_study(storage=storage, study_name="door", directions=["maximize", "minimize"])
+    other.add_trial(optuna.trial.create_trial(value=1.0))
+    for number in range(4):
+        trial = study.ask()
+        trial.suggest_categorical("b", ["x", None, 2])
+        trial.suggest_float("a", 0, 1)
+        trial.set_user_attr("measurement", {"rungs": [{"epoch": 2}], "n": number})
+        if number < 2:
+            study.tell(trial, [float("inf"), 0.5 + number])
+    study.tell(2, state=TrialState.FAIL)
+    single = optuna.create_study(storage=storage, study_name="one")
+    reported = single.ask()
+    reported.report(float("nan"), 2)
+    reported.report(0.25, 6)
+    _optuna.queue_trial(study, {"a": 0.5}, {"label": "none"})
+    backend = storage._backend
+    for one in (study, single, other):
+        key = _optuna.study_id(one)
+        mine = backend._get_trials(key, None, set(), -1)
+        assert repr(mine) == repr(super(_optuna.Database, backend)._get_trials(key, None, set(), -1))
+    backend.remove_session()
+    backend.engine.dispose()
+
+
+def test_records_of_ended_trials_are_read_once_and_of_running_ones_anew(study) -> None:
+    first, second = study.ask(), study.ask()
+    study.tell(first, 0.5)
+    before = records(study)
+    second.set_user_attr("reason", "slow")
+    after = records(study)
+    assert after[0] is before[0]
+    assert [one.reason for one in after] == ["", "slow"]
+    study.tell(second, 0.25)
+    assert [one.outcome for one in records(study)] == ["complete", "complete"]
