@@ -23,6 +23,8 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Let the run's spec import modules and name a storage outside its directory.")
 ]
 Where = Annotated[str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and type~se'.")]
+#: Rows that are printed.
+MOST = 200
 #: Columns of a table with ``--wide``; all of it is in --csv and --json.
 SHOWN = {
     "trials": ("number", "outcome", "architecture", "label", "seed", "accuracy", "parameters", "parameters_x", "macs",
@@ -165,11 +167,16 @@ def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool, wide:
         table.to_csv(csv, index=False)
     if as_json:
         print(table.to_json(orient="records"))
-    elif csv:
+        return
+    if csv:
         say(f"{len(table)} rows: {csv}")
-    elif table.empty and name == "effects":
-        say("No effects yet: the pooled model needs more trainings that differ.")
-    elif wide:
+        return
+    if table.empty:
+        say("No effects yet: the pooled model needs more trainings that differ." if name == "effects" else "No rows.")
+        return
+    whole, last = len(table), name == "trials"
+    table = table.tail(MOST) if last else table.head(MOST)
+    if wide:
         shown = table[[column for column in SHOWN[name] if column in table and table[column].notna().any()]]
         print_table([{str(key): value for key, value in row.items()} for row in shown.to_dict("records")], wide=True)
     else:
@@ -178,3 +185,5 @@ def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool, wide:
         print_legend(choices)
         for note in notes:
             console.print(note, highlight=False, markup=False)
+    if whole > MOST:
+        say(f"The {'last' if last else 'first'} {MOST} of {whole:,}: --csv FILE or --json gives all.")
