@@ -172,13 +172,13 @@ class Trained:
         Its weights are those of the latest finished :meth:`train`, else of its best trial; where those were not kept,
         it is trained as in that trial again.
         """
-        from chattn_nas.data import load_data
+        from chattn_nas import tasks
         from chattn_nas.network.weights import read_weights
         from chattn_nas.search.same import check_same
         from chattn_nas.search.trainer import build_prepared
 
         spec = self.run.spec
-        data = load_data(spec.data)
+        data = tasks.load(spec.task, spec.data)
         final = training.trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
         state = read_weights(kept) if kept is not None else None
@@ -232,11 +232,11 @@ class Trained:
 
     def card(self) -> Card:
         """What an export says of this network."""
-        from chattn_nas.data import load_data
+        from chattn_nas import tasks
         from chattn_nas.export import Card
 
         spec, pick = self.run.spec, self.pick
-        data = load_data(spec.data)
+        data = tasks.load(spec.task, spec.data)
         return Card(
             name=f"{spec.name}-{pick.hash}",
             backbone=spec.backbone.model,
@@ -355,13 +355,21 @@ def export(
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """
-    from chattn_nas.export import DEFAULT_FORMATS, check_request, export_network
+    from chattn_nas import tasks
+    from chattn_nas.export import DEFAULT_FORMATS, Usage, check_request, export_network
 
     formats = DEFAULT_FORMATS if formats is None else formats
+    if "timm" in formats and trained.run.spec.task.type not in ("classification", "multilabel"):
+        raise InputError(
+            f"the format timm holds classifiers, and this network is for {trained.run.spec.task.type}",
+            where=("formats",), value="timm", choices=("source", "safetensors", "pt2", "onnx"),
+        )  # fmt: skip
     check_request(formats, out_dir, force=force)  # before a network is trained again for it
     data = trained.run.spec.data
+    task = tasks.load(trained.run.spec.task, data).task
     network = trained.network()
     card = trained.card()
+    usage = Usage(**task.export()) if task.export() else None
     written = export_network(
         network,
         architecture=trained.architecture,
@@ -371,6 +379,7 @@ def export(
         image_size=data.image_size,
         card=card,
         formats=formats,
+        usage=usage,
         force=force,
     )
     run = trained.run

@@ -1,4 +1,5 @@
-"""Importing this module registers our models with timm: ``cifar_resnet8/14/20/32/56``, and ``chattn_net``.
+"""Importing this module registers our models with timm: ``cifar_resnet8/14/20/32/56``, ``rcan_tiny/small``,
+and ``chattn_net``.
 
 ``chattn_net`` is any architecture of chattn-nas: a folder that the ``timm`` format of an export wrote then loads like
 any other timm model::
@@ -18,6 +19,7 @@ from torch import nn
 
 from chattn_nas.network import build_network
 from chattn_nas.network import cifar as cifar  # importing registers
+from chattn_nas.network import restoration as restoration
 from chattn_nas.network.start import put_constants
 from chattn_nas.space import Architecture
 

@@ -47,21 +47,23 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score an exported network on a data set."""
-    from chattn_nas.data import load_data, load_test
+    from chattn_nas import tasks
+    from chattn_nas.data import load_test
     from chattn_nas.export import evaluate_folder
     from chattn_nas.spec import load_spec
 
     if part not in ("validation", "test"):
         raise InputError(f"--part cannot be {part!r}", value=part, choices=("validation", "test"))
-    settings = load_spec(data).data
-    images = load_test(settings) if part == "test" else load_data(settings).validation
-    score = evaluate_folder(folder, images, metric=settings.metric)
+    spec = load_spec(data)
+    facts = tasks.load(spec.task, spec.data)
+    images = load_test(spec.data) if part == "test" else facts.validation
+    score = evaluate_folder(folder, images, metric=spec.data.metric, task=facts.task)
     if as_json:
         print(json.dumps(dataclasses.asdict(score)))
     else:
         console.print(
-            f"{part}: {score.metric.replace('_', ' ')} {100 * score.score:.2f} % on {score.images:,} images, "
-            f"cross-entropy {score.loss:.4f}"
+            f"{part}: {facts.task.unit.title} {facts.task.unit.text(score.score)} on {score.images:,} images, "
+            f"loss {score.loss:.4f}"
         )
 
 

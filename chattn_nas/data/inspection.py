@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +17,10 @@ from chattn_nas.data.load import divide, load_data
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.data.split import Index, Split
-from chattn_nas.data.store import Stored
+from chattn_nas.data.store import ImageStore
+from chattn_nas.files import replacing
+
+log = logging.getLogger(__name__)
 
 #: Pixels of a class's picture and of an image on the contact sheet are enlarged to at least so many.
 SHOWN = 96
@@ -118,6 +123,24 @@ def contact_sheet(settings: DataSettings, seed: int = 0, count: int = 64) -> Ima
     return _grid(augment(data.train[order].images, data.augmentation, generator).numpy())
 
 
+def write_contact_sheet(settings: DataSettings, path: Path) -> None:
+    """Write a contact sheet as JPEG, at most 960 pixels wide, where there is none yet; a full disk costs only it.
+
+    Args:
+        settings: Of a set that was read before.
+        path: Of the file.
+    """
+    if path.exists():
+        return
+    sheet = contact_sheet(settings, count=24)
+    sheet.thumbnail((960, 960))
+    try:
+        with replacing(path) as partial:
+            sheet.save(partial, "JPEG", quality=80)
+    except OSError as error:
+        log.warning("the contact sheet of the data is not kept: %s", error)
+
+
 def _rows(parts: Split) -> dict[str, tuple[str, Index]]:
     found = {"training": ("train", parts.train), "validation": parts.validation}
     return found | ({"test": parts.test} if parts.test is not None else {})
@@ -127,7 +150,7 @@ def _hashes(images: NDArray[np.uint8]) -> list[bytes]:
     return [hashlib.blake2b(image.tobytes(), digest_size=12).digest() for image in images]
 
 
-def _names(settings: DataSettings, stored: Stored):  # type: ignore[no-untyped-def]
+def _names(settings: DataSettings, stored: ImageStore):  # type: ignore[no-untyped-def]
     """What an image is called by its part and place; its place where files were left out."""
     listing = find_source(settings)(settings).listing()
     whole = not settings.classes and not any(facts.bad for facts in stored.description.parts.values())

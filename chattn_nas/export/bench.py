@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from chattn_nas.errors import InputError
 from chattn_nas.export.fold import fold_batchnorm
 from chattn_nas.export.folder import open_folder
 from chattn_nas.network import build_network, measure_latency
@@ -57,7 +58,10 @@ def bench_folder(
     network = folder.network(device)
     images = torch.randn(batch_size, folder.in_chans, *folder.image_size, device=device)
     with torch.no_grad():
-        classes = network(images).shape[1]
+        output = network(images)
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        raise InputError(f"{path} holds no classifier: what it is without attention cannot be built from the folder")
+    classes = output.shape[1]
     folded, norms = fold_batchnorm(network, images)
     architecture = folder.architecture
     height, width = folder.image_size

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from chattn_nas.data import ImageSet
-from chattn_nas.errors import InputError
-from chattn_nas.export.folder import open_folder
-from chattn_nas.proxy.metric import build_metric, summed_loss
+from chattn_nas.errors import InputError, first_line
+from chattn_nas.export.folder import ExportedFolder, open_folder
+from chattn_nas.tasks import Task
+from chattn_nas.tasks.classification import Classification
+from chattn_nas.tasks.label_metrics import build_metric, summed_loss
 
 
 @dataclass(frozen=True)
@@ -18,18 +22,21 @@ class Score:
     """How an exported network does on a data set.
 
     Attributes:
-        score: By ``metric``, 0 to 1.
+        score: By ``metric``; 0 to 1 of most.
         metric: Its name.
-        accuracy: Share of right answers: classes, or with several labels per image labels, 0 to 1.
-        loss: Mean cross-entropy.
+        accuracy: Share of right answers: classes, or with several labels per image labels, 0 to 1; ``None`` where a
+            task scores otherwise.
+        loss: Mean loss: cross-entropy, or the task's.
         images: How many there were.
+        figures: What else the task knows.
     """
 
     score: float
     metric: str
-    accuracy: float
+    accuracy: float | None
     loss: float
     images: int
+    figures: dict[str, Any] = field(default_factory=dict)
 
 
 def evaluate_folder(
@@ -37,6 +44,7 @@ def evaluate_folder(
     images: ImageSet,
     *,
     metric: str | None = None,
+    task: Task | None = None,
     batch_size: int = 256,
     device: torch.device | str = "cpu",
 ) -> Score:
@@ -44,8 +52,10 @@ def evaluate_folder(
 
     Args:
         path: Written by ``export_network`` with the format ``source``.
-        images: uint8 images (N, C, H, W) of the folder's channels and size, and their labels (N,) or presence (N, K).
+        images: uint8 images (N, C, H, W) of the folder's channels and size, and their labels (N,) or presence (N, K),
+            or the targets of ``task``.
         metric: As ``data.metric`` of a spec; by default accuracy, or average precision with several labels per image.
+        task: What the network was trained for, with the data; labels where it is missing.
         batch_size: Images at a time.
         device: Where to run.
 
@@ -61,6 +71,8 @@ def evaluate_folder(
     if (shape := tuple(first.images.shape[1:])) != wanted:
         raise InputError(f"{path} takes images of shape {wanted}, the data set has {shape}")
     network = folder.network(device)
+    if task is not None and not isinstance(task, Classification):
+        return _by_task(folder, network, images, task, batch_size, torch.device(device))
     logits, targets = [], []
     with torch.no_grad():
         for start in range(0, len(images), batch_size):
@@ -85,3 +97,21 @@ def evaluate_folder(
         loss=float(summed_loss(every, labels)) / len(images),
         images=len(images),
     )
+
+
+@torch.no_grad()
+def _by_task(
+    folder: ExportedFolder, network: nn.Module, images: ImageSet, task: Task, batch_size: int, device: torch.device
+) -> Score:
+    scorer = task.scorer(len(images), device)
+    for rows in torch.arange(len(images)).split(batch_size):
+        part = images[rows]
+        output = network(folder.model.normalise(part.images.to(device)))
+        try:
+            scorer.add(output, part.labels.to(device), rows.to(device))
+        except (RuntimeError, AttributeError, IndexError) as error:
+            raise InputError(
+                f"{folder.path} holds no network of this task: {type(error).__name__}: {first_line(error)}"
+            ) from error
+    score, loss = scorer.result()
+    return Score(score, task.unit.name, None, loss, len(images), scorer.figures())

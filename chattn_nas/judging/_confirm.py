@@ -9,7 +9,8 @@ from typing import Any
 
 import optuna
 
-from chattn_nas.data import has_test, load_data
+from chattn_nas import tasks
+from chattn_nas.data import has_test
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, judge
 from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
@@ -83,8 +84,7 @@ def confirm(
         )
         target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
         search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
-    classes = load_data(run.spec.data).num_classes
-    networks = _measured(opened.study, plan, chance=100 / classes)
+    networks = _measured(opened.study, plan, chance=_chance(run))
     found = judge(
         networks, epochs=spec.proxy.rungs[-1], look=_look(run.study, networks), useful=run.spec.judging.useful
     )
@@ -167,6 +167,15 @@ def _same_length(run: RunDirectory, spec: Spec) -> None:
             f"this run was confirmed with {before} epochs, which cannot be compared with {spec.proxy.rungs[-1]}: "
             f"say --epochs {before}, or remove {directory} and its study {spec.name!r} to begin anew"
         )
+
+
+def _chance(run: RunDirectory) -> float:
+    """What a network that diverged before its first score is taken to have, as shown."""
+    data = tasks.load(run.spec.task, run.spec.data)
+    if data.task.unit.name == "accuracy":
+        return 100 / data.num_classes
+    low = data.task.floor()
+    return data.task.unit.shown(low["score"] if low else 0.0)
 
 
 def counts_to_target(trial: optuna.trial.FrozenTrial) -> bool:

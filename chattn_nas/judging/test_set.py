@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from chattn_nas.data import load_data, load_test
+from chattn_nas import tasks
+from chattn_nas.data import load_test
 from chattn_nas.errors import RunError
 from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.network.weights import read_weights
@@ -72,7 +73,7 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
             "was not read"
         )
     device = resolve_device(run.spec.proxy.device)
-    data = load_data(run.spec.data, device=device)
+    data = tasks.load(run.spec.task, run.spec.data, device=device)
     test = load_test(run.spec.data, device=device)
     plan = {row["hash"]: row for row in study_attributes(confirmed.study).plan}
     scores: dict[str, dict[str, float]] = {}

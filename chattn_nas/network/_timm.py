@@ -51,7 +51,7 @@ def import_timm() -> None:
     try:
         import timm  # noqa: F401
 
-        from chattn_nas.network import cifar  # noqa: F401 (importing registers)
+        from chattn_nas.network import cifar, restoration  # noqa: F401 (importing registers)
     except (RuntimeError, ImportError) as error:
         reason = first_line(error)
         raise BackboneError(

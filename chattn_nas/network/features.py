@@ -71,6 +71,7 @@ def feature_extractor(
     in_chans: int = 3,
     strides: Sequence[int] | None = None,
     indices: Sequence[int] | None = None,
+    finest: int = 1,
 ) -> FeatureExtractor:
     """Turn a network into one that gives its maps.
 
@@ -81,6 +82,7 @@ def feature_extractor(
         strides: Strides of the maps that are wanted, such as ``(4, 8, 16, 32)``; of several at one stride the last is
             taken. By default the last map at every stride.
         indices: Instead, which of the maps that the network gives, from 0.
+        finest: Where neither is given: maps of a smaller stride are left out.
 
     Raises:
         BackboneError: The network gives no maps, or none at such a stride.
@@ -89,7 +91,7 @@ def feature_extractor(
     name = str(network.architecture.backbone.model)  # type: ignore[union-attr]
     taps = () if gives_intermediates(network) else _stages_of(network, in_chans, size)
     given = available_maps(network, image_size=size, in_chans=in_chans, taps=taps)
-    chosen = _chosen(given, strides, indices, name)
+    chosen = _chosen(given, strides, indices, name, finest)
     kept = prune(network, [one.index for one in chosen])
     extractor = FeatureExtractor(network, chosen, taps)
     image = torch.empty(2, in_chans, *size, device="meta")
@@ -161,7 +163,7 @@ def _stages_of(network: nn.Module, in_chans: int, size: tuple[int, int]) -> tupl
 
 
 def _chosen(
-    given: list[FeatureMap], strides: Sequence[int] | None, indices: Sequence[int] | None, name: str
+    given: list[FeatureMap], strides: Sequence[int] | None, indices: Sequence[int] | None, name: str, finest: int
 ) -> list[FeatureMap]:
     if indices is not None:
         by_index = {one.index: one for one in given}
@@ -173,7 +175,10 @@ def _chosen(
     for stride in strides or ():
         if stride not in last:
             raise BackboneError(f"{name} gives no map of stride {stride}", value=stride, choices=sorted(last))
-    return [last[stride] for stride in sorted(strides or last)]
+    wanted = sorted(strides or [stride for stride in last if stride >= finest])
+    if not wanted:
+        raise BackboneError(f"{name} gives no map of stride {finest} or more", value=finest, choices=sorted(last))
+    return [last[stride] for stride in wanted]
 
 
 @dataclass(frozen=True)

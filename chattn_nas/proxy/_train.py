@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.data import Data, Normalize, TensorSet, augment
+from chattn_nas.data import Data, TensorSet
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import pulse
 from chattn_nas.proxy._evaluate import Evaluation
@@ -21,11 +21,11 @@ from chattn_nas.proxy.memory import peak_memory
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.order import even_odds
-from chattn_nas.proxy.patience import at_chance
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.settings import ProxySettings
-from chattn_nas.proxy.step import TrainingStep, class_weights
+from chattn_nas.proxy.step import TrainingStep
 from chattn_nas.proxy.streamed import Streamed
+from chattn_nas.tasks import task_of
 
 Report = Callable[[int, Rung], bool]
 
@@ -126,10 +126,13 @@ def _train(
         if not all(map(_finite, (loss_sum, loss))):
             outcome, reason = Outcome.DIVERGED, f"the loss was not finite in rung {index} (epoch {trained})"
             break
-        chance = settings.patience == "diverged" and data.metric == "accuracy"
-        if chance and index == 0 and at_chance(score, data.validation.labels):
-            outcome, reason = Outcome.DIVERGED, f"accuracy {100 * score:.1f} % after the first rung is chance"
-            break
+        if settings.patience == "diverged" and index == 0:
+            task = task_of(data)
+            chance = task.floor()
+            if chance is not None and score <= chance["score"] + 1e-6:  # means of float32
+                told = f"{task.unit.title} {task.unit.text(score)} after the first rung is chance: no better"
+                outcome, reason = Outcome.DIVERGED, f"{told} than {chance['by']}"
+                break
         if report is not None and report(index, rungs[-1]) and end != settings.rungs[-1]:
             outcome, reason = Outcome.PRUNED, f"stopped at rung {index} (epoch {end})"
             break
@@ -162,16 +165,15 @@ def epochs_of(
     # channels_last: forward and backward take 0.72 (ResNet-8, 16 px) and 0.70 (ResNet-20, 32 px) of their time in the
     # default format (2026-11-25, torch 2.14.1, one thread of an AMD EPYC), 0.86 on an H100.
     network.to(device).to(memory_format=torch.channels_last)
-    images = data.train.to(device)
-    normalize = Normalize(data, device)
+    images, task = data.train.to(device), task_of(data)
 
     def prepare(batch: TensorSet) -> tuple[Tensor, Tensor]:
-        return normalize(augment(batch.images, data.augmentation, generator)), batch.labels
+        return task.prepare(batch, generator)
 
     optimizer = build_optimizer(network, settings, images=len(images))
     step = TrainingStep(
-        network, optimizer, prepare, label_smoothing=settings.label_smoothing, accumulate=accumulate,
-        class_weights=class_weights(data, device),
+        network, optimizer, prepare, task=task, accumulate=accumulate,
+        criterion=task.criterion(device, label_smoothing=settings.label_smoothing),
     )  # fmt: skip
     batch_size = min(settings.batch_size, len(images))
     odds = even_odds(images.labels) if data.balanced else None

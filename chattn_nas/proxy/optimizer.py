@@ -1,12 +1,15 @@
-"""SGD with decoupled groups, and the schedule of its learning rate."""
+"""The optimiser with its groups of parameters, and the schedule of its learning rate."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.errors import InputError
+from chattn_nas.parts import found
 from chattn_nas.proxy.settings import ProxySettings
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -27,13 +30,16 @@ def without_weight_decay(network: nn.Module) -> set[str]:
     return names
 
 
-def build_optimizer(network: nn.Module, settings: ProxySettings, *, images: int | None = None) -> torch.optim.SGD:
-    """SGD with Nesterov momentum over the trainable parameters of ``network``.
+def build_optimizer(network: nn.Module, settings: ProxySettings, *, images: int | None = None) -> torch.optim.Optimizer:
+    """The optimiser of the settings over the trainable parameters of ``network``.
 
     The learning rate is for a batch of 128 and follows the batch that is used: of ``images`` training images none can
     be larger than their number.
 
     Parameters that ``network.rate_factors`` names, where it has one, take that factor of the learning rate.
+
+    Raises:
+        InputError: There is no such optimiser.
     """
     exempt, factors = without_weight_decay(network), getattr(network, "rate_factors", {})
     batch = settings.batch_size if images is None else min(settings.batch_size, images)
@@ -43,17 +49,54 @@ def build_optimizer(network: nn.Module, settings: ProxySettings, *, images: int 
         if parameter.requires_grad:
             decay = 0.0 if name in exempt else settings.weight_decay
             groups.setdefault((decay, factors.get(name, 1.0)), []).append(parameter)
-    optimizer = torch.optim.SGD(
+    return optimizer_of(
         [
             {"params": parameters, "weight_decay": decay, "lr": peak * factor}
             for (decay, factor), parameters in sorted(groups.items(), key=lambda item: (-item[0][0], -item[0][1]))
         ],
+        settings,
+        peak,
+    )
+
+
+def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: float) -> torch.optim.Optimizer:
+    """The optimiser that the settings name, over groups of parameters.
+
+    Raises:
+        InputError: There is none; ``where`` is its place in the spec.
+    """
+    name = settings.optimizer
+    if name == "sgd":
+        return _sgd(groups, settings.momentum, peak)
+    if name in ("adam", "adamw"):
+        kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+        # fused reads the learning rate on the device
+        return kind(groups, lr=peak, fused=True, capturable=groups[0]["params"][0].device.type == "cuda")
+    if ":" in name:
+        return found(name, "an optimiser", ("proxy", "optimizer"))(groups, lr=peak, weight_decay=settings.weight_decay)
+    from timm.optim import create_optimizer_v2, list_optimizers
+
+    known = ["sgd", "adam", "adamw", *list_optimizers(exclude_filters=["sgd", "adam", "adamw"])]
+    if name not in known:
+        raise InputError(
+            f"there is no optimiser {name!r}", where=("proxy", "optimizer"), value=name,
+            choices=[*known, "module:Class"],
+        )  # fmt: skip
+    made: torch.optim.Optimizer = create_optimizer_v2(
+        groups, opt=name, lr=peak, weight_decay=settings.weight_decay, momentum=settings.momentum
+    )
+    return made
+
+
+def _sgd(groups: list[dict[str, Any]], momentum: float, peak: float) -> torch.optim.SGD:
+    optimizer = torch.optim.SGD(
+        groups,
         lr=peak,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
+        momentum=momentum,
+        nesterov=momentum > 0,
         fused=True,  # the one form that reads the learning rate on the device
     )
-    if settings.momentum:  # from zero, as the first step would: so that every step is the same work
+    if momentum:  # from zero, as the first step would: so that every step is the same work
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

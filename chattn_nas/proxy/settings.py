@@ -31,7 +31,9 @@ class ProxySettings(Settings):
         rungs: Epochs after which the network is scored; every rung ends a cosine cycle at zero learning rate.
         batch_size: Images per step.
         learning_rate: Peak, for a batch of 128; scaled linearly with the batch size.
-        momentum: Momentum of SGD with Nesterov.
+        optimizer: ``sgd`` (with Nesterov momentum), ``adam``, ``adamw``, another that timm makes (``lion``, ``muon``,
+            ...), or ``module:Class``, which takes groups of parameters, ``lr`` and ``weight_decay``.
+        momentum: Momentum of those that have one.
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
         label_smoothing: Label smoothing of the cross-entropy in training.
         warmup: Part of each rung in which the learning rate rises linearly.
@@ -51,6 +53,7 @@ class ProxySettings(Settings):
         rungs: [4, 16]  # epochs
         batch_size: 64  # images
         learning_rate: 0.05  # for a batch of 128
+        optimizer: adamw
         momentum: 0.9  # share
         weight_decay: 0.0005  # factor per step and learning rate
         label_smoothing: 0.1  # share
@@ -66,6 +69,7 @@ class ProxySettings(Settings):
     rungs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [2, 6]
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=0.1, gt=0)
+    optimizer: str = "sgd"
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)

@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from chattn_nas.data import Images, TensorSet
+from chattn_nas.data import TensorSet
 from chattn_nas.proxy.auxiliary import AuxiliaryHeads, presence_loss
+from chattn_nas.tasks.task import Criterion, Task
 
-#: Turns a batch of uint8 images into what the network takes, and its labels into targets.
+#: Turns a batch of uint8 images into what the network takes, and its targets into what the loss compares.
 Prepare = Callable[[TensorSet], tuple[Tensor, Tensor]]
 
 
@@ -28,11 +28,11 @@ class TrainingStep:
         network: In train mode, on the device.
         optimizer: Over its parameters.
         prepare: Augments and normalises, on the device.
-        label_smoothing: Label smoothing of the cross-entropy.
+        task: Says what is present in the targets.
+        criterion: The loss.
         accumulate: Parts that a batch is taken in, one after the other, for less memory: the gradient is that of the
             whole batch, batch statistics are those of the parts.
         clip: Largest norm of the gradient, where it has one.
-        class_weights: Weights (classes,) of the loss, on the device; of presence where targets are that.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class TrainingStep:
         optimizer: torch.optim.Optimizer,
         prepare: Prepare,
         *,
-        label_smoothing: float = 0.0,
+        task: Task,
+        criterion: Criterion,
         accumulate: int = 1,
         clip: float | None = None,
-        class_weights: Tensor | None = None,
     ) -> None:
         self.network, self.optimizer, self.prepare = network, optimizer, prepare
-        self.label_smoothing, self.accumulate, self.clip = label_smoothing, accumulate, clip
-        self.class_weights = class_weights
+        self.criterion, self.presence = criterion, task.presence
+        self.accumulate, self.clip = accumulate, clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.auxiliary = AuxiliaryHeads(network)
 
@@ -69,25 +69,12 @@ class TrainingStep:
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
     def loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Cross-entropy of normalised images (B, C, H, W) against labels (B,) or class shares (B, classes).
-
-        Binary cross-entropy against the presence of every class (B, classes), which is uint8 where shares are float.
+        """The task's loss of normalised images (B, C, H, W).
 
         Beside it the loss of auxiliary heads: trained on, but not told, so that a network with such a head is
         compared by the same loss as the others.
         """
         with autocast(images.device), self.auxiliary.heard() as heard:
-            logits = self.network(images)
-        if targets.dtype == torch.uint8:
-            smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
-            loss = F.binary_cross_entropy_with_logits(logits.float(), smooth, pos_weight=self.class_weights)
-        else:
-            loss = F.cross_entropy(
-                logits.float(), targets, weight=self.class_weights, label_smoothing=self.label_smoothing
-            )
-        return loss, presence_loss(heard, targets)
-
-
-def class_weights(data: Images, device: torch.device) -> Tensor | None:
-    """Weights of the classes in the loss, where the data ask for some."""
-    return None if data.class_weights is None else torch.tensor(data.class_weights, device=device)
+            output = self.network(images)
+        loss = self.criterion(output, targets)
+        return loss, presence_loss(heard, self.presence(targets)) if heard else 0.0

@@ -9,6 +9,7 @@ import optuna
 
 from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.judging.comparison import Comparison
+from chattn_nas.report.classes import class_rows
 from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.results import words
@@ -43,6 +44,11 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
         ]  # fmt: skip
         heads = ("stage", "attention", "effect (points)", "95 % interval", "trainings", "against")
         parts += ["## Effects per stage", table(heads, rows)]
+    if facts.classes is not None:
+        rows = [(name, words.accuracy(recall), words.accuracy(precision), other)
+                for name, recall, precision, other in class_rows(facts.classes)]  # fmt: skip
+        parts += ["## Class by class, the leading network",
+                  table(("class", "recall %", "precision %", "most often taken for"), rows)]  # fmt: skip
     if len(facts.starts):
         columns = ("architecture", "ratio per stage", "scale per stage, start to end", "first loss over none's", "")
         parts += [f"## How they started ({facts.start} start)", table(columns, facts.starts)]

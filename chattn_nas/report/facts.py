@@ -11,6 +11,7 @@ import yaml
 
 from chattn_nas.judging._confirmation import Confirmation, confirmation
 from chattn_nas.network.constraints import Constraint
+from chattn_nas.report.classes import ClassFigures, class_figures
 from chattn_nas.report.verdict import Verdict, verdict
 from chattn_nas.results import words
 from chattn_nas.results._best import Pick, Standing
@@ -100,6 +101,12 @@ class RunFacts:
         """What the gates of the lead do, class by class, where its weights were looked at."""
         found = dict(study_attributes(self.study).gates or {})
         return found if self.lead is not None and found.get("hash") == self.lead.hash else {}
+
+    @property
+    def classes(self) -> ClassFigures | None:
+        """How the lead does on every class."""
+        names = (self.stored.data_fingerprint or {}).get("classes", ())
+        return class_figures(self.records, self.lead.hash, names) if self.lead else None
 
     @property
     def cost(self) -> str:

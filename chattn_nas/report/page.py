@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -12,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from chattn_nas.report import figures, progress_figures
+from chattn_nas.report.classes import confusion
 from chattn_nas.report.facts import RunFacts, gather
 from chattn_nas.report.gate_figures import gate_figures
 from chattn_nas.report.picture import picture_of
@@ -21,7 +23,7 @@ from chattn_nas.report.thinning import POINTS
 from chattn_nas.report.tiles import tiles
 from chattn_nas.results import words
 from chattn_nas.results.tables import COSTS
-from chattn_nas.study.metric import floor_of, metric_of, named
+from chattn_nas.study.metric import floor_of, metric_of, named, unit_of
 
 #: plotly.js 4.1.1 (MIT, Plotly, Inc.) with the kinds of plots that we draw, gzip: the page unpacks it itself.
 PLOTLY_FILE = "plotly-cartesian.min.js.gz"
@@ -29,8 +31,13 @@ PLOTLY_FILE = "plotly-cartesian.min.js.gz"
 PLOTLY = "/* plotly.js */"
 
 
-def html(study: optuna.Study) -> str:
-    """The whole page as text; under 1 MB, most of it Plotly, which is embedded once, compressed."""
+def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
+    """The whole page as text; under 1 MB, most of it Plotly, which is embedded once, compressed.
+
+    Args:
+        study: Of the run.
+        contact_sheet: A JPEG file of training images as they reach the network; left out where there is none.
+    """
     facts = gather(study)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["strong"] = strong
@@ -48,6 +55,7 @@ def html(study: optuna.Study) -> str:
         summary=summary(facts),
         next_steps=next_steps(facts),
         gates=facts.gates,
+        sheet=_base64(contact_sheet),
         costs=_costs(facts),
         style=Markup(file_text("picture.css") + file_text("style.css")),
         script=Markup(file_text("page.js")),
@@ -69,6 +77,10 @@ def strong(text: str) -> Markup:
 def file_text(name: str) -> str:
     """A file of this folder."""
     return resources.files("chattn_nas.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _base64(file: Path | None) -> str:
+    return base64.b64encode(file.read_bytes()).decode() if file is not None and file.is_file() else ""
 
 
 def _json(figure: figures.Figure) -> str:
@@ -101,27 +113,29 @@ def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
         low = floor_of(facts.study)
         for figure in plots.values():
             if low is not None and figure["layout"].get("yaxis", {}).get("title", {}).get("text", "").endswith("(%)"):
-                _draw_floor(figure, low)
+                _draw_floor(figure, low | {"score": unit_of(facts.study).shown(low["score"])})
     plots |= gate_figures(facts)
     if len(facts.effects):
         plots["effects"] = figures.effects(facts.effects)
     if len(facts.importance):
         plots["importance"] = figures.importance(facts.importance)
+    if facts.classes is not None and facts.classes.confusion is not None:
+        plots["confusion"] = confusion(facts.classes)
     if len(facts.outcomes):
         plots["outcomes"] = progress_figures.outcomes(facts.outcomes)
     return plots
 
 
 def _draw_floor(figure: figures.Figure, low: dict[str, Any]) -> None:
-    """A line at the score of always answering the commonest class, where it does not flatten the figure."""
-    height = 100 * low["score"]
+    """A line at the score of having learnt nothing, where it does not flatten the figure."""
+    height = low["score"]
     heights = [y for trace in figure["data"] for y in trace.get("y") or () if isinstance(y, int | float) and y == y]
     if not heights or height < min(heights) - 2 * (max(heights) - min(heights)):
         return
     line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height,
             "line": {"dash": "dot", "width": 1, "color": "@soft"}}  # fmt: skip
     words = {"xref": "paper", "x": 0, "xanchor": "left", "y": height, "yanchor": "bottom", "showarrow": False,
-             "text": f"always {escape(low['class'])}", "font": {"size": 11}}  # fmt: skip
+             "text": f"{escape(low['by'])}", "font": {"size": 11}}  # fmt: skip
     for kind, added in (("shapes", line), ("annotations", words)):
         figure["layout"][kind] = [*figure["layout"].get(kind, []), added]
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from chattn_nas.report import progress_tables
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, chip, number, over_seeds, pooled
+from chattn_nas.report.classes import class_table
 from chattn_nas.report.facts import RunFacts
 from chattn_nas.report.start_table import start_table
 from chattn_nas.results import words
@@ -31,6 +32,7 @@ def tables(facts: RunFacts, colours: Mapping[str, str]) -> dict[str, ReportTable
         "progress": progress_tables.progress(facts),
         "efficiency": progress_tables.efficiency(facts),
         "starts": start_table(facts),
+        "classes": class_table(facts.classes),
         "outcomes": progress_tables.outcomes(facts),
     }
 

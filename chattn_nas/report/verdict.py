@@ -18,7 +18,7 @@ from chattn_nas.results.pareto import front
 from chattn_nas.results.tables import COSTS
 from chattn_nas.results.words import name_of
 from chattn_nas.study.attributes import StudyAttributes, study_attributes
-from chattn_nas.study.metric import floor_of, metric_of
+from chattn_nas.study.metric import floor_of, metric_of, unit_of
 from chattn_nas.study.record import NONE, Record, once_per_seed
 
 #: With fewer complete trainings than this an interval hangs on what the model took for granted.
@@ -78,7 +78,7 @@ def verdict(study: optuna.Study, records: list[Record], standing: Standing, boar
     low = floor_of(study)
     if low is not None:
         sentences.append(
-            f"Always answering {low['class']!r} would score {words.accuracy(100 * low['score'])} % {metric_of(study)}."
+            f"{low['by'][0].upper()}{low['by'][1:]} would score {unit_of(study).text(low['score'])} {metric_of(study)}."
         )
     return Verdict(_headline(standing, best, confirmed), confirmed is not None, tuple(sentences), tuple(details))
 

@@ -9,8 +9,9 @@ import optuna
 from chattn_nas.errors import InputError
 from chattn_nas.report._markdown import markdown
 from chattn_nas.report.page import html
+from chattn_nas.study.run import CONTACT_SHEET
 
-FORMATS = {"html": html, "md": markdown}
+FORMATS = ("html", "md")
 
 
 def write_report(run_directory: Path | str, study: optuna.Study, format: str = "html") -> Path:
@@ -23,5 +24,6 @@ def write_report(run_directory: Path | str, study: optuna.Study, format: str = "
         raise InputError(f"a report cannot be written as {format!r}", value=format, choices=FORMATS)
     path = Path(run_directory) / f"report.{format}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(FORMATS[format](study), encoding="utf-8")
+    text = markdown(study) if format == "md" else html(study, path.with_name(CONTACT_SHEET))
+    path.write_text(text, encoding="utf-8")
     return path

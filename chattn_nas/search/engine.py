@@ -9,14 +9,13 @@ from pathlib import Path
 import optuna
 import torch
 
-from chattn_nas import attention
-from chattn_nas.data import load_data
-from chattn_nas.errors import InputError
+from chattn_nas import attention, tasks
+from chattn_nas.data.inspection import write_contact_sheet
+from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import resolve_device
-from chattn_nas.proxy.metric import build_metric
 from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.search._join import join
 from chattn_nas.search.callbacks import Callback, Observer
@@ -30,12 +29,12 @@ from chattn_nas.search.queue import is_done
 from chattn_nas.search.ray._ray import require_ray
 from chattn_nas.search.ray.engine import search_with_ray
 from chattn_nas.search.same import check_same
-from chattn_nas.search.session import enqueue_baselines, import_trainer, quiet_optuna
+from chattn_nas.search.session import enqueue_baselines, import_trainer, proposals_of, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec.plugins import refuse_main
 from chattn_nas.spec.spec import Spec
-from chattn_nas.study.run import RunDirectory
+from chattn_nas.study.run import CONTACT_SHEET, RunDirectory
 from chattn_nas.study.storage import storage_errors
 
 log = logging.getLogger(__name__)
@@ -47,8 +46,9 @@ def try_out(spec: Spec) -> None:
     Raises:
         InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
     """
-    facts = load_data(spec.data, data_on="disk")
-    build_metric(facts.metric, facts.num_classes, multilabel=facts.multilabel)
+    facts = tasks.load(spec.task, spec.data, data_on="disk")
+    if not facts.task.classes:
+        _refuse_types_that_need_classes(spec)
     for index, device in enumerate(spec.search.devices or [spec.proxy.device]):
         where = ("search", "devices", index) if spec.search.devices else ("proxy", "device")
         try:
@@ -57,14 +57,24 @@ def try_out(spec: Spec) -> None:
             error.where = where
             raise
         except (RuntimeError, AssertionError) as error:
-            words = str(error).splitlines()[0]
+            words = first_line(error)
             raise InputError(f"device {device!r} cannot be used: {words}", where=where) from None
-    spec.search_space()
+    proposals_of(spec)
     try:
         stages(spec.backbone.backbone, in_chans=facts.in_chans, image_size=spec.data.image_size)
     except InputError as error:
         raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
     _check_slots(spec, facts.in_chans)
+
+
+def _refuse_types_that_need_classes(spec: Spec) -> None:
+    for choices in spec.search_space().candidates:
+        for candidate in choices:
+            if attention.get(candidate.type).needs_num_classes:
+                raise InputError(
+                    f"{candidate.type} learns which classes an image holds, and task {spec.task.type} has none",
+                    where=("space",),
+                )
 
 
 def search(
@@ -126,6 +136,7 @@ def search(
         spec = found.spec
         if trainer is None:
             check_same(found.study, spec)
+            write_contact_sheet(spec.data, found.directory / CONTACT_SHEET)
         if baselines:
             enqueue_baselines(found.study, spec.search_space())
         reopen(found.study)

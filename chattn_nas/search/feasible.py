@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from chattn_nas.data import load_data
+from chattn_nas import tasks
 from chattn_nas.network import build_network, cost
 from chattn_nas.space import NONE, Architecture, SearchSpace
 from chattn_nas.spec.spec import Spec
@@ -82,12 +82,12 @@ def feasible_share(spec: Spec) -> FeasibleShare:
 
 
 def _reference(spec: Spec, space: SearchSpace) -> tuple[int, int]:
-    data = load_data(spec.data)
+    data = tasks.load(spec.task, spec.data)
     bare = build_network(
         Architecture.uniform(spec.backbone.backbone, NONE),
-        num_classes=data.num_classes, in_chans=data.in_chans, image_size=data.image_size, seed=0,
+        num_classes=data.num_classes or 1, in_chans=data.in_chans, image_size=data.image_size, seed=0,
     )  # fmt: skip
-    found = cost(bare, data.image_size, in_chans=data.in_chans)
+    found = cost(data.task.network(bare, 0), data.image_size, in_chans=data.in_chans)
     return found.parameters, found.macs
 
 

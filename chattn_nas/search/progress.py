@@ -19,10 +19,11 @@ from chattn_nas.search.ending import Budget
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import history
-from chattn_nas.study.metric import metric_of
+from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import in_words
 from chattn_nas.study.short import short_form
 from chattn_nas.study.trials import ANSWERED, FAILURES, counts, outcome
+from chattn_nas.unit import ACCURACY, Unit
 
 #: Seconds after which a search that writes lines says where it is, if nothing else was said.
 SILENT = 30.0
@@ -114,7 +115,7 @@ class Progress:
             self._shown_count += counted
             of = "" if self._budget else f"/{self.target_trials}"
             place = f"{self._shown_count}{of}" if counted else "free"
-            self.say(f"[{place}] {line(trial, metric_of(self.study))}")
+            self.say(f"[{place}] {line(trial, unit_of(self.study))}")
         self._look()
 
     def hear(self, facts: Facts) -> None:
@@ -152,7 +153,7 @@ class Progress:
             self.say(self._state.words)
 
 
-def line(trial: FrozenTrial, metric: str = "accuracy") -> str:
+def line(trial: FrozenTrial, unit: Unit = ACCURACY) -> str:
     """An ended trial in one line: how it ended, which network, what it scored."""
     stored, end = trial_attributes(trial), outcome(trial)
     measured = stored.measurement
@@ -162,7 +163,7 @@ def line(trial: FrozenTrial, metric: str = "accuracy") -> str:
         how += f" after epoch {measured.rungs[-1].epoch}"
     parts = [stored.label or short_form([in_words(stage) for stage in stored.stages])]
     if measured is not None and measured.rungs:
-        parts.append(f"{100 * measured.rungs[-1].score:.2f} % {metric}, seed {stored.seed}")
+        parts.append(f"{unit.text(measured.rungs[-1].score)} {unit.title}, seed {stored.seed}")
         if measured.seconds and not answered:
             parts.append(f"{measured.seconds:.1f} s")
     if end is not Outcome.PRUNED:

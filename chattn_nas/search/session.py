@@ -10,11 +10,12 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
-from chattn_nas.proxy.metric import floor
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.same import check_same, warn_of_changes
@@ -37,7 +38,7 @@ from chattn_nas.study import _optuna
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
-from chattn_nas.study.metric import FLOOR, METRIC
+from chattn_nas.study.metric import FLOOR, METRIC, UNIT
 from chattn_nas.study.run import stage_to_dict
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
@@ -45,13 +46,22 @@ from chattn_nas.study.trials import all_trials, is_open, outcome
 
 def open_search_study(spec: Spec, storage_url: str, space: SearchSpace) -> SearchStudy:
     """The study with the sampler and pruner of the spec."""
-    storage = open_storage(storage_url)
+    sampler, pruner = proposals_of(spec, space)
+    filled = shown_whole(spec.search.sampler, space)
+    return SearchStudy(spec.name, open_storage(storage_url), sampler, pruner, filled=filled)
+
+
+def proposals_of(spec: Spec, space: SearchSpace | None = None) -> tuple[BaseSampler, BasePruner]:
+    """The sampler and the pruner of a spec.
+
+    Raises:
+        InputError: One of them cannot be made, or does not fit the space; ``where`` is its place in the spec.
+    """
+    space = space or spec.search_space()
     try:
-        sampler = build_sampler(spec.search, space, spec.search.seed)
+        return build_sampler(spec.search, space, spec.search.seed), build_pruner(spec.search, spec.proxy.rungs)
     except InputError as error:
         raise error.at("search") from None
-    pruner = build_pruner(spec.search, spec.proxy.rungs)
-    return SearchStudy(spec.name, storage, sampler, pruner, filled=shown_whole(spec.search.sampler, space))
 
 
 def start(
@@ -101,7 +111,8 @@ def _facts(made: Trainer, spec: Spec, space: SearchSpace) -> dict[str, Any]:
     if data is not None:
         facts["validation_images"] = len(data.validation)
     if isinstance(made, ProxyTrainer):
-        facts |= {METRIC: made.data.metric, FLOOR: floor(made.data)}
+        task = made.data.task
+        facts |= {METRIC: task.unit.name, UNIT: task.unit.to_dict(), FLOOR: task.floor()}
     return facts | {"reference": reference_costs(made, spec)}
 
 

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.data import Data, load_data, sample_batch
+from chattn_nas import tasks
+from chattn_nas.data import Data, sample_batch
+from chattn_nas.errors import first_line
 from chattn_nas.network import build_network, cost, restore_scales, stages, start_at_unit
 from chattn_nas.network.scales import ratios_of, remaining_ratios, scales_behind
 from chattn_nas.proxy import Measurement, Report, pulse, resolve_device, train_within_memory
@@ -59,7 +61,7 @@ class ProxyTrainer:
         pulse.tell("reading")
         self.spec = spec
         self.device = resolve_device(device or spec.proxy.device)
-        self.data = load_data(spec.data, device=self.device, data_on=spec.proxy.data_on)
+        self.data = tasks.load(spec.task, spec.data, device=self.device, data_on=spec.proxy.data_on)
         self.stages = stages(spec.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
@@ -93,7 +95,7 @@ class ProxyTrainer:
         try:
             after = scales_behind(network, batch.to(self.device))
         except RuntimeError as error:  # a device that is full: what was trained must not be lost for a diagnostic
-            log.warning("the scales behind the attentions are not told: %s", str(error).splitlines()[0])
+            log.warning("the scales behind the attentions are not told: %s", first_line(error))
             return replace(measured, seed=seed)
         ratios: Mapping[int, float] = getattr(network, "start_ratios", {})
         scales = tuple(
@@ -120,7 +122,7 @@ def build_prepared(
         spec: Sections ``backbone`` and ``data``, and ``proxy.start``.
         architecture: In canonical form.
         seed: Seed of the weights.
-        data: Number of classes and channels, and the training images that the unit start is measured on.
+        data: Number of classes and channels, the training images that the unit start is measured on, and the task.
         start: In place of the spec's.
         state: Trained weights to load; the network must have been trained from that start.
     """
@@ -129,7 +131,7 @@ def build_prepared(
     batch = sample_batch(data) if state is None else None
     network = build_network(
         architecture,
-        num_classes=data.num_classes,
+        num_classes=data.num_classes or 1,
         in_chans=data.in_chans,
         image_size=spec.data.image_size,
         seed=seed,
@@ -141,12 +143,13 @@ def build_prepared(
         freeze=backbone.freeze,
         layer_decay=backbone.layer_decay,
     )
+    if batch is not None:
+        ratios = ratios_of(start_at_unit(network, batch)) if start == "unit" else remaining_ratios(network, batch)
+        network.start_ratios = ratios  # type: ignore[assignment]
+    network = tasks.task_of(data).network(network, seed)
     if state is not None:
         restore_scales(network, state)
         network.load_state_dict(state)
-    elif batch is not None:
-        ratios = ratios_of(start_at_unit(network, batch)) if start == "unit" else remaining_ratios(network, batch)
-        network.start_ratios = ratios  # type: ignore[assignment]
     return network
 
 

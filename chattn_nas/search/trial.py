@@ -279,4 +279,4 @@ class TrialRunner:
 
 def _where_and_what(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} ({last.name}, line {last.lineno})"
+    return f"{type(error).__name__}: {first_line(error)} ({last.name}, line {last.lineno})"

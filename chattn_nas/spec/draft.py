@@ -24,7 +24,12 @@ ENDINGS = {".tar": "image_folder", ".zip": "image_folder", ".csv": "csv", ".tsv"
 #: Images with a shorter side up to this many pixels are small: for a CIFAR network, without pretrained weights.
 SMALL = 64
 SCHEMA = Path(__file__).with_name("schema.json")
+#: What every suggestion holds: cheap in parameters and in time (scripts/benchmarks/attention.md).
 _SPACE: list[Any] = ["none", {"se": {"reduction": [4, 16]}}, {"eca": {"kernel_size": [3, 5]}}, "gct"]
+#: What came nearest to a gain on small images (docs/tables.md). ``triplet`` takes 22 to 36 times as long as a bare gate
+#: on a CPU, ``srm`` 4: it is for a GPU.
+_SMALL: list[Any] = ["srm"]
+_SMALL_ON_GPU: list[Any] = ["srm", {"triplet": {"kernel_size": [3, 7]}}]
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,9 @@ def draft(data: str, out: Path, *, name: str, backbone: str | None = None, param
     lines += _parts(facts)
     lines += [
         "space:",
+        *_space_why(small),
         "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
-        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in _SPACE),
+        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in _space(small, gpu)),
         "    # more types: chattn-nas attentions",
         "proxy:",
     ]
@@ -140,6 +146,24 @@ def _source(data: str, folder: Path) -> dict[str, str]:
 def _plain(name: str, model: str, data: dict[str, Any], parameters: str) -> dict[str, Any]:
     limits = {"constraints": {"parameters": f"<= {parameters}"}}
     return {"name": name, "backbone": {"model": model}, "data": data, "space": {"all": _SPACE}, "search": limits}
+
+
+def _space(small: bool, gpu: bool) -> list[Any]:
+    """The types worth a first look at this backbone on this device."""
+    return [*_SPACE, *((_SMALL_ON_GPU if gpu else _SMALL) if small else [])]
+
+
+def _space_why(small: bool) -> list[str]:
+    """What real trainings say of them, as comments."""
+    if small:
+        return [
+            "  # In our table of small images srm and triplet came nearest to a gain, in the last stage; one learned",
+            "  # factor per channel, which is in every race, took a third of it; mixed types gained nothing over one.",
+        ]
+    return [
+        "  # In our table of photos no attention gained anything, and eca lost: expect that none may be best, and take",
+        "  # only what a confirmed verdict shows to be better here.",
+    ]
 
 
 def _check(data: dict[str, Any]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from chattn_nas.credentials import hide, keep_password
 from chattn_nas.errors import InputError
@@ -13,8 +16,10 @@ from chattn_nas.proxy.settings import DeviceName
 from chattn_nas.settings import Settings
 
 Objective = Literal["accuracy", "parameters", "macs", "latency"]
-SamplerName = Literal["random", "grid", "tpe", "gp", "nsga2", "nsga3", "cmaes"]
-PrunerName = Literal["successive_halving", "hyperband", "none"]
+SAMPLERS = ("random", "grid", "pooled", "tpe", "gp", "nsga2", "nsga3", "cmaes")
+PRUNERS = ("successive_halving", "hyperband", "none")
+#: A sampler or pruner of somebody else.
+_PATH = r"[A-Za-z_][\w.]*:[\w./-]+"
 NniTuner = Literal["tpe", "evolution", "random", "grid", "regularized_evolution", "optuna"]
 LogTo = Literal["csv", "tensorboard", "wandb", "mlflow"]
 LOCAL = {"platform": "local"}
@@ -25,14 +30,33 @@ def _without_secrets(service: dict[str, Any]) -> dict[str, Any]:
     return hidden
 
 
+def _named_or_by_path(names: tuple[str, ...], value: str) -> str:
+    if value not in names and not re.fullmatch(_PATH, value):
+        possible = ", ".join(f"'{name}'" for name in (*names, "module:Class", "optunahub:NAME"))
+        raise PydanticCustomError("literal_error", "possible: {expected}", {"expected": possible})
+    return value
+
+
+def _schema_of(names: tuple[str, ...]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": f"^{_PATH}$"}]})
+
+
+SamplerName = Annotated[str, AfterValidator(partial(_named_or_by_path, SAMPLERS)), _schema_of(SAMPLERS)]
+PrunerName = Annotated[str, AfterValidator(partial(_named_or_by_path, PRUNERS)), _schema_of(PRUNERS)]
+
+
 class SearchSettings(Settings):
     """Many trials.
 
     Attributes:
         engine: What asks and tells; ``nni`` is Microsoft's NNI 3.0 (``pip install "chattn-nas[nni]"``); with ``ray``
             (``pip install "chattn-nas[ray]"``) Optuna asks and tells in this process and Ray places the trainings.
-        sampler: What proposes architectures; ``grid`` takes every different network once, in random order.
-        pruner: What stops trials at a rung; baselines are never stopped.
+        sampler: What proposes architectures; ``pooled`` asks the model that decides, ``grid`` takes every different
+            network once, in random order. Any other Optuna sampler by path: ``module:Class`` (or a function that
+            makes one; a ``seed`` and the ``space`` are handed over where it takes them), or ``optunahub:NAME``
+            (``pip install "chattn-nas[optunahub]"``).
+        pruner: What stops trials at a rung; baselines are never stopped. Others by path, as for ``sampler``; they see
+            the rungs' epochs.
         reduction_factor: One trial of so many goes on at each rung.
         pass_at_random: Of the trials that a rung would stop, the share that goes on at random, so that types whose
             learning starts slowly are seen to the end as well.

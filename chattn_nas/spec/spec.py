@@ -7,7 +7,7 @@ import json
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
@@ -21,6 +21,8 @@ from chattn_nas.spec.judging_settings import JudgingSettings
 from chattn_nas.spec.plugins import import_first
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.stored import check_format
+from chattn_nas.tasks.registry import find as find_task
+from chattn_nas.tasks.settings import CLASSIFICATION, TaskSettings
 
 #: Fields that may change between two sessions of one run: old trials stay comparable with new ones.
 FREE = (
@@ -54,6 +56,8 @@ LATER = (
         )
     ),
     ("backbone", "stages"),
+    ("task", "type"),
+    ("proxy", "optimizer"),
 )  # fmt: skip
 
 
@@ -76,6 +80,7 @@ class Spec(Settings):
         name: Names the run, ``runs/<name>``, and its study.
         backbone: The network that attention is put into, and how it is prepared.
         data: The images, how they are read, split and scored.
+        task: What is learned.
         space: What may be chosen: attentions per stage.
         proxy: How one network of the search is trained and scored.
         search: How many trials, proposed how, trained where.
@@ -88,6 +93,7 @@ class Spec(Settings):
         name: first
         backbone: {model: cifar_resnet8}
         data: {dataset: digits}
+        task: {type: classification}
         space: {all: [none, se, eca]}
         proxy: {rungs: [2, 6]}
         search: {trials: 24}
@@ -99,6 +105,7 @@ class Spec(Settings):
     name: Annotated[str, Field(max_length=200), AfterValidator(_a_name)]
     backbone: BackboneSettings
     data: DataSettings
+    task: SerializeAsAny[TaskSettings] = TaskSettings()
     space: SpaceSettings
     proxy: ProxySettings = ProxySettings()
     search: SearchSettings = SearchSettings()
@@ -123,6 +130,25 @@ class Spec(Settings):
             )
         rest = {key: value for key, value in backbone.items() if key != "identity_init"}
         return {**data, "backbone": rest, "proxy": {**proxy, "start": start} if isinstance(proxy, dict) else proxy}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_with_its_recipe(cls, data: Any) -> Any:
+        """The section ``task`` as its task's own class; what the proxy leaves open is as suits the task."""
+        given = data.get("task") if isinstance(data, dict) else None
+        if isinstance(given, dict) and given.get("type", CLASSIFICATION) != CLASSIFICATION:
+            import_first(data.get("imports") or [])
+            try:
+                task = find_task(str(given["type"]))
+                given = task.Settings.model_validate(given)
+            except InputError as error:
+                raise error.at("task") from None
+            proxy = data.get("proxy")
+            proxy = {} if proxy is None else proxy
+            if isinstance(proxy, dict):
+                data = {**data, "proxy": {**task.recipe, **proxy}}
+            data = {**data, "task": given}
+        return data
 
     @model_validator(mode="after")
     def _trained_branches_stay(self) -> Spec:
@@ -194,7 +220,12 @@ class Spec(Settings):
         plain = {key: value for key, value in data.items() if key in cls.model_fields}
         for section, fields in list(plain.items()):
             model = cls.model_fields[section].annotation
-            if isinstance(fields, dict) and isinstance(model, type) and issubclass(model, Settings):
+            if (
+                isinstance(fields, dict)
+                and isinstance(model, type)
+                and issubclass(model, Settings)
+                and section != "task"
+            ):
                 known = {*model.model_fields, *EARLIER.get(section, ())}
                 plain[section] = {key: value for key, value in fields.items() if key in known}
         return cls.from_dict(plain)

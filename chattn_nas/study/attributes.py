@@ -84,7 +84,8 @@ class StudyAttributes(Stored):
         loaded_weights: Where the backbone's weights came from.
         validation_images: How many images score a trial.
         metric: Name of the score.
-        floor: Class and score of always answering the commonest class.
+        unit: What scores are told in, see :class:`chattn_nas.unit.Unit`.
+        floor: ``score`` of having learnt nothing and ``by``, what answers so.
         data_fingerprint, plugin_fingerprint: Content of the data, code of the user's own parts.
         plan: Of a confirmation: one row per network.
         confirmation: What ``confirm`` found; :func:`chattn_nas.judging.confirmation` reads it.
@@ -107,6 +108,7 @@ class StudyAttributes(Stored):
     loaded_weights: str = ""
     validation_images: int | None = None
     metric: str = "accuracy"
+    unit: Mapping[str, Any] | None = None
     floor: Mapping[str, Any] | None = None
     data_fingerprint: Mapping[str, Any] | None = None
     plugin_fingerprint: Mapping[str, str] | None = None
@@ -120,7 +122,7 @@ class StudyAttributes(Stored):
 
     @property
     def name(self) -> str:
-        """Of the run; empty where the study has no spec."""
+        """Name of the run; empty where the study has no spec."""
         return str(self.spec.get("name", ""))
 
     @property

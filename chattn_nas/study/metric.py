@@ -9,9 +9,10 @@ from typing import Any
 import optuna
 
 from chattn_nas.study.attributes import study_attributes
+from chattn_nas.unit import Unit, percent
 
-#: Attributes of a study: the metric's name, and the score of always answering the commonest class.
-METRIC, FLOOR = "metric", "floor"
+#: Attributes of a study: the metric's name, the score of having learnt nothing, and what scores are told in.
+METRIC, FLOOR, UNIT = "metric", "floor", "unit"
 NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
@@ -22,10 +23,15 @@ NAMES = {
 }
 
 
+def unit_of(study: optuna.Study) -> Unit:
+    """What scores of a study are told in; of a study from before there were tasks: percent."""
+    known = study_attributes(study)
+    return Unit.from_dict(known.unit) if known.unit else percent(known.metric, NAMES.get(known.metric))
+
+
 def metric_of(study: optuna.Study) -> str:
     """As it is written in sentences; ``accuracy`` where the study names none."""
-    name = study_attributes(study).metric
-    return NAMES.get(name, name)
+    return unit_of(study).title
 
 
 def named(text: str, metric: str, keep: Sequence[str] = ()) -> str:
@@ -48,6 +54,6 @@ def named(text: str, metric: str, keep: Sequence[str] = ()) -> str:
 
 
 def floor_of(study: optuna.Study) -> dict[str, Any] | None:
-    """Class and score (0 to 1) of always answering the commonest class, where that is known."""
+    """``score`` of having learnt nothing and ``by``, what answers so; ``None`` where that is not known."""
     found = study_attributes(study).floor
-    return None if found is None else dict(found)
+    return None if found is None else {"by": f"always answering {found.get('class')!r}", **found}

@@ -129,7 +129,7 @@ def records(study: optuna.Study) -> list[Record]:
     for trial in trials:
         seen, record = read.get(trial.number, (None, None))
         if seen is not trial or record is None:
-            record = _record(trial, searched, defaults)
+            record = record_of(trial, searched, defaults)
             if trial.state.is_finished():  # and so never changes
                 read[trial.number] = trial, record
         found.append(record)
@@ -141,20 +141,18 @@ def records(study: optuna.Study) -> list[Record]:
 _read: WeakKeyDictionary[optuna.Study, tuple[Any, dict[int, tuple[FrozenTrial, Record]]]] = WeakKeyDictionary()
 
 
-def record_of(trial: FrozenTrial) -> Record:
-    """One trial alone: settings that this study searches are shown in its words where they are not the default."""
-    return _record(trial, frozenset(), None)
-
-
 def _setting(parameter: str) -> tuple[str, str]:
     """Type and key of ``stage2.se.reduction``."""
     name, key = parameter.split(".", 1)[1].rsplit(".", 1)
     return name, key
 
 
-def _record(
-    trial: FrozenTrial, searched: Set[tuple[str, str]], defaults: Mapping[str, Mapping[str, Any]] | None
+def record_of(
+    trial: FrozenTrial,
+    searched: Set[tuple[str, str]] = frozenset(),
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Record:
+    """One trial; ``searched`` and ``defaults`` as :func:`in_words` takes them."""
     stored = trial_attributes(trial)
     return Record(
         number=trial.number,

@@ -34,6 +34,8 @@ SPEC, LOCK = "spec.yaml", ".lock"
 FOLDERS = ".path"
 #: File with the identity of the run's study, and the study's attribute that must be the same.
 STUDY, IDENTITY = ".study", "run_id"
+#: File with training images as they reach the network, for the report.
+CONTACT_SHEET = "data.jpg"
 #: What trials leave in a directory, where a version of this package that wrote no :data:`STUDY` made it.
 TRACES = ("trials.csv", "checkpoints", "artifacts")
 

@@ -47,17 +47,17 @@ class Checkpoint:
 
     Attributes:
         header: Plan, epoch and log.
-        network, momentum, ema: States; ``ema`` is ``None`` where there is none.
+        network, optimizer, ema: States; ``optimizer`` by parameter, ``ema`` is ``None`` where there is none.
     """
 
     header: Header
     network: dict[str, Tensor]
-    momentum: list[Tensor]
+    optimizer: list[dict[str, Any]]
     ema: dict[str, Tensor] | None
 
     def write(self, directory: Path) -> None:
         """Into a folder; a reader finds the whole file or the one before."""
-        states = {"network": self.network, "momentum": self.momentum, "ema": self.ema}
+        states = {"network": self.network, "optimizer": self.optimizer, "ema": self.ema}
         with replacing(directory / NAME) as partial:
             torch.save({"header": self.header.to_dict(), **states}, partial)
 
@@ -78,7 +78,9 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
                 raise ValueError(f"{bad} has another checksum")
         stored = torch.load(path, map_location="cpu", weights_only=True)
         header = Header.from_dict(stored.get("header", stored), str(path))  # format 1 had all beside the states
-        found = Checkpoint(header=header, network=stored["network"], momentum=stored["momentum"], ema=stored["ema"])
+        if "momentum" in stored:  # before there were other optimisers than SGD
+            stored["optimizer"] = [{"momentum_buffer": value} for value in stored["momentum"]]
+        found = Checkpoint(header=header, **{name: stored[name] for name in ("network", "optimizer", "ema")})
     except NewerFormatError:
         raise
     except Exception as error:  # whatever torch and zip files say of half a file
@@ -104,13 +106,10 @@ def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) ->
         )
 
 
-def momentum_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """The momentum of every parameter, in their order."""
+def states_of(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """What the optimiser keeps of every parameter, in their order."""
     return [
-        optimizer.state[parameter]["momentum_buffer"]
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if "momentum_buffer" in optimizer.state[parameter]
+        dict(optimizer.state.get(parameter, {})) for group in optimizer.param_groups for parameter in group["params"]
     ]
 
 
@@ -120,7 +119,13 @@ def restore(
 ) -> None:
     """Put the states of a checkpoint where they belong; no tensor changes its place."""
     network.load_state_dict(checkpoint.network)
-    for held, value in zip(momentum_of(optimizer), checkpoint.momentum, strict=True):
-        held.copy_(value)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter, stored in zip(parameters, checkpoint.optimizer, strict=True):
+        held = optimizer.state[parameter]
+        for name, value in stored.items():
+            if isinstance(held.get(name), Tensor):
+                held[name].copy_(value)
+            else:
+                held[name] = value.to(parameter.device) if isinstance(value, Tensor) else value
     if ema is not None and checkpoint.ema is not None:
         ema.load_state_dict(checkpoint.ema)

@@ -70,7 +70,7 @@ def final_training(
         return finished
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
         check_same(run.study, spec)
-        training_data = load_training_data(spec.data, settings, context.device)
+        training_data = load_training_data(spec.task, spec.data, settings, context.device)
         facts = training_data.facts
         network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
         result = train_fully(
@@ -85,6 +85,8 @@ def final_training(
 def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
     """All that the trained weights depend on, beside the run's own spec."""
     recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs", "data_on"})
+    if recipe["optimizer"] == "sgd":
+        del recipe["optimizer"]  # as it was when there was no other: older plans do not say it
     epochs = settings.recipe(spec.proxy).rungs[-1]
     mine = settings.model_dump(exclude={*ELSEWHERE, *recipe, "epochs"})
     return {"architecture": architecture.hash, "seed": seed, "epochs": epochs, **recipe, **mine}

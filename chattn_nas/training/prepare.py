@@ -6,35 +6,28 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from chattn_nas.data import Augmentation, Normalize, TensorSet, augment
+from chattn_nas.data import TensorSet, augment
 from chattn_nas.spec.training_settings import TrainingSettings
+from chattn_nas.tasks import Task
 
 
 class Prepare:
-    """Batches of uint8 images and labels to normalised images and targets, on their device.
+    """Batches of uint8 images and targets to normalised images and targets, on their device.
 
-    RandAugment, erasing and mixup are torchvision's and draw from the global state; crops and flips from a generator.
+    RandAugment, erasing and mixup are torchvision's, for labels alone, and draw from the global state; what the task
+    does draws from a generator.
 
     Args:
         settings: Which of them.
-        normalize: Normalisation of the data.
-        augmentation: Crops and flips.
-        num_classes: Mixup makes targets of shape (B, num_classes).
-        generator: Draws crops and flips, on the device.
+        task: What is learned, of which data.
+        generator: Draws what the task draws, on the device.
     """
 
-    def __init__(
-        self,
-        settings: TrainingSettings,
-        normalize: Normalize,
-        augmentation: Augmentation,
-        num_classes: int,
-        generator: torch.Generator,
-    ) -> None:
-        self.normalize, self.augmentation, self.generator = normalize, augmentation, generator
+    def __init__(self, settings: TrainingSettings, task: Task, generator: torch.Generator) -> None:
+        self.task, self.generator, classes = task, generator, task.data.num_classes
         self.randaugment = v2.RandAugment(settings.randaugment, settings.magnitude) if settings.randaugment else None
         self.erasing = v2.RandomErasing(settings.erasing) if settings.erasing else None
-        self.mixup = v2.MixUp(alpha=settings.mixup, num_classes=num_classes) if settings.mixup else None
+        self.mixup = v2.MixUp(alpha=settings.mixup, num_classes=classes) if settings.mixup else None
 
     @property
     def draws_on_host(self) -> bool:
@@ -42,11 +35,13 @@ class Prepare:
         return any((self.randaugment, self.erasing, self.mixup))
 
     def __call__(self, batch: TensorSet) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) uint8 and (B,) to (B, C, H, W) float32 and (B,), with mixup (B, num_classes)."""
-        images, labels = augment(batch.images, self.augmentation, self.generator), batch.labels
+        """(B, C, H, W) uint8 and targets to float32 and what the loss takes; with mixup (B, num_classes)."""
+        if not self.draws_on_host:
+            return self.task.prepare(batch, self.generator)
+        images, labels = augment(batch.images, self.task.data.augmentation, self.generator), batch.labels
         if self.randaugment is not None:
             images = torch.stack([self.randaugment(image) for image in images])
-        images = self.normalize(images)
+        images = self.task.inputs(images)
         if self.erasing is not None:
             images = torch.stack([self.erasing(image) for image in images])
         if self.mixup is not None:

@@ -14,7 +14,6 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from chattn_nas.data import Normalize
 from chattn_nas.errors import TrainingStopped
 from chattn_nas.network.build import derived_seed
 from chattn_nas.network.weights import write_weights
@@ -23,9 +22,9 @@ from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
-from chattn_nas.proxy.step import TrainingStep, class_weights
+from chattn_nas.proxy.step import TrainingStep
 from chattn_nas.spec.training_settings import TrainingSettings
-from chattn_nas.training.checkpoint import Checkpoint, Header, momentum_of, read_checkpoint, restore
+from chattn_nas.training.checkpoint import Checkpoint, Header, read_checkpoint, restore, states_of
 from chattn_nas.training.distributed import DistributedContext
 from chattn_nas.training.log import Log
 from chattn_nas.training.prepare import Prepare
@@ -86,14 +85,14 @@ def train_fully(
             restore(checkpoint, network, optimizer, ema and ema.module)
         order, crops = torch.Generator(device), torch.Generator(device)
         facts = training_data.facts
-        prepare = Prepare(settings, Normalize(facts, device), facts.augmentation, facts.num_classes, crops)
+        prepare = Prepare(settings, facts.task, crops)
         step = TrainingStep(
             context.wrap(network),
             optimizer,
             prepare,
-            label_smoothing=recipe.label_smoothing,
+            task=facts.task,
+            criterion=facts.task.criterion(device, label_smoothing=recipe.label_smoothing),
             clip=settings.clip,
-            class_weights=class_weights(facts, device),
         )
         capture = cuda_graphs(device, crops) if recipe.cuda_graphs else None
         if prepare.draws_on_host or context.size > 1:
@@ -130,7 +129,7 @@ def train_fully(
             if (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == total:
                 Checkpoint(
                     header=Header(plan=plan, epoch=epoch + 1, rows=log.rows), network=network.state_dict(),
-                    momentum=momentum_of(optimizer), ema=ema.module.state_dict() if ema is not None else None,
+                    optimizer=states_of(optimizer), ema=ema.module.state_dict() if ema is not None else None,
                 ).write(directory)  # fmt: skip
         if ema is not None:
             network.load_state_dict(ema.module.state_dict())

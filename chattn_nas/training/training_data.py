@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.data import Data, DataSettings, TensorSet, describe, joined, load_data, load_test, require_test
+from chattn_nas.data import DataSettings, TensorSet, describe, joined, load_test, require_test
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import evaluate
 from chattn_nas.proxy.capture import Capture
@@ -18,8 +18,11 @@ from chattn_nas.proxy.order import even_odds
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.streamed import Streamed
 from chattn_nas.spec.training_settings import TrainingSettings
+from chattn_nas.tasks import TaskData, TaskSettings, load
 from chattn_nas.training.distributed import DistributedContext
 
+#: Settings of the final training that only labels follow.
+MIXING = ("randaugment", "erasing", "mixup")
 Step = Callable[[TensorSet], Tensor]
 Scores = tuple[float, float]
 
@@ -40,12 +43,12 @@ class TrainingData:
     """Images for one final training.
 
     Attributes:
-        facts: Training and validation images.
+        facts: Training and validation images, and the task.
         data, settings: Sections of the spec.
         device: To train on.
     """
 
-    facts: Data
+    facts: TaskData
     data: DataSettings
     settings: TrainingSettings
     device: torch.device
@@ -80,15 +83,25 @@ class TrainingData:
         return evaluate(network, images, self.facts, batch_size=batch_size, device=self.device)
 
 
-def load_training_data(data: DataSettings, settings: TrainingSettings, device: torch.device) -> TrainingData:
+def load_training_data(
+    task: TaskSettings, data: DataSettings, settings: TrainingSettings, device: torch.device
+) -> TrainingData:
     """The images where the settings want them.
 
     Raises:
         DataError: As ``load_data``; or there are no test images, which would otherwise be found out at the end.
+        InputError: The data do not serve the task, or an augmentation does not.
     """
     require_test(data)
     if settings.mixup and describe(data).multilabel:
         raise InputError(
             "training.mixup mixes single labels, and these images have several", where=("training", "mixup")
         )
-    return TrainingData(load_data(data, device=device, data_on=settings.data_on), data, settings, device)
+    facts = load(task, data, device=device, data_on=settings.data_on)
+    for name in MIXING:
+        if getattr(settings, name) and not facts.task.mixes:
+            raise InputError(
+                f"training.{name} changes images in a way that the targets of task {task.type} do not follow",
+                where=("training", name),
+            )
+    return TrainingData(facts, data, settings, device)

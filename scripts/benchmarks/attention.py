@@ -8,9 +8,11 @@ Memory is kept (MALLOC_TRIM_THRESHOLD_), as in a training loop; otherwise most o
     (a)      a plain statement of the same formula with the same weights (checked to give the same output)
     (b)      the same mechanism of timm.layers, where timm has it
     (N x N)  soca with the centring matrix of the official code
+    compiled ours through torch.compile, the module alone (asked for with --compile; a C++ compiler is needed)
     floor    x * gate with a gate given, (B, C, 1, 1): 1.0 by definition
 
     MALLOC_TRIM_THRESHOLD_=8000000000 python scripts/benchmarks/attention.py     # float32 on the CPU
+    python scripts/benchmarks/attention.py --channels-last   # maps, floor and all, in the layout that training uses
     python scripts/benchmarks/attention.py --device cuda     # bfloat16 under autocast on a GPU
 """
 
@@ -40,7 +42,9 @@ TIMM = {"se": "se", "eca": "eca", "cbam": "cbam", "coordinate": "coord"}
 AIM = dict.fromkeys(("se", "eca", "rcan", "gct", "dia"), (1.6, 3.0)) | dict.fromkeys(("fca", "srm"), (2.3, 3.0))
 
 
-def contenders(name: str, x: Tensor) -> dict[str, tuple[Callable[[Tensor], Tensor], nn.Module | None]]:
+def contenders(
+    name: str, x: Tensor, compiled: bool = False
+) -> dict[str, tuple[Callable[[Tensor], Tensor], nn.Module | None]]:
     """What is timed for one type, by column: a function of the map, and the module whose gradients it fills."""
     channels, device = x.shape[1], x.device
     module = attention.build(name, channels, feature_size=tuple(x.shape[2:]), num_classes=10).to(device)
@@ -63,6 +67,9 @@ def contenders(name: str, x: Tensor) -> dict[str, tuple[Callable[[Tensor], Tenso
     if name == "soca" and x.shape[2:] == (56, 56):
         third = copy.deepcopy(module)
         found["(N x N)"] = (lambda x: soca(third, x, by_matrix), third)
+    if compiled:
+        fourth = copy.deepcopy(module)
+        found["compiled"] = (torch.compile(fourth), fourth)
     with torch.no_grad():  # in training mode, as timed; two modules, so that running statistics do not differ
         error = (ours(x) - plain(twin, x, *state)).abs().max() / x.abs().max()
     assert error < (1e-4 if device.type == "cpu" else 3e-2), f"{name}: the plain statement differs by {error:.1e}"
@@ -90,11 +97,11 @@ def _wait(x: Tensor) -> None:
         torch.cuda.synchronize()
 
 
-def ratios(name: str, x: Tensor, rounds: int, backward: bool) -> dict[str, float]:
+def ratios(name: str, x: Tensor, rounds: int, backward: bool, compiled: bool = False) -> dict[str, float]:
     """Medians over the rounds of each contender's time over the floor's in that round."""
     gate = torch.rand(x.shape[0], x.shape[1], 1, 1, device=x.device)
     gate = gate.to(x.dtype).requires_grad_(backward)
-    timed = {"floor": (lambda x: x * gate, None), **contenders(name, x)}
+    timed = {"floor": (lambda x: x * gate, None), **contenders(name, x, compiled)}
     for run, module in timed.values():
         seconds(run, module, x, backward)
     found: dict[str, list[float]] = {key: [] for key in timed}
@@ -115,6 +122,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -123,14 +132,17 @@ def main() -> None:
     where = platform.processor() or platform.machine()
     where = torch.cuda.get_device_name() if dtype == torch.bfloat16 else f"{where}, {options.threads} thread(s)"
     print(f"{date.today()}, {where}, {dtype}, torch {torch.__version__}, timm {version('timm')}, "
-          f"batch {options.batch}, {options.rounds} rounds\n")  # fmt: skip
-    columns = ("ours", "(a)", "(b)", "(N x N)")
+          f"batch {options.batch}, {options.rounds} rounds{', channels_last' * options.channels_last}\n")  # fmt: skip
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+    columns = ("ours", "(a)", "(b)", "(N x N)", *["compiled"] * options.compile)
     print("| type | map | pass | " + " | ".join(columns) + " | aim |\n|---|---|---|" + "---|" * len(columns) + "---|")
     for name in options.types:
         for channels, *size in SIZES:
             x = torch.randn(options.batch, channels, *size, device=options.device, dtype=dtype)
+            x = x.contiguous(memory_format=layout)
             for backward in (False, True):
-                found = ratios(name, x, options.rounds, backward)
+                torch.compiler.reset()
+                found = ratios(name, x, options.rounds, backward, options.compile)
                 aim = AIM.get(name, ("", ""))[backward]
                 cells = " | ".join(f"{found[key]:.2f}" if key in found else "" for key in columns)
                 shape = "x".join(map(str, (channels, *size)))

@@ -49,7 +49,7 @@ def _gct(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def _srm(m: nn.Module, x: Tensor) -> Tensor:
-    flat = x.view(*x.shape[:2], -1)
+    flat = x.reshape(*x.shape[:2], -1)
     styles = torch.stack((flat.mean(2), (flat.var(2) + m.epsilon).sqrt()), 2)
     return gated(x, m.bn((styles * m.cfc).sum(2)).sigmoid())
 
@@ -133,11 +133,11 @@ def _ortho(m: nn.Module, x: Tensor) -> Tensor:
 
 def _sge(m: nn.Module, x: Tensor) -> Tensor:
     b, c, h, w = x.shape
-    u = x.view(b * m.groups, -1, h, w)
+    u = x.reshape(b * m.groups, -1, h, w)
     t = (u * F.adaptive_avg_pool2d(u, 1)).sum(1).view(b * m.groups, -1)
     t = (t - t.mean(1, keepdim=True)) / ((t - t.mean(1, keepdim=True)).std(1, keepdim=True) + m.epsilon)
     t = t.view(b, m.groups, h, w) * m.weight + m.bias
-    return (u * t.view(b * m.groups, 1, h, w).sigmoid()).view(b, c, h, w)
+    return (u * t.view(b * m.groups, 1, h, w).sigmoid()).reshape(b, c, h, w)
 
 
 def _shuffle(m: nn.Module, x: Tensor) -> Tensor:

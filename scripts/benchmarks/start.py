@@ -35,6 +35,8 @@ UNIFORM = ("none", "channel_scale", "random_gate", "se", "eca", "fca", "srm", "g
 SETTINGS: dict[str, dict[str, Any]] = {"se": {"reduction": 4}, "fca": {"frequencies": "top4", "reduction": 4}}
 
 
+#: A training so many times as long tells whether a short one's gap was the start's.
+LONGER = 8
 #: Marks of a page between which the tables stand.
 BEGIN, END = "<!-- begin: scripts/benchmarks/start.py page -->", "<!-- end -->"
 
@@ -48,8 +50,14 @@ class Training:
     branch_scale: float = 1.0
     learning_rate: float = 0.1
     warmup: float = 0.2
+    first_rung: float = 1.0
     epochs: int = 6
     seed: int = 0
+
+    @property
+    def rungs(self) -> list[int]:
+        """One cycle, or two, of which the first takes ``first_rung`` of the epochs."""
+        return sorted({max(1, round(self.first_rung * self.epochs)), self.epochs})
 
 
 KEYS = [field.name for field in fields(Training)]
@@ -59,7 +67,10 @@ MEASURED = ["data", "backbone", "images", "size", "steps", "accuracy", "loss", "
 
 def plan(arguments: argparse.Namespace) -> Iterator[Training]:
     """The trainings, seed by seed, so that an interrupted run holds whole comparisons."""
-    recipe = {"learning_rate": arguments.rate, "warmup": arguments.warmup, "branch_scale": arguments.branches}
+    recipe = {
+        "learning_rate": arguments.rate, "warmup": arguments.warmup, "branch_scale": arguments.branches,
+        "first_rung": arguments.first_rung,
+    }  # fmt: skip
     for seed, epochs in itertools.product(range(arguments.seeds), arguments.epochs):
         if arguments.plan == "recipe":
             for rate, warmup, scale in itertools.product((0.05, 0.1, 0.2, 0.4), (0.05, 0.2), (0.5, 1.0, 2.0)):
@@ -68,6 +79,8 @@ def plan(arguments: argparse.Namespace) -> Iterator[Training]:
                 )
             continue
         names = list(arguments.networks or UNIFORM)
+        if names == ["all"]:
+            names = [*UNIFORM, *(name for name in every_type(arguments) if name not in UNIFORM)]
         if arguments.plan == "mixed":
             rng = random.Random(0)
             types = ("none", "se", "eca", "fca", "srm", "gct")
@@ -75,7 +88,7 @@ def plan(arguments: argparse.Namespace) -> Iterator[Training]:
             names = ["|".join(triple) for triple in rng.sample(triples, 12)]
         for name, start in itertools.product(names, arguments.starts):
             yield Training(network=name, start=start, epochs=epochs, seed=seed, **recipe)
-        if arguments.plan == "starts" and "none" in names:
+        if arguments.plan == "starts" and "none" in names and len(arguments.starts) == len(STARTS):
             for scale in {0.5, 1.0, 2.0} - {arguments.branches}:
                 yield Training(network="none", epochs=epochs, seed=seed, **(recipe | {"branch_scale": scale}))
 
@@ -104,7 +117,7 @@ def train_all(arguments: argparse.Namespace, part: int = 0) -> None:
         if one.start == "unit":
             start_at_unit(network, batch)
         settings = ProxySettings(
-            rungs=[one.epochs],
+            rungs=one.rungs,
             learning_rate=one.learning_rate,
             warmup=one.warmup,
             batch_size=arguments.batch_size,
@@ -116,7 +129,7 @@ def train_all(arguments: argparse.Namespace, part: int = 0) -> None:
             "size": arguments.size, "steps": one.epochs * (len(data.train) // arguments.batch_size),
             "accuracy": measured.score, "loss": measured.loss, "train_loss_sum": measured.train_loss_sum,
             "first_epoch_loss": measured.first_epoch_loss, "outcome": str(measured.outcome),
-            "seconds": round(measured.seconds, 2), "device": measured.device,
+            "seconds": round(measured.seconds, 2), "device": arguments.hardware or measured.device,
             "versions": f"torch {torch.__version__} timm {timm.__version__}", "date": date.today().isoformat(),
         }  # fmt: skip
         add(arguments.out, row)
@@ -133,6 +146,22 @@ def architecture(name: str, arguments: argparse.Namespace) -> Any:
     found = stages(backbone, image_size=arguments.size)
     names = name.split("|") if "|" in name else [name] * len(found)
     return Architecture(backbone, tuple(StageChoice(one, SETTINGS.get(one, {})) for one in names)).canonical(found)
+
+
+def every_type(arguments: argparse.Namespace) -> list[str]:
+    """This package's types that can sit in every stage with the settings used here."""
+    from chattn_nas import attention
+    from chattn_nas.errors import InputError
+
+    found = []
+    for name in (name for name in attention.names() if "/" not in name):
+        try:
+            architecture(name, arguments)
+        except InputError as error:
+            print(f"{name} is left out: {error}", flush=True)
+        else:
+            found.append(name)
+    return found
 
 
 def load(arguments: argparse.Namespace) -> Any:
@@ -186,100 +215,13 @@ def read(paths: list[Path]) -> Any:
                     "network": types[0] if len(set(types)) == 1 else "|".join(types), "branch_scale": row["branches"],
                     "data": "CIFAR-10 (JPEG copies)", "backbone": "cifar_resnet8", "size": 16,
                     "steps": row["epochs"] * (row["images"] // 128), "first_epoch_loss": row["epoch_losses"][0],
+                    "first_rung": 1.0,
                 }  # fmt: skip
             tables.append(pd.DataFrame(rows))
         else:
             tables.append(pd.read_csv(path))
     table = pd.concat(tables, ignore_index=True)
     return table.assign(accuracy=100 * table["accuracy"])
-
-
-def page(table: Any) -> Iterator[str]:
-    """Markdown: accuracies by start and length, rank agreement with long trainings, and what it was measured on."""
-    for (data, backbone, images), part in table.groupby(["data", "backbone", "images"]):
-        first = part.iloc[0]
-        yield f"## {data}, {backbone}, {first['size']} px, {images:,} training images\n"
-        hardware = ", ".join(sorted(set(part["device"]) | set(part["versions"])))
-        yield f"{len(part)} trainings, {min(part['date'])} to {max(part['date'])}, {hardware}.\n"
-        usual = part[part["branch_scale"] == part["branch_scale"].mode()[0]]
-        if part["network"].nunique() > 1:
-            rate, warmup = usual["learning_rate"].iloc[0], usual["warmup"].iloc[0]
-            scale = usual["branch_scale"].iloc[0]
-            yield f"Learning rate {rate:g} for a batch of 128, warm-up {warmup:g}, branches at {scale:g}.\n"
-            yield from accuracies(usual)
-            yield from agreements(usual)
-        bare = part[(part["network"] == "none") & (part["branch_scale"].nunique() > 1)]
-        if len(bare):
-            yield "No attention, other recipes:\n"
-            yield from grid(bare, ["learning_rate", "warmup", "branch_scale"])
-
-
-def accuracies(part: Any) -> Iterator[str]:
-    """A table with one row per network, one column per length and start: mean over seeds."""
-    yield "Validation accuracy in percent: mean, standard deviation between trainings, number of trainings.\n"
-    yield from grid(part[~part["network"].str.contains("|", regex=False)], ["network"])
-
-
-def grid(part: Any, index: list[str]) -> Iterator[str]:
-    """Mean accuracy by ``index`` against length and start."""
-    part = part.assign(start=part["start"].where(part["network"] != "none", "any")).drop_duplicates(KEYS)
-    cells = part.groupby([*index, "epochs", "start"])["accuracy"].agg(["mean", "std", "count"])
-    rows = list(dict.fromkeys(key[: len(index)] for key in cells.index))
-    columns = [(e, s) for e in sorted(set(part["epochs"])) for s in (*STARTS, "any") if s in set(part["start"])]
-    columns = [c for c in columns if any((*row, *c) in cells.index for row in rows)]
-    order = {name: place for place, name in enumerate(UNIFORM)}
-    rows.sort(key=lambda row: tuple(order.get(one, one) if isinstance(one, str) else one for one in row))
-    yield "| " + " | ".join([*index, *(f"{e} epochs, {s}" for e, s in columns)]) + " |"
-    yield "|---" * (len(index) + len(columns)) + "|"
-    for row in rows:
-        found = [cells.loc[(*row, *c)] if (*row, *c) in cells.index else None for c in columns]
-        said = ["" if one is None else _cell(one) for one in found]
-        yield "| " + " | ".join([*map(str, row), *said]) + " |"
-    yield ""
-
-
-def _cell(one: Any) -> str:
-    spread = f" ± {one['std']:.1f}" if one["count"] > 1 else ""
-    return f"{one['mean']:.1f}{spread} ({one['count']:.0f})"
-
-
-def agreements(part: Any) -> Iterator[str]:
-    """Kendall's tau of every length and start with the longest training of the other seeds, from each start."""
-    from scipy.stats import kendalltau
-
-    longest = part["epochs"].max()
-    seeds = sorted(set(part["seed"]))
-    lines = []
-    for epochs, start in itertools.product(sorted(set(part["epochs"])), STARTS):
-        taus: list[list[float]] = []
-        for target in ("official", "unit"):
-            found = []
-            for seed in seeds:
-                mine = chosen(part, epochs, start)
-                mine = mine[mine["seed"] == seed].groupby("network")["accuracy"].mean()
-                full = chosen(part, longest, target)
-                full = full[full["seed"] != seed].groupby("network")["accuracy"].mean()
-                both = sorted(set(mine.index) & set(full.index))
-                if len(both) >= 5:
-                    found.append(float(kendalltau(mine[both], full[both]).statistic))
-            taus.append(found)
-        if any(taus):
-            lines.append((epochs, start, taus))
-    if not lines:
-        return
-    yield f"Kendall's tau of one training with the mean of {longest} epochs on the other seeds, mean over seeds:\n"
-    yield f"| epochs | start | {longest} epochs, official | {longest} epochs, unit |\n|---|---|---|---|"
-    for epochs, start, taus in lines:
-        said = [f"{sum(found) / len(found):.2f}" if found else "" for found in taus]
-        yield f"| {epochs} | {start} | {said[0]} | {said[1]} |"
-    yield ""
-
-
-def chosen(part: Any, epochs: int, start: str) -> Any:
-    """Trainings of one length from one start; none starts alike from all."""
-    bare = part["network"] == "none"
-    mine = part[(part["epochs"] == epochs) & ((part["start"] == start) | bare)]
-    return mine.drop_duplicates(["network", "seed"])
 
 
 def main() -> None:
@@ -311,6 +253,8 @@ def main() -> None:
     of_train.add_argument("--rate", type=float, default=0.1)
     of_train.add_argument("--warmup", type=float, default=0.2)
     of_train.add_argument("--branches", type=float, default=1.0)
+    of_train.add_argument("--first-rung", type=float, default=1.0, help="part of the epochs in a first cycle")
+    of_train.add_argument("--hardware", help="what the rows say of the machine, without commas")
     arguments = parser.parse_args()
     if arguments.command == "merge":
         table = read(arguments.rows)
@@ -318,6 +262,8 @@ def main() -> None:
         return
     if arguments.command == "page":
         head, rest = arguments.into.read_text().split(BEGIN)
+        from start_page import page
+
         tables = "\n".join(page(read(arguments.rows)))
         arguments.into.write_text(f"{head}{BEGIN}\n\n{tables}\n{END}{rest.split(END)[1]}")
         return

@@ -286,6 +286,19 @@ def test_mca_s_deviation_is_unbiased_and_without_spatial_means_without_channel()
     assert [name for name, _ in MCA(8, channel=False).named_children()] == ["rows", "columns"]
 
 
+def test_mca_of_other_pools_takes_the_maximum_or_the_mean_alone():
+    module, x = _moved(MCA(8, pools="avg+max")).eval(), _map(2, 8, 3, 4)
+    mean, highest = x.mean((2, 3)), x.amax((2, 3))
+    gates = module.channels.weight.sigmoid()
+    mixed = (mean + highest) / 2 + gates[0] * mean + gates[1] * highest
+    wanted = module.channels.conv(mixed[:, None]).squeeze(1).sigmoid()
+    torch.testing.assert_close(module.channels(x)[:, :, 0, 0], wanted)
+    module = _moved(MCA(8, pools="avg")).eval()
+    wanted = module.columns.conv(x.mean((1, 2))[:, None]).squeeze(1).sigmoid()
+    torch.testing.assert_close(module.columns(x)[:, 0, 0], wanted)
+    assert all(gate.weight is None for gate in (module.rows, module.columns, module.channels))
+
+
 # SCSA
 
 

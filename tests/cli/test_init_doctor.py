@@ -88,6 +88,15 @@ def test_a_spec_for_digits_loads_and_can_be_trained(said, tmp_path):
     assert len(load_test(spec.data)) == 299
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+def test_small_images_are_offered_what_came_nearest_to_a_gain_and_triplet_only_on_a_gpu(said, monkeypatch, gpu):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    said("init", "--data", "digits", "--yes")
+    types = {candidate.type for stage in load_spec("digits.yaml").search_space().candidates for candidate in stage}
+    assert types >= {"none", "se", "eca", "gct", "srm"}
+    assert ("triplet" in types) == gpu
+
+
 def test_nothing_is_overwritten(said, tmp_path):
     (tmp_path / "digits.yaml").write_text("mine")
     assert "is left as it is" in said("init", "--data", "digits", "--yes", code=2)

@@ -8,11 +8,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from chattn_nas.attention import AuxiliaryHead
-from chattn_nas.data import TensorSet
+from chattn_nas.data import DataSettings, TensorSet, load_data
 from chattn_nas.proxy import ProxySettings, train
 from chattn_nas.proxy.auxiliary import AuxiliaryHeads, presence_loss
 from chattn_nas.proxy.optimizer import build_optimizer
 from chattn_nas.proxy.step import TrainingStep
+from chattn_nas.tasks import task_of
+from chattn_nas.tasks.classification import LabelLoss
+
+TASK = task_of(load_data(DataSettings(image_size=8)))
 
 
 @pytest.fixture
@@ -23,7 +27,8 @@ def heads_of():
 
 def _step(network, optimizer=None, **options):
     optimizer = optimizer or build_optimizer(network, ProxySettings())
-    return TrainingStep(network, optimizer, lambda batch: (batch.images.float(), batch.labels), **options)
+    prepare = lambda batch: (batch.images.float(), batch.labels)  # noqa: E731
+    return TrainingStep(network, optimizer, prepare, task=TASK, criterion=LabelLoss(), **options)
 
 
 @pytest.fixture

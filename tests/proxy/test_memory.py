@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from chattn_nas.data import TensorSet
+from chattn_nas.data import DataSettings, TensorSet, load_data
 from chattn_nas.proxy import is_out_of_memory, train, train_within_memory
 from chattn_nas.proxy.optimizer import build_optimizer
 from chattn_nas.proxy.settings import ProxySettings
 from chattn_nas.proxy.step import TrainingStep
+from chattn_nas.tasks import task_of
+from chattn_nas.tasks.classification import LabelLoss
 
 
 class Short(nn.Module):
@@ -86,9 +88,15 @@ def test_parts_give_the_gradient_of_the_whole(accumulate) -> None:
     def prepare(batch):
         return batch.images.double() / 255, batch.labels
 
+    task = task_of(load_data(DataSettings(image_size=8)))
     losses = [
         TrainingStep(
-            network, build_optimizer(network, ProxySettings()), prepare, label_smoothing=0.1, accumulate=number
+            network,
+            build_optimizer(network, ProxySettings()),
+            prepare,
+            task=task,
+            criterion=LabelLoss(0.1),
+            accumulate=number,
         )(batch)
         for network, number in ((whole, 1), (parts, accumulate))
     ]

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chattn_nas.report import html, markdown
+from chattn_nas.report import html, markdown, write_report
+from chattn_nas.report.classes import class_figures
 from chattn_nas.search import search
 from chattn_nas.spec import Spec
+from chattn_nas.study import records
 from chattn_nas.study.metric import metric_of, named
 
 
@@ -41,6 +43,30 @@ def test_reports_name_the_metric(study) -> None:
     assert "validation macro F1 (%)" in page
     assert "/* plotly.js */" not in page
     assert "score" in study.trials[0].user_attrs["measurement"]["rungs"][-1]
+
+
+def test_reports_show_every_class_and_what_the_network_sees(study, tmp_path_factory) -> None:
+    complete = [record for record in records(study) if record.outcome == "complete"]
+    found = class_figures(complete, complete[0].hash, ["ant", "bee"])
+    kept = complete[0].measurement.rungs[-1].figures
+    assert found is not None
+    assert found.trainings == 1
+    assert found.names == ("ant", "bee")
+    assert found.recall.tolist() == kept["recall"]
+    counts = np.array(kept["confusion"])
+    assert found.confusion.sum(1) == pytest.approx([1, 1])
+    assert found.confusion.diagonal() == pytest.approx(counts.diagonal() / counts.sum(1))
+    assert class_figures(complete, "unknown", []) is None
+    assert "## Class by class" in markdown(study)
+    page = html(study)
+    assert 'id="classes"' in page
+    assert 'id="figure-confusion"' in page
+    assert 'id="data"' not in page, "without a run's folder there is no contact sheet"
+    run = next(tmp_path_factory.getbasetemp().glob("uneven*")) / "run"
+    with Image.open(run / "data.jpg") as sheet:
+        assert sheet.format == "JPEG"
+        assert max(sheet.size) <= 960
+    assert "data:image/jpeg;base64," in write_report(run, study).read_text(encoding="utf-8")
 
 
 def test_accuracy_stays_accuracy() -> None:

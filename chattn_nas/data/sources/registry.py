@@ -21,6 +21,8 @@ SOURCES = {
     "torchvision": "from_torchvision",
     "hf": "hugging_face",
     "webdataset": "shards",
+    "masks": "masks",
+    "patches": "patches",
 }
 
 

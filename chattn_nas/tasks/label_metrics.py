@@ -1,4 +1,4 @@
-"""What a network is scored by: one number where more is better, from its logits and the targets."""
+"""What a classifier is scored by: one number where more is better, from its logits and the targets."""
 
 from __future__ import annotations
 
@@ -65,14 +65,15 @@ def build_metric(name: str, num_classes: int, *, multilabel: bool = False) -> Me
 
 
 def floor(data: Images) -> dict[str, Any] | None:
-    """Class and score of answering the commonest class of the validation images every time; none for several labels."""
+    """Score of answering the commonest class of the validation images every time; none for several labels."""
     labels = data.validation.labels.cpu()  # type: ignore[attr-defined]
     if data.multilabel or labels.ndim > 1 or not len(labels):
         return None
     most = int(labels.bincount().argmax())
     always = F.one_hot(torch.full_like(labels, most), data.num_classes).float()
     score = build_metric(data.metric, data.num_classes)(always, labels)
-    return {"class": data.class_names[most], "score": score}
+    name = data.class_names[most]
+    return {"class": name, "by": f"always answering {name!r}", "score": score}
 
 
 def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:

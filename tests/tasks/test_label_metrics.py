@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from chattn_nas.data import Augmentation, Data, TensorSet
 from chattn_nas.errors import DataError
 from chattn_nas.proxy import ProxySettings, train
-from chattn_nas.proxy.metric import build_metric, figures
 from chattn_nas.proxy.order import draw, even_odds
+from chattn_nas.tasks.label_metrics import build_metric, figures
 
 
 @pytest.fixture

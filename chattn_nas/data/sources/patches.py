@@ -1,0 +1,198 @@
+"""Pictures in high and low resolution, cut into patches: high resolution alone, or both in folders side by side.
+
+``image_size`` is the side of a low-resolution patch; ``options: {scale: 2}`` says how much larger its target is. Where
+there is no low resolution, it is made by bicubic reduction, as the benchmarks of super-resolution make it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from chattn_nas.data.layout import PARTS, is_image
+from chattn_nas.data.pictures import Found, Listing, Part, Raw
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.place import path_of
+from chattn_nas.data.tree import Entry, Tree, open_tree
+from chattn_nas.errors import DataError
+
+SCALES = (2, 3, 4)
+#: Words in the names of folders, in any case.
+HIGH, LOW = {"hr", "high", "gt", "target", "targets"}, {"lr", "low", "lq", "input", "inputs"}
+
+
+def find_patches(settings: DataSettings) -> Found:
+    """The files; none is read.
+
+    Raises:
+        DataError: There is no such folder, or no scale.
+    """
+    scale = settings.options.get("scale", 2)
+    if set(settings.options) - {"scale"} or scale not in SCALES:
+        raise DataError(
+            f"data.options of patches are scale: 2, 3 or 4, not {settings.options}", where=("options",), choices=SCALES
+        )
+    path = path_of(settings)
+    tree = open_tree(path)
+    # The split of pictures is part of what is read: patches of one picture never lie in two parts.
+    stamps = [str(path.absolute()), f"{settings.validation} {settings.test} {settings.seed}"]
+    stamps += [f"{entry.path} {entry.stamp}" for entry in tree.entries]
+    return Found(stamps, lambda: _listing(tree, str(path), settings, int(scale)))
+
+
+def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listing:
+    high: dict[str, dict[str, Entry]] = {}
+    low: dict[str, dict[str, Entry]] = {}
+    for entry in tree.entries:
+        if not is_image(entry.path):
+            continue
+        *folders, name = entry.path.split("/")
+        words = [word for folder in folders for word in re.split(r"[\W_]+", folder.lower())]
+        part = next((PARTS[word] for word in words if word in PARTS), "train")
+        smaller = bool(LOW & set(words))
+        stem = re.sub(rf"x{scale}$", "", PurePosixPath(name).stem, flags=re.I) if smaller else PurePosixPath(name).stem
+        classes = [one for one in folders if not (set(re.split(r"[\W_]+", one.lower())) & (HIGH | LOW | PARTS.keys()))]
+        place = [one for one in classes if not re.fullmatch(rf"x{scale}", one, re.I)]
+        (low if smaller else high).setdefault(part, {})["/".join([*place, stem])] = entry
+    if not high.get("train"):
+        raise DataError(f"there are no pictures to train on in {root}", where=("path",))
+    said = []
+    parts_of = {part: list(found) for part, found in high.items()}
+    rng = np.random.default_rng(settings.seed)
+    for part, share in (("validation", settings.validation), ("test", settings.test)):
+        if part in parts_of or share is None:
+            continue
+        names = parts_of["train"]
+        count = round(share * len(high["train"]))
+        if not 0 < count < len(names):
+            raise DataError(f"{len(names)} pictures are too few for {share:g} of them to be the {part} set",
+                            where=(part,))  # fmt: skip
+        chosen = {names[index] for index in rng.permutation(len(names))[:count]}
+        parts_of["train"] = [one for one in names if one not in chosen]
+        parts_of[part] = [one for one in names if one in chosen]
+        high[part], low[part] = high["train"], low.get("train", {})
+        said.append(f"{count} of the training pictures, all their patches, are the {part} set")
+    paired = any(low.values())
+    if not paired:
+        said.append(f"low resolution is made from high by bicubic reduction to 1/{scale}")
+    parts = {}
+    for part, names in parts_of.items():
+        if paired and (bare := [one for one in names if one not in low.get(part, {})]):
+            raise DataError(f"{len(bare)} pictures have no low resolution: {', '.join(bare[:5])}", where=("path",))
+        pairs = [(high[part][one], low[part][one] if paired else None) for one in names]
+        source = _Source(tree, pairs, settings.image_size, scale, "L" if settings.channels == 1 else "RGB")
+        index, small = source.grid()
+        if small:
+            said.append(f"{small} {part} pictures are smaller than a patch and are left out")
+        if not len(index):
+            raise DataError(
+                f"no {part} picture in {root} is as large as a patch of {settings.image_size * scale} px: a smaller "
+                "data.image_size may do",
+                where=("image_size",),
+            )
+        parts[part] = Part(Patches(source, index), HighPatches(source, index))
+    return Listing(parts=parts, class_names=(), said=tuple(said))
+
+
+class _Source:
+    """The pictures of one part; the last few that were opened are remembered, since patches follow each other."""
+
+    def __init__(
+        self, tree: Tree, pairs: Sequence[tuple[Entry, Entry | None]], size: int, scale: int, mode: str
+    ) -> None:
+        self.tree, self.pairs, self.size, self.scale, self.mode = tree, pairs, size, scale, mode
+        self.opened = lru_cache(32)(self._opened)
+
+    def _opened(self, number: int) -> tuple[Image.Image, Image.Image | None]:
+        high, low = self.pairs[number]
+        found = self._read(high)
+        if low is None:
+            return found, None
+        smaller = self._read(low)
+        wanted = (found.width // self.scale, found.height // self.scale)
+        if smaller.size != wanted:
+            raise ValueError(f"{low.path} is {smaller.size}, not {wanted}: 1/{self.scale} of {high.path}")
+        return found, smaller
+
+    def _read(self, entry: Entry) -> Image.Image:
+        image = Image.open(BytesIO(self.tree.read(entry)))
+        return ImageOps.exif_transpose(image).convert(self.mode)
+
+    def grid(self) -> tuple[NDArray[np.int64], int]:
+        """Picture, top and left of every patch that lies side by side in it, (n, 3), and how many are too small."""
+        found, small, side = [], 0, self.size * self.scale
+        for number, (high, _) in enumerate(self.pairs):
+            try:
+                with Image.open(BytesIO(self.tree.read(high))) as image:
+                    width, height = image.size
+                    if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+                        width, height = height, width
+            except Exception:  # told as bad when its turn comes
+                width = height = side
+            rows, columns = height // side, width // side
+            small += not rows * columns
+            found += [(number, row * side, column * side) for row in range(rows) for column in range(columns)]
+        return np.array(found, np.int64).reshape(-1, 3), small
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Patches in low resolution."""
+
+    source: _Source
+    index: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def name(self, index: int) -> str:
+        """Its picture, and where it lies in it."""
+        number, top, left = self.index[index]
+        return f"{self.source.tree.name(self.source.pairs[number][0])}[{top}:, {left}:]"
+
+    def open(self, index: int) -> tuple[Raw, bytes]:
+        """The patch, and the pixels of both."""
+        number, top, left = map(int, self.index[index])
+        high, low = self.source.opened(number)
+        size, scale = self.source.size, self.source.scale
+        large = high.crop((left, top, left + size * scale, top + size * scale))
+        if low is None:
+            patch = large.resize((size, size), Image.Resampling.BICUBIC)
+        else:
+            patch = low.crop((left // scale, top // scale, left // scale + size, top // scale + size))
+        return patch, patch.tobytes() + large.tobytes()
+
+    def take(self, index: NDArray[np.int64]) -> Patches:
+        """Some of them."""
+        return Patches(self.source, self.index[index])
+
+
+@dataclass(frozen=True)
+class HighPatches:
+    """The same in high resolution: what the network shall give."""
+
+    source: _Source
+    index: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def read(self, index: int, image: tuple[int, int], reading: Any) -> NDArray[np.uint8]:
+        """(C, scale S, scale S) uint8."""
+        number, top, left = map(int, self.index[index])
+        side = self.source.size * self.source.scale
+        pixels = np.asarray(self.source.opened(number)[0].crop((left, top, left + side, top + side)))
+        return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+    def take(self, index: NDArray[np.int64]) -> HighPatches:
+        """Some of them."""
+        return HighPatches(self.source, self.index[index])

@@ -1,0 +1,140 @@
+"""Classification: one label per image, or several."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from chattn_nas.data import Data
+from chattn_nas.errors import InputError
+from chattn_nas.tasks.label_metrics import ONE_LABEL, SEVERAL, build_metric, figures, floor, summed_loss
+from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.task import Scorer, Task
+from chattn_nas.unit import Unit
+
+#: Logits up to which all are kept, for figures of every class: 256 MiB.
+KEPT = 2**26
+TITLES = {
+    "macro_f1": "macro F1",
+    "top5": "top-5 accuracy",
+    "auroc": "AUROC",
+    "average_precision": "mean average precision",
+    "log_loss": "exp(-log loss)",
+}
+
+
+class Classification(Task):
+    """Labels (N,), or the presence of every class (N, K) where the data set has several per image."""
+
+    metrics: ClassVar[tuple[str, ...]] = (*ONE_LABEL,)
+    mixes: ClassVar[bool] = True
+
+    def __init__(self, settings: TaskSettings, data: Data) -> None:
+        super().__init__(settings, data)
+        if data.train.labels.ndim > 2 or (data.train.labels.ndim == 2 and not data.multilabel):
+            raise InputError(
+                f"the targets of this data set are no labels but arrays {tuple(data.train.labels.shape[1:])}: say what "
+                "is learned from them (task: {type: segmentation}, ...)",
+                where=("task", "type"),
+            )
+        self.metric = build_metric(data.metric, data.num_classes, multilabel=data.multilabel)
+        name = data.metric
+        self.unit = Unit(name=name, title=TITLES.get(name, name.replace("_", " ")))
+
+    def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> LabelLoss:
+        """Cross-entropy."""
+        weights = self.data.class_weights
+        return LabelLoss(label_smoothing, None if weights is None else torch.tensor(weights, device=device))
+
+    def scorer(self, images: int, device: torch.device) -> Scorer:
+        """By the metric of the data; figures of every class beside it."""
+        return LabelScorer(self, images, device)
+
+    def floor(self) -> dict[str, Any] | None:
+        """Answering the commonest class of the validation images every time; none for several labels."""
+        return floor(self.data)
+
+
+class Multilabel(Classification):
+    """Several labels per image, and nothing else."""
+
+    metrics: ClassVar[tuple[str, ...]] = SEVERAL
+
+    def __init__(self, settings: TaskSettings, data: Data) -> None:
+        if not data.multilabel:
+            raise InputError(
+                "task multilabel needs several labels per image, and this data set has one: several label columns of 0 "
+                "and 1 in a table (data.label_column), or data.multilabel: true",
+                where=("task", "type"),
+            )
+        super().__init__(settings, data)
+
+
+class LabelLoss:
+    """Cross-entropy of logits against labels (B,) or class shares (B, classes).
+
+    Binary cross-entropy against the presence of every class (B, classes), which is uint8 where shares are float.
+
+    Args:
+        label_smoothing: Label smoothing.
+        class_weights: Weights (classes,), on the device; of presence where targets are that.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, class_weights: Tensor | None = None) -> None:
+        self.label_smoothing, self.class_weights = label_smoothing, class_weights
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean over the batch."""
+        if targets.dtype == torch.uint8:
+            smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+            return F.binary_cross_entropy_with_logits(logits.float(), smooth, pos_weight=self.class_weights)
+        return F.cross_entropy(logits.float(), targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
+
+
+class LabelScorer:
+    """Counts right answers; keeps all logits where another metric or figures of every class need them."""
+
+    def __init__(self, task: Classification, images: int, device: torch.device) -> None:
+        data = task.data
+        self.metric, self.counts = task.metric, data.metric == "accuracy"  # the count of right answers is enough
+        self.correct = torch.zeros((), device=device)
+        self.loss = torch.zeros((), device=device)
+        self.logits: Tensor | None = None
+        self.labels: Tensor | None = None
+        self.images = images
+        if not self.counts or images * data.num_classes <= KEPT:
+            self.logits = torch.zeros(images, data.num_classes, device=device)
+            several = (data.num_classes,) if data.multilabel else ()
+            self.labels = torch.zeros(images, *several, dtype=data.train.labels.dtype, device=device)
+
+    def reset(self) -> None:
+        """Begin anew."""
+        for tensor in (self.correct, self.loss):
+            tensor.zero_()
+
+    def add(self, output: Tensor, targets: Tensor, rows: Tensor) -> None:
+        """One batch of logits (B, K)."""
+        logits = output.float()
+        if self.logits is not None and self.labels is not None:
+            self.logits.index_copy_(0, rows, logits)
+            self.labels.index_copy_(0, rows, targets)
+        if self.counts:
+            self.correct += (logits.argmax(1) == targets).sum()
+        self.loss += summed_loss(logits, targets)
+
+    def result(self) -> tuple[float, float]:
+        """Score by the metric, 0 to 1, and mean loss."""
+        loss = float(self.loss) / self.images
+        if self.counts:
+            return float(self.correct) / self.images, loss
+        assert self.logits is not None
+        assert self.labels is not None
+        finite = loss - loss == 0  # a network that diverged has no score
+        return self.metric(self.logits, self.labels) if finite else float("nan"), loss
+
+    def figures(self) -> dict[str, Any]:
+        """Of every class; none where logits of so many images and classes are not kept."""
+        return {} if self.logits is None or self.labels is None else figures(self.logits, self.labels)

@@ -1,0 +1,81 @@
+"""Tasks by their names in a spec."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, TypeVar
+
+from chattn_nas.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from chattn_nas.tasks.task import Task
+
+#: Module and class of ours; imported when asked for.
+BUILT_IN = {
+    "classification": "classification:Classification",
+    "multilabel": "classification:Multilabel",
+    "segmentation": "segmentation:Segmentation",
+    "super_resolution": "super_resolution:SuperResolution",
+}
+GROUP = "chattn_nas.tasks"
+_registered: dict[str, type[Task]] = {}
+T = TypeVar("T", bound="type[Task]")
+
+
+def register(name: str) -> Callable[[T], T]:
+    """Decorator: the class is the task of this name.
+
+    A package that is installed names its module by the entry-point group ``chattn_nas.tasks``.
+
+    Raises:
+        InputError: Another class has the name.
+    """
+
+    def add(cls: T) -> T:
+        known = _registered.get(name)
+        if name in BUILT_IN or (known is not None and known.__qualname__ != cls.__qualname__):
+            raise InputError(f"there is a task {name!r} already")
+        _registered[name] = cls
+        return cls
+
+    return add
+
+
+def find(name: str) -> type[Task]:
+    """The class of a task: ours, registered, or ``module:Class``.
+
+    Raises:
+        InputError: There is none; ``where`` is ``type``.
+    """
+    if name in BUILT_IN:
+        return _import(f"chattn_nas.tasks.{BUILT_IN[name]}")
+    if ":" in name:
+        return _import(name)
+    if name not in _registered:
+        for entry in entry_points(group=GROUP):
+            if entry.name == name:
+                entry.load()
+    if name not in _registered:
+        known = [*BUILT_IN, *_registered, *(entry.name for entry in entry_points(group=GROUP))]
+        raise InputError(
+            f"there is no task {name!r}", where=("type",), value=name, choices=[*dict.fromkeys(known), "module:Class"]
+        )
+    return _registered[name]
+
+
+def _import(path: str) -> type[Task]:
+    from chattn_nas.tasks.task import Task
+
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # somebody else's code
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"the task {path!r} cannot be imported ({reason})", where=("type",)) from error
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise InputError(
+            f"{path} is no task: it must be a subclass of chattn_nas.tasks.Task", where=("type",), value=path
+        )
+    return found

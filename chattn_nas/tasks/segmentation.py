@@ -1,0 +1,226 @@
+"""Segmentation: the class of every pixel."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chattn_nas.data import Augmentation, Data, TensorSet, augment
+from chattn_nas.errors import DataError, InputError
+from chattn_nas.network import feature_extractor
+from chattn_nas.network.size import pair
+from chattn_nas.tasks import mask_answer
+from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
+from chattn_nas.tasks.pyramid import Pyramid
+from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.task import Criterion, Scorer, Task
+from chattn_nas.unit import percent
+
+#: Target of pixels that count for nothing.
+NONE = -1
+
+
+class SegmentationSettings(TaskSettings):
+    """The class of every pixel.
+
+    Attributes:
+        type: ``segmentation``.
+        ignore_index: Value of the masks that counts for nothing; ``None`` counts all but 255, which is void always.
+        stride: Pixels per position of the finest map of the backbone that the head looks at.
+        width: Channels of the head.
+
+    In a spec:
+        type: segmentation
+        ignore_index: 255  # value
+        stride: 4  # pixels
+        width: 64  # channels
+    """
+
+    type: str = "segmentation"
+    ignore_index: int | None = Field(default=None, ge=0, le=255)
+    stride: int = Field(default=4, ge=1)
+    width: int = Field(default=64, ge=1)
+
+
+class Segmentation(Task):
+    """Masks (N, H, W) uint8 of the numbers of classes."""
+
+    Settings: ClassVar[type[TaskSettings]] = SegmentationSettings
+    metrics: ClassVar[tuple[str, ...]] = ("mean_iou", "pixel_accuracy")
+    recipe: ClassVar[dict[str, Any]] = {
+        "optimizer": "adamw", "learning_rate": 0.016, "weight_decay": 0.01, "label_smoothing": 0.0, "batch_size": 16,
+    }  # fmt: skip
+
+    def __init__(self, settings: TaskSettings, data: Data) -> None:
+        assert isinstance(settings, SegmentationSettings)
+        labels = data.train.labels
+        if labels.ndim != 3 or labels.dtype != torch.uint8:
+            raise InputError(
+                "task segmentation needs a mask per image (data.dataset: masks, or a function that gives them)",
+                where=("data", "dataset"),
+            )
+        if data.metric not in (*self.metrics, "accuracy"):
+            raise DataError(
+                f"no metric {data.metric!r} for segmentation", where=("data", "metric"), value=data.metric,
+                choices=self.metrics,
+            )  # fmt: skip
+        if data.augmentation.further is not None:
+            raise DataError("this data.augment moves pixels without their masks", where=("data", "augment"))
+        void = settings.ignore_index
+        names = [name for value, name in enumerate(data.class_names) if value not in (void, 255)]
+        kept = {field.name: getattr(data, field.name) for field in fields(Data)}
+        super().__init__(settings, Data(**kept | {"class_names": tuple(names), "num_classes": len(names)}))
+        self.settings: SegmentationSettings = settings
+        name = data.metric if data.metric in self.metrics else self.metrics[0]
+        self.unit = percent(name, "mean IoU" if name == "mean_iou" else None, useful=0.5)
+        # 0 stands for void, so that the border that crops bring in is void.
+        table = torch.zeros(256, dtype=torch.uint8)
+        values = [value for value in range(len(data.class_names)) if value not in (void, 255)]
+        table[values] = torch.arange(1, len(values) + 1, dtype=torch.uint8)
+        self._tables = {torch.device("cpu"): table}
+
+    def network(self, network: nn.Module, seed: int) -> nn.Module:
+        """A light pyramid over the maps of the backbone, to logits (B, classes, H, W)."""
+        size = pair(self.data.image_size)
+        body = feature_extractor(network, image_size=size, in_chans=self.data.in_chans, finest=self.settings.stride)
+        with drawn_apart(seed):
+            head = Pyramid(body.maps, self.data.num_classes, size, self.settings.width)
+        return composed(network, MapsAndHead(body, head), "body.body")
+
+    def prepare(self, batch: TensorSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Image and mask go the same way."""
+        channels = batch.images.shape[1]
+        asked = self.data.augmentation
+        both = torch.cat([batch.images, self._numbered(batch.labels)[:, None]], 1)
+        both = augment(both, Augmentation(asked.crop_padding, asked.flip), generator)
+        return self.inputs(both[:, :channels]), both[:, channels].long() + NONE
+
+    def targets(self, masks: Tensor) -> Tensor:
+        """Masks (B, H, W) as they are read, to numbers of classes, -1 where nothing counts."""
+        return self._numbered(masks).long() + NONE
+
+    def _numbered(self, masks: Tensor) -> Tensor:
+        device = masks.device
+        if device not in self._tables:
+            self._tables[device] = self._tables[torch.device("cpu")].to(device)
+        return self._tables[device][masks.long()]
+
+    def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> Criterion:
+        """Cross-entropy, mean over the pixels that count."""
+
+        def loss(logits: Tensor, targets: Tensor) -> Tensor:
+            total, count = summed(logits, targets, label_smoothing)
+            return total / count.clamp(min=1)
+
+        return loss
+
+    def presence(self, targets: Tensor) -> Tensor:
+        """(B, classes): 1 where any pixel is of the class."""
+        seen = torch.zeros(len(targets), self.data.num_classes + 1, device=targets.device)
+        return seen.scatter_(1, (targets - NONE).flatten(1), 1.0)[:, 1:]
+
+    def scorer(self, images: int, device: torch.device) -> Scorer:
+        """Confusion of classes over all pixels."""
+        return MaskScorer(self, device)
+
+    def floor(self) -> dict[str, Any] | None:
+        """Answering the commonest class of the validation masks everywhere."""
+        classes = self.data.num_classes
+        counts = torch.zeros(classes + 1, dtype=torch.int64)
+        labels = self.data.validation.labels
+        for start in range(0, len(labels), 64):
+            numbers = self._numbered(labels[start : start + 64].cpu()).long().flatten()
+            counts += torch.bincount(numbers, minlength=classes + 1)
+        counts = counts[1:]
+        most, total = int(counts.argmax()), max(1, int(counts.sum()))
+        share = float(counts[most]) / total
+        score = share / max(1, int((counts > 0).sum())) if self.unit.name == "mean_iou" else share
+        return {"by": f"always answering {self.data.class_names[most]!r}", "score": score}
+
+    def export(self) -> dict[str, Any]:
+        """Masks."""
+        return {
+            "outputs": ("logits",),
+            "gives": "logits (B, classes, H, W)",
+            "answers": "writes the class of every pixel to image.mask.png",
+            "functions": {"answer": mask_answer.answer},
+            "constants": {"PALETTE": palette(self.data.num_classes)},
+        }
+
+
+class MaskScorer:
+    """Mean over classes of the intersection over union of all pixels of a set; classes that nobody names do not count.
+
+    Everingham, Eslami, Van Gool, Williams, Winn, Zisserman, "The Pascal Visual Object Classes Challenge: A
+    Retrospective" (2015).
+    """
+
+    def __init__(self, task: Segmentation, device: torch.device) -> None:
+        self.task, self.classes = task, task.data.num_classes
+        self.counts = torch.zeros(self.classes * self.classes + 1, dtype=torch.int64, device=device)
+        self.loss = torch.zeros((), device=device)
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.counts.zero_()
+        self.loss.zero_()
+
+    def add(self, output: Tensor, targets: Tensor, rows: Tensor) -> None:
+        """Logits (B, K, H, W) and masks (B, H, W) as they are read."""
+        logits, numbers = output.float(), self.task.targets(targets)
+        cell = torch.where(numbers >= 0, numbers * self.classes + logits.argmax(1), self.classes**2).flatten()
+        self.counts.scatter_add_(0, cell, torch.ones_like(cell))
+        self.loss += summed(logits, numbers)[0]
+
+    @property
+    def matrix(self) -> Tensor:
+        """(K, K) pixels, one row per true class."""
+        return self.counts[:-1].view(self.classes, self.classes).cpu()
+
+    def result(self) -> tuple[float, float]:
+        """Score 0 to 1, and mean cross-entropy per pixel."""
+        matrix = self.matrix
+        loss = float(self.loss) / max(1, int(matrix.sum()))
+        if loss != loss:
+            return float("nan"), loss
+        if self.task.unit.name == "pixel_accuracy":
+            return float(matrix.diagonal().sum() / matrix.sum().clamp(min=1)), loss
+        iou = self._iou(matrix)
+        return float(iou[iou == iou].mean()), loss
+
+    def figures(self) -> dict[str, Any]:
+        """Intersection over union and recall of every class (``None`` where no pixel is of it), and pixel accuracy."""
+        matrix = self.matrix
+        recall = matrix.diagonal() / matrix.sum(1)
+        return {
+            "accuracy": float(matrix.diagonal().sum() / matrix.sum().clamp(min=1)),
+            "iou": [round(value, 4) if value == value else None for value in self._iou(matrix).tolist()],
+            "recall": [round(value, 4) if value == value else None for value in recall.tolist()],
+        }
+
+    def _iou(self, matrix: Tensor) -> Tensor:
+        right = matrix.diagonal()
+        return right / (matrix.sum(0) + matrix.sum(1) - right)
+
+
+def summed(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Sum of the cross-entropies of all pixels that count, and how many those are."""
+    loss = F.cross_entropy(logits.float(), targets, ignore_index=NONE, reduction="sum", label_smoothing=label_smoothing)
+    return loss, (targets != NONE).sum()
+
+
+def palette(classes: int) -> list[int]:
+    """Colours of the classes, red green blue by turns, as Pascal VOC paints them."""
+    colours = []
+    for index in range(1, classes + 1):
+        colour = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                colour[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+        colours += colour
+    return colours

@@ -1,0 +1,25 @@
+"""The ``task`` section of a spec; a task that has more to say subclasses it."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict
+
+from chattn_nas.settings import Settings
+
+CLASSIFICATION = "classification"
+
+
+class TaskSettings(Settings):
+    """What is learned.
+
+    Attributes:
+        type: ``classification``, ``multilabel``, ``segmentation``, ``super_resolution``, one that a package registered,
+            or ``module:Class``. What else may stand here is its own.
+
+    In a spec:
+        type: classification
+    """
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
+
+    type: str = CLASSIFICATION

@@ -1,0 +1,65 @@
+"""In what a score is told: percent and points, decibels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """How the scores of one metric are written; more is better.
+
+    Attributes:
+        name: Of the metric, as columns and objectives have it: ``mean_iou``.
+        title: As sentences have it: ``mean IoU``.
+        unit: Behind a score: ``%``, ``dB``; may be empty.
+        difference: Behind a difference: ``points``, ``dB``.
+        scale: What a stored score is multiplied by to be shown: 100 for percent.
+        digits: Behind the point.
+        useful: The difference, as it is shown, that is worth having unless a spec says otherwise.
+    """
+
+    name: str = "accuracy"
+    title: str = "accuracy"
+    unit: str = "%"
+    difference: str = "points"
+    scale: float = 100.0
+    digits: int = 2
+    useful: float = 0.3
+
+    def shown(self, score: float | None) -> float:
+        """A stored score as it is shown; NaN for none."""
+        return math.nan if score is None else self.scale * score
+
+    def text(self, score: float | None) -> str:
+        """A stored score with its unit: ``92.13 %``."""
+        return self.written(self.shown(score))
+
+    def written(self, shown: float) -> str:
+        """A score that is scaled already, with its unit: ``28.66 dB``."""
+        return f"{shown:.{self.digits}f} {self.unit}".rstrip()
+
+    def apart(self, shown: float) -> str:
+        """A difference of shown scores, unsigned: ``0.42 points``."""
+        return f"{abs(shown):.{self.digits}f} {self.difference}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; :meth:`from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Unit:
+        """From what :meth:`to_dict` gave, in this version of the package or another."""
+        return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+
+
+#: What every study was scored in before there were tasks.
+ACCURACY = Unit()
+
+
+def percent(name: str, title: str | None = None, useful: float = 0.3) -> Unit:
+    """The unit of a metric of 0 to 1."""
+    return Unit(name=name, title=title or name.replace("_", " "), useful=useful)

@@ -1,0 +1,175 @@
+"""Segmentation: masks as they are read, trained on and scored; references are torch's and torchmetrics'."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from task_data import masks
+from torch.nn import functional as F
+from torchmetrics.functional.segmentation import mean_iou
+
+from chattn_nas import tasks
+from chattn_nas.data import DataSettings, TensorSet, load_data
+from chattn_nas.errors import DataError, InputError
+from chattn_nas.network import build_network, cost
+from chattn_nas.proxy import Outcome, ProxySettings, train
+from chattn_nas.space import Architecture, Backbone, StageChoice
+from chattn_nas.tasks.pyramid import Upsample
+from chattn_nas.tasks.segmentation import SegmentationSettings, summed
+
+TASK = SegmentationSettings(stride=1, width=16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return masks(tmp_path_factory.mktemp("masks"))
+
+
+@pytest.fixture(scope="module")
+def settings(folder) -> DataSettings:
+    return DataSettings(dataset="masks", path=str(folder), image_size=16)
+
+
+@pytest.fixture(scope="module")
+def data(settings) -> tasks.TaskData:
+    return tasks.load(TASK, settings)
+
+
+def built(data: tasks.TaskData, kind: str = "se", seed: int = 0) -> torch.nn.Module:
+    architecture = Architecture(Backbone("cifar_resnet8", options={"width": 8}), (StageChoice(kind),))
+    network = build_network(architecture, num_classes=data.num_classes, image_size=data.image_size, seed=seed)
+    return data.task.network(network, seed)
+
+
+def test_an_official_validation_folder_scores_the_search(data) -> None:
+    assert (len(data.train), len(data.validation), data.class_names) == (24, 12, ("0", "1", "2"))
+    assert data.train.labels.shape == (24, 16, 16)
+
+
+def test_other_layouts_are_the_same_set(folder, tmp_path, data) -> None:
+    for part in ("train", "val"):
+        for kind, there in (("images", "img_dir"), ("masks", "ann_dir")):
+            (tmp_path / there / part).mkdir(parents=True)
+            for path in (folder / part / kind).iterdir():
+                ending = "_labelTrainIds" if kind == "masks" else ""
+                (tmp_path / there / part / f"{path.stem}{ending}.png").write_bytes(path.read_bytes())
+    other = load_data(DataSettings(dataset="masks", path=str(tmp_path), image_size=16))
+    assert torch.equal(other.train.labels, data.train.labels)
+    next((tmp_path / "ann_dir" / "train").iterdir()).unlink()
+    with pytest.raises(DataError, match="1 image has no mask: img_dir/train/"):
+        load_data(DataSettings(dataset="masks", path=str(tmp_path), image_size=16))
+
+
+def test_wrong_masks_are_named(folder, tmp_path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / "train" / kind).mkdir(parents=True)
+        for path in sorted((folder / "train" / kind).iterdir())[:5]:
+            (tmp_path / "train" / kind / path.name).write_bytes(path.read_bytes())
+    mask = tmp_path / "train" / "masks" / "002.png"
+    Image.open(mask).convert("RGB").save(mask)
+    settings = DataSettings(dataset="masks", path=str(tmp_path), image_size=16)
+    with pytest.raises(DataError, match=r"002\.png is RGB, not the number of a class per pixel"):
+        load_data(settings)
+    Image.fromarray(np.zeros((9, 7), np.uint8)).save(mask)
+    with pytest.raises(DataError, match="its mask is 7x9 px, the image 32x32"):
+        load_data(settings)
+
+
+def test_image_and_mask_go_the_same_way_and_the_border_is_void(data) -> None:
+    """The mask as a third channel of an image tells where every pixel came from."""
+    mask = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).repeat(32, 1, 1) % 3
+    batch = TensorSet((mask[:, None] * 100).repeat(1, 3, 1, 1), mask)
+    inputs, targets = data.task.prepare(batch, torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (data.mean, data.std))
+    pixels = ((inputs * std + mean) * 255).round()[:, 0]
+    inside = targets >= 0
+    assert torch.equal(pixels[inside], 100.0 * targets[inside])
+    assert (pixels[~inside] == 0).all()
+    assert 0 < (~inside).float().mean() < 0.3
+
+
+def test_scores_are_those_of_torchmetrics(data) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(12, 3, 16, 16, generator=generator)
+    masks = torch.randint(3, (12, 16, 16), generator=generator, dtype=torch.uint8)
+    scorer = data.task.scorer(12, torch.device("cpu"))
+    for rows in torch.arange(12).split(5):
+        scorer.add(logits[rows], masks[rows], rows)
+    score, loss = scorer.result()
+    flat = logits.argmax(1).flatten()[None, None], masks.long().flatten()[None, None]
+    wanted = mean_iou(*flat, num_classes=3, input_format="index")
+    assert score == pytest.approx(float(wanted), abs=1e-6)
+    assert loss == pytest.approx(float(F.cross_entropy(logits, masks.long())), abs=1e-5)
+    masks[:, :8] = 255  # void counts for nothing, whatever is said there
+    found = []
+    for changed in (logits, torch.cat([-logits[:, :, :8], logits[:, :, 8:]], 2)):
+        scorer.reset()
+        scorer.add(changed, masks, torch.arange(12))
+        found.append((scorer.result(), scorer.figures()))
+    assert found[0] == found[1]
+    assert len(found[0][1]["iou"]) == 3
+
+
+def test_the_loss_leaves_void_out_and_survives_nothing_but_void(data) -> None:
+    logits, targets = torch.randn(2, 3, 4, 4, requires_grad=True), torch.full((2, 4, 4), -1)
+    loss = data.task.criterion(torch.device("cpu"))(logits, targets)
+    loss.backward()
+    assert loss.detach() == 0
+    assert (logits.grad == 0).all()
+    targets[0] = 1
+    total, count = summed(logits, targets)
+    assert int(count) == 16
+    torch.testing.assert_close(total, F.cross_entropy(logits[:1], targets[:1], reduction="sum"))
+    assert data.task.presence(targets).tolist() == [[0, 1, 0], [0, 0, 0]]
+
+
+def test_a_value_that_is_ignored_is_no_class(settings) -> None:
+    data = tasks.load(SegmentationSettings(ignore_index=1), settings)
+    assert data.class_names == ("0", "2")
+    assert set(data.task.targets(data.train.labels).unique().tolist()) == {-1, 0, 1}
+
+
+def test_upsampling_is_torch_s() -> None:
+    x = torch.randn(2, 3, 5, 7)
+    torch.testing.assert_close(Upsample((5, 7), (13, 28))(x), F.interpolate(x, (13, 28), mode="bilinear"))
+
+
+def test_the_head_is_drawn_apart_and_counted(data) -> None:
+    one, other = built(data, "se"), built(data, "none")
+    for name, value in one.head.state_dict().items():
+        assert torch.equal(value, other.head.state_dict()[name]), name
+    assert len(one.attention_slots) == 3
+    for slot in one.attention_slots:
+        assert type(one.get_submodule(slot.path)).__name__ == "SEModule" or slot.path.startswith("body.body.")
+    head = sum(p.numel() for p in one.head.parameters())
+    assert cost(one, 16).parameters == head + sum(p.numel() for p in one.body.parameters())
+    assert all(p.requires_grad for p in one.parameters())
+
+
+@pytest.mark.parametrize("kind", ["se", "enc_module"])
+def test_it_learns(data, kind) -> None:
+    """Far above the floor, with every parameter moved; EncNet's attention hears which classes are present."""
+    network = built(data, kind)
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    proxy = ProxySettings(rungs=[1, 30], device="cpu", **data.task.recipe | {"batch_size": 8})
+    found = train(network, data, proxy, seed=0)
+    assert found.outcome is Outcome.COMPLETE
+    assert found.rungs[-1].score > 1.7 * data.task.floor()["score"]
+    assert len(found.rungs[-1].figures["iou"]) == 3
+    still = [name for name, value in network.named_parameters() if torch.equal(value, before[name])]
+    assert not still
+
+
+def test_what_does_not_fit_is_refused_in_a_sentence(settings) -> None:
+    with pytest.raises(InputError, match="the targets of this data set are no labels"):
+        tasks.load(tasks.TaskSettings(), settings)
+    with pytest.raises(InputError, match="needs a mask per image"):
+        tasks.load(TASK, DataSettings(image_size=8))
+    with pytest.raises(DataError, match="no metric 'auroc' for segmentation"):
+        tasks.load(TASK, settings.changed(metric="auroc"))
+    with pytest.raises(DataError, match="moves pixels without their masks"):
+        tasks.load(TASK, settings.changed(augment="trivial"))
+    with pytest.raises(DataError, match=r"data\.sampling: balanced needs one target per image"):
+        tasks.load(TASK, settings.changed(sampling="balanced"))
