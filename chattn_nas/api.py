@@ -22,7 +22,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from chattn_nas import dashboard, judging, proxy, report, results, study, training
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
-from chattn_nas.results.tables import Z95
 from chattn_nas.space import Architecture
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.metric import metric_of
@@ -235,7 +234,7 @@ class Trained:
         from chattn_nas import tasks
         from chattn_nas.export import Card
 
-        spec, pick = self.run.spec, self.pick
+        spec, pick, level = self.run.spec, self.pick, self.pick.interval
         data = tasks.load(spec.task, spec.data)
         return Card(
             name=f"{spec.name}-{pick.hash}",
@@ -251,6 +250,7 @@ class Trained:
             metric=metric_of(self.run.study),
             accuracy=pick.mean / 100,
             accuracy_se=None if pick.se is None else pick.se / 100,
+            pooled=None if level is None else (pick.value("pooled") / 100, level[0] / 100, level[1] / 100),
             seeds=len(pick.seeds),
             confirmed=self.confirmed,
             costs={key: value for key, value in pick.costs.items() if value is not None}
@@ -273,9 +273,9 @@ class Trained:
     def __str__(self) -> str:
         pick, state = self.pick, "confirmed" if self.confirmed else "unconfirmed"
         raw = f"raw mean {pick.mean:.2f} % over {words.plural(len(pick.seeds), 'seed')}"
-        if pick.pooled is None or pick.sd is None:
+        if pick.interval is None:
             return f"{pick.description}, {raw}, {state}"
-        low, high = pick.pooled - Z95 * pick.sd, pick.pooled + Z95 * pick.sd
+        low, high = pick.interval
         return f"{pick.description}, {pick.pooled:.2f} % (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 

@@ -164,7 +164,7 @@ def _row(one: Network) -> dict[str, Any]:
 
     return {
         "network": _short(one.name),
-        "search %": words.accuracy(one.search),
+        "search %": words.searched(one.search_pooled, one.search).replace(" (", "\n("),
         "retrained %": f"{words.accuracy(one.mean)}\nsd {words.accuracy(one.sd)}\n"
         + words.plural(len(one.scores), "seed"),
         "over uniform": _difference(one.uniform),

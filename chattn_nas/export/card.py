@@ -23,8 +23,9 @@ class Card:
         interpolation: ``nearest``, ``bilinear`` or ``bicubic``.
         background: Colour behind transparent pixels and padding, as Pillow names colours.
         value_range: Black and white of images of more than eight bits, where training images were such.
-        accuracy: Mean validation accuracy of the proxy training, 0 to 1; None where there was none.
+        accuracy: Raw mean validation accuracy of the proxy training, 0 to 1; None where there was none.
         accuracy_se: Its standard error over the seeds, 0 to 1; None with a single seed.
+        pooled: Pooled mean and the ends of its 95 % interval, 0 to 1, as every report shows them; None without a model.
         metric: What ``accuracy`` is by, where it is another score.
         seeds: Number of seeds behind ``accuracy``.
         confirmed: Figures of the confirmation by name, or None: the card then says "not confirmed".
@@ -46,6 +47,7 @@ class Card:
     value_range: tuple[float, float] | None = None
     accuracy: float | None = None
     accuracy_se: float | None = None
+    pooled: tuple[float, float, float] | None = None
     seeds: int = 0
     confirmed: Mapping[str, Any] | None = None
     costs: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +62,13 @@ class Card:
             return "It has not been trained: its weights are random."
         spread = f" (standard error {100 * self.accuracy_se:.2f})" if self.accuracy_se is not None else ""
         count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''}"
-        return f"Proxy validation {self.metric} {100 * self.accuracy:.2f} %{spread} over {count}."
+        if self.pooled is None:
+            return f"Proxy validation {self.metric} {100 * self.accuracy:.2f} %{spread} over {count}."
+        mean, low, high = (100 * value for value in self.pooled)
+        return (
+            f"Proxy validation {self.metric} {mean:.2f} % (pooled mean, 95 % interval {low:.2f} to {high:.2f}; "
+            f"raw mean {100 * self.accuracy:.2f} %{spread} over {count})."
+        )
 
 
 @dataclass(frozen=True)

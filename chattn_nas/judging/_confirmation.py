@@ -12,7 +12,7 @@ import optuna
 import pandas as pd
 
 from chattn_nas.errors import RunError
-from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block
+from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block, outliers
 from chattn_nas.results import words
 from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.stored import Stored, renamed
@@ -26,7 +26,7 @@ RIVALS = {
     RIVAL: "a learned factor per channel",
 }
 #: Of the error that may be made over all looks, the part that the first look spends: most confirm once.
-FIRST_LOOK = 0.8
+FIRST_LOOK = 0.76
 
 
 def alpha_of(look: int) -> float:
@@ -48,6 +48,7 @@ class Network:
             factor per channel.
         failures: What went wrong, by seed; a training that diverged counts with its accuracy or chance all the same.
         left_out: Scores on seeds that some other network lacks.
+        outliers: Scores that lie far from what network and seed give, collapses mostly. They count.
     """
 
     hash: str
@@ -62,6 +63,7 @@ class Network:
     channel_scale: Comparison | None = None
     failures: Mapping[int, str] = field(default_factory=dict)
     left_out: Mapping[int, float] = field(default_factory=dict)
+    outliers: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -131,7 +133,7 @@ class Confirmation(Stored):
         said = [
             f"over {len(winner.scores)} new seeds of {self.epochs} epochs each, {winner.name} reaches "
             f"{winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search had said "
-            f"{words.accuracy(winner.search)} % after trainings of its own length."
+            f"{words.searched(winner.search_pooled, winner.search)} after trainings of its own length."
         ]
         for role, called in RIVALS.items():
             rival: Comparison | None = getattr(winner, role)
@@ -173,6 +175,12 @@ class Confirmation(Stored):
             if kinds:
                 told = ", ".join(f"{words.plural(count, 'training')} {reason}" for reason, count in kinds.items())
                 said.append(f"Of {one.name}, {told}.")
+            if one.outliers:
+                values = ", ".join(f"{value:.2f} %" for value in one.outliers.values())
+                said.append(
+                    f"Of {one.name}, {words.plural(len(one.outliers), 'training')} ended far from the rest ({values}): "
+                    "that counts, and widens the intervals of this network alone."
+                )
         gone = sorted({seed for one in self.networks for seed in one.left_out})
         if gone:
             said.append(f"Not every network was trained on {words.plural(len(gone), 'seed')}: left out.")
@@ -263,10 +271,12 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
         family = [pair for pair in pairs if _is_control(networks[pair[0]]) is control]
         places = [(able.index(index), able.index(rivals[role])) for index, role in family]  # type: ignore[arg-type]
         compared |= dict(zip(family, compare_block(table, places, alpha=alpha_of(look)), strict=True))
+    far = outliers(table)
     judged = [
         replace(
             one, uniform=compared.get((index, "uniform")), none=compared.get((index, "none")),
             channel_scale=compared.get((index, RIVAL)),
+            outliers=_where(far[able.index(index)], one.scores) if index in able else {},
         ) for index, one in enumerate(networks)
     ]  # fmt: skip
     judged.sort(key=lambda one: ("candidate" not in one.roles, -one.mean if one.scores else float("inf")))
@@ -277,6 +287,10 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
         networks=tuple(judged), winner=winner.hash, rival=None if against is None else networks[against].hash,
         epochs=epochs, look=look, useful=useful,
     )  # fmt: skip
+
+
+def _where(far: np.ndarray, scores: Mapping[int, float]) -> dict[int, float]:
+    return {seed: value for (seed, value), is_far in zip(scores.items(), far, strict=True) if is_far}
 
 
 def _is_control(one: Network) -> bool:

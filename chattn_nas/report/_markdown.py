@@ -113,11 +113,11 @@ def _leaderboard(rows: list[dict[str, Any]]) -> str:
 def _confirmation(confirmation: Confirmation) -> str:
     rows = [
         (
-            one.name, words.accuracy(one.search), _spread(one.mean, one.sd), len(one.scores),
+            one.name, words.searched(one.search_pooled, one.search), _spread(one.mean, one.sd), len(one.scores),
             *(_against(rival) for rival in (one.uniform, one.none, one.channel_scale)),
         ) for one in confirmation.networks
     ]  # fmt: skip
-    heads = ("network", "search %", "retrained % (sd)", "seeds", "against the best uniform", "against none",
+    heads = ("network", "search", "retrained % (sd)", "seeds", "against the best uniform", "against none",
              "against channel_scale")  # fmt: skip
     return table(heads, rows)
 

@@ -55,6 +55,13 @@ class Pick:
     control: bool
     uniform: bool = False
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the pooled mean; ``None`` where there is no model."""
+        return None if self.pooled is None or self.sd is None else (
+            self.pooled - Z95 * self.sd, self.pooled + Z95 * self.sd
+        )  # fmt: skip
+
     def value(self, by: str) -> float:
         """What a ranking by ``pooled``, ``mean`` or ``single`` looks at."""
         if by not in CRITERIA:
