@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from chattn_nas.unit import Unit
+
 Rows = list[dict[str, Any]]
 #: Rows of text, the choices (in words) whose short forms stand in them, and what else is to be said.
 Narrow = tuple[Rows, list[str], list[str]]
 #: Networks are cut beyond so many characters.
 NETWORK = 32
-UNITS = "Scores and effects in % and points; params and MACs as multiples of the backbone without attention"
+UNITS = "params and MACs as multiples of the backbone without attention"
 
 
-def trials(table: pd.DataFrame) -> Narrow:
+def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
     """Outcome, network, seed, score, parameters, time."""
     from chattn_nas.results import words
 
@@ -29,7 +31,7 @@ def trials(table: pd.DataFrame) -> Narrow:
             "outcome": row["outcome"].replace("_", " "),
             "network": _network(row),
             "seed": _whole(row["seed"]),
-            "score %": words.accuracy(row["accuracy"]),
+            f"score {unit.unit}".rstrip(): words.accuracy(row[unit.name]),
             "params": words.multiple(row["parameters_x"]),
         }
         cells["latency ms" if latency else "MACs"] = (
@@ -39,10 +41,14 @@ def trials(table: pd.DataFrame) -> Narrow:
         if row["reason"] and row["outcome"] not in ("complete", "pruned"):
             why.setdefault((row["outcome"], row["reason"]), []).append(row["number"])
     told = [f"{outcome.replace('_', ' ')} ({_listed(numbers)}): {reason}" for (outcome, reason), numbers in why.items()]
-    return rows, _choices(table), [f"{UNITS}.", *told[:5], *([f"and {len(told) - 5} more reasons"] * (len(told) > 5))]
+    return (
+        rows,
+        _choices(table),
+        [f"score: {unit.title}; {UNITS}.", *told[:5], *([f"and {len(told) - 5} more reasons"] * (len(told) > 5))],
+    )
 
 
-def leaderboard(table: pd.DataFrame) -> Narrow:
+def leaderboard(table: pd.DataFrame, unit: Unit) -> Narrow:
     """Rank, network, pooled score with its interval, mean over seeds, parameters."""
     from chattn_nas.results import words
 
@@ -50,18 +56,22 @@ def leaderboard(table: pd.DataFrame) -> Narrow:
         {
             "#": row["rank"],
             "network": _network(row),
-            "pooled %": words.accuracy(row["pooled"]),
+            f"pooled {unit.unit}".rstrip(): words.accuracy(row["pooled"]),
             "95 %": words.NOT_THERE if words.missing(row["low"]) else f"{row['low']:.1f} to {row['high']:.1f}",
-            "mean %": words.accuracy(row["mean"]),
+            f"mean {unit.unit}".rstrip(): words.accuracy(row["mean"]),
             "seeds": row["seeds"],
             "params": words.multiple(row["parameters_x"]),
         }
         for row in _rows(table)
     ]
-    return rows, _choices(table), [f"{UNITS}. Pooled: the mean of the model over all trials; mean: over own seeds."]
+    return (
+        rows,
+        _choices(table),
+        [f"score: {unit.title}; {UNITS}. Pooled: the mean of the model over all trials; mean: over own seeds."],
+    )
 
 
-def effects(table: pd.DataFrame) -> Narrow:
+def effects(table: pd.DataFrame, unit: Unit) -> Narrow:
     """Stage, type, effect with its interval."""
     from chattn_nas.results import words
 
@@ -69,7 +79,7 @@ def effects(table: pd.DataFrame) -> Narrow:
         {
             "stage": row["stage"],
             "attention": row["type"],
-            "effect (points)": words.signed(row["effect"]),
+            f"effect ({unit.difference})": words.signed(row["effect"]),
             "95 %": words.interval(row["low"], row["high"]),
             "trainings": row["trials"],
             "against": row["against"],
@@ -79,7 +89,7 @@ def effects(table: pd.DataFrame) -> Narrow:
     return rows, [], []
 
 
-NARROW: dict[str, Callable[[pd.DataFrame], Narrow]] = {
+NARROW: dict[str, Callable[[pd.DataFrame, Unit], Narrow]] = {
     "trials": trials, "leaderboard": leaderboard, "effects": effects,
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ Where = Annotated[str | None, typer.Option(help="Only rows for which this holds,
 MOST = 200
 #: Columns of a table with ``--wide``; all of it is in --csv and --json.
 SHOWN = {
-    "trials": ("number", "outcome", "architecture", "label", "seed", "accuracy", "parameters", "parameters_x", "macs",
+    "trials": ("number", "outcome", "architecture", "label", "seed", "metric", "parameters", "parameters_x", "macs",
                "macs_x", "latency", "seconds", "reason"),
     "leaderboard": ("rank", "architecture", "label", "seeds", "pooled", "low", "high", "mean", "se", "single",
                     "parameters", "parameters_x", "macs", "macs_x", "latency"),
@@ -47,7 +47,8 @@ def trials(
 ) -> None:
     """Every trial of a run: architecture, accuracy per rung, costs, outcome."""
 
-    _give("trials", _opened(run, trust).trials(sort=sort, where=where), csv, as_json, wide)
+    opened = _opened(run, trust)
+    _give("trials", opened.trials(sort=sort, where=where), opened, csv, as_json, wide)
 
 
 @command("Judge", "chattn-nas leaderboard photos --by mean")
@@ -63,7 +64,8 @@ def leaderboard(
     """Every architecture of a run that was trained to the end, best first."""
     from chattn_nas import results
 
-    _give("leaderboard", results.select(_opened(run, trust).leaderboard(by), where), csv, as_json, wide)
+    opened = _opened(run, trust)
+    _give("leaderboard", results.select(opened.leaderboard(by), where), opened, csv, as_json, wide)
 
 
 @command("Judge", "chattn-nas effects photos --csv effects.csv")
@@ -71,7 +73,8 @@ def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False, trust: Trust
     """What every attention adds in every stage, in points with 95 % intervals, from the pooled model."""
     from chattn_nas import results
 
-    _give("effects", results.stages(_opened(run, trust).study), csv, as_json, wide)
+    opened = _opened(run, trust)
+    _give("effects", results.stages(opened.study), opened, csv, as_json, wide)
 
 
 @command("Judge", "chattn-nas report photos --format md")
@@ -161,8 +164,10 @@ def _opened(run: Path, trust: bool) -> Run:
     return opened
 
 
-def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool, wide: bool) -> None:
-    """A table as a file, as JSON, or as what of it fits a terminal."""
+def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: bool, wide: bool) -> None:
+    """A table of a run as a file, as JSON, or as what of it fits a terminal."""
+    from chattn_nas.study.metric import unit_of
+
     if csv:
         table.to_csv(csv, index=False)
     if as_json:
@@ -177,10 +182,11 @@ def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool, wide:
     whole, last = len(table), name == "trials"
     table = table.tail(MOST) if last else table.head(MOST)
     if wide:
-        shown = table[[column for column in SHOWN[name] if column in table and table[column].notna().any()]]
+        columns = [table.attrs.get("metric", "accuracy") if column == "metric" else column for column in SHOWN[name]]
+        shown = table[[column for column in columns if column in table and table[column].notna().any()]]
         print_table([{str(key): value for key, value in row.items()} for row in shown.to_dict("records")], wide=True)
     else:
-        rows, choices, notes = _columns.NARROW[name](table)
+        rows, choices, notes = _columns.NARROW[name](table, unit_of(run.study))
         print_table(rows)
         print_legend(choices)
         for note in notes:

@@ -18,6 +18,7 @@ from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.stored import Stored, renamed
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.record import RIVAL
+from chattn_nas.unit import ACCURACY, Unit
 
 #: Roles of what every network is compared with, and what a reader calls them.
 RIVALS = {
@@ -89,6 +90,7 @@ class Confirmation(Stored):
         test_images: How many images that were; 0 where there is no test set.
         look: How many times different trainings of this run were judged, this one included.
         useful: Difference in points that the spec calls worth having.
+        unit: What scores are told in; ``None`` is percent.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -101,6 +103,7 @@ class Confirmation(Stored):
     test_images: int = 0
     look: int = 1
     useful: float = USEFUL
+    unit: Mapping[str, Any] | None = None
 
     def network(self, hash: str) -> Network:
         """The network with that hash."""
@@ -154,10 +157,7 @@ class Confirmation(Stored):
         if self.look > 1:
             said.append(f"This is look number {self.look} at this run; the error of each is counted.")
         said += self._failures()
-        scores = [
-            f"{self.network(key).name} {100 * float(np.mean(list(values.values()))):.2f} %"
-            for key, values in self.test.items()
-        ]
+        scores = [f"{self.network(key).name} {self._told(values)}" for key, values in self.test.items()]
         if scores:
             count = f" ({self.test_images:,} images)" if self.test_images else ""
             said.append(f"On the test set{count}, read once: {', '.join(scores)}.")
@@ -186,6 +186,9 @@ class Confirmation(Stored):
             said.append(f"Not every network was trained on {words.plural(len(gone), 'seed')}: left out.")
         return said
 
+    def _told(self, scores: Mapping[str, float]) -> str:
+        return (Unit.from_dict(self.unit) if self.unit else ACCURACY).text(float(np.mean(list(scores.values()))))
+
     def figures(self, hash: str) -> dict[str, str]:
         """What was confirmed of one network, in words by name; nothing where it was not among those retrained."""
         found = next((one for one in self.networks if one.hash == hash and one.scores), None)
@@ -200,7 +203,7 @@ class Confirmation(Stored):
                 interval = words.interval(rival.t_low, rival.t_high)
                 said[f"against {called}"] = f"{words.signed(rival.mean)}, interval {interval}: {rival.words}"
         if hash in self.test:
-            said["test accuracy"] = f"{100 * float(np.mean(list(self.test[hash].values()))):.2f} %"
+            said["test accuracy"] = self._told(self.test[hash])
         return said
 
     def table(self) -> pd.DataFrame:
@@ -241,7 +244,14 @@ def confirmation(study: optuna.Study) -> Confirmation | None:
     return Confirmation.from_dict(kept, "the confirmation") if kept else None
 
 
-def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: float = USEFUL) -> Confirmation:
+def judge(
+    networks: Sequence[Network],
+    *,
+    epochs: int,
+    look: int = 1,
+    useful: float = USEFUL,
+    unit: Mapping[str, Any] | None = None,
+) -> Confirmation:
     """Compare every network with the best uniform baseline, none and the channel scale, on the seeds that all have.
 
     One family: every candidate and the best uniform baseline against each of these rivals. The controls' differences
@@ -252,6 +262,7 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
         epochs: Length of each training.
         look: How many times different trainings of this run were judged, this one included.
         useful: Difference in points that is worth having.
+        unit: What scores are told in; ``None`` is percent.
 
     Raises:
         RunError: No candidate was trained on two seeds.
@@ -285,7 +296,7 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
     against = None if role is None else rivals[role]
     return Confirmation(
         networks=tuple(judged), winner=winner.hash, rival=None if against is None else networks[against].hash,
-        epochs=epochs, look=look, useful=useful,
+        epochs=epochs, look=look, useful=useful, unit=unit,
     )  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def _noise(standing: Standing, found: Sequence[Record]) -> tuple[float, str]:
     by_seed: dict[str, dict[int, float]] = {}
     for record in found:
         if record.score is not None and record.seed is not None:
-            by_seed.setdefault(record.hash, {})[record.seed] = 100 * record.score
+            by_seed.setdefault(record.hash, {})[record.seed] = record.shown
     if len(by_seed) > 1:
         common = sorted(set.intersection(*(set(values) for values in by_seed.values())))
         if len(common) > 1:

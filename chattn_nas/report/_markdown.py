@@ -14,7 +14,7 @@ from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
-from chattn_nas.study.metric import metric_of, named
+from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.record import CONTROLS
 
 
@@ -56,7 +56,7 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
     parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
     parts += ["## What next", "\n".join(f"- `{command}`: {why}" for command, why in next_steps(facts))]
     parts += ["## How to reproduce", table(("", ""), facts.reproduction())]
-    parts = [named(part, metric_of(study)) for part in parts]
+    parts = [named(part, unit_of(study)) for part in parts]
     if facts.spec:
         parts.append(f"<details><summary>The spec</summary>\n\n```yaml\n{facts.spec_text()}```\n\n</details>")
     return "\n\n".join(parts) + "\n"

@@ -23,7 +23,7 @@ from chattn_nas.report.thinning import POINTS
 from chattn_nas.report.tiles import tiles
 from chattn_nas.results import words
 from chattn_nas.results.tables import COSTS
-from chattn_nas.study.metric import floor_of, metric_of, named, unit_of
+from chattn_nas.study.metric import floor_of, named, unit_of
 
 #: plotly.js 4.1.1 (MIT, Plotly, Inc.) with the kinds of plots that we draw, gzip: the page unpacks it itself.
 PLOTLY_FILE = "plotly-cartesian.min.js.gz"
@@ -63,7 +63,7 @@ def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
         points=POINTS,
     )
     spec = str(escape(facts.spec_text())) if facts.spec else ""
-    return named(text, metric_of(study), [spec] if spec else []).replace(PLOTLY, plotly)
+    return named(text, unit_of(study), [spec] if spec else []).replace(PLOTLY, plotly)
 
 
 def strong(text: str) -> Markup:

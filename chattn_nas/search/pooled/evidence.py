@@ -14,6 +14,7 @@ from chattn_nas.search.search_study import GIVEN
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import _optuna
 from chattn_nas.study.history import history
+from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import Record, record_of
 from chattn_nas.study.trials import FAILURES
 
@@ -55,7 +56,7 @@ class Reader:
         """What is known; trial ``but``, which is about to be proposed, is left out."""
         known, found = history(study), Evidence()
         for trial in known.finished[len(self._records) :]:
-            self._records[trial.number] = record_of(trial)
+            self._records[trial.number] = record_of(trial, unit=unit_of(study))
         ended = [self._records[number] for number in sorted(self._records)]
         found.seen = observations(ended)
         for record in ended:
