@@ -126,6 +126,7 @@ def test_a_note_is_the_one_that_the_dashboard_shows(study) -> None:
     assert optuna_dashboard.get_note(trial) == text
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")
 def test_the_first_look_at_a_database_reads_what_optuna_reads(tmp_path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/study.db")
     other = optuna.create_study(storage=storage, study_name="other")
@@ -153,6 +154,7 @@ def test_the_first_look_at_a_database_reads_what_optuna_reads(tmp_path) -> None:
     backend.engine.dispose()
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")
 def test_records_of_ended_trials_are_read_once_and_of_running_ones_anew(study) -> None:
     first, second = study.ask(), study.ask()
     study.tell(first, 0.5)
