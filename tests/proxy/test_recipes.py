@@ -61,10 +61,8 @@ def test_every_optimiser_learns_and_follows_the_schedule(data, own, optimizer) -
     settings = ProxySettings(rungs=[1, 6], device="cpu", batch_size=64, optimizer=optimizer, learning_rate=rate)
     found = train(small(), data, settings, seed=0)
     assert found.outcome is Outcome.COMPLETE
-    assert found.rungs[-1].loss < 0.8 * 2.303
-    assert found == train(small(), data, settings, seed=0) or found.train_loss_sum == pytest.approx(
-        train(small(), data, settings, seed=0).train_loss_sum
-    )
+    assert found.rungs[-1].loss < found.rungs[0].loss - 0.05
+    assert found.train_loss_sum == train(small(), data, settings, seed=0).train_loss_sum
     network = small()
     built = build_optimizer(network, settings)
     assert {group["weight_decay"] for group in built.param_groups} == {settings.weight_decay, 0.0}
