@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from chattn_nas.benchmark.answers_text import answers_markdown as answers_markdown
     from chattn_nas.benchmark.build import build_table as build_table
     from chattn_nas.benchmark.compare import METHODS as METHODS
+    from chattn_nas.benchmark.compare import USUAL as USUAL
     from chattn_nas.benchmark.compare import compare_picks as compare_picks
     from chattn_nas.benchmark.compare import compare_samplers as compare_samplers
+    from chattn_nas.benchmark.compare import ground as ground
     from chattn_nas.benchmark.figure import write_comparison as write_comparison
     from chattn_nas.benchmark.lookup import LookUp as LookUp
     from chattn_nas.benchmark.lookup import read_table as read_table
@@ -26,7 +28,7 @@ __all__, __getattr__, __dir__ = hand_on(
         ".answers": "LongTable",
         ".answers_text": "answers_markdown",
         ".build": "build_table",
-        ".compare": "METHODS compare_picks compare_samplers",
+        ".compare": "METHODS USUAL compare_picks compare_samplers ground",
         ".figure": "write_comparison",
         ".lookup": "LookUp read_table",
         ".table": "Table load",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,21 +18,39 @@ from scipy import stats
 
 from chattn_nas.benchmark.evolution import RegularizedEvolution
 from chattn_nas.benchmark.simulate import ranked, simulate
-from chattn_nas.benchmark.table import Table
+from chattn_nas.benchmark.table import Table, load, table_specs
+from chattn_nas.benchmark.worlds import KINDS, World
 from chattn_nas.errors import InputError
 from chattn_nas.results.tables import CRITERIA, Z95
+from chattn_nas.search.by_path import made_by_path
+from chattn_nas.search.pooled.acquisition import RULE, RULES
+from chattn_nas.search.pooled.sampler import PooledSampler
 from chattn_nas.search.pruning import build_pruner
-from chattn_nas.search.samplers import WholeNetworkSampler, build_sampler
+from chattn_nas.search.samplers import build_sampler
 from chattn_nas.search.session import quiet_optuna
+from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.record import Record
 
-Method = Callable[[Table, int], tuple[BaseSampler, BasePruner | None]]
+Method = Callable[["Table | World", int], tuple[BaseSampler, BasePruner | None]]
+#: What a search is tried on: the same table for every search, or a world drawn anew for each.
+Ground = Callable[[int], "Table | World"]
 
 
 def _ours(name: str, pruner: str = "none") -> Method:
-    def make(table: Table, seed: int) -> tuple[BaseSampler, BasePruner | None]:
+    def make(table: Table | World, seed: int) -> tuple[BaseSampler, BasePruner | None]:
         settings = SearchSettings.model_validate({"sampler": name, "pruner": pruner, "seed": seed})
         return build_sampler(settings, table.space, seed), build_pruner(settings, table.rungs)
+
+    return make
+
+
+def _pooled(rule: str = RULE, pruner: str = "none") -> Method:
+    def make(table: Table | World, seed: int) -> tuple[BaseSampler, BasePruner | None]:
+        settings = SearchSettings.model_validate({"pruner": pruner, "seed": seed})
+        most, holds = max(1, len(table.seeds) - 1), table.holds if table.share < 1 else None
+        sampler = PooledSampler(table.space, seed, most=most, holds=holds, rule=rule)
+        return sampler, build_pruner(settings, table.rungs)
 
     return make
 
@@ -39,6 +58,7 @@ def _ours(name: str, pruner: str = "none") -> Method:
 #: What is compared, by name; ``+ halving`` stops trials at the table's rungs (asynchronous successive halving).
 METHODS: dict[str, Method] = {
     "random": _ours("random"),
+    "pooled": _pooled(),
     "tpe": _ours("tpe"),
     "tpe group": lambda table, seed: (TPESampler(seed=seed, multivariate=True, group=True), None),
     "nsga2": _ours("nsga2"),
@@ -47,68 +67,147 @@ METHODS: dict[str, Method] = {
     "random + halving": _ours("random", "successive_halving"),
     "tpe + halving": _ours("tpe", "successive_halving"),
     "gp + halving": _ours("gp", "successive_halving"),
+    "pooled + halving": _pooled(pruner="successive_halving"),
+    **{f"pooled by {rule}": _pooled(rule) for rule in RULES},
 }
+#: What is compared where nothing is named: without the other rules of ``pooled``.
+USUAL = tuple(name for name in METHODS if " by " not in name)
+#: How near to the best network "near enough" is, in points.
+NEAR = 0.2
+#: Parts of the budget after which a search is asked for its pick.
+ASKED = (0.25, 0.35, 0.5, 0.7, 1.0)
+
+
+def ground(name: str) -> Ground:
+    """What is called so: a table that ships with the package, or a kind of simulated worlds (:data:`.worlds.KINDS`).
+
+    Raises:
+        InputError: There is neither.
+    """
+    if name in KINDS:
+        return lambda number: World(name, number)
+    if name not in table_specs():
+        raise InputError(f"there is no table {name!r}", value=name, choices=(*table_specs(), *KINDS))
+    table = load(name)
+    return lambda number: table
 
 
 def compare_samplers(
-    table: Table, *, budget: int = 40, repeats: int = 100, methods: Sequence[str] = tuple(METHODS), seed: int = 0,
-    progress: Callable[[str], None] = lambda line: None,
+    tables: Mapping[str, Ground], *, budget: int = 40, repeats: int = 100, methods: Sequence[str] = USUAL,
+    seed: int = 0, progress: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:  # fmt: skip
-    """What every method finds, for every way to pick the winner.
+    """What every method finds on every table, for every way to pick the winner, and at which cost it comes near.
 
     Every search leaves one seed of the table unseen. ``regret`` counts from the table's means, in which the trainings
     that the search saw have a part, luck included: it favours who picks the luckiest. ``gain`` is measured on the
-    unseen seed alone.
+    unseen seed alone. ``cost`` counts from what the pooled model makes of all test accuracies of the table; of a
+    simulated world all three are counted from its truth.
 
     Args:
-        table: Answers instead of trainings.
+        tables: What :func:`ground` gives, by name.
         budget: In full trainings, baselines included.
-        repeats: Searches per method, each with seeds of its own.
-        methods: Some of :data:`METHODS`.
+        repeats: Searches per method and table, each with seeds of its own.
+        methods: Some of :data:`METHODS`, or another Optuna sampler by path (``module:Class``, ``optunahub:NAME``).
         seed: Seed of the first search.
         progress: Called with a line after every method.
 
     Returns:
-        One row per method and criterion: ``method, by, budget, repeats, regret`` (points of test accuracy below the
-        table's best mean), ``low, high`` (95 %), ``gain`` (points above the average network on the unseen seed;
-        NaN where the table has but one), ``gain_low, gain_high``, ``gain10`` (the same of the ten networks ranked
-        highest, which hangs less on the luck of one), ``found`` (share of searches that picked the
-        network with the best mean), ``trained`` (different networks, mean).
+        One row per table, method and criterion: ``table, method, by, budget, repeats, regret`` (points of test accuracy
+        below the table's best mean), ``low, high`` (95 %), ``gain`` (points above the average network on the unseen
+        seed; NaN where the table has but one), ``gain_low, gain_high``, ``gain10`` (the same of the ten networks ranked
+        highest, which hangs less on the luck of one), ``found`` (share of searches that picked the network with the
+        best mean), ``trained`` (different networks, mean), ``cost`` (trainings after which the pick of the pooled
+        model is :data:`NEAR` the best on average; infinite where it never is), ``cost_low, cost_high`` (95 %, over
+        unseen seeds and searches).
 
     Raises:
         InputError: An unknown method.
     """
     for name in methods:
-        if name not in METHODS:
+        if name not in METHODS and ":" not in name:
             raise InputError(f"there is no method {name!r}", value=name, choices=METHODS)
     quiet_optuna()
     rows: list[dict[str, object]] = []
-    for name in methods:
-        found, unseen = [], []
-        for number in range(seed, seed + repeats):
-            sampler, pruner = METHODS[name](table, number)
-            seen, left = _split(table, number, max(1, len(table.seeds) - 1))
-            unseen.append(left)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                found.append(
-                    simulate(
-                        table,
-                        sampler,
-                        budget=budget,
-                        seeds=seen,
-                        pruner=pruner,
-                        shown_as=name.removesuffix(" + halving"),
-                    )
-                )
-        trained = float(np.mean([len({record.hash for record in search}) for search in found]))
-        for by in CRITERIA:
-            rankings = [ranked(search, by) for search in found]
-            rows.append(
-                {"method": name, "by": by, "budget": budget, **_judged(table, rankings, unseen), "trained": trained}
-            )
-        progress(f"{name}: {repeats} searches of {budget} trainings")
+    for place, (label, at) in enumerate(tables.items()):
+        for name in methods:
+            searches = [_search(at(number), name, number, budget) for number in range(seed, seed + repeats)]
+            trained = float(np.mean([len({record.hash for record in one.records}) for one in searches]))
+            cost = cost_to_come_near(searches, budget)
+            for by in CRITERIA:
+                rankings = [ranked(one.records, by) for one in searches]
+                judged = _judged([one.table for one in searches], rankings, [one.unseen for one in searches])
+                rows.append({"table": label, "method": name, "by": by, "budget": budget, **judged, "trained": trained,
+                             **cost})  # fmt: skip
+            progress(f"{label} ({place + 1} of {len(tables)}), {name}: {repeats} searches of {budget} trainings")
     return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search on a table, which never saw the seeds ``unseen``."""
+
+    table: Table | World
+    records: list[Record]
+    unseen: list[int]
+
+    def after(self, spent: float) -> list[Record]:
+        """What it knew after so many full trainings."""
+        known: list[Record] = []
+        cost = 0.0
+        for record in self.records:
+            cost += record.rungs[-1].epoch / self.table.rungs[-1]
+            if known and cost > spent + 1e-9:
+                break
+            known.append(record)
+        return known
+
+
+def _search(table: Table | World, name: str, number: int, budget: int) -> Search:
+    method = METHODS.get(name) or _by_path(name)
+    sampler, pruner = method(table, number)
+    seen, left = _split(table, number, max(1, len(table.seeds) - 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        shown_as = name.removesuffix(" + halving")
+        return Search(
+            table, simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner, shown_as=shown_as), left
+        )
+
+
+def _by_path(name: str) -> Method:
+    return lambda table, seed: (made_by_path(name, BaseSampler, seed=seed, space=table.space), None)
+
+
+def cost_to_come_near(searches: Sequence[Search], budget: int) -> dict[str, float]:
+    """Trainings after which the pooled pick is on average within :data:`NEAR` points of the best, and a 95 % interval.
+
+    The interval draws unseen seeds, and searches of each, with replacement: searches that saw the same seeds share
+    their luck.
+    """
+    spent = [max(4.0, round(part * budget)) for part in ASKED]
+    short = np.array([[one.table.short(ranked(one.after(cost), "pooled")[0]) for cost in spent] for one in searches])
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, one in enumerate(searches):
+        groups.setdefault(tuple(one.unseen) if isinstance(one.table, Table) else (index,), []).append(index)
+    rng, found = np.random.default_rng(0), list(groups.values())
+    drawn = []
+    for _ in range(500):
+        chosen = [found[place] for place in rng.integers(0, len(found), len(found))]
+        rows = np.concatenate([rng.choice(group, len(group)) for group in chosen])
+        drawn.append(_crossing(spent, short[rows].mean(0)))
+    low, high = np.quantile(drawn, [0.025, 0.975], method="closest_observation")
+    return {"cost": _crossing(spent, short.mean(0)), "cost_low": float(low), "cost_high": float(high)}
+
+
+def _crossing(spent: Sequence[float], short: np.ndarray) -> float:
+    """Where a curve comes to :data:`NEAR` for the first time, between two points on a straight line."""
+    for place, value in enumerate(short):
+        if value <= NEAR:
+            if place == 0:
+                return spent[0]
+            share = (short[place - 1] - NEAR) / (short[place - 1] - value)
+            return float(spent[place - 1] + share * (spent[place] - spent[place - 1]))
+    return float("inf")
 
 
 def compare_picks(
@@ -135,7 +234,8 @@ def compare_picks(
                 found.append(simulate(table, sampler, budget=len(drawn) * seeds, seeds=seen, baselines=False))
             for by in (*CRITERIA, "accuracy"):
                 rankings = [ranked(search, by) for search in found]
-                rows.append({"budget": budget, "seeds": seeds, "by": by, **_judged(table, rankings, unseen)})
+                judged = _judged([table] * len(rankings), rankings, unseen)
+                rows.append({"budget": budget, "seeds": seeds, "by": by, **judged})
             progress(f"{seeds} seeds per network: {repeats} searches of {budget} trainings")
     return pd.DataFrame(rows)
 
@@ -151,22 +251,23 @@ class _InTurn(WholeNetworkSampler):
         return self.networks[trial.number % len(self.networks)]
 
 
-def _split(table: Table, number: int, seeds: int) -> tuple[list[int], list[int]]:
+def _split(table: Table | World, number: int, seeds: int) -> tuple[list[int], list[int]]:
     """So many of the table's seeds for search ``number``, in the order of their use, and those that it never sees."""
     order = random.Random(number).sample(table.seeds, len(table.seeds))
     return order[:seeds], order[seeds:]
 
 
-def _judged(table: Table, rankings: Sequence[list[str]], unseen: Sequence[list[int]]) -> dict[str, float | int]:
-    values = table.values
-    best = max(values.values())
-    regrets = np.array([best - values[ranking[0]] for ranking in rankings])
+def _judged(
+    tables: Sequence[Table | World], rankings: Sequence[list[str]], unseen: Sequence[list[int]]
+) -> dict[str, float | int]:
+    every = list(zip(tables, rankings, unseen, strict=True))
+    regrets = np.array([table.best - table.values[ranking[0]] for table, ranking, _ in every])
     regret, low, high = _mean(regrets)
-    tests = 100 * table.rows.pivot(index="hash", columns="seed", values="test_accuracy")
-    above = tests - tests.mean()
-    gains = [above.loc[ranking[:10], left].to_numpy() for ranking, left in zip(rankings, unseen, strict=True)]
-    gain, gain_low, gain_high = _over_seeds(np.array([one[0].mean() if one.size else np.nan for one in gains]), unseen)
-    ten = _mean(np.array([one.mean() if one.size else np.nan for one in gains]))[0]
+    gains = [table.above(ranking[:10], left) for table, ranking, left in every]
+    # a world is its own unit, as a seed of a table is
+    units = [left if isinstance(table, Table) else [table.number] for table, _, left in every]
+    gain, gain_low, gain_high = _over_seeds(np.array([one[0] for one in gains]), units)
+    ten = _mean(np.array([one.mean() for one in gains]))[0]
     return {"repeats": len(rankings), "regret": regret, "low": low, "high": high, "gain": gain, "gain_low": gain_low,
             "gain_high": gain_high, "gain10": ten, "found": float((regrets == 0).mean())}  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.search.samplers import WholeNetworkSampler
+from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study._optuna import id_of, set_system, trial_now
 

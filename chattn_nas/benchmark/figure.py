@@ -21,10 +21,15 @@ def write_comparison(table: pd.DataFrame, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "comparison.csv", index=False)
-    figure(table).write_html(folder / "comparison.html", include_plotlyjs=True)
+    parts = [
+        figure(rows, str(name)).to_html(full_html=False, include_plotlyjs=place == 0)
+        for place, (name, rows) in enumerate(table.groupby("table", sort=False))
+    ]
+    page = "\n".join(["<!doctype html>", '<meta charset="utf-8">', "<title>Samplers compared</title>", *parts])
+    (folder / "comparison.html").write_text(page, encoding="utf-8")
 
 
-def figure(table: pd.DataFrame) -> go.Figure:
+def figure(table: pd.DataFrame, name: str) -> go.Figure:
     """Regret and gain with their 95 % intervals, one line of marks per way to pick the winner; best gain on top."""
     repeats = int(table["repeats"].iloc[0])
     panels = [("regret", "high", "points below the best mean of the table")]
@@ -51,7 +56,7 @@ def figure(table: pd.DataFrame) -> go.Figure:
     plot.update_layout(
         template="simple_white", width=520 + 420 * (len(panels) - 1), height=140 + 46 * len(order), font={"size": 13},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        title=f"{int(table['budget'].iloc[0])} trainings per search, means of {repeats} searches, 95 % intervals",
+        title=f"{name}: {int(table['budget'].iloc[0])} trainings, means of {repeats} searches, 95 % intervals",
         margin={"l": 10, "r": 20, "t": 90, "b": 10},
     )  # fmt: skip
     return plot

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 
 from chattn_nas.benchmark.table import Table
+from chattn_nas.benchmark.worlds import World
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.results.pooled import choices_of, fit, fitted, observations, rungs_of
 from chattn_nas.search.samplers import shown_whole
@@ -18,14 +20,15 @@ from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.space import Architecture
 from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.record import Record
+from chattn_nas.study.trials import ANSWERED, TRAINED
 
 #: Proposals per training that the budget allows; more are answered from the record, and the search has converged.
 PATIENCE = 5
 
 
 def simulate(
-    table: Table, sampler: BaseSampler, *, budget: float, seeds: Sequence[int], pruner: BasePruner | None = None,
-    baselines: bool = True, shown_as: str = "",
+    table: Table | World, sampler: BaseSampler, *, budget: float, seeds: Sequence[int],
+    pruner: BasePruner | None = None, baselines: bool = True, shown_as: str = "",
 ) -> list[Record]:  # fmt: skip
     """Search until ``budget`` full trainings are spent; a training stopped at a rung costs its epochs.
 
@@ -59,7 +62,7 @@ def simulate(
         if used.get(key, 0) == len(seeds):
             spent += 1  # as in a search, where an answer is one of the trials that were asked for
             trial.set_user_attr("hash", key)
-            trial.set_user_attr("value_source", "record")
+            trial.set_user_attr("value_source", ANSWERED)
             study.tell(trial, fmean(seen[key]) if seen.get(key) else None,
                        state=None if seen.get(key) else optuna.trial.TrialState.PRUNED)  # fmt: skip
             continue
@@ -68,8 +71,8 @@ def simulate(
         reached = _reached(trial, measured, protected=trial.number < protected)
         spent += measured.rungs[reached].epoch / table.rungs[-1]
         found.append(_record(trial.number, architecture, measured, reached))
-        trial.set_user_attr("hash", key)
-        trial.set_user_attr("measurement", measured.to_dict())
+        for name, value in _attributes(found[-1], architecture).items():
+            trial.set_user_attr(name, value)
         if reached == len(measured.rungs) - 1:
             seen.setdefault(key, []).append(measured.rungs[-1].score)
             study.tell(trial, fmean(seen[key]))
@@ -101,7 +104,7 @@ def ranked(records: Sequence[Record], by: str) -> list[str]:
     return sorted(worth, key=worth.__getitem__, reverse=True)
 
 
-def _enqueue_baselines(study: optuna.Study, table: Table) -> int:
+def _enqueue_baselines(study: optuna.Study, table: Table | World) -> int:
     known = [params for _, network in table.space.baselines() if (params := table.space.params(network)) is not None]
     for params in known:
         study.enqueue_trial(params)
@@ -115,6 +118,19 @@ def _reached(trial: optuna.Trial, measured: Measurement, *, protected: bool) -> 
         if trial.should_prune() and not protected:
             return index
     return len(measured.rungs) - 1
+
+
+def _attributes(record: Record, architecture: Architecture) -> dict[str, Any]:
+    """What a search writes of a training: samplers may read all of it."""
+    assert record.measurement is not None
+    return {
+        "architecture": architecture.to_dict(),
+        "hash": record.hash,
+        "seed": record.seed,
+        "measurement": record.measurement.to_dict(),
+        "value_source": TRAINED,
+        "outcome": record.outcome,
+    }
 
 
 def _record(number: int, architecture: Architecture, measured: Measurement, reached: int) -> Record:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 
@@ -15,6 +16,7 @@ from chattn_nas.benchmark.lookup import TABLES
 from chattn_nas.benchmark.rows import read_rows
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung
+from chattn_nas.results.pooled import Observation, choices_of_stages, fitted
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.spec import Spec, load_spec
 
@@ -75,6 +77,40 @@ class Table:
             str(key): 100 * float(value) for key, value in self.rows.groupby("hash")["test_accuracy"].mean().items()
         }
 
+    @property
+    def best(self) -> float:
+        """The highest of :attr:`values`."""
+        return max(self.values.values())
+
+    @cached_property
+    def settled(self) -> dict[str, float]:
+        """What networks are worth as the pooled model sees all test accuracies: luck makes less of it than of means."""
+        seen = [
+            Observation(choices_of_stages(self.networks[row["hash"]].to_dict()["stages"]), row["seed"],
+                        100 * row["test_accuracy"])
+            for row in self.rows.to_dict("records")
+        ]  # fmt: skip
+        model = fitted(seen)
+        if model is None:
+            return self.values
+        choices = {key: choices_of_stages(network.to_dict()["stages"]) for key, network in self.networks.items()}
+        return dict(zip(choices, model.predict(list(choices.values())).mean.tolist(), strict=True))
+
+    def short(self, key: str) -> float:
+        """Points by which a network is worth less than the best one, by :attr:`settled`."""
+        return max(self.settled.values()) - self.settled[key]
+
+    def above(self, keys: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
+        """Points of test accuracy by which networks are above the average one on these seeds; NaN without seeds."""
+        if not seeds:
+            return np.full(len(keys), np.nan)
+        return np.asarray(self._above.loc[list(keys), list(seeds)].mean(axis=1))
+
+    @cached_property
+    def _above(self) -> pd.DataFrame:
+        tests = 100 * self.rows.pivot(index="hash", columns="seed", values="test_accuracy")
+        return tests - tests.mean()
+
     def measurement(self, architecture: Architecture, seed: int) -> Measurement:
         """What training a network of the space on one of :attr:`seeds` gave.
 
@@ -115,6 +151,7 @@ class Table:
         rng = random.Random(seed)
 
         def objective(trial: optuna.Trial) -> float:
+            """Answer one trial with a training of the table."""
             architecture = self.space.sample(trial)
             if not self.holds(architecture):
                 raise optuna.TrialPruned
@@ -128,13 +165,17 @@ class Table:
         return objective
 
 
+def table_specs() -> tuple[str, ...]:
+    """Names of the tables on which searches can run."""
+    return tuple(sorted(path.stem for path in TABLES.glob("*.yaml")))
+
+
 def load(name: str) -> Table:
     """A table of a space that ships with the package, such as ``cifar_resnet8_16px``.
 
     Raises:
         InputError: There is none of that name.
     """
-    known = sorted(path.stem for path in TABLES.glob("*.yaml"))
-    if name not in known:
-        raise InputError(f"there is no table {name!r}", value=name, choices=known)
+    if name not in table_specs():
+        raise InputError(f"there is no table {name!r}", value=name, choices=table_specs())
     return Table(load_spec(TABLES / f"{name}.yaml"), TABLES / f"{name}.csv.xz")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,20 +41,28 @@ def table(
 
 @app.command()
 def compare_samplers(
-    table: TableName = "cifar_resnet8_16px",
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A table that ships with the package, or a world_... to simulate; several times. [all tables]"
+        ),
+    ] = None,
     budget: Annotated[int, typer.Option(min=8, help="Full trainings per search.")] = 40,
     repeats: Annotated[int, typer.Option(min=2, help="Searches per method.")] = 100,
-    method: Annotated[list[str] | None, typer.Option(help="Only these; may be given several times.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Only these, or others as module:Class or optunahub:NAME; several times.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for comparison.csv and comparison.html.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search a table many times with every sampler: how far from the best network does each end?"""
-    from chattn_nas.benchmark import METHODS, load, write_comparison
+    """Search tables many times with every sampler: how far from the best does each end, at which cost is it near?"""
+    from chattn_nas.benchmark import USUAL, ground, write_comparison
     from chattn_nas.benchmark import compare_samplers as compare
+    from chattn_nas.benchmark.table import table_specs
 
-    found = compare(load(table), budget=budget, repeats=repeats, methods=method or tuple(METHODS),
-                    progress=_progress(as_json))  # fmt: skip
-    _show(found, table, as_json)
+    tables = {name: ground(name) for name in table or table_specs()}
+    found = compare(tables, budget=budget, repeats=repeats, methods=method or USUAL, progress=_progress(as_json))
+    _show(found, "a table", as_json)
     if out:
         write_comparison(found, out)
 
@@ -81,17 +89,24 @@ def _progress(as_json: bool) -> Callable[[str], None]:
     return (lambda line: None) if as_json else (lambda line: console.print(line, highlight=False))
 
 
+def _cost(row: Mapping[Hashable, Any]) -> str:
+    """Trainings until the pick is near the best, with its interval; infinity is "more than the budget"."""
+    words = [f"{one:.0f}" if one < float("inf") else f"> {row['budget']}" for one in
+             (row["cost"], row["cost_low"], row["cost_high"])]  # fmt: skip
+    return f"{words[0]} [{words[1]}, {words[2]}]"
+
+
 def _show(found: pd.DataFrame, table: str, as_json: bool) -> None:
     if as_json:
         print(found.to_json(orient="records"))
         return
     rows = []
     for row in found.to_dict("records"):
-        named = {str(key): row[key] for key in ("method", "budget", "seeds", "by") if key in row}
+        named = {str(key): row[key] for key in ("table", "method", "budget", "seeds", "by") if key in row}
         rows.append(named | {
             "regret": f"{row['regret']:.2f} ± {row['high'] - row['regret']:.2f}",
             "gain": f"{row['gain']:.2f} ± {row['gain_high'] - row['gain']:.2f}" if row["gain"] == row["gain"] else "",
             "best ten": row["gain10"],
             "found": row["found"],
-        })  # fmt: skip
+        } | ({"cost to come near": _cost(row)} if "cost" in row else {}))  # fmt: skip
     print_table(rows, f"Points below the best mean of {table}, and above its average network on a seed not seen; 95 %")

@@ -9,7 +9,7 @@ import torch
 
 from chattn_nas import attention, tasks
 from chattn_nas.data.inspection import write_contact_sheet
-from chattn_nas.errors import InputError
+from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
@@ -23,7 +23,7 @@ from chattn_nas.search.queue import is_done
 from chattn_nas.search.ray._ray import require_ray
 from chattn_nas.search.ray.engine import search_with_ray
 from chattn_nas.search.same import check_same
-from chattn_nas.search.session import enqueue_baselines, import_trainer, quiet_optuna
+from chattn_nas.search.session import enqueue_baselines, import_trainer, proposals_of, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec.plugins import refuse_main
@@ -47,9 +47,9 @@ def try_out(spec: Spec) -> None:
         try:
             torch.empty(1, device=resolve_device(device))
         except (RuntimeError, AssertionError) as error:
-            words = str(error).splitlines()[0]
+            words = first_line(error)
             raise InputError(f"device {device!r} cannot be used: {words}", where=("proxy", "device")) from None
-    spec.search_space()
+    proposals_of(spec)
     try:
         stages(spec.backbone.backbone, in_chans=facts.in_chans, image_size=spec.data.image_size)
     except InputError as error:

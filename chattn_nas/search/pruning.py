@@ -10,6 +10,7 @@ import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial
 
+from chattn_nas.search.by_path import made_by_path
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study._optuna import trial_now
 from chattn_nas.study.attributes import trial_attributes
@@ -25,6 +26,9 @@ def build_pruner(settings: SearchSettings, rungs: Sequence[int]) -> BasePruner:
     """Optuna's pruner for one objective, over the spec's rungs (epochs)."""
     if settings.pruner == "none" or len(rungs) < 2 or settings.objectives != ["accuracy"]:
         return NopPruner()
+    if ":" in settings.pruner:
+        theirs: BasePruner = made_by_path(settings.pruner, BasePruner)
+        return theirs
     factor = settings.reduction_factor
     inner: BasePruner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=factor)
     if settings.pruner == "hyperband":

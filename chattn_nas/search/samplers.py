@@ -7,7 +7,6 @@ import warnings
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -20,9 +19,12 @@ from optuna.samplers import (
 from optuna.trial import FrozenTrial
 
 from chattn_nas.errors import InputError
+from chattn_nas.search.by_path import made_by_path
+from chattn_nas.search.pooled.sampler import PooledSampler
 from chattn_nas.search.search_study import SeededByTrial
+from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.space import SearchSpace
-from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.spec.search_settings import SAMPLERS, SearchSettings
 from chattn_nas.study.history import history
 
 GRID_LIMIT = 100_000
@@ -43,13 +45,19 @@ def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> Ba
     Raises:
         InputError: The sampler does not fit the space.
     """
+    if ":" in settings.sampler:
+        return SeededByTrial(made_by_path(settings.sampler, BaseSampler, seed=seed, space=space), seed)
     if settings.sampler == "grid":
         return GridSampler(space, settings.seed)
+    if settings.sampler == "pooled":
+        return PooledSampler(
+            space, seed, most=settings.max_seeds, objectives=tuple(settings.objectives), bounds=settings.bounds
+        )
     if settings.sampler == "cmaes":
         raise InputError(
             "sampler 'cmaes' adapts a covariance of numbers, and every choice here is a category: it would propose at "
             "random",
-            where=("sampler",), value="cmaes", choices=("tpe", "gp", "nsga2", "nsga3", "random", "grid"),
+            where=("sampler",), value="cmaes", choices=[name for name in SAMPLERS if name != "cmaes"],
         )  # fmt: skip
     return SeededByTrial(_optuna_sampler(settings.sampler, seed), seed)
 
@@ -72,30 +80,6 @@ def _optuna_sampler(name: str, seed: int) -> BaseSampler:
 def shown_whole(name: str, space: SearchSpace) -> dict[str, tuple[Any, ...]]:
     """The parameters that every trial shall seem to have for this sampler; none for one that can do conditions."""
     return space.parameters() if name in UNCONDITIONAL else {}
-
-
-class WholeNetworkSampler(BaseSampler):
-    """Proposes whole networks: a subclass says which, and every parameter is its value there."""
-
-    def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        """The parameters of the network that ``trial`` gets, the same at every call."""
-        raise NotImplementedError
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """None: the network fixes every parameter by itself."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The parameter's value in the network."""
-        return self.proposal(study, trial)[param_name]
 
 
 class GridSampler(WholeNetworkSampler):

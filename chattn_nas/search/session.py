@@ -10,6 +10,8 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
@@ -44,13 +46,22 @@ from chattn_nas.study.trials import all_trials, is_open, outcome
 
 def open_search_study(spec: Spec, storage_url: str, space: SearchSpace) -> SearchStudy:
     """The study with the sampler and pruner of the spec."""
-    storage = open_storage(storage_url)
+    sampler, pruner = proposals_of(spec, space)
+    filled = shown_whole(spec.search.sampler, space)
+    return SearchStudy(spec.name, open_storage(storage_url), sampler, pruner, filled=filled)
+
+
+def proposals_of(spec: Spec, space: SearchSpace | None = None) -> tuple[BaseSampler, BasePruner]:
+    """The sampler and the pruner of a spec.
+
+    Raises:
+        InputError: One of them cannot be made, or does not fit the space; ``where`` is its place in the spec.
+    """
+    space = space or spec.search_space()
     try:
-        sampler = build_sampler(spec.search, space, spec.search.seed)
+        return build_sampler(spec.search, space, spec.search.seed), build_pruner(spec.search, spec.proxy.rungs)
     except InputError as error:
         raise error.at("search") from None
-    pruner = build_pruner(spec.search, spec.proxy.rungs)
-    return SearchStudy(spec.name, storage, sampler, pruner, filled=shown_whole(spec.search.sampler, space))
 
 
 def start(

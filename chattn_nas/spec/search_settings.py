@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from chattn_nas.credentials import hide, keep_password
 from chattn_nas.errors import InputError
@@ -12,9 +15,11 @@ from chattn_nas.network.constraints import COSTS, Constraint
 from chattn_nas.proxy.settings import DeviceName
 from chattn_nas.settings import Settings
 
-Objective = Literal["accuracy", "parameters", "macs", "latency"]
-SamplerName = Literal["random", "grid", "tpe", "gp", "nsga2", "nsga3", "cmaes"]
-PrunerName = Literal["successive_halving", "hyperband", "none"]
+Objective = Literal["accuracy", "score", "parameters", "macs", "latency"]
+SAMPLERS = ("random", "grid", "pooled", "tpe", "gp", "nsga2", "nsga3", "cmaes")
+PRUNERS = ("successive_halving", "hyperband", "none")
+#: A sampler or pruner of somebody else.
+_PATH = r"[A-Za-z_][\w.]*:[\w./-]+"
 NniTuner = Literal["tpe", "evolution", "random", "grid", "regularized_evolution", "optuna"]
 LOCAL = {"platform": "local"}
 
@@ -24,20 +29,40 @@ def _without_secrets(service: dict[str, Any]) -> dict[str, Any]:
     return hidden
 
 
+def _named_or_by_path(names: tuple[str, ...], value: str) -> str:
+    if value not in names and not re.fullmatch(_PATH, value):
+        possible = ", ".join(f"'{name}'" for name in (*names, "module:Class", "optunahub:NAME"))
+        raise PydanticCustomError("literal_error", "possible: {expected}", {"expected": possible})
+    return value
+
+
+def _schema_of(names: tuple[str, ...]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": f"^{_PATH}$"}]})
+
+
+SamplerName = Annotated[str, AfterValidator(partial(_named_or_by_path, SAMPLERS)), _schema_of(SAMPLERS)]
+PrunerName = Annotated[str, AfterValidator(partial(_named_or_by_path, PRUNERS)), _schema_of(PRUNERS)]
+
+
 class SearchSettings(Settings):
     """Many trials.
 
     Attributes:
         engine: What asks and tells; ``nni`` is Microsoft's NNI 3.0 (``pip install "chattn-nas[nni]"``); with ``ray``
             (``pip install "chattn-nas[ray]"``) Optuna asks and tells in this process and Ray places the trainings.
-        sampler: What proposes architectures; ``grid`` takes every different network once, in random order.
-        pruner: What stops trials at a rung; baselines are never stopped.
+        sampler: What proposes architectures; ``pooled`` asks the model that decides, ``grid`` takes every different
+            network once, in random order. Any other Optuna sampler by path: ``module:Class`` (or a function that
+            makes one; a ``seed`` and the ``space`` are handed over where it takes them), or ``optunahub:NAME``
+            (``pip install "chattn-nas[optunahub]"``).
+        pruner: What stops trials at a rung; baselines are never stopped. Others by path, as for ``sampler``; they see
+            the rungs' epochs.
         reduction_factor: One trial of so many goes on at each rung.
         pass_at_random: Of the trials that a rung would stop, the share that goes on at random, so that types whose
             learning starts slowly are seen to the end as well.
         trials: Trials that shall have ended, over the whole run, baselines included. What is refused for its costs is
             free and does not count.
-        objectives: ``accuracy`` is maximised, costs are minimised; more than one make a multi-objective study.
+        objectives: ``score`` (or ``accuracy``), whatever it is by, is maximised, costs are minimised; several make
+            a multi-objective study.
         constraints: Upper bounds on costs, ``"<= 1.05x"`` of the backbone without attention, or ``"<= 300k"``.
         seed: Seeds the sampler; also the first training seed of every architecture, replicates take the next ones.
         storage: URL of an Optuna storage; ``None`` is an SQLite file in the run's directory. A password in it is used
@@ -106,13 +131,21 @@ class SearchSettings(Settings):
     nni_duration: float | None = Field(default=None, gt=0)
     training_service: Annotated[dict[str, Any], AfterValidator(_without_secrets)] = LOCAL
 
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _score(cls, objectives: Any) -> Any:
+        """``score`` and ``accuracy`` are one: what ``data.metric`` and the task say; stored is the older name."""
+        if not isinstance(objectives, list):
+            return objectives
+        return ["accuracy" if one == "score" else one for one in objectives]
+
     @field_validator("objectives")
     @classmethod
     def _distinct(cls, objectives: list[Objective]) -> list[Objective]:
         if len(set(objectives)) < len(objectives):
             raise ValueError("an objective is listed twice")
         if "accuracy" not in objectives:
-            raise ValueError("accuracy must be among the objectives: costs alone are known without training")
+            raise ValueError("score must be among the objectives: costs alone are known without training")
         return objectives
 
     @field_validator("constraints")

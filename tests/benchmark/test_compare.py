@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 
-from chattn_nas.benchmark import METHODS, compare_picks, compare_samplers, write_comparison
-from chattn_nas.benchmark.compare import _ours
+from chattn_nas.benchmark import METHODS, compare_picks, compare_samplers, ground, write_comparison
+from chattn_nas.benchmark.compare import NEAR, Search, _crossing, _ours, cost_to_come_near
 from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.errors import InputError
 
@@ -44,7 +45,7 @@ def test_rankings_look_at_what_they_say(simulated):
 
 
 def test_regret_is_counted_from_the_best_network(simulated):
-    found = compare_samplers(simulated, budget=15, repeats=6, methods=("random", "tpe"))
+    found = compare_samplers({"one": lambda number: simulated}, budget=15, repeats=6, methods=("random", "pooled"))
     assert len(found) == 6
     assert (found["regret"] >= 0).all()
     assert (found["low"] <= found["regret"]).all()
@@ -54,7 +55,7 @@ def test_regret_is_counted_from_the_best_network(simulated):
     assert (found["gain_low"] < found["gain"]).all()
     assert (found[["gain", "gain10"]] > 0).all(axis=None), "better than a network drawn blindly"
     with pytest.raises(InputError, match="did you mean 'tpe'"):
-        compare_samplers(simulated, methods=("tpee",))
+        compare_samplers({"one": lambda number: simulated}, methods=("tpee",))
 
 
 def test_replicates_and_budgets_cost_the_same(simulated):
@@ -66,8 +67,28 @@ def test_replicates_and_budgets_cost_the_same(simulated):
 
 
 def test_the_comparison_is_written_as_table_and_figure(simulated, tmp_path):
-    write_comparison(compare_samplers(simulated, budget=10, repeats=3, methods=("random", "nsga2")), tmp_path / "out")
-    assert (tmp_path / "out" / "comparison.csv").read_text().count("\n") == 7
+    two = {"one": lambda number: simulated, "world_interactions": ground("world_interactions")}
+    found = compare_samplers(two, budget=8, repeats=2, methods=("random", "optuna.samplers:TPESampler"))
+    write_comparison(found, tmp_path / "out")
+    assert (tmp_path / "out" / "comparison.csv").read_text().count("\n") == 1 + 2 * 2 * 3
     page = (tmp_path / "out" / "comparison.html").read_text()
-    assert "nsga2" in page
+    assert "TPESampler" in page
+    assert "world_interactions" in page
     assert 'src="http' not in page
+
+
+def test_the_cost_to_come_near_is_where_the_mean_of_the_searches_crosses():
+    assert _crossing([10, 20, 40], np.array([0.6, 0.4, 0.0])) == 30
+    assert _crossing([10, 20, 40], np.array([NEAR, 0.4, 0.0])) == 10
+    assert _crossing([10, 20, 40], np.array([0.6, 0.4, 0.3])) == float("inf")
+
+
+def test_costs_count_what_a_search_knew_by_then(simulated):
+    sampler, pruner = METHODS["random + halving"](simulated, 0)
+    one = Search(simulated, simulate(simulated, sampler, budget=12, seeds=(0, 1), pruner=pruner), [2])
+    spent = sum(record.rungs[-1].epoch for record in one.after(7)) / 3
+    assert 6 <= spent <= 7
+    assert one.after(100) == one.records
+    found = cost_to_come_near([one, one], 12)
+    assert found["cost_low"] <= found["cost"] <= found["cost_high"]
+    assert simulated.short(max(simulated.settled, key=simulated.settled.get)) == 0

@@ -33,6 +33,8 @@ from chattn_nas.results.pooled.observation import MINIMAL_PAIRS, Observation
 REACH = 5.0
 #: Settings of the standard deviations over which predictions are averaged: many where the study is small.
 MOST_POINTS, LEAST_POINTS = 64, 12
+#: So many of them stay where a model is only brought up to date.
+FEW = 8
 #: Networks that are predicted at once where their covariances are not asked for.
 BLOCK = 512
 #: A view that correlates so with the accuracy is a function of it.
@@ -71,6 +73,7 @@ class Pooled:
     Args:
         seen: At least two complete observations.
         views: Names of the views to use; those that too few complete observations have are left out.
+        like: A model whose standard deviations are taken over instead of learned anew, where it has the same terms.
 
     Attributes:
         seen: The observations.
@@ -82,7 +85,7 @@ class Pooled:
     """
 
     @_one_thread
-    def __init__(self, seen: Sequence[Observation], views: Sequence[str] = ()) -> None:
+    def __init__(self, seen: Sequence[Observation], views: Sequence[str] = (), like: Pooled | None = None) -> None:
         self.views = tuple(name for name in views if _tells(seen, name))
         self.seen = [one for one in seen if one.complete or any(name in one.views for name in self.views)]
         values = np.array(
@@ -102,9 +105,27 @@ class Pooled:
         self._design = Design([one.choices for one in self.seen], seeds, values.shape[1])
         own = np.array([one.variance for one in self.seen])
         self._likelihood = Likelihood(self._design, values, own, networks, size)
-        self._states, self._weights, self.deviations = self._integrate()
+        self._points: np.ndarray
+        self._states: list[State]
+        self._weights: np.ndarray
+        self.deviations: dict[str, float]
+        self.held_out: np.ndarray
+        self.worth: dict[str, float]
+        if like is not None and like._likelihood.names == self._likelihood.names:
+            few = np.argsort(-like._weights, kind="stable")[:FEW]
+            self._points, self._weights = like._points[few], like._weights[few] / like._weights[few].sum()
+            self._states = [self._likelihood.state(point) for point in self._points]
+            self.deviations, self.worth = like.deviations, like.worth
+            self.held_out = np.full(len(self.seen), np.nan)
+        else:
+            self._integrate()
 
-    def _integrate(self) -> tuple[list[State], np.ndarray, dict[str, float]]:
+    def of(self, seen: Sequence[Observation]) -> Pooled:
+        """The same model of other trainings, say of some more; its standard deviations are not learned anew, which
+        takes most of the time, and :attr:`held_out` is not computed."""
+        return Pooled(seen, self.views, like=self)
+
+    def _integrate(self) -> None:
         """Weighted settings of the standard deviations around the mode, the mode first.
 
         Importance sampling from a Gaussian by the Hessian at the mode, points from a Sobol sequence: plugging in the
@@ -147,7 +168,8 @@ class Pooled:
         sds = np.sqrt(weights @ np.exp(2 * points[:, main]))
         names = [*of.terms, "architecture", "noise"]
         found = {"pair": 0.0, "seed": 0.0, "type_seed": 0.0} | dict(zip(names, sds.tolist(), strict=True))
-        return [state for state, keep in zip(states, kept) if keep], weights[kept] / weights[kept].sum(), found
+        self._points, self._weights, self.deviations = points[kept], weights[kept] / weights[kept].sum(), found
+        self._states = [state for state, keep in zip(states, kept, strict=True) if keep]
 
     def _worth(self, mode: np.ndarray) -> dict[str, float]:
         if not self.views:
@@ -186,6 +208,26 @@ class Pooled:
             drawn += np.sqrt(own)[:, None] * rng.standard_normal((len(choices), number))[same]
             found.append(drawn.T)
         return rng.permutation(np.concatenate(found)) + self._center
+
+    def chance_of_better(
+        self, others: Sequence[Choices], pick: Choices, by: float, *, draws: int = 1000, seed: int = 0
+    ) -> float:
+        """Probability that any of ``others`` is better than ``pick`` by more than ``by`` points.
+
+        By joint draws: the more networks, the likelier that one of them is; never that each is. Of a large space a
+        sample stands for the rest, so what comes out is a lower limit there. 20,000 draws x networks take about 1 ms.
+
+        Args:
+            others: Networks, trained or not.
+            pick: The one that would be taken.
+            by: In points, such as ``judging.useful``.
+            draws: Of the posterior; the standard error is at most ``0.5 / sqrt(draws)``.
+            seed: Of the draws.
+        """
+        if not others:
+            return 0.0
+        drawn = self.draws([pick, *others], draws, np.random.default_rng(seed))
+        return float((drawn[:, 1:].max(1) - drawn[:, 0] > by).mean())
 
     def effects(self, stage: int, wanted: Sequence[str]) -> Estimate:
         """What each type in ``wanted`` adds in ``stage`` (from 0), against ``none`` there or the mean of the types.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from chattn_nas.results.pooled.design import Choices
 from chattn_nas.study.record import Record, key_of, once_per_seed
@@ -48,7 +49,12 @@ def rungs_of(one: Observation) -> dict[str, float]:
 
 def choices_of(record: Record) -> Choices:
     """Per stage the type and the full choice, as the model compares them."""
-    return tuple((str(stage["type"]), key_of(stage)) for stage in record.stages)
+    return choices_of_stages(record.stages)
+
+
+def choices_of_stages(stages: Sequence[Mapping[str, Any]]) -> Choices:
+    """The same from a network's stages as plain mappings."""
+    return tuple((str(stage["type"]), key_of(stage)) for stage in stages)
 
 
 def observations(records: Sequence[Record]) -> list[Observation]:
@@ -70,12 +76,12 @@ def observations(records: Sequence[Record]) -> list[Observation]:
         if not whole and reached not in read:
             continue
         views = {
-            f"{RUNG}{record.rungs[rung - 1].epoch}": 100 * record.rungs[rung - 1].score
+            f"{RUNG}{record.rungs[rung - 1].epoch}": record.unit.shown(record.rungs[rung - 1].score)
             for rung in read if rung <= reached
         }  # fmt: skip
         if whole and record.measurement is not None:
             views |= _losses(record)
-        accuracy = 100 * record.rungs[-1].score if whole else float("nan")
+        accuracy = record.unit.shown(record.rungs[-1].score) if whole else float("nan")
         seen.append(Observation(choices_of(record), record.seed, accuracy, views=views, keep=bool(record.label)))
     return seen
 

@@ -1,0 +1,62 @@
+"""Samplers and pruners that are not ours: ``module:Class`` of anybody, ``optunahub:NAME`` of the OptunaHub registry."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from chattn_nas.errors import InputError, MissingExtraError, first_line
+
+HUB = "optunahub"
+
+
+def made_by_path(path: str, kind: Any, **offered: Any) -> Any:
+    """A sampler or pruner.
+
+    Args:
+        path: ``module:name`` of a class, or of a function that makes one; ``optunahub:NAME`` of a package in
+            https://hub.optuna.org, as its page names it (``samplers/`` or ``pruners/`` before it may be left out).
+        kind: What must come out: Optuna's ``BaseSampler`` or ``BasePruner``.
+        offered: Handed over by those of these names that it takes, say ``seed`` and ``space``.
+
+    Raises:
+        InputError: It cannot be imported or made, or is something else; ``where`` is the key of the spec.
+        MissingExtraError: OptunaHub without its package.
+    """
+    key = kind.__name__.removeprefix("Base").lower()
+    module_name, _, name = path.partition(":")
+    try:
+        make = _from_hub(name, kind, key) if module_name == HUB else getattr(importlib.import_module(module_name), name)
+        taken = inspect.signature(make).parameters
+        found = make(**{one: value for one, value in offered.items() if one in taken})
+    except InputError:
+        raise
+    except Exception as error:  # somebody else's code, or a server that is away
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{key} {path!r} cannot be made: {reason}", where=(key,)) from error
+    if not isinstance(found, kind):
+        raise InputError(
+            f"{key} {path!r} is a {type(found).__name__}, and none of Optuna's {key}s ({kind.__name__})", where=(key,)
+        )
+    return found
+
+
+def _from_hub(name: str, kind: Any, key: str) -> Any:
+    """The class of a package of OptunaHub, which is fetched once and kept by its library."""
+    try:
+        import optunahub
+    except ImportError:
+        raise MissingExtraError(
+            f'{key} {HUB}:{name} needs OptunaHub: pip install "chattn-nas[optunahub]"', where=(key,)
+        ) from None
+    module = optunahub.load_module(name if "/" in name else f"{key}s/{name}")
+    classes = [
+        one
+        for attribute in getattr(module, "__all__", dir(module))
+        if inspect.isclass(one := getattr(module, attribute, None)) and issubclass(one, kind) and one is not kind
+        and not one.__module__.startswith("optuna.")
+    ]  # fmt: skip
+    if not classes:
+        raise InputError(f"the package {name!r} of OptunaHub holds no {key}", where=(key,))
+    return classes[0]

@@ -1,0 +1,1 @@
+"""Proposes by the model that decides."""

@@ -1,0 +1,48 @@
+"""How a search begins: networks that together show every choice of every stage equally often."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+
+def most_balanced(rows: np.ndarray, taken: np.ndarray, types: list[np.ndarray], rng: np.random.Generator) -> int:
+    """Index of the row that makes what was taken most balanced: first types in stages, then pairs of them, then
+    settings.
+
+    Args:
+        rows: Candidates, (candidates, stages).
+        taken: What was trained or is on its way, (networks, stages).
+        types: Per stage and choice the number of its type.
+        rng: Breaks ties.
+    """
+    if not len(taken):
+        return int(rng.integers(len(rows)))
+    stages = range(rows.shape[1])
+    kinds = np.stack([types[stage][rows[:, stage]] for stage in stages], 1)
+    known = np.stack([types[stage][taken[:, stage]] for stage in stages], 1)
+    alone = sum((_times(known[:, [s]], kinds[:, [s]]) ** 2 for s in stages), np.zeros(len(rows)))
+    together = sum(
+        (_times(known[:, list(pair)], kinds[:, list(pair)]) for pair in combinations(stages, 2)), np.zeros(len(rows))
+    )
+    settings = sum((_times(taken[:, [s]], rows[:, [s]]) for s in stages), np.zeros(len(rows)))
+    return int(np.lexsort((rng.random(len(rows)), settings, together, alone))[0])
+
+
+def least_used(count: int, taken: np.ndarray, types: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Networks of the types that every stage has seen least, (count, stages): where a space is too large to list."""
+    columns = []
+    for stage, kinds in enumerate(types):
+        used = (
+            np.bincount(kinds[taken[:, stage]], minlength=kinds.max() + 1) if len(taken) else np.zeros(kinds.max() + 1)
+        )
+        rare = np.flatnonzero(used[kinds] == used[kinds].min())
+        names = rng.choice(np.unique(kinds[rare]), count)
+        columns.append(np.array([rng.choice(np.flatnonzero(kinds == name)) for name in names]))
+    return np.stack(columns, 1)
+
+
+def _times(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """How often each of ``wanted`` stands in ``known``."""
+    return (known[None] == wanted[:, None]).all(2).sum(1)

@@ -1,0 +1,92 @@
+"""What a search knows when it proposes: trainings that ended, those under way, and what was refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import optuna
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
+
+from chattn_nas.proxy import Outcome
+from chattn_nas.results.pooled import Choices, Observation, choices_of_stages, observations
+from chattn_nas.search.search_study import GIVEN
+from chattn_nas.space import Architecture, SearchSpace
+from chattn_nas.study import _optuna
+from chattn_nas.study.history import history
+from chattn_nas.study.metric import unit_of
+from chattn_nas.study.record import Record, record_of
+from chattn_nas.study.trials import FAILURES
+
+#: System attribute of a trial: the parameters that the sampler chose for it.
+CHOSEN = "chattn:chosen"
+
+
+@dataclass
+class Evidence:
+    """A study as it is now.
+
+    Attributes:
+        seen: Trainings that ended, in the order of their trials.
+        pending: Networks that wait or are being trained, with their seed where it is known.
+        taken: Trainings of every network that ended or are under way.
+        refused: Networks that broke a constraint or failed: they are not proposed again.
+        latencies: Relative latency of networks, where it was measured.
+    """
+
+    seen: list[Observation] = field(default_factory=list)
+    pending: list[tuple[Choices, int | None]] = field(default_factory=list)
+    taken: Counter[Choices] = field(default_factory=Counter)
+    refused: set[Choices] = field(default_factory=set)
+    latencies: dict[Choices, float] = field(default_factory=dict)
+
+
+class Reader:
+    """Reads studies of a space; what ended is read once.
+
+    Args:
+        space: Of the search.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self._records: dict[int, Record] = {}
+
+    def read(self, study: optuna.Study, but: int) -> Evidence:
+        """What is known; trial ``but``, which is about to be proposed, is left out."""
+        known, found = history(study), Evidence()
+        for trial in known.finished[len(self._records) :]:
+            self._records[trial.number] = record_of(trial, unit=unit_of(study))
+        ended = [self._records[number] for number in sorted(self._records)]
+        found.seen = observations(ended)
+        for record in ended:
+            if not record.stages or not record.trained:
+                continue
+            choices = choices_of_stages(record.stages)
+            if record.outcome == Outcome.INFEASIBLE or record.outcome in FAILURES:
+                found.refused.add(choices)
+            else:
+                found.taken[choices] += 1
+            if "latency" in record.relative:
+                found.latencies[choices] = record.relative["latency"]
+        for trial in known.open.values():
+            network = None if trial.number == but else self._proposed(trial)
+            if network is not None:
+                found.pending.append((network, trial.user_attrs.get("seed")))
+                found.taken[network] += 1
+        found.refused -= {one.choices for one in found.seen}
+        return found
+
+    def _proposed(self, trial: FrozenTrial) -> Choices | None:
+        """The network of a trial that has not ended; ``None`` while it has none."""
+        given = trial.user_attrs.get("architecture") or trial.user_attrs.get(GIVEN)
+        if given:
+            return choices_of_stages(Architecture.from_dict(given).canonical(self.space.stages).to_dict()["stages"])
+        params = trial.system_attrs.get(CHOSEN) or trial.system_attrs.get(_optuna.FIXED)
+        if params is None or trial.state not in (TrialState.RUNNING, TrialState.WAITING):
+            return None
+        try:
+            proposed = self.space.sample(FixedTrial(params))
+        except ValueError:  # another space's
+            return None
+        return choices_of_stages(proposed.canonical(self.space.stages).to_dict()["stages"])

@@ -1,0 +1,158 @@
+"""The sampler ``pooled``: the model that decides proposes as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial
+
+from chattn_nas.network.constraints import Constraint
+from chattn_nas.results.pooled import Observation, Pooled, fitted, thinned
+from chattn_nas.search.pooled.acquisition import DRAWS, RULE, RULES, scalarised
+from chattn_nas.search.pooled.candidates import led
+from chattn_nas.search.pooled.design import least_used, most_balanced
+from chattn_nas.search.pooled.evidence import CHOSEN, Evidence, Reader
+from chattn_nas.search.pooled.networks import DRAWN, TIMES, Costs, Networks
+from chattn_nas.search.search_study import GIVEN
+from chattn_nas.search.whole_network import WholeNetworkSampler
+from chattn_nas.space import Architecture, SearchSpace
+from chattn_nas.study import _optuna
+
+#: Trainings that the model looks at when it proposes, baselines and leaders first; a verdict looks at all.
+LOOKED_AT = 500
+#: Standard deviations are learned anew each time that so many times more trainings are known.
+ANEW = 1.25
+
+
+class PooledSampler(WholeNetworkSampler):
+    """Proposes what the pooled model would train next.
+
+    The first trials are a balanced design. From then on the model of :mod:`chattn_nas.results.pooled` is fitted to
+    all that ended, stopped trainings included; those under way count as if they had given what is expected of them. A
+    network that is known already may be the best one to train, then on its next seed.
+
+    What a trial proposes follows from the seed, its number and what the study holds: a search that goes on after an
+    interruption proposes what it would have proposed without.
+
+    Args:
+        space: What it proposes from.
+        seed: Of the search.
+        most: Trainings of one network.
+        objectives: As in the spec: costs beside the accuracy are known before training.
+        bounds: Constraints on costs.
+        rule: One of :data:`.acquisition.RULES`.
+        begin: Trials of the design, as a multiple of the number of types.
+        holds: Which networks can be trained at all, where this is known.
+    """
+
+    def __init__(
+        self, space: SearchSpace, seed: int, *, most: int, objectives: tuple[str, ...] = ("accuracy",),
+        bounds: Mapping[str, Constraint] | None = None, rule: str = RULE, begin: float = 2.0,
+        holds: Callable[[Architecture], bool] | None = None,
+    ) -> None:  # fmt: skip
+        self.networks, self.seed, self.most = Networks(space), seed, most
+        self.objectives, self.bounds, self.rule = objectives, dict(bounds or {}), RULES[rule]
+        types = max(len(set(kinds.tolist())) for kinds in self.networks.types)
+        self.begin = min(round(begin * types), space.canonical_size)
+        self._reader = Reader(space)
+        self._fit: tuple[int, Pooled | None] = (0, None)
+        listed = self.networks.listed
+        self._held = None
+        if holds is not None and listed is not None:
+            self._held = listed[[holds(self.networks.architecture(row)) for row in listed]]
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Choose the network of this trial, unless it brings one."""
+        attributes = trial.system_attrs
+        if CHOSEN in attributes or _optuna.FIXED in attributes or GIVEN in trial.user_attrs:
+            return
+        row = self.propose(study, trial.number)
+        _optuna.set_system(study, _optuna.id_of(trial), CHOSEN, self.networks.params(row))
+
+    def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """The network that was chosen before the trial."""
+        chosen: dict[str, Any] = _optuna.trial_now(study, trial).system_attrs[CHOSEN]
+        return chosen
+
+    def propose(self, study: optuna.Study, number: int) -> np.ndarray:
+        """The network for trial ``number``, one place per stage."""
+        rng = np.random.default_rng([self.seed, number])
+        known = self._reader.read(study, number)
+        costs = self._costs(study, known)
+        tried = [row for choices in known.taken if (row := self.networks.row(choices)) is not None]
+        counts = {row: known.taken[self.networks.choices(np.array(row))] for row in tried}
+        closed = {row for row, count in counts.items() if count >= self.most}
+        closed |= {row for choices in known.refused if (row := self.networks.row(choices)) is not None}
+        feasible = self._feasible(costs)
+        model = self._model(known) if len(tried) >= self.begin else None
+        taken = np.array(tried, dtype=int).reshape(len(tried), len(self.networks.sizes))
+        every = self._held if self._held is not None else self.networks.listed
+        if every is not None:
+            rows = every[feasible(every)]
+        elif model is None or not len(taken):
+            rows = self._somewhere(taken, feasible, rng)
+        else:
+            rows = led(model, self.networks, taken[feasible(taken)] if feasible(taken).any() else taken, feasible, rng)
+        free = np.array([tuple(row) not in closed for row in rows.tolist()], dtype=bool)
+        if not free.any():  # every network was trained on all its seeds: the record answers
+            return np.asarray(rows[rng.integers(len(rows))]) if len(rows) else self.networks.drawn(1, rng)[0]
+        rows = rows[free]
+        if model is None:
+            fresh = np.array([tuple(row) not in counts for row in rows.tolist()], dtype=bool)
+            rows = rows[fresh] if fresh.any() else rows
+            return np.asarray(rows[most_balanced(rows, taken, self.networks.types, rng)])
+        draws = model.draws([self.networks.choices(row) for row in rows], DRAWS, rng)
+        others = [costs.of(name, rows) for name in self.objectives if name != "accuracy"]
+        if others:
+            draws = scalarised(draws, others, rng)
+        noise = float(np.hypot(model.deviations["noise"], model.deviations["type_seed"]))
+        return np.asarray(rows[self.rule(draws, 0.0 if others else noise, rng)])
+
+    def _model(self, known: Evidence) -> Pooled | None:
+        """Fitted to what ended at the last milestone, then brought up to date."""
+        milestone = _milestone(len(known.seen))
+        if self._fit[0] != milestone:
+            self._fit = milestone, fitted(thinned(known.seen[:milestone], LOOKED_AT))
+        model = self._fit[1]
+        if model is None:
+            return None
+        seen = thinned(known.seen, LOOKED_AT)
+        if known.pending:
+            expected = model.predict([choices for choices, _ in known.pending]).mean
+            seen = seen + [
+                Observation(choices, self.seed if seed is None else seed, float(mean))
+                for (choices, seed), mean in zip(known.pending, expected, strict=True)
+            ]
+        return model.of(seen) if len(seen) > milestone or len(seen) > LOOKED_AT else model
+
+    def _costs(self, study: optuna.Study, known: Evidence) -> Costs:
+        rows = ((self.networks.row(choices), value) for choices, value in known.latencies.items())
+        measured = {row: value for row, value in rows if row is not None}
+        return Costs(self.networks, study.user_attrs.get("reference") or {}, measured)
+
+    def _feasible(self, costs: Costs) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda rows: costs.feasible(self.bounds, rows)
+
+    def _somewhere(
+        self, taken: np.ndarray, feasible: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator
+    ) -> np.ndarray:
+        """Feasible networks of a space that cannot be listed, where no model leads yet."""
+        for _ in range(TIMES):
+            rows = np.concatenate(
+                [least_used(DRAWN // 2, taken, self.networks.types, rng), self.networks.drawn(DRAWN // 2, rng)]
+            )
+            kept = rows[feasible(rows)]
+            if len(kept):
+                return np.asarray(kept)
+        return self.networks.drawn(DRAWN, rng)
+
+
+def _milestone(count: int) -> int:
+    """The last number of trainings, up to ``count``, at which standard deviations are learned anew."""
+    at = 4
+    while (later := max(at + 1, int(at * ANEW))) <= count:
+        at = later
+    return at
