@@ -28,7 +28,7 @@ __all__, __getattr__, __dir__ = hand_on(
         ".spec": "Spec load_spec",
     },
     rooms="attention benchmark dashboard data export judging network proxy report results search space spec study "
-    "testing training",
+    "tasks testing training",
 )
 __all__ += ["export", "search"]  # these two rooms can be called
 __version__ = version("chattn-nas")

@@ -22,10 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from chattn_nas import dashboard, judging, proxy, report, results, study, training
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
-from chattn_nas.results.tables import Z95
 from chattn_nas.space import Architecture
 from chattn_nas.study.attributes import study_attributes, trial_attributes
-from chattn_nas.study.metric import metric_of
+from chattn_nas.study.metric import unit_of
 
 if TYPE_CHECKING:  # torch and timm are imported where something is built: reading a study needs neither
     from torch import nn
@@ -196,7 +195,8 @@ class Trained:
         from chattn_nas import tasks
         from chattn_nas.export import Card
 
-        spec, pick = self.run.spec, self.pick
+        spec, pick, unit = self.run.spec, self.pick, unit_of(self.run.study)
+        level = pick.interval
         data = tasks.load(spec.task, spec.data)
         return Card(
             name=f"{spec.name}-{pick.hash}",
@@ -209,9 +209,12 @@ class Trained:
             resize=spec.data.resize,
             background=spec.data.background,
             value_range=data.value_range,
-            metric=metric_of(self.run.study),
-            accuracy=pick.mean / 100,
-            accuracy_se=None if pick.se is None else pick.se / 100,
+            accuracy=pick.mean / unit.scale,
+            accuracy_se=None if pick.se is None else pick.se / unit.scale,
+            pooled=None
+            if level is None
+            else (pick.value("pooled") / unit.scale, level[0] / unit.scale, level[1] / unit.scale),
+            unit=unit,
             seeds=len(pick.seeds),
             confirmed=self.confirmed,
             costs={key: value for key, value in pick.costs.items() if value is not None}
@@ -225,7 +228,7 @@ class Trained:
         final = training.trained_weights(self.run, self.pick.hash)
         if final is None:
             return ""
-        plan, test = final[1].plan, f"{100 * final[1].test_score:.2f} % on the test set"
+        plan, test = final[1].plan, f"{unit_of(self.run.study).text(final[1].test_score)} on the test set"
         return f"; weights of a training of {plan['epochs']} epochs on seed {plan['seed']}: {test}"
 
     def _repr_html_(self) -> str:
@@ -233,11 +236,12 @@ class Trained:
 
     def __str__(self) -> str:
         pick, state = self.pick, "confirmed" if self.confirmed else "unconfirmed"
-        raw = f"raw mean {pick.mean:.2f} % over {words.plural(len(pick.seeds), 'seed')}"
-        if pick.pooled is None or pick.sd is None:
+        unit = unit_of(self.run.study)
+        raw = f"raw mean {unit.written(pick.mean)} over {words.plural(len(pick.seeds), 'seed')}"
+        if pick.interval is None or pick.pooled is None:
             return f"{pick.description}, {raw}, {state}"
-        low, high = pick.pooled - Z95 * pick.sd, pick.pooled + Z95 * pick.sd
-        return f"{pick.description}, {pick.pooled:.2f} % (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
+        low, high = pick.interval
+        return f"{pick.description}, {unit.written(pick.pooled)} (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 
 def search(

@@ -163,7 +163,7 @@ def refusal(
 
 def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, ...]]:
     """One pydantic error as a sentence, the offending value where it can be compared, and what would be possible."""
-    where = ".".join(str(part) for part in error["loc"])
+    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         possible = tuple(_model_at(model, error["loc"][:-1]).model_fields)
         return f"unknown key {where!r}", error["loc"][-1], possible
@@ -175,7 +175,9 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     if error["type"] == "too_short":
         return f"{where} needs at least {error['ctx']['min_length']} entry", None, ()
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("\n", " ")
-    return f"{where or 'the spec'}: {message}, not {shown(error['input'])}", None, ()
+    if error["type"] in ("dict_type", "model_type", "mapping_type"):
+        message = "should be a mapping of keys to values"
+    return f"{where or 'the spec'}: {message}, not {shown(error['input'], 100)}", None, ()
 
 
 def shown(value: Any, most: int = 200) -> str:

@@ -19,7 +19,6 @@ class Unit:
         difference: Behind a difference: ``points``, ``dB``.
         scale: What a stored score is multiplied by to be shown: 100 for percent.
         digits: Behind the point.
-        useful: The difference, as it is shown, that is worth having unless a spec says otherwise.
     """
 
     name: str = "accuracy"
@@ -28,7 +27,6 @@ class Unit:
     difference: str = "points"
     scale: float = 100.0
     digits: int = 2
-    useful: float = 0.3
 
     def shown(self, score: float | None) -> float:
         """A stored score as it is shown; NaN for none."""
@@ -60,6 +58,6 @@ class Unit:
 ACCURACY = Unit()
 
 
-def percent(name: str, title: str | None = None, useful: float = 0.3) -> Unit:
+def percent(name: str, title: str | None = None) -> Unit:
     """The unit of a metric of 0 to 1."""
-    return Unit(name=name, title=title or name.replace("_", " "), useful=useful)
+    return Unit(name=name, title=title or name.replace("_", " "))

@@ -1,5 +1,6 @@
 """The house: every module is found by its path, every public name where its room says, nothing is imported in vain."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -184,3 +185,44 @@ def test_reading_and_exporting_need_nothing_that_only_unix_has(tmp_path) -> None
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "network" / "weights.safetensors").is_file()
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """Two classes of one name in two rooms are taken for each other by whoever reads."""
+    homes: dict[str, set[str]] = {}
+    for path in Path(chattn_nas.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, set()).add(str(path))
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
+def test_rooms_are_there_after_import() -> None:
+    code = (
+        "import chattn_nas\n"
+        "assert callable(chattn_nas.export) and callable(chattn_nas.search)\n"
+        "assert chattn_nas.attention.__name__ == 'chattn_nas.attention'\n"
+    )
+    assert "torch" not in fresh(code)
+    rooms = {path.parent.name for path in Path(chattn_nas.__file__).parent.glob("*/__init__.py")} - {"cli"}
+    assert rooms <= set(dir(chattn_nas))
+
+
+def test_the_trials_of_a_run_are_listed_without_torch(tmp_path) -> None:
+    """The study keeps what the words for an architecture need; a run of an earlier version asks the registry."""
+    shutil.copytree(Path(__file__).parent / "fixtures" / "run_v1", tmp_path / "run")
+    defaults = {"none": {}, "random_gate": {}, "se": {"reduction": 16, "bias": True}, "eca": {"gamma": 2, "b": 1}}
+    code = (
+        "import optuna\n"
+        "optuna.logging.set_verbosity(optuna.logging.WARNING)\n"
+        f"study = optuna.load_study(study_name='run_v1', storage='sqlite:///{tmp_path}/run/study.db')\n"
+        f"study.set_user_attr('defaults', {defaults!r})\n"
+        f"sys.argv = ['chattn-nas', 'trials', '{tmp_path}/run', '--json']\n"
+        "import contextlib, io\n"
+        "from chattn_nas.cli import main\n"
+        "said = io.StringIO()\n"
+        "with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):\n"
+        "    main()\n"
+        "assert len(json.loads(said.getvalue())) == 6, said.getvalue()\n"
+    )
+    assert not {"torch", "timm", "sklearn", "plotly"} & set(fresh(code))

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from chattn_nas.attention.auxiliary_head import AuxiliaryHead
+from chattn_nas.errors import first_line
 
 Size = tuple[int, int]
 Make = Callable[[], nn.Module]
@@ -31,7 +32,6 @@ def failure(make: Make, channels: int, feature_size: Size) -> str | None:
             x = torch.empty(2, channels, *feature_size)
             y = make()(x)
     except Exception as error:  # somebody else's code
-        lines = str(error).strip().splitlines()
-        return f"{type(error).__name__}{f': {lines[0]}' if lines else ''}"
+        return f"{type(error).__name__}: {first_line(error)}"
     shape = tuple(getattr(y, "shape", ()))
     return None if shape == tuple(x.shape) else f"it turns the map {tuple(x.shape)} into {shape or type(y).__name__}"

@@ -33,6 +33,7 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        """The result, and what the derivatives need."""
         wide = widened(x)
         pixels = x.shape[2] * x.shape[3]
         if type(pixels) is int and pixels >= MANY and x.is_contiguous():
@@ -44,17 +45,20 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        """Keep what both derivatives need."""
         ctx.save_for_backward(inputs[0], output[0])
         ctx.save_for_forward(inputs[0], output[0])
 
     @staticmethod
     def backward(ctx: Any, grad_mean: Tensor, grad_variance: Tensor) -> Tensor:
+        """Gradient with respect to x."""
         x, mean = ctx.saved_tensors
         slope = grad_variance * 2 / freedom(x.shape[2] * x.shape[3])
         return torch.addcmul(grad_mean / (x.shape[2] * x.shape[3]) - slope * mean, x, slope).to(x.dtype)
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivative of the result along a tangent."""
         x, mean = ctx.saved_tensors
         variance = ((x - mean) * tangent).sum((2, 3), keepdim=True) * 2 / freedom(x.shape[2] * x.shape[3])
         return widened(tangent).mean((2, 3), keepdim=True), variance

@@ -43,11 +43,13 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The result, and what the derivatives need."""
         gate, mean, scale = _gate(x, epsilon)
         return x * gate.to(x.dtype), gate, mean, scale
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: tuple[Tensor, ...]) -> None:
+        """Keep what both derivatives need."""
         ctx.epsilon = inputs[1]
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(inputs[0], *output[1:])
@@ -55,6 +57,7 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None]:
+        """Gradient with respect to x."""
         x, gate, mean, scale = ctx.saved_tensors
         if torch.is_grad_enabled():  # for second derivatives: what was kept is a constant to autograd
             gate, mean, scale = _gate(x, ctx.epsilon)
@@ -70,6 +73,7 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _: None) -> tuple[Tensor, None, None, None]:
+        """Derivative of the result along a tangent."""
         x, gate, mean, scale = ctx.saved_tensors
         away = x - mean
         moved = tangent - tangent.mean((2, 3), keepdim=True)

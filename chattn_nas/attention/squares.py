@@ -32,20 +32,24 @@ class _SumOfSquares(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
+        """The result, and what the derivatives need."""
         return squares(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Keep what both derivatives need."""
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """Gradient with respect to x."""
         (x,) = ctx.saved_tensors
         return (x * (2 * grad)).to(x.dtype)
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        """Derivative of the result along a tangent."""
         (x,) = ctx.saved_tensors
         wide = torch.promote_types(x.dtype, torch.float32)
         return 2 * (x.to(wide) * tangent).sum((2, 3), keepdim=True)

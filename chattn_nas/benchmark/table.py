@@ -154,6 +154,7 @@ class Table:
         rng = random.Random(seed)
 
         def objective(trial: optuna.Trial) -> float:
+            """Answer one trial with a training of the table."""
             architecture = self.space.sample(trial)
             if not self.holds(architecture):
                 raise optuna.TrialPruned

@@ -158,7 +158,7 @@ def _row(one: Network) -> dict[str, Any]:
 
     return {
         "network": one.name,
-        "search %": words.accuracy(one.search),
+        "search %": words.searched(one.search_pooled, one.search).replace(" (", "\n("),
         "confirmed %": f"{words.accuracy(one.mean)}\nsd {words.accuracy(one.sd)}\n"
         + words.plural(len(one.scores), "seed"),
         "over the best uniform": _difference(one.uniform),

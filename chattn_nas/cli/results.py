@@ -22,7 +22,7 @@ Trust = Annotated[
 Where = Annotated[str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and type~se'.")]
 #: What of a table fits a terminal; all of it is in --csv and --json.
 SHOWN = {
-    "trials": ("number", "outcome", "architecture", "seed", "accuracy", "parameters_x", "macs_x", "seconds", "reason"),
+    "trials": ("number", "outcome", "architecture", "seed", "metric", "parameters_x", "macs_x", "seconds", "reason"),
     "leaderboard": ("rank", "architecture", "seeds", "pooled", "low", "high", "mean", "se", "single",
                     "parameters_x", "macs_x"),
     "effects": ("stage", "type", "effect", "low", "high", "trials", "against"),
@@ -119,5 +119,6 @@ def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool) -> No
     else:
         if "label" in table:
             table["architecture"] = table["architecture"].where(table["label"] == "", table["label"])
-        shown = table[[column for column in SHOWN[name] if column in table and table[column].notna().any()]]
+        columns = [table.attrs.get("metric", "accuracy") if column == "metric" else column for column in SHOWN[name]]
+        shown = table[[column for column in columns if column in table and table[column].notna().any()]]
         print_table([{str(key): value for key, value in row.items()} for row in shown.to_dict("records")])

@@ -27,16 +27,16 @@ def train(
     On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
     """
     from chattn_nas import api, report
-    from chattn_nas.study.metric import metric_of
+    from chattn_nas.study.metric import unit_of
 
     speaks = os.environ.get("RANK", "0") == "0"
     opened = api.Run(run)
-    chosen = opened.chosen(trial)
+    chosen, unit = opened.chosen(trial), unit_of(opened.study)
     if speaks:
         console.print(f"Training {chosen}", soft_wrap=True, highlight=False)
 
     def on_epoch(row: dict[str, Any]) -> None:
-        scored = f", validation {100 * row['score']:.2f} %" if "score" in row else ""
+        scored = f", validation {unit.text(row['score'])}" if "score" in row else ""
         console.print(
             f"epoch {row['epoch']}: loss {row['train_loss']:.4f}{scored}, {row['seconds']:.1f} s", highlight=False
         )
@@ -47,7 +47,7 @@ def train(
     if speaks:
         report.write_report(opened.directory, opened.study)
         console.print(
-            f"Test {metric_of(opened.study)} {100 * result.test_score:.2f} % after {result.plan['epochs']} epochs; "
+            f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs; "
             "'chattn-nas export' takes these weights",
             highlight=False,
         )

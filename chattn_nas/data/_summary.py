@@ -7,7 +7,7 @@ import numpy as np
 from chattn_nas.data.load import divide
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Split
-from chattn_nas.data.store import Stored
+from chattn_nas.data.store import ImageStore
 
 #: Below so many updates in a trial a network has hardly begun to learn.
 LEAST_UPDATES = 250
@@ -64,7 +64,7 @@ def majority(settings: DataSettings) -> tuple[str, float] | None:
     return stored.description.class_names[int(counts.argmax())], float(counts.max() / counts.sum())
 
 
-def _shares(stored: Stored, parts: Split) -> list[str]:
+def _shares(stored: ImageStore, parts: Split) -> list[str]:
     """The shares of the classes, where they are far from even."""
     labels = stored.targets["train"][parts.train]
     names = stored.description.class_names

@@ -48,7 +48,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Original:
     """An image before it was brought to size: width and height in pixels, Pillow's mode or the array's type."""
 
     width: int
@@ -66,7 +66,7 @@ class ColourError(Exception):
     """A coloured image was met where all were thought grey."""
 
 
-def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Seen]:
+def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Original]:
     """(C, S, S) uint8, and what the image was.
 
     Raises:
@@ -80,7 +80,7 @@ def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Seen]:
     width, height = raw.size
     turned = raw.getexif().get(0x0112, 1) in TURNED
     frames = bool(getattr(raw, "is_animated", False))
-    seen = Seen(height if turned else width, width if turned else height, raw.mode, _is_grey(raw), frames)
+    seen = Original(height if turned else width, width if turned else height, raw.mode, _is_grey(raw), frames)
     if reading.channels == 0 and not seen.grey:
         raise ColourError
     if raw.format == "JPEG":
@@ -92,10 +92,10 @@ def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Seen]:
     return _square(image, reading), seen
 
 
-def seen_array(image: NDArray[Any]) -> Seen:
+def seen_array(image: NDArray[Any]) -> Original:
     """What an image (H, W, C) was."""
     height, width, channels = image.shape
-    return Seen(width, height, f"{image.dtype}x{channels}", channels == 1)
+    return Original(width, height, f"{image.dtype}x{channels}", channels == 1)
 
 
 def decode_arrays(images: NDArray[Any], reading: Reading, called: str) -> Pixels:

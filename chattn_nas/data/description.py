@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chattn_nas.data.reading import Survey
+from chattn_nas.data.reading import ReadPart
 
 #: Names listed in a message.
 SHOWN = 20
@@ -138,7 +138,7 @@ def _classes(old: dict[str, Any], new: dict[str, Any], names: Sequence[str]) -> 
     return f" ({'; '.join(changed[:5])}{', ...' if len(changed) > 5 else ''})" if changed else ""
 
 
-def part_facts(survey: Survey, targets: NDArray[Any], classes: int) -> PartFacts:
+def part_facts(survey: ReadPart, targets: NDArray[Any], classes: int) -> PartFacts:
     """What a part that was read holds."""
     counts = None
     if targets.ndim == 1 and targets.dtype.kind == "i":

@@ -17,7 +17,7 @@ from chattn_nas.data.load import divide, load_data
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.data.split import Index, Split
-from chattn_nas.data.store import Stored
+from chattn_nas.data.store import ImageStore
 from chattn_nas.files import replacing
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ def _hashes(images: NDArray[np.uint8]) -> list[bytes]:
     return [hashlib.blake2b(image.tobytes(), digest_size=12).digest() for image in images]
 
 
-def _names(settings: DataSettings, stored: Stored):  # type: ignore[no-untyped-def]
+def _names(settings: DataSettings, stored: ImageStore):  # type: ignore[no-untyped-def]
     """What an image is called by its part and place; its place where files were left out."""
     listing = find_source(settings)(settings).listing()
     whole = not settings.classes and not any(facts.bad for facts in stored.description.parts.values())

@@ -23,7 +23,7 @@ FOREIGN = {".heic", ".heif", ".raw", ".cr2", ".nef", ".arw", ".dng", ".svg", ".j
 
 
 @dataclass
-class Layout:
+class FolderLayout:
     """Files of every part with the name of their class.
 
     Attributes:
@@ -44,7 +44,7 @@ def is_image(path: str) -> bool:
     return ending in FOREIGN or (ending in Image.EXTENSION and ending not in (".pdf", ".ps", ".eps", ".h5", ".hdf"))
 
 
-def find_layout(tree: Tree, root: str) -> Layout:
+def find_layout(tree: Tree, root: str) -> FolderLayout:
     """Parts and classes.
 
     Known are ``<part>/<class>/...``, ``<class>/<part>/...`` and ``<class>/...``, each perhaps inside one more folder;
@@ -61,7 +61,7 @@ def find_layout(tree: Tree, root: str) -> Layout:
     if not images:
         there = f": it holds {len(tree.entries)} files of other kinds" if tree.entries else ": it is empty"
         raise DataError(f"there are no images in {root}{there}", where=("path",))
-    found = Layout()
+    found = FolderLayout()
     _say_others(tree, found)
     paths = [entry.path.split("/") for entry in images]
     folders = [folder.split("/") for folder in sorted(tree.folders)]
@@ -120,7 +120,9 @@ def _parts_first(deep: Sequence[tuple[Entry, list[str]]]) -> bool:
     } <= {"validation", "test", "train"}
 
 
-def _by_part(deep: Sequence[tuple[Entry, list[str]]], folders: Sequence[list[str]], found: Layout, root: str) -> None:
+def _by_part(
+    deep: Sequence[tuple[Entry, list[str]]], folders: Sequence[list[str]], found: FolderLayout, root: str
+) -> None:
     called: dict[str, str] = {}
     aside: Counter[str] = Counter()
     for entry, path in deep:
@@ -146,12 +148,12 @@ def _by_part(deep: Sequence[tuple[Entry, list[str]]], folders: Sequence[list[str
                           f"({sum(aside.values())} images) is left out")  # fmt: skip
 
 
-def _add(found: Layout, part: str, entry: Entry, name: str) -> None:
+def _add(found: FolderLayout, part: str, entry: Entry, name: str) -> None:
     found.parts.setdefault(part, []).append((entry, name))
     found.folders.setdefault(part, set()).add(name)
 
 
-def _say_others(tree: Tree, found: Layout) -> None:
+def _say_others(tree: Tree, found: FolderLayout) -> None:
     others = Counter(PurePosixPath(e.path).suffix.lower() or "no ending" for e in tree.entries if not is_image(e.path))
     if others:
         listed = ", ".join(f"{ending} ({count})" for ending, count in others.most_common(5))

@@ -13,7 +13,7 @@ from chattn_nas.data.description import Description
 from chattn_nas.data.operations import randaugment, trivial
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Index, Split, split
-from chattn_nas.data.store import Stored, in_section, open_set
+from chattn_nas.data.store import ImageStore, in_section, open_set
 from chattn_nas.data.tensors import Augmentation, Data, Further, ImageSet, MappedSet, TensorSet, channel_statistics
 from chattn_nas.errors import DataError, TooLargeError
 
@@ -32,7 +32,7 @@ def describe(settings: DataSettings) -> Description:
     return open_set(settings).description
 
 
-def divide(settings: DataSettings) -> tuple[Stored, Split]:
+def divide(settings: DataSettings) -> tuple[ImageStore, Split]:
     """The set, and which of its images are for what.
 
     Raises:
@@ -147,7 +147,7 @@ def has_test(settings: DataSettings) -> bool:
     return divide(settings)[1].test is not None
 
 
-def _set(stored: Stored, chosen: tuple[str, Index], device: torch.device | str, on_device: bool) -> ImageSet:
+def _set(stored: ImageStore, chosen: tuple[str, Index], device: torch.device | str, on_device: bool) -> ImageSet:
     part, rows = chosen
     labels = torch.from_numpy(np.ascontiguousarray(stored.targets[part][rows])).to(device)
     held = stored.images[part]
@@ -178,7 +178,7 @@ def _bytes(held: NDArray[np.uint8]) -> int:
     return int(np.prod(held.shape[1:]))
 
 
-def _on_device(stored: Stored, parts: Split, device: torch.device, data_on: Where) -> bool:
+def _on_device(stored: ImageStore, parts: Split, device: torch.device, data_on: Where) -> bool:
     if data_on != "auto":
         return data_on == "device"
     wanted = sum(len(rows) * _bytes(stored.images[part]) for part, rows in (("train", parts.train), parts.validation))

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Survey:
+class ReadPart:
     """What was met while a part was read.
 
     Attributes:
@@ -103,7 +103,7 @@ def read_part(
     *,
     threads: int | None = None,
     told: Told = lambda done: None,
-) -> Survey:
+) -> ReadPart:
     """Read every image of a part, and its target where targets are read.
 
     The memory this takes does not grow with their number.
@@ -115,7 +115,7 @@ def read_part(
         threads: That decode; one per core by default, at most 8.
         told: Called with the number of images done.
     """
-    survey = Survey()
+    survey = ReadPart()
     if isinstance(part.images, Arrays) and isinstance(part.targets, np.ndarray):
         _read_arrays(part.images, reading, write, survey, told)
         return survey
@@ -156,7 +156,7 @@ def _one(part: Part, index: int, reading: Reading) -> Any:
         return "it is no image that Pillow knows" if "cannot identify image file" in words else words
 
 
-def _take(found: Any, index: int, part: Part, write: Callable[..., None], survey: Survey) -> None:
+def _take(found: Any, index: int, part: Part, write: Callable[..., None], survey: ReadPart) -> None:
     if isinstance(found, str):
         survey.bad.append((part.images.name(index), found))
         return
@@ -170,7 +170,7 @@ def _take(found: Any, index: int, part: Part, write: Callable[..., None], survey
     write(pixels[None], None if target is None else target[None])
 
 
-def _read_arrays(images: Arrays, reading: Reading, write: Callable[..., None], survey: Survey, told: Told) -> None:
+def _read_arrays(images: Arrays, reading: Reading, write: Callable[..., None], survey: ReadPart, told: Told) -> None:
     for start in range(0, len(images), CHUNK):
         part = np.ascontiguousarray(images.array[start : start + CHUNK])
         try:

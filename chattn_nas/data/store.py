@@ -20,18 +20,18 @@ from chattn_nas.data.classes import check_classes, choose
 from chattn_nas.data.decoding import Pixels, Reading
 from chattn_nas.data.description import SHOWN, Description, part_facts
 from chattn_nas.data.pictures import Arrays, Found, Listing, Part
-from chattn_nas.data.reading import Survey, Told, progress, read_part, settle
+from chattn_nas.data.reading import ReadPart, Told, progress, read_part, settle
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.errors import DataError, InputError
 
 #: Sets that this process has opened: whoever asks again gets the same arrays.
 HELD = 4
-_open: OrderedDict[str, Stored] = OrderedDict()
+_open: OrderedDict[str, ImageStore] = OrderedDict()
 
 
 @dataclass(frozen=True)
-class Stored:
+class ImageStore:
     """A set as it was read.
 
     Attributes:
@@ -45,7 +45,7 @@ class Stored:
     targets: dict[str, NDArray[Any]]
 
 
-def open_set(settings: DataSettings, source: Callable[[DataSettings], Found] | None = None) -> Stored:
+def open_set(settings: DataSettings, source: Callable[[DataSettings], Found] | None = None) -> ImageStore:
     """The set that the settings name: from the cache, or read into it.
 
     Args:
@@ -68,7 +68,7 @@ def in_section() -> Iterator[None]:
         raise error if error.where[:1] == ("data",) else error.at("data") from None
 
 
-def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -> Stored:
+def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -> ImageStore:
     found = source(settings)
     key = key_of([*settings.read_by, *found.stamps])
     if key in _open:
@@ -90,13 +90,13 @@ def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -
     return stored
 
 
-def _opened(place: Path) -> Stored:
+def _opened(place: Path) -> ImageStore:
     description = Description.from_dict(read_facts(place))
     images, targets = (
         {part: np.load(place / f"{part}.{kind}.npy", mmap_mode="r") for part in description.parts}
         for kind in ("images", "targets")
     )
-    return Stored(description, images, {part: np.array(found) for part, found in targets.items()})
+    return ImageStore(description, images, {part: np.array(found) for part, found in targets.items()})
 
 
 def _fill(place: Path, cache: Cache, found: Found, settings: DataSettings) -> None:
@@ -140,8 +140,8 @@ def _fill(place: Path, cache: Cache, found: Found, settings: DataSettings) -> No
 
 def _read_parts(
     listing: Listing, reading: Reading, settings: DataSettings, place: Path, told: Told
-) -> dict[str, Survey]:
-    surveys: dict[str, Survey] = {}
+) -> dict[str, ReadPart]:
+    surveys: dict[str, ReadPart] = {}
     done = 0
     for name, part in listing.parts.items():
         with _Writers(place, name) as writers:
@@ -179,7 +179,7 @@ class _Writers:
             file.close()
 
 
-def _targets(part: Part, survey: Survey, path: Path) -> NDArray[Any]:
+def _targets(part: Part, survey: ReadPart, path: Path) -> NDArray[Any]:
     """Those of the images that were kept, on disk like them."""
     if isinstance(part.targets, np.ndarray):
         np.save(path, part.targets[survey.kept])
@@ -187,7 +187,7 @@ def _targets(part: Part, survey: Survey, path: Path) -> NDArray[Any]:
     return found
 
 
-def _refuse_bad(surveys: dict[str, Survey], settings: DataSettings) -> None:
+def _refuse_bad(surveys: dict[str, ReadPart], settings: DataSettings) -> None:
     bad = [one for survey in surveys.values() for one in survey.bad]
     if not bad:
         return

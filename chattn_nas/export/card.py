@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chattn_nas.unit import ACCURACY, Unit
+
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
@@ -23,9 +25,11 @@ class Card:
         interpolation: ``nearest``, ``bilinear`` or ``bicubic``.
         background: Colour behind transparent pixels and padding, as Pillow names colours.
         value_range: Black and white of images of more than eight bits, where training images were such.
-        accuracy: Mean validation accuracy of the proxy training, 0 to 1; None where there was none.
-        accuracy_se: Its standard error over the seeds, 0 to 1; None with a single seed.
-        metric: What ``accuracy`` is by, where it is another score.
+        accuracy: Raw mean validation score of the proxy training, 0 to 1 unless ``unit`` says otherwise; None where
+            there was none.
+        accuracy_se: Its standard error over the seeds; None with a single seed.
+        pooled: Pooled mean and the ends of its 95 % interval, as every report shows them; None without a model.
+        unit: What ``accuracy`` is, where it is another score.
         seeds: Number of seeds behind ``accuracy``.
         confirmed: Figures of the confirmation by name, or None: the card then says "not confirmed".
         costs: Figures by name, such as ``{"parameters": 78042, "macs": 3200000}``.
@@ -46,21 +50,33 @@ class Card:
     value_range: tuple[float, float] | None = None
     accuracy: float | None = None
     accuracy_se: float | None = None
+    pooled: tuple[float, float, float] | None = None
     seeds: int = 0
     confirmed: Mapping[str, Any] | None = None
     costs: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
     loaded_weights: str = ""
-    metric: str = "accuracy"
+    unit: Unit = ACCURACY
 
     @property
     def evidence(self) -> str:
         """One sentence on how good the network is known to be."""
         if self.accuracy is None:
             return "It has not been trained: its weights are random."
-        spread = f" (standard error {100 * self.accuracy_se:.2f})" if self.accuracy_se is not None else ""
+        spread = (
+            f" (standard error {self.unit.shown(self.accuracy_se):.{self.unit.digits}f})"
+            if self.accuracy_se is not None
+            else ""
+        )
         count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''}"
-        return f"Proxy validation {self.metric} {100 * self.accuracy:.2f} %{spread} over {count}."
+        unit = self.unit
+        if self.pooled is None:
+            return f"Proxy validation {unit.title} {unit.text(self.accuracy)}{spread} over {count}."
+        mean, low, high = map(unit.shown, self.pooled)
+        return (
+            f"Proxy validation {unit.title} {unit.written(mean)} (pooled mean, 95 % interval {low:.2f} to {high:.2f}; "
+            f"raw mean {unit.text(self.accuracy)}{spread} over {count})."
+        )
 
 
 @dataclass(frozen=True)
@@ -118,7 +134,7 @@ def card_text(card: Card, facts: Facts, files: Mapping[str, str], use: Sequence[
         "|---|---|",
         *stages,
         "",
-        "## Accuracy",
+        "## Score" if card.unit != ACCURACY else "## Accuracy",
         card.evidence,
         "",
         *confirmed,

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import torch
 
-from chattn_nas.errors import ExportError, MissingExtraError
+from chattn_nas.errors import ExportError, MissingExtraError, first_line
 from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference_of_all
 from chattn_nas.export.training_step import tensors
@@ -61,8 +61,8 @@ def write_onnx(context: Context) -> Written:
             assert program is not None
             program.save(file, external_data=False)
     except Exception as error:  # whatever the exporter raises, the user needs the sentence
-        first = str(error).strip().splitlines()[:1] or [""]
-        raise ExportError(f"torch.onnx cannot write this network: {type(error).__name__}: {first[0]}") from error
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ExportError(f"torch.onnx cannot write this network: {reason}") from error
     model = onnx.load(file)
     onnx.helper.set_model_props(model, {"preprocessing": json.dumps(context.preprocessing)})
     onnx.checker.check_model(model)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from chattn_nas.errors import ExportError
+from chattn_nas.errors import ExportError, first_line
 from chattn_nas.export.clean_process import CLEAN
 from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference_of_all
@@ -40,8 +40,8 @@ def write_pt2(context: Context) -> Written:
         except ExportError:
             raise
         except Exception as error:
-            first = str(error).strip().splitlines()[:1] or [""]
-            raise ExportError(f"torch.export cannot write this network: {type(error).__name__}: {first[0]}") from error
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise ExportError(f"torch.export cannot write this network: {reason}") from error
     use = python(
         "import torch",
         f'network = torch.export.load("{FILE}").module()  # for inference; needs torch and nothing else',

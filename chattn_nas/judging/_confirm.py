@@ -17,7 +17,6 @@ from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_row
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.proxy import Outcome
 from chattn_nas.results._best import Standing
-from chattn_nas.results.tables import percent
 from chattn_nas.search import search
 from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
@@ -25,6 +24,7 @@ from chattn_nas.space import NONE, SpaceSettings
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.attributes import study_attributes, trial_attributes
+from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import once_per_seed, records
 
 #: Full length: this many times the search's last rung, in one cycle, unless the caller says how many epochs.
@@ -86,7 +86,11 @@ def confirm(
         search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
     networks = _measured(opened.study, plan, chance=_chance(run))
     found = judge(
-        networks, epochs=spec.proxy.rungs[-1], look=_look(run.study, networks), useful=run.spec.judging.useful
+        networks,
+        epochs=spec.proxy.rungs[-1],
+        look=_look(run.study, networks),
+        useful=run.spec.judging.useful,
+        unit=unit_of(opened.study).to_dict(),
     )
     run.study.set_user_attr(ATTRIBUTE, found.to_dict())
     if tested:
@@ -193,11 +197,11 @@ def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float
             continue
         failed.setdefault(record.hash, {})[record.seed] = WORDS[record.outcome]
         if record.outcome == "diverged":
-            value = 100 * record.rungs[-1].score if record.rungs else chance
+            value = record.unit.shown(record.rungs[-1].score) if record.rungs else chance
             done.setdefault(record.hash, {})[record.seed] = value if math.isfinite(value) else chance
     for record in once_per_seed(found):
         if record.score is not None and record.seed is not None:
-            done.setdefault(record.hash, {})[record.seed] = percent(record.score)
+            done.setdefault(record.hash, {})[record.seed] = record.shown
             failed.get(record.hash, {}).pop(record.seed, None)  # tried again, and it went well
     return [
         Network(

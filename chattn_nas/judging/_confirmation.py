@@ -12,12 +12,13 @@ import optuna
 import pandas as pd
 
 from chattn_nas.errors import RunError
-from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block
+from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block, outliers
 from chattn_nas.results import words
 from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.stored import Stored, renamed
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.record import RIVAL
+from chattn_nas.unit import ACCURACY, Unit
 
 #: Roles of what every network is compared with, and what a reader calls them.
 RIVALS = {
@@ -26,7 +27,7 @@ RIVALS = {
     RIVAL: "a learned factor per channel",
 }
 #: Of the error that may be made over all looks, the part that the first look spends: most confirm once.
-FIRST_LOOK = 0.8
+FIRST_LOOK = 0.76
 
 
 def alpha_of(look: int) -> float:
@@ -48,6 +49,7 @@ class Network:
             factor per channel.
         failures: What went wrong, by seed; a training that diverged counts with its accuracy or chance all the same.
         left_out: Scores on seeds that some other network lacks.
+        outliers: Scores that lie far from what network and seed give, collapses mostly. They count.
     """
 
     hash: str
@@ -62,6 +64,7 @@ class Network:
     channel_scale: Comparison | None = None
     failures: Mapping[int, str] = field(default_factory=dict)
     left_out: Mapping[int, float] = field(default_factory=dict)
+    outliers: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -87,6 +90,7 @@ class Confirmation(Stored):
         test_images: How many images that were; 0 where there is no test set.
         look: How many times different trainings of this run were judged, this one included.
         useful: Difference in points that the spec calls worth having.
+        unit: What scores are told in; ``None`` is percent.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -99,6 +103,7 @@ class Confirmation(Stored):
     test_images: int = 0
     look: int = 1
     useful: float = USEFUL
+    unit: Mapping[str, Any] | None = None
 
     def network(self, hash: str) -> Network:
         """The network with that hash."""
@@ -131,7 +136,7 @@ class Confirmation(Stored):
         said = [
             f"over {len(winner.scores)} new seeds of {self.epochs} epochs each, {winner.name} reaches "
             f"{winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search had said "
-            f"{words.accuracy(winner.search)} % after trainings of its own length."
+            f"{words.searched(winner.search_pooled, winner.search)} after trainings of its own length."
         ]
         for role, called in RIVALS.items():
             rival: Comparison | None = getattr(winner, role)
@@ -152,10 +157,7 @@ class Confirmation(Stored):
         if self.look > 1:
             said.append(f"This is look number {self.look} at this run; the error of each is counted.")
         said += self._failures()
-        scores = [
-            f"{self.network(key).name} {100 * float(np.mean(list(values.values()))):.2f} %"
-            for key, values in self.test.items()
-        ]
+        scores = [f"{self.network(key).name} {self._told(values)}" for key, values in self.test.items()]
         if scores:
             count = f" ({self.test_images:,} images)" if self.test_images else ""
             said.append(f"On the test set{count}, read once: {', '.join(scores)}.")
@@ -173,10 +175,19 @@ class Confirmation(Stored):
             if kinds:
                 told = ", ".join(f"{words.plural(count, 'training')} {reason}" for reason, count in kinds.items())
                 said.append(f"Of {one.name}, {told}.")
+            if one.outliers:
+                values = ", ".join(f"{value:.2f} %" for value in one.outliers.values())
+                said.append(
+                    f"Of {one.name}, {words.plural(len(one.outliers), 'training')} ended far from the rest ({values}): "
+                    "that counts, and widens the intervals of this network alone."
+                )
         gone = sorted({seed for one in self.networks for seed in one.left_out})
         if gone:
             said.append(f"Not every network was trained on {words.plural(len(gone), 'seed')}: left out.")
         return said
+
+    def _told(self, scores: Mapping[str, float]) -> str:
+        return (Unit.from_dict(self.unit) if self.unit else ACCURACY).text(float(np.mean(list(scores.values()))))
 
     def figures(self, hash: str) -> dict[str, str]:
         """What was confirmed of one network, in words by name; nothing where it was not among those retrained."""
@@ -192,7 +203,7 @@ class Confirmation(Stored):
                 interval = words.interval(rival.t_low, rival.t_high)
                 said[f"against {called}"] = f"{words.signed(rival.mean)}, interval {interval}: {rival.words}"
         if hash in self.test:
-            said["test accuracy"] = f"{100 * float(np.mean(list(self.test[hash].values()))):.2f} %"
+            said["test accuracy"] = self._told(self.test[hash])
         return said
 
     def table(self) -> pd.DataFrame:
@@ -233,7 +244,14 @@ def confirmation(study: optuna.Study) -> Confirmation | None:
     return Confirmation.from_dict(kept, "the confirmation") if kept else None
 
 
-def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: float = USEFUL) -> Confirmation:
+def judge(
+    networks: Sequence[Network],
+    *,
+    epochs: int,
+    look: int = 1,
+    useful: float = USEFUL,
+    unit: Mapping[str, Any] | None = None,
+) -> Confirmation:
     """Compare every network with the best uniform baseline, none and the channel scale, on the seeds that all have.
 
     One family: every candidate and the best uniform baseline against each of these rivals. The controls' differences
@@ -244,6 +262,7 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
         epochs: Length of each training.
         look: How many times different trainings of this run were judged, this one included.
         useful: Difference in points that is worth having.
+        unit: What scores are told in; ``None`` is percent.
 
     Raises:
         RunError: No candidate was trained on two seeds.
@@ -263,10 +282,12 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
         family = [pair for pair in pairs if _is_control(networks[pair[0]]) is control]
         places = [(able.index(index), able.index(rivals[role])) for index, role in family]  # type: ignore[arg-type]
         compared |= dict(zip(family, compare_block(table, places, alpha=alpha_of(look)), strict=True))
+    far = outliers(table)
     judged = [
         replace(
             one, uniform=compared.get((index, "uniform")), none=compared.get((index, "none")),
             channel_scale=compared.get((index, RIVAL)),
+            outliers=_where(far[able.index(index)], one.scores) if index in able else {},
         ) for index, one in enumerate(networks)
     ]  # fmt: skip
     judged.sort(key=lambda one: ("candidate" not in one.roles, -one.mean if one.scores else float("inf")))
@@ -275,8 +296,12 @@ def judge(networks: Sequence[Network], *, epochs: int, look: int = 1, useful: fl
     against = None if role is None else rivals[role]
     return Confirmation(
         networks=tuple(judged), winner=winner.hash, rival=None if against is None else networks[against].hash,
-        epochs=epochs, look=look, useful=useful,
+        epochs=epochs, look=look, useful=useful, unit=unit,
     )  # fmt: skip
+
+
+def _where(far: np.ndarray, scores: Mapping[int, float]) -> dict[int, float]:
+    return {seed: value for (seed, value), is_far in zip(scores.items(), far, strict=True) if is_far}
 
 
 def _is_control(one: Network) -> bool:

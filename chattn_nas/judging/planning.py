@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 
 from chattn_nas.judging._confirmation import RIVALS, alpha_of
-from chattn_nas.judging.comparison import block_error, seeds_needed
+from chattn_nas.judging.comparison import block_error, outliers, seeds_needed
 from chattn_nas.results import words
 from chattn_nas.results._best import Pick, Standing
 from chattn_nas.results.pooled import choices_of
@@ -100,11 +100,13 @@ def _noise(standing: Standing, found: Sequence[Record]) -> tuple[float, str]:
     by_seed: dict[str, dict[int, float]] = {}
     for record in found:
         if record.score is not None and record.seed is not None:
-            by_seed.setdefault(record.hash, {})[record.seed] = 100 * record.score
+            by_seed.setdefault(record.hash, {})[record.seed] = record.shown
     if len(by_seed) > 1:
         common = sorted(set.intersection(*(set(values) for values in by_seed.values())))
         if len(common) > 1:
-            return block_error(np.array([[values[s] for s in common] for values in by_seed.values()])), "measured"
+            table = np.array([[values[s] for s in common] for values in by_seed.values()])
+            whole = ~outliers(table).any(1)  # a collapse is no scatter
+            return block_error(table[whole] if whole.sum() > 1 else table), "measured"
     learned = standing.scatter()
     if learned is not None:
         return learned, "learned from the search's shorter trainings"

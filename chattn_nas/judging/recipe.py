@@ -29,7 +29,7 @@ FIELDS = ("learning_rate", "branch_scale", "warmup")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class TriedRecipe:
     """One recipe, and how the backbone without attention ends under it.
 
     Attributes:
@@ -56,17 +56,17 @@ class Recipe:
         epochs: Length of each training.
     """
 
-    spec: Candidate
-    tried: tuple[Candidate, ...]
+    spec: TriedRecipe
+    tried: tuple[TriedRecipe, ...]
     epochs: int
 
     @property
-    def best(self) -> Candidate:
+    def best(self) -> TriedRecipe:
         """That with the lowest validation loss, which shows differences where accuracy is too coarse."""
         return min(self.tried, key=lambda one: one.loss)
 
     @property
-    def own(self) -> Candidate:
+    def own(self) -> TriedRecipe:
         """The spec's own, measured."""
         return next(one for one in self.tried if _same(one, self.spec))
 
@@ -130,8 +130,8 @@ def tune_recipe(
         raise InputError(f"seeds must be at least 1, not {seeds}", value=seeds)
     quiet_optuna()
     directory = Path(run) if run else Path("runs") / f"{spec.name}-recipe"
-    own = Candidate(**{name: getattr(spec.proxy, name) for name in FIELDS})
-    tried: dict[tuple[float, ...], Candidate] = {}
+    own = TriedRecipe(**{name: getattr(spec.proxy, name) for name in FIELDS})
+    tried: dict[tuple[float, ...], TriedRecipe] = {}
     best = own
     trained = spec.backbone.pretrained or spec.backbone.weights is not None
     steps: list[tuple[str, Sequence[float]]] = [
@@ -144,7 +144,7 @@ def tune_recipe(
             key = tuple(value if field == name else getattr(best, field) for field in FIELDS)
             if key not in tried:
                 tried[key] = _train(
-                    spec, Candidate(**dict(zip(FIELDS, key, strict=True))), directory, seeds, workers, progress
+                    spec, TriedRecipe(**dict(zip(FIELDS, key, strict=True))), directory, seeds, workers, progress
                 )
         best = min(tried.values(), key=lambda one: one.loss)
     if not any(one.seeds for one in tried.values()):
@@ -153,8 +153,8 @@ def tune_recipe(
 
 
 def _train(
-    spec: Spec, candidate: Candidate, directory: Path, seeds: int, workers: int | None, progress: bool
-) -> Candidate:
+    spec: Spec, candidate: TriedRecipe, directory: Path, seeds: int, workers: int | None, progress: bool
+) -> TriedRecipe:
     """The candidate with what its trainings gave."""
     values = {name: getattr(candidate, name) for name in FIELDS}
     name = "-".join(f"{field.replace('_', '')}{value:g}" for field, value in values.items())
@@ -180,11 +180,11 @@ def _train(
     if not ended:
         return candidate
     losses = [record.measurement.loss for record in ended if record.measurement is not None]
-    return Candidate(
+    return TriedRecipe(
         **values, accuracy=fmean(record.score or 0.0 for record in ended),
         loss=fmean(loss for loss in losses if loss is not None), seeds=len(ended),
     )  # fmt: skip
 
 
-def _same(one: Candidate, other: Candidate) -> bool:
+def _same(one: TriedRecipe, other: TriedRecipe) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in FIELDS)

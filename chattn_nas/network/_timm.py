@@ -5,6 +5,9 @@ Where a new timm calls something else, this file changes and ``tests/network/tes
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,12 +101,27 @@ def create(model: str, **options: Any) -> nn.Module:
     except InputError:
         raise
     except TypeError as error:
-        raise BackboneError(f"{model} cannot be built: {first_line(error)}", where=("options",)) from error
+        reason = first_line(error)
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", reason)
+        near = difflib.get_close_matches(unknown[1], _option_names(model), n=1) if unknown else []
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BackboneError(f"{model} cannot be built: {reason}{hint}", where=("options",)) from error
     except Exception as error:  # timm asserts, and its loaders raise whatever the hub or the file made them raise
         what = "load its weights" if options.get("pretrained") else "be built with these options"
         where = "pretrained" if options.get("pretrained") else "options"
         raise BackboneError(f"{model} cannot {what}: {first_line(error)}", where=(where,)) from error
     return made
+
+
+def _option_names(model: str) -> list[str]:
+    """The names of what the classes and functions of a model's module take: its entry point takes anything."""
+    import timm
+
+    if not timm.is_model(model):
+        return []
+    module = sys.modules[timm.models.model_entrypoint(model).__module__]
+    made = [one for one in vars(module).values() if inspect.isclass(one) and issubclass(one, nn.Module)]
+    return sorted({name for one in made for name in inspect.signature(one.__init__).parameters} - {"self"})
 
 
 def family_of(model: str) -> str:

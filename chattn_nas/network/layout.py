@@ -20,7 +20,7 @@ from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network import own
 from chattn_nas.network._timm import feature_info
 from chattn_nas.network.model import create_backbone
-from chattn_nas.network.observe import Seen, Shape, observe, runs_with
+from chattn_nas.network.observe import Observed, Shape, observe, runs_with
 from chattn_nas.network.proof import prove
 from chattn_nas.network.size import pair
 from chattn_nas.network.slots import Block, count_blocks, features_of, refuse_transformer
@@ -179,7 +179,9 @@ class _Wrapping:
         return self.known or runs_with(self.model, paths, self.image)
 
 
-def _stage(name: str, blocks: list[Block], seen: Seen, inner: dict[str, tuple[str, str]], wrapping: _Wrapping) -> Stage:
+def _stage(
+    name: str, blocks: list[Block], seen: Observed, inner: dict[str, tuple[str, str]], wrapping: _Wrapping
+) -> Stage:
     def shape(index: int, shape: Shape, *, raw: bool = True) -> SlotShape:
         channels_last = raw and blocks[index].channels_last
         _, channels, height, width = (shape[0], shape[3], shape[1], shape[2]) if channels_last else shape

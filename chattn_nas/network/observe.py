@@ -43,7 +43,7 @@ class Probe(nn.Module):
 
 
 @dataclass
-class Seen:
+class Observed:
     """What one forward showed, by paths.
 
     Attributes:
@@ -97,7 +97,7 @@ def _set_back(module: nn.Module, name: str, value: nn.Module | None) -> Callable
     return lambda: setattr(module, name, value)
 
 
-def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen:
+def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observed:
     """One forward pass with a probe in every slot.
 
     Args:
@@ -152,7 +152,7 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen:
     for what, path in shapes:
         if what == "conv":
             owned[owner[path]].append(path)
-    seen = Seen(
+    seen = Observed(
         slots=probes,
         inputs=_of("input", once),
         outputs=_of("output", once),

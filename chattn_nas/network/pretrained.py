@@ -9,6 +9,7 @@ convolution is adapted, to other channels of the images.
 from __future__ import annotations
 
 import argparse
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ State = dict[str, Tensor]
 
 #: How deep inside a file's dictionaries weights are looked for.
 DEPTH = 3
+#: Words for weights that were averaged over steps, in the names that lead to them (DINO evaluates its teacher).
+AVERAGED = frozenset({"ema", "averaged", "average", "avg", "swa", "teacher"})
 #: So many names are named in an error.
 NAMED = 3
 
@@ -171,13 +174,20 @@ def _best(content: Any, model: nn.Module, wanted: Mapping[str, Tensor]) -> _Fit:
     if best.outside:
         others = dict.fromkeys(key.partition(".")[0] for key in best.outside)
         best.notes.append(f"left out {len(best.outside)} tensors beside it ({', '.join(list(others)[:NAMED])})")
-    if any(_averaged(fit) != _averaged(best) and fit.score == best.score for fit in fits):
+    equal = [fit for fit in fits if fit.score == best.score and (fit.place, fit.prefix) != (best.place, best.prefix)]
+    if any(_averaged(fit) != _averaged(best) for fit in equal):
         best.notes.append("the averaged ones (EMA)" if _averaged(best) else "not the averaged ones (EMA)")
+    if others := {repr(f"{fit.place}.{fit.prefix}".strip(".")): None for fit in equal if not _same(fit, best)}:
+        best.notes.append(f"other weights of the same names are left out: {', '.join(list(others)[:NAMED])}")
     return best
 
 
+def _same(one: _Fit, other: _Fit) -> bool:
+    return all(torch.equal(value, other.state[key]) for key, value in one.state.items() if key in other.state)
+
+
 def _averaged(fit: _Fit) -> bool:
-    return "ema" in f"{fit.place}.{fit.prefix}".lower()
+    return not AVERAGED.isdisjoint(re.split(r"[._]", f"{fit.place}.{fit.prefix}".lower()))
 
 
 def _score(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> int:

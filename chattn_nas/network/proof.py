@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from chattn_nas.errors import first_line
 from chattn_nas.network._timm import says_channels_last
-from chattn_nas.network.observe import Seen, Shape, observe
+from chattn_nas.network.observe import Observed, Shape, observe
 from chattn_nas.network.slots import Block, Feature, find_blocks
 
 TOKENS, NO_MAP = "tokens come there, not maps", "no single map comes there"
@@ -107,7 +107,7 @@ def _serving(
 
 def _running(
     model: nn.Module, blocks: Sequence[Block], image: Tensor
-) -> tuple[list[Block], dict[str, str], Seen | None]:
+) -> tuple[list[Block], dict[str, str], Observed | None]:
     """The blocks whose slots can be filled at all; tried all at once, then per class of block, then one by one."""
     lists = {block.path for block in blocks if isinstance(model.get_submodule(block.path), nn.ModuleList)}
     if lists:
@@ -147,7 +147,7 @@ def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
     return TOKENS if any(isinstance(one, Tensor) and one.ndim == 3 for one in outputs) else NO_MAP
 
 
-def _observe_larger(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Seen | None:
+def _observe_larger(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observed | None:
     """The same on an image twice as high: the axis that grows is no axis of channels."""
     batch, channels, height, width = image.shape
     try:
@@ -156,7 +156,7 @@ def _observe_larger(model: nn.Module, blocks: Sequence[Block], image: Tensor) ->
         return None
 
 
-def _axis(model: nn.Module, block: Block, seen: Seen, channels: int | None) -> int | None:
+def _axis(model: nn.Module, block: Block, seen: Observed, channels: int | None) -> int | None:
     """The axis of the channels, where shapes alone tell it."""
     shapes = seen.slots[block.path].shapes
     if block.kind == "native" and not says_channels_last(model):
@@ -167,7 +167,9 @@ def _axis(model: nn.Module, block: Block, seen: Seen, channels: int | None) -> i
     return matching[0] if len(matching) == 1 else None
 
 
-def _channels_last(model: nn.Module, block: Block, seen: Seen, larger: Seen | None, channels: int | None) -> bool:
+def _channels_last(
+    model: nn.Module, block: Block, seen: Observed, larger: Observed | None, channels: int | None
+) -> bool:
     axis = _axis(model, block, seen, channels)
     if axis is not None:
         return axis == 3
@@ -184,7 +186,7 @@ def _map(shapes: Sequence[Shape]) -> Shape | None:
     return shapes[0] if len(shapes) == 1 and len(shapes[0]) == 4 else None
 
 
-def _reason(block: Block, seen: Seen, channels_last: bool, channels: int | None, layers: set[int]) -> str | None:
+def _reason(block: Block, seen: Observed, channels_last: bool, channels: int | None, layers: set[int]) -> str | None:
     """Why a place is no slot; ``None`` where it is one."""
     probe = seen.slots[block.path]
     if not probe.shapes:

@@ -190,7 +190,7 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
                 module.training = mode
 
 
-class _Reached(Exception):
+class _Stop(Exception):
     """A block that was run again has come to its attention, with this map."""
 
     def __init__(self, x: Tensor) -> None:
@@ -258,8 +258,9 @@ class Measuring:
         original = self.forwards[slot.path]
 
         def probe(x: Tensor) -> Tensor:
+            """Measure at the first call, apply what was found at later ones."""
             if self.target == slot.path and self.factor is None:
-                raise _Reached(x)
+                raise _Stop(x)
             known = self.found.get(slot.path)
             if known is None and self.target is None:
                 return self.measure(slot, x, original)
@@ -332,7 +333,7 @@ class Measuring:
             parameter.mul_(2.0)
         try:
             self._again(slot)
-        except _Reached as reached:
+        except _Stop as reached:
             return rms(reached.x - 2 * x) < EXACT * rms(x)
         finally:
             for parameter in parameters:

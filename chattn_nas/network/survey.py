@@ -22,7 +22,7 @@ PROBE = "eca"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class BackboneSurvey:
     """One model.
 
     Attributes:
@@ -60,7 +60,7 @@ class Survey:
         return asdict(self) | {"kinds": self.kinds}
 
 
-def survey(model: str, image_size: int | None = None) -> Survey:
+def survey(model: str, image_size: int | None = None) -> BackboneSurvey:
     """Find a model's slots.
 
     Args:
@@ -73,7 +73,7 @@ def survey(model: str, image_size: int | None = None) -> Survey:
     size, found = _at_some_size(model, SIZES if image_size is None else (image_size,))
     shapes = [stage.places["before_add"] for stage in found.stages]
     widths = [sorted({shape.channels for shape in of_stage}) for of_stage in shapes]
-    return Survey(
+    return BackboneSurvey(
         model=model,
         family=family_of(model),
         stage_kinds=tuple(stage.kind for stage in found.stages),
@@ -104,7 +104,7 @@ def _at_some_size(model: str, sizes: tuple[int, ...]) -> tuple[int, Layout]:
     raise refused
 
 
-def check(survey: Survey) -> None:
+def check(survey: BackboneSurvey) -> None:
     """Try a surveyed model as :func:`check_backbone` does.
 
     Raises:

@@ -123,7 +123,7 @@ def _copy(value: Any) -> Any:
     return value
 
 
-class _Gate(nn.Module):
+class _Unit(nn.Module):
     """Multiplies a map by a parameter that is 1, and keeps the map."""
 
     def __init__(self, device: torch.device) -> None:
@@ -142,7 +142,7 @@ def _cutting(
     """Which of a block's all-zero parameters cut its slot, or one of its convolutions, off."""
     module = model.get_submodule(block.path)
     device = next(model.parameters()).device
-    gates = [_Gate(device) for _ in range(1 + len(convolutions))]
+    gates = [_Unit(device) for _ in range(1 + len(convolutions))]
     before = getattr(module, block.slot)
     place(model, block, "before_add", [gates[0]])
     hooks = [
@@ -151,6 +151,7 @@ def _cutting(
     ]
 
     def alive() -> set[int]:
+        """Indices of the gates through which the block's output depends on the image."""
         args, kwargs = _copy(inputs)
         with torch.enable_grad():
             output = module(*args, **kwargs)
@@ -165,6 +166,7 @@ def _cutting(
         }  # fmt: skip
 
     def fill(value: float) -> None:
+        """Set all zeroed parameters to a value."""
         for parameter in zeros.values():
             parameter.fill_(value)
 
@@ -186,5 +188,5 @@ def _cutting(
         setattr(module, block.slot, before)
 
 
-def _through(gate: _Gate) -> Callable[..., tuple[Any, ...]]:
+def _through(gate: _Unit) -> Callable[..., tuple[Any, ...]]:
     return lambda _module, args: (gate(args[0]), *args[1:])

@@ -64,6 +64,7 @@ def cuda_graphs(device: torch.device, *own: torch.Generator) -> Capture | None:
         return None
 
     def capture(work: Work) -> Work:
+        """The work as one replay; generators go on drawing where they were if it cannot be captured."""
         graph = torch.cuda.CUDAGraph()
         generators = [torch.cuda.default_generators[torch.cuda.current_device()], *own]
         states = [(drawn, drawn.get_state()) for drawn in generators]

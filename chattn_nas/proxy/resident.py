@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from chattn_nas.data import TensorSet
+from chattn_nas.data import ImageSet, TensorSet
 from chattn_nas.proxy.capture import Capture, Replayed
 from chattn_nas.proxy.optimizer import Rates
 from chattn_nas.proxy.order import draw
@@ -33,7 +33,7 @@ class Resident:
     def __init__(
         self,
         step: Callable[[TensorSet], Tensor],
-        images: TensorSet,
+        images: ImageSet,
         batch_size: int,
         rates: Rates,
         generator: torch.Generator,
@@ -59,7 +59,7 @@ class Resident:
             after: Called after every step.
         """
         self.begin(factors)
-        for _ in range(self.steps):
+        for _ in self._batches_in_place():
             self.advance()
             if after is not None:
                 after()
@@ -75,7 +75,15 @@ class Resident:
         self.number.zero_()
         self.loss_sum.zero_()
 
+    def _batches_in_place(self) -> Iterable[object]:
+        """As many items as the epoch has steps; before each, its batch is where :meth:`_batch` takes it from."""
+        return range(self.steps)
+
+    def _batch(self, index: Tensor) -> TensorSet:
+        """The batch of these indices, taken on the device alone."""
+        return self.images[index]  # type: ignore[return-value]
+
     def _advance(self) -> None:
         self.rates.set(self.factors[self.number])
-        self.loss_sum += self.step(self.images[self.order[self.number].squeeze(0)])
+        self.loss_sum += self.step(self._batch(self.order[self.number].squeeze(0)))
         self.number += 1

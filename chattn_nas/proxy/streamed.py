@@ -3,88 +3,43 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from chattn_nas.data import MappedSet, TensorSet
-from chattn_nas.proxy.capture import Capture, Replayed
-from chattn_nas.proxy.optimizer import Rates
-from chattn_nas.proxy.order import draw
+from chattn_nas.proxy.resident import Resident
 
 #: Batches that are read before they are asked for.
 AHEAD = 4
 THREADS = 2
 
 
-class Streamed:
-    """As :class:`~chattn_nas.proxy.resident.Resident`, and to the same bits; only where the images lie is another.
+class Streamed(Resident):
+    """The same to the same bits; only where the images lie is another.
 
     A batch is copied into a tensor that stays where it is, so the step can be captured; the host waits for the disk,
-    never for the device.
-
-    Args:
-        step: Trains on one batch and returns its loss.
-        images: Their targets on the training device.
-        batch_size: At most their number; of all processes together.
-        rates: Rates of the optimiser.
-        generator: Generator of the order, on the device.
-        capture: ``None`` runs eagerly.
-        part: Number of this process, and how many share every batch.
-        odds: For every image the odds to be drawn, with replacement; ``None`` takes every image once.
+    never for the device. ``images`` has its targets on the training device.
     """
 
-    def __init__(
-        self,
-        step: Callable[[TensorSet], Tensor],
-        images: MappedSet,
-        batch_size: int,
-        rates: Rates,
-        generator: torch.Generator,
-        capture: Capture | None = None,
-        part: tuple[int, int] = (0, 1),
-        odds: Tensor | None = None,
-    ) -> None:
-        self.device = images.labels.device
-        self.step, self.images, self.batch_size, self.part = step, images, batch_size, part
-        self.rates, self.generator, self.odds = rates, generator, odds
-        self.steps = len(images) // batch_size
-        own = batch_size // part[1]
-        self.pixels = torch.empty(own, *images.shape, dtype=torch.uint8, device=self.device)
-        self.order = torch.empty(self.steps, own, dtype=torch.int64, device=self.device)
-        self.factors = torch.empty(self.steps, dtype=torch.float64, device=self.device)
-        self.number = torch.zeros(1, dtype=torch.int64, device=self.device)
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.advance = Replayed(self._advance, capture)
+    images: MappedSet
 
-    def epoch(self, factors: Sequence[float], after: Callable[[], None] | None = None) -> float:
-        """Train for one epoch; the sum of its losses.
+    @cached_property
+    def pixels(self) -> Tensor:
+        """Where every batch is put."""
+        shape = (self.batch_size // self.part[1], *self.images.shape)
+        return torch.empty(shape, dtype=torch.uint8, device=self.images.labels.device)
 
-        Args:
-            factors: Factors of the peak learning rate, one per step.
-            after: Called after every step.
-        """
-        order = draw(len(self.images), self.odds, self.generator)
-        rank, processes = self.part
-        whole = order[: self.steps * self.batch_size].view(self.steps, self.batch_size)
-        self.order.copy_(whole[:, rank::processes])
-        self.factors.copy_(torch.tensor(factors, dtype=torch.float64))
-        self.number.zero_()
-        self.loss_sum.zero_()
+    def _batches_in_place(self) -> Iterator[Tensor]:
         for pixels in read_ahead(self.images, self.order.cpu()):
             self.pixels.copy_(pixels, non_blocking=True)
-            self.advance()
-            if after is not None:
-                after()
-        return float(self.loss_sum)
+            yield pixels
 
-    def _advance(self) -> None:
-        self.rates.set(self.factors[self.number])
-        labels = self.images.labels[self.order[self.number].squeeze(0)]
-        self.loss_sum += self.step(TensorSet(self.pixels, labels))
-        self.number += 1
+    def _batch(self, index: Tensor) -> TensorSet:
+        return TensorSet(self.pixels, self.images.labels[index])
 
 
 def read_ahead(images: MappedSet, batches: Iterable[Tensor]) -> Iterator[Tensor]:

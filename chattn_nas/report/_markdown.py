@@ -13,7 +13,7 @@ from chattn_nas.report.classes import class_rows
 from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
-from chattn_nas.study.metric import metric_of, named
+from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.record import CONTROLS
 
 
@@ -53,7 +53,7 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
     rows = [(row["outcome"], row["trials"], row["time"], row["reasons"]) for row in rows_of(facts.outcomes)]
     parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
     parts += ["## How to reproduce", table(("", ""), facts.reproduction())]
-    parts = [named(part, metric_of(study)) for part in parts]
+    parts = [named(part, unit_of(study)) for part in parts]
     if facts.spec:
         parts.append(f"<details><summary>The spec</summary>\n\n```yaml\n{facts.spec_text()}```\n\n</details>")
     return "\n\n".join(parts) + "\n"
@@ -110,11 +110,11 @@ def _leaderboard(rows: list[dict[str, Any]]) -> str:
 def _confirmation(confirmation: Confirmation) -> str:
     rows = [
         (
-            one.name, words.accuracy(one.search), _spread(one.mean, one.sd), len(one.scores),
+            one.name, words.searched(one.search_pooled, one.search), _spread(one.mean, one.sd), len(one.scores),
             *(_against(rival) for rival in (one.uniform, one.none, one.channel_scale)),
         ) for one in confirmation.networks
     ]  # fmt: skip
-    heads = ("network", "search %", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
+    heads = ("network", "search", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
              "against channel_scale")  # fmt: skip
     return table(heads, rows)
 

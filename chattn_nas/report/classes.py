@@ -24,6 +24,7 @@ class ClassFigures:
         confusion: (K, K), share of each true class (row) that is taken for each class; ``None`` where it is not kept
             (several labels per image, or more than 30 classes).
         trainings: How many these are.
+        iou: (K,), intersection over union, of masks; NaN where nothing was of the class.
     """
 
     names: tuple[str, ...]
@@ -31,6 +32,7 @@ class ClassFigures:
     precision: NDArray[np.float64]
     confusion: NDArray[np.float64] | None
     trainings: int
+    iou: NDArray[np.float64] | None = None
 
 
 def class_figures(records: Sequence[Record], architecture: str, names: Sequence[str]) -> ClassFigures | None:
@@ -57,6 +59,7 @@ def class_figures(records: Sequence[Record], architecture: str, names: Sequence[
         precision=np.mean([one["precision"] for one in found], axis=0),
         confusion=shares,
         trainings=len(found),
+        iou=np.mean(np.array([one["iou"] for one in found], dtype=float), axis=0) if "iou" in found[0] else None,
     )
 
 
@@ -76,11 +79,14 @@ def class_table(found: ClassFigures | None) -> ReportTable:
         Column("precision %", "share of the images said to be of this class that are", number=True),
         Column("most often taken for", wide=True),
     ]
-    rows = [
-        ("", [Cell(name, name), number(recall, words.accuracy(recall)), number(precision, words.accuracy(precision)),
-              Cell(other, other)])
-        for name, recall, precision, other in (class_rows(found) if found else ())
-    ]  # fmt: skip
+    iou = None if found is None else found.iou
+    if iou is not None:
+        columns.insert(3, Column("IoU %", "pixels in common over pixels of either", number=True))
+    rows = []
+    for index, (name, recall, precision, other) in enumerate(class_rows(found) if found else ()):
+        common = [] if iou is None else [100 * float(iou[index])]
+        figures = [number(value, words.accuracy(value)) for value in (recall, precision, *common)]
+        rows.append(("", [Cell(name, name), *figures, Cell(other, other)]))
     return ReportTable(columns, rows)
 
 

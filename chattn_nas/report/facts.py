@@ -22,6 +22,7 @@ from chattn_nas.results.starts import StartRow, start_of, starts
 from chattn_nas.results.tables import COSTS, leaderboard, rungs, stages
 from chattn_nas.results.words import name_of
 from chattn_nas.study.attributes import StudyAttributes, study_attributes
+from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import CONTROLS, NONE, UNIFORM, Record, records
 from chattn_nas.training.result import final_trainings
 
@@ -67,13 +68,14 @@ class RunFacts:
     def final_trainings(self) -> list[str]:
         """One sentence per network that was trained at full length (``chattn-nas train``), in the order it ended."""
         named = {record.hash: record.description for record in self.records}
+        unit = unit_of(self.study)
         said = []
         for found in final_trainings(self.study).values():
             plan, validation = found.plan, found.score
-            beside = "trained on them as well" if validation is None else f"{words.accuracy(100 * validation)} %"
+            beside = "trained on them as well" if validation is None else unit.text(validation)
             said.append(
                 f"**{named.get(plan['architecture'], plan['architecture'])}**: "
-                f"**{words.accuracy(100 * found.test_score)} % on the test set**, which it read once, after "
+                f"**{unit.text(found.test_score)} on the test set**, which it read once, after "
                 f"{words.plural(plan['epochs'], 'epoch')} on seed {plan['seed']} (validation images: {beside}); "
                 f"{words.duration(found.seconds)} on {found.device}, {found.date}."
             )
@@ -199,7 +201,7 @@ def gather(study: optuna.Study) -> RunFacts:
         board=board,
         effects=stages(study),
         importance=importance(study),
-        rungs=rungs(study),
+        rungs=rungs(study).rename(columns={unit_of(study).name: "score"}),
         progress=hypervolume_over_time(study, cost_of(study)),
         efficiency=efficiency(study),
         outcomes=_outcomes(found),

@@ -16,7 +16,7 @@ from chattn_nas.results import words
 from chattn_nas.results._best import Pick, Standing
 from chattn_nas.results.tables import leaderboard
 from chattn_nas.results.words import name_of
-from chattn_nas.study.metric import metric_of, named
+from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.record import records
 
 STYLE = """
@@ -53,7 +53,7 @@ def run_html(study: optuna.Study, top: int = 8) -> str:
         _framed(
             f"<h3>{escape(said.headline)} ({said.status})</h3><p>{text}</p>" + (_table(heads, rows) if rows else "")
         ),
-        metric_of(study),
+        unit_of(study),
     )
 
 

@@ -25,7 +25,7 @@ from chattn_nas.report.thinning import POINTS
 from chattn_nas.report.tiles import tiles
 from chattn_nas.results import words
 from chattn_nas.results.tables import COSTS
-from chattn_nas.study.metric import floor_of, metric_of, named, unit_of
+from chattn_nas.study.metric import floor_of, named, unit_of
 
 #: What may stand in a script element without meaning anything there.
 DIGITS = "".join(chr(code) for code in range(33, 127) if chr(code) not in "<&\\")
@@ -63,7 +63,7 @@ def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
         points=POINTS,
     )
     spec = str(escape(facts.spec_text())) if facts.spec else ""
-    return named(text, metric_of(study), [spec] if spec else []).replace(PLOTLY, plotly)
+    return named(text, unit_of(study), [spec] if spec else []).replace(PLOTLY, plotly)
 
 
 def strong(text: str) -> Markup:

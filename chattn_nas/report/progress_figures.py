@@ -30,7 +30,7 @@ def rungs(table: pd.DataFrame, best: str) -> Figure:
         text: list[Any] = []
         for number, curve in rows.groupby("number"):
             x += [*curve["epoch"].tolist(), None]
-            y += [*curve["accuracy"].tolist(), None]
+            y += [*curve["score"].tolist(), None]
             text += [*[f"trial {number}: {curve['architecture'].iloc[0]}"] * len(curve), None]
         if x:
             data.append(
@@ -43,7 +43,7 @@ def rungs(table: pd.DataFrame, best: str) -> Figure:
     if len(stopped):
         data.append(
             {"type": "scatter", "mode": "markers", "name": "stopped early", "x": stopped["epoch"].tolist(),
-             "y": stopped["accuracy"].tolist(), "text": [f"trial {row.number}: {row.architecture}"
+             "y": stopped["score"].tolist(), "text": [f"trial {row.number}: {row.architecture}"
               for row in stopped.itertuples()],
              "marker": {"symbol": "x", "size": 8, "color": "@c2"},
              "hovertemplate": "%{text}<br>%{y:.2f} % after %{x} epochs<extra></extra>"}
@@ -63,7 +63,7 @@ def progress(table: pd.DataFrame) -> Figure:
     numbers = table["number"].tolist()
     return {
         "data": [
-            {"type": "scatter", "mode": "markers", "name": "training", "x": numbers, "y": table["accuracy"].tolist(),
+            {"type": "scatter", "mode": "markers", "name": "training", "x": numbers, "y": table["score"].tolist(),
              "marker": {"size": 6, "color": "@c5"}, "hovertemplate": "trial %{x}: %{y:.2f} %<extra></extra>"},
             {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": table["best"].tolist(),
              "line": {"shape": "hv", "color": "@c6", "width": 2}, "hoverinfo": "skip"},

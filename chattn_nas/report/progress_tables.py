@@ -21,7 +21,7 @@ def rungs(facts: RunFacts) -> ReportTable:
     ]
     rows = []
     for epoch, group in facts.rungs.groupby("epoch") if len(facts.rungs) else ():
-        values = group["accuracy"]
+        values = group["score"]
         rows.append(
             (
                 "",
@@ -68,7 +68,7 @@ def progress(facts: RunFacts) -> ReportTable:
             "",
             [
                 number(row["number"], f"{row['number']:.0f}"),
-                number(row["accuracy"], words.accuracy(row["accuracy"])),
+                number(row["score"], words.accuracy(row["score"])),
                 number(row["best"], words.accuracy(row["best"])),
                 number(row["hypervolume"], words.accuracy(row["hypervolume"], 3)),
             ],

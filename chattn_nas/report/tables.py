@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from chattn_nas.judging._confirmation import Network
 from chattn_nas.report import progress_tables
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, chip, number, over_seeds, pooled
 from chattn_nas.report.classes import class_table
@@ -78,10 +79,23 @@ def _baselines(facts: RunFacts) -> ReportTable:
     return ReportTable(columns, rows)
 
 
+def _searched(one: Network) -> Cell:
+    """What the search said of a network: the pooled mean, the raw one named beside it."""
+    pooled, raw = one.search_pooled, one.search
+    if pooled is None:
+        return number(raw, words.accuracy(raw))
+    return number(pooled, Markup("{}<small>raw mean {}</small>").format(words.accuracy(pooled), words.accuracy(raw)))
+
+
 def _confirmation(facts: RunFacts) -> ReportTable:
     columns = [
         Column("network"),
-        Column("search %", "mean over the search's seeds, after its own length of training", wide=True, number=True),
+        Column(
+            "search %",
+            "the search's, after its own length of training: pooled mean, raw mean beside it",
+            wide=True,
+            number=True,
+        ),
         Column("confirmed %", "mean and standard deviation over new seeds", number=True),
         Column("seeds", wide=True, number=True),
         Column("over the best uniform", number=True),
@@ -108,7 +122,7 @@ def _confirmation(facts: RunFacts) -> ReportTable:
                 tone,
                 [
                     Cell(one.name, one.name),
-                    number(one.search, words.accuracy(one.search)),
+                    _searched(one),
                     number(one.mean, Markup("{}<small>sd {}</small>").format(
                         words.accuracy(one.mean), words.accuracy(one.sd))),
                     number(len(one.scores), str(len(one.scores))),

@@ -196,7 +196,7 @@ def _rounded(number: int) -> str:
 def _images(stored: StudyAttributes, best: Pick) -> Iterator[str]:
     """What one validation image is worth."""
     images = stored.validation_images
-    if images:
+    if images and stored.metric == "accuracy":
         share = min(max(best.value("pooled") / 100, 0.0), 1.0)
         error = 100 * (share * (1 - share) / images) ** 0.5
         yield (

@@ -12,7 +12,7 @@ import optuna
 
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.results.pooled import Choices, choices_of
-from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, percent, pooled
+from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, pooled
 from chattn_nas.results.uniform import Uniformity
 from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.study.attributes import study_attributes
@@ -54,6 +54,13 @@ class Pick:
     relative: dict[str, float]
     control: bool
     uniform: bool = False
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the pooled mean; ``None`` where there is no model."""
+        return None if self.pooled is None or self.sd is None else (
+            self.pooled - Z95 * self.sd, self.pooled + Z95 * self.sd
+        )  # fmt: skip
 
     def value(self, by: str) -> float:
         """What a ranking by ``pooled``, ``mean`` or ``single`` looks at."""
@@ -208,7 +215,7 @@ def best(study: optuna.Study, by: str = "pooled") -> Pick:
 
 
 def _pick(group: Sequence[Record], posterior: tuple[float, float] | None, uniform: Uniformity) -> Pick:
-    accuracies = [percent(record.score) for record in group]
+    accuracies = [record.shown for record in group]
     mean = sum(accuracies) / len(group)
     spread = sum((value - mean) ** 2 for value in accuracies)
     top = group[accuracies.index(max(accuracies))]

@@ -37,7 +37,7 @@ def hypervolume(points: np.ndarray, reference: tuple[float, float]) -> float:
 def hypervolume_over_time(study: optuna.Study, cost: str = "parameters") -> pd.DataFrame:
     """After each complete training: the best accuracy so far and the hypervolume of (accuracy, cost).
 
-    Columns: ``number, accuracy`` (percent), ``best`` (so far), ``hypervolume`` (share of the box between the worst and
+    Columns: ``number, score``, ``best`` (so far), ``hypervolume`` (share of the box between the worst and
     the best value of each objective over the whole study, 0 to 1).
     """
     done = [
@@ -45,10 +45,10 @@ def hypervolume_over_time(study: optuna.Study, cost: str = "parameters") -> pd.D
         for record in records(study)
         if record.score is not None and record.measurement and getattr(record.measurement, cost) is not None
     ]
-    columns = ["number", "accuracy", "best", "hypervolume"]
+    columns = ["number", "score", "best", "hypervolume"]
     if not done:
         return pd.DataFrame(columns=columns)
-    points = np.array([(-100 * float(r.score or 0), float(getattr(r.measurement, cost))) for r in done])
+    points = np.array([(-r.shown, float(getattr(r.measurement, cost))) for r in done])
     low, high = points.min(axis=0), points.max(axis=0)
     unit = (points - low) / np.where(high > low, high - low, 1.0)
     front: list[tuple[float, float]] = []
@@ -63,7 +63,7 @@ def hypervolume_over_time(study: optuna.Study, cost: str = "parameters") -> pd.D
         rows.append(
             {
                 "number": record.number,
-                "accuracy": -point[0],
+                "score": -point[0],
                 "best": -best if np.isfinite(best) else float("nan"),
                 "hypervolume": area,
             }

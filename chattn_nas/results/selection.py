@@ -54,6 +54,8 @@ def select(table: pd.DataFrame, where: str | None = None, sort: str | None = Non
 
 def _column(table: pd.DataFrame, name: str) -> str:
     known = _ALIASES.get(name, name)
+    if known in ("accuracy", "score") and known not in table.columns:
+        known = table.attrs.get("metric", known)
     if known not in table.columns:
         raise InputError(f"there is no column {name!r}", value=name, choices=list(table.columns))
     return known

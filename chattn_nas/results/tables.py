@@ -1,7 +1,7 @@
 """A study as DataFrames: trials, architectures, rungs, stages.
 
-Accuracies, standard errors and intervals are in percent and percentage points, costs in their own units, times in
-seconds; a column that ends in ``_x`` is a multiple of the backbone without attention.
+Scores, standard errors and intervals are in the unit of the study (percent and percentage points, dB), costs in their
+own units, times in seconds; a column that ends in ``_x`` is a multiple of the backbone without attention.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pandas as pd
 
 from chattn_nas.errors import InputError
 from chattn_nas.results.pooled import Pooled, choices_of, fit
+from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import Record, once_per_seed, records
 
 COSTS = ("parameters", "macs", "latency")
@@ -27,15 +28,11 @@ REMEMBERED = 4
 _models: dict[tuple[tuple[Any, ...], ...], Pooled | None] = {}
 
 
-def percent(accuracy: float | None) -> float:
-    """An accuracy of 0 to 1 in percent; NaN for none."""
-    return float("nan") if accuracy is None else 100 * accuracy
-
-
 def trials(study: optuna.Study) -> pd.DataFrame:
     """One row per trial, whatever became of it.
 
-    Columns: ``number, outcome, architecture, label, seed, accuracy`` (of a complete training), one ``epoch<n>`` per
+    Columns: ``number, outcome, architecture, label, seed``, the metric by its name, such as ``accuracy`` (of a complete
+    training), one ``epoch<n>`` per
     rung, ``loss``, the costs and their multiples, ``seconds, images_per_second, peak_memory, stage<n>`` (types),
     ``hash, value_source, reason``.
     """
@@ -44,7 +41,7 @@ def trials(study: optuna.Study) -> pd.DataFrame:
     rows = []
     for record in found:
         measured = record.measurement
-        reached = {rung.epoch: 100 * rung.score for rung in record.rungs}
+        reached = {rung.epoch: record.unit.shown(rung.score) for rung in record.rungs}
         rows.append(
             {
                 "number": record.number,
@@ -52,7 +49,7 @@ def trials(study: optuna.Study) -> pd.DataFrame:
                 "architecture": record.description,
                 "label": record.label,
                 "seed": record.seed,
-                "accuracy": percent(record.score),
+                record.unit.name: record.shown,
                 **{f"epoch{epoch}": reached.get(epoch, float("nan")) for epoch in epochs},
                 "loss": measured.loss if measured and record.trained else None,
                 **_costs(record),
@@ -66,7 +63,8 @@ def trials(study: optuna.Study) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    for column in ("accuracy", "loss", "seconds", "images_per_second", *COSTS):
+    table.attrs["metric"] = metric = unit_of(study).name
+    for column in (metric, "loss", "seconds", "images_per_second", *COSTS):
         if column in table:
             table[column] = pd.to_numeric(table[column])
     return table
@@ -127,7 +125,7 @@ def by_architecture(records: Sequence[Record]) -> list[list[Record]]:
 
 
 def _row(group: list[Record]) -> dict[str, Any]:
-    accuracies = np.array([percent(record.score) for record in group])
+    accuracies = np.array([record.shown for record in group])
     top = group[int(accuracies.argmax())]
     several = len(group) > 1
     measured = [record.measurement for record in group if record.measurement is not None]
@@ -157,8 +155,8 @@ def pooled(records: Sequence[Record]) -> Pooled | None:
 
 
 def rungs(study: optuna.Study) -> pd.DataFrame:
-    """One row per trial and rung reached: ``number, hash, architecture, label, seed, outcome, rung, epoch, accuracy,
-    loss``."""
+    """One row per trial and rung reached: ``number, hash, architecture, label, seed, outcome, rung, epoch``, the metric
+    by its name, ``loss``."""
     rows = [
         {
             "number": record.number,
@@ -169,7 +167,7 @@ def rungs(study: optuna.Study) -> pd.DataFrame:
             "outcome": record.outcome,
             "rung": index,
             "epoch": rung.epoch,
-            "accuracy": 100 * rung.score,
+            record.unit.name: record.unit.shown(rung.score),
             "loss": rung.loss,
         }
         for record in records(study)

@@ -21,6 +21,13 @@ def accuracy(value: float | None, digits: int = 2) -> str:
     return NOT_THERE if missing(value) else f"{value:.{digits}f}"
 
 
+def searched(pooled: float | None, mean: float | None) -> str:
+    """``94.10 % (pooled mean; raw mean 95.00 %)``; the raw mean alone where there was no model."""
+    if missing(pooled):
+        return f"{accuracy(mean)} % (raw mean)"
+    return f"{accuracy(pooled)} % (pooled mean{'' if missing(mean) else f'; raw mean {accuracy(mean)} %'})"
+
+
 def signed(value: float | None, digits: int = 2) -> str:
     """``+0.42`` or, with a real minus, the negative."""
     if value is None or missing(value):

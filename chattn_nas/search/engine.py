@@ -9,7 +9,7 @@ import torch
 
 from chattn_nas import attention, tasks
 from chattn_nas.data.inspection import write_contact_sheet
-from chattn_nas.errors import InputError
+from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
@@ -47,7 +47,7 @@ def try_out(spec: Spec) -> None:
         try:
             torch.empty(1, device=resolve_device(device))
         except (RuntimeError, AssertionError) as error:
-            words = str(error).splitlines()[0]
+            words = first_line(error)
             raise InputError(f"device {device!r} cannot be used: {words}", where=("proxy", "device")) from None
     proposals_of(spec)
     try:

@@ -42,11 +42,11 @@ class SearchStudy(_optuna.ViewedStudy):
             name: CategoricalDistribution(tuple(values)) for name, values in (filled or {}).items()
         }
 
-    def view(self, states: Container[TrialState] | None, *, deepcopy: bool) -> list[FrozenTrial]:
+    def view(self, states: Container[TrialState] | None, *, deepcopy: bool, use_cache: bool) -> list[FrozenTrial]:
         """Trials of the space, the last and the best of them, each network with its mean."""
         known = history(self)
         if len(known.finished) <= LAST + BEST:
-            trials = super().view(states, deepcopy=deepcopy)
+            trials = super().view(states, deepcopy=deepcopy, use_cache=use_cache)
         else:
             few = {t.number: t for t in (*known.finished[-LAST:], *known.best_trials(BEST), *known.open.values())}
             trials = [few[number] for number in sorted(few) if states is None or few[number].state in states]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from chattn_nas import tasks
 from chattn_nas.data import Data, sample_batch
+from chattn_nas.errors import first_line
 from chattn_nas.network import build_network, cost, restore_scales, stages, start_at_unit
 from chattn_nas.network.scales import ratios_of, remaining_ratios, scales_behind
 from chattn_nas.proxy import Measurement, Report, resolve_device, train_within_memory
@@ -93,7 +94,7 @@ class ProxyTrainer:
         try:
             after = scales_behind(network, batch.to(self.device))
         except RuntimeError as error:  # a device that is full: what was trained must not be lost for a diagnostic
-            log.warning("the scales behind the attentions are not told: %s", str(error).splitlines()[0])
+            log.warning("the scales behind the attentions are not told: %s", first_line(error))
             return replace(measured, seed=seed)
         ratios: Mapping[int, float] = getattr(network, "start_ratios", {})
         scales = tuple(

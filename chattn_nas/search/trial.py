@@ -26,7 +26,7 @@ from chattn_nas.study.artifacts import Artifacts
 from chattn_nas.study.attributes import ANSWERED, TRAINED, trial_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.history import history
-from chattn_nas.study.metric import metric_of, named
+from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.notes import note
 from chattn_nas.study.texts import one_line
 from chattn_nas.study.trials import outcome
@@ -265,12 +265,12 @@ class TrialRunner:
         trial.set_user_attr("outcome", str(ending.outcome))
         stored = trial_attributes(trial_now(self.study, trial))
         text = note(stored, [stage.name for stage in self.trainer.stages])
-        save_trial_note(self.study, id_of(trial), named(text, metric_of(self.study)))
-        self.artifacts.store(trial, stored)
+        save_trial_note(self.study, id_of(trial), named(text, unit_of(self.study)))
+        self.artifacts.store(trial, stored, unit_of(self.study))
         state = STATES.get(ending.outcome, TrialState.FAIL)
         self.study.tell(trial, ending.values, state=state, skip_if_finished=True)
 
 
 def _where_and_what(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} ({last.name}, line {last.lineno})"
+    return f"{type(error).__name__}: {first_line(error)} ({last.name}, line {last.lineno})"

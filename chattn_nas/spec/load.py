@@ -88,7 +88,13 @@ def lines_of(path: Path | str) -> Iterator[None]:
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
     """The plain data and, for every key and list item, its line."""
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpecError(
+            f"not YAML: the sign {chr(error.character)!r} cannot stand in it", file=path, line=line
+        ) from None
     try:
         root = loader.get_single_node()
         if root is None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chattn_nas.errors import InputError
+from chattn_nas.errors import InputError, first_line
 
 #: Hands the path of a process to those that it starts.
 PATH = "CHATTN_NAS_PATH"
@@ -54,7 +54,7 @@ def import_first(modules: Sequence[str]) -> None:
         try:
             importlib.import_module(name)
         except Exception as error:  # somebody else's code
-            reason = (str(error).splitlines() or [""])[0]
+            reason = first_line(error)
             raise InputError(
                 f"imports: {name} cannot be imported ({type(error).__name__}: {reason}); modules are looked for in the "
                 "spec's folder, and where Python does",

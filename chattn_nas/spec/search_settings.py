@@ -15,7 +15,7 @@ from chattn_nas.network.constraints import COSTS, Constraint
 from chattn_nas.proxy.settings import DeviceName
 from chattn_nas.settings import Settings
 
-Objective = Literal["accuracy", "parameters", "macs", "latency"]
+Objective = Literal["accuracy", "score", "parameters", "macs", "latency"]
 SAMPLERS = ("random", "grid", "pooled", "tpe", "gp", "nsga2", "nsga3", "cmaes")
 PRUNERS = ("successive_halving", "hyperband", "pooled", "none")
 #: A sampler or pruner of somebody else.
@@ -62,7 +62,8 @@ class SearchSettings(Settings):
             learning starts slowly are seen to the end as well.
         trials: Trials that shall have ended, over the whole run, baselines included. What is refused for its costs is
             free and does not count.
-        objectives: ``accuracy`` is maximised, costs are minimised; more than one make a multi-objective study.
+        objectives: ``score`` (or ``accuracy``), whatever it is by, is maximised, costs are minimised; several make
+            a multi-objective study.
         constraints: Upper bounds on costs, ``"<= 1.05x"`` of the backbone without attention, or ``"<= 300k"``.
         seed: Seeds the sampler; also the first training seed of every architecture, replicates take the next ones.
         storage: URL of an Optuna storage; ``None`` is an SQLite file in the run's directory. A password in it is used
@@ -131,13 +132,21 @@ class SearchSettings(Settings):
     nni_duration: float | None = Field(default=None, gt=0)
     training_service: Annotated[dict[str, Any], AfterValidator(_without_secrets)] = LOCAL
 
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _score(cls, objectives: Any) -> Any:
+        """``score`` and ``accuracy`` are one: what ``data.metric`` and the task say; stored is the older name."""
+        if not isinstance(objectives, list):
+            return objectives
+        return ["accuracy" if one == "score" else one for one in objectives]
+
     @field_validator("objectives")
     @classmethod
     def _distinct(cls, objectives: list[Objective]) -> list[Objective]:
         if len(set(objectives)) < len(objectives):
             raise ValueError("an objective is listed twice")
         if "accuracy" not in objectives:
-            raise ValueError("accuracy must be among the objectives: costs alone are known without training")
+            raise ValueError("score must be among the objectives: costs alone are known without training")
         return objectives
 
     @field_validator("constraints")

@@ -143,10 +143,11 @@ class Spec(Settings):
                 given = task.Settings.model_validate(given)
             except InputError as error:
                 raise error.at("task") from None
-            proxy = data.get("proxy")
-            proxy = {} if proxy is None else proxy
-            if isinstance(proxy, dict):
-                data = {**data, "proxy": {**task.recipe, **proxy}}
+            suits: dict[str, dict[str, Any]] = {"proxy": dict(task.recipe), "judging": {"useful": task.useful}}
+            for section, fields in suits.items():
+                held = data.get(section) or {}
+                if isinstance(held, dict):
+                    data = {**data, section: {**fields, **held}}
             data = {**data, "task": given}
         return data
 
@@ -229,6 +230,15 @@ class Spec(Settings):
                 known = {*model.model_fields, *EARLIER.get(section, ())}
                 plain[section] = {key: value for key, value in fields.items() if key in known}
         return cls.from_dict(plain)
+
+    @property
+    def metric(self) -> str:
+        """Name of what networks are scored by, as far as the spec tells it."""
+        if self.data.metric is not None:
+            return self.data.metric.rpartition(":")[2]
+        if self.task.type == CLASSIFICATION:
+            return "accuracy"
+        return next(iter(find_task(self.task.type).metrics), "score")
 
     @property
     def hash(self) -> str:

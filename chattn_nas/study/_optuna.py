@@ -52,14 +52,14 @@ def locked(journal: JournalFileBackend) -> AbstractContextManager[None]:
 class ViewedStudy(optuna.Study):
     """A study whose samplers and pruners see what :meth:`view` gives."""
 
-    def view(self, states: Container[TrialState] | None, *, deepcopy: bool) -> list[FrozenTrial]:
+    def view(self, states: Container[TrialState] | None, *, deepcopy: bool, use_cache: bool) -> list[FrozenTrial]:
         """The trials that they see: all of them, unless a subclass says which."""
-        return super()._get_trials(deepcopy, states)
+        return super()._get_trials(deepcopy, states, use_cache)
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        return self.view(states, deepcopy=deepcopy)
+        return self.view(states, deepcopy=deepcopy, use_cache=use_cache)
 
 
 def with_parameters(

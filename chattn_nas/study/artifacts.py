@@ -14,6 +14,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from chattn_nas.proxy import Rung
 from chattn_nas.study.attributes import TrialAttributes
 from chattn_nas.study.texts import LOG, REASON, printable
+from chattn_nas.unit import ACCURACY, Unit
 
 log = logging.getLogger(__name__)
 FOLDER = "artifacts"
@@ -47,7 +48,7 @@ class Artifacts(logging.Handler):
         self.thread = threading.get_ident()
         logging.getLogger("chattn_nas").addHandler(self)
 
-    def store(self, trial: optuna.Trial, stored: TrialAttributes) -> None:
+    def store(self, trial: optuna.Trial, stored: TrialAttributes, unit: Unit = ACCURACY) -> None:
         """Upload the files of a trial that is about to be told; a full disk costs them, not the result."""
         logging.getLogger("chattn_nas").removeHandler(self)
         rungs = stored.measurement.rungs if stored.measurement is not None else ()
@@ -56,7 +57,7 @@ class Artifacts(logging.Handler):
             return
         files = {"log.txt": ("text/plain", _log(stored, self.lines))}
         if trained:
-            files["learning-curve.svg"] = ("image/svg+xml", curve(rungs))
+            files["learning-curve.svg"] = ("image/svg+xml", curve(rungs, unit))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             store = FileSystemArtifactStore(str(self.folder))
@@ -81,20 +82,27 @@ def _log(stored: TrialAttributes, lines: Sequence[str]) -> str:
     return printable("\n".join([*head, *lines]), LOG) + "\n"
 
 
-def curve(rungs: Sequence[Rung]) -> str:
-    """Validation accuracy at every rung as an SVG picture, from 0 to 100 %."""
+def curve(rungs: Sequence[Rung], unit: Unit = ACCURACY) -> str:
+    """The score at every rung as an SVG picture: percent from 0 to 100, another unit from the lowest to the highest."""
     left, top, width, height = 46.0, 14.0, 380.0, 200.0
     last = rungs[-1].epoch
-    points = [(left + width * rung.epoch / last, top + height * (1 - rung.score)) for rung in rungs]
+    scores = [unit.shown(rung.score) for rung in rungs if rung.score == rung.score]
+    low, high = (0.0, 100.0) if unit.unit == "%" or not scores else (min(scores), max(scores))
+    reach = (high - low) or 1.0
+    points = [
+        (left + width * rung.epoch / last, top + height * (1 - (unit.shown(rung.score) - low) / reach))
+        for rung in rungs
+    ]
     marks = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#d55e00"/>'
-        f'<text x="{x:.1f}" y="{y - 9:.1f}" text-anchor="end">{100 * rung.score:.2f} %</text>'
+        f'<text x="{x:.1f}" y="{y - 9:.1f}" text-anchor="end">{unit.text(rung.score)}</text>'
         f'<text x="{x:.1f}" y="{top + height + 18:.1f}" text-anchor="middle">{rung.epoch}</text>'
         for (x, y), rung in zip(points, rungs, strict=True)
     )
     grid = "".join(
         f'<path d="M{left} {top + height * (1 - level):.1f}h{width}" stroke="#ddd"/>'
-        f'<text x="{left - 6}" y="{top + height * (1 - level) + 4:.1f}" text-anchor="end">{100 * level:.0f}</text>'
+        f'<text x="{left - 6}" y="{top + height * (1 - level) + 4:.1f}" text-anchor="end">'
+        f"{low + reach * level:.4g}</text>"
         for level in (0, 0.25, 0.5, 0.75, 1)
     )
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
@@ -102,6 +110,6 @@ def curve(rungs: Sequence[Rung]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 450 262" width="450" height="262" '
         'font-family="sans-serif" font-size="12"><rect width="450" height="262" fill="#fff"/>'
         f'{grid}<polyline points="{line}" fill="none" stroke="#d55e00" stroke-width="2"/>{marks}'
-        f'<text x="{left + width / 2}" y="{top + height + 38}" text-anchor="middle">epochs; validation accuracy in '
-        "percent</text></svg>\n"
+        f'<text x="{left + width / 2}" y="{top + height + 38}" text-anchor="middle">epochs; validation {unit.title}'
+        f"{unit.unit and ' in ' + {'%': 'percent'}.get(unit.unit, unit.unit)}</text></svg>\n"
     )

@@ -118,7 +118,7 @@ class StudyAttributes(Stored):
 
     @property
     def name(self) -> str:
-        """Of the run; empty where the study has no spec."""
+        """Name of the run; empty where the study has no spec."""
         return str(self.spec.get("name", ""))
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 
 from chattn_nas.study.attributes import study_attributes
-from chattn_nas.unit import Unit, percent
+from chattn_nas.unit import ACCURACY, Unit, percent
 
 #: Attributes of a study: the metric's name, the score of having learnt nothing, and what scores are told in.
 METRIC, FLOOR, UNIT = "metric", "floor", "unit"
@@ -23,6 +23,11 @@ NAMES = {
 }
 
 
+#: A score with its unit, or a heading of scores; a difference, but neither an attribute of SVG nor one of a script.
+_SCORE = re.compile(r"(\d\.\d\d|\.2f\}|\b(?:pooled|mean|best|search|confirmed|trial|accuracy|so far|order)) %(?!\w)")
+_POINTS = re.compile(r"(?<![.\w-])(?:percentage )?points\b(?![=\[\"'(])")
+
+
 def unit_of(study: optuna.Study) -> Unit:
     """What scores of a study are told in; of a study from before there were tasks: percent."""
     known = study_attributes(study)
@@ -34,20 +39,25 @@ def metric_of(study: optuna.Study) -> str:
     return unit_of(study).title
 
 
-def named(text: str, metric: str, keep: Sequence[str] = ()) -> str:
-    """A text about accuracy as one about the metric.
+def named(text: str, unit: Unit, keep: Sequence[str] = ()) -> str:
+    """A text about accuracy, in percent and points, as one about the metric in its unit.
 
     Args:
-        text: Of a report.
-        metric: From :func:`metric_of`.
+        text: Of a report; scores have two digits behind the point, so that ``95 %`` of an interval stays.
+        unit: From :func:`unit_of`.
         keep: Parts of the text that stay as they are, such as the spec.
     """
-    if metric == "accuracy":
+    if unit == ACCURACY:
         return text
+    metric = unit.title
     for index, part in enumerate(keep):
         text = text.replace(part, f"\0{index}\0")
     text = re.sub(r"\baccuracy\b", lambda _: metric, text)
     text = re.sub(r"\bAccuracy\b", lambda _: metric[0].upper() + metric[1:], text)
+    if (unit.unit, unit.difference) != (ACCURACY.unit, ACCURACY.difference):
+        text = _SCORE.sub(lambda found: found[1] + (f" {unit.unit}" if unit.unit else ""), text)
+        text = text.replace(" (%)", f" ({unit.unit})" if unit.unit else "")
+        text = _POINTS.sub(unit.difference, text).replace("in percent", f"in {unit.unit or 'its own unit'}")
     for index, part in enumerate(keep):
         text = text.replace(f"\0{index}\0", part)
     return text

@@ -15,6 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from chattn_nas import attention
 from chattn_nas.proxy.measurement import Measurement, Rung
 from chattn_nas.study.attributes import study_attributes, trial_attributes
+from chattn_nas.study.metric import unit_of
+from chattn_nas.unit import ACCURACY, Unit
 
 #: What a trial that has no ``outcome`` yet is called.
 _STATES = {
@@ -47,6 +49,7 @@ class Record:
         relative: Costs as multiples of the backbone without attention.
         started, finished: Local times.
         trained: It was trained itself (not answered from the record of earlier seeds).
+        unit: What scores are told in.
     """
 
     number: int
@@ -62,6 +65,7 @@ class Record:
     started: datetime | None = None
     finished: datetime | None = None
     trained: bool = True
+    unit: Unit = ACCURACY
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -72,6 +76,11 @@ class Record:
     def score(self) -> float | None:
         """On the validation set, 0 to 1, of a complete training; ``None`` otherwise."""
         return self.rungs[-1].score if self.outcome == "complete" and self.rungs else None
+
+    @property
+    def shown(self) -> float:
+        """The score in its unit, such as percent; NaN for none."""
+        return self.unit.shown(self.score)
 
     @property
     def description(self) -> str:
@@ -122,14 +131,15 @@ def records(study: optuna.Study) -> list[Record]:
     trials = study.get_trials(deepcopy=False)
     searched = {_setting(name) for trial in trials for name in trial.params if name.count(".") >= 2}
     defaults = study_attributes(study).defaults
+    unit = unit_of(study)
     words, read = _read.get(study, (None, {}))
-    if words != (searched, defaults):
+    if words != (searched, defaults, unit):
         read = {}
     found = []
     for trial in trials:
         seen, record = read.get(trial.number, (None, None))
         if seen is not trial or record is None:
-            record = record_of(trial, searched, defaults)
+            record = record_of(trial, searched, defaults, unit)
             if trial.state.is_finished():  # and so never changes
                 read[trial.number] = trial, record
         found.append(record)
@@ -151,6 +161,7 @@ def record_of(
     trial: FrozenTrial,
     searched: Set[tuple[str, str]] = frozenset(),
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    unit: Unit = ACCURACY,
 ) -> Record:
     """One trial; ``searched`` and ``defaults`` as :func:`in_words` takes them."""
     stored = trial_attributes(trial)
@@ -168,6 +179,7 @@ def record_of(
         started=trial.datetime_start,
         finished=trial.datetime_complete,
         trained=stored.trained,
+        unit=unit,
     )
 
 

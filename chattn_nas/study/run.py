@@ -294,7 +294,8 @@ def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.S
         if kept.spec != stored(spec):
             study.set_user_attr("spec", stored(spec))
         if not kept.spec_hash:
-            study.set_metric_names(list(map(str, spec.search.objectives)))
+            names = [spec.metric if name == "accuracy" else str(name) for name in spec.search.objectives]
+            study.set_metric_names(names)
             study.set_user_attr("spec_hash", spec.hash)
     write_whole(mark, identity + "\n")
     return spec, study

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
-from chattn_nas.errors import MissingExtraError, RunError, StorageError
+from chattn_nas.errors import MissingExtraError, RunError, StorageError, first_line
 from chattn_nas.study._optuna import Database, cached
 from chattn_nas.study.journal import WholeLines
 
@@ -106,7 +106,7 @@ def explained(error: BaseException, url: str = "") -> str:
     """What is wrong with a storage, and the way out where there is one, in one sentence."""
     while isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
-    reason = redacted((str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0])
+    reason = redacted(first_line(getattr(error, "orig", None) or error))
     file = file_of(url) if url else None
     named = f"the storage {file or redacted(url)}" if url else "the storage"
     if any(words in reason for words in ("malformed", "not a database", "disk image", "corrupt", "disk I/O error")):

@@ -16,6 +16,7 @@ from chattn_nas.network import feature_extractor
 from chattn_nas.network.size import pair
 from chattn_nas.tasks import mask_answer
 from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
+from chattn_nas.tasks.label_metrics import MATRIX
 from chattn_nas.tasks.pyramid import Pyramid
 from chattn_nas.tasks.settings import TaskSettings
 from chattn_nas.tasks.task import Criterion, Scorer, Task
@@ -52,6 +53,7 @@ class Segmentation(Task):
 
     Settings: ClassVar[type[TaskSettings]] = SegmentationSettings
     metrics: ClassVar[tuple[str, ...]] = ("mean_iou", "pixel_accuracy")
+    useful: ClassVar[float] = 0.5
     recipe: ClassVar[dict[str, Any]] = {
         "optimizer": "adamw", "learning_rate": 0.016, "weight_decay": 0.01, "label_smoothing": 0.0, "batch_size": 16,
     }  # fmt: skip
@@ -77,7 +79,7 @@ class Segmentation(Task):
         super().__init__(settings, Data(**kept | {"class_names": tuple(names), "num_classes": len(names)}))
         self.settings: SegmentationSettings = settings
         name = data.metric if data.metric in self.metrics else self.metrics[0]
-        self.unit = percent(name, "mean IoU" if name == "mean_iou" else None, useful=0.5)
+        self.unit = percent(name, "mean IoU" if name == "mean_iou" else None)
         # 0 stands for void, so that the border that crops bring in is void.
         table = torch.zeros(256, dtype=torch.uint8)
         values = [value for value in range(len(data.class_names)) if value not in (void, 255)]
@@ -194,14 +196,19 @@ class MaskScorer:
         return float(iou[iou == iou].mean()), loss
 
     def figures(self) -> dict[str, Any]:
-        """Intersection over union and recall of every class (``None`` where no pixel is of it), and pixel accuracy."""
+        """As of labels, counted in pixels, and the intersection over union of every class.
+
+        ``None`` where no pixel is, or is said to be, of a class.
+        """
         matrix = self.matrix
-        recall = matrix.diagonal() / matrix.sum(1)
-        return {
-            "accuracy": float(matrix.diagonal().sum() / matrix.sum().clamp(min=1)),
+        right = matrix.diagonal()
+        found: dict[str, Any] = {
+            "accuracy": float(right.sum() / matrix.sum().clamp(min=1)),
             "iou": [round(value, 4) if value == value else None for value in self._iou(matrix).tolist()],
-            "recall": [round(value, 4) if value == value else None for value in recall.tolist()],
         }
+        for name, of in (("recall", matrix.sum(1)), ("precision", matrix.sum(0))):
+            found[name] = [round(share, 4) for share in (right / of.clamp(min=1)).tolist()]
+        return found | ({"confusion": matrix.tolist()} if self.classes <= MATRIX else {})
 
     def _iou(self, matrix: Tensor) -> Tensor:
         right = matrix.diagonal()

@@ -22,8 +22,8 @@ from chattn_nas.tasks.task import Criterion, Scorer, Task
 from chattn_nas.unit import Unit
 
 UNITS = {
-    "psnr": Unit(name="psnr", title="PSNR on Y", unit="dB", difference="dB", scale=1.0, digits=3, useful=0.05),
-    "ssim": Unit(name="ssim", title="SSIM on Y", unit="", difference="of SSIM", scale=1.0, digits=4, useful=0.002),
+    "psnr": Unit(name="psnr", title="PSNR on Y", unit="dB", difference="dB", scale=1.0),
+    "ssim": Unit(name="ssim", title="SSIM on Y, times 100,", unit="", scale=100.0),
 }
 
 
@@ -49,6 +49,7 @@ class SuperResolution(Task):
     Settings: ClassVar[type[TaskSettings]] = SuperResolutionSettings
     metrics: ClassVar[tuple[str, ...]] = tuple(UNITS)
     classes: ClassVar[bool] = False
+    useful: ClassVar[float] = 0.05
     recipe: ClassVar[Mapping[str, Any]] = {
         "optimizer": "adam", "learning_rate": 0.016, "weight_decay": 0.0, "label_smoothing": 0.0, "batch_size": 16,
     }  # fmt: skip

@@ -60,6 +60,7 @@ class Task:
         unit: What scores are told in.
         classes: Whether there are classes: attentions that need their number are refused otherwise.
         mixes: Whether images may be mixed, erased and distorted in the final training: targets do not follow the image.
+        useful: The difference, as it is shown, that is worth having where the spec does not say (``judging.useful``).
         recipe: Settings of the proxy that suit the task, where the spec names none.
     """
 
@@ -67,6 +68,7 @@ class Task:
     metrics: ClassVar[tuple[str, ...]] = ()
     classes: ClassVar[bool] = True
     mixes: ClassVar[bool] = False
+    useful: ClassVar[float] = 0.3
     recipe: ClassVar[Mapping[str, Any]] = {}
 
     unit: Unit

@@ -1,19 +1,28 @@
 """How far the judging can be trusted: coverage, power and false claims in simulated studies whose truth is known.
 
-    python scripts/benchmarks/judging.py coverage --studies 40     # the pooled model, worlds of worlds.py
+    python scripts/benchmarks/judging.py coverage --studies 100    # the pooled model, worlds of worlds.py
     python scripts/benchmarks/judging.py confirm --studies 4000    # families of differences, by kind of noise
+    python scripts/benchmarks/judging.py methods --studies 2000    # the same by other corrections
     python scripts/benchmarks/judging.py looks --studies 400       # confirm again and again with more seeds
     python scripts/benchmarks/judging.py calibrate --studies 300   # recommended proxies that do not suffice
 
-Each prints a Markdown table; docs/judging.md holds them with date, hardware and versions.
+Each prints a Markdown table; docs/judging.md holds them with date, hardware and versions. With ``--keep FILE`` every
+study of ``coverage`` goes to a CSV file, and what is there is not simulated again; ``--minutes`` ends it in time.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import worlds
+from scipy import stats
 
 from chattn_nas.judging import comparison
 from chattn_nas.judging._confirmation import alpha_of
@@ -27,20 +36,39 @@ NOISE = 0.51
 #: Three candidates and the best uniform network against it, none; the sixth network is a control.
 PAIRS = [(0, 3), (1, 3), (2, 3), (0, 4), (1, 4), (2, 4), (3, 4)]
 KINDS = (
-    "normal", "heavy tails", "one scatters 2.5 times as much", "two scatter twice as much", "all scatter differently",
-    "collapses", "skewed",
+    "normal", "heavy tails", "skewed", "one scatters 2.5 times as much", "one scatters 4 times as much",
+    "two scatter twice as much", "all scatter differently", "collapses", "type by seed",
 )  # fmt: skip
 
 
-def coverage(studies: int) -> None:
-    """The pooled model in every world."""
-    print("| world | networks | pairs | effects | pick - rival | claims | false | regret | of best single |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name, world in worlds.WORLDS.items():
-        found = worlds.coverage(world, studies)
-        shares = " | ".join(f"{100 * found[key]:.0f} %" for key in
-                            ("networks", "pairs", "effects", "rival", "claimed", "false"))  # fmt: skip
-        print(f"| {name} | {shares} | {found['regret']:.2f} | {found['single']:.2f} |", flush=True)
+def coverage(studies: int, keep: Path | None, minutes: float, only: Sequence[str]) -> None:
+    """The pooled model in every world: one study of each after the other, so that an early end leaves a whole table."""
+    rows = [] if keep is None or not keep.is_file() else list(csv.DictReader(keep.open()))
+    done = {(row["world"], int(row["study"])) for row in rows}
+    end = time.monotonic() + 60 * minutes
+    wanted = [name for name in worlds.WORLDS if not only or name in only]
+    for study, name in itertools.product(range(studies), wanted):
+        if (name, study) in done or time.monotonic() > end:
+            continue
+        found = worlds.cover(worlds.WORLDS[name], np.random.default_rng([2026, study]))
+        rows.append({"world": name, "study": study, **asdict(found)})
+        if keep is not None:
+            new = not keep.is_file()
+            with keep.open("a", newline="") as file:
+                writer = csv.DictWriter(file, list(rows[-1]), lineterminator="\n")
+                if new:
+                    writer.writeheader()
+                writer.writerow(rows[-1])
+    heads = ("world", "studies", "networks", "pairs", "effects", "pick - rival", "claimed", "wrongly", "regret",
+             "of best single")  # fmt: skip
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for name in wanted:
+        mine = [row for row in rows if row["world"] == name]
+        if mine:
+            means = {key: np.mean([float(row[key]) for row in mine]) for key in worlds.Coverage.__dataclass_fields__}
+            keys = ("networks", "pairs", "effects", "rival", "claimed", "false")
+            shares = " | ".join(f"{100 * means[key]:.0f} %" for key in keys)
+            print(f"| {name} | {len(mine)} | {shares} | {means['regret']:.2f} | {means['single']:.2f} |", flush=True)
 
 
 def noise(kind: str, size: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
@@ -52,9 +80,11 @@ def noise(kind: str, size: tuple[int, int, int], rng: np.random.Generator) -> np
         drawn = 1 - rng.exponential(1, size)
     elif kind == "collapses":  # one training in twenty ends ten points lower
         drawn = drawn - 20 * (rng.random(size) < 0.05)
+    elif kind == "type by seed":  # three stages, 0.24 points each
+        return 0.43 * drawn + 0.24 * _by_type(size, rng)
     scale = np.ones((1, size[1], 1))
-    if kind == "one scatters 2.5 times as much":
-        scale[0, 0] = 2.5
+    if kind.startswith("one scatters"):  # the rival of four comparisons
+        scale[0, 3] = 2.5 if "2.5" in kind else 4.0
     elif kind == "two scatter twice as much":
         scale[0, [0, 3]] = 2.0
     elif kind == "all scatter differently":
@@ -62,31 +92,70 @@ def noise(kind: str, size: tuple[int, int, int], rng: np.random.Generator) -> np
     return NOISE * drawn * scale / np.sqrt((scale**2).mean(1, keepdims=True))
 
 
+#: Types by stage of the six networks.
+TYPES = ("abc", "abd", "aab", "aaa", "nnn", "rrr")
+
+
+def _by_type(size: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+    """What each study's seeds do to the types of each network, summed over stages."""
+    luck = {(stage, name): rng.standard_normal((size[0], size[2])) for stage in range(3) for name in "abcdnr"}
+    return np.stack([sum(luck[place] for place in enumerate(types)) for types in TYPES], axis=1)
+
+
 def confirm(studies: int) -> None:
     """Family-wise error, power and what is announced of seven differences of six networks, at the first look."""
-    heads = ("seeds", "noise", "any false claim", "0.6 shown", "1.2 shown", "a shown 0.6 is announced as", "its mean")
-    print(f"| {' | '.join(heads)} |")
-    print("|---|---|---|---|---|---|---|")
-    for seeds in (5, 10):
-        for kind in KINDS:
-            rng = np.random.default_rng([seeds, KINDS.index(kind)])
-            runs = noise(kind, (studies, 6, seeds), rng)
-            false = np.mean([any(c.judgement != "no difference shown" for c in judged(one)) for one in runs])
-            found = {}
-            for lift in (0.6, 1.2):
-                lifted = runs[: studies // 4].copy()
-                lifted[:, 0] += lift
-                first = [judged(one)[0] for one in lifted]
-                found[lift] = [one for one in first if one.judgement == "better"], len(first)
-            shown, count = found[0.6]
-            larger, all_ = found[1.2]
-            announced = np.mean([one.size for one in shown]) if shown else np.nan
-            plain = np.mean([one.mean for one in shown]) if shown else np.nan
-            cells = (
-                f"{100 * false:.1f} %", f"{100 * len(shown) / count:.0f} %", f"{100 * len(larger) / all_:.0f} %",
-                f"{announced:.2f}", f"{plain:.2f}",
-            )  # fmt: skip
-            print(f"| {seeds} | {kind} | {' | '.join(cells)} |", flush=True)
+    heads = ("seeds", "noise", "any false claim", "0.6 shown", "1.2 shown", "1.2 shown against either rival",
+             "a shown 0.6 is announced as", "its mean")  # fmt: skip
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for seeds, kind in itertools.product((5, 10), KINDS):
+        rng = np.random.default_rng([seeds, KINDS.index(kind)])
+        runs = noise(kind, (studies, 6, seeds), rng)
+        false = np.mean([any(c.judgement != "no difference shown" for c in judged(one)) for one in runs])
+        found = {}
+        for lift in (0.6, 1.2):
+            lifted = runs[: studies // 4].copy()
+            lifted[:, 0] += lift
+            found[lift] = [judged(one) for one in lifted]
+        better = {lift: np.array([[c.judgement == "better" for c in one] for one in of]) for lift, of in found.items()}
+        shown = [one[0] for one in found[0.6] if one[0].judgement == "better"]
+        announced = np.mean([one.size for one in shown]) if shown else np.nan
+        plain = np.mean([one.mean for one in shown]) if shown else np.nan
+        cells = (
+            f"{100 * false:.1f} %", f"{100 * better[0.6][:, 0].mean():.0f} %",
+            f"{100 * better[1.2][:, 0].mean():.0f} %",
+            f"{100 * better[1.2][:, [0, 3]].any(1).mean():.0f} %", f"{announced:.2f}", f"{plain:.2f}",
+        )  # fmt: skip
+        print(f"| {seeds} | {kind} | {' | '.join(cells)} |", flush=True)
+
+
+def methods(studies: int) -> None:
+    """What Holm's correction of t tests and the whole block's error would have shown, by the noise of one training."""
+    print("| one training scatters by | true difference | Holm | as judged | the whole block's error |")
+    print("|---|---|---|---|---|")
+    for spread, lift in itertools.product((0.51, 0.4), (0.6, 1.2)):
+        rng = np.random.default_rng([int(100 * spread), int(10 * lift)])
+        runs = spread * rng.standard_normal((studies, 6, 5))
+        runs[:, 0] += lift
+        ours = np.mean([judged(one)[0].judgement == "better" for one in runs])
+        cells = (np.mean([_holm(one) for one in runs]), ours, np.mean([_block(one) for one in runs]))
+        print(f"| {spread:g} | {lift:g} | {' | '.join(f'{100 * cell:.0f} %' for cell in cells)} |", flush=True)
+
+
+def _holm(runs: np.ndarray) -> bool:
+    """Whether the first of seven paired t tests is shown at 5 % after Holm's correction."""
+    p = np.array([stats.ttest_rel(runs[one], runs[other]).pvalue for one, other in PAIRS])
+    order = np.argsort(p)
+    kept = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)) < comparison.ALPHA
+    return bool(kept[list(order).index(0)] and runs[0].mean() > runs[3].mean())
+
+
+def _block(runs: np.ndarray) -> bool:
+    """The same with the error of networks by seeds and the limit of the largest difference (Dunnett 1955), at 5 %."""
+    networks, seeds = runs.shape
+    freedom = (networks - 1) * (seeds - 1)
+    limit = comparison._limit(comparison._largest(tuple(PAIRS), networks, freedom), freedom, 7, comparison.ALPHA)
+    difference = runs[0].mean() - runs[3].mean()
+    return bool(difference > limit * comparison.block_error(runs) * (2 / seeds) ** 0.5)
 
 
 def judged(runs: np.ndarray) -> list:
@@ -136,12 +205,17 @@ def _tau(spread: float) -> float:
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("coverage", "confirm", "looks", "calibrate"))
+    parser.add_argument("what", choices=("coverage", "confirm", "methods", "looks", "calibrate"))
     parser.add_argument("--studies", type=int, default=40)
+    parser.add_argument("--keep", type=Path, help="CSV file of coverage's studies")
+    parser.add_argument("--minutes", type=float, default=1e9, help="no study of coverage begins later")
+    parser.add_argument("--world", action="append", default=[], help="only these worlds of coverage")
     arguments = parser.parse_args()
-    {"coverage": coverage, "confirm": confirm, "looks": looks, "calibrate": calibrate}[arguments.what](
-        arguments.studies
-    )
+    if arguments.what == "coverage":
+        coverage(arguments.studies, arguments.keep, arguments.minutes, arguments.world)
+    else:
+        kinds = {"confirm": confirm, "methods": methods, "looks": looks, "calibrate": calibrate}
+        kinds[arguments.what](arguments.studies)
 
 
 if __name__ == "__main__":

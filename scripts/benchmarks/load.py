@@ -21,6 +21,7 @@ import os
 import platform
 import random
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -102,6 +103,9 @@ def fill(folder: Path, trials: int) -> None:
     texts = {name: distribution_to_json(CategoricalDistribution(values)) for name, values in choices.items()}
     rng, began = random.Random(0), datetime.now()
     seeds: dict[str, int] = {}
+    for trial in study.trials:
+        hash, seed = trial.user_attrs.get("hash", ""), trial.user_attrs.get("seed")
+        seeds[hash] = max(seeds.get(hash, -1), -1 if seed is None else seed)
     rows: dict[Any, list[dict[str, Any]]] = {}
 
     def add(model: Any, **row: Any) -> None:
@@ -126,8 +130,8 @@ def fill(folder: Path, trials: int) -> None:
             "COMPLETE", datetime_start=start, datetime_complete=start + timedelta(seconds=1))  # fmt: skip
         measured = dict(pattern.user_attrs["measurement"], seed=seed, outcome="pruned" if stopped else "complete")
         given = measured["rungs"][-1]
-        name = "score" if "score" in given else "accuracy"
-        rungs = [given | {"epoch": 2, name: score - 0.1 + rng.gauss(0, 0.01)}, given | {"epoch": 6, name: score}]
+        first_score = score - 0.1 + rng.gauss(0, 0.01)
+        rungs = [given | {"epoch": 2, "score": first_score}, given | {"epoch": 6, "score": score}]
         measured["rungs"] = rungs[:1] if stopped else rungs
         attributes = pattern.user_attrs | {
             "architecture": network.to_dict(), "hash": hash, "seed": seed, "measurement": measured,
@@ -143,7 +147,7 @@ def fill(folder: Path, trials: int) -> None:
         if not stopped:
             add(models.TrialValueModel, trial_id=key, objective=0, value=score, value_type="FINITE")
         for rung in measured["rungs"]:
-            add(models.TrialIntermediateValueModel, trial_id=key, step=rung["epoch"], intermediate_value=rung[name],
+            add(models.TrialIntermediateValueModel, trial_id=key, step=rung["epoch"], intermediate_value=rung["score"],
                 intermediate_value_type="FINITE")  # fmt: skip
         for name_of, part in {note_ver_key(key): 1, **split_body(note, key)}.items():
             add(models.StudySystemAttributeModel, study_id=study._study_id, key=name_of, value_json=json.dumps(part))
@@ -154,21 +158,18 @@ def fill(folder: Path, trials: int) -> None:
 
 def go_on(folder: Path) -> dict[str, float]:
     """Seconds until the first further trial has ended, and of those after it."""
-    from dataclasses import replace
-
     started = time.process_time()
     from overhead import NoTraining
 
     from chattn_nas.search._join import join
-    from chattn_nas.study.history import history
     from chattn_nas.study.run import RunDirectory
 
-    run = RunDirectory(folder)
-    settings = run.spec.search
-    more = history(run.study).counted + 1 + FURTHER
-    changed = settings.model_copy(update={"trials": more}) if hasattr(settings, "model_copy") else replace(settings)
+    spec = RunDirectory(folder).spec
+    with contextlib.closing(sqlite3.connect(folder / "study.db")) as database:
+        (ended_so_far,) = database.execute("SELECT count(*) FROM trials").fetchone()
+    search = spec.search.changed(trials=ended_so_far + 1 + FURTHER)
     ended: list[float] = []
-    with RunDirectory.held(run.spec.model_copy(update={"search": changed}), folder) as held:
+    with RunDirectory.held(spec.changed(search=search), folder) as held:
         join(held, trainer=NoTraining, ended=lambda study: ended.append(time.process_time()))
     later = [after - before for before, after in pairwise(ended)]
     return {"resume": ended[0] - started - median(later), "trial": median(later)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -56,6 +57,8 @@ def test_attention_is_copied_whole(network, tmp_path):
     assert "@register" not in text
     card = (tmp_path / "README.md").read_text()
     assert "Proxy validation accuracy 50.00 % (standard error 1.00) over 2 seeds." in card
+    pooled = replace(CARD, pooled=(0.481, 0.463, 0.499)).evidence
+    assert "48.10 % (pooled mean, 95 % interval 46.30 to 49.90; raw mean 50.00 % (standard error" in pooled
     assert Architecture.from_yaml((tmp_path / "architecture.yaml").read_text()) == MIXED
 
 

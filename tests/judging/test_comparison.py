@@ -3,13 +3,14 @@ import pytest
 from scipy import stats
 
 from chattn_nas.errors import InputError
+from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, judge
 from chattn_nas.judging.comparison import (
-    Comparison,
     bootstrap,
     compare,
     compare_block,
     detectable,
     given_shown,
+    outliers,
     seeds_needed,
 )
 
@@ -56,9 +57,9 @@ def test_without_a_true_difference_better_is_said_in_at_most_five_percent(pairs)
 PAIRS = [(0, 3), (1, 3), (2, 3), (0, 4), (1, 4), (2, 4), (3, 4)]
 
 
-def blocks(kind: str, count: int, seeds: int = 5, lift: float = 0.0) -> np.ndarray:
-    """Studies of six networks, the first of them ``lift`` points better; one training scatters by 0.51 points."""
-    rng = np.random.default_rng(4)
+def blocks(kind: str, count: int, seeds: int = 5, lift: float = 0.0, spread: float = 0.51) -> np.ndarray:
+    """Studies of six networks, the first of them ``lift`` points better; one training scatters by ``spread`` points."""
+    rng = np.random.default_rng(5)
     size = (count, 6, seeds)
     noise = rng.standard_normal(size)
     if kind == "heavy tails":
@@ -68,37 +69,71 @@ def blocks(kind: str, count: int, seeds: int = 5, lift: float = 0.0) -> np.ndarr
         noise *= (scale / np.sqrt((scale**2).mean()))[:, None]
     elif kind == "collapses":
         noise -= 20 * (rng.random(size) < 0.05)
-    runs = 90 + rng.normal(0, 0.5, (count, 1, seeds)) + 0.51 * noise
+    runs = 90 + rng.normal(0, 0.5, (count, 1, seeds)) + spread * noise
     runs[:, 0] += lift
     return runs
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Without the bootstrap, which stands beside the verdict and takes most of the time."""
+    monkeypatch.setattr("chattn_nas.judging.comparison.bootstrap", lambda differences: (None, None))
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", ["normal", "heavy tails", "two scatter twice as much", "collapses"])
 def test_of_many_without_a_difference_any_is_shown_in_at_most_five_percent(kind):
     shown = [
-        any(one.judgement != "no difference shown" for one in compare_block(runs, PAIRS, alpha=0.04))
-        for runs in blocks(kind, 400)
+        any(one.judgement != "no difference shown" for one in compare_block(runs, PAIRS, alpha=alpha_of(1)))
+        for runs in blocks(kind, 1000)
     ]
-    assert np.mean(shown) <= 0.05 + 2 * 0.01
+    assert np.mean(shown) <= 0.05 + 2 * 0.007
 
 
+@pytest.mark.usefixtures("quick")
 def test_five_seeds_find_twice_as_much_as_holm_over_seven_t_tests():
-    """Holm over seven t tests of four degrees of freedom found 1.2 points in 31 %."""
-    found = [compare_block(runs, PAIRS)[0].judgement == "better" for runs in blocks("normal", 300, lift=1.2)]
-    assert np.mean(found) > 0.55
+    """Holm over seven t tests of four degrees of freedom found 1.2 points in 31 %; in 54 % where noise is 0.4."""
+    for spread, least in ((0.51, 0.58), (0.4, 0.8)):
+        runs = blocks("normal", 300, lift=1.2, spread=spread)
+        assert np.mean([compare_block(one, PAIRS)[0].judgement == "better" for one in runs]) > least
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_collapse_widens_the_intervals_of_its_network_alone():
+    """One training in thirty that ends ten points lower hid 1.2 points between others in all but 12 % of studies."""
+    runs = blocks("normal", 200, lift=1.2)
+    runs[:, 1, 2] -= 10
+    found = [compare_block(one, PAIRS) for one in runs]
+    assert np.mean([one[0].judgement == "better" for one in found]) > 0.55
+    assert not any(one[1].judgement == "better" for one in found), "what collapsed is never called better"
+    far = np.array([outliers(one) for one in runs])
+    assert far[:, 1, 2].mean() > 0.95
+    assert far.sum() - far[:, 1, 2].sum() <= 3, "hardly anything else"
+    assert not outliers(np.round(blocks("normal", 1)[0] * 0 + 90.0)).any(), "few images: nothing is far"
+    roles = ("candidate", "candidate", "candidate", "uniform", "none", "control")
+    networks = [
+        Network(hash=name, name=name, roles=(role,), search=None, search_pooled=None, search_seeds=0,
+                scores=dict(enumerate(row))) for name, role, row in zip("abcuno", roles, runs[0], strict=True)
+    ]  # fmt: skip
+    judged = judge(networks, epochs=1)
+    assert list(judged.network("b").outliers) == [2]
+    assert "Of b, 1 training ended far from the rest" in judged.words
+    assert Confirmation.from_dict(judged.to_dict()) == judged
+
+
+@pytest.mark.usefixtures("quick")
 def test_intervals_of_a_family_hold_together_and_never_contradict_the_verdict():
     truth = np.array([0.5, 0, 0, 0, 0, 0])
     held = []
-    for runs in blocks("normal", 400):
+    for runs in blocks("normal", 1000):
         found = compare_block(runs + truth[:, None], PAIRS)
         wanted = [truth[one] - truth[other] for one, other in PAIRS]
         held.append(all(c.t_low <= true <= c.t_high for c, true in zip(found, wanted, strict=True)))
         assert all((c.judgement != "no difference shown") == (c.t_low > 0 or c.t_high < 0) for c in found)
-    assert 0.92 <= np.mean(held) <= 0.99
+    assert 0.935 <= np.mean(held) <= 0.99
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_is_announced_is_not_larger_than_what_is_true():
     """A true 0.6 was announced as 1.06: of many, only the lucky ones are shown."""
     found = [compare_block(runs, PAIRS)[0] for runs in blocks("normal", 600, lift=0.6)]
@@ -108,6 +143,7 @@ def test_what_is_announced_is_not_larger_than_what_is_true():
     assert given_shown(10.0, 3.0) == pytest.approx(10.0, abs=0.01)
 
 
+@pytest.mark.usefixtures("quick")
 def test_seeds_needed_show_the_difference():
     seeds = seeds_needed(0.51, 0.8, rivals=2, candidates=3)
     pairs = [(i, k) for i in range(3) for k in (3, 4)]
@@ -123,13 +159,6 @@ def test_detectable_difference_is_found_with_the_power_it_names():
     from_scipy = stats.nct.sf(stats.t.ppf(0.975, 9), 9, detectable(1.0, 10) * np.sqrt(10))
     assert from_scipy == pytest.approx(0.8, abs=1e-6)
     assert detectable(1.0, 5, alpha=0.01) > size
-
-
-def test_a_comparison_of_holms_time_is_read():
-    old = compare([1.0, 2.0, 3.0], [0.0, 0.5, 1.0]).to_dict() | {"p": 0.01, "p_holm": 0.03}
-    for new in ("alpha", "announced"):
-        del old[new]
-    assert Comparison.from_dict(old).p == 0.03
 
 
 def test_words():
@@ -149,7 +178,6 @@ def test_equal_networks_and_constant_differences():
     for found in (same, few):
         assert (found.t_low, found.t_high, found.detectable, found.bootstrap_low) == (None,) * 4
         assert "nothing tells how far it scatters" in found.words
-        assert Comparison.from_dict(found.to_dict()) == found
     assert (few.p, few.judgement) == (0.5, "no difference shown")
     six = compare(np.arange(6) + 90.3, np.arange(6) + 90.0)
     assert (six.p, six.judgement) == (pytest.approx(2 / 64), "better"), "the sign test alone shows it"
@@ -159,8 +187,3 @@ def test_too_few_or_unequal_seeds_are_refused():
     for first, second in (([1.0], [2.0]), ([1.0, 2.0], [1.0])):
         with pytest.raises(InputError, match="same two or more seeds"):
             compare(first, second)
-
-
-def test_round_trip():
-    found = compare([91.0, 91.2, 91.1, 91.3, 91.0], [90.0, 90.4, 90.2, 90.1, 90.0])
-    assert Comparison.from_dict(found.to_dict()) == found

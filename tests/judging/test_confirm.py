@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from chattn_nas.errors import DataError, InputError, RunError
-from chattn_nas.judging._confirm import FRESH, confirm, confirm_plan, confirmation
-from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, judge
+from chattn_nas.judging._confirm import FRESH, confirm, confirm_plan
+from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, confirmation, judge
 from chattn_nas.judging.planning import uniform_networks
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.report import html, markdown
@@ -167,7 +167,7 @@ def test_a_large_true_difference_is_found_and_said():
     assert found.judgement is not None
     assert found.judgement.judgement == "better"
     assert found.headline == f"a is better than uniform by about {found.judgement.size:.2f} points"
-    assert "where the search had said 95.00 %" in found.words
+    assert "where the search had said 94.00 % (pooled mean; raw mean 95.00 %)" in found.words
     table = found.table().set_index("network")
     assert table.loc["a", "vs_uniform"] == pytest.approx(found.judgement.mean)
     assert table.loc["none", "vs_uniform"] is None or np.isnan(table.loc["none", "vs_uniform"])

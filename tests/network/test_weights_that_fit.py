@@ -64,6 +64,20 @@ def test_averaged_weights_are_taken_where_a_file_holds_both(tmp_path, saved):
     assert "the averaged ones (EMA)" in str(network.loaded)
 
 
+def test_of_two_networks_in_one_file_the_teacher_is_taken_and_the_student_named(tmp_path, saved):
+    """DINO and its kin; a name such as 'cinema' is no average."""
+    teacher = {name: value + 1 if value.is_floating_point() else value for name, value in saved.state_dict().items()}
+    path = tmp_path / "dino.pth"
+    torch.save(prefixed(saved.state_dict(), "student.") | prefixed(teacher, "teacher."), path)
+    network = load(path)
+    assert torch.equal(network.conv1.weight, saved.conv1.weight + 1)
+    assert "other weights of the same names are left out: 'student'" in str(network.loaded)
+    torch.save(prefixed(teacher, "cinema.") | prefixed(saved.state_dict(), "a."), path)
+    found = str(load(path).loaded)
+    assert "EMA" not in found
+    assert "'cinema'" in found
+
+
 def test_other_parts_beside_the_backbone_are_left_out_and_said(tmp_path, saved):
     path = tmp_path / "segmenter.pth"
     torch.save(prefixed(saved.state_dict(), "backbone.") | {"decode_head.weight": torch.zeros(3)}, path)

@@ -10,6 +10,7 @@ from chattn_nas.search import search
 from chattn_nas.spec import Spec
 from chattn_nas.study import records
 from chattn_nas.study.metric import metric_of, named
+from chattn_nas.unit import ACCURACY, Unit, percent
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,25 @@ def test_reports_show_every_class_and_what_the_network_sees(study, tmp_path_fact
 
 
 def test_accuracy_stays_accuracy() -> None:
-    assert named("Accuracy and accuracy", "accuracy") == "Accuracy and accuracy"
-    assert named("Accuracy, accuracy, balanced_accuracy; x: accuracy", "AUROC", ["x: accuracy"]) == (
+    assert named("Accuracy and accuracy", ACCURACY) == "Accuracy and accuracy"
+    assert named("Accuracy, accuracy, balanced_accuracy; x: accuracy", percent("auroc", "AUROC"), ["x: accuracy"]) == (
         "AUROC, AUROC, balanced_accuracy; x: accuracy"
     )
+
+
+def test_another_unit_takes_the_place_of_percent_and_points() -> None:
+    unit = Unit(name="psnr", title="PSNR", unit="dB", difference="dB", scale=1.0)
+    said = {
+        "se leads by +0.42 points (95 % interval -0.10 to 1.20)": "se leads by +0.42 dB (95 % interval -0.10 to 1.20)",
+        "an accuracy of 28.66 %, shown with a probability of 80 %":
+            "an PSNR of 28.66 dB, shown with a probability of 80 %",
+        "validation accuracy (%)": "validation PSNR (dB)",
+        "pooled % (sd) | mean % (se)": "pooled dB (sd) | mean dB (se)",
+        "%{y:.2f} % after %{x} epochs": "%{y:.2f} dB after %{x} epochs",
+        '<polyline points="1,2"/> event.points[0]': '<polyline points="1,2"/> event.points[0]',
+        "differences in percentage points": "differences in dB",
+    }  # fmt: skip
+    for before, after in said.items():
+        assert named(before, unit) == after
+    assert (unit.text(28.661), unit.apart(-0.041)) == ("28.66 dB", "0.04 dB")
+    assert Unit.from_dict(unit.to_dict() | {"of_another_version": 1}) == unit

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from results_study import TYPES, World, add_trial, architecture_of, make_world, new_study, simulate
+from scipy import stats
 
 from chattn_nas.results import Standing
 from chattn_nas.results._best import Pick
@@ -107,6 +108,25 @@ def test_there_is_no_model_of_hardly_anything():
     for seed in range(5):
         add_trial(study, architecture_of((1, 1, 1)), seed=seed, accuracies=[70, 90.0])
     assert fit(records(study)) is None, "nothing differs"
+
+
+def test_the_chance_that_another_network_is_better_is_that_of_the_posterior():
+    rng = np.random.default_rng(3)
+    seen = [
+        Observation(as_choices(cell), int(rng.integers(3)), 90 + 0.6 * sum(cell) + 0.5 * rng.normal())
+        for cell in (CELLS[index] for index in rng.integers(len(CELLS), size=60))
+    ]
+    model = Pooled(seen)
+    choices = [as_choices(cell) for cell in CELLS]
+    best, worst = choices[-1], choices[0]
+    assert model.chance_of_better(choices, worst, 0.3) > 0.99
+    assert model.chance_of_better(choices, best, 0.3) < 0.5
+    assert model.chance_of_better([best], best, 0.0) == model.chance_of_better([], best, 0.0) == 0.0
+    mean, sd = model.predict([choices[-2], best]).difference(0, 1)
+    wanted = stats.norm.sf((0.1 - mean) / sd)
+    assert model.chance_of_better([choices[-2]], best, 0.1, draws=20_000) == pytest.approx(wanted, abs=0.03)
+    few = model.chance_of_better(choices, choices[-2], 0.3)
+    assert few >= model.chance_of_better([best], choices[-2], 0.3), "the more networks, the likelier that one is"
 
 
 def dense(seen, sds, cells):

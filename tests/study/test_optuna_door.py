@@ -68,9 +68,9 @@ def test_trials_by_number_are_all_trials_whoever_made_them(study, tmp_path) -> N
 
 @pytest.mark.parametrize("kind", [TPESampler, GPSampler, NSGAIISampler, RandomSampler])
 def test_a_sampler_that_is_reseeded_draws_the_same(kind) -> None:
-    sampler = kind()
     drawn = []
     for _ in range(2):
+        sampler = kind()
         made = optuna.create_study(sampler=sampler)
         states = _optuna.random_states(sampler)
         assert states
@@ -82,13 +82,12 @@ def test_a_sampler_that_is_reseeded_draws_the_same(kind) -> None:
 
 def test_samplers_and_pruners_see_what_a_study_shows(study) -> None:
     class OnlyTheFirst(_optuna.ViewedStudy):
-        def view(self, states, *, deepcopy):
-            return super().view(states, deepcopy=deepcopy)[:1]
+        def view(self, states, *, deepcopy, use_cache):
+            return super().view(states, deepcopy=deepcopy, use_cache=use_cache)[:1]
 
     class Looks(RandomSampler):
-        def sample_relative(self, study, trial, search_space):
+        def after_trial(self, study, trial, state, values):
             seen.append(len(study.get_trials(deepcopy=False)))
-            return {}
 
     seen: list[int] = []
     shown = OnlyTheFirst(study.study_name, _optuna.storage_of(study), Looks())
@@ -127,6 +126,7 @@ def test_a_note_is_the_one_that_the_dashboard_shows(study) -> None:
     assert optuna_dashboard.get_note(trial) == text
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")
 def test_the_first_look_at_a_database_reads_what_optuna_reads(tmp_path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/study.db")
     other = optuna.create_study(storage=storage, study_name="other")
@@ -154,6 +154,7 @@ def test_the_first_look_at_a_database_reads_what_optuna_reads(tmp_path) -> None:
     backend.engine.dispose()
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")
 def test_records_of_ended_trials_are_read_once_and_of_running_ones_anew(study) -> None:
     first, second = study.ask(), study.ask()
     study.tell(first, 0.5)

@@ -88,7 +88,7 @@ def test_scores_are_those_of_torchmetrics_and_the_floor_is_pillow_s(data) -> Non
         )
         assert float(ssim(one[None], other[None])) == pytest.approx(float(whole[..., 5:-5, 5:-5].mean()), abs=1e-4)
     assert data.task.floor()["score"] == pytest.approx(float(psnr(*y).mean()), abs=0.02)
-    assert data.task.unit.text(28.66) == "28.660 dB"
+    assert data.task.unit.text(28.66) == "28.66 dB"
 
 
 def test_picture_and_target_turn_together(data) -> None:

@@ -48,6 +48,7 @@ def find_torchvision(settings: DataSettings) -> Found:
     said = [f"torchvision's {name} has no parts of its own"] if list(sets) == ["train"] else []
 
     def listing() -> Listing:
+        """The samples by part; asked for only where the cache does not hold the set."""
         flip = not any(word in name for word in NEVER_FLIPPED)
         return listing_of_sets(sets, f"torchvision's {name}", settings, may_flip=flip, said=tuple(said))
 

@@ -64,6 +64,7 @@ def find_webdataset(settings: DataSettings) -> Found:
     stamps = [f"{tar.path.absolute()} {entry.path} {entry.stamp}" for tar in tars for entry in tar.entries]
 
     def listing() -> Listing:
+        """The samples by part; asked for only where the cache does not hold the set."""
         samples = [sample for tar in tars for sample in _samples(tar, settings)]
         if not samples:
             raise DataError(f"{files[0]} holds no samples: files such as 0001.jpg and 0001.cls", where=("path",))

@@ -74,6 +74,7 @@ def find_csv(settings: DataSettings) -> Found:
     files = [f"{entry.path} {entry.stamp}" for entry in entries]
 
     def listing() -> Listing:
+        """The samples by part; asked for only where the cache does not hold the set."""
         targets, names = _targets(texts, settings)
         chosen = {part: np.flatnonzero(np.array([p == part for p in parts])) for part in order}
         return Listing(

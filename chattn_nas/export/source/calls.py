@@ -47,6 +47,7 @@ def record_calls(network: nn.Module, example: torch.Tensor) -> dict[nn.Module, C
     running: dict[nn.Module, list[Any]] = defaultdict(list)
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note how the module is called."""
         running[module].append(_contents((args, kwargs)))
         call = _call(module, args, kwargs)
         known = calls.get(module)
@@ -58,6 +59,7 @@ def record_calls(network: nn.Module, example: torch.Tensor) -> dict[nn.Module, C
         calls[module] = call
 
     def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """Note whether the call changed what it was given."""
         if running[module].pop() != _contents((args, kwargs)) and module in calls:
             calls[module] = replace(calls[module], changes=True)
 

@@ -42,11 +42,13 @@ class _Tracer(fx.Tracer):
         return super().trace(root, concrete_args)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Every child is a leaf: a graph is of one module's own code."""
         return True
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        """Leave out what does nothing, and look into slices."""
         if is_nothing(m):
             return args[0]
         if type(m) is nn.Sequential and m not in self._installed:  # a slice, made as the forward runs
@@ -54,6 +56,7 @@ class _Tracer(fx.Tracer):
         return super().call_module(m, forward, args, kwargs)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """One placeholder per argument that the call had, and the code that they go through."""
         given: dict[str, Any] = {}
         for name in self._call.names:
             proxy = self.create_proxy("placeholder", name, (), {})

@@ -209,6 +209,26 @@ class Pooled:
             found.append(drawn.T)
         return rng.permutation(np.concatenate(found)) + self._center
 
+    def chance_of_better(
+        self, others: Sequence[Choices], pick: Choices, by: float, *, draws: int = 1000, seed: int = 0
+    ) -> float:
+        """Probability that any of ``others`` is better than ``pick`` by more than ``by`` points.
+
+        By joint draws: the more networks, the likelier that one of them is; never that each is. Of a large space a
+        sample stands for the rest, so what comes out is a lower limit there. 20,000 draws x networks take about 1 ms.
+
+        Args:
+            others: Networks, trained or not.
+            pick: The one that would be taken.
+            by: In points, such as ``judging.useful``.
+            draws: Of the posterior; the standard error is at most ``0.5 / sqrt(draws)``.
+            seed: Of the draws.
+        """
+        if not others:
+            return 0.0
+        drawn = self.draws([pick, *others], draws, np.random.default_rng(seed))
+        return float((drawn[:, 1:].max(1) - drawn[:, 0] > by).mean())
+
     def effects(self, stage: int, wanted: Sequence[str]) -> Estimate:
         """What each type in ``wanted`` adds in ``stage`` (from 0), against ``none`` there or the mean of the types.
 

@@ -76,12 +76,12 @@ def observations(records: Sequence[Record]) -> list[Observation]:
         if not whole and reached not in read:
             continue
         views = {
-            f"{RUNG}{record.rungs[rung - 1].epoch}": 100 * record.rungs[rung - 1].score
+            f"{RUNG}{record.rungs[rung - 1].epoch}": record.unit.shown(record.rungs[rung - 1].score)
             for rung in read if rung <= reached
         }  # fmt: skip
         if whole and record.measurement is not None:
             views |= _losses(record)
-        accuracy = 100 * record.rungs[-1].score if whole else float("nan")
+        accuracy = record.unit.shown(record.rungs[-1].score) if whole else float("nan")
         seen.append(Observation(choices_of(record), record.seed, accuracy, views=views, keep=bool(record.label)))
     return seen
 

@@ -14,6 +14,7 @@ from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import _optuna
 from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import history
+from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import Record, record_of
 from chattn_nas.study.trials import FAILURES
 
@@ -76,7 +77,7 @@ class Reader:
     def ended(self, study: optuna.Study) -> list[Record]:
         """Trials that ended, in the order of their numbers."""
         for trial in history(study).finished[len(self._records) :]:
-            self._records[trial.number] = record_of(trial)
+            self._records[trial.number] = record_of(trial, unit=unit_of(study))
         return [self._records[number] for number in sorted(self._records)]
 
     def _proposed(self, trial: FrozenTrial) -> Choices | None:

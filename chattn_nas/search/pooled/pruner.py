@@ -13,6 +13,7 @@ from chattn_nas.search.pooled.evidence import Reader
 from chattn_nas.search.pooled.sampler import LOOKED_AT, milestone
 from chattn_nas.space import SearchSpace
 from chattn_nas.study.attributes import trial_attributes
+from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import Record, once_per_seed
 
 #: A training goes on while the chance that its network is the best one known is at least this.
@@ -45,7 +46,8 @@ class PooledPruner(BasePruner):
         seen, complete = _views(once_per_seed(self._reader.ended(study)), set(trial.intermediate_values))
         if complete < MINIMAL_PAIRS:
             return False
-        views = {f"{RUNG}{epoch}": 100 * value for epoch, value in trial.intermediate_values.items()}
+        unit = unit_of(study)
+        views = {f"{RUNG}{epoch}": unit.shown(value) for epoch, value in trial.intermediate_values.items()}
         mine = choices_of_stages(stored.stages)
         running = Observation(mine, stored.seed, float("nan"), views=views)
         model = self._model(max(trial.intermediate_values), seen, list(views)).of([*thinned(seen, LOOKED_AT), running])
@@ -70,9 +72,9 @@ def _views(records: list[Record], epochs: set[int]) -> tuple[list[Observation], 
     seen, complete = [], 0
     for record in records:
         whole = record.outcome == "complete" and len(record.rungs) == length
-        views = {f"{RUNG}{rung.epoch}": 100 * rung.score for rung in record.rungs if rung.epoch in epochs}
+        views = {f"{RUNG}{rung.epoch}": record.unit.shown(rung.score) for rung in record.rungs if rung.epoch in epochs}
         if whole or views:
-            end = 100 * record.rungs[-1].score if whole else float("nan")
+            end = record.unit.shown(record.rungs[-1].score) if whole else float("nan")
             seen.append(Observation(choices_of(record), record.seed, end, views=views, keep=bool(record.label)))
         complete += whole
     first = [one for one in seen if one.complete][:MINIMAL_PAIRS]

@@ -17,6 +17,8 @@ from chattn_nas.space import SearchSpace
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.history import history
+from chattn_nas.study.metric import unit_of
+from chattn_nas.unit import ACCURACY, Unit
 
 #: Below this chance of a better network a search ends.
 CHANCE = 0.05
@@ -31,12 +33,14 @@ class Outlook:
     Attributes:
         trainings: So many were seen.
         chance: That some network of the space is worth more than the pick by what is useful.
-        useful: Points.
+        useful: What is worth having, in the score's unit, such as points.
+        unit: What scores are told in.
     """
 
     trainings: int
     chance: float
     useful: float
+    unit: Unit = ACCURACY
 
     @property
     def settled(self) -> bool:
@@ -45,8 +49,8 @@ class Outlook:
 
     def __str__(self) -> str:
         return (
-            f"after {self.trainings} trainings the chance that a network of the space is {self.useful:g} points better "
-            f"than the pick is {self.chance:.1%}"
+            f"after {self.trainings} trainings the chance that a network of the space is {self.unit.apart(self.useful)} "
+            f"better than the pick is {self.chance:.1%}"
         )
 
 
@@ -85,7 +89,7 @@ def outlook(
     rivals = led(model, networks, trained, feasible, rng) if rivals is None else rivals[feasible(rivals)]
     draws = model.draws([networks.choices(row) for row in (pick, *rivals)], DRAWS, rng)
     better = (draws[:, 1:] > draws[:, :1] + useful).any(1)
-    return Outlook(len(known.seen), float(better.mean()), useful)
+    return Outlook(len(known.seen), float(better.mean()), useful, unit_of(study))
 
 
 class EarlyEnd:
