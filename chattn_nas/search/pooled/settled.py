@@ -49,8 +49,8 @@ class Outlook:
 
     def __str__(self) -> str:
         return (
-            f"after {self.trainings} trainings the chance that a network of the space is {self.unit.apart(self.useful)} "
-            f"better than the pick is {self.chance:.1%}"
+            f"after {self.trainings} trainings the chance that a network of the space is "
+            f"{self.unit.apart(self.useful)} better than the pick is {self.chance:.1%}"
         )
 
 
