@@ -54,3 +54,21 @@ def test_it_looks_rarely(trials, monkeypatch):
     for _ in range(3):
         look(study)
     assert len(looks) == (trials > 10), "not when all have ended, and once for the same trials"
+
+
+def test_the_search_ends_says_so_and_goes_on_when_told_to(make_spec, tmp_path, monkeypatch, capsys):
+    from chattn_nas.search import search
+    from chattn_nas.search.pooled import settled
+    from chattn_nas.study.history import history
+
+    def at_nine(study, space, settings, useful, reader):
+        count = history(study).counted
+        return settled.Outlook(count, 0.01 if count >= 9 else 0.5, useful)
+
+    monkeypatch.setattr(settled, "outlook", at_nine)
+    spec, given = make_spec(trials=14), {"run": tmp_path / "early", "trainer": "stub_trainer:StubTrainer"}
+    run = search(spec, early_stop=True, **given)
+    assert history(run.study).counted == 9
+    assert "more trials cannot change the answer: after 9 trainings" in " ".join(capsys.readouterr().out.split())
+    assert history(search(spec, early_stop=True, progress=False, **given).study).counted == 9
+    assert history(search(spec, progress=False, **given).study).counted == 14
