@@ -38,7 +38,7 @@ def _confirmed(facts: RunFacts) -> list[Tile]:
         shown.append(
             _tile(title, words.NOT_THERE, "", "it is this one") if found is None
             else _tile(title, words.signed(found.mean), "points",
-                       f"95 %: {words.interval(found.t_low, found.t_high)}")
+                       f"{100 * (1 - found.alpha):.3g} % with all others: {words.interval(found.t_low, found.t_high)}")
         )  # fmt: skip
     return shown
 
