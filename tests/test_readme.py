@@ -27,7 +27,8 @@ SHORTER = {
 def written(page: Path) -> list[list[str]]:
     """Command lines in blocks and in backticks, without ``chattn-nas``."""
     text = page.read_text(encoding="utf-8")
-    lines = re.findall(r"(?m)^chattn-nas (.+?)(?:\s+#.*)?$", text) + re.findall(r"`chattn-nas ([^`]+)`", text)
+    blocks = "".join(re.findall(r"(?s)```bash\n(.*?)```", text))
+    lines = re.findall(r"(?m)^chattn-nas (.+?)(?:\s+#.*)?$", blocks) + re.findall(r"`chattn-nas ([^`]+)`", text)
     return [shlex.split(line) for line in lines if "COMMAND" not in line]
 
 
@@ -58,6 +59,8 @@ def typed(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_from_a_folder_of_photos_to_a_network(tmp_path, monkeypatch, typed) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
