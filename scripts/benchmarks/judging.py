@@ -130,14 +130,16 @@ def confirm(studies: int, kinds: Sequence[str] = KINDS) -> None:
 
 def methods(studies: int) -> None:
     """What Holm's correction of t tests and the whole block's error would have shown, by the noise of one training."""
-    print("| one training scatters by | true difference | Holm | as judged | the whole block's error |")
-    print("|---|---|---|---|---|")
+    print("| one training scatters by | true difference | Holm | as judged | the whole block's error | noise known |")
+    print("|---|---|---|---|---|---|")
+    limit = comparison._limit(comparison._largest(tuple(PAIRS), 6, 1e9), 1e9, len(PAIRS), comparison.ALPHA)
     for spread, lift in itertools.product((0.51, 0.4), (0.6, 1.2)):
         rng = np.random.default_rng([int(100 * spread), int(10 * lift)])
         runs = spread * rng.standard_normal((studies, 6, 5))
         runs[:, 0] += lift
         ours = np.mean([judged(one)[0].judgement == "better" for one in runs])
-        cells = (np.mean([_holm(one) for one in runs]), ours, np.mean([_block(one) for one in runs]))
+        known = stats.norm.sf(limit - lift / (spread * (2 / 5) ** 0.5))
+        cells = (np.mean([_holm(one) for one in runs]), ours, np.mean([_block(one) for one in runs]), known)
         print(f"| {spread:g} | {lift:g} | {' | '.join(f'{100 * cell:.0f} %' for cell in cells)} |", flush=True)
 
 
