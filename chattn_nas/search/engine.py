@@ -16,6 +16,8 @@ from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import resolve_device
+from chattn_nas.proxy.criterion import criterion_of
+from chattn_nas.proxy.optimizer import optimizer_of
 from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.search._join import join
 from chattn_nas.search.callbacks import Callback, Observer
@@ -48,6 +50,8 @@ def try_out(spec: Spec) -> None:
         InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
     """
     facts = tasks.load(spec.task, spec.data, data_on="disk")
+    criterion_of(facts.task, spec.proxy, torch.device("cpu"))
+    optimizer_of([{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}], spec.proxy, spec.proxy.learning_rate)
     if not facts.task.classes:
         _refuse_types_that_need_classes(spec)
     for index, device in enumerate(spec.search.devices or [spec.proxy.device]):
