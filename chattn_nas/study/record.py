@@ -149,7 +149,7 @@ def records(study: optuna.Study) -> list[Record]:
             if trial.state.is_finished():  # and so never changes
                 read[trial.number] = trial, record
         found.append(record)
-    _read[study] = (searched, defaults), read
+    _read[study] = (searched, defaults, unit), read
     return found
 
 
