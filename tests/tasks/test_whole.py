@@ -107,6 +107,7 @@ def test_from_spec_to_a_network_elsewhere(task, tmp_path, monkeypatch) -> None:
     done = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True)
     assert f"wrote {written}" in done.stdout, done.stderr
     made = Image.open(written)
+    made.load()  # and so closes the file
     assert made.size == ((30, 21) if task == "segmentation" else (60, 42))
     if task == "segmentation":
         assert made.mode == "P"
