@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -81,6 +82,11 @@ class Record:
     def shown(self) -> float:
         """The score in its unit, such as percent; NaN for none."""
         return self.unit.shown(self.score)
+
+    @cached_property
+    def key(self) -> tuple[tuple[str, str], ...]:
+        """Per stage the type and the full choice, hashable."""
+        return tuple((str(stage["type"]), key_of(stage)) for stage in self.stages)
 
     @property
     def description(self) -> str:
