@@ -30,10 +30,13 @@ if TYPE_CHECKING:  # torch and timm are imported where something is built: readi
     from torch import nn
 
     from chattn_nas.export import Card, ExportReport
+    from chattn_nas.search import Callback
     from chattn_nas.spec import Spec, TrainingSettings
     from chattn_nas.training import TrainingResult
 
 log = logging.getLogger(__name__)
+#: Trials of a search that only time ends: what a spec can ask for at most.
+MOST_TRIALS = 10_000_000
 
 
 class Run(study.RunDirectory):
@@ -96,6 +99,11 @@ class Run(study.RunDirectory):
         if trial != "best":
             raise InputError(f"--trial is 'best' or a number, not {trial!r}")
         return self.best(by)
+
+    @property
+    def so_far(self) -> str:
+        """What is best, in one line; empty before anything was trained to the end."""
+        return results.so_far(self.study)
 
     def _repr_html_(self) -> str:
         return report.run_html(self.study)
@@ -184,6 +192,37 @@ class Trained:
             proxy.train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
         return network.cpu().eval()
 
+    def look_at_gates(self, images: int = 512) -> bool:
+        """Keep in the study what the gates of the trained network do, class by class, for the report.
+
+        Args:
+            images: At most so many validation images are looked at.
+
+        Returns:
+            Whether there was anything to see: its weights were kept, it has attention, and an image has one label.
+        """
+        import torch
+
+        from chattn_nas.data import Normalize, load_data
+        from chattn_nas.network.gates import class_gates
+
+        if self.run.checkpoint(self.pick.hash, self.seed) is None:
+            return False
+        data = load_data(self.run.spec.data)
+        chosen = data.validation[torch.linspace(0, len(data.validation) - 1, min(images, len(data.validation))).long()]
+        if chosen.labels.ndim != 1:
+            return False
+        pixels = Normalize(data, torch.device("cpu"))(chosen.images)
+        stages = class_gates(self.network(), pixels, chosen.labels)
+        kept = {
+            "hash": self.pick.hash,
+            "seed": self.seed,
+            "images": len(chosen.labels),
+            "classes": data.class_names[:20],
+        }
+        self.run.study.set_user_attr("gates", kept | {"stages": [one.to_dict() for one in stages]})
+        return bool(stages)
+
     @property
     def confirmed(self) -> dict[str, str]:
         """Figures of the run's confirmation by name; none where it was not confirmed."""
@@ -252,6 +291,8 @@ def search(
     workers: int | None = None,
     progress: bool = True,
     trainer: str | None = None,
+    budget: float | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Search, or go on searching: the same call after an interruption continues to the target number of trials.
 
@@ -262,6 +303,8 @@ def search(
         workers: Worker processes instead of the spec's; ``0`` trains in this process.
         progress: Show a live bar on a terminal, plain lines elsewhere.
         trainer: ``module:factory`` of another way to train; ours by default.
+        budget: Seconds after which no further trial is begun; without ``trials`` nothing else ends the search.
+        callbacks: Told of trials, rungs and the end, in this process; see :class:`Callback`.
 
     Raises:
         InputError: Fewer than one trial, or a spec whose parts do not fit.
@@ -272,7 +315,14 @@ def search(
     """
     from chattn_nas.search.engine import search as run_search
 
-    found = run_search(spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer)
+    if budget is not None:
+        if not budget > 0:
+            raise InputError(f"budget must be seconds above 0, not {budget!r}", value=budget)
+        trials = trials or MOST_TRIALS
+    found = run_search(
+        spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer, budget=budget,
+        callbacks=callbacks, best=results.so_far,
+    )  # fmt: skip
     return Run(found.directory)
 
 

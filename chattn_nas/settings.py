@@ -74,7 +74,9 @@ class Settings(Refusing):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """pydantic's, with what the docstring tells of every key."""
         schema = handler(core)
-        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        resolved = handler.resolve_ref_schema(schema)
+        properties = resolved.get("properties", {})
+        resolved["description"] = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
         said, shown_keys = told(cls.__doc__ or "", "Attributes"), _in_a_spec(cls.__doc__ or "")
         for key, property in properties.items():
             example, unit = shown_keys.get(key, (None, ""))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import codecs
 import errno
+import functools
+import inspect
 import io
+import re
 import sys
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_type_hints
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from chattn_nas.credentials import redacted
@@ -25,9 +31,13 @@ _PLAIN = {
     "\N{EN DASH}": "-",
 }
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 it failed, or doctor found something wrong; 2 the request, the spec or the run cannot be "
+    "used; 130 stopped by Ctrl-C, and the same command goes on."
+)
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    epilog=EXIT_CODES,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -37,7 +47,53 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, e
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec, or the name of a shipped one.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or its name below runs/.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Every column and the long names, however wide the terminal is.")]
+#: Groups of the help, in its order.
+Panel = Literal["Start", "Search", "Judge", "Take home", "Tables"]
+
+
+def command(
+    panel: Panel, example: str, name: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command of the help's group ``panel``; each has ``--quiet``, and is silent with ``--json``."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(function, include_extras=True)
+
+        @functools.wraps(function)
+        def run(*values: Any, quiet: bool = False, **options: Any) -> None:
+            console.quiet = quiet or bool(options.get("as_json"))
+            function(*values, **options)
+
+        own = inspect.signature(function).parameters.values()
+        parameters = [one.replace(annotation=hints[one.name]) for one in own]
+        extra = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
+        run.__signature__ = inspect.Signature([*parameters, extra])  # type: ignore[attr-defined]
+        run.__annotations__ = hints | {"quiet": Quiet}
+        app.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(run)
+        return function
+
+    return register
+
+
+def say(text: str) -> None:
+    """One line for a reader: broken between words on a terminal, as long as it is elsewhere."""
+    console.print(text, soft_wrap=not console.is_terminal, highlight=False, markup=False)
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of ``90s``, ``30m``, ``2h``, ``1h30m`` or ``2d``.
+
+    Raises:
+        InputError: It is none of these, or nothing.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)", text)
+    seconds = sum(float(number) * {"d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}[unit] for number, unit in parts)
+    if re.sub(r"\d+(\.\d+)?\s*(d|h|min|m|s)|\s", "", text) or seconds <= 0:
+        raise InputError(f"--budget is a time such as 30m, 2h or 1h30m, not {text!r}", value=text)
+    return seconds
 
 
 def _print_version(asked: bool) -> None:
@@ -103,15 +159,39 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(_PLAIN.get(character, "?") for character in found), error.end
 
 
-def print_table(rows: list[dict[str, Any]], title: str | None = None, *, whole: tuple[str, ...] = ()) -> None:
-    """Print records as a table; the keys of the first one are the columns, those in ``whole`` are never broken."""
-    table = Table(title=title, title_justify="left")
+def print_table(
+    rows: list[dict[str, Any]], title: str | None = None, *, whole: tuple[str, ...] = (), wide: bool = False
+) -> None:
+    """Print records as a table; the keys of the first one are the columns, those in ``whole`` are never broken.
+
+    It fits the terminal, unless it shall be ``wide``.
+    """
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in rows[0] if rows else ():
-        number = isinstance(rows[0][column], int | float)
-        table.add_column(str(column), justify="right" if number else "left", overflow="fold", no_wrap=column in whole)
+        number = all(_is_number(row[column]) for row in rows)
+        table.add_column(
+            str(column), justify="right" if number else "left", overflow="fold", no_wrap=wide or column in whole
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    console.print(table)
+    console.print(table, width=Measurement.get(console, console.options.update(width=10_000), table).maximum
+                  if wide else None, crop=not wide, no_wrap=False)  # fmt: skip
+
+
+def _is_number(value: Any) -> bool:
+    """A number, or a text that begins like one; a column of them is aligned to the right."""
+    return isinstance(value, int | float) or bool(
+        re.match(r"[+\N{MINUS SIGN}-]?\d|\N{EN DASH}$|$", "" if value is None else str(value))
+    )
+
+
+def print_legend(choices: Iterable[str]) -> None:
+    """What the short forms of these choices stand for, as many to a line as it holds."""
+    from chattn_nas.study.short import NOTHING, legend
+
+    lines = legend(choice for choice in choices if choice != "none")
+    if lines:
+        console.print("; ".join([*lines, f"{NOTHING}: none"]) + " (all of it: --wide)", highlight=False, markup=False)
 
 
 def _cell(value: Any) -> str:

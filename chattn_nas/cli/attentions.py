@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, app, console, print_table
+from chattn_nas.cli._app import AsJson, command, console, print_table
 from chattn_nas.errors import InputError
 
 
-@app.command()
+@command("Start", "chattn-nas attentions eca --channels 256 --size 14")
 def attentions(
     type: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="One of them, with its equation.")] = None,
     channels: Annotated[int, typer.Option(min=1, help="Channels of the map that costs are told for.")] = 64,

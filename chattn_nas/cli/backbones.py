@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.progress import track
 
-from chattn_nas.cli._app import AsJson, app, print_table
+from chattn_nas.cli._app import AsJson, command, print_table
 from chattn_nas.errors import BackboneError
 
 
-@app.command()
+@command("Start", "chattn-nas backbones 'regnet*'")
 def backbones(
     pattern: Annotated[
         str, typer.Argument(metavar="[PATTERN]", help="Models as in timm, such as 'resnet*', or module:function.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, app, console, print_table
+from chattn_nas.cli._app import AsJson, command, console, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TableName = Annotated[str, typer.Option("--table", help="A table that ships with the package.")]
 
 
-@app.command()
+@command("Tables", "chattn-nas table cifar_resnet8_16px_20ep")
 def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A table that ships with the package.")],
     as_json: AsJson = False,
@@ -39,7 +39,7 @@ def table(
         print_table([{"fact": key.replace("_", " "), "value": value} for key, value in found.items()])
 
 
-@app.command()
+@command("Tables", "chattn-nas compare-samplers --budget 40 --repeats 20")
 def compare_samplers(
     table: Annotated[
         list[str] | None,
@@ -67,7 +67,7 @@ def compare_samplers(
         write_comparison(found, out)
 
 
-@app.command()
+@command("Tables", "chattn-nas compare-picks --repeats 20")
 def compare_picks(
     table: TableName = "cifar_resnet8_16px",
     budget: Annotated[list[int] | None, typer.Option(min=8, help="Trainings per search; several times.")] = None,

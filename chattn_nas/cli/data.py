@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, SpecPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, SpecPath, command, console, print_table
 
 
-@app.command()
+@command("Start", "chattn-nas data photos.yaml")
 def data(
     path: SpecPath,
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: <name>-data.")] = None,

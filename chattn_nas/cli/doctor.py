@@ -14,7 +14,7 @@ from typing import Literal
 
 import typer
 
-from chattn_nas.cli._app import AsJson, app, console
+from chattn_nas.cli._app import AsJson, command, console
 
 PACKAGE = "chattn-nas"
 #: GiB of free memory or disk below which a search will hardly come to its end.
@@ -30,12 +30,9 @@ class Check:
     verdict: Literal["ok", "beware", "wrong"] = "ok"
 
 
-@app.command()
+@command("Start", "chattn-nas doctor")
 def doctor(as_json: AsJson = False) -> None:
-    """Python, torch, devices, memory, disk, versions, extras; exit code 1 where something is wrong.
-
-    Example: chattn-nas doctor --json
-    """
+    """Python, torch, devices, memory, disk, versions, extras; exit code 1 where something is wrong."""
     found = list(checks())
     wrong = any(one.verdict == "wrong" for one in found)
     if as_json:

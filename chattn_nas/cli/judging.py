@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, SpecPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, print_table, say
 from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
@@ -20,7 +20,7 @@ Number = TypeVar("Number", int, float)
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
 
-@app.command()
+@command("Judge", "chattn-nas confirm photos --top 2 --plan")
 def confirm(
     run: RunPath,
     top: Annotated[int, typer.Option(help="How many of the best by pooled mean.")] = 3,
@@ -43,16 +43,22 @@ def confirm(
     if plan:
         print_table([{"network": row["name"], "roles": ", ".join(row["roles"])} for row in planned.networks])
         return
-    found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not as_json)
+    found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
     report.write_report(opened.directory, opened.study)
     if as_json:
         print(json.dumps(found.to_dict()))
         return
-    print_table([_row(one) for one in found.networks], f"{found.epochs} epochs each, differences in points")
-    console.print(f"{found.headline}: {found.words.replace('**', '')}", soft_wrap=True, highlight=False)
+    print_table(
+        [_row(one) for one in found.networks],
+        f"{found.epochs} epochs each; differences in points with 95 % intervals; scale: the learned channel scale",
+    )
+    for one in found.networks:
+        for claim in _claims(one) if "candidate" in one.roles else ():
+            say(claim)
+    say(f"{found.headline}: {found.words.replace('**', '')}")
 
 
-@app.command()
+@command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18")
 def calibrate(
     path: SpecPath,
     run: Annotated[Path | None, typer.Option(help="Directory; default: runs/<name>-calibrate.")] = None,
@@ -95,7 +101,7 @@ def calibrate(
     )
     found = judging.calibrate(
         spec, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
-        budget=budget and 60 * budget, workers=workers, progress=not as_json,
+        budget=budget and 60 * budget, workers=workers, progress=not console.quiet,
         begins=lambda fidelity: None if as_json else console.print(str(fidelity), highlight=False),
     )  # fmt: skip
     if as_json:
@@ -126,7 +132,7 @@ def calibrate(
 def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_json: bool) -> None:
     from chattn_nas import judging
 
-    found = judging.tune_recipe(spec, run=run, seeds=seeds, workers=workers, progress=not as_json)
+    found = judging.tune_recipe(spec, run=run, seeds=seeds, workers=workers, progress=not console.quiet)
     if as_json:
         print(json.dumps(found.to_dict()))
         return
@@ -153,18 +159,27 @@ def _interval(value: float | None, low: float | None, high: float | None) -> str
 
 
 def _row(one: Network) -> dict[str, Any]:
-    """One network of a confirmation in the width of a terminal."""
+    """One network of a confirmation in 80 columns."""
     from chattn_nas.results import words
 
     return {
-        "network": one.name,
+        "network": _short(one.name),
         "search %": words.searched(one.search_pooled, one.search).replace(" (", "\n("),
-        "confirmed %": f"{words.accuracy(one.mean)}\nsd {words.accuracy(one.sd)}\n"
+        "retrained %": f"{words.accuracy(one.mean)}\nsd {words.accuracy(one.sd)}\n"
         + words.plural(len(one.scores), "seed"),
-        "over the best uniform": _difference(one.uniform),
+        "over uniform": _difference(one.uniform),
         "over none": _difference(one.none),
-        "over channel_scale": _difference(one.channel_scale),
+        "over scale": _difference(one.channel_scale),
     }
+
+
+def _short(name: str) -> str:
+    """A network's name with the short forms of its attentions."""
+    from chattn_nas.study.short import short, short_form
+
+    if " | " in name:
+        return short_form(name.split(" | "))
+    return f"{short(name.removeprefix('uniform '))} everywhere" if name.startswith("uniform ") else name
 
 
 def _difference(comparison: Comparison | None) -> str:
@@ -172,8 +187,19 @@ def _difference(comparison: Comparison | None) -> str:
 
     if comparison is None:
         return words.NOT_THERE
-    return (
-        f"{words.signed(comparison.mean)}: t {words.interval(comparison.t_low, comparison.t_high)}\n"
-        f"bootstrap {words.interval(comparison.bootstrap_low, comparison.bootstrap_high)}\n"
-        f"sign test p {comparison.sign_p:.3f}, p of all {comparison.p:.3f}\n{comparison.words}"
-    )
+    low, high = words.signed(comparison.t_low), words.signed(comparison.t_high)
+    return f"{words.signed(comparison.mean)}\n{low} to\n{high}"
+
+
+def _claims(one: Network) -> list[str]:
+    """What is said of the differences of a candidate, with all that was calculated."""
+    from chattn_nas.results import words
+
+    rivals = {"the best uniform": one.uniform, "none": one.none, "channel_scale": one.channel_scale}
+    return [
+        f"{_short(one.name)} against {name}: {found.words}; bootstrap "
+        f"{words.interval(found.bootstrap_low, found.bootstrap_high)}, sign test p {found.sign_p:.3f}, p of all "
+        f"{found.p:.3f}"
+        for name, found in rivals.items()
+        if found is not None
+    ]

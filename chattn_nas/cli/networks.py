@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, RunPath, command, console, print_table
 from chattn_nas.errors import InputError
 
 
-@app.command()
+@command("Take home", "chattn-nas export photos --out network")
 def export(
     run: RunPath,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
@@ -21,6 +21,7 @@ def export(
     by: Annotated[str, typer.Option(help="What best means: pooled, mean or single.")] = "pooled",
     format: Annotated[str, typer.Option(help="Comma-separated: source, safetensors, pt2, onnx, timm.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files, too.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a network that needs only torch, and prove that it computes the same."""
     from chattn_nas import api
@@ -33,9 +34,12 @@ def export(
     for check, difference in written.differences.items():
         console.print(f"  {check}: largest difference {difference:.3g}", highlight=False)
     console.print(f"Wrote {', '.join(written.files)} to {written.folder}", soft_wrap=True, highlight=False)
+    if as_json:
+        print(json.dumps({"folder": str(written.folder), "files": [str(one) for one in written.files],
+                          "differences": written.differences, "network": str(chosen)}))  # fmt: skip
 
 
-@app.command()
+@command("Take home", "chattn-nas evaluate network --data photos.yaml --part test")
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
     data: Annotated[Path, typer.Option(help="A spec, whose data section names the images.")],
@@ -63,7 +67,7 @@ def evaluate(
         )
 
 
-@app.command()
+@command("Take home", "chattn-nas bench network --batch-size 8")
 def bench(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")],
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, app, console, print_table
+from chattn_nas.cli import _columns
+from chattn_nas.cli._app import AsJson, RunPath, Wide, command, console, print_legend, print_table, say
+from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,16 +23,19 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Let the run's spec import modules and name a storage outside its directory.")
 ]
 Where = Annotated[str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and type~se'.")]
-#: What of a table fits a terminal; all of it is in --csv and --json.
+#: Rows that are printed.
+MOST = 200
+#: Columns of a table with ``--wide``; all of it is in --csv and --json.
 SHOWN = {
-    "trials": ("number", "outcome", "architecture", "seed", "metric", "parameters_x", "macs_x", "seconds", "reason"),
-    "leaderboard": ("rank", "architecture", "seeds", "pooled", "low", "high", "mean", "se", "single",
-                    "parameters_x", "macs_x"),
+    "trials": ("number", "outcome", "architecture", "label", "seed", "metric", "parameters", "parameters_x", "macs",
+               "macs_x", "latency", "seconds", "reason"),
+    "leaderboard": ("rank", "architecture", "label", "seeds", "pooled", "low", "high", "mean", "se", "single",
+                    "parameters", "parameters_x", "macs", "macs_x", "latency"),
     "effects": ("stage", "type", "effect", "low", "high", "trials", "against"),
 }  # fmt: skip
 
 
-@app.command()
+@command("Judge", "chattn-nas trials photos --sort accuracy --where 'params<1.02x'")
 def trials(
     run: RunPath,
     csv: Csv = None,
@@ -37,13 +43,15 @@ def trials(
     where: Where = None,
     as_json: AsJson = False,
     trust: Trust = False,
+    wide: Wide = False,
 ) -> None:
     """Every trial of a run: architecture, accuracy per rung, costs, outcome."""
 
-    _give("trials", _opened(run, trust).trials(sort=sort, where=where), csv, as_json)
+    opened = _opened(run, trust)
+    _give("trials", opened.trials(sort=sort, where=where), opened, csv, as_json, wide)
 
 
-@app.command()
+@command("Judge", "chattn-nas leaderboard photos --by mean")
 def leaderboard(
     run: RunPath,
     by: Annotated[str, typer.Option(help="pooled, mean or single.")] = "pooled",
@@ -51,26 +59,30 @@ def leaderboard(
     csv: Csv = None,
     as_json: AsJson = False,
     trust: Trust = False,
+    wide: Wide = False,
 ) -> None:
     """Every architecture of a run that was trained to the end, best first."""
     from chattn_nas import results
 
-    _give("leaderboard", results.select(_opened(run, trust).leaderboard(by), where), csv, as_json)
+    opened = _opened(run, trust)
+    _give("leaderboard", results.select(opened.leaderboard(by), where), opened, csv, as_json, wide)
 
 
-@app.command()
-def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False, trust: Trust = False) -> None:
+@command("Judge", "chattn-nas effects photos --csv effects.csv")
+def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False, trust: Trust = False, wide: Wide = False) -> None:
     """What every attention adds in every stage, in points with 95 % intervals, from the pooled model."""
     from chattn_nas import results
 
-    _give("effects", results.stages(_opened(run, trust).study), csv, as_json)
+    opened = _opened(run, trust)
+    _give("effects", results.stages(opened.study), opened, csv, as_json, wide)
 
 
-@app.command()
+@command("Judge", "chattn-nas report photos --format md")
 def report(
     run: RunPath,
     format: Annotated[str, typer.Option(help="html, or md: the same for a pull request.")] = "html",
     trust: Trust = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the report: what won, by how much, at what cost, and how sure that is."""
     from chattn_nas.report import write_report
@@ -78,10 +90,56 @@ def report(
     opened = _opened(run, trust)
     opened.write_trials()
     path = write_report(opened.directory, opened.study, format)
-    console.print(f"Report: {path}", soft_wrap=True, highlight=False)
+    from chattn_nas.report.facts import gather
+    from chattn_nas.report.summary import summary
+
+    lines = summary(gather(opened.study))
+    if as_json:
+        print(json.dumps({"report": str(path), "summary": lines}))
+    for line in (*lines, f"Report: {path}"):
+        say(line)
 
 
-@app.command()
+@command("Judge", "chattn-nas compare resnet18 resnet50 --out compare.html")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two runs or more.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Several runs beside each other: other backbones, budgets or recipes, on one page."""
+    from chattn_nas.report.compare import caution, compare_html, compare_runs, differing
+    from chattn_nas.results import words
+
+    if len(runs) < 2:
+        raise InputError("compare needs two runs or more")
+    studies = [_opened(run, trust).study for run in runs]
+    lines = compare_runs(studies)
+    out.write_text(compare_html(studies), encoding="utf-8")
+    if as_json:
+        changed = differing(lines)
+        print(json.dumps({"runs": [line.to_dict() for line in lines], "settings": changed, "page": str(out)}))
+        return
+    print_table(
+        [
+            {
+                "run": line.name,
+                "first": line.network,
+                "score %": words.accuracy(line.score),
+                "over none": words.margin(line.none),
+                "params": words.multiple(line.parameters),
+                "status": line.status,
+            }
+            for line in lines
+        ]
+    )
+    for key, values in differing(lines).items():
+        say(f"{key}: {' | '.join(values)}")
+    say(caution(lines))
+    say(f"Page: {out}")
+
+
+@command("Search", "chattn-nas dashboard photos --port 8081")
 def dashboard(
     run: RunPath,
     port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 8080,
@@ -106,19 +164,32 @@ def _opened(run: Path, trust: bool) -> Run:
     return opened
 
 
-def _give(name: str, table: pd.DataFrame, csv: Path | None, as_json: bool) -> None:
-    """A table as a file, as JSON, or as what of it fits a terminal."""
+def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: bool, wide: bool) -> None:
+    """A table of a run as a file, as JSON, or as what of it fits a terminal."""
+    from chattn_nas.study.metric import unit_of
+
     if csv:
         table.to_csv(csv, index=False)
     if as_json:
         print(table.to_json(orient="records"))
-    elif csv:
-        console.print(f"{len(table)} rows: {csv}", soft_wrap=True, highlight=False)
-    elif table.empty and name == "effects":
-        console.print("No effects yet: the pooled model needs more trainings that differ.", soft_wrap=True)
-    else:
-        if "label" in table:
-            table["architecture"] = table["architecture"].where(table["label"] == "", table["label"])
+        return
+    if csv:
+        say(f"{len(table)} rows: {csv}")
+        return
+    if table.empty:
+        say("No effects yet: the pooled model needs more trainings that differ." if name == "effects" else "No rows.")
+        return
+    whole, last = len(table), name == "trials"
+    table = table.tail(MOST) if last else table.head(MOST)
+    if wide:
         columns = [table.attrs.get("metric", "accuracy") if column == "metric" else column for column in SHOWN[name]]
         shown = table[[column for column in columns if column in table and table[column].notna().any()]]
-        print_table([{str(key): value for key, value in row.items()} for row in shown.to_dict("records")])
+        print_table([{str(key): value for key, value in row.items()} for row in shown.to_dict("records")], wide=True)
+    else:
+        rows, choices, notes = _columns.NARROW[name](table, unit_of(run.study))
+        print_table(rows)
+        print_legend(choices)
+        for note in notes:
+            console.print(note, highlight=False, markup=False)
+    if whole > MOST:
+        say(f"The {'last' if last else 'first'} {MOST} of {whole:,}: --csv FILE or --json gives all.")

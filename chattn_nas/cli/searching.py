@@ -1,30 +1,49 @@
-"""Commands before and during a search: ``search``, ``worker``, ``space``, ``nni-config``, ``schema``."""
+"""Commands before and during a search: ``search``, ``plan``, ``worker``, ``space``, ``nni-config``, ``schema``."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, SpecPath, app, console, print_table
+from chattn_nas.cli._app import AsJson, SpecPath, Wide, command, console, print_legend, print_table, say, seconds_of
 from chattn_nas.errors import RunError
 
+if TYPE_CHECKING:
+    from chattn_nas.api import Run
+    from chattn_nas.judging import SearchPlan
+    from chattn_nas.spec import Spec
 
-@app.command()
+log = logging.getLogger(__name__)
+
+Budget = Annotated[str | None, typer.Option(help="Time for it, such as 30m or 2h, in place of a number of trials.")]
+Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
+
+
+@command("Search", "chattn-nas search photos.yaml --budget 2h")
 def search(
     path: SpecPath,
     run: Annotated[Path | None, typer.Option(help="Run directory; default: runs/<name> below this folder.")] = None,
     name: Annotated[str | None, typer.Option(help="Another name than the spec's: starts a run of its own.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Finished trials asked for, over the whole run.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")] = None,
+    budget: Budget = None,
+    workers: Workers = None,
+    plan: Annotated[
+        bool, typer.Option("--plan/--no-plan", help="First time some steps, and say what it takes.")
+    ] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Search; run again to continue to the asked number of trials."""
     from chattn_nas.spec import load_spec
 
+    seconds = None if budget is None else seconds_of(budget)
+    say(f"Reading {path}")
     spec = load_spec(path)  # before torch is imported: a mistake is told at once
+    say("Loading torch")
     from chattn_nas import api
     from chattn_nas.data import summary
     from chattn_nas.report import write_report
@@ -32,22 +51,77 @@ def search(
 
     if name:
         spec = spec.changed(name=name)
+    new = not ((run or Path("runs") / spec.name) / "spec.yaml").exists()
     try:
         with lines_of(path):
             for line in summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1]):
-                console.print(f"Data: {line}", soft_wrap=True, highlight=False)
-            found = api.search(spec, run=run, trials=trials, workers=workers)
+                say(f"Data: {line}")
+            if plan and new and not console.quiet:
+                _planned(spec, trials, workers, seconds, most=4.0)
+            found = api.search(
+                spec, run=run, trials=trials, workers=workers, budget=seconds, progress=not console.quiet
+            )
     except KeyboardInterrupt:
-        console.print("Stopped. Trials that ran wait again: the same command goes on.")
+        say("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None
     found.write_trials()
+    _look_at_gates(found)
     report = write_report(found.directory, found.study)
-    console.print(
-        f"Best so far: {found.best()}\nRun: {found.directory}\nReport: {report}", soft_wrap=True, highlight=False
-    )
+    if as_json:
+        best = found.best()
+        print(json.dumps({"run": str(found.directory), "report": str(report), "best": str(best),
+                          "network": best.architecture.to_dict(), "so_far": found.so_far}))  # fmt: skip
+        return
+    so_far = found.so_far
+    say(f"{so_far[:1].upper()}{so_far[1:]}\nRun: {found.directory}\nReport: {report}")
+    say(f"Next: chattn-nas confirm {found.directory}   (retrains the best and the baselines: is the lead real?)")
 
 
-@app.command()
+@command("Start", "chattn-nas plan photos.yaml --budget 2h")
+def plan(
+    path: SpecPath,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials, instead of the spec's.")] = None,
+    budget: Budget = None,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time a few real training steps: what a search takes, what it can show, and what would be wiser."""
+    from chattn_nas.spec import load_spec
+    from chattn_nas.spec.load import lines_of
+
+    seconds = None if budget is None else seconds_of(budget)
+    say(f"Reading {path}")
+    spec = load_spec(path)
+    say("Loading torch, and timing a few steps")
+    with lines_of(path):
+        found = _planned(spec, trials, workers, seconds, most=15.0)
+    if as_json:
+        print(json.dumps(found.to_dict()))
+
+
+def _look_at_gates(found: Run) -> None:
+    """For the report; a search whose picture cannot be made has its result all the same."""
+    try:
+        found.best().look_at_gates()
+    except Exception:
+        log.warning("what the gates do cannot be shown", exc_info=True)
+
+
+def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float | None, *, most: float) -> SearchPlan:
+    """Make a plan, and say it."""
+    from chattn_nas.judging import plan_search
+    from chattn_nas.results import words
+
+    changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
+    found = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
+    for line in found.words:
+        say(f"Plan: {line}")
+    if seconds is not None:
+        say(f"Plan: in {words.about(seconds)} about {found.trials_within(seconds):,} trials end here")
+    return found
+
+
+@command("Search", "chattn-nas worker runs/photos --device cuda:1")
 def worker(
     target: Annotated[Path, typer.Argument(metavar="RUN|SPEC", help="A run, or its spec on another machine.")],
     storage: Annotated[str | None, typer.Option(help="URL of the study; default: the run's or the spec's.")] = None,
@@ -71,17 +145,18 @@ def worker(
     join(found, storage, device, progress=True)
 
 
-@app.command()
-def space(path: SpecPath, as_json: AsJson = False) -> None:
+@command("Start", "chattn-nas space quickstart")
+def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
     """Size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
     from chattn_nas.network.layout import layout
     from chattn_nas.search.feasible import feasible_share
     from chattn_nas.spec import load_spec
+    from chattn_nas.study.short import short
 
     spec = load_spec(path)
     found = spec.search_space()
     plan = layout(spec.backbone.backbone, 3, spec.data.image_size)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"stage": number, "module": stage.name, "choice": str(form), "parameters": cost[0], "MACs": cost[1]}
         for number, (stage, choices) in enumerate(zip(found.stages, found.canonical, strict=True), 1)
         for form in dict.fromkeys(choices.values())
@@ -100,10 +175,18 @@ def space(path: SpecPath, as_json: AsJson = False) -> None:
         return
     console.print(f"{spec.backbone.model}: {plan.share}", highlight=False)
     console.print(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
-    print_table(rows, f"What each choice adds to {spec.backbone.model}, per sample of {spec.data.image_size} px")
+    title = f"What each choice adds to {spec.backbone.model}, per image of {spec.data.image_size} px"
+    if wide:
+        print_table(rows, title, wide=True)
+        return
+    print_table([
+        {"stage": row["stage"], "choice": short(row["choice"]), "parameters": row["parameters"],
+         "MACs (M)": f"{row['MACs'] / 1e6:.4f}"} for row in rows
+    ], title)  # fmt: skip
+    print_legend(row["choice"] for row in rows)
 
 
-@app.command()
+@command("Search", "chattn-nas nni-config quickstart --out nni")
 def nni_config(
     path: SpecPath,
     out: Annotated[Path, typer.Option(help="Folder to write: the run that the experiment fills.")],
@@ -118,7 +201,7 @@ def nni_config(
     )  # fmt: skip
 
 
-@app.command()
+@command("Start", "chattn-nas schema > schema.json")
 def schema() -> None:
     """The JSON Schema of a spec, for editors: chattn-nas schema > schema.json."""
     from chattn_nas.spec.schema import schema_text

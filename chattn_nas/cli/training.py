@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import RunPath, app, console
+from chattn_nas.cli._app import AsJson, RunPath, command, console
 
 
-@app.command()
+@command("Take home", "chattn-nas train photos --epochs 100")
 def train(
     run: RunPath,
     trial: Annotated[str, typer.Option(help="best, or a trial's number.")] = "best",
@@ -21,6 +22,7 @@ def train(
         typer.Option("--with-validation/--without-validation", help="Train on the validation images as well."),
     ] = None,
     tensorboard: Annotated[bool | None, typer.Option(help="Write TensorBoard's files as well.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a run's network at full length, as the spec's section ``training`` says; run again to go on.
 
@@ -46,6 +48,8 @@ def train(
     )
     if speaks:
         report.write_report(opened.directory, opened.study)
+        if as_json:
+            print(json.dumps({"network": str(chosen), "test": result.test_score, "plan": result.plan}, default=str))
         console.print(
             f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs; "
             "'chattn-nas export' takes these weights",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from chattn_nas.judging.fidelities import candidates as candidates
     from chattn_nas.judging.fidelities import of_spec as of_spec
     from chattn_nas.judging.recipe import tune_recipe as tune_recipe
+    from chattn_nas.judging.search_plan import SearchPlan as SearchPlan
+    from chattn_nas.judging.search_plan import plan_search as plan_search
 
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
@@ -30,5 +32,6 @@ __all__, __getattr__, __dir__ = hand_on(
         "._confirmation": "Confirmation Network confirmation",
         ".fidelities": "Fidelity candidates of_spec",
         ".recipe": "tune_recipe",
+        ".search_plan": "SearchPlan plan_search",
     },
 )

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from chattn_nas.errors import InputError, RunError
+from chattn_nas.results.words import plural
 from chattn_nas.search.engine import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import NONE, Architecture, SpaceSettings
@@ -75,11 +76,15 @@ class Recipe:
         """The finding in one sentence."""
         best, own = self.best, self.own
         said = f"learning rate {best.learning_rate:g}, branches at {best.branch_scale:g}, warm-up {best.warmup:g}"
+        luck = (
+            f" It is the lowest of {len(self.tried)} recipes with {plural(best.seeds, 'training')} each, by those very "
+            "trainings: part of its lead may be luck, and no test lies behind it."
+        )
         if best is own:
-            return f"The spec's own recipe does best: {said} (validation loss {best.loss:.4f})."
+            return f"The spec's own recipe ends lowest: {said} (validation loss {best.loss:.4f}).{luck}"
         return (
-            f"No attention ends best with {said}: validation loss {best.loss:.4f} instead of {own.loss:.4f}, accuracy "
-            f"{100 * best.accuracy:.2f} instead of {100 * own.accuracy:.2f} %."
+            f"No attention ends lowest with {said}: validation loss {best.loss:.4f} instead of {own.loss:.4f}, "
+            f"accuracy {100 * best.accuracy:.2f} instead of {100 * own.accuracy:.2f} %.{luck}"
         )
 
     @property

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from chattn_nas.data import Data, TensorSet
 from chattn_nas.errors import InputError
+from chattn_nas.proxy import pulse
 from chattn_nas.proxy._evaluate import Evaluation
 from chattn_nas.proxy.capture import Capture, cuda_graphs
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
@@ -100,7 +101,7 @@ def _train(
     resident = epochs_of(network, data, settings, generator, capture, accumulate)
     evaluation = Evaluation(network, data.validation.to(device), data, settings.batch_size, capture)
 
-    started = time.perf_counter()
+    started, beat = time.perf_counter(), pulse.beat(settings.rungs[-1], resident.steps, resident.batch_size)
     training, trained, loss_sum = 0.0, 0, 0.0
     first_epoch_loss: float | None = None
     rungs: list[Rung] = []
@@ -111,13 +112,14 @@ def _train(
         total = (end - start) * resident.steps
         factors = [schedule(number, total, settings.warmup) for number in range(total)]
         for epoch in range(end - start):
-            loss_sum += resident.epoch(factors[epoch * resident.steps : (epoch + 1) * resident.steps])
+            loss_sum += resident.epoch(factors[epoch * resident.steps : (epoch + 1) * resident.steps], beat)
             trained += 1
             if trained == 1:
                 first_epoch_loss = loss_sum / resident.steps
             if not _finite(loss_sum):
                 break
         training += time.perf_counter() - begun
+        pulse.tell("scoring")
         score, loss = evaluation()
         last = {"figures": evaluation.figures()} if end == settings.rungs[-1] and _finite(loss) else {}
         rungs.append(Rung(epoch=trained, score=score, loss=loss, **last))

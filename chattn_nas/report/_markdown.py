@@ -11,6 +11,7 @@ from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.judging.comparison import Comparison
 from chattn_nas.report.classes import class_rows
 from chattn_nas.report.facts import gather, rows_of
+from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
 from chattn_nas.study.metric import named, unit_of
@@ -22,6 +23,7 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
     facts = gather(study)
     verdict = facts.verdict
     parts = [f"# {facts.name}: {verdict.headline} ({verdict.status})", " ".join(verdict.sentences), facts.searched]
+    parts += ["```\n" + "\n".join(summary(facts)) + "\n```"]
     if facts.baselines:
         parts += ["## Against every baseline", _baselines(facts.baselines)]
         parts += ["## Leaderboard", _leaderboard(rows_of(facts.board.head(top)))]
@@ -52,6 +54,7 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
         parts += [f"## How they started ({facts.start} start)", table(columns, facts.starts)]
     rows = [(row["outcome"], row["trials"], row["time"], row["reasons"]) for row in rows_of(facts.outcomes)]
     parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
+    parts += ["## What next", "\n".join(f"- `{command}`: {why}" for command, why in next_steps(facts))]
     parts += ["## How to reproduce", table(("", ""), facts.reproduction())]
     parts = [named(part, unit_of(study)) for part in parts]
     if facts.spec:
@@ -114,7 +117,7 @@ def _confirmation(confirmation: Confirmation) -> str:
             *(_against(rival) for rival in (one.uniform, one.none, one.channel_scale)),
         ) for one in confirmation.networks
     ]  # fmt: skip
-    heads = ("network", "search", "confirmed % (sd)", "seeds", "against the best uniform", "against none",
+    heads = ("network", "search", "retrained % (sd)", "seeds", "against the best uniform", "against none",
              "against channel_scale")  # fmt: skip
     return table(heads, rows)
 

@@ -99,6 +99,12 @@ class RunFacts:
         return next((pick for pick in self.standing.picks if not pick.control), None)
 
     @property
+    def gates(self) -> dict[str, Any]:
+        """What the gates of the lead do, class by class, where its weights were looked at."""
+        found = dict(study_attributes(self.study).gates or {})
+        return found if self.lead is not None and found.get("hash") == self.lead.hash else {}
+
+    @property
     def classes(self) -> ClassFigures | None:
         """How the lead does on every class."""
         names = (self.stored.data_fingerprint or {}).get("classes", ())
@@ -248,7 +254,7 @@ def _baselines(standing: Standing, found: Confirmation | None) -> Rows:
                 "pick": pick,
                 "margin": margin,
                 "seeds": len(pick.seeds),
-                "status": "confirmed" if pick.hash in confirmed else "unconfirmed",
+                "status": "retrained" if pick.hash in confirmed else "search only",
             }
         )  # fmt: skip
     return rows

@@ -17,6 +17,15 @@
     return value;
   };
 
+  // The plot library lies in the page compressed: unpacked, it is an inline script like this one.
+  const unpack = async () => {
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (sign) => sign.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+  };
+
   const draw = (place, width) => {
     const figure = painted(JSON.parse(document.getElementById(place.dataset.figure).textContent));
     figure.layout.width = width || place.clientWidth;
@@ -30,28 +39,6 @@
     }
     const config = { displaylogo: false, displayModeBar: false, responsive: false };
     return Plotly.react(place, figure.data, figure.layout, config);
-  };
-  // Plotly stands in the page deflated, 13 bits in two digits.
-  const unpacked = async () => {
-    const packed = document.getElementById("plotly");
-    const { digits } = packed.dataset;
-    const worth = new Uint8Array(128);
-    [...digits].forEach((digit, index) => {
-      worth[digit.charCodeAt(0)] = index;
-    });
-    const text = packed.textContent;
-    const bytes = new Uint8Array(Math.floor((text.length / 2) * 13 / 8));
-    let [bits, held, at] = [0, 0, 0];
-    for (let i = 0; i < text.length; i += 2) {
-      bits = (bits << 13) | (worth[text.charCodeAt(i)] * digits.length + worth[text.charCodeAt(i + 1)]);
-      for (held += 13; held >= 8; held -= 8) {
-        bytes[at] = bits >> (held - 8);
-        at += 1;
-      }
-      bits &= (1 << held) - 1;
-    }
-    const stream = new Blob([bytes.slice(0, packed.dataset.bytes)]).stream();
-    return new Response(stream.pipeThrough(new DecompressionStream("deflate"))).text();
   };
 
   const visible = () => [...document.querySelectorAll(".plot")].filter((place) => place.clientWidth > 0);
@@ -126,16 +113,24 @@
     });
   }
 
-  unpacked()
-    .then((source) => {
-      const script = document.createElement("script");
-      script.textContent = source;
-      document.head.append(script);
-      drawAll();
-    })
-    .catch(() => {
-      for (const place of document.querySelectorAll(".plot")) {
-        place.textContent = "This browser is too old to draw the figure; the table below it has its numbers.";
+  for (const button of document.querySelectorAll("[data-copies]")) {
+    button.addEventListener("click", async () => {
+      const text = document.getElementById(button.dataset.copies);
+      getSelection().selectAllChildren(text);
+      try {
+        await navigator.clipboard.writeText(text.textContent);
+        button.textContent = "copied";
+      } catch {
+        button.textContent = "selected: copy it";
       }
     });
+  }
+
+  if (document.querySelector(".plot")) {
+    unpack().then(() => drawAll(), () => {
+      for (const place of document.querySelectorAll(".plot")) {
+        place.textContent = "This browser cannot unpack the plots (it lacks DecompressionStream); the tables say the same.";
+      }
+    });
+  }
 })();

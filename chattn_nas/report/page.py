@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import zlib
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 
 from chattn_nas.report import figures, progress_figures
 from chattn_nas.report.classes import confusion
 from chattn_nas.report.facts import RunFacts, gather
+from chattn_nas.report.gate_figures import gate_figures
 from chattn_nas.report.picture import picture_of
+from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.report.tables import tables
 from chattn_nas.report.thinning import POINTS
 from chattn_nas.report.tiles import tiles
@@ -27,14 +25,14 @@ from chattn_nas.results import words
 from chattn_nas.results.tables import COSTS
 from chattn_nas.study.metric import floor_of, named, unit_of
 
-#: What may stand in a script element without meaning anything there.
-DIGITS = "".join(chr(code) for code in range(33, 127) if chr(code) not in "<&\\")
+#: plotly.js 4.1.1 (MIT, Plotly, Inc.) with the kinds of plots that we draw, gzip: the page unpacks it itself.
+PLOTLY_FILE = "plotly-cartesian.min.js.gz"
 #: Stands in the page until all else is written.
 PLOTLY = "/* plotly.js */"
 
 
 def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
-    """The whole page as text; below 2 MB, nearly all of it Plotly, which is embedded once, compressed.
+    """The whole page as text; under 1 MB, most of it Plotly, which is embedded once, compressed.
 
     Args:
         study: Of the run.
@@ -47,19 +45,21 @@ def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
     plots = _plots(facts)
     types = [stage["type"] for record in facts.records for stage in record.stages]
     colours = figures.colours(types)
-    plotly, packed = _packed_plotly()
+    plotly = base64.b64encode(resources.files("chattn_nas.report").joinpath(PLOTLY_FILE).read_bytes()).decode()
     text = environment.from_string(file_text("page.html.j2")).render(
         facts=facts,
         tables=tables(facts, colours),
         plots={name: Markup(_json(figure)) for name, figure in plots.items()},
         picture=Markup(picture_of(study, facts.lead, colours) if facts.lead else ""),
         tiles=tiles(facts),
+        summary=summary(facts),
+        next_steps=next_steps(facts),
+        gates=facts.gates,
         sheet=_base64(contact_sheet),
         costs=_costs(facts),
         style=Markup(file_text("picture.css") + file_text("style.css")),
         script=Markup(file_text("page.js")),
         plotly=Markup(PLOTLY),
-        packed={"digits": DIGITS, "bytes": packed},
         points=POINTS,
     )
     spec = str(escape(facts.spec_text())) if facts.spec else ""
@@ -81,15 +81,6 @@ def file_text(name: str) -> str:
 
 def _base64(file: Path | None) -> str:
     return base64.b64encode(file.read_bytes()).decode() if file is not None and file.is_file() else ""
-
-
-@cache
-def _packed_plotly() -> tuple[str, int]:
-    """Plotly, deflated to so many bytes, 13 bits in two printable characters: 1.8 MB, not 4.8; the page unpacks it."""
-    packed = np.frombuffer(zlib.compress(get_plotlyjs().encode(), 9), np.uint8)
-    bits = np.pad(np.unpackbits(packed), (0, -8 * len(packed) % 13)).reshape(-1, 13)
-    pairs = np.stack(np.divmod(bits @ (1 << np.arange(12, -1, -1)), len(DIGITS)), axis=1)
-    return np.frombuffer(DIGITS.encode(), np.uint8)[pairs].tobytes().decode(), len(packed)
 
 
 def _json(figure: figures.Figure) -> str:
@@ -123,6 +114,7 @@ def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
         for figure in plots.values():
             if low is not None and figure["layout"].get("yaxis", {}).get("title", {}).get("text", "").endswith("(%)"):
                 _draw_floor(figure, low | {"score": unit_of(facts.study).shown(low["score"])})
+    plots |= gate_figures(facts)
     if len(facts.effects):
         plots["effects"] = figures.effects(facts.effects)
     if len(facts.importance):

@@ -96,7 +96,7 @@ def _confirmation(facts: RunFacts) -> ReportTable:
             wide=True,
             number=True,
         ),
-        Column("confirmed %", "mean and standard deviation over new seeds", number=True),
+        Column("retrained %", "mean and standard deviation over new seeds", number=True),
         Column("seeds", wide=True, number=True),
         Column("over the best uniform", number=True),
         Column("over none", number=True),

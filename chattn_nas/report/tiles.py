@@ -33,12 +33,12 @@ def _confirmed(facts: RunFacts) -> list[Tile]:
     assert facts.confirmation is not None, "the verdict rests on it"
     winner = facts.confirmation.network(facts.confirmation.winner)
     under = f"sd {words.accuracy(winner.sd)} over {words.plural(len(winner.scores), 'new seed')}"
-    shown = [_tile("confirmed accuracy", words.accuracy(winner.mean), "%", under)]
+    shown = [_tile("accuracy, retrained", words.accuracy(winner.mean), "%", under)]
     for (title, _), found in zip(RIVALS, (winner.uniform, winner.none), strict=True):
         shown.append(
             _tile(title, words.NOT_THERE, "", "it is this one") if found is None
             else _tile(title, words.signed(found.mean), "points",
-                       f"95 %: {words.interval(found.t_low, found.t_high)}")
+                       f"{100 * (1 - found.alpha):.3g} % with all others: {words.interval(found.t_low, found.t_high)}")
         )  # fmt: skip
     return shown
 

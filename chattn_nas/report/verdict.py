@@ -23,6 +23,8 @@ from chattn_nas.study.record import NONE, Record, once_per_seed
 
 #: With fewer complete trainings than this an interval hangs on what the model took for granted.
 FEW = 20
+#: Scores that are the share of the images answered rightly.
+SHARES = ("accuracy", "top5")
 #: So many baselines have an order, and below this Kendall's tau it is another one than at the end.
 LEAST_BASELINES, DISAGREE = 4, 0.2
 
@@ -130,7 +132,10 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
         )
         yield _against(standing.margin(best, rival), best, rival, f"{name_of(rival)}{tried}")
     elif rival is not None:
-        yield "The same attention in every stage does best: nothing here speaks for mixing."
+        yield "The same attention in every stage leads."
+        mixed = standing.best_mixed()
+        if mixed is not None:
+            yield _against(standing.margin(best, mixed), best, mixed, f"the best mixed network, {name_of(mixed)}")
     if none is not None and none.hash != best.hash:
         yield _against(standing.margin(best, none), best, none, "no attention")
         yield from _more(standing, best, none)
@@ -144,6 +149,11 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
             f"The random-gate control, which learns nothing, reaches {words.accuracy(control.value('pooled'))} %: "
             "the gain is not evidence for attention."
         )
+    elif control is not None and best.label != NONE:
+        margin = standing.margin(best, control)
+        if margin is None or not margin.shown:
+            yield _against(margin, best, control, "the random gate, which learns nothing")
+    yield from _rests(standing)
 
 
 def _pays(standing: Standing, none: Pick) -> Iterator[str]:
@@ -168,7 +178,7 @@ def _pays(standing: Standing, none: Pick) -> Iterator[str]:
 
 
 def _more(standing: Standing, first: Pick, second: Pick) -> Iterator[str]:
-    """How many more trainings would show a useful difference, and what the interval rests on."""
+    """How many more trainings would show a useful difference."""
     margin = standing.margin(first, second)
     if margin is None or margin.shown:
         return
@@ -178,13 +188,19 @@ def _more(standing: Standing, first: Pick, second: Pick) -> Iterator[str]:
             f"About {_rounded(more)} more trainings, spread over seeds, would show a true difference of "
             f"{standing.useful:g} points (with a probability of 80 %)."
         )
+
+
+def _rests(standing: Standing) -> Iterator[str]:
+    """What every interval above rests on where the study itself is too small to say, shown differences included."""
+    if not standing.modelled:
+        return
     if standing.seeds < 2:
         yield (
             "Hardly any two seeds were used by several networks, so how far another seed would move a type is taken "
-            "from the model's prior, and the interval rests on that."
+            "from the model's prior, and the intervals rest on that."
         )
     elif standing.trainings < FEW:
-        yield f"With only {standing.trainings} complete trainings the interval rests on the model's prior."
+        yield f"With only {standing.trainings} complete trainings the intervals rest on the model's prior."
 
 
 def _rounded(number: int) -> str:
@@ -195,8 +211,10 @@ def _rounded(number: int) -> str:
 
 def _images(stored: StudyAttributes, best: Pick) -> Iterator[str]:
     """What one validation image is worth."""
-    images = stored.validation_images
-    if images and stored.metric == "accuracy":
+    images, metric = stored.validation_images, stored.metric or "accuracy"
+    if images and metric not in SHARES:  # neither is one image worth as much as another, nor do they add up
+        yield f"Scores are read from {images:,} validation images."
+    elif images:
         share = min(max(best.value("pooled") / 100, 0.0), 1.0)
         error = 100 * (share * (1 - share) / images) ** 0.5
         yield (

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chattn_nas.results._best import best as best
     from chattn_nas.results._efficiency import efficiency as efficiency
     from chattn_nas.results._importance import importance as importance
+    from chattn_nas.results._so_far import so_far as so_far
     from chattn_nas.results.pareto import front as front
     from chattn_nas.results.pareto import hypervolume_over_time as hypervolume_over_time
     from chattn_nas.results.selection import select as select
@@ -28,6 +29,7 @@ __all__, __getattr__, __dir__ = hand_on(
         "._importance": "importance",
         ".pareto": "front hypervolume_over_time",
         ".selection": "select",
+        "._so_far": "so_far",
         ".tables": "architectures leaderboard rungs stages trials",
     },
 )

@@ -135,6 +135,10 @@ class Standing:
         """The uniform network with the highest pooled mean, whatever its settings: what mixing must beat."""
         return next((pick for pick in self.picks if pick.uniform), None)
 
+    def best_mixed(self) -> Pick | None:
+        """The best network that is neither uniform nor without attention nor a control."""
+        return next((pick for pick in self.picks if not (pick.control or pick.uniform or pick.label == NONE)), None)
+
     def uniforms(self) -> int:
         """How many uniform networks the best one was chosen from."""
         return sum(pick.uniform for pick in self.picks)
@@ -175,6 +179,11 @@ class Standing:
         sd = (found.high - found.low) / (2 * Z95)
         complete = sum(one.complete for one in self._model.seen)
         return max(0, math.ceil(complete * ((sd * (Z95 + Z80) / difference) ** 2 - 1)))
+
+    @property
+    def modelled(self) -> bool:
+        """There are trainings enough for the pooled model."""
+        return self._model is not None
 
     @property
     def seeds(self) -> int:

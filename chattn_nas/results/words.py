@@ -84,6 +84,17 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def about(seconds: float | None) -> str:
+    """A duration that is a guess, in one unit: ``40 s``, ``9 min``, ``3.4 h``, ``2.5 days``."""
+    if seconds is None or missing(seconds):
+        return NOT_THERE
+    for limit, unit, noun in ((90, 1, "s"), (5400, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            value = seconds / unit
+            return f"{value:.1f} {noun}" if value < 10 and noun != "s" else f"{max(1, round(value))} {noun}"
+    return f"{seconds / 86400:.1f} days"
+
+
 def plural(number: int, noun: str) -> str:
     """``1 seed``, ``3 seeds``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import optuna
 import torch
 
 from chattn_nas import attention, tasks
@@ -14,8 +16,12 @@ from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import resolve_device
+from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.search._join import join
+from chattn_nas.search.callbacks import Callback, Observer
 from chattn_nas.search.devices import device_slots
+from chattn_nas.search.ending import Budget, ended, reopen
+from chattn_nas.search.log_to import check_log_to, loggers
 from chattn_nas.search.loop import sigterm_as_interrupt
 from chattn_nas.search.nni.engine import require_nni, search_with_nni
 from chattn_nas.search.progress import Progress
@@ -43,12 +49,16 @@ def try_out(spec: Spec) -> None:
     facts = tasks.load(spec.task, spec.data, data_on="disk")
     if not facts.task.classes:
         _refuse_types_that_need_classes(spec)
-    for device in spec.search.devices or [spec.proxy.device]:
+    for index, device in enumerate(spec.search.devices or [spec.proxy.device]):
+        where = ("search", "devices", index) if spec.search.devices else ("proxy", "device")
         try:
             torch.empty(1, device=resolve_device(device))
+        except InputError as error:
+            error.where = where
+            raise
         except (RuntimeError, AssertionError) as error:
             words = first_line(error)
-            raise InputError(f"device {device!r} cannot be used: {words}", where=("proxy", "device")) from None
+            raise InputError(f"device {device!r} cannot be used: {words}", where=where) from None
     proposals_of(spec)
     try:
         stages(spec.backbone.backbone, in_chans=facts.in_chans, image_size=spec.data.image_size)
@@ -76,6 +86,9 @@ def search(
     progress: bool = True,
     trainer: str | None = None,
     baselines: bool = True,
+    budget: float | None = None,
+    callbacks: Sequence[Callback] = (),
+    best: Callable[[optuna.Study], str] | None = None,
 ) -> RunDirectory:
     """Search, or go on searching: the same call after an interruption continues to the asked number of trials.
 
@@ -87,6 +100,9 @@ def search(
         progress: Show a live bar on a terminal, plain lines elsewhere.
         trainer: ``module:factory`` of another way to train; ours by default.
         baselines: Queue ``none``, every type uniformly and the control first; not where all trainings are given.
+        budget: Seconds after which no further trial is begun, however many were asked for.
+        callbacks: Told of trials and rungs, in this process; see :class:`.Callback`.
+        best: Says what is best so far, for the progress.
 
     Raises:
         InputError: Fewer than one trial, or fewer than no workers.
@@ -96,12 +112,17 @@ def search(
         KeyboardInterrupt: Ctrl-C, after the running trials were given back; the same call goes on later.
     """
     quiet_optuna()
-    changes = {field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None}
+    changes: dict[str, float] = {
+        field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None
+    }
+    if budget is not None and spec.search.engine == "nni":
+        changes["nni_duration"] = budget
     spec = spec.model_copy(update={"search": spec.search.changed(**changes)})
     if spec.search.engine == "nni":
         require_nni(spec)
     if spec.search.engine == "ray":
         require_ray()
+    check_log_to(spec.search.log_to)
     if trainer is None:
         try_out(spec)
     if spec.search.workers != 0 or spec.search.engine != "optuna":
@@ -118,16 +139,24 @@ def search(
             write_contact_sheet(spec.data, found.directory / CONTACT_SHEET)
         if baselines:
             enqueue_baselines(found.study, spec.search_space())
-        with Progress(found.study, spec.search, shown=progress) as shown:
+        reopen(found.study)
+        clock = Budget(budget) if budget is not None and spec.search.engine != "nni" else None
+        observer = Observer(found, [*loggers(found), *callbacks])
+        watched = [one for one in (observer, clock) if one is not None]
+        with Progress(found.study, spec.search, shown=progress, best=best, budget=clock, observers=watched) as shown:
             if spec.search.engine == "nni":
                 search_with_nni(found, shown, trainer)
             elif spec.search.engine == "ray":
                 search_with_ray(found, shown, trainer)
             elif spec.search.workers == 0:
                 factory = import_trainer(trainer) if trainer else ProxyTrainer
-                join(found, trainer=factory, ended=lambda study: shown.update())
+                with heard_by(shown.hear):
+                    join(found, trainer=factory, ended=lambda study: shown.update())
             elif not is_done(found.study, spec.search.trials):
                 Supervisor(found, device_slots(spec.search, spec.proxy.device), shown, trainer).run()
+            observer.end()
+            if reason := ended(found.study):
+                shown.say(f"The search ends: {reason}.")
     return found
 
 

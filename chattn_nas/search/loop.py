@@ -15,7 +15,7 @@ from types import FrameType
 import optuna
 
 from chattn_nas.proxy import Outcome
-from chattn_nas.search import queue
+from chattn_nas.search import ending, queue
 from chattn_nas.search.failures import check_failures
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.study._optuna import id_of, signs_of_life
@@ -49,7 +49,7 @@ def work(
     """
     study, retries = runner.study, runner.spec.search.retries
     since = datetime.now()
-    while not stop.is_set():
+    while not stop.is_set() and not ending.ended(study):
         if alone:
             for trial in queue.lost(study):
                 queue.lose(study, trial, Outcome.CRASHED, "its worker is gone", retries)

@@ -1,21 +1,40 @@
-"""How far a search is: a live bar on a terminal, one plain line per trial elsewhere."""
+"""How far a search is: a live board on a terminal, plain lines with the time elsewhere."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from types import TracebackType
 
 import optuna
 from optuna.trial import FrozenTrial
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.live import Live
 
 from chattn_nas.proxy import Outcome
+from chattn_nas.proxy.pulse import Facts
+from chattn_nas.search.board import State, board
+from chattn_nas.search.ending import Budget
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study.attributes import trial_attributes
-from chattn_nas.study.history import History, history
-from chattn_nas.study.metric import metric_of
-from chattn_nas.study.trials import FAILURES, outcome
+from chattn_nas.study.history import history
+from chattn_nas.study.metric import unit_of
+from chattn_nas.study.record import in_words
+from chattn_nas.study.short import short_form
+from chattn_nas.study.trials import ANSWERED, FAILURES, counts, outcome
+from chattn_nas.unit import ACCURACY, Unit
+
+#: Seconds after which a search that writes lines says where it is, if nothing else was said.
+SILENT = 30.0
+#: The best so far is looked for anew when trials ended, and never takes more than this share of the time.
+SHARE = 0.05
+WORDS = {
+    Outcome.PRUNED: "stopped early",
+    Outcome.INFEASIBLE: "refused",
+    Outcome.OUT_OF_MEMORY: "out of memory",
+    Outcome.TIMED_OUT: "timed out",
+}
 
 
 class Progress:
@@ -26,75 +45,127 @@ class Progress:
         settings: For the asked number of trials.
         shown: ``False`` is silent.
         console: Where to write; standard output by default.
+        best: Says in a few words what is best so far; ``None`` says nothing.
+        budget: Time that this session may take; the board then shows that instead of trials.
+        observers: Called with the study at every update, shown or not.
+
+    Attributes:
+        workers: Gives what every worker does now.
     """
 
-    def __init__(self, study: optuna.Study, settings: SearchSettings, *, shown: bool = True,
-                 console: Console | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        study: optuna.Study,
+        settings: SearchSettings,
+        *,
+        shown: bool = True,
+        console: Console | None = None,
+        best: Callable[[optuna.Study], str] | None = None,
+        budget: Budget | None = None,
+        observers: Sequence[Callable[[optuna.Study], None]] = (),
+    ) -> None:
         self.study, self.target_trials, self.shown = study, settings.trials, shown
-        self.console = console or Console()
-        self._shown_trials = 0
-        self._bar: Bar | None = None
+        self.console, self._best, self._observers = console or Console(), best, observers
+        self._budget = budget
+        self.workers: Callable[[], list[Facts]] = list
+        self._seen = self._begun_with = self._shown_count = 0
+        self._begun = self._said = time.monotonic()
+        self._words, self._looked, self._look_took = "", 0, 0.0
+        self._looked_at = 0.0
+        self._live: Live | None = None
+        self._state = State(target=None if budget else self.target_trials)
 
     def __enter__(self) -> Progress:
         if not self.shown:
             return self
         known = history(self.study)
-        self._shown_trials = len(known.finished)
+        self._seen, self._begun_with = len(known.finished), known.counted
+        self._shown_count = known.counted
+        self._begun = self._said = time.monotonic()
         if self.console.is_terminal:
-            self._bar = Bar(
-                TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TextColumn("{task.fields[summary]}"), TimeRemainingColumn(), console=self.console,
-            )  # fmt: skip
-            self._task = self._bar.add_task(
-                "trials", total=self.target_trials, completed=known.counted, summary=_summary(known)
+            self._live = Live(
+                get_renderable=lambda: board(self._state), console=self.console, refresh_per_second=4, transient=True
             )
-            self._bar.start()
+            self._live.start()
+        else:
+            self.say("the search begins")
+        self._look()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.shown:
-            self.update()
-        if self._bar is not None:
-            self._bar.stop()
+        try:
+            if kind is None:
+                self.update()
+        finally:
+            if self._live is not None:
+                self._live.stop()
 
     def update(self) -> None:
-        """Show the trials that ended since the last call."""
+        """Show the trials that ended since the last call, and where the others are."""
+        for observer in self._observers:
+            observer(self.study)
         if not self.shown:
             return
         known = history(self.study)
-        new = sorted(known.finished[self._shown_trials :], key=lambda trial: trial.number)
-        self._shown_trials += len(new)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=known.counted, summary=_summary(known))
-            return
-        for trial in new:
-            self.console.print(
-                f"[{known.counted}/{self.target_trials}] {line(trial, metric_of(self.study))}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+        new, self._seen = known.finished[self._seen :], len(known.finished)
+        for trial in sorted(new, key=lambda one: one.number):
+            counted = counts(trial)
+            self._shown_count += counted
+            of = "" if self._budget else f"/{self.target_trials}"
+            place = f"{self._shown_count}{of}" if counted else "free"
+            self.say(f"[{place}] {line(trial, unit_of(self.study))}")
+        self._look()
+
+    def hear(self, facts: Facts) -> None:
+        """What this process does itself, where no worker does."""
+        self.workers = lambda: [facts]
+        if self.shown:
+            self._look()
 
     def say(self, text: str) -> None:
         """One line about the search itself."""
-        if self.shown:
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if not self.shown:
+            return
+        self._said = time.monotonic()
+        clock = "" if self.console.is_terminal else f"{datetime.now():%H:%M:%S} "
+        self.console.print(f"{clock}{text}", markup=False, highlight=False, soft_wrap=True)
+
+    def _look(self) -> None:
+        known, now = history(self.study), time.monotonic()
+        ended = known.counted - self._begun_with
+        left = (now - self._begun) / ended * max(0, self.target_trials - known.counted) if ended else None
+        if self._budget is not None:
+            left = max(0.0, self._budget.left)
+        complete = known.outcomes[Outcome.COMPLETE]
+        if self._best is not None and complete > self._looked and now - self._looked_at > self._look_took / SHARE:
+            self._words = self._best(self.study)
+            self._looked, self._looked_at = complete, time.monotonic()
+            self._look_took = self._looked_at - now
+        self._state = State(
+            target=None if self._budget else self.target_trials, ended=known.counted,
+            stopped=known.outcomes[Outcome.PRUNED],
+            failed=sum(known.outcomes[end] for end in FAILURES), left=left, as_of=now, best=self._words,
+            workers=tuple(self.workers()),
+        )  # fmt: skip
+        if self._live is None and now - self._said > SILENT:
+            self.say(self._state.words)
 
 
-def _summary(known: History) -> str:
-    failed = sum(known.outcomes[end] for end in FAILURES)
-    text = f"{known.outcomes[Outcome.PRUNED]} pruned, {failed} failed"
-    return text if known.highest_mean is None else f"{text}, highest raw mean {known.highest_mean:.4f}"
-
-
-def line(trial: FrozenTrial, metric: str = "accuracy") -> str:
-    """An ended trial in one line."""
-    stored = trial_attributes(trial)
-    types = " | ".join(stage["type"] for stage in stored.stages)
-    parts = [f"trial {trial.number}: {outcome(trial)}"]
-    if stored.measurement is not None and stored.measurement.rungs:
-        parts.append(f"{metric} {stored.measurement.rungs[-1].score:.4f}, seed {stored.seed}")
-    parts += [stored.label or types, stored.reason]
-    return "; ".join(part for part in parts if part)
+def line(trial: FrozenTrial, unit: Unit = ACCURACY) -> str:
+    """An ended trial in one line: how it ended, which network, what it scored."""
+    stored, end = trial_attributes(trial), outcome(trial)
+    measured = stored.measurement
+    answered = stored.value_source == ANSWERED
+    how = "known already" if answered else WORDS.get(end, str(end)) if end is not None else "running"
+    if end is Outcome.PRUNED and measured is not None and measured.rungs and not answered:
+        how += f" after epoch {measured.rungs[-1].epoch}"
+    parts = [stored.label or short_form([in_words(stage) for stage in stored.stages])]
+    if measured is not None and measured.rungs:
+        parts.append(f"{unit.text(measured.rungs[-1].score)} {unit.title}, seed {stored.seed}")
+        if measured.seconds and not answered:
+            parts.append(f"{measured.seconds:.1f} s")
+    if end is not Outcome.PRUNED:
+        parts.append(stored.reason)
+    return f"trial {trial.number} {how}: " + ", ".join(part for part in parts if part)

@@ -20,6 +20,7 @@ from chattn_nas.errors import InputError, SearchStopped, StorageError, first_lin
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
+from chattn_nas.search.doing import read_from
 from chattn_nas.search.failures import IN_A_ROW, check_failures
 from chattn_nas.search.owner import pid_of
 from chattn_nas.search.processes import end_group, memory_of, start_group
@@ -49,9 +50,11 @@ class Worker:
     def __init__(self, slot: Slot, run: Path, trainer: str | None, propose: bool) -> None:
         self.slot = slot
         self.log = WorkerLog(run / "logs" / f"worker-{slot.index}.log")
+        self.tells = self.log.path.with_suffix(".now")
+        self.tells.unlink(missing_ok=True)
         command = [sys.executable, "-m", "chattn_nas.search.worker", str(run)]
         command += ["--device", slot.device, "--threads", str(slot.threads)]
-        command += ["--parent", str(os.getpid())]
+        command += ["--parent", str(os.getpid()), "--tells", str(self.tells)]
         command += ["--trainer", trainer] if trainer else []
         command += [] if propose else ["--queued"]
         threads = str(slot.threads)
@@ -114,6 +117,9 @@ class Supervisor:
             KeyboardInterrupt: After the running trials were given back.
         """
         since, read, away = datetime.now(), 0.0, 0.0
+        self.progress.workers = lambda: [
+            read_from(worker.tells) | {"worker": index} for index, worker in sorted(self.workers.items())
+        ]
         try:
             for slot in self.slots:
                 self._start(slot)

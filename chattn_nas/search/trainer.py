@@ -20,7 +20,7 @@ from chattn_nas.data import Data, sample_batch
 from chattn_nas.errors import first_line
 from chattn_nas.network import build_network, cost, restore_scales, stages, start_at_unit
 from chattn_nas.network.scales import ratios_of, remaining_ratios, scales_behind
-from chattn_nas.proxy import Measurement, Report, resolve_device, train_within_memory
+from chattn_nas.proxy import Measurement, Report, pulse, resolve_device, train_within_memory
 from chattn_nas.proxy.measurement import StageScale
 from chattn_nas.proxy.settings import Start
 from chattn_nas.space import NONE, Architecture, Stage
@@ -58,6 +58,7 @@ class ProxyTrainer:
     """
 
     def __init__(self, spec: Spec, device: str | None = None) -> None:
+        pulse.tell("reading")
         self.spec = spec
         self.device = resolve_device(device or spec.proxy.device)
         self.data = tasks.load(spec.task, spec.data, device=self.device, data_on=spec.proxy.data_on)

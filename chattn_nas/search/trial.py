@@ -14,7 +14,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from chattn_nas.errors import InputError, StorageError, first_line
-from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory
+from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory, pulse
 from chattn_nas.search import queue
 from chattn_nas.search.claim import PATIENCE, claim_seed
 from chattn_nas.search.pruning import passes, should_stop
@@ -28,6 +28,8 @@ from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.history import history
 from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.notes import note
+from chattn_nas.study.record import in_words
+from chattn_nas.study.short import short_form
 from chattn_nas.study.texts import one_line
 from chattn_nas.study.trials import outcome
 
@@ -149,6 +151,10 @@ class TrialRunner:
         seed = claim_seed(self.study, trial, architecture.hash, first=search.seed, most=search.max_seeds)
         if seed is None:
             return self._answer(trial, architecture)
+        name = trial.user_attrs.get("label") or short_form(
+            [in_words(stage) for stage in architecture.to_dict()["stages"]]
+        )
+        pulse.tell("building", trial=trial.number, network=name)
         network = self.trainer.build(architecture, seed)
         costs = consistent(self.trainer.costs(network), self.reference)
         trial.set_user_attr("costs_relative", {cost: costs[cost] / self.reference[cost] for cost in costs})

@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
+from pathlib import Path
 from types import FrameType
 
 from chattn_nas.search.processes import end_own_group
@@ -31,6 +33,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--trainer")
     parser.add_argument("--parent", type=int, help="process number of the supervisor")
+    parser.add_argument("--tells", type=Path, help="file that says what it does")
     parser.add_argument("--queued", action="store_true", help="run only trials that wait")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal: the supervisor tells us
@@ -42,7 +45,9 @@ def main() -> None:
     from optuna.exceptions import StorageInternalError
 
     from chattn_nas.errors import ChattnError, StorageError
+    from chattn_nas.proxy.pulse import heard_by
     from chattn_nas.search._join import join
+    from chattn_nas.search.doing import written_to
     from chattn_nas.search.loop import watch_parent
     from chattn_nas.search.session import import_trainer
     from chattn_nas.search.trainer import ProxyTrainer
@@ -51,8 +56,10 @@ def main() -> None:
     watch_parent(arguments.parent or os.getppid(), _orphaned)
     torch.set_num_threads(arguments.threads)
     trainer = import_trainer(arguments.trainer) if arguments.trainer else ProxyTrainer
+    told = heard_by(written_to(arguments.tells)) if arguments.tells else nullcontext()
     try:
-        join(arguments.run, device=arguments.device, alone=False, propose=not arguments.queued, trainer=trainer)
+        with told:
+            join(arguments.run, device=arguments.device, alone=False, propose=not arguments.queued, trainer=trainer)
     except (StorageInternalError, StorageError):
         logging.exception("the storage cannot be reached or written")
         sys.exit(STORAGE)

@@ -21,6 +21,7 @@ PRUNERS = ("successive_halving", "hyperband", "none")
 #: A sampler or pruner of somebody else.
 _PATH = r"[A-Za-z_][\w.]*:[\w./-]+"
 NniTuner = Literal["tpe", "evolution", "random", "grid", "regularized_evolution", "optuna"]
+LogTo = Literal["csv", "tensorboard", "wandb", "mlflow"]
 LOCAL = {"platform": "local"}
 
 
@@ -81,6 +82,8 @@ class SearchSettings(Settings):
         nni_tuner: What proposes architectures in NNI; ``optuna`` asks the sampler of this spec.
         nni_port: Port of NNI's web page, which listens on all interfaces without a login; a free one by default.
         nni_duration: Seconds after which NNI is stopped, whatever it says of itself.
+        log_to: Where every trial is written besides, one run each: ``csv``, ``tensorboard``, ``wandb``, ``mlflow``,
+            into the run's directory unless the environment says otherwise (``WANDB_MODE``, ``MLFLOW_TRACKING_URI``).
         training_service: Where NNI runs trials, in its own words (``platform: remote``, ...); this machine by default.
 
     In a spec:
@@ -105,6 +108,7 @@ class SearchSettings(Settings):
         nni_tuner: evolution
         nni_port: 8081
         nni_duration: 3600  # seconds
+        log_to: [csv, tensorboard]
         training_service: {platform: local}
     """
 
@@ -129,6 +133,7 @@ class SearchSettings(Settings):
     nni_tuner: NniTuner = "tpe"
     nni_port: int | None = Field(default=None, ge=1024, le=65534)
     nni_duration: float | None = Field(default=None, gt=0)
+    log_to: list[LogTo] = []
     training_service: Annotated[dict[str, Any], AfterValidator(_without_secrets)] = LOCAL
 
     @field_validator("objectives", mode="before")

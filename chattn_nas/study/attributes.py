@@ -91,6 +91,8 @@ class StudyAttributes(Stored):
         confirmation: What ``confirm`` found; :func:`chattn_nas.judging.confirmation` reads it.
         confirmation_looks: What was judged at every look.
         test_set: The one reading of the test set.
+        ended: Why no further trial is taken, as a sentence; empty where the search goes on.
+        gates: What the gates of one trained network do, class by class: ``hash, seed, images, classes, stages``.
         final_trainings: Every finished final training by its folder's name.
     """
 
@@ -114,6 +116,8 @@ class StudyAttributes(Stored):
     confirmation: Mapping[str, Any] | None = None
     confirmation_looks: tuple[str, ...] = ()
     test_set: Mapping[str, Any] | None = None
+    ended: str = ""
+    gates: Mapping[str, Any] | None = None
     final_trainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

@@ -136,5 +136,5 @@ class LabelScorer:
         return self.metric(self.logits, self.labels) if finite else float("nan"), loss
 
     def figures(self) -> dict[str, Any]:
-        """Of every class; none where logits of so many images and classes are not kept."""
+        """Figures of every class; none where logits of so many images and classes are not kept."""
         return {} if self.logits is None or self.labels is None else figures(self.logits, self.labels)

@@ -74,7 +74,7 @@ def final_training(
         facts = training_data.facts
         network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
         result = train_fully(
-            network, training_data, settings.recipe(spec.proxy), settings, seed=seed, directory=directory, plan=plan,
+            network, training_data, settings.recipe(spec.proxy), seed=seed, directory=directory, plan=plan,
             context=context, on_epoch=on_epoch,
         )  # fmt: skip
         if context.is_first:

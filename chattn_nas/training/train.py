@@ -23,7 +23,6 @@ from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.step import TrainingStep
-from chattn_nas.spec.training_settings import TrainingSettings
 from chattn_nas.training.checkpoint import Checkpoint, Header, read_checkpoint, restore, states_of
 from chattn_nas.training.distributed import DistributedContext
 from chattn_nas.training.log import Log
@@ -38,7 +37,6 @@ def train_fully(
     network: nn.Module,
     training_data: TrainingData,
     recipe: ProxySettings,
-    settings: TrainingSettings,
     *,
     seed: int,
     directory: Path,
@@ -48,14 +46,10 @@ def train_fully(
 ) -> TrainingResult:
     """Train ``network`` in place, or go on with the training in ``directory``; score it on the test set at the end.
 
-    All that is random in an epoch is drawn under seeds that ``seed`` and the number of the epoch give, so a training
-    that was killed goes on as if nothing had happened: on a CPU with as many threads to the same bits.
-
     Args:
         network: As built; the same in all processes.
-        training_data: The images.
+        training_data: The images, and what a final training has beside the recipe.
         recipe: ``settings.recipe`` of the proxy.
-        settings: What a final training has beside it.
         seed: Seeds the order, the augmentation and what layers draw.
         directory: Takes ``checkpoint.pt``, ``log.csv``, ``weights.safetensors`` and ``result.json``.
         plan: What is trained and how: a checkpoint of another one is refused.
@@ -67,73 +61,102 @@ def train_fully(
         MissingExtraError: TensorBoard is asked for and not installed.
         TrainingStopped: The loss was not finite.
     """
-    device, total = context.device, recipe.rungs[-1]
-    share = context.share(recipe.batch_size)
+    settings, share = training_data.settings, context.share(recipe.batch_size)
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(directory, plan)
-    log = (
-        Log(directory, settings.tensorboard, list(checkpoint.header.rows) if checkpoint else [])
-        if context.is_first
-        else None
-    )
-    with own_stream_and_state(device, seed):
-        network.to(device).to(memory_format=torch.channels_last)
-        optimizer = build_optimizer(network, recipe, images=training_data.images)
-        rates = Rates(optimizer)
-        ema = ModelEmaV3(network, settings.ema, use_warmup=True) if settings.ema else None
-        if checkpoint is not None:
-            restore(checkpoint, network, optimizer, ema and ema.module)
-        order, crops = torch.Generator(device), torch.Generator(device)
-        facts = training_data.facts
-        prepare = Prepare(settings, facts.task, crops)
-        step = TrainingStep(
-            context.wrap(network),
-            optimizer,
-            prepare,
-            task=facts.task,
-            criterion=facts.task.criterion(device, label_smoothing=recipe.label_smoothing),
-            clip=settings.clip,
-        )
-        capture = cuda_graphs(device, crops) if recipe.cuda_graphs else None
-        if prepare.draws_on_host or context.size > 1:
-            capture = None
-        epochs = training_data.epochs(step, recipe.batch_size, rates, order, capture, context)
-        done = checkpoint.header.epoch if checkpoint is not None else 0
-        factors = [schedule(number, total * epochs.steps, recipe.warmup) for number in range(total * epochs.steps)]
-        steps = count(done * epochs.steps + 1)
-
-        def after() -> None:
-            if ema is not None:
-                ema.update(network, step=next(steps))
-
-        for epoch in range(done, total):
-            order.manual_seed(derived_seed(seed, "order", epoch))
-            crops.manual_seed(derived_seed(seed, "crops", epoch, context.rank))
-            torch.manual_seed(derived_seed(seed, "layers", epoch, context.rank))
-            train_mode(network)
+    rows = list(checkpoint.header.rows) if checkpoint is not None else []
+    log = Log(directory, settings.tensorboard, rows) if context.is_first else None
+    with own_stream_and_state(context.device, seed):
+        session = _Session(network, training_data, recipe, seed, context, checkpoint)
+        for epoch in range(session.done, session.total):
             started = time.perf_counter()
-            loss = epochs.epoch(factors[epoch * epochs.steps : (epoch + 1) * epochs.steps], after) / epochs.steps
-            if loss - loss != 0:
-                raise TrainingStopped(
-                    f"the loss was not finite in epoch {epoch + 1}: a smaller training.learning_rate or training.clip "
-                    "may do"
-                )
+            loss = session.train(epoch)
             if log is None:
                 continue
             row: Row = {"epoch": epoch + 1, "train_loss": loss, "seconds": time.perf_counter() - started}
             if not settings.with_validation:
-                trained = ema.module if ema is not None else network
-                row["score"], row["loss"] = training_data.validate(trained, share)
+                row["score"], row["loss"] = training_data.validate(session.trained, share)
             log.add(row)
             on_epoch(row)
-            if (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == total:
-                Checkpoint(
-                    header=Header(plan=plan, epoch=epoch + 1, rows=log.rows), network=network.state_dict(),
-                    optimizer=states_of(optimizer), ema=ema.module.state_dict() if ema is not None else None,
-                ).write(directory)  # fmt: skip
-        if ema is not None:
-            network.load_state_dict(ema.module.state_dict())
+            if (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == session.total:
+                session.checkpoint(Header(plan=plan, epoch=epoch + 1, rows=log.rows)).write(directory)
+        if session.trained is not network:
+            network.load_state_dict(session.trained.state_dict())
         return _finish(network, training_data, share, directory, plan, log, context)
+
+
+class _Session:
+    """What the epochs of one session share: optimiser, moving average, generators, and the step over the images.
+
+    All that is random in an epoch is drawn under seeds that ``seed`` and the number of the epoch give, so a training
+    that was killed goes on as if nothing had happened: on a CPU with as many threads to the same bits.
+
+    Attributes:
+        done, total: Epochs that an earlier session trained, and of the whole schedule.
+    """
+
+    def __init__(
+        self, network: nn.Module, training_data: TrainingData, recipe: ProxySettings, seed: int,
+        context: DistributedContext, checkpoint: Checkpoint | None,
+    ) -> None:  # fmt: skip
+        settings, task, device = training_data.settings, training_data.facts.task, context.device
+        self.network, self.seed, self.rank = network, seed, context.rank
+        network.to(device).to(memory_format=torch.channels_last)
+        self.optimizer = build_optimizer(network, recipe, images=training_data.images)
+        rates = Rates(self.optimizer)
+        self.ema = ModelEmaV3(network, settings.ema, use_warmup=True) if settings.ema else None
+        if checkpoint is not None:
+            restore(checkpoint, network, self.optimizer, self.ema and self.ema.module)
+        self.order, self.crops = torch.Generator(device), torch.Generator(device)
+        prepare = Prepare(settings, task, self.crops)
+        step = TrainingStep(
+            context.wrap(network), self.optimizer, prepare, task=task, clip=settings.clip,
+            criterion=task.criterion(device, label_smoothing=recipe.label_smoothing),
+        )  # fmt: skip
+        repeatable = recipe.cuda_graphs and context.size == 1 and not prepare.draws_on_host
+        capture = cuda_graphs(device, self.crops) if repeatable else None
+        self.epochs = training_data.epochs(step, recipe.batch_size, rates, self.order, capture, context)
+        self.done, self.total = checkpoint.header.epoch if checkpoint is not None else 0, recipe.rungs[-1]
+        steps = self.total * self.epochs.steps
+        self.factors = [schedule(number, steps, recipe.warmup) for number in range(steps)]
+
+    @property
+    def trained(self) -> nn.Module:
+        """What is scored and kept: the moving average of the weights where there is one."""
+        return self.network if self.ema is None else self.ema.module
+
+    def train(self, epoch: int) -> float:
+        """Train for the epoch of that number; its mean loss.
+
+        Raises:
+            TrainingStopped: The loss was not finite.
+        """
+        self.order.manual_seed(derived_seed(self.seed, "order", epoch))
+        self.crops.manual_seed(derived_seed(self.seed, "crops", epoch, self.rank))
+        torch.manual_seed(derived_seed(self.seed, "layers", epoch, self.rank))
+        train_mode(self.network)
+        first = epoch * self.epochs.steps
+        steps = count(first + 1)
+
+        def average() -> None:
+            if self.ema is not None:
+                self.ema.update(self.network, step=next(steps))
+
+        factors = self.factors[first : first + self.epochs.steps]
+        loss = self.epochs.epoch(factors, average) / self.epochs.steps
+        if loss - loss != 0:
+            raise TrainingStopped(
+                f"the loss was not finite in epoch {epoch + 1}: a smaller training.learning_rate or training.clip may "
+                "do"
+            )
+        return loss
+
+    def checkpoint(self, header: Header) -> Checkpoint:
+        """All that the next session needs."""
+        return Checkpoint(
+            header=header, network=self.network.state_dict(), optimizer=states_of(self.optimizer),
+            ema=self.ema.module.state_dict() if self.ema is not None else None,
+        )  # fmt: skip
 
 
 def _finish(

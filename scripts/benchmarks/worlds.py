@@ -10,6 +10,8 @@ import numpy as np
 from chattn_nas.results.pooled import Observation, Pooled
 
 Z95 = 1.959964
+#: Networks of a space that are predicted.
+MOST_CELLS = 500
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,11 @@ def cover(world: World, rng: np.random.Generator) -> Coverage:
     study = draw(world, rng)
     names = sorted({name for one in study.seen for name in one.views})
     model = Pooled(study.seen, names)
+    whole = study
+    if len(study.cells) > MOST_CELLS:  # of a large space, what was trained and a sample
+        kept = np.union1d(study.trained, rng.choice(len(study.cells), MOST_CELLS, replace=False))
+        trained = np.searchsorted(kept, study.trained)
+        study = replace(study, cells=study.cells[kept], truth=study.truth[kept], trained=trained)
     estimate = model.predict([choices(cell) for cell in study.cells])
     away = np.abs(estimate.mean - study.truth) <= Z95 * estimate.sd
 
@@ -177,7 +184,7 @@ def cover(world: World, rng: np.random.Generator) -> Coverage:
         there = {one.choices[stage][0] for one in study.seen}
         known = [t for t in range(world.types[stage]) if ("none" if t == 0 else f"type{t}") in there]
         found = model.effects(stage, ["none" if t == 0 else f"type{t}" for t in known])
-        truth = marginal(study, world, stage)[known]
+        truth = marginal(whole, world, stage)[known]
         effects += list((np.abs(found.mean - truth) <= Z95 * found.sd)[1:])
     pick = study.trained[np.argmax(estimate.mean[study.trained])]
     uniform = [

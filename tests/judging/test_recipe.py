@@ -29,6 +29,7 @@ def test_what_is_tried_and_what_is_best(tmp_path):
     assert all(one.seeds == 1 and 0 <= one.accuracy <= 1 for one in found.tried)
     assert found.best.loss == min(one.loss for one in found.tried)
     assert f"learning rate {found.best.learning_rate:g}" in found.words
+    assert "the lowest of 7 recipes with 1 training each" in found.words, "the luck of the lowest is named"
     if found.best is not found.own:
         assert found.spec_lines.startswith("proxy:\n")
     json.dumps(found.to_dict())

@@ -46,7 +46,7 @@ def test_figures_of_many_trainings_hold_few_points():
 
 def test_a_page_is_below_two_megabytes_and_its_numbers_are_short(tmp_path):
     page = write_report(tmp_path, simulate(make_world(4), 60, prune=0.3)).read_bytes()
-    assert len(page) < 2_000_000
+    assert len(page) < 1_500_000
     figure = json.loads(page.partition(b'id="figure-progress">')[2].partition(b"</script>")[0])
     assert max(len(str(y)) for y in figure["data"][0]["y"]) <= 10
 

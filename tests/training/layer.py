@@ -6,6 +6,7 @@ from torch import nn
 from chattn_nas.data import DataSettings
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.spec import TrainingSettings
+from chattn_nas.tasks import TaskSettings
 from chattn_nas.training import load_training_data, train_fully
 
 
@@ -16,7 +17,7 @@ def train_layer(context, directory) -> nn.Sequential:
     proxy = ProxySettings(batch_size=64, learning_rate=0.02, device="cpu")
     data = DataSettings(image_size=8, train_limit=256, crop_padding=0)
     train_fully(
-        network, load_training_data(data, settings, context.device), settings.recipe(proxy), settings, seed=0,
+        network, load_training_data(TaskSettings(), data, settings, context.device), settings.recipe(proxy), seed=0,
         directory=directory, plan={}, context=context,
     )  # fmt: skip
     return network

@@ -38,9 +38,12 @@ def test_weights(tmp_path, caplog) -> None:
 
 
 def test_checkpoint(tmp_path) -> None:
-    tensors = {"a": torch.randn(64, 64)}
+    tensors, states = {"a": torch.randn(64, 64)}, [{"momentum_buffer": torch.zeros(3)}]
     made = Checkpoint(
-        header=Header(plan={"x": 1}, epoch=2, rows=[]), network=tensors, momentum=[torch.zeros(3)], ema=None
+        header=Header(plan={"x": 1}, epoch=2, rows=[]),
+        network=tensors,
+        optimizer=states,
+        ema=None,
     )
     made.write(tmp_path)
     found = read_checkpoint(tmp_path, {"x": 1})

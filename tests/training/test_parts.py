@@ -9,9 +9,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from chattn_nas.data import Augmentation, DataSettings, Normalize, TensorSet, load_data
+from chattn_nas import tasks
+from chattn_nas.data import DataSettings, Normalize, TensorSet, load_data
 from chattn_nas.errors import InputError
 from chattn_nas.spec import TrainingSettings
+from chattn_nas.tasks import TaskSettings
 from chattn_nas.training import DistributedContext
 from chattn_nas.training.prepare import Prepare
 
@@ -34,8 +36,8 @@ def batch() -> TensorSet:
 
 
 def prepare(**settings) -> Prepare:
-    data = load_data(DataSettings(image_size=16))
-    return Prepare(TrainingSettings(**settings), Normalize(data, "cpu"), Augmentation(), 10, torch.Generator())
+    task = tasks.load(TaskSettings(), DataSettings(image_size=16, crop_padding=0, flip=False)).task
+    return Prepare(TrainingSettings(**settings), task, torch.Generator())
 
 
 def test_plain_augmentation_is_the_proxys(batch) -> None:

@@ -272,19 +272,21 @@ class Pooled:
     def _posterior(
         self, rows: np.ndarray, novel: np.ndarray, terms: np.ndarray, owners: np.ndarray | None, same: np.ndarray | None
     ) -> Estimate:
-        means, covariances = [], []
-        for state in self._states:
+        means, alone = [], np.zeros(len(rows))
+        covariance = np.zeros((len(rows),) * 2)  # summed as it comes: one per state would take gigabytes
+        for state, weight in zip(self._states, self._weights, strict=True):
             h, base, own = _parts(state, rows, owners)
             half = linalg.solve_triangular(state.factor, h.T, lower=True)
             unseen = novel * state.sds[terms]
-            covariance = half.T @ half + unseen @ unseen.T
-            if same is not None:
-                covariance += own[:, None] * (same[:, None] == same[None, :])
+            covariance += (weight * half.T) @ half + (weight * unseen) @ unseen.T
+            alone += weight * own
             means.append(base + h @ state.scaled)
-            covariances.append(covariance)
         mean = np.tensordot(self._weights, means, 1)
         apart = np.array(means) - mean
-        return Estimate(mean, np.tensordot(self._weights, covariances, 1) + (apart.T * self._weights) @ apart)
+        covariance += (apart.T * self._weights) @ apart
+        if same is not None:
+            covariance += alone[:, None] * (same[:, None] == same[None, :])
+        return Estimate(mean, covariance)
 
 
 def _tells(seen: Sequence[Observation], view: str) -> bool:

@@ -1,0 +1,263 @@
+"""What a search will take and what it can show, before it is begun."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+
+from chattn_nas.data._summary import LEAST_UPDATES
+from chattn_nas.judging.planning import NOISE
+from chattn_nas.results import words
+from chattn_nas.search.devices import device_slots
+from chattn_nas.search.engine import try_out
+from chattn_nas.search.feasible import feasible_share
+from chattn_nas.search.pace import Pace, others_at_work, pace
+from chattn_nas.search.pruning import survives
+from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.space import NONE, Architecture, SearchSpace
+from chattn_nas.spec.spec import Spec
+from chattn_nas.spec.training_settings import FULL
+
+#: Seconds from the start of a worker to its first trial, beside reading: imports (scripts/benchmarks/startup.md).
+STARTUP = 6.0
+#: Networks and seeds of a confirmation by its defaults: three best, the best uniform, none, two controls; five seeds.
+CONFIRMED, SEEDS = 7, 5
+#: Standard errors at which a difference is shown at 95 % with a probability of 80 %.
+SHOWN = 1.96 + 0.84
+#: Where networks are taken to end, and on what share of their mistakes two trainings of one network differ.
+LEVEL, DIFFERENT = 0.9, 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """What a search will take.
+
+    Attributes:
+        paces: How fast networks train here, ``none`` first.
+        trial: Seconds of one full trial of an average network, and of ``none`` and the dearest.
+        search, low, high: Seconds of the search on these workers, and the range that it should lie in.
+        confirm, train: Seconds of a confirmation on these workers, and of one training at full length.
+        workers, threads: Worker processes, and CPU threads of each.
+        trials, baselines: Trials asked for, and how many of them are baselines.
+        saved: Share of the epochs that the pruner saves.
+        memory: Bytes that a worker takes.
+        networks: Different networks in the space.
+        image: Points that one validation image is worth.
+        effect: Smallest true effect of a type in a stage, in points, that the search can show.
+        difference: Smallest true difference between two networks that a confirmation can show.
+        noise: Standard deviation of one training, in points: a guess.
+        wiser: What would be better, one sentence each.
+    """
+
+    paces: Sequence[Pace]
+    trial: tuple[float, float, float]
+    search: float
+    low: float
+    high: float
+    confirm: float
+    train: float
+    workers: int
+    threads: int
+    trials: int
+    baselines: int
+    saved: float
+    memory: int
+    networks: int
+    validation: int
+    image: float
+    effect: float
+    difference: float
+    noise: float
+    wiser: Sequence[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"words": self.words}
+
+    @property
+    def words(self) -> list[str]:
+        """One sentence per line."""
+        average, bare, dearest = (words.about(seconds) for seconds in self.trial)
+        spread = max(self.high - self.search, self.search - self.low)
+        save = f"; stopping early saves {words.share(self.saved)} of the epochs" if self.saved > 0.005 else ""
+        shared = f", {self.threads} CPU thread{'s' * (self.threads > 1)} each" if self.workers > 1 else ""
+        return [
+            f"one full trial about {average} ({self.paces[0].network} {bare}, {self.dearest.network} {dearest})",
+            f"this search about {words.about(self.search)} \N{PLUS-MINUS SIGN} {words.about(spread)}: "
+            f"{words.plural(self.trials, 'trial')}, {self.baselines} of them baselines, on "
+            f"{words.plural(self.workers, 'worker')}{shared}{save}",
+            f"afterwards confirm about {words.about(self.confirm)}, train about {words.about(self.train)}; "
+            f"memory about {self.memory / 2**30:.1f} GiB per worker",
+            f"it can show effects of a type in a stage from about {self.effect:.2g} points on, confirm differences "
+            f"between networks from about {self.difference:.2g}, if one training scatters by {self.noise:.2g} points "
+            "(a guess)",
+            *(f"wiser: {one}" for one in self.wiser),
+        ]
+
+    @property
+    def dearest(self) -> Pace:
+        """The slowest network that was timed."""
+        return max(self.paces, key=lambda one: one.step)
+
+    def trials_within(self, seconds: float) -> int:
+        """About how many trials end in that time."""
+        each = max(self.search - STARTUP, 1e-9) / self.trials
+        return max(0, int((seconds - STARTUP) / each))
+
+
+def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
+    """Train ``none``, the dearest choice and, in the time there is, other types everywhere, for a second each.
+
+    Args:
+        spec: What shall be searched.
+        seconds: Time for that; the first two networks are timed in any case.
+
+    Raises:
+        InputError: What a search would refuse.
+    """
+    try_out(spec)
+    space = spec.search_space()
+    slots = device_slots(spec.search.changed(workers=spec.search.workers or 1) if spec.search.workers == 0
+                         else spec.search, spec.proxy.device)  # fmt: skip
+    slot = slots[0]
+    before, begun = torch.get_num_threads(), time.perf_counter()
+    torch.set_num_threads(slot.threads)
+    try:
+        trainer = ProxyTrainer(spec, slot.device)
+        on_cpu = trainer.device.type == "cpu"
+        with others_at_work((len(slots) - 1) * slot.threads if on_cpu else 0):
+            paces = _paces(trainer, space, seconds, begun)
+    finally:
+        torch.set_num_threads(before)
+    return _plan(spec, space, trainer, paces, workers=len(slots), threads=slot.threads)
+
+
+def _paces(trainer: ProxyTrainer, space: SearchSpace, seconds: float, begun: float) -> list[Pace]:
+    """``none`` first, then the types everywhere, the dearest by their formulas first."""
+    networks = [(name, found) for name, found in space.baselines() if name.startswith("uniform ")]
+
+    def cost(found: Architecture) -> tuple[int, int]:
+        parameters, macs = zip(*(choice.canonical(stage).cost(stage) for choice, stage in
+                                 zip(found.choices(len(space.stages)), space.stages, strict=True)))  # fmt: skip
+        return sum(macs), sum(parameters)
+
+    networks.sort(key=lambda one: cost(one[1]), reverse=True)
+    bare = Architecture.uniform(space.backbone, NONE)
+    paces = [pace(trainer, bare, "no attention")]
+    for index, (name, found) in enumerate(networks):
+        if index and time.perf_counter() - begun > seconds:
+            break
+        paces.append(pace(trainer, found, name))
+    return paces
+
+
+def _plan(
+    spec: Spec, space: SearchSpace, trainer: ProxyTrainer, paces: list[Pace], *, workers: int, threads: int
+) -> SearchPlan:
+    rungs, trials = spec.proxy.rungs, spec.search.trials
+    bare, others = paces[0], paces[1:] or paces
+    has_none = sum(any(one.type == NONE for one in stage) for stage in space.candidates) / len(space.candidates)
+    types = max(len({one.type for one in stage}) for stage in space.candidates)
+    share = has_none / types  # of the slots that stay empty
+
+    def average(reached: int | None) -> float:
+        return share * bare.seconds(rungs, reached) + (1 - share) * fmean(o.seconds(rungs, reached) for o in others)
+
+    baselines = min(len(space.baselines()), trials)
+    stopping = spec.search.pruner != "none" and len(rungs) > 1
+    went_on = _reached(trials, baselines, len(rungs), spec.search.reduction_factor, spec.search.pass_at_random)
+    reached = went_on if stopping else [np.full(trials, len(rungs))]
+    times = [sum(average(int(end)) for end in one) for one in reached]
+    every_epoch = trials * rungs[-1]
+    saved = 1 - fmean(sum(rungs[int(end) - 1] for end in one) for one in reached) / every_epoch
+    refused = bare.build * trials * (1 / max(feasible_share(spec).share, 1e-3) - 1)
+    # At the end some workers wait for the last trial.
+    tail = average(None) * (workers - 1) / 2 / workers
+
+    def on_workers(training: float) -> float:
+        return STARTUP + (training + refused) / workers + tail
+
+    full = FULL * rungs[-1]
+    confirm = STARTUP + CONFIRMED * SEEDS * average_of(bare, others, share, [full]) / workers
+    train = average_of(bare, others, share, [spec.training.epochs or full])
+    validation = len(trainer.data.validation)
+    noise = math.hypot(NOISE, 100 * math.sqrt(DIFFERENT * LEVEL * (1 - LEVEL) / validation))
+    complete = fmean((one == len(rungs)).sum() for one in reached)
+    effect = SHOWN * noise * math.sqrt(2 * types / max(complete, types))
+    return SearchPlan(
+        paces=paces, trial=(average(None), bare.seconds(rungs), max(one.seconds(rungs) for one in paces)),
+        search=on_workers(fmean(times)), low=0.75 * on_workers(min(times)), high=1.25 * on_workers(max(times)),
+        confirm=confirm, train=train, workers=workers, threads=threads, trials=trials, baselines=baselines,
+        saved=saved, memory=max(one.memory for one in paces), networks=space.canonical_size, validation=validation,
+        image=100 / validation, effect=effect, difference=SHOWN * noise * math.sqrt(2 / SEEDS), noise=noise,
+        wiser=_wiser(spec, space, bare.steps, trials=trials, baselines=baselines, validation=validation,
+                     noise=noise, effect=effect, types=types),
+    )  # fmt: skip
+
+
+def average_of(bare: Pace, others: Sequence[Pace], share: float, rungs: Sequence[int]) -> float:
+    """Seconds of a network of which a ``share`` of the stages stays without attention."""
+    return share * bare.seconds(rungs) + (1 - share) * fmean(one.seconds(rungs) for one in others)
+
+
+def _reached(trials: int, baselines: int, rungs: int, factor: int, passing: float, repeats: int = 40) -> list[Any]:
+    """Rungs that every trial of a search gets to, simulated: (repeats) arrays (trials,).
+
+    Trials are as good at one rung as the rank that chance gives them, baselines are never stopped.
+    """
+    found = []
+    for seed in range(repeats):
+        rng = np.random.default_rng(seed)
+        ends = np.full(trials, rungs)
+        here: list[list[float]] = [[] for _ in range(rungs)]
+        for number in range(trials):
+            for rung in range(rungs - 1):
+                here[rung].append(-rng.random())
+                if number < baselines or survives(np.array(here[rung])[-1000:, None], factor):
+                    continue
+                if rng.random() >= passing:
+                    ends[number] = rung + 1
+                    break
+        found.append(ends)
+    return found
+
+
+def _wiser(
+    spec: Spec, space: SearchSpace, steps: int, *, trials: int, baselines: int, validation: int, noise: float,
+    effect: float, types: int,
+) -> list[str]:  # fmt: skip
+    """What to change first, where something should be."""
+    useful, said = spec.judging.useful, []
+    if 100 / validation > useful / 3:
+        said.append(
+            f"one of {validation:,} validation images is {100 / validation:.2g} points, and {useful:g} are worth "
+            "having: more validation images (data.validation) before more trials"
+        )
+    if steps * spec.proxy.rungs[-1] < LEAST_UPDATES:
+        said.append(
+            f"a full trial makes only {steps * spec.proxy.rungs[-1]} updates: more epochs (proxy.rungs) before more "
+            "trials"
+        )
+    if trials <= 2 * baselines:
+        said.append(
+            f"{baselines} of {trials} trials are baselines: fewer types, or from about {3 * baselines} trials on"
+        )
+    if effect > useful:
+        needed = math.ceil(2 * types * (SHOWN * noise / useful) ** 2)
+        said.append(
+            f"{words.plural(trials, 'trial')} over {space.canonical_size:,} networks are a first look: about "
+            f"{_rounded(needed)} full trainings would show an effect of {useful:g} points; fewer types need fewer"
+        )
+    return said
+
+
+def _rounded(number: int) -> str:
+    digits = max(0, len(str(number)) - 2)
+    return f"{round(number, -digits):,}"

@@ -1,0 +1,70 @@
+"""What this process is doing, told to whoever listens in it: a board that shows it, a file that another one reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Facts = dict[str, Any]
+Listener = Callable[[Facts], None]
+#: Seconds between two words about one phase.
+EVERY = 0.5
+
+_listener: Listener | None = None
+_facts: Facts = {}
+_told = 0.0
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Tell ``listener`` inside: a mapping with ``phase`` (``reading``, ``building``, ``training``, ``scoring``), and of
+    a training ``trial, network, epoch, epochs, step, steps, images_per_second`` as far as they are known."""
+    global _listener
+    before, _listener = _listener, listener
+    try:
+        yield
+    finally:
+        _listener = before
+
+
+def tell(phase: str, **facts: Any) -> None:
+    """A phase begins; what is known of an earlier one and not said anew stays true."""
+    global _facts, _told
+    if _listener is None:
+        return
+    _facts = _facts | facts | {"phase": phase}
+    _told = time.monotonic()
+    _listener(_facts)
+
+
+class Beat:
+    """Called after every step of a training; tells about twice a second.
+
+    Args:
+        epochs: Of the whole training.
+        steps: Of an epoch.
+        batch_size: Images per step.
+    """
+
+    def __init__(self, epochs: int, steps: int, batch_size: int) -> None:
+        self.epochs, self.steps, self.batch_size = epochs, steps, batch_size
+        self.done, self.begun = 0, time.monotonic()
+
+    def __call__(self) -> None:
+        """One step more."""
+        self.done += 1
+        now = time.monotonic()
+        if _listener is None or now - _told < EVERY:
+            return
+        epoch, step = divmod(self.done - 1, self.steps)
+        tell(
+            "training", epoch=epoch + 1, epochs=self.epochs, step=step + 1, steps=self.steps,
+            images_per_second=self.done * self.batch_size / (now - self.begun),
+        )  # fmt: skip
+
+
+def beat(epochs: int, steps: int, batch_size: int) -> Beat | None:
+    """What a training calls after its steps; ``None`` where nobody listens."""
+    return None if _listener is None else Beat(epochs, steps, batch_size)

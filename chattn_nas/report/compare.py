@@ -1,0 +1,189 @@
+"""Several runs beside each other: other backbones, budgets, recipes, data; as rows and as one page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import optuna
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from chattn_nas.report.cells import Cell, Column, ReportTable, bar, number
+from chattn_nas.report.facts import RunFacts, gather
+from chattn_nas.results import words
+from chattn_nas.results._best import Margin
+from chattn_nas.results.tables import Z95
+from chattn_nas.study.metric import metric_of
+from chattn_nas.study.short import short_form
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLine:
+    """One run in one line; scores in %, margins in points.
+
+    Attributes:
+        name: Of the run.
+        backbone, data: What was searched on what.
+        epochs, trials: Length of a full trial, and how many trained.
+        network: The lead in its short form.
+        status: ``confirmed`` or ``unconfirmed``.
+        score, low, high: Of the lead by the pooled model.
+        none, uniform: Its margins over no attention and over the best uniform network; ``None`` where it is that one,
+            or no interval is known.
+        parameters: Of the lead, as a multiple of the backbone without attention.
+        seconds: Of all training in the search.
+        metric: Name of the score.
+        settings: Of the spec, by section and key.
+    """
+
+    name: str
+    backbone: str
+    data: str
+    epochs: int
+    trials: int
+    network: str
+    status: str
+    score: float
+    low: float
+    high: float
+    none: Margin | None
+    uniform: Margin | None
+    parameters: float | None
+    seconds: float
+    metric: str
+    settings: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        margins = {
+            name: None if one is None else {"mean": one.mean, "low": one.low, "high": one.high}
+            for name, one in (("over_none", self.none), ("over_uniform", self.uniform))
+        }
+        plain = {key: value for key, value in vars(self).items() if key not in ("none", "uniform", "settings")}
+        return {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in (plain | margins).items()}
+
+
+def compare_runs(studies: Sequence[optuna.Study]) -> list[RunLine]:
+    """One line per study, in their order."""
+    return [_line(gather(study)) for study in studies]
+
+
+def differing(lines: Sequence[RunLine]) -> dict[str, list[str]]:
+    """Keys of the specs in which the runs differ, such as ``proxy.rungs``, with the value of every run."""
+    keys = dict.fromkeys(key for line in lines for key in line.settings)
+    values = {key: [_written(line.settings.get(key)) for line in lines] for key in keys}
+    return {key: found for key, found in values.items() if len(set(found)) > 1}
+
+
+def caution(lines: Sequence[RunLine]) -> str:
+    """What of the runs can be compared."""
+    if len({(line.data, line.metric) for line in lines}) > 1:
+        return (
+            "The runs are of other data or metrics: their scores cannot be compared, only what attention brings in "
+            "each."
+        )
+    return (
+        "Runs share no trainings, so their scores scatter against each other by more than the intervals say: compare "
+        "what attention brings in each, and confirm before a choice."
+    )
+
+
+def compare_html(studies: Sequence[optuna.Study]) -> str:
+    """The page: what each run found, and in which settings they differ."""
+    lines = compare_runs(studies)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    files = resources.files("chattn_nas.report")
+    text = files.joinpath("compare.html.j2").read_text(encoding="utf-8")
+    style = files.joinpath("style.css").read_text(encoding="utf-8")
+    changed = differing(lines)
+    settings = ReportTable(
+        [Column("setting"), *(Column(line.name) for line in lines)],
+        [("", [Cell(key), *(Cell(value) for value in values)]) for key, values in changed.items()],
+    )
+    return environment.from_string(text).render(
+        lines=lines, caution=caution(lines), found=_table(lines), settings=settings, style=Markup(style)
+    )
+
+
+def _line(facts: RunFacts) -> RunLine:
+    lead, standing = facts.lead, facts.standing
+    spec = facts.spec
+    value = float("nan") if lead is None else lead.value("pooled")
+    reach = float("nan") if lead is None or lead.sd is None else Z95 * lead.sd
+    margins = [
+        standing.margin(lead, rival) if lead and rival and rival.hash != lead.hash else None
+        for rival in (standing.none(), standing.best_uniform())
+    ]
+    trained = [one for one in facts.records if one.rungs and one.measurement]
+    data = spec.get("data", {})
+    settings = {
+        f"{section}.{key}": value
+        for section, fields in spec.items()
+        if isinstance(fields, dict)
+        for key, value in fields.items()
+    }
+    return RunLine(
+        name=facts.name,
+        backbone=str(spec.get("backbone", {}).get("model", "")),
+        data=" ".join(str(data[key]) for key in ("dataset", "name") if data.get(key)),
+        epochs=max((one.rungs[-1].epoch for one in trained), default=0),
+        trials=len(trained),
+        network="nothing yet" if lead is None else words.called(lead.label) if lead.label == "none"
+        else short_form(lead.choices),
+        status=facts.verdict.status, score=value, low=value - reach, high=value + reach, none=margins[0],
+        uniform=margins[1], parameters=lead.relative.get("parameters") if lead else None,
+        seconds=sum(one.measurement.seconds for one in trained if one.measurement), metric=metric_of(facts.study),
+        settings=settings,
+    )  # fmt: skip
+
+
+def _table(lines: Sequence[RunLine]) -> ReportTable:
+    known = [one for line in lines for one in (line.none,) if one is not None]
+    reach = (min([0.0, *(one.low for one in known)]), max([0.0, *(one.high for one in known)]))
+    columns = [
+        Column("run"),
+        Column("first", "the lead of the search, or what was confirmed"),
+        Column("score %", "by the model that pools all trials, with its 95 % interval", number=True),
+        Column("over none", "points, with the 95 % interval", number=True),
+        Column("", wide=True),
+        Column("over uniform", "over the best that has one attention everywhere", wide=True, number=True),
+        Column("params", "multiple of the backbone without attention", wide=True, number=True),
+        Column("trainings", wide=True, number=True),
+        Column("time", wide=True, number=True),
+        Column("status", wide=True),
+    ]
+    rows = []
+    for line in lines:
+        with_reach = Markup("{}<small>{}</small>").format(
+            words.accuracy(line.score), "" if words.missing(line.low) else f"{line.low:.1f} to {line.high:.1f}"
+        )
+        cells = [
+            Cell(Markup("<b>{}</b><small>{} on {}</small>").format(line.name, line.backbone, line.data), line.name),
+            Cell(line.network, line.network),
+            number(line.score, with_reach),
+            _margin(line.none),
+            Cell("" if line.none is None else bar(line.none.low, line.none.mean, line.none.high, reach, 0.0)),
+            _margin(line.uniform),
+            number(line.parameters, words.multiple(line.parameters)),
+            number(line.trials, str(line.trials)),
+            number(line.seconds, words.about(line.seconds)),
+            Cell(line.status, line.status),
+        ]
+        rows.append(("", cells))
+    return ReportTable(columns, rows)
+
+
+def _margin(found: Margin | None) -> Cell:
+    if found is None:
+        return number(None, words.NOT_THERE)
+    text = Markup("{}<small>{}</small>").format(words.signed(found.mean), words.interval(found.low, found.high))
+    return number(found.mean, text)
+
+
+def _written(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

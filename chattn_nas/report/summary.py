@@ -1,0 +1,62 @@
+"""The report in five lines to paste, and what to do next, as commands."""
+
+from __future__ import annotations
+
+import re
+
+from chattn_nas.report.facts import RunFacts
+from chattn_nas.results import words
+from chattn_nas.results.tables import Z95
+from chattn_nas.study.metric import unit_of
+from chattn_nas.study.short import short_form
+
+
+def summary(facts: RunFacts) -> list[str]:
+    """Question, verdict, score, cost, next step: one line each."""
+    model = facts.spec.get("backbone", {}).get("model", "a backbone")
+    data = facts.spec.get("data", {}).get("dataset", "its data")
+    lines = [f"{facts.name}: which channel attention for {model} on {data}? (chattn-nas)"]
+    lines.append(f"Verdict, {facts.verdict.status}: {_shortened(facts.verdict.headline)}.")
+    lead, standing, unit = facts.lead, facts.standing, unit_of(facts.study)
+    if lead is None:
+        return [*lines, f"Next: {next_steps(facts)[0][0]}"]
+    value = lead.value("pooled")
+    reach = "" if lead.sd is None else f" (95 %: {value - Z95 * lead.sd:.2f} to {value + Z95 * lead.sd:.2f})"
+    rivals = [
+        f"{words.signed(margin.mean)} {unit.difference} over {called} (95 %: {words.interval(margin.low, margin.high)})"
+        for rival, called in ((standing.none(), "no attention"), (standing.best_uniform(), "the best uniform"))
+        if rival is not None and rival.hash != lead.hash and (margin := standing.margin(lead, rival)) is not None
+    ]
+    named = words.called(lead.label) if lead.label == "none" else short_form(lead.choices)
+    lines.append(
+        f"First in the search: {named}, {unit.written(value)} {unit.title}{reach}"
+        + "".join(f"; {one}" for one in rivals)
+    )
+    trained = [record for record in facts.records if record.rungs and record.measurement]
+    spent = words.duration(sum(one.measurement.seconds for one in trained if one.measurement))
+    lines.append(
+        f"Cost: {words.multiple(lead.relative.get('parameters'))} parameters, "
+        f"{words.multiple(lead.relative.get('macs'))} MACs of no attention; {words.plural(len(trained), 'training')}, "
+        f"{spent} of training"
+    )
+    return [*lines, f"Next: {next_steps(facts)[0][0]}"]
+
+
+def _shortened(headline: str) -> str:
+    """The headline with the networks in it in their short form."""
+    words_of = re.compile(r"[\w/.:-]+(?:\([^)]*\))?(?: \| [\w/.:-]+(?:\([^)]*\))?)+")
+    return words_of.sub(lambda found: short_form(found[0].split(" | ")), headline)
+
+
+def next_steps(facts: RunFacts) -> list[tuple[str, str]]:
+    """Commands and what each is for, the most useful first."""
+    name, trials = facts.name, len(facts.records)
+    if facts.lead is None:
+        return [(f"chattn-nas search SPEC --name {name}", "nothing was trained to the end yet: go on")]
+    more = (f"chattn-nas search {name}/spec.yaml --run {name}", f"more trials than {trials}: add --trials NUMBER")
+    confirm = (f"chattn-nas confirm {name}", "retrains the best and the baselines on new seeds: is the lead real?")
+    train = (f"chattn-nas train {name}", "trains it at full length, then reads the test set once")
+    export = (f"chattn-nas export {name} --out network", "a folder with the network that needs only torch")
+    if not facts.verdict.confirmed:
+        return [confirm, more, export]
+    return [train, export, (f"chattn-nas report {name} --format md", "this report for a pull request")]

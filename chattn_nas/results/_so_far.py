@@ -1,0 +1,42 @@
+"""What is best so far, in a few words: for the progress of a search and its last line."""
+
+from __future__ import annotations
+
+import optuna
+
+from chattn_nas.errors import RunError
+from chattn_nas.results import words
+from chattn_nas.results._best import Pick, Standing
+from chattn_nas.results.tables import Z95
+from chattn_nas.study.metric import unit_of
+from chattn_nas.study.record import CONTROLS, UNIFORM
+from chattn_nas.study.short import short_form
+
+
+def named(pick: Pick) -> str:
+    """A network in its short form, or as the baseline that it is."""
+    if pick.label and not pick.label.startswith(UNIFORM):
+        return words.called(pick.label)
+    return short_form(pick.choices)
+
+
+def so_far(study: optuna.Study) -> str:
+    """The first place with its interval and its lead over no attention; all of those who share it; else nothing."""
+    standing, unit = Standing(study), unit_of(study)
+    try:
+        best = standing.best()
+    except RunError:
+        return ""
+    value = best.value("pooled")
+    level = [p for p in standing.picks if not p.control and abs(p.value("pooled") - value) < 1e-9]
+    if len(level) > 1:
+        return f"best so far: {len(level)} networks share {unit.written(value)}, {named(level[0])} among them"
+    reach = "" if best.sd is None else f" (95 %: {value - Z95 * best.sd:.1f} to {value + Z95 * best.sd:.1f})"
+    none = standing.none()
+    ahead = ""
+    if none is not None and none.hash != best.hash:
+        margin = standing.margin(best, none)
+        mean = best.mean - none.mean if margin is None else margin.mean
+        ahead = f", {words.signed(mean, unit.digits)} {unit.difference} over none"
+    tried = [pick for pick in standing.picks if pick.label not in CONTROLS]
+    return f"best of {len(tried)} so far: {named(best)}, {unit.written(value)}{reach}{ahead}"

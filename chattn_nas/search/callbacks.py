@@ -1,0 +1,116 @@
+"""Own code that is told what happens in a search, in the process that was asked to search."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import optuna
+from optuna.trial import TrialState
+
+from chattn_nas.files import replacing
+from chattn_nas.proxy.measurement import Rung
+from chattn_nas.study.history import history
+from chattn_nas.study.record import Record, record_of
+from chattn_nas.study.run import RunDirectory
+
+log = logging.getLogger(__name__)
+
+#: File of a run with the numbers of the trials whose end was told.
+TOLD = "logs/told.json"
+
+
+class Callback:
+    """Inherit, and write the methods that are wanted; what they raise is logged, and the search goes on.
+
+    They are called about once a second with what happened since, wherever the trials run; every end of a trial is told
+    once, also of those that ended while nobody looked.
+    """
+
+    def on_trial_start(self, trial: Record) -> None:
+        """A worker has taken it; ``trial.choices`` and ``trial.seed`` are known a moment later."""
+
+    def on_rung(self, trial: Record, rung: Rung) -> None:
+        """It was scored at the end of a rung."""
+
+    def on_trial_end(self, trial: Record) -> None:
+        """It ended, however: ``trial.outcome``, ``trial.measurement``."""
+
+    def on_search_end(self, run: RunDirectory) -> None:
+        """All trials that were asked for have ended, or the search was ended early."""
+
+
+class Observer:
+    """Looks at a study now and then, and calls back.
+
+    Args:
+        run: What is searched.
+        callbacks: Called in their order.
+    """
+
+    def __init__(self, run: RunDirectory, callbacks: Sequence[Callback]) -> None:
+        self.run, self.callbacks = run, callbacks
+        self.path = run.directory / TOLD
+        self._told: set[int] = set()
+        if callbacks:
+            with suppress(OSError, ValueError, TypeError):
+                self._told = set(json.loads(self.path.read_text(encoding="utf-8")))
+        self._started: set[int] = set()
+        self._rungs: dict[int, int] = {}
+        self._seen = 0
+
+    def __call__(self, study: optuna.Study) -> None:
+        """Tell what happened since the last call."""
+        if not self.callbacks:
+            return
+        known = history(study)
+        for number, trial in sorted(known.open.items()):
+            if trial.state is TrialState.RUNNING and trial.user_attrs.get("seed") is not None:
+                self._begin(record_of(trial))
+                for index, (epoch, score) in enumerate(sorted(trial.intermediate_values.items())):
+                    if index >= self._rungs.get(number, 0):
+                        self._rung(record_of(trial), _rung(epoch, score))
+        new, self._seen = known.finished[self._seen :], len(known.finished)
+        fresh = [trial for trial in sorted(new, key=lambda one: one.number) if trial.number not in self._told]
+        for trial in fresh:
+            record = record_of(trial)
+            self._begin(record)
+            self._end(record)
+            self._told.add(trial.number)
+        if fresh:
+            self.path.parent.mkdir(exist_ok=True)
+            with replacing(self.path) as partial:
+                partial.write_text(json.dumps(sorted(self._told)), encoding="utf-8")
+
+    def end(self) -> None:
+        """Tell what is left, and that the search has ended."""
+        self(self.run.study)
+        self._call(lambda one: one.on_search_end(self.run))
+
+    def _begin(self, record: Record) -> None:
+        if record.number not in self._started:
+            self._started.add(record.number)
+            self._call(lambda one: one.on_trial_start(record))
+
+    def _end(self, record: Record) -> None:
+        for rung in record.rungs[self._rungs.get(record.number, 0) :]:
+            self._rung(record, rung)
+        self._call(lambda one: one.on_trial_end(record))
+
+    def _rung(self, record: Record, rung: Rung) -> None:
+        self._rungs[record.number] = self._rungs.get(record.number, 0) + 1
+        self._call(lambda one: one.on_rung(record, rung))
+
+    def _call(self, tell: Callable[[Callback], None]) -> None:
+        for one in self.callbacks:
+            try:
+                tell(one)
+            except Exception:  # somebody else's code
+                log.exception("%s failed; the search goes on", type(one).__name__)
+
+
+def _rung(epoch: int, score: float) -> Rung:
+    """A rung of a trial that still runs: its loss is told at the trial's end."""
+    return Rung(epoch=epoch, score=score, loss=float("nan"))

@@ -1,0 +1,36 @@
+"""What a worker process is doing now: a small file of its own, which it writes and its supervisor reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from chattn_nas.proxy.pulse import Facts, Listener
+
+#: Seconds after which such a file says nothing any more.
+STALE = 120.0
+
+
+def written_to(path: Path) -> Listener:
+    """Writes what it is told; a disk that is full or gone costs the file, never the training."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+
+    def write(facts: Facts) -> None:
+        with suppress(OSError):
+            partial.write_text(json.dumps(facts | {"time": time.time()}), encoding="utf-8")
+            os.replace(partial, path)
+
+    return write
+
+
+def read_from(path: Path) -> Facts:
+    """What was written last, with its age in seconds as ``age``; nothing where it is too old, or not there."""
+    with suppress(OSError, ValueError):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        age = time.time() - float(facts["time"])
+        if isinstance(facts, dict) and age < STALE:
+            return facts | {"age": age}
+    return {}

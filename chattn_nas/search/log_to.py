@@ -1,0 +1,184 @@
+"""Trials as runs of the usual trackers: one run per trial, with seed, network, curve and costs, beside the study."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from chattn_nas.errors import MissingExtraError
+from chattn_nas.search.callbacks import Callback
+from chattn_nas.study.record import Record
+from chattn_nas.study.run import RunDirectory
+
+#: Module that each needs.
+NEEDS = {"csv": "csv", "tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
+
+
+def check_log_to(names: Sequence[str]) -> None:
+    """See before a search that what shall be written to is installed.
+
+    Raises:
+        MissingExtraError: Names the command that installs it.
+    """
+    for index, name in enumerate(names):
+        if find_spec(NEEDS[name]) is None:
+            raise MissingExtraError(
+                f"search.log_to: {name} is not installed: pip install 'chattn-nas[{name}]'",
+                where=("search", "log_to", index),
+            )
+
+
+def loggers(run: RunDirectory) -> list[Callback]:
+    """What a run's spec asks for."""
+    return [KINDS[name](run) for name in dict.fromkeys(run.spec.search.log_to)]
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """What was trained, in one level."""
+    stages = {f"stage{number}": choice for number, choice in enumerate(record.choices, 1)}
+    return {"trial": record.number, "seed": record.seed, "network": record.description, "label": record.label, **stages}
+
+
+def _outcome(record: Record) -> dict[str, float]:
+    """Costs and times of a trial."""
+    measured = record.measurement
+    if measured is None:
+        return {}
+    names = ("parameters", "macs", "latency", "seconds", "images_per_second", "peak_memory", "train_loss_sum")
+    found = {name: getattr(measured, name) for name in names}
+    found |= {f"{name}_x": value for name, value in record.relative.items()}
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _curve(record: Record) -> Iterator[tuple[int, dict[str, float]]]:
+    for rung in record.rungs:
+        yield rung.epoch, {"score": float(rung.score), "loss": float(rung.loss)}
+
+
+class _Logger(Callback):
+    """What all have in common: something is written when a trial ends."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.name, self.directory = run.spec.name, run.directory.resolve()
+
+    def on_trial_end(self, trial: Record) -> None:
+        """Write it, whatever became of it."""
+        self.write(trial)
+
+    def write(self, trial: Record) -> None:
+        """One run."""
+        raise NotImplementedError
+
+
+class CsvLogger(_Logger):
+    """``log.csv``: one row per trial and rung; of a trial without any one row."""
+
+    COLUMNS = (
+        "trial", "outcome", "network", "label", "seed", "epoch", "score", "loss", "parameters", "macs", "latency",
+        "seconds", "reason",
+    )  # fmt: skip
+
+    def write(self, trial: Record) -> None:
+        """Append its rows."""
+        path = self.directory / "log.csv"
+        facts = _settings(trial) | _outcome(trial) | {"outcome": trial.outcome, "reason": trial.reason}
+        rows: list[dict[str, Any]] = [facts | {"epoch": epoch} | scores for epoch, scores in _curve(trial)]
+        new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.COLUMNS, extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            writer.writerows(rows or [facts])
+
+
+class TensorBoardLogger(_Logger):
+    """``tensorboard/trial-0003``: the curve, and what the hyperparameter view compares."""
+
+    def write(self, trial: Record) -> None:
+        """A folder of event files."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = self.directory / "tensorboard" / f"trial-{trial.number:04d}"
+        with SummaryWriter(str(folder)) as writer:  # type: ignore[no-untyped-call]
+            scores: dict[str, float] = {}
+            for epoch, scores in _curve(trial):
+                for name, value in scores.items():
+                    writer.add_scalar(name, value, epoch)  # type: ignore[no-untyped-call]
+            plain = {key: value for key, value in _settings(trial).items() if value is not None}
+            last = {f"final/{name}": value for name, value in (scores | _outcome(trial)).items()}
+            writer.add_text("trial", f"{trial.outcome}: {trial.description} {trial.reason}")  # type: ignore[no-untyped-call]
+            writer.add_hparams(plain, last, run_name=".")  # type: ignore[no-untyped-call]
+
+
+class WandbLogger(_Logger):
+    """Weights & Biases; without ``WANDB_MODE`` offline, into ``wandb/``: ``wandb sync`` sends it."""
+
+    def write(self, trial: Record) -> None:
+        """A run of the project that is named like the search."""
+        import wandb
+
+        run = wandb.init(
+            project=self.name, name=f"trial-{trial.number}", group=self.name, dir=str(self.directory),
+            config=_settings(trial), mode=os.environ.get("WANDB_MODE", "offline"), reinit="create_new",  # type: ignore[arg-type]
+            settings=wandb.Settings(silent=True, console="off"),
+        )  # fmt: skip
+        for epoch, scores in _curve(trial):
+            run.log(scores | {"epoch": epoch}, step=epoch)
+        run.summary.update(_outcome(trial) | {"outcome": trial.outcome, "reason": trial.reason})
+        run.finish(exit_code=0 if trial.outcome in ("complete", "pruned", "infeasible") else 1)
+
+
+class MlflowLogger(_Logger):
+    """MLflow; without ``MLFLOW_TRACKING_URI`` into ``mlflow.db`` of the run."""
+
+    def write(self, trial: Record) -> None:
+        """A run of the experiment that is named like the search."""
+        from mlflow import MlflowClient
+        from mlflow.entities import RunStatus
+
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.directory / 'mlflow.db'}"
+        with _quiet_mlflow():
+            client = MlflowClient(tracking_uri=uri)
+            found = client.get_experiment_by_name(self.name)
+            place = None if os.environ.get("MLFLOW_TRACKING_URI") else (self.directory / "mlruns").as_uri()
+            experiment = found.experiment_id if found else client.create_experiment(self.name, artifact_location=place)
+            run = client.create_run(experiment, run_name=f"trial-{trial.number}").info.run_id
+            for key, value in _settings(trial).items():
+                client.log_param(run, key, value)
+            for epoch, scores in _curve(trial):
+                for name, score in scores.items():
+                    client.log_metric(run, name, score, step=epoch)
+            for name, value in _outcome(trial).items():
+                client.log_metric(run, name, value)
+            client.set_tag(run, "outcome", trial.outcome)
+            client.set_tag(run, "reason", trial.reason)
+            ended = trial.outcome in ("complete", "pruned", "infeasible")
+            client.set_terminated(run, RunStatus.to_string(RunStatus.FINISHED if ended else RunStatus.FAILED))
+
+
+@contextmanager
+def _quiet_mlflow() -> Iterator[None]:
+    """Its database's first making is told in dozens of lines."""
+    import logging
+
+    loud = [logging.getLogger(name) for name in ("alembic", "mlflow")]
+    before = [one.level for one in loud]
+    for one in loud:
+        one.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for one, level in zip(loud, before, strict=True):
+            one.setLevel(level)
+
+
+KINDS: dict[str, Callable[[RunDirectory], Callback]] = {
+    "csv": CsvLogger,
+    "tensorboard": TensorBoardLogger,
+    "wandb": WandbLogger,
+    "mlflow": MlflowLogger,
+}

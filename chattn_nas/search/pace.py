@@ -1,0 +1,146 @@
+"""How long training takes here: a few real steps of a network, reading and augmenting included."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from chattn_nas.data import Normalize, sample_batch
+from chattn_nas.network.scales import scales_behind
+from chattn_nas.proxy._train import epochs_of, own_stream_and_state
+from chattn_nas.proxy.capture import cuda_graphs
+from chattn_nas.proxy.memory import peak_memory
+from chattn_nas.proxy.mode import train_mode
+from chattn_nas.proxy.step import autocast
+from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.space import Architecture
+
+#: Steps before the clock starts: the first ones allocate, choose algorithms, and are captured.
+WARM = 3
+#: Keeps a core as busy as a worker on it would: two workers on two threads of one core are slower than one.
+_BUSY = "import numpy; a = numpy.random.rand(160, 160)\nwhile True: a = a @ a; a /= a.max()"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast one network is trained by one worker.
+
+    Attributes:
+        network: What was timed, in words.
+        build: Seconds for building it, its costs and the scales of its maps: once per trial.
+        step: Seconds per training step.
+        evaluation: Seconds for scoring it on all validation images, once per rung.
+        steps: Steps per epoch.
+        memory: Bytes at the peak; of the device on CUDA, of the process on a CPU.
+    """
+
+    network: str
+    build: float
+    step: float
+    evaluation: float
+    steps: int
+    memory: int
+
+    def seconds(self, rungs: Sequence[int], reached: int | None = None) -> float:
+        """Seconds of a trial through the first ``reached`` of these rungs (epochs), by default all."""
+        passed = rungs[:reached]
+        return self.build + passed[-1] * self.steps * self.step + len(passed) * self.evaluation
+
+
+def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: float = 1.0) -> Pace:
+    """Train a network for about so many seconds, and time it.
+
+    Raises:
+        InputError: It cannot be built.
+        torch.OutOfMemoryError: It does not fit.
+    """
+    spec, data, device = trainer.spec, trainer.data, trainer.device
+    begun = time.perf_counter()
+    network = trainer.build(architecture.canonical(trainer.stages), seed=0)
+    trainer.costs(network)
+    batch = sample_batch(data)
+    scales_behind(network, batch)
+    scales_behind(network, batch)
+    build = time.perf_counter() - begun
+    with own_stream_and_state(device, seed=0):
+        generator = torch.Generator(device).manual_seed(0)
+        capture = cuda_graphs(device, generator) if spec.proxy.cuda_graphs else None
+        epochs = epochs_of(network, data, spec.proxy, generator, capture)
+        train_mode(network)
+        clock = _Clock(device, seconds)
+        try:
+            while True:
+                epochs.epoch([0.0] * epochs.steps, clock.tick)
+        except _Enough:
+            step = clock.per_step
+        images = data.validation[torch.arange(min(spec.proxy.batch_size, len(data.validation)))].images.to(device)
+        forward = _forward(network, Normalize(data, device)(images), device)
+    return Pace(
+        network=name, build=build, step=step, steps=epochs.steps, memory=peak_memory(device),
+        evaluation=forward * len(data.validation) / len(images),
+    )  # fmt: skip
+
+
+class _Enough(Exception):
+    """The steps that were asked for are done."""
+
+
+class _Clock:
+    def __init__(self, device: torch.device, seconds: float) -> None:
+        self.device, self.seconds, self.made = device, seconds, time.perf_counter()
+        self.count, self.timed, self.begun, self.per_step = 0, 0, 0.0, 0.0
+
+    def tick(self) -> None:
+        self.count += 1
+        if self.begun:
+            self.timed += 1
+        elif self.count >= WARM or time.perf_counter() - self.made > self.seconds:  # slow steps warm up in fewer
+            _wait(self.device)
+            self.begun = time.perf_counter()
+            return
+        if self.timed and time.perf_counter() - self.begun > self.seconds:
+            _wait(self.device)
+            self.per_step = (time.perf_counter() - self.begun) / self.timed
+            raise _Enough
+
+
+@torch.no_grad()
+def _forward(network: torch.nn.Module, images: torch.Tensor, device: torch.device) -> float:
+    network.eval()
+    times = []
+    with autocast(device):
+        for _ in range(3):
+            _wait(device)
+            begun = time.perf_counter()
+            network(images)
+            _wait(device)
+            times.append(time.perf_counter() - begun)
+    return min(times[1:])
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def others_at_work(count: int) -> Iterator[None]:
+    """So many CPU threads are as busy meanwhile as the other workers will keep them."""
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    others = [
+        subprocess.Popen([sys.executable, "-c", _BUSY], env=environment, stderr=subprocess.DEVNULL)
+        for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()

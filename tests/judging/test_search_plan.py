@@ -1,0 +1,55 @@
+"""The plan of a search: timed on real steps, told in a few lines, wiser where something should be."""
+
+import numpy as np
+import pytest
+
+from chattn_nas.errors import InputError
+from chattn_nas.judging import plan_search
+from chattn_nas.judging.search_plan import _reached
+from chattn_nas.search.pace import Pace
+from chattn_nas.spec import Spec
+
+SPEC = {
+    "name": "tiny",
+    "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},
+    "data": {"dataset": "digits", "image_size": 8, "train_limit": 200},
+    "space": {"all": ["none", "se", "eca"]},
+    "proxy": {"rungs": [1, 3], "device": "cpu", "batch_size": 64},
+    "search": {"trials": 12, "workers": 2, "devices": ["cpu"]},
+}
+
+
+def test_a_plan_says_what_a_search_takes_and_what_would_be_wiser() -> None:
+    found = plan_search(Spec.from_dict(SPEC), seconds=0.5)
+    assert found.paces[0].network == "no attention"
+    assert len(found.paces) >= 2
+    assert found.paces[0].steps == 3
+    assert all(pace.step > 0 and pace.evaluation > 0 and pace.build > 0 for pace in found.paces)
+    assert found.low < found.search < found.high
+    assert 0 < found.saved < 0.67
+    assert found.workers == 2
+    text = "\n".join(found.words)
+    assert "one full trial about" in text
+    assert "12 trials, 5 of them baselines, on 2 workers" in text
+    assert "validation images is" in text
+    assert "a full trial makes only 9 updates" in text
+    assert found.trials_within(found.search) == pytest.approx(12, abs=1)
+    assert found.to_dict()["words"] == found.words
+
+
+def test_a_pace_adds_up() -> None:
+    pace = Pace(network="x", build=1.0, step=0.1, evaluation=0.5, steps=10, memory=0)
+    assert pace.seconds([2, 6]) == pytest.approx(1 + 6 + 1)
+    assert pace.seconds([2, 6], reached=1) == pytest.approx(1 + 2 + 0.5)
+
+
+def test_halving_lets_baselines_and_about_a_third_pass() -> None:
+    ends = np.array(_reached(200, 5, 2, 3, 0.0, repeats=10))
+    assert (ends[:, :5] == 2).all()
+    assert 0.3 < (ends[:, 5:] == 2).mean() < 0.45
+
+
+def test_what_a_search_refuses_a_plan_refuses() -> None:
+    with pytest.raises(InputError, match="no device") as caught:
+        plan_search(Spec.from_dict(SPEC | {"search": {"devices": ["cuda:7"]}}))
+    assert caught.value.where == ("search", "devices", 0)
