@@ -292,6 +292,7 @@ def search(
     progress: bool = True,
     trainer: str | None = None,
     budget: float | None = None,
+    early_stop: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Search, or go on searching: the same call after an interruption continues to the target number of trials.
@@ -304,6 +305,8 @@ def search(
         progress: Show a live bar on a terminal, plain lines elsewhere.
         trainer: ``module:factory`` of another way to train; ours by default.
         budget: Seconds after which no further trial is begun; without ``trials`` nothing else ends the search.
+        early_stop: End earlier where more trials cannot change the answer: where the pooled model gives less than 5 %
+            to there being a network in the space that is better than the pick by ``judging.useful``.
         callbacks: Told of trials, rungs and the end, in this process; see :class:`Callback`.
 
     Raises:
@@ -321,7 +324,7 @@ def search(
         trials = trials or MOST_TRIALS
     found = run_search(
         spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer, budget=budget,
-        callbacks=callbacks, best=results.so_far,
+        early_stop=early_stop, callbacks=callbacks, best=results.so_far,
     )  # fmt: skip
     return Run(found.directory)
 

@@ -40,7 +40,7 @@ Ground = Callable[[int], "Table | World"]
 def _ours(name: str, pruner: str = "none") -> Method:
     def make(table: Table | World, seed: int) -> tuple[BaseSampler, BasePruner | None]:
         settings = SearchSettings.model_validate({"sampler": name, "pruner": pruner, "seed": seed})
-        return build_sampler(settings, table.space, seed), build_pruner(settings, table.rungs)
+        return build_sampler(settings, table.space, seed), build_pruner(settings, table.rungs, table.space)
 
     return make
 
@@ -50,12 +50,13 @@ def _pooled(rule: str = RULE, pruner: str = "none") -> Method:
         settings = SearchSettings.model_validate({"pruner": pruner, "seed": seed})
         most, holds = max(1, len(table.seeds) - 1), table.holds if table.share < 1 else None
         sampler = PooledSampler(table.space, seed, most=most, holds=holds, rule=rule)
-        return sampler, build_pruner(settings, table.rungs)
+        return sampler, build_pruner(settings, table.rungs, table.space)
 
     return make
 
 
-#: What is compared, by name; ``+ halving`` stops trials at the table's rungs (asynchronous successive halving).
+#: What is compared, by name; after ``+`` what stops trials at the table's rungs: asynchronous successive halving,
+#: Hyperband, or the pooled model.
 METHODS: dict[str, Method] = {
     "random": _ours("random"),
     "pooled": _pooled(),
@@ -68,6 +69,8 @@ METHODS: dict[str, Method] = {
     "tpe + halving": _ours("tpe", "successive_halving"),
     "gp + halving": _ours("gp", "successive_halving"),
     "pooled + halving": _pooled(pruner="successive_halving"),
+    "pooled + pooled": _pooled(pruner="pooled"),
+    "pooled + hyperband": _pooled(pruner="hyperband"),
     **{f"pooled by {rule}": _pooled(rule) for rule in RULES},
 }
 #: What is compared where nothing is named: without the other rules of ``pooled``.
@@ -168,7 +171,7 @@ def _search(table: Table | World, name: str, number: int, budget: int) -> Search
     seen, left = _split(table, number, max(1, len(table.seeds) - 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        shown_as = name.removesuffix(" + halving")
+        shown_as = name.partition(" + ")[0]
         return Search(
             table, simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner, shown_as=shown_as), left
         )

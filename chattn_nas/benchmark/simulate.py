@@ -68,10 +68,12 @@ def simulate(
             continue
         measured = table.measurement(architecture, seeds[used.get(key, 0)])
         used[key] = used.get(key, 0) + 1
+        trial.set_user_attr("architecture", architecture.to_dict())
+        trial.set_user_attr("seed", measured.seed)
         reached = _reached(trial, measured, protected=trial.number < protected)
         spent += measured.rungs[reached].epoch / table.rungs[-1]
         found.append(_record(trial.number, architecture, measured, reached))
-        for name, value in _attributes(found[-1], architecture).items():
+        for name, value in _attributes(found[-1]).items():
             trial.set_user_attr(name, value)
         if reached == len(measured.rungs) - 1:
             seen.setdefault(key, []).append(measured.rungs[-1].score)
@@ -120,13 +122,11 @@ def _reached(trial: optuna.Trial, measured: Measurement, *, protected: bool) -> 
     return len(measured.rungs) - 1
 
 
-def _attributes(record: Record, architecture: Architecture) -> dict[str, Any]:
-    """What a search writes of a training: samplers may read all of it."""
+def _attributes(record: Record) -> dict[str, Any]:
+    """What a search writes of a training that ended: samplers may read all of it."""
     assert record.measurement is not None
     return {
-        "architecture": architecture.to_dict(),
         "hash": record.hash,
-        "seed": record.seed,
         "measurement": record.measurement.to_dict(),
         "value_source": TRAINED,
         "outcome": record.outcome,

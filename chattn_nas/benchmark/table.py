@@ -128,7 +128,6 @@ class Table:
         same = [
             name
             for name in (
-                "test_accuracy",
                 "train_loss_sum",
                 "seconds",
                 "images_per_second",
@@ -139,7 +138,11 @@ class Table:
             if name in row
         ]
         return Measurement(
-            outcome=Outcome.COMPLETE, rungs=(*found, end), seed=seed, **{name: row[name] for name in same}
+            outcome=Outcome.COMPLETE,
+            rungs=(*found, end),
+            seed=seed,
+            test_score=row.get("test_accuracy"),
+            **{name: row[name] for name in same},
         )
 
     def objective(self, seed: int = 0) -> Callable[[optuna.Trial], float]:

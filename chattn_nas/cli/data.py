@@ -45,7 +45,8 @@ def data(
         return
     for line in said:
         console.print(line, soft_wrap=True, highlight=False)
-    print_table(rows[:50], "Images by class" + (f" (the first 50 of {len(rows)})" if len(rows) > 50 else ""))
+    if rows:
+        print_table(rows[:50], "Images by class" + (f" (the first 50 of {len(rows)})" if len(rows) > 50 else ""))
     print_table(
         [
             {

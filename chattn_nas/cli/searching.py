@@ -32,6 +32,10 @@ def search(
     trials: Annotated[int | None, typer.Option(min=1, help="Finished trials asked for, over the whole run.")] = None,
     budget: Budget = None,
     workers: Workers = None,
+    early_stop: Annotated[
+        bool,
+        typer.Option("--early-stop/--no-early-stop", help="End where more trials cannot change the answer."),
+    ] = True,
     plan: Annotated[
         bool, typer.Option("--plan/--no-plan", help="First time some steps, and say what it takes.")
     ] = True,
@@ -59,8 +63,9 @@ def search(
             if plan and new and not console.quiet:
                 _planned(spec, trials, workers, seconds, most=4.0)
             found = api.search(
-                spec, run=run, trials=trials, workers=workers, budget=seconds, progress=not console.quiet
-            )
+                spec, run=run, trials=trials, workers=workers, budget=seconds, early_stop=early_stop,
+                progress=not console.quiet,
+            )  # fmt: skip
     except KeyboardInterrupt:
         say("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None

@@ -32,7 +32,8 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
         counts.append(f"{len(parts.test[1]):,} test")
     kind = "labels, several per image" if facts.multilabel else "classes"
     channels = "one channel" if facts.channels == 1 else f"{facts.channels} channels"
-    found = [f"{', '.join(counts)} images of {len(facts.class_names)} {kind}, {channels}, {facts.image_size} px"]
+    classes = f" of {len(facts.class_names)} {kind}" if facts.class_names else ""
+    found = [f"{', '.join(counts)} images{classes}, {channels}, {facts.image_size} px"]
     found += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
     found += _shares(stored, parts)
     updates = len(parts.train) // min(batch_size, len(parts.train)) * epochs
@@ -42,7 +43,7 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
             "how they start more than by what they can learn; more epochs (proxy.rungs) or a smaller batch help"
         )
     images = len(parts.validation[1])
-    if images < LEAST_VALIDATION:
+    if images < LEAST_VALIDATION and stored.targets["train"].ndim == 1:
         found.append(
             f"beware: {images} validation images tell an accuracy of 80 % only to within "
             f"±{196 * np.sqrt(0.8 * 0.2 / images):.1f} points (95 %)"

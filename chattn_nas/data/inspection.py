@@ -6,6 +6,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,25 +90,33 @@ def duplicates(settings: DataSettings) -> list[Duplicates]:
 
 
 def counts(settings: DataSettings) -> list[dict[str, object]]:
-    """One row per class: its name and how many images every part has of it."""
+    """One row per class: its name and how many images every part has of it, or shows it in its mask."""
     stored, parts = divide(settings)
     names = stored.description.class_names
     table: list[dict[str, object]] = [{"class": name} for name in names]
     for name, (part, index) in _rows(parts).items():
         targets = stored.targets[part][index]
-        of_class = targets.sum(0) if targets.ndim == 2 else np.bincount(targets, minlength=len(names))
-        for row, images in zip(table, of_class):
-            row[name] = int(images)
+        for number, row in enumerate(table):
+            row[name] = int(_of_class(targets, number).sum())
     return table
 
 
+def _of_class(targets: NDArray[Any], number: int) -> NDArray[np.bool_]:
+    """Which images (N,) are of a class: labels (N,), presence (N, K), or masks (N, H, W) that show it."""
+    if targets.ndim == 1:
+        return targets == number
+    found: NDArray[np.bool_] = targets[:, number] > 0 if targets.ndim == 2 else (targets == number).any((1, 2))
+    return found
+
+
 def mean_pictures(settings: DataSettings) -> Image.Image:
-    """The average training image of every class, side by side, eight to a row."""
+    """The average training image of every class, side by side, eight to a row; of all where there are no classes."""
     stored, parts = divide(settings)
     images, targets = stored.images["train"], stored.targets["train"]
     pictures = []
-    for number in range(len(stored.description.class_names)):
-        mine = parts.train[(targets[parts.train] == number) if targets.ndim == 1 else targets[parts.train, number] > 0]
+    chosen = targets[parts.train]
+    each = [parts.train[_of_class(chosen, number)] for number in range(len(stored.description.class_names))]
+    for mine in each or [parts.train]:
         total = np.zeros(images.shape[1:])
         for start in range(0, len(mine), 256):
             total += images[mine[start : start + 256]].sum(0, dtype=np.float64)

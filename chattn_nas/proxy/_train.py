@@ -16,6 +16,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.proxy import pulse
 from chattn_nas.proxy._evaluate import Evaluation
 from chattn_nas.proxy.capture import Capture, cuda_graphs
+from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.memory import peak_memory
 from chattn_nas.proxy.mode import train_mode
@@ -173,7 +174,7 @@ def epochs_of(
     optimizer = build_optimizer(network, settings, images=len(images))
     step = TrainingStep(
         network, optimizer, prepare, task=task, accumulate=accumulate,
-        criterion=task.criterion(device, label_smoothing=settings.label_smoothing),
+        criterion=criterion_of(task, settings, device), clip=settings.clip,
     )  # fmt: skip
     batch_size = min(settings.batch_size, len(images))
     odds = even_odds(images.labels) if data.balanced else None

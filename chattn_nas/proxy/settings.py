@@ -33,6 +33,9 @@ class ProxySettings(Settings):
         learning_rate: Peak, for a batch of 128; scaled linearly with the batch size.
         optimizer: ``sgd`` (with Nesterov momentum), ``adam``, ``adamw``, another that timm makes (``lion``, ``muon``,
             ...), or ``module:Class``, which takes groups of parameters, ``lr`` and ``weight_decay``.
+        loss: ``task`` is the task's own; of classifiers ``ce`` (cross-entropy) or ``bce`` (binary, per class); or
+            ``module:function`` of the network's output and the targets, which gives the mean loss.
+        clip: Largest norm of the gradient; ``None`` does not clip.
         momentum: Momentum of those that have one.
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
         label_smoothing: Label smoothing of the cross-entropy in training.
@@ -54,6 +57,8 @@ class ProxySettings(Settings):
         batch_size: 64  # images
         learning_rate: 0.05  # for a batch of 128
         optimizer: adamw
+        loss: bce
+        clip: 1.0  # norm of the gradient
         momentum: 0.9  # share
         weight_decay: 0.0005  # factor per step and learning rate
         label_smoothing: 0.1  # share
@@ -70,6 +75,8 @@ class ProxySettings(Settings):
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=0.1, gt=0)
     optimizer: str = "sgd"
+    loss: str = "task"
+    clip: float | None = Field(default=None, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)

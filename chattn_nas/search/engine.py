@@ -16,6 +16,8 @@ from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import resolve_device
+from chattn_nas.proxy.criterion import criterion_of
+from chattn_nas.proxy.optimizer import optimizer_of
 from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.search._join import join
 from chattn_nas.search.callbacks import Callback, Observer
@@ -24,6 +26,7 @@ from chattn_nas.search.ending import Budget, ended, reopen
 from chattn_nas.search.log_to import check_log_to, loggers
 from chattn_nas.search.loop import sigterm_as_interrupt
 from chattn_nas.search.nni.engine import require_nni, search_with_nni
+from chattn_nas.search.pooled.settled import EarlyEnd
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
 from chattn_nas.search.ray._ray import require_ray
@@ -47,6 +50,8 @@ def try_out(spec: Spec) -> None:
         InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
     """
     facts = tasks.load(spec.task, spec.data, data_on="disk")
+    criterion_of(facts.task, spec.proxy, torch.device("cpu"))
+    optimizer_of([{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}], spec.proxy, spec.proxy.learning_rate)
     if not facts.task.classes:
         _refuse_types_that_need_classes(spec)
     for index, device in enumerate(spec.search.devices or [spec.proxy.device]):
@@ -87,6 +92,7 @@ def search(
     trainer: str | None = None,
     baselines: bool = True,
     budget: float | None = None,
+    early_stop: bool = False,
     callbacks: Sequence[Callback] = (),
     best: Callable[[optuna.Study], str] | None = None,
 ) -> RunDirectory:
@@ -101,6 +107,8 @@ def search(
         trainer: ``module:factory`` of another way to train; ours by default.
         baselines: Queue ``none``, every type uniformly and the control first; not where all trainings are given.
         budget: Seconds after which no further trial is begun, however many were asked for.
+        early_stop: End before the asked number of trials where more cannot change the answer, see
+            :mod:`.pooled.settled`.
         callbacks: Told of trials and rungs, in this process; see :class:`.Callback`.
         best: Says what is best so far, for the progress.
 
@@ -142,7 +150,11 @@ def search(
         reopen(found.study)
         clock = Budget(budget) if budget is not None and spec.search.engine != "nni" else None
         observer = Observer(found, [*loggers(found), *callbacks])
-        watched = [one for one in (observer, clock) if one is not None]
+        early = None
+        if early_stop and spec.search.engine != "nni":
+            early = EarlyEnd(spec.search_space(), spec.search, spec.judging.useful)
+            early(found.study)
+        watched = [one for one in (observer, clock, early) if one is not None]
         with Progress(found.study, spec.search, shown=progress, best=best, budget=clock, observers=watched) as shown:
             if spec.search.engine == "nni":
                 search_with_nni(found, shown, trainer)

@@ -11,6 +11,8 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.trial import FrozenTrial
 
 from chattn_nas.search.by_path import made_by_path
+from chattn_nas.search.pooled.pruner import PooledPruner
+from chattn_nas.space import SearchSpace
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study._optuna import trial_now
 from chattn_nas.study.attributes import trial_attributes
@@ -22,13 +24,16 @@ RUNGS = "rungs"
 LAST = 1000
 
 
-def build_pruner(settings: SearchSettings, rungs: Sequence[int]) -> BasePruner:
-    """Optuna's pruner for one objective, over the spec's rungs (epochs)."""
+def build_pruner(settings: SearchSettings, rungs: Sequence[int], space: SearchSpace | None = None) -> BasePruner:
+    """The pruner for one objective, over the spec's rungs (epochs); ``pooled`` needs the space."""
     if settings.pruner == "none" or len(rungs) < 2 or settings.objectives != ["accuracy"]:
         return NopPruner()
     if ":" in settings.pruner:
         theirs: BasePruner = made_by_path(settings.pruner, BasePruner)
         return theirs
+    if settings.pruner == "pooled":
+        assert space is not None
+        return PooledPruner(space, settings.seed)
     factor = settings.reduction_factor
     inner: BasePruner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=factor)
     if settings.pruner == "hyperband":

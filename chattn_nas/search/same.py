@@ -21,6 +21,7 @@ from chattn_nas.network import own
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.trials import all_trials
+from chattn_nas.tasks.registry import find as find_task
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
 def plugins(spec: Spec) -> dict[str, str]:
     """Hash of the code of every part that is not this package's, by name; comments and layout do not count.
 
-    A backbone, metric or augmentation of the user's own is among them, and a local file of weights by its content.
+    A backbone, metric, augmentation, task, loss or optimiser of the user's own is among them, and a local file of
+    weights by its content.
     """
     found = {}
     backbone = spec.backbone
@@ -75,7 +77,10 @@ def plugins(spec: Spec) -> dict[str, str]:
     if backbone.weights is not None and Path(backbone.weights).is_file():
         with Path(backbone.weights).open("rb") as file:
             found[backbone.weights] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    for name in (spec.data.metric, spec.data.augment):
+    task = find_task(spec.task.type)
+    if task.__module__.split(".")[0] not in VERSIONED:
+        found[spec.task.type] = _hash_of(sys.modules.get(task.__module__), task.__qualname__)
+    for name in (spec.data.metric, spec.data.augment, spec.proxy.loss, spec.proxy.optimizer):
         if name is not None and ":" in name:
             found[name] = _hash_of(importlib.import_module(name.partition(":")[0]), name)
     for choices in spec.search_space().canonical:

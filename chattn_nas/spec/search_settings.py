@@ -17,7 +17,7 @@ from chattn_nas.settings import Settings
 
 Objective = Literal["accuracy", "score", "parameters", "macs", "latency"]
 SAMPLERS = ("random", "grid", "pooled", "tpe", "gp", "nsga2", "nsga3", "cmaes")
-PRUNERS = ("successive_halving", "hyperband", "none")
+PRUNERS = ("successive_halving", "hyperband", "pooled", "none")
 #: A sampler or pruner of somebody else.
 _PATH = r"[A-Za-z_][\w.]*:[\w./-]+"
 NniTuner = Literal["tpe", "evolution", "random", "grid", "regularized_evolution", "optuna"]
@@ -55,7 +55,8 @@ class SearchSettings(Settings):
             network once, in random order. Any other Optuna sampler by path: ``module:Class`` (or a function that
             makes one; a ``seed`` and the ``space`` are handed over where it takes them), or ``optunahub:NAME``
             (``pip install "chattn-nas[optunahub]"``).
-        pruner: What stops trials at a rung; baselines are never stopped. Others by path, as for ``sampler``; they see
+        pruner: What stops trials at a rung; baselines are never stopped. ``pooled`` stops what can hardly become the
+            best by the model that decides (with one objective). Others by path, as for ``sampler``; they see
             the rungs' epochs.
         reduction_factor: One trial of so many goes on at each rung.
         pass_at_random: Of the trials that a rung would stop, the share that goes on at random, so that types whose

@@ -58,6 +58,8 @@ LATER = (
     ("backbone", "stages"),
     ("task", "type"),
     ("proxy", "optimizer"),
+    ("proxy", "loss"),
+    ("proxy", "clip"),
 )  # fmt: skip
 
 

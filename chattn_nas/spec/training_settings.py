@@ -30,7 +30,7 @@ class TrainingSettings(Settings):
         warmup: Part of the training in which the learning rate rises linearly; ``None`` takes the proxy's.
         start: How attention starts: ``unit``, ``official`` or ``identity``; ``None`` takes the proxy's.
         ema: Decay of an exponential moving average of the weights, warmed up; its weights are the result. 0 is none.
-        clip: Largest norm of the gradient; ``None`` does not clip.
+        clip: Largest norm of the gradient; ``None`` takes the proxy's.
         randaugment: Operations of RandAugment per image (Cubuk et al. 2020), 0 to 8; 0 is none.
         magnitude: Strength of these operations, 0 to 30.
         erasing: Probability of erasing a random rectangle of an image (Zhong et al. 2020).
@@ -85,6 +85,15 @@ class TrainingSettings(Settings):
 
     def recipe(self, proxy: ProxySettings) -> ProxySettings:
         """The proxy's settings with what is given here in their place, and all epochs as one rung."""
-        fields = ("batch_size", "learning_rate", "momentum", "weight_decay", "label_smoothing", "warmup", "start")
+        fields = (
+            "batch_size",
+            "learning_rate",
+            "momentum",
+            "weight_decay",
+            "label_smoothing",
+            "warmup",
+            "start",
+            "clip",
+        )
         given = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
         return proxy.model_copy(update=given | {"rungs": [self.epochs or FULL * proxy.rungs[-1]]})

@@ -81,15 +81,24 @@ class LabelLoss:
     Args:
         label_smoothing: Label smoothing.
         class_weights: Weights (classes,), on the device; of presence where targets are that.
+        binary: Compare labels as the presence of every class, too (Wightman, Touvron, Jegou, "ResNet strikes back: An
+            improved training procedure in timm", 2021).
     """
 
-    def __init__(self, label_smoothing: float = 0.0, class_weights: Tensor | None = None) -> None:
-        self.label_smoothing, self.class_weights = label_smoothing, class_weights
+    def __init__(
+        self, label_smoothing: float = 0.0, class_weights: Tensor | None = None, *, binary: bool = False
+    ) -> None:
+        self.label_smoothing, self.class_weights, self.binary = label_smoothing, class_weights, binary
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean over the batch."""
         if targets.dtype == torch.uint8:
             smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+            return F.binary_cross_entropy_with_logits(logits.float(), smooth, pos_weight=self.class_weights)
+        if self.binary:
+            classes = logits.shape[1]
+            shares = targets if targets.ndim > 1 else F.one_hot(targets, classes).to(torch.float32)
+            smooth = shares * (1 - self.label_smoothing) + self.label_smoothing / classes
             return F.binary_cross_entropy_with_logits(logits.float(), smooth, pos_weight=self.class_weights)
         return F.cross_entropy(logits.float(), targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
 

@@ -85,8 +85,9 @@ def final_training(
 def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
     """All that the trained weights depend on, beside the run's own spec."""
     recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs", "data_on"})
-    if recipe["optimizer"] == "sgd":
-        del recipe["optimizer"]  # as it was when there was no other: older plans do not say it
+    for name, only in (("optimizer", "sgd"), ("loss", "task")):
+        if recipe[name] == only:
+            del recipe[name]  # as it was when there was no other: older plans do not say it
     epochs = settings.recipe(spec.proxy).rungs[-1]
     mine = settings.model_dump(exclude={*ELSEWHERE, *recipe, "epochs"})
     return {"architecture": architecture.hash, "seed": seed, "epochs": epochs, **recipe, **mine}

@@ -20,6 +20,7 @@ from chattn_nas.network.weights import write_weights
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.capture import cuda_graphs
+from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
 from chattn_nas.proxy.step import TrainingStep
@@ -110,8 +111,8 @@ class _Session:
         self.order, self.crops = torch.Generator(device), torch.Generator(device)
         prepare = Prepare(settings, task, self.crops)
         step = TrainingStep(
-            context.wrap(network), self.optimizer, prepare, task=task, clip=settings.clip,
-            criterion=task.criterion(device, label_smoothing=recipe.label_smoothing),
+            context.wrap(network), self.optimizer, prepare, task=task, clip=recipe.clip,
+            criterion=criterion_of(task, recipe, device),
         )  # fmt: skip
         repeatable = recipe.cuda_graphs and context.size == 1 and not prepare.draws_on_host
         capture = cuda_graphs(device, self.crops) if repeatable else None

@@ -5,6 +5,8 @@ from chattn_nas.benchmark import METHODS, compare_picks, compare_samplers, groun
 from chattn_nas.benchmark.compare import NEAR, Search, _crossing, _ours, cost_to_come_near
 from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.errors import InputError
+from chattn_nas.search.pruning import build_pruner
+from chattn_nas.spec import SearchSettings
 
 
 def test_a_simulated_search_spends_its_budget_and_repeats_nothing(simulated):
@@ -92,3 +94,16 @@ def test_costs_count_what_a_search_knew_by_then(simulated):
     found = cost_to_come_near([one, one], 12)
     assert found["cost_low"] <= found["cost"] <= found["cost_high"]
     assert simulated.short(max(simulated.settled, key=simulated.settled.get)) == 0
+
+
+def test_the_pooled_pruner_stops_what_can_hardly_be_the_best(simulated):
+    sampler, _ = METHODS["random"](simulated, 2)
+    pruner = build_pruner(SearchSettings(pruner="pooled"), simulated.rungs, simulated.space)
+    found = simulate(simulated, sampler, budget=24, seeds=(0, 1), pruner=pruner)
+    worth = {end: [simulated.values[one.hash] for one in found if one.outcome == end] for end in ("complete", "pruned")}
+    assert len(worth["pruned"]) > 5
+    assert np.mean(worth["pruned"]) < np.mean(worth["complete"])
+    ended = [one.outcome for one in found]
+    assert "pruned" not in ended[:5], "nothing is stopped before five have ended"
+    best = max(found, key=lambda one: simulated.values[one.hash])
+    assert best.outcome == "complete"

@@ -14,7 +14,7 @@ from chattn_nas.search.pooled.acquisition import RULES, scalarised
 from chattn_nas.search.pooled.design import most_balanced
 from chattn_nas.search.pooled.evidence import CHOSEN
 from chattn_nas.search.pooled.networks import Costs, Networks
-from chattn_nas.search.pooled.sampler import PooledSampler, _milestone
+from chattn_nas.search.pooled.sampler import PooledSampler, milestone
 from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.study.record import records
 
@@ -110,7 +110,8 @@ def _filled(world: World, sampler: PooledSampler, budget: int, seeds=(0, 1, 2)) 
         key = made._storage.create_new_trial(made._study_id, template_trial=trial)
         network = world.space.random(rng)
         record = _record(number, network, world.measurement(network, seeds[number % len(seeds)]), 0)
-        for name, value in _attributes(record, network).items():
+        given = {"architecture": network.to_dict(), "seed": record.seed}
+        for name, value in (given | _attributes(record)).items():
             made._storage.set_trial_user_attr(key, name, value)
         made._storage.set_trial_state_values(key, optuna.trial.TrialState.COMPLETE, [record.score])
     return study
@@ -145,7 +146,7 @@ def test_standard_deviations_are_learned_anew_ever_more_rarely(monkeypatch):
     simulate(world, PooledSampler(world.space, 0, most=3, begin=0), budget=40, seeds=(0, 1, 2), baselines=False)
     assert fits == sorted(set(fits))
     assert 8 < len(fits) < 18
-    assert all(count / 1.25 - 1 <= _milestone(count) <= count for count in range(4, 200))
+    assert all(count / 1.25 - 1 <= milestone(count) <= count for count in range(4, 200))
 
 
 @pytest.mark.parametrize("name", RULES)

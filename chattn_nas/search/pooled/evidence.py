@@ -10,9 +10,9 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.results.pooled import Choices, Observation, choices_of_stages, observations
-from chattn_nas.search.search_study import GIVEN
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import _optuna
+from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import history
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import Record, record_of
@@ -54,10 +54,7 @@ class Reader:
 
     def read(self, study: optuna.Study, but: int) -> Evidence:
         """What is known; trial ``but``, which is about to be proposed, is left out."""
-        known, found = history(study), Evidence()
-        for trial in known.finished[len(self._records) :]:
-            self._records[trial.number] = record_of(trial, unit=unit_of(study))
-        ended = [self._records[number] for number in sorted(self._records)]
+        known, found, ended = history(study), Evidence(), self.ended(study)
         found.seen = observations(ended)
         for record in ended:
             if not record.stages or not record.trained:
@@ -72,14 +69,21 @@ class Reader:
         for trial in known.open.values():
             network = None if trial.number == but else self._proposed(trial)
             if network is not None:
-                found.pending.append((network, trial.user_attrs.get("seed")))
+                found.pending.append((network, trial_attributes(trial).seed))
                 found.taken[network] += 1
         found.refused -= {one.choices for one in found.seen}
         return found
 
+    def ended(self, study: optuna.Study) -> list[Record]:
+        """Trials that ended, in the order of their numbers."""
+        for trial in history(study).finished[len(self._records) :]:
+            self._records[trial.number] = record_of(trial, unit=unit_of(study))
+        return [self._records[number] for number in sorted(self._records)]
+
     def _proposed(self, trial: FrozenTrial) -> Choices | None:
         """The network of a trial that has not ended; ``None`` while it has none."""
-        given = trial.user_attrs.get("architecture") or trial.user_attrs.get(GIVEN)
+        stored = trial_attributes(trial)
+        given = stored.architecture or stored.given
         if given:
             return choices_of_stages(Architecture.from_dict(given).canonical(self.space.stages).to_dict()["stages"])
         params = trial.system_attrs.get(CHOSEN) or trial.system_attrs.get(_optuna.FIXED)

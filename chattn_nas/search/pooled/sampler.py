@@ -16,10 +16,10 @@ from chattn_nas.search.pooled.candidates import led
 from chattn_nas.search.pooled.design import least_used, most_balanced
 from chattn_nas.search.pooled.evidence import CHOSEN, Evidence, Reader
 from chattn_nas.search.pooled.networks import DRAWN, TIMES, Costs, Networks
-from chattn_nas.search.search_study import GIVEN
 from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import _optuna
+from chattn_nas.study.attributes import study_attributes, trial_attributes
 
 #: Trainings that the model looks at when it proposes, baselines and leaders first; a verdict looks at all.
 LOOKED_AT = 500
@@ -66,8 +66,8 @@ class PooledSampler(WholeNetworkSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Choose the network of this trial, unless it brings one."""
-        attributes = trial.system_attrs
-        if CHOSEN in attributes or _optuna.FIXED in attributes or GIVEN in trial.user_attrs:
+        given = trial_attributes(trial).given is not None
+        if CHOSEN in trial.system_attrs or _optuna.is_queued(trial) or given:
             return
         row = self.propose(study, trial.number)
         _optuna.set_system(study, _optuna.id_of(trial), CHOSEN, self.networks.params(row))
@@ -113,9 +113,9 @@ class PooledSampler(WholeNetworkSampler):
 
     def _model(self, known: Evidence) -> Pooled | None:
         """Fitted to what ended at the last milestone, then brought up to date."""
-        milestone = _milestone(len(known.seen))
-        if self._fit[0] != milestone:
-            self._fit = milestone, fitted(thinned(known.seen[:milestone], LOOKED_AT))
+        learned = milestone(len(known.seen))
+        if self._fit[0] != learned:
+            self._fit = learned, fitted(thinned(known.seen[:learned], LOOKED_AT))
         model = self._fit[1]
         if model is None:
             return None
@@ -126,12 +126,12 @@ class PooledSampler(WholeNetworkSampler):
                 Observation(choices, self.seed if seed is None else seed, float(mean))
                 for (choices, seed), mean in zip(known.pending, expected, strict=True)
             ]
-        return model.of(seen) if len(seen) > milestone or len(seen) > LOOKED_AT else model
+        return model.of(seen) if len(seen) > learned or len(seen) > LOOKED_AT else model
 
     def _costs(self, study: optuna.Study, known: Evidence) -> Costs:
         rows = ((self.networks.row(choices), value) for choices, value in known.latencies.items())
         measured = {row: value for row, value in rows if row is not None}
-        return Costs(self.networks, study.user_attrs.get("reference") or {}, measured)
+        return Costs(self.networks, study_attributes(study).reference or {}, measured)
 
     def _feasible(self, costs: Costs) -> Callable[[np.ndarray], np.ndarray]:
         return lambda rows: costs.feasible(self.bounds, rows)
@@ -150,7 +150,7 @@ class PooledSampler(WholeNetworkSampler):
         return self.networks.drawn(DRAWN, rng)
 
 
-def _milestone(count: int) -> int:
+def milestone(count: int) -> int:
     """The last number of trainings, up to ``count``, at which standard deviations are learned anew."""
     at = 4
     while (later := max(at + 1, int(at * ANEW))) <= count:

@@ -1,0 +1,116 @@
+"""Whether more trials can change what a search will recommend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+
+from chattn_nas.results.pooled import fitted, thinned
+from chattn_nas.search.ending import end
+from chattn_nas.search.pooled.candidates import led
+from chattn_nas.search.pooled.evidence import Reader
+from chattn_nas.search.pooled.networks import Costs, Networks
+from chattn_nas.search.pooled.sampler import LOOKED_AT
+from chattn_nas.space import SearchSpace
+from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.attributes import study_attributes
+from chattn_nas.study.history import history
+from chattn_nas.study.metric import unit_of
+from chattn_nas.unit import ACCURACY, Unit
+
+#: Below this chance of a better network a search ends.
+CHANCE = 0.05
+#: Joint draws from which the chance is read.
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is still to be won.
+
+    Attributes:
+        trainings: So many were seen.
+        chance: That some network of the space is worth more than the pick by what is useful.
+        useful: What is worth having, in the score's unit, such as points.
+        unit: What scores are told in.
+    """
+
+    trainings: int
+    chance: float
+    useful: float
+    unit: Unit = ACCURACY
+
+    @property
+    def settled(self) -> bool:
+        """More trials cannot change the answer."""
+        return self.chance < CHANCE
+
+    def __str__(self) -> str:
+        return (
+            f"after {self.trainings} trainings the chance that a network of the space is "
+            f"{self.unit.apart(self.useful)} better than the pick is {self.chance:.1%}"
+        )
+
+
+def outlook(
+    study: optuna.Study, space: SearchSpace, settings: SearchSettings, useful: float, reader: Reader | None = None
+) -> Outlook | None:
+    """What more trials could change, by the pooled model; ``None`` while too little is known, or with several
+    objectives, whose answer is a whole front.
+
+    Args:
+        study: Of the search.
+        space: Whose networks may still be found.
+        settings: Constraints and objectives.
+        useful: Points that are worth having.
+        reader: Has read the study before, which saves time.
+    """
+    if settings.objectives != ["accuracy"]:
+        return None
+    networks = Networks(space)
+    known = (reader or Reader(space)).read(study, -1)
+    model = fitted(thinned(known.seen, LOOKED_AT))
+    complete = {row for one in known.seen if one.complete and (row := networks.row(one.choices)) is not None}
+    types = max(len(set(kinds.tolist())) for kinds in networks.types)
+    if model is None or len(complete) < min(2 * types, space.canonical_size):
+        return None
+    rng = np.random.default_rng([settings.seed, len(known.seen)])
+    trained = np.array(sorted(complete))
+    costs = Costs(networks, study_attributes(study).reference or {}, {})
+
+    def feasible(rows: np.ndarray) -> np.ndarray:
+        return costs.feasible(settings.bounds, rows)
+
+    means = model.predict([networks.choices(row) for row in trained]).mean
+    pick = trained[int(np.argmax(means))]
+    rivals = networks.listed
+    rivals = led(model, networks, trained, feasible, rng) if rivals is None else rivals[feasible(rivals)]
+    draws = model.draws([networks.choices(row) for row in (pick, *rivals)], DRAWS, rng)
+    better = (draws[:, 1:] > draws[:, :1] + useful).any(1)
+    return Outlook(len(known.seen), float(better.mean()), useful, unit_of(study))
+
+
+class EarlyEnd:
+    """Ends a search that is settled; called with the study now and then.
+
+    Args:
+        space: Whose networks may still be found.
+        settings: Of the search.
+        useful: Points that are worth having.
+    """
+
+    def __init__(self, space: SearchSpace, settings: SearchSettings, useful: float) -> None:
+        self.space, self.settings, self.useful = space, settings, useful
+        self._reader, self._look_at = Reader(space), 0
+
+    def __call__(self, study: optuna.Study) -> None:
+        """Look, once a tenth more trials have ended than at the last look."""
+        counted = history(study).counted
+        if counted < self._look_at or counted >= self.settings.trials:
+            return
+        self._look_at = counted + max(1, counted // 10)
+        found = outlook(study, self.space, self.settings, self.useful, self._reader)
+        if found is not None and found.settled:
+            end(study, f"more trials cannot change the answer: {found}")
