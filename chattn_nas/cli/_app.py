@@ -10,6 +10,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, get_type_hints
@@ -81,6 +82,14 @@ def command(
 def say(text: str) -> None:
     """One line for a reader: broken between words on a terminal, as long as it is elsewhere."""
     console.print(text, soft_wrap=not console.is_terminal, highlight=False, markup=False)
+
+
+def moving(text: str) -> AbstractContextManager[Any]:
+    """Something moves on a terminal while this takes its time; elsewhere it is a line."""
+    if console.is_terminal and not console.quiet:
+        return console.status(text)
+    say(text)
+    return nullcontext()
 
 
 def seconds_of(text: str) -> float:

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, SpecPath, Wide, command, console, print_legend, print_table, say, seconds_of
+from chattn_nas.cli._app import (
+    AsJson,
+    SpecPath,
+    Wide,
+    command,
+    console,
+    moving,
+    print_legend,
+    print_table,
+    say,
+    seconds_of,
+)
 from chattn_nas.errors import RunError
 
 if TYPE_CHECKING:
@@ -45,13 +56,13 @@ def search(
     from chattn_nas.spec import load_spec
 
     seconds = None if budget is None else seconds_of(budget)
-    say(f"Reading {path}")
-    spec = load_spec(path)  # before torch is imported: a mistake is told at once
-    say("Loading torch")
-    from chattn_nas import api
-    from chattn_nas.data import summary
-    from chattn_nas.report import write_report
-    from chattn_nas.spec.load import lines_of
+    with moving(f"Reading {path}"):
+        spec = load_spec(path)  # before torch is imported: a mistake is told at once
+    with moving("Loading torch"):
+        from chattn_nas import api
+        from chattn_nas.data import summary
+        from chattn_nas.report import write_report
+        from chattn_nas.spec.load import lines_of
 
     if name:
         spec = spec.changed(name=name)
@@ -95,9 +106,8 @@ def plan(
     from chattn_nas.spec.load import lines_of
 
     seconds = None if budget is None else seconds_of(budget)
-    say(f"Reading {path}")
-    spec = load_spec(path)
-    say("Loading torch, and timing a few steps")
+    with moving(f"Reading {path}"):
+        spec = load_spec(path)
     with lines_of(path):
         found = _planned(spec, trials, workers, seconds, most=15.0)
     if as_json:
@@ -118,7 +128,8 @@ def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float
     from chattn_nas.results import words
 
     changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
-    found = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
+    with moving("Timing a few training steps"):
+        found = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
     for line in found.words:
         say(f"Plan: {line}")
     if seconds is not None:

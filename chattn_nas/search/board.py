@@ -64,9 +64,9 @@ class State:
 
 def doing(facts: Facts) -> str:
     """What one worker does: ``trial 3, se8 | eca3 | -, epoch 4 of 16, step 12 of 18, 2,310 images/s``."""
-    if not facts:
-        return "a worker starts"
-    phase = facts.get("phase", "")
+    phase = str(facts.get("phase", ""))
+    if not phase:
+        return "starts: imports, which takes some seconds"
     if "trial" not in facts:
         return PHASES.get(phase, str(phase))
     parts = [f"trial {facts['trial']}", facts.get("network", "")]

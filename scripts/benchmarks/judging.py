@@ -102,12 +102,12 @@ def _by_type(size: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray
     return np.stack([sum(luck[place] for place in enumerate(types)) for types in TYPES], axis=1)
 
 
-def confirm(studies: int) -> None:
+def confirm(studies: int, kinds: Sequence[str] = KINDS) -> None:
     """Family-wise error, power and what is announced of seven differences of six networks, at the first look."""
     heads = ("seeds", "noise", "any false claim", "0.6 shown", "1.2 shown", "1.2 shown against either rival",
              "a shown 0.6 is announced as", "its mean")  # fmt: skip
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-    for seeds, kind in itertools.product((5, 10), KINDS):
+    for seeds, kind in itertools.product((5, 10), kinds):
         rng = np.random.default_rng([seeds, KINDS.index(kind)])
         runs = noise(kind, (studies, 6, seeds), rng)
         false = np.mean([any(c.judgement != "no difference shown" for c in judged(one)) for one in runs])
@@ -130,14 +130,16 @@ def confirm(studies: int) -> None:
 
 def methods(studies: int) -> None:
     """What Holm's correction of t tests and the whole block's error would have shown, by the noise of one training."""
-    print("| one training scatters by | true difference | Holm | as judged | the whole block's error |")
-    print("|---|---|---|---|---|")
+    print("| one training scatters by | true difference | Holm | as judged | the whole block's error | noise known |")
+    print("|---|---|---|---|---|---|")
+    limit = comparison._limit(comparison._largest(tuple(PAIRS), 6, 1e9), 1e9, len(PAIRS), comparison.ALPHA)
     for spread, lift in itertools.product((0.51, 0.4), (0.6, 1.2)):
         rng = np.random.default_rng([int(100 * spread), int(10 * lift)])
         runs = spread * rng.standard_normal((studies, 6, 5))
         runs[:, 0] += lift
         ours = np.mean([judged(one)[0].judgement == "better" for one in runs])
-        cells = (np.mean([_holm(one) for one in runs]), ours, np.mean([_block(one) for one in runs]))
+        known = stats.norm.sf(limit - lift / (spread * (2 / 5) ** 0.5))
+        cells = (np.mean([_holm(one) for one in runs]), ours, np.mean([_block(one) for one in runs]), known)
         print(f"| {spread:g} | {lift:g} | {' | '.join(f'{100 * cell:.0f} %' for cell in cells)} |", flush=True)
 
 
@@ -210,11 +212,14 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="CSV file of coverage's studies")
     parser.add_argument("--minutes", type=float, default=1e9, help="no study of coverage begins later")
     parser.add_argument("--world", action="append", default=[], help="only these worlds of coverage")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="only these kinds of noise of confirm")
     arguments = parser.parse_args()
     if arguments.what == "coverage":
         coverage(arguments.studies, arguments.keep, arguments.minutes, arguments.world)
+    elif arguments.what == "confirm":
+        confirm(arguments.studies, arguments.kind or KINDS)
     else:
-        kinds = {"confirm": confirm, "methods": methods, "looks": looks, "calibrate": calibrate}
+        kinds = {"methods": methods, "looks": looks, "calibrate": calibrate}
         kinds[arguments.what](arguments.studies)
 
 

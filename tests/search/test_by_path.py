@@ -8,6 +8,7 @@ import pytest
 
 from chattn_nas.errors import InputError, MissingExtraError
 from chattn_nas.search.by_path import made_by_path
+from chattn_nas.search.trial import TrialRunner
 from chattn_nas.spec import SearchSettings
 from chattn_nas.study.record import records
 
@@ -41,6 +42,27 @@ def test_a_sampler_and_a_pruner_of_somebody_else_are_used(my_parts, run_stub):
     proposed = [one for one in records(run.study) if not one.label]
     assert {tuple(stage["type"] for stage in one.stages) for one in proposed} == {("se",) * 3}
     assert {one.outcome for one in proposed} == {"pruned"}
+
+
+@pytest.mark.parametrize("engine", ["optuna", "nni"])
+def test_of_what_every_rung_would_stop_a_share_goes_on(engine, my_parts, run_stub, monkeypatch, tmp_path):
+    """The runner decides, whoever places the training; what reports to NNI in between hands the answer on."""
+    whole = TrialRunner.run
+    if engine == "nni":
+        pytest.importorskip("nni")
+        from chattn_nas.search.nni import _nni, trial
+
+        monkeypatch.setattr(_nni, "report_rung", lambda score: None)
+
+        def reporting(self, *arguments):
+            if not isinstance(self.trainer, trial.Reporting):
+                self.trainer = trial.Reporting(self.trainer)
+            return whole(self, *arguments)
+
+        monkeypatch.setattr(TrialRunner, "run", reporting)
+    for share, outcomes in ((1.0, {"complete"}), (0.0, {"pruned"})):
+        run = run_stub(tmp_path / f"{share:g}", trials=8, pruner="my_samplers:stop_all", pass_at_random=share)
+        assert {one.outcome for one in records(run.study) if not one.label} == outcomes
 
 
 def test_seeds_are_handed_to_those_that_take_one(run_stub, tmp_path):

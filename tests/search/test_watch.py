@@ -84,7 +84,7 @@ def test_the_board_fits_80_columns_and_tells_what_every_worker_does() -> None:
     assert "1 stopped early, 0 failed, about 3 min left" in lines[0]
     assert "worker 0: trial 3, se8 | eca3 | -, epoch 4 of 16, step 12 of 18, 2,310 images/s" in lines[1]
     assert "worker 1: reading the data" in lines[2]
-    assert "a worker starts" in lines[3]
+    assert "worker 2: starts" in lines[3]
     assert "98.20 %" in lines[4]
 
 

@@ -1,0 +1,66 @@
+#!/usr/bin/env python
+"""How well `chattn-nas plan` foretells: the planned time of a search beside the time that it takes.
+
+    python scripts/benchmarks/plan.py quickstart --trials 24
+    python scripts/benchmarks/plan.py quickstart everything all_attention_cifar --trials 30 --out plan.md
+
+The machine must be idle: a plan foretells what the machine will do as it is then. Specs whose data are not there
+are refused by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from chattn_nas import load_spec, search
+from chattn_nas.errors import ChattnError
+from chattn_nas.judging import plan_search
+from chattn_nas.results.words import about
+from chattn_nas.search.trainer import hardware
+
+
+def main() -> None:
+    """Plan and search every spec, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("specs", nargs="+")
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    lines = [
+        f"{time.strftime('%Y-%m-%d')}, {hardware()}, load {load:.1f} before, torch {torch.__version__}",
+        "",
+        "| spec | trials | planned | range | took | planned / took |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in arguments.specs:
+        try:
+            spec = load_spec(name)
+            spec = spec.changed(search=spec.search.changed(trials=arguments.trials))
+            plan = plan_search(spec)
+            with tempfile.TemporaryDirectory() as folder:
+                begun = time.perf_counter()
+                search(spec, run=Path(folder) / "run")
+                took = time.perf_counter() - begun
+        except ChattnError as error:
+            print(f"{name}: {error}")
+            continue
+        lines.append(
+            f"| {name} | {arguments.trials} | {about(plan.search)} | {about(plan.low)} to {about(plan.high)} | "
+            f"{about(took)} | {plan.search / took:.2f} |"
+        )
+        print(lines[-1])
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
