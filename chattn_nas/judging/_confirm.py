@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -43,7 +44,7 @@ WORDS = {
 
 
 def confirm(
-    run: RunDirectory,
+    run: RunDirectory | Path | str,
     top: int = 3,
     seeds: int = 5,
     epochs: int | None = None,
@@ -60,7 +61,7 @@ def confirm(
     winner and what it is judged against. The result is kept in the study's attribute ``confirmation``.
 
     Args:
-        run: A run with at least one complete training.
+        run: A run with at least one complete training, or its directory.
         top: How many of the best by pooled mean.
         seeds: Trainings per network.
         epochs: Length of each training; four times the search's last rung by default.
@@ -72,6 +73,7 @@ def confirm(
         DataError: The test set cannot be read.
         RunError: Nothing was trained to the end, or an earlier confirmation of this run had another length.
     """
+    run = run if isinstance(run, RunDirectory) else RunDirectory(run)
     spec = _checked(run, top, seeds, epochs)
     tested = has_test(run.spec.data)
     check_same(run.study, run.spec)

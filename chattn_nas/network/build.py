@@ -71,6 +71,9 @@ def build_network(
         BackboneError: The backbone does not exist, has no place for attention, or no part of a name in ``freeze``.
         InputError: A stage cannot take its choice; ``where`` starts with the stage's number, from 1.
     """
+    for name, value in (("in_chans", in_chans), ("image_size", min(pair(image_size)))):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}", where=(name,), value=value)
     backbone = architecture.backbone
     plan = layout(backbone, in_chans, image_size)
     if not plan.stages and any(choice.type != NONE for choice in architecture.stages):

@@ -53,7 +53,7 @@ def next_steps(facts: RunFacts) -> list[tuple[str, str]]:
     name, trials = facts.name, len(facts.records)
     if facts.lead is None:
         return [(f"chattn-nas search SPEC --name {name}", "nothing was trained to the end yet: go on")]
-    more = (f"chattn-nas search {name}/spec.yaml --run {name}", f"more trials than {trials}: add --trials NUMBER")
+    more = (f"chattn-nas search runs/{name}/spec.yaml --trials {2 * trials}", f"goes on from {trials} trials")
     confirm = (f"chattn-nas confirm {name}", "retrains the best and the baselines on new seeds: is the lead real?")
     train = (f"chattn-nas train {name}", "trains it at full length, then reads the test set once")
     export = (f"chattn-nas export {name} --out network", "a folder with the network that needs only torch")

@@ -223,9 +223,16 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
-        """From what :meth:`to_dict` gave, or from JSON or YAML that holds it."""
-        stages = tuple(StageChoice.from_dict(choice) for choice in data["stages"])
-        return cls(Backbone.from_dict(data["backbone"]), stages)
+        """From what :meth:`to_dict` gave, or from JSON or YAML that holds it.
+
+        Raises:
+            InputError: It is no architecture, or a stage has a choice that does not exist.
+        """
+        try:
+            backbone, choices = data["backbone"], list(data["stages"])
+        except (KeyError, TypeError):
+            raise InputError(f"an architecture is a mapping with backbone and stages, not {data!r}") from None
+        return cls(Backbone.from_dict(backbone), tuple(StageChoice.from_dict(choice) for choice in choices))
 
     def to_yaml(self) -> str:
         """The architecture as YAML text."""

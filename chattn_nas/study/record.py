@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -82,6 +83,11 @@ class Record:
         """The score in its unit, such as percent; NaN for none."""
         return self.unit.shown(self.score)
 
+    @cached_property
+    def key(self) -> tuple[tuple[str, str], ...]:
+        """Per stage the type and the full choice, hashable."""
+        return tuple((str(stage["type"]), key_of(stage)) for stage in self.stages)
+
     @property
     def description(self) -> str:
         """The architecture in words."""
@@ -143,7 +149,7 @@ def records(study: optuna.Study) -> list[Record]:
             if trial.state.is_finished():  # and so never changes
                 read[trial.number] = trial, record
         found.append(record)
-    _read[study] = (searched, defaults), read
+    _read[study] = (searched, defaults, unit), read
     return found
 
 

@@ -29,13 +29,13 @@ def test_figures_of_many_trainings_hold_few_points():
     table = pd.DataFrame(
         {"number": np.repeat(np.arange(n), 2), "hash": np.repeat([f"{i:x}" for i in range(n)], 2),
          "architecture": "se | eca", "outcome": np.repeat(np.where(rng.random(n) < 0.5, "complete", "pruned"), 2),
-         "epoch": np.tile([2, 6], n), "accuracy": np.stack([score - 8, score], 1).ravel()}
+         "epoch": np.tile([2, 6], n), "score": np.stack([score - 8, score], 1).ravel()}
     )  # fmt: skip
     drawn = rungs(table, best="0")
     assert sum(len(trace["x"]) for trace in drawn["data"]) < 4 * POINTS
     assert [trace["name"] for trace in drawn["data"]] == ["complete", "recommended", "stopped early"]
     course = pd.DataFrame(
-        {"number": np.arange(n), "networks": np.arange(n), "accuracy": score, "best": np.maximum.accumulate(score),
+        {"number": np.arange(n), "networks": np.arange(n), "score": score, "best": np.maximum.accumulate(score),
          "hypervolume": np.linspace(0, 1, n), "random": score}
     )  # fmt: skip
     for figure in (progress(course), efficiency(course)):

@@ -92,3 +92,9 @@ def test_cost_of_a_choice_sums_over_its_slots(stages) -> None:
     assert choice.cost(stages[0])[0] == 2 * (2 * 16 * 4)
     assert StageChoice("se", {"reduction": 4}, blocks="last").cost(stages[0])[0] == 2 * 16 * 4
     assert StageChoice().cost(stages[0]) == (0, 0)
+
+
+@pytest.mark.parametrize("data", [{}, {"backbone": "cifar_resnet8"}, 3, "cifar_resnet8"])
+def test_what_is_no_architecture_is_refused_in_one_sentence(data):
+    with pytest.raises(InputError, match="an architecture is a mapping with backbone and stages, not"):
+        Architecture.from_dict(data)

@@ -34,7 +34,7 @@ REACH = 5.0
 #: Settings of the standard deviations over which predictions are averaged: many where the study is small.
 MOST_POINTS, LEAST_POINTS = 64, 12
 #: So many of them stay where a model is only brought up to date.
-FEW = 8
+FEW = 4
 #: Networks that are predicted at once where their covariances are not asked for.
 BLOCK = 512
 #: A view that correlates so with the accuracy is a function of it.

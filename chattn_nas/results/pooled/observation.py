@@ -49,7 +49,7 @@ def rungs_of(one: Observation) -> dict[str, float]:
 
 def choices_of(record: Record) -> Choices:
     """Per stage the type and the full choice, as the model compares them."""
-    return choices_of_stages(record.stages)
+    return record.key
 
 
 def choices_of_stages(stages: Sequence[Mapping[str, Any]]) -> Choices:

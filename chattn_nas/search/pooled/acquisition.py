@@ -15,7 +15,7 @@ import numpy as np
 #: Draws that a rule is given.
 DRAWS = 256
 #: Nodes and weights of a standard normal variable, for the gradient.
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 
 Rule = Callable[[np.ndarray, float, np.random.Generator], int]
 

@@ -9,8 +9,9 @@ import numpy as np
 from chattn_nas.results.pooled import Pooled
 from chattn_nas.search.pooled.networks import Networks
 
-#: Trained networks from which moves start, choices of a stage that are tried, draws that lead, and moves at random.
-STARTS, TRIED, LEADS, MOVES = 60, 40, 24, 60
+#: Trained networks that stay candidates, draws that choose them, choices of a stage that are tried, draws that lead,
+#: and moves at random.
+BEST, FEW, TRIED, LEADS, MOVES = 100, 16, 40, 24, 60
 
 Feasible = Callable[[np.ndarray], np.ndarray]
 
@@ -30,8 +31,9 @@ def led(
         feasible: Which rows keep the constraints.
         rng: Of the trial.
     """
-    found = [trained]
-    start = _leader(model, networks, trained[rng.permutation(len(trained))[:STARTS]], rng)
+    drawn = model.draws([networks.choices(row) for row in trained], FEW, rng)
+    found = [trained[np.argsort(-drawn.mean(0), kind="stable")[:BEST]]]
+    start = trained[drawn[0].argmax()]
     for _ in range(2):
         star = _star(networks, start, rng)
         draws = model.draws([networks.choices(row) for row in star], LEADS, rng)

@@ -59,7 +59,7 @@ class Reader:
         for record in ended:
             if not record.stages or not record.trained:
                 continue
-            choices = choices_of_stages(record.stages)
+            choices = record.key
             if record.outcome == Outcome.INFEASIBLE or record.outcome in FAILURES:
                 found.refused.add(choices)
             else:

@@ -22,7 +22,7 @@ from chattn_nas.study import _optuna
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 
 #: Trainings that the model looks at when it proposes, baselines and leaders first; a verdict looks at all.
-LOOKED_AT = 500
+LOOKED_AT = 400
 #: Standard deviations are learned anew each time that so many times more trainings are known.
 ANEW = 1.25
 

@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import subprocess
 import sys
-import tempfile
 import warnings
 
 import pytest
-import timm
 import torch
 from torch import nn
 from torch.nn import functional as F
+from writing import assert_same, written
 
-from chattn_nas import attention
-from chattn_nas.attention import IdentityStart
-from chattn_nas.errors import ExportError, InputError
-from chattn_nas.export import Card, Usage, export_network
-from chattn_nas.export.card import Facts
-from chattn_nas.export.model_file import model_text
-from chattn_nas.export.proof import difference
+from chattn_nas.errors import ExportError
+from chattn_nas.export import Card, export_network
 from chattn_nas.export.source.layout import layout, number
 from chattn_nas.export.source.leaf import leaf_call
-from chattn_nas.export.source.writer import write_source
-from chattn_nas.export.training_step import training_step
-from chattn_nas.network import build_network, feature_extractor, start_at_unit
-from chattn_nas.network.start import fix_scales
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
 _log = logging.getLogger(__name__)
-IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-
-
-def _written(network, images=IMAGES):
-    """The text, and the network that it builds, with the same weights."""
-    source = write_source(network, images)
-    text = model_text(source, Card(name="x", backbone="x"), Facts((), 10, 3, (32, 32), {}, "today"), Usage())
-    with tempfile.TemporaryDirectory() as folder:
-        torch.save(dict(source.tables), f"{folder}/tables.pt")
-        space = {"__name__": "written", "__file__": f"{folder}/model.py"}
-        exec(compile(text, "model.py", "exec"), space)
-        built = space["build"]()
-    built.load_state_dict(network.state_dict())
-    return text, built
-
-
-def _assert_same(network, images=IMAGES):
-    text, built = _written(network, images)
-    reference = copy.deepcopy(network)
-    with torch.no_grad():
-        assert torch.equal(built.eval()(images), copy.deepcopy(network).eval()(images))
-    expected, found = training_step(reference, images), training_step(built, images)
-    assert expected.keys() == found.keys()
-    assert max(difference(value, found[name]) for name, value in expected.items()) == 0
-    return text
 
 
 @pytest.mark.parametrize(
@@ -99,7 +63,7 @@ class _Functional(nn.Module):
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_tensor_code(dropout):
-    text = _assert_same(_Functional(dropout))
+    text = assert_same(_Functional(dropout))
     assert ("self.training" in text) == (dropout > 0)
 
 
@@ -125,11 +89,11 @@ def _double(x):
 
 
 def test_what_differs_in_training_is_copied_and_reduced():
-    text = _assert_same(_Mode(True))
+    text = assert_same(_Mode(True))
     assert "if self.training:" in text
     assert "never" not in text
     assert "def _double(x):" in text
-    assert "def _double" not in _assert_same(_Mode(False))
+    assert "def _double" not in assert_same(_Mode(False))
 
 
 class _Mutating(nn.Module):
@@ -146,7 +110,7 @@ class _Mutating(nn.Module):
 
 def test_a_module_that_changes_itself_is_refused():
     with pytest.raises(ExportError, match=r"changes self\.calls.*pt2"):
-        _written(nn.Sequential(_Mutating()))
+        written(nn.Sequential(_Mutating()))
 
 
 class _Scaled(nn.Module):
@@ -160,7 +124,7 @@ class _Scaled(nn.Module):
 
 def test_blocks_that_differ_in_a_constant_share_a_class():
     network = nn.Sequential(_Scaled(2.0), _Scaled(3.0), nn.Flatten(), nn.Linear(3072, 10))
-    text = _assert_same(network)
+    text = assert_same(network)
     assert text.count("\nclass ") == 1
     assert "_Scaled(factor=3.0)" in text
 
@@ -195,7 +159,7 @@ def test_containers_keep_their_children_and_their_methods():
     network = nn.Sequential(
         nn.Conv2d(3, 4, 1), _Parts([1, 3]), _Parts([2, 2]), _Many(), nn.Flatten(), nn.Linear(40960, 10)
     )
-    text = _assert_same(network)
+    text = assert_same(network)
     assert '_Parts({"0": nn.Conv2d(2, 2, 1), "1": nn.Conv2d(2, 2, 1)}, sizes=[2, 2])' in text
     assert "layers5 = self.layers[5](" in text
 
@@ -213,7 +177,7 @@ class _Table(nn.Module):
 def test_a_large_constant_lies_beside_the_source(tmp_path):
     torch.manual_seed(0)
     network = nn.Sequential(_Table())
-    text = _assert_same(network)
+    text = assert_same(network)
     assert 'order=table("0.order")' in text
     report = export_network(
         network, architecture=Architecture(Backbone("bare"), (StageChoice(),)), out_dir=tmp_path, num_classes=10,
@@ -234,84 +198,9 @@ class _Step(nn.Module):
 
 
 def test_classes_are_told_apart_by_the_setting_in_which_they_differ():
-    text = _assert_same(nn.Sequential(_Step(False), _Step(True), nn.Flatten(), nn.Linear(3072, 10)))
+    text = assert_same(nn.Sequential(_Step(False), _Step(True), nn.Flatten(), nn.Linear(3072, 10)))
     assert "class _Step(nn.Module)" in text
     assert "class _StepSkip(nn.Module)" in text
-
-
-@pytest.mark.parametrize("name", attention.names())
-def test_every_attention_is_written(name):
-    """Ours are copied whole, timm's are written as any other part of a network; at the unit start, as proxies are."""
-    architecture = Architecture(Backbone("cifar_resnet8", {"width": 32}), (StageChoice(name),))
-    try:
-        network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
-    except InputError as error:
-        pytest.skip(str(error))
-    start_at_unit(network, IMAGES)
-    fix_scales(network)
-    text = _assert_same(network)
-    if name != "none" and not name.startswith("timm/"):
-        assert f"class {attention.get(name).cls.__name__}(nn.Module):" in text
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "-"],
-        input=text, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-
-
-def test_the_identity_start_is_written():
-    network = nn.Sequential(nn.Conv2d(3, 8, 3), IdentityStart(attention.build("se", 8), 8), nn.Flatten())
-    network.append(nn.Linear(8 * 900, 10))
-    assert "IdentityStart(SE(8), 8)" in _assert_same(network)
-
-
-WRAPPED = [
-    ("cifar_resnet14", "dia", {}, False),  # two blocks per stage: the state goes from one to the other
-    ("cifar_resnet14", "dia", {"placement": "after_add"}, True),
-    ("cifar_resnet8", "se", {"placement": "before_block"}, False),
-    ("cifar_resnet8", "gct", {"placement": "before_convs"}, True),
-    ("test_nfnet", "eca", {}, True),  # Rescaled
-    ("mambaout_femto", "fca", {}, False),  # ChannelsLast
-]
-
-
-@pytest.mark.parametrize(("model", "kind", "options", "identity"), WRAPPED)
-def test_wrappers_and_placements(model, kind, options, identity):
-    choice = StageChoice(kind, **options)
-    network = build_network(
-        Architecture(Backbone(model), (choice,)), num_classes=10, in_chans=3, image_size=32, seed=0,
-        identity_init=identity,
-    )  # fmt: skip
-    text = _assert_same(network)
-    assert f"{attention.get(kind).cls.__name__}(" in text
-    if kind == "dia":
-        assert "StageSlot(first=stages_0_blocks_0_" in text or "StageSlot(first=layer1_0" in text
-
-
-def test_the_second_order_head():
-    architecture = Architecture(Backbone("cifar_resnet8", head="isqrt_cov"), (StageChoice("eca"),))
-    network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
-    assert "class CovariancePool(" in _assert_same(network)
-
-
-def test_a_hook_that_is_no_class_of_its_own_is_refused():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
-    network[1].register_forward_hook(lambda *_: None)
-    with pytest.raises(ExportError, match=r"'1'.*has a hook.*pt2"):
-        _written(network)
-
-
-#: One small model per trap that the prototype fell into, and per template.
-TRAPS = [
-    "test_efficientnet", "test_nfnet", "tf_mobilenetv3_small_minimal_100", "ese_vovnet19b_slim", "efficientvit_b0",
-    "mobilevit_xxs",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", TRAPS)
-def test_traps(name):
-    torch.manual_seed(0)
-    _assert_same(timm.create_model(name, num_classes=10), torch.randn(2, 3, 64, 64))
 
 
 def test_layout_breaks_long_lines_as_ruff_does():
@@ -345,51 +234,9 @@ class _Raising(nn.Module):
 
 
 def test_an_f_string_becomes_a_call_that_every_python_reads():
-    text = _assert_same(nn.Sequential(_Raising("max")))
+    text = assert_same(nn.Sequential(_Raising("max")))
     assert "warn" not in text
     assert 'raise ValueError("{} cannot take {!r:>10}".format("max", x.shape))' in text
-
-
-class _Pyramid(nn.Module):
-    """Called with a list, which it goes through."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(width, 8, 1) for width in channels)
-        self.out = nn.Conv2d(8, 10, 1)
-
-    def forward(self, features):
-        y = self.lateral[-1](features[-1])
-        for lateral, feature in zip(self.lateral[:-1][::-1], features[:-1][::-1], strict=True):
-            y = lateral(feature) + F.interpolate(y, size=feature.shape[2:], mode="bilinear")
-        return self.out(y)
-
-
-class _Segmenter(nn.Module):
-    """A body that is used through another method than ``forward``, and a head that takes a list of its features."""
-
-    def __init__(self, body):
-        super().__init__()
-        self.body = body
-        self.head = _Pyramid([one.channels for one in body.maps])
-
-    def forward(self, x):
-        return F.interpolate(self.head(self.body(x)), size=x.shape[2:], mode="bilinear")
-
-
-BODIES = [
-    "cifar_resnet8", "test_efficientnet", "test_convnext", "ese_vovnet19b_slim",
-    "densenet121",  # blocks called with lists
-    "hrnet_w18_small",  # blocks that change lists
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("model", BODIES)
-def test_a_body_with_a_head_of_another_task(model):
-    architecture = Architecture(Backbone(model), (StageChoice("eca"),))
-    network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
-    text = _assert_same(_Segmenter(feature_extractor(network, image_size=32)))
-    assert "forward_intermediates" not in text  # what it does stands in the extractor's own forward
 
 
 class _Twice(nn.Module):
@@ -405,6 +252,6 @@ class _Twice(nn.Module):
 
 
 def test_a_child_of_two_names_is_built_once():
-    text = _assert_same(nn.Sequential(_Twice()))
+    text = assert_same(nn.Sequential(_Twice()))
     assert text.count("nn.Conv2d(") == 1
     assert "first=module_0_first, second=module_0_first" in text
