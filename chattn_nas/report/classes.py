@@ -45,7 +45,7 @@ def class_figures(records: Sequence[Record], architecture: str, names: Sequence[
     """
     complete = [record.rungs[-1] for record in records if record.hash == architecture and record.outcome == "complete"
                 and record.rungs]  # fmt: skip
-    found = [rung.figures for rung in complete if "recall" in rung.figures]
+    found = [rung.figures for rung in complete if {"recall", "precision"} <= rung.figures.keys()]
     if not found:
         return None
     count = len(found[0]["recall"])

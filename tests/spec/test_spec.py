@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chattn_nas.errors import InputError, SpecError
+from chattn_nas.errors import InputError, NewerFormatError, SpecError
 from chattn_nas.spec import load_spec
 from chattn_nas.spec.spec import Spec, stored
 
@@ -164,6 +164,8 @@ def test_a_stored_spec_of_another_version_is_read() -> None:
     assert Spec.from_stored(newer) == Spec.from_stored(older) == spec
     with pytest.raises(InputError, match="key 'backbone' is missing"):
         Spec.from_stored({"name": "x"})
+    with pytest.raises(NewerFormatError, match="reads formats up to"):
+        Spec.from_stored(newer | {"format": 99})
 
 
 def test_a_missing_key_points_at_its_section(tmp_path) -> None:

@@ -1,5 +1,6 @@
 """Every task as a user does it: two workers, killed, resumed, confirmed, trained, exported, used elsewhere."""
 
+import html
 import os
 import signal
 import subprocess
@@ -76,7 +77,7 @@ def test_from_spec_to_a_network_elsewhere(task, tmp_path, monkeypatch) -> None:
     best = run.best()
     assert f" {unit} " in str(best)
     trained = best.train()
-    page = write_report(run.directory, run.study).read_text(encoding="utf-8")
+    page = html.unescape(write_report(run.directory, run.study).read_text(encoding="utf-8"))
     for said in (metric, floor, f" {unit}"):
         assert said in page
     report = markdown(run.study).partition("<details><summary>The spec")[0]
