@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +89,8 @@ def report(
     from chattn_nas.report import write_report
 
     opened = _opened(run, trust)
-    opened.write_trials()
+    with suppress(OSError):  # a run that can only be read
+        opened.write_trials()
     path = write_report(opened.directory, opened.study, format)
     from chattn_nas.report.facts import gather
     from chattn_nas.report.summary import summary

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
+from optuna.exceptions import StorageInternalError
 
 from chattn_nas.dashboard import _dashboard
 from chattn_nas.report import figures
@@ -14,7 +17,10 @@ from chattn_nas.report.facts import gather, rows_of
 from chattn_nas.report.palette import LIGHT, painted
 from chattn_nas.results import words
 from chattn_nas.study.artifacts import FOLDER
+from chattn_nas.study.storage import explained
 from chattn_nas.study.texts import NOTE, as_markdown
+
+log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 #: What a page of the dashboard may load, and from where.
@@ -105,10 +111,17 @@ def _leaderboard(rows: list[dict[str, Any]]) -> figures.Figure:
 
 
 def serve(run: HasStudy, port: int = 8080) -> None:
-    """Annotate the study and serve the Optuna dashboard on this machine only, until interrupted."""
-    annotate(run.study)
+    """Annotate the study and serve the Optuna dashboard on this machine only, until interrupted.
+
+    A run that can only be read is shown without our plots and verdict, which would have to be written into it.
+    """
+    try:
+        annotate(run.study)
+    except StorageInternalError as error:
+        log.warning("the study cannot be written, so its verdict and our plots are not shown: %s", explained(error))
     artifacts = run.directory / FOLDER
-    artifacts.mkdir(exist_ok=True)
+    with suppress(OSError):
+        artifacts.mkdir(exist_ok=True)
     _dashboard.run(guarded(_dashboard.application(run.study, artifacts)), LOOPBACK, port)
 
 

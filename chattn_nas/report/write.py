@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import optuna
@@ -11,11 +12,16 @@ from chattn_nas.report._markdown import markdown
 from chattn_nas.report.page import html
 from chattn_nas.study.run import CONTACT_SHEET
 
+#: What writing into a folder raises that cannot be written.
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 FORMATS = ("html", "md")
 
 
 def write_report(run_directory: Path | str, study: optuna.Study, format: str = "html") -> Path:
     """Write ``report.html`` or ``report.md`` into the run's directory and return its path.
+
+    Where that cannot be written, as in a run on a disk that is read-only, ``<name>-report.html`` is written into the
+    working directory.
 
     Raises:
         InputError: Another format.
@@ -23,7 +29,13 @@ def write_report(run_directory: Path | str, study: optuna.Study, format: str = "
     if format not in FORMATS:
         raise InputError(f"a report cannot be written as {format!r}", value=format, choices=FORMATS)
     path = Path(run_directory) / f"report.{format}"
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = markdown(study) if format == "md" else html(study, path.with_name(CONTACT_SHEET))
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        path = Path(f"{study.study_name}-{path.name}")
+        path.write_text(text, encoding="utf-8")
     return path

@@ -275,9 +275,9 @@ def main() -> None:
                 found[size] = {name: value for what in (*READING, "go on") for name, value in one(what, run).items()}
                 print(f"{space}: {size:,} trials: {json.dumps(found[size])}", flush=True)
             page += table(space, networks, sorted(given.trials), found)
+            if given.out:
+                given.out.write_text("\n".join(page))
     print("\n".join(page))
-    if given.out:
-        given.out.write_text("\n".join(page))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -177,22 +176,3 @@ def test_a_full_disk_ends_with_one_sentence_and_the_search_goes_on_later(tmp_pat
     finally:
         run.close()
         subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def test_a_stopped_worker_is_ended_and_replaced_and_one_that_goes_on_in_time_is_not(chaos) -> None:
-    """SIGSTOP: its process lives, holds a trial, and gives no sign of life; nobody set a timeout."""
-    run = chaos(None, trials=14, workers=2, seconds=0.5)
-    run.enqueue_all()
-    driver = DRIVER.replace("stub_trainer", "impatient_trainer")
-    run.start(("-c", f"import impatient_trainer\n{driver}"))
-    run.until(2)
-    for_a_moment, for_good = run.workers()
-    os.kill(for_good, signal.SIGSTOP)
-    os.kill(for_a_moment, signal.SIGSTOP)
-    time.sleep(2)
-    os.kill(for_a_moment, signal.SIGCONT)
-    assert run.wait(300) == 0, run.log.read_text()[-3000:]
-    assert not Path(f"/proc/{for_good}").exists(), "it was ended"
-    run.check()
-    given_back = [trial for trial in run.records() if trial.system_attrs.get(LOST)]
-    assert [trial.user_attrs["hash"] for trial in given_back], "its trial was given back, and trained by another"

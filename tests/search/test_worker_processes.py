@@ -1,13 +1,16 @@
 """What a worker prints, starts and takes."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from chattn_nas.search import supervisor
 from chattn_nas.search.owner import is_dead, owner, pid_of
 from chattn_nas.search.processes import began, end_group, memory_of, start_group
 from chattn_nas.search.worker_log import BYTES, KEPT, LARGEST, WorkerLog
@@ -127,3 +130,25 @@ def test_all_of_it_works_where_fcntl_and_resource_do_not_exist(tmp_path) -> None
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("done\n")
+
+
+def test_a_stopped_process_is_ended_and_only_after_it_was_silent_for_long(tmp_path, monkeypatch) -> None:
+    process, child = started(tmp_path)
+    os.killpg(process.pid, signal.SIGSTOP)
+    now = [100.0]
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now[0])
+    watch = SimpleNamespace(silent_since={})
+    lost = [SimpleNamespace(number=7)]
+    assert supervisor.Supervisor._silent(watch, lost) == set()
+    now[0] += supervisor.SILENT - 1
+    assert supervisor.Supervisor._silent(watch, []) == set(), "it spoke in between: counted anew"
+    assert supervisor.Supervisor._silent(watch, lost) == set()
+    now[0] += supervisor.SILENT + 1
+    assert supervisor.Supervisor._silent(watch, lost) == {7}
+    monkeypatch.undo()
+    end_group(process)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chattn_nas.errors import InputError, SpecError
+from chattn_nas.errors import InputError, NewerFormatError, SpecError
 from chattn_nas.spec import load_spec
 from chattn_nas.spec.spec import Spec, stored
 
@@ -48,8 +48,8 @@ def line_of(path: Path, words: str) -> int:
         ("mode: [l1, l2]", "mode: [l1, l3]", "mode cannot be 'l3'; possible: l2, l1", "l3"),
         ("[top1, top2,", "[top1, top32,", "stage 1: fca.*32", "top32"),
         ("  all: ", "  4: [se]\n  all: ", "the backbone has no stage 4; possible: all, 1, 2, 3", "4: [se]"),
-        ("  image_size: 16", "  image_size: [16", "not YAML: ", None),
-        ("  image_size: 16", "  image_size: 16\n  image_size: 8", "key 'image_size' appears twice", "image_size: 8"),
+        ("  image_size: 8", "  image_size: [8", "not YAML: ", None),
+        ("  image_size: 8", "  image_size: 16\n  image_size: 8", "key 'image_size' appears twice", "image_size: 8"),
         ('"<= 1.05x"', '"< 1.05y"', "1.05y", "1.05y"),
         ("objectives: [accuracy]", "objectives: [acuracy]", "did you mean 'accuracy'", "acuracy"),
         ("  trials: 24", "  trials: true", "search.trials: a number is needed, not True", "trials: true"),
@@ -63,7 +63,7 @@ def line_of(path: Path, words: str) -> int:
         ("  all: ", "  true: [se]\n  all: ", "a key is a word or the number of a stage, not 'true'", "true: [se]"),
         ("  all: ", "  ? [a, b]\n  : [se]\n  all: ", "not a list or a mapping", "? [a, b]"),
         ("proxy:", "x: &x [*x]\nproxy:", "an alias stands inside what it is an alias of", "x: &x"),
-        ("  image_size: 16", "  image_size: 2024-13-45", "cannot be read: month must be", "2024-13-45"),
+        ("  image_size: 8", "  image_size: 2024-13-45", "cannot be read: month must be", "2024-13-45"),
         ('"<= 1.05x"', '"<= 0.5x"', "'<= 0.5x' can never hold", "0.5x"),
         ("backbone:", "backbon:", "unknown key 'backbon'; did you mean 'backbone'?", "backbon:"),
         ("  trials: 24", "  storage: nonsense", "a storage is a URL", "nonsense"),
@@ -158,12 +158,14 @@ def test_settings_are_checked_whatever_way_they_are_changed() -> None:
 
 def test_a_stored_spec_of_another_version_is_read() -> None:
     spec = load_spec(QUICKSTART)
-    newer = stored(spec) | {"format": 99, "sections": {"of": "tomorrow"}}
+    newer = stored(spec) | {"sections": {"of": "tomorrow"}}
     newer["proxy"] = newer["proxy"] | {"unheard": 1}
     older = {key: value for key, value in spec.to_dict().items() if key != "training"}
     assert Spec.from_stored(newer) == Spec.from_stored(older) == spec
     with pytest.raises(InputError, match="key 'backbone' is missing"):
         Spec.from_stored({"name": "x"})
+    with pytest.raises(NewerFormatError, match="reads formats up to"):
+        Spec.from_stored(newer | {"format": 99})
 
 
 def test_a_missing_key_points_at_its_section(tmp_path) -> None:
