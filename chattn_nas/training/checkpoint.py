@@ -17,6 +17,8 @@ from chattn_nas.stored import Stored, renamed
 
 log = logging.getLogger(__name__)
 NAME = "checkpoint.pt"
+#: What the plans of earlier versions do not say, because there was no choice yet.
+THEN = {"branch_scale": 1.0, "start": "official"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,7 @@ def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) ->
     Raises:
         RunError: Names what differs.
     """
+    old = {**{name: value for name, value in THEN.items() if name in new}, **old}
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if changed:
         words = ", ".join(f"{name} {old.get(name)!r}, not {new.get(name)!r}" for name in changed)

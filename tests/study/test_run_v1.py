@@ -58,6 +58,16 @@ def test_resumes(run):
     assert after["outcome"].iloc[before:].isin(["complete", "pruned", "infeasible"]).all()
 
 
+def test_its_finished_training_is_taken_as_it_is(run):
+    files = [path for path in run.directory.glob("training/*/*") if path.suffix == ".safetensors"]
+    before = {path: path.read_bytes() for path in files}
+    assert before
+    found = run.best().train()
+    assert found.plan["epochs"] == 2
+    assert 0 < found.test_score < 1
+    assert {path: path.read_bytes() for path in files} == before, "nothing was trained"
+
+
 def test_exports_the_trained_weights(run, tmp_path):
     written = export(run.best(), tmp_path / "network", ("source",))
     assert (written.folder / "model.py").is_file()
