@@ -19,7 +19,7 @@ PHASES = {"reading": "reading the data", "building": "building", "training": "tr
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class BoardState:
     """What there is to show.
 
     Attributes:
@@ -78,7 +78,7 @@ def doing(facts: Facts) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def board(state: State) -> RenderableType:
+def board(state: BoardState) -> RenderableType:
     """For :class:`rich.live.Live`; fits 80 columns."""
     top = Table.grid(padding=(0, 1), expand=True)
     top.add_column(no_wrap=True)

@@ -14,7 +14,7 @@ from rich.live import Live
 
 from chattn_nas.proxy import Outcome
 from chattn_nas.proxy.pulse import Facts
-from chattn_nas.search.board import State, board
+from chattn_nas.search.board import BoardState, board
 from chattn_nas.search.ending import Budget
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study.attributes import trial_attributes
@@ -73,7 +73,7 @@ class Progress:
         self._words, self._looked, self._look_took = "", 0, 0.0
         self._looked_at = 0.0
         self._live: Live | None = None
-        self._state = State(target=None if budget else self.target_trials)
+        self._state = BoardState(target=None if budget else self.target_trials)
 
     def __enter__(self) -> Progress:
         if not self.shown:
@@ -143,7 +143,7 @@ class Progress:
             self._words = self._best(self.study)
             self._looked, self._looked_at = complete, time.monotonic()
             self._look_took = self._looked_at - now
-        self._state = State(
+        self._state = BoardState(
             target=None if self._budget else self.target_trials, ended=known.counted,
             stopped=known.outcomes[Outcome.PRUNED],
             failed=sum(known.outcomes[end] for end in FAILURES), left=left, as_of=now, best=self._words,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.data import Data, DataSettings, Normalize, TensorSet, augment, load_data
+from chattn_nas.data.load import Where
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.tasks import registry
 from chattn_nas.tasks.settings import TaskSettings
@@ -136,19 +137,22 @@ def of(settings: TaskSettings, data: Data) -> TaskData:
     return TaskData(**held | {"metric": task.unit.name}, task=task)
 
 
-def load(settings: TaskSettings, data: DataSettings, **where: Any) -> TaskData:
+def load(
+    settings: TaskSettings, data: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto"
+) -> TaskData:
     """The data set of a spec with its task.
 
     Args:
         settings: Section ``task``.
         data: Section ``data``.
-        where: ``device`` and ``data_on`` as for ``load_data``.
+        device: To train on.
+        data_on: As for ``load_data``.
 
     Raises:
         InputError: The data are missing or malformed, or do not serve the task.
     """
     try:
-        return of(settings, load_data(data, **where))
+        return of(settings, load_data(data, device=device, data_on=data_on))
     except DataError:
         raise
     except InputError as error:

@@ -26,7 +26,7 @@ BACKBONE = Backbone("cifar_resnet8", options={"width": 8})
 
 
 @dataclass(frozen=True)
-class Check:
+class TaskCheck:
     """One of them; call it, and it raises ``AssertionError`` where the task fails.
 
     Attributes:
@@ -46,14 +46,14 @@ class Check:
         return self.name
 
 
-def battery(data: TaskData, backbone: Backbone = BACKBONE) -> list[Check]:
+def battery(data: TaskData, backbone: Backbone = BACKBONE) -> list[TaskCheck]:
     """All checks of the task that ``data`` holds; give them to ``pytest.mark.parametrize``.
 
     Args:
         data: From :func:`chattn_nas.tasks.load` or ``of``; a dozen images are enough.
         backbone: A small one that the task's head fits.
     """
-    return [Check(run.__name__.removeprefix("_").replace("_", " "), run, data, backbone) for run in CHECKS]
+    return [TaskCheck(run.__name__.removeprefix("_").replace("_", " "), run, data, backbone) for run in CHECKS]
 
 
 def _network(data: TaskData, backbone: Backbone, kind: str = "eca", seed: int = 0) -> nn.Module:

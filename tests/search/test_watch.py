@@ -14,7 +14,7 @@ from rich.console import Console
 from chattn_nas.errors import InputError, MissingExtraError
 from chattn_nas.proxy import pulse
 from chattn_nas.search import Callback, ending, search
-from chattn_nas.search.board import State, board
+from chattn_nas.search.board import BoardState, board
 from chattn_nas.search.doing import STALE, read_from, written_to
 from chattn_nas.search.log_to import check_log_to
 from chattn_nas.search.progress import Progress
@@ -72,7 +72,7 @@ def test_networks_have_a_short_form() -> None:
 
 def test_the_board_fits_80_columns_and_tells_what_every_worker_does() -> None:
     out = io.StringIO()
-    state = State(
+    state = BoardState(
         target=24, ended=3, stopped=1, left=170.0, as_of=time.monotonic(),
         best="best of 3 so far: se8 everywhere, 98.20 %",
         workers=(TRAINING, {"phase": "reading", "worker": 1}, {}),
