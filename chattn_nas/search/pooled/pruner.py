@@ -59,7 +59,7 @@ class PooledPruner(BasePruner):
         return bool((draws[:, 0] >= draws[:, 1:].max(1)).mean() < CHANCE)
 
     def _model(self, rung: int, seen: list[Observation], views: list[str]) -> Pooled:
-        """Of what ended at the last milestone."""
+        """The model of what had ended at the last milestone."""
         known = milestone(len(seen))
         if self._fits.get(rung, (0,))[0] != known:
             self._fits[rung] = known, Pooled(thinned(seen[: max(known, MINIMAL_PAIRS)], LOOKED_AT), views)
