@@ -14,8 +14,21 @@ from timm.layers import create_classifier
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, make_blocks
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from chattn_nas.network._timm import take_indices
+
+
+class SkippingConv2d(nn.Conv2d):
+    """A 1x1 convolution of stride 2, (B, C, H, W) to (B, D, H / 2, W / 2), that leaves the pixels out first.
+
+    The numbers are those of ``nn.Conv2d``, whose backward pass in channels_last ends the process on a CPU (oneDNN of torch
+    2.14 on an Intel Xeon, 2026-11-26) where C < 16 and D <= 16 on maps of 56 pixels and more.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Every other pixel, weighted."""
+        return F.conv2d(x[:, :, ::2, ::2], self.weight)
 
 
 class CifarResNet(nn.Module):
@@ -55,6 +68,13 @@ class CifarResNet(nn.Module):
         )  # fmt: skip
         for name, stage in stages:
             self.add_module(name, stage)
+        for stage in (self.layer2, self.layer3):
+            plain = stage[0].downsample[0]
+            if plain.in_channels < 16 and plain.out_channels <= 16:
+                stage[0].downsample[0] = nn.utils.skip_init(
+                    SkippingConv2d, plain.in_channels, plain.out_channels, 1, stride=2, bias=False,
+                    device=plain.weight.device, dtype=plain.weight.dtype,
+                )  # fmt: skip
         stem = {"num_chs": width, "reduction": 1, "module": "act1"}
         self.feature_info = [stem, *({**entry, "reduction": entry["reduction"] // 4} for entry in info)]
         self.num_features = self.head_hidden_size = 4 * width
