@@ -22,8 +22,8 @@ from chattn_nas.network._timm import take_indices
 class SkippingConv2d(nn.Conv2d):
     """A 1x1 convolution of stride 2, (B, C, H, W) to (B, D, H / 2, W / 2), that leaves the pixels out first.
 
-    The numbers are those of ``nn.Conv2d``, whose backward pass in channels_last ends the process on a CPU (oneDNN of torch
-    2.14 on an Intel Xeon, 2026-11-26) where C < 16 and D <= 16 on maps of 56 pixels and more.
+    The numbers are those of ``nn.Conv2d``, whose backward pass in channels_last ends the process on a CPU (oneDNN of
+    torch 2.14 on an Intel Xeon, 2026-11-26) where C < 16 and D <= 16 on maps of 56 pixels and more.
     """
 
     def forward(self, x: Tensor) -> Tensor:
