@@ -18,6 +18,7 @@ WRITTEN = {
     "trials.csv",
     "spec.yaml",
     "my_module.py",
+    "calibration.json",
     "result.json",
     "config.json",
     "architecture.yaml",

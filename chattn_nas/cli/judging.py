@@ -13,7 +13,7 @@ from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, pri
 from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
-    from chattn_nas.judging import Comparison, Network
+    from chattn_nas.judging import Comparison, Confirmation, Network
     from chattn_nas.spec import Spec
 
 Number = TypeVar("Number", int, float)
@@ -46,7 +46,7 @@ def confirm(
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
     report.write_report(opened.directory, opened.study)
     if as_json:
-        print(json.dumps(found.to_dict()))
+        print(json.dumps(_plain(found)))
         return
     print_table(
         [_row(one) for one in found.networks],
@@ -156,6 +156,14 @@ def _interval(value: float | None, low: float | None, high: float | None) -> str
     from chattn_nas.results import words
 
     return words.NOT_THERE if words.missing(value) else f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _plain(found: Confirmation) -> dict[str, Any]:
+    """What is stored of it, and what follows from that."""
+    plain = found.to_dict() | {"headline": found.headline, "words": found.words}
+    for network, told in zip(found.networks, plain["networks"], strict=True):
+        told |= {"mean": network.mean, "sd": network.sd, "seeds": len(network.scores)}
+    return plain
 
 
 def _row(one: Network) -> dict[str, Any]:
