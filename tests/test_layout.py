@@ -181,7 +181,10 @@ def test_reading_and_exporting_need_nothing_that_only_unix_has(tmp_path) -> None
         "write_report(run.directory, run.study)\n"
         "export(run.best(), 'network', ('safetensors',))\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(chattn_nas.__file__).parents[1])}
+    # Its cache is its own: without fcntl a lock is held as long as its file is there, and with fcntl the files stay.
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(chattn_nas.__file__).parents[1]), "CHATTN_NAS_CACHE": str(tmp_path / "cache"),
+    }  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "network" / "weights.safetensors").is_file()
