@@ -68,10 +68,11 @@ class CifarResNet(nn.Module):
         )  # fmt: skip
         for name, stage in stages:
             self.add_module(name, stage)
-        for stage in (self.layer2, self.layer3):
-            plain = stage[0].downsample[0]
+        for name in ("layer2", "layer3"):
+            shortcut = getattr(self, name)[0].downsample
+            plain = shortcut[0]
             if plain.in_channels < 16 and plain.out_channels <= 16:
-                stage[0].downsample[0] = nn.utils.skip_init(
+                shortcut[0] = nn.utils.skip_init(
                     SkippingConv2d, plain.in_channels, plain.out_channels, 1, stride=2, bias=False,
                     device=plain.weight.device, dtype=plain.weight.dtype,
                 )  # fmt: skip
