@@ -28,6 +28,7 @@ def until(what, seconds: float = 60.0) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # NNI leaves a socket open
 def test_a_manager_starts_is_asked_and_stops(elsewhere, monkeypatch) -> None:
     mark = f"door-{os.getpid()}"
     monkeypatch.setenv(MARK, mark)
