@@ -118,7 +118,7 @@ def start(elsewhere):
 def test_twelve_real_trials_with_accidents(plain_spec, start, elsewhere, monkeypatch, tuner) -> None:
     monkeypatch.setenv("ACCIDENTS", str(elsewhere))
     data = plain_spec(tuner, trials=16, nni_tuner=tuner)  # 4 of them are baselines
-    run = start(data, "nni_bench:Accidents")
+    run = start(data, "nni_trainer:Accidents")
     assert run.wait() == 0, run.log.read_text()[-3000:]
     run.check_nothing_runs()
     assert "listens on all interfaces, without a login" in run.log.read_text()
@@ -148,7 +148,7 @@ def test_twelve_real_trials_with_accidents(plain_spec, start, elsewhere, monkeyp
 def test_whatever_dies_the_search_ends_or_goes_on_and_nothing_is_left(plain_spec, start, monkeypatch) -> None:
     monkeypatch.setenv("NNI_SECONDS", "2")
     data = plain_spec("deaths", trials=11, nni_tuner="random", retries=20)
-    run = start(data, "nni_bench:Patient")
+    run = start(data, "nni_trainer:Patient")
     run.until(lambda: len(run.by_nni("COMPLETE")) >= 1)
     for words in ("--exp_params", "main.js", "nni.monitor"):  # tuner, manager, monitor
         run.until(lambda: run.by_nni("RUNNING") and run.processes("main.js") and run.processes("--exp_params"))
@@ -163,7 +163,7 @@ def test_whatever_dies_the_search_ends_or_goes_on_and_nothing_is_left(plain_spec
     run.driver.wait()
     run.check_nothing_runs()
 
-    run = start(data, "nni_bench:Patient")
+    run = start(data, "nni_trainer:Patient")
     assert run.wait() == 0, run.log.read_text()[-3000:]
     run.check_nothing_runs()
     assert run.ended() == 11
@@ -182,7 +182,7 @@ def _experiments(run: Search) -> int:
 def test_ctrl_c_gives_running_trials_back_and_the_same_call_goes_on(plain_spec, start, monkeypatch) -> None:
     monkeypatch.setenv("NNI_SECONDS", "300")
     data = plain_spec("interrupted", trials=6, nni_tuner="tpe")
-    run = start(data, "nni_bench:Patient")
+    run = start(data, "nni_trainer:Patient")
     run.until(lambda: run.by_nni("RUNNING"))
     began = {trial.number for trial in run.by_nni("RUNNING")}
     run.driver.send_signal(signal.SIGINT)
@@ -191,7 +191,7 @@ def test_ctrl_c_gives_running_trials_back_and_the_same_call_goes_on(plain_spec, 
     waiting = {trial.number for trial in all_trials(run.study) if trial.state.name == "WAITING"}
     assert began <= waiting
     monkeypatch.setenv("NNI_SECONDS", "0")
-    run = start(data, "nni_bench:Patient")
+    run = start(data, "nni_trainer:Patient")
     assert run.wait() == 0, run.log.read_text()[-3000:]
     run.check_nothing_runs()
     assert run.ended() == 6
