@@ -1,5 +1,7 @@
 """What ``search/ray/_ray.py`` takes for granted of Ray; a failure names what another version broke."""
 
+import time
+
 import pytest
 
 pytest.importorskip("ray")
@@ -23,6 +25,10 @@ def twice(number: int) -> int:
     if number < 0:
         raise InputError("a negative number")
     return 2 * number
+
+
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def test_there_is_no_cluster_at_the_address(monkeypatch) -> None:
@@ -49,7 +55,7 @@ def test_a_cluster_of_this_machine(monkeypatch) -> None:
             _ray.result_of(remote.remote(-1))
         counter = _ray.actor_here(Counter)
         assert [_ray.result_of(counter.add.remote(2)) for _ in range(2)] == [2, 4]
-        slow = _ray.task(__import__("time").sleep, {"num_cpus": 1.0}, retries=0).remote(60)
+        slow = _ray.task(nap, {"num_cpus": 1.0}, retries=0).remote(60)
         _ray.cancel(slow)
     finally:
         _ray.disconnect()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,8 @@ def connect() -> bool:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS")
     quiet = {"log_to_driver": False, "logging_level": "warning"}
+    if address:
+        _knock(address)
     try:
         ray.init(address=address or "auto", **quiet)
     except ConnectionError as error:
@@ -54,6 +57,21 @@ def connect() -> bool:
             **quiet,
         )  # fmt: skip
     return True
+
+
+def _knock(address: str) -> None:
+    """See whether anything listens at ``HOST:PORT`` or ``ray://HOST:PORT``: Ray itself waits for minutes.
+
+    Raises:
+        RunError: Nothing does.
+    """
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if not port.isdigit():  # auto, local
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(f"there is no Ray cluster at {address}: {first_line(error)}") from None
 
 
 def disconnect() -> None:
