@@ -97,4 +97,4 @@ def _last(module: nn.Module) -> nn.Module:
 
 
 def _plain_conv(module: nn.Module) -> bool:
-    return type(module) in (nn.Conv1d, nn.Conv2d) or type(module).__name__ == "Conv2dSame"
+    return type(module) in (nn.Conv1d, nn.Conv2d) or type(module).__name__ in ("Conv2dSame", "SkippingConv2d")
