@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 
 import pytest
 import torch
@@ -46,6 +47,7 @@ def test_the_card_of_every_format_alone_names_only_files_that_are_there_and_its_
     assert ("model.py" in text) == (name == "source")
     monkeypatch.chdir(report.folder)
     monkeypatch.syspath_prepend(report.folder)
+    monkeypatch.delitem(sys.modules, "model", raising=False)  # of another test's folder
     images = torch.randn(2, 1, 8, 8)
     with torch.no_grad():
         expected = network.eval()(images)
