@@ -97,6 +97,13 @@ def of_run(run: Path) -> None:
         driver.get((run / "report.html").resolve().as_uri())
         time.sleep(3)
         shoot(driver, "report.png", 1600)
+    with browser(500, 900) as driver:  # Chromium opens no narrower window
+        driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        )
+        driver.get((run / "report.html").resolve().as_uri())
+        time.sleep(3)
+        shoot(driver, "report-phone.png", 1500)
     with dashboard(run) as address, browser(1400, 1000) as driver:
         driver.get(f"{address}/dashboard/studies/1")
         deadline = time.monotonic() + 60
