@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timm.layers import create_classifier
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, make_blocks
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chattn_nas.network._timm import take_indices
+from chattn_nas.network.staged import StagedNet
 
 
 class SkippingConv2d(nn.Conv2d):
@@ -31,12 +30,10 @@ class SkippingConv2d(nn.Conv2d):
         return F.conv2d(x[:, :, ::2, ::2], self.weight, self.bias)
 
 
-class CifarResNet(nn.Module):
+class CifarResNet(StagedNet):
     """A ResNet of three stages for small images, (B, in_chans, H, W) to (B, num_classes)."""
 
-    layer1: nn.Module
-    layer2: nn.Module
-    layer3: nn.Module
+    stage_names = ("layer1", "layer2", "layer3")
 
     def __init__(
         self,
@@ -55,9 +52,7 @@ class CifarResNet(nn.Module):
         if type(width) is not int or width < 1:
             raise ValueError(f"width must be an integer above 0, not {width!r}")
         place: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.num_classes = num_classes
-        self.in_chans = in_chans
-        self.drop_rate = drop_rate
+        self.in_chans, self.drop_rate = in_chans, drop_rate
         self.conv1 = nn.Conv2d(in_chans, width, 3, padding=1, bias=False, **place)
         self.bn1 = nn.BatchNorm2d(width, **place)
         self.act1 = nn.ReLU(inplace=True)
@@ -78,8 +73,7 @@ class CifarResNet(nn.Module):
                 )  # fmt: skip
         stem = {"num_chs": width, "reduction": 1, "module": "act1"}
         self.feature_info = [stem, *({**entry, "reduction": entry["reduction"] // 4} for entry in info)]
-        self.num_features = self.head_hidden_size = 4 * width
-        self.global_pool, self.fc = create_classifier(self.num_features, num_classes, pool_type=global_pool, **place)
+        self.add_head(4 * width, num_classes, global_pool, **place)
         self.init_weights(zero_init_last)
 
     @torch.no_grad()
@@ -91,74 +85,9 @@ class CifarResNet(nn.Module):
             if zero_init_last and isinstance(module, BasicBlock):
                 module.zero_init_last()
 
-    def get_classifier(self) -> nn.Module:
-        """The last layer, as timm asks for it."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str = "avg") -> None:
-        """A new last layer for another number of classes."""
-        self.num_classes = num_classes
-        self.global_pool, self.fc = create_classifier(self.num_features, num_classes, pool_type=global_pool)
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) to (B, 4 width, H / 4, W / 4)."""
-        x = self.act1(self.bn1(self.conv1(x)))
-        return self.layer3(self.layer2(self.layer1(x)))
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The outputs of stem (0) and stages (1 to 3), as timm's models give them.
-
-        Args:
-            x: Images (B, in_chans, H, W).
-            indices: Which; the last n where it is a number, all by default.
-            norm: There is no norm behind a stage; without effect.
-            stop_early: Run nothing behind the last one.
-            output_fmt: ``NCHW``.
-            intermediates_only: Leave out the last map itself.
-        """
-        if output_fmt != "NCHW":
-            raise ValueError(f"maps are NCHW, not {output_fmt!r}")
-        wanted, last = take_indices(4, indices)
-        found = []
-        x = self.act1(self.bn1(self.conv1(x)))
-        if 0 in wanted:
-            found.append(x)
-        for index, stage in enumerate((self.layer1, self.layer2, self.layer3), 1):
-            if stop_early and index > last:
-                break
-            x = stage(x)
-            if index in wanted:
-                found.append(x)
-        return found if intermediates_only else (x, found)
-
-    def prune_intermediate_layers(
-        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
-    ) -> list[int]:
-        """Take off the stages behind the last map that is wanted, and the head; which maps are left."""
-        wanted, last = take_indices(4, indices)
-        for index in range(last + 1, 4):
-            setattr(self, f"layer{index}", nn.Sequential())
-        if prune_head:
-            self.reset_classifier(0, "")
-        return wanted
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """The pooled map to logits."""
-        x = self.global_pool(x)
-        x = nn.functional.dropout(x, self.drop_rate, self.training)
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) to logits (B, num_classes)."""
-        return self.forward_head(self.forward_features(x))
+    def stem_map(self, x: Tensor) -> Tensor:
+        """(B, in_chans, H, W) to (B, width, H, W)."""
+        return self.act1(self.bn1(self.conv1(x)))
 
 
 _CONFIG = {

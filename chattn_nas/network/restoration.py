@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timm.layers import create_classifier
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from chattn_nas.network._timm import take_indices
+from chattn_nas.network.staged import StagedNet
 
 
 class ResidualBlock(nn.Module):
@@ -50,10 +49,8 @@ class ResidualGroup(nn.Module):
         return x + self.conv(self.blocks(x))
 
 
-class RestorationNet(nn.Module):
+class RestorationNet(StagedNet):
     """A stem and residual groups, all at the size of the image; (B, in_chans, H, W) to (B, num_classes) for timm."""
-
-    group1: nn.Module
 
     def __init__(
         self,
@@ -71,76 +68,18 @@ class RestorationNet(nn.Module):
         if type(width) is not int or width < 1:
             raise ValueError(f"width must be an integer above 0, not {width!r}")
         place: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.num_classes, self.in_chans, self.drop_rate, self.groups = num_classes, in_chans, drop_rate, groups
+        self.in_chans, self.drop_rate = in_chans, drop_rate
+        self.stage_names = tuple(f"group{index}" for index in range(1, groups + 1))
         self.stem = nn.Conv2d(in_chans, width, 3, padding=1, **place)
-        self.feature_info = [{"num_chs": width, "reduction": 1, "module": "stem"}]
-        for index in range(1, groups + 1):
-            self.add_module(f"group{index}", ResidualGroup(width, blocks, **place))
-            self.feature_info.append({"num_chs": width, "reduction": 1, "module": f"group{index}"})
-        self.num_features = self.head_hidden_size = width
-        self.global_pool, self.fc = create_classifier(width, num_classes, pool_type=global_pool, **place)
+        for name in self.stage_names:
+            self.add_module(name, ResidualGroup(width, blocks, **place))
+        maps = ("stem", *self.stage_names)
+        self.feature_info = [{"num_chs": width, "reduction": 1, "module": name} for name in maps]
+        self.add_head(width, num_classes, global_pool, **place)
 
-    def get_classifier(self) -> nn.Module:
-        """The last layer, as timm asks for it."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str = "avg") -> None:
-        """A new last layer for another number of classes."""
-        self.num_classes = num_classes
-        self.global_pool, self.fc = create_classifier(self.num_features, num_classes, pool_type=global_pool)
-
-    def forward_features(self, x: Tensor) -> Tensor:
+    def stem_map(self, x: Tensor) -> Tensor:
         """(B, in_chans, H, W) to (B, width, H, W)."""
-        x = self.stem(x)
-        for index in range(1, self.groups + 1):
-            x = getattr(self, f"group{index}")(x)
-        return x
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The outputs of stem (0) and groups (from 1), as timm's models give them."""
-        if output_fmt != "NCHW":
-            raise ValueError(f"maps are NCHW, not {output_fmt!r}")
-        wanted, last = take_indices(self.groups + 1, indices)
-        found = []
-        x = self.stem(x)
-        if 0 in wanted:
-            found.append(x)
-        for index in range(1, self.groups + 1):
-            if stop_early and index > last:
-                break
-            x = getattr(self, f"group{index}")(x)
-            if index in wanted:
-                found.append(x)
-        return found if intermediates_only else (x, found)
-
-    def prune_intermediate_layers(
-        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
-    ) -> list[int]:
-        """Take off the groups behind the last map that is wanted, and the head; which maps are left."""
-        wanted, last = take_indices(self.groups + 1, indices)
-        for index in range(last + 1, self.groups + 1):
-            setattr(self, f"group{index}", nn.Sequential())
-        if prune_head:
-            self.reset_classifier(0, "")
-        return wanted
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """The pooled map to logits."""
-        x = self.global_pool(x)
-        x = nn.functional.dropout(x, self.drop_rate, self.training)
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) to logits (B, num_classes)."""
-        return self.forward_head(self.forward_features(x))
+        return self.stem(x)
 
 
 _CONFIG = {
