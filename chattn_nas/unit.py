@@ -54,10 +54,19 @@ class Unit:
         return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
 
 
+#: Titles of metrics whose names are no words.
+TITLES = {
+    "macro_f1": "macro F1",
+    "top5": "top-5 accuracy",
+    "auroc": "AUROC",
+    "average_precision": "mean average precision",
+    "log_loss": "exp(-log loss)",
+    "mean_iou": "mean IoU",
+}
 #: What every study was scored in before there were tasks.
 ACCURACY = Unit()
 
 
 def percent(name: str, title: str | None = None) -> Unit:
-    """The unit of a metric of 0 to 1."""
-    return Unit(name=name, title=title or name.replace("_", " "))
+    """The unit of a metric of 0 to 1; its title is known, or its name in words."""
+    return Unit(name=name, title=title or TITLES.get(name, name.replace("_", " ")))

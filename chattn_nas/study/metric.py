@@ -13,16 +13,6 @@ from chattn_nas.unit import ACCURACY, Unit, percent
 
 #: Attributes of a study: the metric's name, the score of having learnt nothing, and what scores are told in.
 METRIC, FLOOR, UNIT = "metric", "floor", "unit"
-NAMES = {
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "top5": "top-5 accuracy",
-    "auroc": "AUROC",
-    "average_precision": "mean average precision",
-    "log_loss": "exp(-log loss)",
-}
-
-
 #: A score with its unit, or a heading of scores; a difference, but neither an attribute of SVG nor one of a script.
 _SCORE = re.compile(r"(\d\.\d\d|\.2f\}|\b(?:pooled|mean|best|search|confirmed|trial|accuracy|so far|order)) %(?!\w)")
 _POINTS = re.compile(r"(?<![.\w-])(?:percentage )?points\b(?![=\[\"'(])")
@@ -31,7 +21,7 @@ _POINTS = re.compile(r"(?<![.\w-])(?:percentage )?points\b(?![=\[\"'(])")
 def unit_of(study: optuna.Study) -> Unit:
     """What scores of a study are told in; of a study from before there were tasks: percent."""
     known = study_attributes(study)
-    return Unit.from_dict(known.unit) if known.unit else percent(known.metric, NAMES.get(known.metric))
+    return Unit.from_dict(known.unit) if known.unit else percent(known.metric)
 
 
 def metric_of(study: optuna.Study) -> str:

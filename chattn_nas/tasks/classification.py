@@ -13,17 +13,10 @@ from chattn_nas.errors import InputError
 from chattn_nas.tasks.label_metrics import ONE_LABEL, SEVERAL, build_metric, figures, floor, summed_loss
 from chattn_nas.tasks.settings import TaskSettings
 from chattn_nas.tasks.task import Scorer, Task
-from chattn_nas.unit import Unit
+from chattn_nas.unit import percent
 
 #: Logits up to which all are kept, for figures of every class: 256 MiB.
 KEPT = 2**26
-TITLES = {
-    "macro_f1": "macro F1",
-    "top5": "top-5 accuracy",
-    "auroc": "AUROC",
-    "average_precision": "mean average precision",
-    "log_loss": "exp(-log loss)",
-}
 
 
 class Classification(Task):
@@ -41,8 +34,7 @@ class Classification(Task):
                 where=("task", "type"),
             )
         self.metric = build_metric(data.metric, data.num_classes, multilabel=data.multilabel)
-        name = data.metric
-        self.unit = Unit(name=name, title=TITLES.get(name, name.replace("_", " ")))
+        self.unit = percent(data.metric)
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> LabelLoss:
         """Cross-entropy."""

@@ -98,20 +98,25 @@ def figures(logits: Tensor, targets: Tensor) -> dict[str, Any]:
         return {}
     if targets.ndim > 1:
         said, true = logits > 0, targets > 0
-        right = (said & true).sum(0)
-        found: dict[str, Any] = {"accuracy": float((said == true).float().mean())}
-        of_true, of_said = true.sum(0), said.sum(0)
-    else:
-        pairs = targets * classes + logits.argmax(1)
-        counts = torch.zeros(classes * classes, device=logits.device, dtype=torch.int64)
-        matrix = counts.scatter_add_(0, pairs, torch.ones_like(pairs)).view(classes, classes).cpu()
-        right, of_true, of_said = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-        found = {"accuracy": float(right.sum() / matrix.sum())}
-        if classes <= MATRIX:
-            found["confusion"] = matrix.tolist()
-    for name, of in (("recall", of_true), ("precision", of_said)):
-        found[name] = [round(share, 4) for share in (right / of.clamp(min=1)).tolist()]
-    return found
+        shares = _shares((said & true).sum(0), true.sum(0), said.sum(0))
+        return {"accuracy": float((said == true).float().mean()), **shares}
+    pairs = targets * classes + logits.argmax(1)
+    counts = torch.zeros(classes * classes, device=logits.device, dtype=torch.int64)
+    return matrix_figures(counts.scatter_add_(0, pairs, torch.ones_like(pairs)).view(classes, classes).cpu())
+
+
+def matrix_figures(matrix: Tensor) -> dict[str, Any]:
+    """The same from counts (K, K), one row per true class: of images, or of pixels."""
+    right = matrix.diagonal()
+    found: dict[str, Any] = {"accuracy": float(right.sum() / matrix.sum().clamp(min=1))}
+    if len(matrix) <= MATRIX:
+        found["confusion"] = matrix.tolist()
+    return found | _shares(right, matrix.sum(1), matrix.sum(0))
+
+
+def _shares(right: Tensor, of_true: Tensor, of_said: Tensor) -> dict[str, list[float]]:
+    found = {"recall": right / of_true.clamp(min=1), "precision": right / of_said.clamp(min=1)}
+    return {name: [round(share, 4) for share in shares.tolist()] for name, shares in found.items()}
 
 
 def _own(name: str) -> Metric:

@@ -16,7 +16,7 @@ from chattn_nas.network import feature_extractor
 from chattn_nas.network.size import pair
 from chattn_nas.tasks import mask_answer
 from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
-from chattn_nas.tasks.label_metrics import MATRIX
+from chattn_nas.tasks.label_metrics import matrix_figures
 from chattn_nas.tasks.pyramid import Pyramid
 from chattn_nas.tasks.settings import TaskSettings
 from chattn_nas.tasks.task import Criterion, Scorer, Task
@@ -66,11 +66,7 @@ class Segmentation(Task):
                 "task segmentation needs a mask per image (data.dataset: masks, or a function that gives them)",
                 where=("data", "dataset"),
             )
-        if data.metric not in (*self.metrics, "accuracy"):
-            raise DataError(
-                f"no metric {data.metric!r} for segmentation", where=("data", "metric"), value=data.metric,
-                choices=self.metrics,
-            )  # fmt: skip
+        name = self.metric_of(data, "segmentation")
         if data.augmentation.further is not None:
             raise DataError("this data.augment moves pixels without their masks", where=("data", "augment"))
         void = settings.ignore_index
@@ -78,8 +74,7 @@ class Segmentation(Task):
         kept = {field.name: getattr(data, field.name) for field in fields(Data)}
         super().__init__(settings, Data(**kept | {"class_names": tuple(names), "num_classes": len(names)}))
         self.settings: SegmentationSettings = settings
-        name = data.metric if data.metric in self.metrics else self.metrics[0]
-        self.unit = percent(name, "mean IoU" if name == "mean_iou" else None)
+        self.unit = percent(name)
         # 0 stands for void, so that the border that crops bring in is void.
         table = torch.zeros(256, dtype=torch.uint8)
         values = [value for value in range(len(data.class_names)) if value not in (void, 255)]
@@ -200,15 +195,8 @@ class MaskScorer:
 
         ``None`` where no pixel is, or is said to be, of a class.
         """
-        matrix = self.matrix
-        right = matrix.diagonal()
-        found: dict[str, Any] = {
-            "accuracy": float(right.sum() / matrix.sum().clamp(min=1)),
-            "iou": [round(value, 4) if value == value else None for value in self._iou(matrix).tolist()],
-        }
-        for name, of in (("recall", matrix.sum(1)), ("precision", matrix.sum(0))):
-            found[name] = [round(share, 4) for share in (right / of.clamp(min=1)).tolist()]
-        return found | ({"confusion": matrix.tolist()} if self.classes <= MATRIX else {})
+        iou = self._iou(self.matrix).tolist()
+        return matrix_figures(self.matrix) | {"iou": [round(one, 4) if one == one else None for one in iou]}
 
     def _iou(self, matrix: Tensor) -> Tensor:
         right = matrix.diagonal()

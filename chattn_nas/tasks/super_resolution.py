@@ -77,14 +77,9 @@ class SuperResolution(Task):
                 f"without a border of {self.shave} px the pictures are {left} px, and the window of SSIM is {WINDOW}",
                 where=("data", "image_size"),
             )
-        if data.metric not in (*self.metrics, "accuracy"):
-            raise DataError(
-                f"no metric {data.metric!r} for super-resolution", where=("data", "metric"), value=data.metric,
-                choices=self.metrics,
-            )  # fmt: skip
+        self.unit = UNITS[self.metric_of(data, "super-resolution")]
         if data.augmentation.further is not None:
             raise DataError("this data.augment changes pictures without their targets", where=("data", "augment"))
-        self.unit = UNITS.get(data.metric, UNITS["psnr"])
 
     def network(self, network: nn.Module, seed: int) -> nn.Module:
         """Maps at full size, a convolution, and pixels shuffled into place; bilinear enlargement is added."""

@@ -78,6 +78,24 @@ class Task:
         self.settings, self.data = settings, data
         self._normalizers: dict[torch.device, Normalize] = {}
 
+    @classmethod
+    def metric_of(cls, data: Data, called: str) -> str:
+        """The metric that the data ask for; where they leave it open, which reads as accuracy, the first of the task's.
+
+        Args:
+            data: The data set.
+            called: The task in words, for the error.
+
+        Raises:
+            DataError: It is none of :attr:`metrics`.
+        """
+        if data.metric not in (*cls.metrics, "accuracy"):
+            raise DataError(
+                f"no metric {data.metric!r} for {called}", where=("data", "metric"), value=data.metric,
+                choices=cls.metrics,
+            )  # fmt: skip
+        return data.metric if data.metric in cls.metrics else cls.metrics[0]
+
     def network(self, network: nn.Module, seed: int) -> nn.Module:
         """The network with the task's head: by default as it is, a classifier.
 
