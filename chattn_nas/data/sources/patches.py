@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from chattn_nas.data.decoding import TURNED
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing, Part, Raw
 from chattn_nas.data.settings import DataSettings
@@ -134,7 +135,7 @@ class _Source:
             try:
                 with Image.open(BytesIO(self.tree.read(high))) as image:
                     width, height = image.size
-                    if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+                    if image.getexif().get(0x0112, 1) in TURNED:
                         width, height = height, width
             except Exception:  # told as bad when its turn comes
                 width = height = side
@@ -145,14 +146,22 @@ class _Source:
 
 
 @dataclass(frozen=True)
-class Patches:
-    """Patches in low resolution."""
+class _Chosen:
+    """Some patches of a part: picture, top and left of each, (n, 3)."""
 
     source: _Source
     index: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def take(self, index: NDArray[np.int64]) -> Self:
+        """Some of them."""
+        return replace(self, index=self.index[index])
+
+
+class Patches(_Chosen):
+    """Patches in low resolution."""
 
     def name(self, index: int) -> str:
         """Its picture, and where it lies in it."""
@@ -171,20 +180,9 @@ class Patches:
             patch = low.crop((left // scale, top // scale, left // scale + size, top // scale + size))
         return patch, patch.tobytes() + large.tobytes()
 
-    def take(self, index: NDArray[np.int64]) -> Patches:
-        """Some of them."""
-        return Patches(self.source, self.index[index])
 
-
-@dataclass(frozen=True)
-class HighPatches:
+class HighPatches(_Chosen):
     """The same in high resolution: what the network shall give."""
-
-    source: _Source
-    index: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.index)
 
     def read(self, index: int, image: tuple[int, int], reading: Any) -> NDArray[np.uint8]:
         """(C, scale S, scale S) uint8."""
@@ -192,7 +190,3 @@ class HighPatches:
         side = self.source.size * self.source.scale
         pixels = np.asarray(self.source.opened(number)[0].crop((left, top, left + side, top + side)))
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-    def take(self, index: NDArray[np.int64]) -> HighPatches:
-        """Some of them."""
-        return HighPatches(self.source, self.index[index])
