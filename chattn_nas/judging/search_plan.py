@@ -167,32 +167,33 @@ def _plan(
     types = max(len({one.type for one in stage}) for stage in space.candidates)
     share = has_none / types  # of the slots that stay empty
 
-    def average(reached: int | None) -> float:
+    def average(rungs: Sequence[int], reached: int | None = None) -> float:
+        """Seconds of a network of which a share of the stages stays without attention."""
         return share * bare.seconds(rungs, reached) + (1 - share) * fmean(o.seconds(rungs, reached) for o in others)
 
     baselines = min(len(space.baselines()), trials)
     stopping = spec.search.pruner != "none" and len(rungs) > 1
     went_on = _reached(trials, baselines, len(rungs), spec.search.reduction_factor, spec.search.pass_at_random)
     reached = went_on if stopping else [np.full(trials, len(rungs))]
-    times = [sum(average(int(end)) for end in one) for one in reached]
+    times = [sum(average(rungs, int(end)) for end in one) for one in reached]
     every_epoch = trials * rungs[-1]
     saved = 1 - fmean(sum(rungs[int(end) - 1] for end in one) for one in reached) / every_epoch
     refused = bare.build * trials * (1 / max(feasible_share(spec).share, 1e-3) - 1)
     # At the end some workers wait for the last trial.
-    tail = average(None) * (workers - 1) / 2 / workers
+    tail = average(rungs) * (workers - 1) / 2 / workers
 
     def on_workers(training: float) -> float:
         return STARTUP + (training + refused) / workers + tail
 
     full = FULL * rungs[-1]
-    confirm = STARTUP + CONFIRMED * SEEDS * average_of(bare, others, share, [full]) / workers
-    train = average_of(bare, others, share, [spec.training.epochs or full])
+    confirm = STARTUP + CONFIRMED * SEEDS * average([full]) / workers
+    train = average([spec.training.epochs or full])
     validation = len(trainer.data.validation)
     noise = math.hypot(NOISE, 100 * math.sqrt(DIFFERENT * LEVEL * (1 - LEVEL) / validation))
     complete = fmean((one == len(rungs)).sum() for one in reached)
     effect = SHOWN * noise * math.sqrt(2 * types / max(complete, types))
     return SearchPlan(
-        paces=paces, trial=(average(None), bare.seconds(rungs), max(one.seconds(rungs) for one in paces)),
+        paces=paces, trial=(average(rungs), bare.seconds(rungs), max(one.seconds(rungs) for one in paces)),
         search=on_workers(fmean(times)), low=0.75 * on_workers(min(times)), high=1.25 * on_workers(max(times)),
         confirm=confirm, train=train, workers=workers, threads=threads, trials=trials, baselines=baselines,
         saved=saved, memory=max(one.memory for one in paces), networks=space.canonical_size, validation=validation,
@@ -200,11 +201,6 @@ def _plan(
         wiser=_wiser(spec, space, bare.steps, trials=trials, baselines=baselines, validation=validation,
                      noise=noise, effect=effect, types=types),
     )  # fmt: skip
-
-
-def average_of(bare: Pace, others: Sequence[Pace], share: float, rungs: Sequence[int]) -> float:
-    """Seconds of a network of which a ``share`` of the stages stays without attention."""
-    return share * bare.seconds(rungs) + (1 - share) * fmean(one.seconds(rungs) for one in others)
 
 
 def _reached(trials: int, baselines: int, rungs: int, factor: int, passing: float, repeats: int = 40) -> list[Any]:

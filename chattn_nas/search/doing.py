@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from chattn_nas.files import replacing
 from chattn_nas.proxy.pulse import Facts, Listener
 
 #: Seconds after which such a file says nothing any more.
@@ -16,12 +16,10 @@ STALE = 120.0
 
 def written_to(path: Path) -> Listener:
     """Writes what it is told; a disk that is full or gone costs the file, never the training."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
 
     def write(facts: Facts) -> None:
-        with suppress(OSError):
+        with suppress(OSError), replacing(path) as partial:
             partial.write_text(json.dumps(facts | {"time": time.time()}), encoding="utf-8")
-            os.replace(partial, path)
 
     return write
 

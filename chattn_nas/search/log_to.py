@@ -14,9 +14,6 @@ from chattn_nas.search.callbacks import Callback
 from chattn_nas.study.record import Record
 from chattn_nas.study.run import RunDirectory
 
-#: Module that each needs.
-NEEDS = {"csv": "csv", "tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
-
 
 def check_log_to(names: Sequence[str]) -> None:
     """See before a search that what shall be written to is installed.
@@ -25,7 +22,7 @@ def check_log_to(names: Sequence[str]) -> None:
         MissingExtraError: Names the command that installs it.
     """
     for index, name in enumerate(names):
-        if find_spec(NEEDS[name]) is None:
+        if find_spec(name) is None:
             raise MissingExtraError(
                 f"search.log_to: {name} is not installed: pip install 'chattn-nas[{name}]'",
                 where=("search", "log_to", index),
@@ -60,18 +57,10 @@ def _curve(record: Record) -> Iterator[tuple[int, dict[str, float]]]:
 
 
 class _Logger(Callback):
-    """What all have in common: something is written when a trial ends."""
+    """What all have in common: each writes a trial when it has ended, whatever became of it."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.name, self.directory = run.spec.name, run.directory.resolve()
-
-    def on_trial_end(self, trial: Record) -> None:
-        """Write it, whatever became of it."""
-        self.write(trial)
-
-    def write(self, trial: Record) -> None:
-        """One run."""
-        raise NotImplementedError
 
 
 class CsvLogger(_Logger):
@@ -82,7 +71,7 @@ class CsvLogger(_Logger):
         "seconds", "reason",
     )  # fmt: skip
 
-    def write(self, trial: Record) -> None:
+    def on_trial_end(self, trial: Record) -> None:
         """Append its rows."""
         path = self.directory / "log.csv"
         facts = _settings(trial) | _outcome(trial) | {"outcome": trial.outcome, "reason": trial.reason}
@@ -98,7 +87,7 @@ class CsvLogger(_Logger):
 class TensorBoardLogger(_Logger):
     """``tensorboard/trial-0003``: the curve, and what the hyperparameter view compares."""
 
-    def write(self, trial: Record) -> None:
+    def on_trial_end(self, trial: Record) -> None:
         """A folder of event files."""
         from torch.utils.tensorboard import SummaryWriter
 
@@ -117,7 +106,7 @@ class TensorBoardLogger(_Logger):
 class WandbLogger(_Logger):
     """Weights & Biases; without ``WANDB_MODE`` offline, into ``wandb/``: ``wandb sync`` sends it."""
 
-    def write(self, trial: Record) -> None:
+    def on_trial_end(self, trial: Record) -> None:
         """A run of the project that is named like the search."""
         import wandb
 
@@ -135,7 +124,7 @@ class WandbLogger(_Logger):
 class MlflowLogger(_Logger):
     """MLflow; without ``MLFLOW_TRACKING_URI`` into ``mlflow.db`` of the run."""
 
-    def write(self, trial: Record) -> None:
+    def on_trial_end(self, trial: Record) -> None:
         """A run of the experiment that is named like the search."""
         from mlflow import MlflowClient
         from mlflow.entities import RunStatus

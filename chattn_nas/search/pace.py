@@ -98,6 +98,7 @@ class _Clock:
         self.count, self.timed, self.begun, self.per_step = 0, 0, 0.0, 0.0
 
     def tick(self) -> None:
+        """One step more; raises :class:`_Enough` once the time is over."""
         self.count += 1
         if self.begun:
             self.timed += 1

@@ -110,12 +110,13 @@ class Progress:
             return
         known = history(self.study)
         new, self._seen = known.finished[self._seen :], len(known.finished)
+        unit = unit_of(self.study) if new else ACCURACY  # asks the storage
         for trial in sorted(new, key=lambda one: one.number):
             counted = counts(trial)
             self._shown_count += counted
             of = "" if self._budget else f"/{self.target_trials}"
             place = f"{self._shown_count}{of}" if counted else "free"
-            self.say(f"[{place}] {line(trial, unit_of(self.study))}")
+            self.say(f"[{place}] {line(trial, unit)}")
         self._look()
 
     def hear(self, facts: Facts) -> None:

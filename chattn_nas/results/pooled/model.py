@@ -210,8 +210,9 @@ class Pooled:
         return rng.permutation(np.concatenate(found)) + self._center
 
     def chance_of_better(
-        self, others: Sequence[Choices], pick: Choices, by: float, *, draws: int = 1000, seed: int = 0
-    ) -> float:
+        self, others: Sequence[Choices], pick: Choices, by: float, *, draws: int = 1000,
+        seed: int | np.random.Generator = 0,
+    ) -> float:  # fmt: skip
         """Probability that any of ``others`` is better than ``pick`` by more than ``by`` points.
 
         By joint draws: the more networks, the likelier that one of them is; never that each is. Of a large space a
@@ -222,7 +223,7 @@ class Pooled:
             pick: The one that would be taken.
             by: In points, such as ``judging.useful``.
             draws: Of the posterior; the standard error is at most ``0.5 / sqrt(draws)``.
-            seed: Of the draws.
+            seed: Of the draws, or what draws.
         """
         if not others:
             return 0.0

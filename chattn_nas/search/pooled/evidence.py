@@ -76,8 +76,9 @@ class Reader:
 
     def ended(self, study: optuna.Study) -> list[Record]:
         """Trials that ended, in the order of their numbers."""
-        for trial in history(study).finished[len(self._records) :]:
-            self._records[trial.number] = record_of(trial, unit=unit_of(study))
+        if new := history(study).finished[len(self._records) :]:
+            unit = unit_of(study)  # asks the storage
+            self._records |= {trial.number: record_of(trial, unit=unit) for trial in new}
         return [self._records[number] for number in sorted(self._records)]
 
     def _proposed(self, trial: FrozenTrial) -> Choices | None:

@@ -38,6 +38,11 @@ class Networks:
         self.sizes = np.array([len(forms) for forms in self.forms])
         self._place = [{key: place for place, key in enumerate(keys)} for keys in self.keys]
 
+    @property
+    def most_types(self) -> int:
+        """Types among the choices of the stage that has most."""
+        return max(len(np.unique(kinds)) for kinds in self.types)
+
     @cached_property
     def added(self) -> list[np.ndarray]:
         """Per stage (choices, 2): parameters and MACs that a choice adds, by the types' closed formulas."""

@@ -55,8 +55,7 @@ class PooledSampler(WholeNetworkSampler):
     ) -> None:  # fmt: skip
         self.networks, self.seed, self.most = Networks(space), seed, most
         self.objectives, self.bounds, self.rule = objectives, dict(bounds or {}), RULES[rule]
-        types = max(len(set(kinds.tolist())) for kinds in self.networks.types)
-        self.begin = min(round(begin * types), space.canonical_size)
+        self.begin = min(round(begin * self.networks.most_types), space.canonical_size)
         self._reader = Reader(space)
         self._fit: tuple[int, Pooled | None] = (0, None)
         listed = self.networks.listed

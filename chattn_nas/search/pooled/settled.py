@@ -73,8 +73,7 @@ def outlook(
     known = (reader or Reader(space)).read(study, -1)
     model = fitted(thinned(known.seen, LOOKED_AT))
     complete = {row for one in known.seen if one.complete and (row := networks.row(one.choices)) is not None}
-    types = max(len(set(kinds.tolist())) for kinds in networks.types)
-    if model is None or len(complete) < min(2 * types, space.canonical_size):
+    if model is None or len(complete) < min(2 * networks.most_types, space.canonical_size):
         return None
     rng = np.random.default_rng([settings.seed, len(known.seen)])
     trained = np.array(sorted(complete))
@@ -87,9 +86,9 @@ def outlook(
     pick = trained[int(np.argmax(means))]
     rivals = networks.listed
     rivals = led(model, networks, trained, feasible, rng) if rivals is None else rivals[feasible(rivals)]
-    draws = model.draws([networks.choices(row) for row in (pick, *rivals)], DRAWS, rng)
-    better = (draws[:, 1:] > draws[:, :1] + useful).any(1)
-    return Outlook(len(known.seen), float(better.mean()), useful, unit_of(study))
+    others = [networks.choices(row) for row in rivals]
+    chance = model.chance_of_better(others, networks.choices(pick), useful, draws=DRAWS, seed=rng)
+    return Outlook(len(known.seen), chance, useful, unit_of(study))
 
 
 class EarlyEnd:
