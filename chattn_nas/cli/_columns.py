@@ -21,11 +21,12 @@ UNITS = "params and MACs as multiples of the backbone without attention"
 def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
     """Outcome, network, seed, score, parameters, time."""
     from chattn_nas.results import words
+    from chattn_nas.results.tables import rows_of
 
     latency = table["latency"].notna().any() if "latency" in table else False
     rows: Rows = []
     why: dict[tuple[str, str], list[int]] = {}
-    for row in _rows(table):
+    for row in rows_of(table):
         cells = {
             "#": row["number"],
             "outcome": row["outcome"].replace("_", " "),
@@ -51,6 +52,7 @@ def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
 def leaderboard(table: pd.DataFrame, unit: Unit) -> Narrow:
     """Rank, network, pooled score with its interval, mean over seeds, parameters."""
     from chattn_nas.results import words
+    from chattn_nas.results.tables import rows_of
 
     rows = [
         {
@@ -62,7 +64,7 @@ def leaderboard(table: pd.DataFrame, unit: Unit) -> Narrow:
             "seeds": row["seeds"],
             "params": words.multiple(row["parameters_x"]),
         }
-        for row in _rows(table)
+        for row in rows_of(table)
     ]
     return (
         rows,
@@ -74,6 +76,7 @@ def leaderboard(table: pd.DataFrame, unit: Unit) -> Narrow:
 def effects(table: pd.DataFrame, unit: Unit) -> Narrow:
     """Stage, type, effect with its interval."""
     from chattn_nas.results import words
+    from chattn_nas.results.tables import rows_of
 
     rows = [
         {
@@ -84,7 +87,7 @@ def effects(table: pd.DataFrame, unit: Unit) -> Narrow:
             "trainings": row["trials"],
             "against": row["against"],
         }
-        for row in _rows(table)
+        for row in rows_of(table)
     ]
     return rows, [], []
 
@@ -92,10 +95,6 @@ def effects(table: pd.DataFrame, unit: Unit) -> Narrow:
 NARROW: dict[str, Callable[[pd.DataFrame, Unit], Narrow]] = {
     "trials": trials, "leaderboard": leaderboard, "effects": effects,
 }  # fmt: skip
-
-
-def _rows(table: pd.DataFrame) -> Rows:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _network(row: dict[str, Any]) -> str:

@@ -87,15 +87,15 @@ def report(
 ) -> None:
     """Write the report: what won, by how much, at what cost, and how sure that is."""
     from chattn_nas.report import write_report
+    from chattn_nas.report.facts import gather
+    from chattn_nas.report.summary import summary
 
     opened = _opened(run, trust)
     with suppress(OSError):  # a run that can only be read
         opened.write_trials()
-    path = write_report(opened.directory, opened.study, format)
-    from chattn_nas.report.facts import gather
-    from chattn_nas.report.summary import summary
-
-    lines = summary(gather(opened.study))
+    facts = gather(opened.study)
+    path = write_report(opened.directory, opened.study, format, facts)
+    lines = summary(facts)
     if as_json:
         print(json.dumps({"report": str(path), "summary": lines}))
     for line in (*lines, f"Report: {path}"):
@@ -115,9 +115,8 @@ def compare(
 
     if len(runs) < 2:
         raise InputError("compare needs two runs or more")
-    studies = [_opened(run, trust).study for run in runs]
-    lines = compare_runs(studies)
-    out.write_text(compare_html(studies), encoding="utf-8")
+    lines = compare_runs([_opened(run, trust).study for run in runs])
+    out.write_text(compare_html(lines), encoding="utf-8")
     if as_json:
         changed = differing(lines)
         print(json.dumps({"runs": [line.to_dict() for line in lines], "settings": changed, "page": str(out)}))
@@ -168,6 +167,7 @@ def _opened(run: Path, trust: bool) -> Run:
 
 def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: bool, wide: bool) -> None:
     """A table of a run as a file, as JSON, or as what of it fits a terminal."""
+    from chattn_nas.results.tables import rows_of
     from chattn_nas.study.metric import unit_of
 
     if csv:
@@ -186,7 +186,7 @@ def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: b
     if wide:
         columns = [table.attrs.get("metric", "accuracy") if column == "metric" else column for column in SHOWN[name]]
         shown = table[[column for column in columns if column in table and table[column].notna().any()]]
-        print_table([{str(key): value for key, value in row.items()} for row in shown.to_dict("records")], wide=True)
+        print_table(rows_of(shown), wide=True)
     else:
         rows, choices, notes = _columns.NARROW[name](table, unit_of(run.study))
         print_table(rows)

@@ -13,9 +13,10 @@ from optuna.exceptions import StorageInternalError
 
 from chattn_nas.dashboard import _dashboard
 from chattn_nas.report import figures
-from chattn_nas.report.facts import gather, rows_of
+from chattn_nas.report.facts import gather
 from chattn_nas.report.palette import LIGHT, painted
 from chattn_nas.results import words
+from chattn_nas.results.tables import rows_of
 from chattn_nas.study.artifacts import FOLDER
 from chattn_nas.study.storage import explained
 from chattn_nas.study.texts import NOTE, as_markdown

@@ -10,17 +10,22 @@ import optuna
 from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.judging.comparison import Comparison
 from chattn_nas.report.classes import class_rows
-from chattn_nas.report.facts import gather, rows_of
+from chattn_nas.report.facts import RunFacts, gather
 from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
+from chattn_nas.results.tables import rows_of
 from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.record import CONTROLS
 
 
 def markdown(study: optuna.Study, top: int = 10) -> str:
     """The report of a study as GitHub-flavoured Markdown; ``top`` rows of the leaderboard."""
-    facts = gather(study)
+    return markdown_of(gather(study), top)
+
+
+def markdown_of(facts: RunFacts, top: int = 10) -> str:
+    """As :func:`markdown`, of a study that was read already."""
     verdict = facts.verdict
     parts = [f"# {facts.name}: {verdict.headline} ({verdict.status})", " ".join(verdict.sentences), facts.searched]
     parts += ["```\n" + "\n".join(summary(facts)) + "\n```"]
@@ -56,7 +61,7 @@ def markdown(study: optuna.Study, top: int = 10) -> str:
     parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
     parts += ["## What next", "\n".join(f"- `{command}`: {why}" for command, why in next_steps(facts))]
     parts += ["## How to reproduce", table(("", ""), facts.reproduction())]
-    parts = [named(part, unit_of(study)) for part in parts]
+    parts = [named(part, unit_of(facts.study)) for part in parts]
     if facts.spec:
         parts.append(f"<details><summary>The spec</summary>\n\n```yaml\n{facts.spec_text()}```\n\n</details>")
     return "\n\n".join(parts) + "\n"

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import optuna
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, number
 from chattn_nas.report.facts import RunFacts, gather
+from chattn_nas.report.page import file_text, rendered
 from chattn_nas.results import words
 from chattn_nas.results._best import Margin
-from chattn_nas.results.tables import Z95
+from chattn_nas.results._so_far import named
 from chattn_nas.study.metric import metric_of
-from chattn_nas.study.short import short_form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,28 +90,24 @@ def caution(lines: Sequence[RunLine]) -> str:
     )
 
 
-def compare_html(studies: Sequence[optuna.Study]) -> str:
-    """The page: what each run found, and in which settings they differ."""
-    lines = compare_runs(studies)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    files = resources.files("chattn_nas.report")
-    text = files.joinpath("compare.html.j2").read_text(encoding="utf-8")
-    style = files.joinpath("style.css").read_text(encoding="utf-8")
+def compare_html(lines: Sequence[RunLine]) -> str:
+    """The page of what :func:`compare_runs` gave: what each run found, and in which settings they differ."""
     changed = differing(lines)
     settings = ReportTable(
         [Column("setting"), *(Column(line.name) for line in lines)],
         [("", [Cell(key), *(Cell(value) for value in values)]) for key, values in changed.items()],
     )
-    return environment.from_string(text).render(
-        lines=lines, caution=caution(lines), found=_table(lines), settings=settings, style=Markup(style)
-    )
+    return rendered(
+        "compare.html.j2", lines=lines, caution=caution(lines), found=_table(lines), settings=settings,
+        style=Markup(file_text("style.css")),
+    )  # fmt: skip
 
 
 def _line(facts: RunFacts) -> RunLine:
     lead, standing = facts.lead, facts.standing
     spec = facts.spec
     value = float("nan") if lead is None else lead.value("pooled")
-    reach = float("nan") if lead is None or lead.sd is None else Z95 * lead.sd
+    low, high = (lead and lead.interval) or (float("nan"), float("nan"))
     margins = [
         standing.margin(lead, rival) if lead and rival and rival.hash != lead.hash else None
         for rival in (standing.none(), standing.best_uniform())
@@ -132,9 +126,8 @@ def _line(facts: RunFacts) -> RunLine:
         data=" ".join(str(data[key]) for key in ("dataset", "name") if data.get(key)),
         epochs=max((one.rungs[-1].epoch for one in trained), default=0),
         trials=len(trained),
-        network="nothing yet" if lead is None else words.called(lead.label) if lead.label == "none"
-        else short_form(lead.choices),
-        status=facts.verdict.status, score=value, low=value - reach, high=value + reach, none=margins[0],
+        network="nothing yet" if lead is None else named(lead),
+        status=facts.verdict.status, score=value, low=low, high=high, none=margins[0],
         uniform=margins[1], parameters=lead.relative.get("parameters") if lead else None,
         seconds=sum(one.measurement.seconds for one in trained if one.measurement), metric=metric_of(facts.study),
         settings=settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -19,14 +20,12 @@ from chattn_nas.results._efficiency import efficiency
 from chattn_nas.results._importance import importance
 from chattn_nas.results.pareto import hypervolume_over_time
 from chattn_nas.results.starts import StartRow, start_of, starts
-from chattn_nas.results.tables import COSTS, leaderboard, rungs, stages
+from chattn_nas.results.tables import COSTS, Rows, leaderboard, rungs, stages
 from chattn_nas.results.words import name_of
 from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import CONTROLS, NONE, UNIFORM, Record, records
 from chattn_nas.training.result import final_trainings
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class RunFacts:
         """The spec that the study was made with."""
         return dict(self.stored.spec)
 
-    @property
+    @cached_property
     def confirmation(self) -> Confirmation | None:
         """What ``confirm`` found, once it was run."""
         return confirmation(self.study)
@@ -91,7 +90,7 @@ class RunFacts:
         """How the uniform networks, the controls and the lead started."""
         return starts(self.records, self.lead.hash if self.lead else "")
 
-    @property
+    @cached_property
     def lead(self) -> Pick | None:
         """What the page is about: the winner of the confirmation, else the best by pooled mean."""
         if self.verdict.confirmed and self.confirmation is not None:
@@ -101,10 +100,10 @@ class RunFacts:
     @property
     def gates(self) -> dict[str, Any]:
         """What the gates of the lead do, class by class, where its weights were looked at."""
-        found = dict(study_attributes(self.study).gates or {})
+        found = dict(self.stored.gates or {})
         return found if self.lead is not None and found.get("hash") == self.lead.hash else {}
 
-    @property
+    @cached_property
     def classes(self) -> ClassFigures | None:
         """How the lead does on every class."""
         names = (self.stored.data_fingerprint or {}).get("classes", ())
@@ -179,11 +178,6 @@ class RunFacts:
     def spec_text(self) -> str:
         """The spec as YAML."""
         return yaml.safe_dump(self.spec, sort_keys=False) if self.spec else ""
-
-
-def rows_of(table: pd.DataFrame) -> Rows:
-    """The rows of a table as dictionaries."""
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def cost_of(study: optuna.Study) -> str:

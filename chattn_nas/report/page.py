@@ -38,19 +38,21 @@ def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
         study: Of the run.
         contact_sheet: A JPEG file of training images as they reach the network; left out where there is none.
     """
-    facts = gather(study)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["strong"] = strong
-    environment.globals.update(words=words)
+    return page(gather(study), contact_sheet)
+
+
+def page(facts: RunFacts, contact_sheet: Path | None = None) -> str:
+    """As :func:`html`, of a study that was read already."""
     plots = _plots(facts)
     types = [stage["type"] for record in facts.records for stage in record.stages]
     colours = figures.colours(types)
     plotly = base64.b64encode(resources.files("chattn_nas.report").joinpath(PLOTLY_FILE).read_bytes()).decode()
-    text = environment.from_string(file_text("page.html.j2")).render(
+    text = rendered(
+        "page.html.j2",
         facts=facts,
         tables=tables(facts, colours),
         plots={name: Markup(_json(figure)) for name, figure in plots.items()},
-        picture=Markup(picture_of(study, facts.lead, colours) if facts.lead else ""),
+        picture=Markup(picture_of(facts.study, facts.lead, colours) if facts.lead else ""),
         tiles=tiles(facts),
         summary=summary(facts),
         next_steps=next_steps(facts),
@@ -63,7 +65,15 @@ def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
         points=POINTS,
     )
     spec = str(escape(facts.spec_text())) if facts.spec else ""
-    return named(text, unit_of(study), [spec] if spec else []).replace(PLOTLY, plotly)
+    return named(text, unit_of(facts.study), [spec] if spec else []).replace(PLOTLY, plotly)
+
+
+def rendered(name: str, **values: Any) -> str:
+    """A template of this folder, which may use the macro ``table``, filled in."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["strong"] = strong
+    environment.globals.update(words=words)
+    return environment.from_string(file_text("table.html.j2") + file_text(name)).render(**values)
 
 
 def strong(text: str) -> Markup:

@@ -6,7 +6,7 @@ import re
 
 from chattn_nas.report.facts import RunFacts
 from chattn_nas.results import words
-from chattn_nas.results.tables import Z95
+from chattn_nas.results._so_far import named
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.short import short_form
 
@@ -21,15 +21,14 @@ def summary(facts: RunFacts) -> list[str]:
     if lead is None:
         return [*lines, f"Next: {next_steps(facts)[0][0]}"]
     value = lead.value("pooled")
-    reach = "" if lead.sd is None else f" (95 %: {value - Z95 * lead.sd:.2f} to {value + Z95 * lead.sd:.2f})"
+    reach = "" if lead.interval is None else " (95 %: {:.2f} to {:.2f})".format(*lead.interval)
     rivals = [
         f"{words.signed(margin.mean)} {unit.difference} over {called} (95 %: {words.interval(margin.low, margin.high)})"
         for rival, called in ((standing.none(), "no attention"), (standing.best_uniform(), "the best uniform"))
         if rival is not None and rival.hash != lead.hash and (margin := standing.margin(lead, rival)) is not None
     ]
-    named = words.called(lead.label) if lead.label == "none" else short_form(lead.choices)
     lines.append(
-        f"First in the search: {named}, {unit.written(value)} {unit.title}{reach}"
+        f"First in the search: {named(lead)}, {unit.written(value)} {unit.title}{reach}"
         + "".join(f"; {one}" for one in rivals)
     )
     trained = [record for record in facts.records if record.rungs and record.measurement]

@@ -8,8 +8,9 @@ from pathlib import Path
 import optuna
 
 from chattn_nas.errors import InputError
-from chattn_nas.report._markdown import markdown
-from chattn_nas.report.page import html
+from chattn_nas.report._markdown import markdown_of
+from chattn_nas.report.facts import RunFacts, gather
+from chattn_nas.report.page import page
 from chattn_nas.study.run import CONTACT_SHEET
 
 #: What writing into a folder raises that cannot be written.
@@ -17,11 +18,13 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 FORMATS = ("html", "md")
 
 
-def write_report(run_directory: Path | str, study: optuna.Study, format: str = "html") -> Path:
+def write_report(
+    run_directory: Path | str, study: optuna.Study, format: str = "html", facts: RunFacts | None = None
+) -> Path:
     """Write ``report.html`` or ``report.md`` into the run's directory and return its path.
 
     Where that cannot be written, as in a run on a disk that is read-only, ``<name>-report.html`` is written into the
-    working directory.
+    working directory. ``facts`` are those of the study, where they were gathered already.
 
     Raises:
         InputError: Another format.
@@ -29,7 +32,8 @@ def write_report(run_directory: Path | str, study: optuna.Study, format: str = "
     if format not in FORMATS:
         raise InputError(f"a report cannot be written as {format!r}", value=format, choices=FORMATS)
     path = Path(run_directory) / f"report.{format}"
-    text = markdown(study) if format == "md" else html(study, path.with_name(CONTACT_SHEET))
+    facts = facts or gather(study)
+    text = markdown_of(facts) if format == "md" else page(facts, path.with_name(CONTACT_SHEET))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

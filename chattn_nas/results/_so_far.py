@@ -7,7 +7,6 @@ import optuna
 from chattn_nas.errors import RunError
 from chattn_nas.results import words
 from chattn_nas.results._best import Pick, Standing
-from chattn_nas.results.tables import Z95
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import CONTROLS, UNIFORM
 from chattn_nas.study.short import short_form
@@ -31,7 +30,7 @@ def so_far(study: optuna.Study) -> str:
     level = [p for p in standing.picks if not p.control and abs(p.value("pooled") - value) < 1e-9]
     if len(level) > 1:
         return f"best so far: {len(level)} networks share {unit.written(value)}, {named(level[0])} among them"
-    reach = "" if best.sd is None else f" (95 %: {value - Z95 * best.sd:.1f} to {value + Z95 * best.sd:.1f})"
+    reach = "" if best.interval is None else " (95 %: {:.1f} to {:.1f})".format(*best.interval)
     none = standing.none()
     ahead = ""
     if none is not None and none.hash != best.hash:

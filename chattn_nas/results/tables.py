@@ -18,6 +18,7 @@ from chattn_nas.results.pooled import Pooled, choices_of, fit
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import Record, once_per_seed, records
 
+Rows = list[dict[str, Any]]
 COSTS = ("parameters", "macs", "latency")
 #: Half-width of a 95 % interval in standard deviations.
 Z95 = 1.959964
@@ -26,6 +27,11 @@ CRITERIA = ("pooled", "mean", "single")
 #: Models are remembered by all of their records that matters; so many of them.
 REMEMBERED = 4
 _models: dict[tuple[tuple[Any, ...], ...], Pooled | None] = {}
+
+
+def rows_of(table: pd.DataFrame) -> Rows:
+    """The rows of a table as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def trials(study: optuna.Study) -> pd.DataFrame:

@@ -20,7 +20,7 @@ def studies():
 
 def test_runs_stand_beside_each_other(studies) -> None:
     lines = compare_runs(studies)
-    page = compare_html(studies)
+    page = compare_html(compare_runs(studies))
     assert len(lines) == 2
     assert all(line.low < line.score < line.high for line in lines)
     assert "beside each other" in page
