@@ -376,7 +376,7 @@ def export(
     task = tasks.load(trained.run.spec.task, data).task
     network = trained.network()
     card = trained.card()
-    usage = Usage(**task.export()) if task.export() else None
+    usage = Usage(**said) if (said := task.export()) else None
     written = export_network(
         network,
         architecture=trained.architecture,

@@ -242,6 +242,7 @@ def register(
     """
 
     def add(cls: Maker) -> Maker:
+        """Enter the class; it stays as it is."""
         known = _types.get(name)
         if known is not None and _place(known.cls) != _place(cls):
             raise ValueError(f"attention type {name!r} is already registered by {known.cls.__module__}")

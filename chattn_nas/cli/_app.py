@@ -61,6 +61,7 @@ def command(
     """Make a function a command of the help's group ``panel``; each has ``--quiet``, and is silent with ``--json``."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
+        """Hand the function on as it is; the command is a wrapper that knows ``--quiet``."""
         hints = get_type_hints(function, include_extras=True)
 
         @functools.wraps(function)
