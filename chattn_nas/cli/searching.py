@@ -1,7 +1,9 @@
-"""Commands before and during a search: ``search``, ``plan``, ``worker``, ``space``, ``nni-config``, ``schema``."""
+"""Commands before and during a search: ``search``, ``plan``, ``one-shot``, ``worker``, ``space``, ``nni-config``,
+``schema``."""
 
 from __future__ import annotations
 
+import csv as csv_of
 import dataclasses
 import json
 import logging
@@ -22,7 +24,7 @@ from chattn_nas.cli._app import (
     say,
     seconds_of,
 )
-from chattn_nas.errors import RunError
+from chattn_nas.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from chattn_nas.api import Run
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Networks of a ranking that are printed.
+FEW = 20
 Budget = Annotated[str | None, typer.Option(help="Time for it, such as 30m or 2h, in place of a number of trials.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
@@ -112,6 +116,65 @@ def plan(
         found = _planned(spec, trials, workers, seconds, most=15.0)
     if as_json:
         print(json.dumps(found.to_dict()))
+
+
+@command("Start", "chattn-nas one-shot quickstart --csv ranking.csv", "one-shot")
+def one_shot(
+    path: SpecPath,
+    csv: Annotated[Path | None, typer.Option(help="Write all networks here; of a huge space the best.")] = None,
+    as_json: AsJson = False,
+    wide: Wide = False,
+) -> None:
+    """Train one network with shared weights, and rank the space by it: a first guess, on probation (docs/cost.md).
+
+    The column predicted is minus the loss with shared weights, as a sum over stages: more is better.
+    """
+    from chattn_nas.spec import load_spec
+
+    with moving(f"Reading {path}"):
+        spec = load_spec(path)
+    with moving("Loading torch"):
+        from chattn_nas.search.engine import try_out
+        from chattn_nas.search.one_shot.ranking import LISTED, ranking
+        from chattn_nas.search.one_shot.run import predict, refuse
+        from chattn_nas.spec.load import lines_of
+        from chattn_nas.study.short import short_form
+    with lines_of(path):
+        refuse(spec)
+        try_out(spec)
+        if csv is not None:
+            _check_place(csv)
+        prediction = predict(spec, say=say)
+    rows = ranking(prediction, spec)
+    if csv is not None:
+        with csv.open("w", encoding="utf-8", newline="") as file:
+            writer = csv_of.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    shown = rows[:FEW]
+    networks = spec.search_space().canonical_size
+    title = f"The first {len(shown)} of {networks:,} networks by shared weights; predicted: minus their loss"
+    if wide:
+        print_table(shown, title, wide=True)
+    else:
+        stages = [row["architecture"].split(" | ") for row in shown]
+        print_table([row | {"architecture": short_form(one)} for row, one in zip(shown, stages, strict=True)], title)
+        print_legend(choice for one in stages for choice in one)
+    if csv is not None:
+        say(f"Wrote {csv}: {len(rows):,} networks" + (", the best of the space" if networks > LISTED else ""))
+    say("A first guess that decides nothing; what it is worth: docs/cost.md")
+
+
+def _check_place(csv: Path) -> None:
+    """See that a file can be written before time is spent on what it shall hold."""
+    if not csv.parent.is_dir() or csv.is_dir():
+        raise InputError(
+            f"--csv {csv} cannot be written: " + ("a folder" if csv.is_dir() else f"no folder {csv.parent}")
+        )
+    csv.touch()
 
 
 def _look_at_gates(found: Run) -> None:
