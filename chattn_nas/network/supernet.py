@@ -31,6 +31,8 @@ INWARDS: tuple[Placement, ...] = (
 )  # fmt: skip
 #: Placements at convolutions, where a norm may follow.
 AT_CONVOLUTIONS: tuple[Placement, ...] = ("before_convs", "after_spatial_conv", "before_last_conv")
+#: Paths of modules that are a child of what stands there, and the name of the child.
+Moved = tuple[tuple[str, str], ...]
 
 
 class Switch(nn.Module):
@@ -56,7 +58,7 @@ class _Place:
     switch: Switch
     block: int
     path: str
-    moved: tuple[tuple[str, str], ...]
+    moved: Moved
 
 
 @dataclass
@@ -210,7 +212,7 @@ def _install(model: nn.Module, plan: Layout, index: int, choices: Sequence[Stage
             convolutions = plan.convolutions_at(blocks[number].path, placement)
             switches = [Switch() for _ in convolutions or (None,)]
             placed = place(model, blocks[number], placement, list(switches), convolutions)
-            moved = [(one,) for one in placed.moved] or [()] * len(switches)
+            moved: list[Moved] = [(one,) for one in placed.moved] or [()] * len(switches)
             found[placement] += map(_Place, switches, [number] * len(switches), placed.attentions, moved)
     return [
         [one for one in found[choice.place(stage)] if one.block in {slot.block for slot in choice.slots(stage)}]

@@ -110,7 +110,7 @@ def synflow(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
             module.forward = lambda x: x  # type: ignore[method-assign]
-    network.double()
+    network.double().eval()  # one image is no batch
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()
