@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, console, print_table
+from chattn_nas.cli._app import AsJson, command, console, print_table, say
 from chattn_nas.errors import InputError
 
 
@@ -72,7 +72,7 @@ def attentions(
 
 
 def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False)
+    say(text)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -17,6 +17,9 @@ from chattn_nas.data import DataSettings, describe, divide
 from chattn_nas.data.description import Description, PartFacts
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.network._timm import import_timm
+from chattn_nas.network.model import create_backbone
+from chattn_nas.space import Backbone
+from chattn_nas.spec.recipes import RECIPES, recipe_of
 from chattn_nas.spec.spec import Spec
 
 #: Data sets by the ending of their file.
@@ -45,7 +48,15 @@ class Draft:
     said: tuple[str, ...]
 
 
-def draft(data: str, out: Path, *, name: str, backbone: str | None = None, parameters: str = "1.05x") -> Draft:
+def draft(
+    data: str,
+    out: Path,
+    *,
+    name: str,
+    backbone: str | None = None,
+    parameters: str = "1.05x",
+    recipe: str | None = None,
+) -> Draft:
     """Write a spec for a data set, which is read for that once, at a small size.
 
     Args:
@@ -54,11 +65,15 @@ def draft(data: str, out: Path, *, name: str, backbone: str | None = None, param
         name: Name of the run.
         backbone: Any convolutional timm model; ``None`` chooses.
         parameters: Most parameters, such as ``1.02x`` of the backbone without attention, or ``300k``.
+        recipe: A name of :data:`~chattn_nas.spec.recipes.RECIPES`; ``None`` chooses by the backbone.
 
     Raises:
-        InputError: A data set, backbone, limit or name that is not possible; before the images are read where it can.
+        InputError: A data set, backbone, limit, name or recipe that is not possible; before the images are read where
+            it can.
     """
-    source = _source(data, out.parent)
+    if recipe is not None:
+        recipe_of(recipe)
+    source = source_of(data, out.parent)
     model = backbone or "cifar_resnet8"
     _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters))
     facts = describe(DataSettings.model_validate({"image_size": 32, **source}).placed(out.parent))
@@ -68,7 +83,11 @@ def draft(data: str, out: Path, *, name: str, backbone: str | None = None, param
     gpu = torch.cuda.is_available()
     model = backbone or (("cifar_resnet20" if gpu else "cifar_resnet8") if small else "resnet18")
     import_timm()
-    pretrained = not small and timm.models.is_model_pretrained(model)
+    weights = timm.models.is_model_pretrained(model)
+    if recipe == "finetune" and not weights:
+        raise InputError(f"--recipe finetune: timm has no pretrained weights for {model}", value=recipe)
+    pretrained = weights and (not small or recipe == "finetune")
+    chosen = recipe or ("finetune" if pretrained else "adamw" if _has_layer_norm(model) else "plain")
     size, size_why = _size(side, small, gpu)
     known = 1 - 0.2 * ("validation" not in facts.parts) - 0.2 * ("test" not in facts.parts)
     images = round(known * train.images)
@@ -89,6 +108,7 @@ def draft(data: str, out: Path, *, name: str, backbone: str | None = None, param
         lines += _pair("layer_decay", 0.7, "earlier stages, whose filters are general, learn more slowly")
     lines += ["data:", *(line for key, value in source.items() for line in _pair(key, value, ""))]
     lines += _pair("image_size", size, size_why)
+    lines += [line for key, (value, why) in recipe_of(chosen).data.items() for line in _pair(key, value, why)]
     lines += _parts(facts)
     lines += [
         "space:",
@@ -99,12 +119,10 @@ def draft(data: str, out: Path, *, name: str, backbone: str | None = None, param
         "proxy:",
     ]
     if pretrained:
-        lines += _pair("start", "identity", "training starts from what the pretrained network can do")
         lines += _pair("rungs", [1, 3], "epochs; fine-tuning needs few")
-        lines += _pair("learning_rate", 0.01, "low, for pretrained weights; chattn-nas calibrate SPEC --recipe")
     else:
         lines += _pair("rungs", [4, 16], "epochs; which length ranks as full training does: chattn-nas calibrate SPEC")
-        lines += _pair("learning_rate", 0.1, "for a batch of 128; what suits it: chattn-nas calibrate SPEC --recipe")
+    lines += _recipe(chosen, pretrained)
     lines += _pair("batch_size", batch, f"about {max(1, images // batch):,} steps per epoch of {images:,} images")
     lines += _pair("device", "auto", "the GPU, where there is one")
     lines += ["search:"]
@@ -120,13 +138,38 @@ def draft(data: str, out: Path, *, name: str, backbone: str | None = None, param
     return Draft(text, (*facts.said, *facts.warned))
 
 
+def _recipe(name: str, pretrained: bool) -> list[str]:
+    """How to train, key by key, and the other recipes as comments."""
+    settings = dict(recipe_of(name).proxy)
+    if pretrained:
+        settings["start"] = RECIPES["finetune"].proxy["start"]
+    others = [f"  #   {other}: {_scalar(found.sections())}" for other, found in RECIPES.items() if other != name]
+    return [
+        f"  # recipe {name}: {recipe_of(name).what}",
+        *(line for key, (value, why) in settings.items() for line in _pair(key, value, why)),
+        "  # What attention is worth hangs on the recipe: search with that of your final training, in short. Others:",
+        *others,
+    ]
+
+
+def _has_layer_norm(model: str) -> bool:
+    """Whether plain SGD will hardly train it in a short time."""
+    network = create_backbone(Backbone(model), num_classes=10, in_chans=3, device="meta")
+    return any(isinstance(module, torch.nn.LayerNorm) for module in network.modules())
+
+
 def default_name(data: str) -> str:
     """A name for the run: the data set's, without what a name cannot hold."""
     stem = Path(os.path.abspath(data)).stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:200] or "search"
 
 
-def _source(data: str, folder: Path) -> dict[str, str]:
+def source_of(data: str, folder: Path) -> dict[str, str]:
+    """The keys of ``data`` in a spec in ``folder`` that name this set.
+
+    Raises:
+        DataError: There is no such set, or it is of another kind.
+    """
     if data == "digits":
         return {"dataset": "digits"}
     place = Path(data).expanduser()

@@ -13,7 +13,9 @@ from PIL import Image
 
 from chattn_nas.cli import doctor, main
 from chattn_nas.data import load_data, load_test
+from chattn_nas.proxy.optimizer import optimizer_of
 from chattn_nas.spec import draft, load_spec
+from chattn_nas.spec.recipes import RECIPES
 from chattn_nas.spec.shipped import shipped
 
 SOURCE = Path(__file__).parents[2] / "search_spaces"
@@ -95,6 +97,39 @@ def test_small_images_are_offered_what_came_nearest_to_a_gain_and_triplet_only_o
     types = {candidate.type for stage in load_spec("digits.yaml").search_space().candidates for candidate in stage}
     assert types >= {"none", "se", "eca", "gct", "srm"}
     assert ("triplet" in types) == gpu
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_written_with_its_reasons_and_the_others_stand_beside_it(said, tmp_path, recipe):
+    if recipe == "finetune":
+        assert "timm has no pretrained weights" in said("init", "--recipe", recipe, "--yes", code=2)
+        return
+    said("init", "--recipe", recipe, "--yes")
+    spec, text = load_spec("digits.yaml"), (tmp_path / "digits.yaml").read_text()
+    for section, values in RECIPES[recipe].sections().items():
+        for key, value in values.items():
+            assert getattr(getattr(spec, section), key) == value
+    for other in RECIPES:
+        assert (f"  #   {other}: {{proxy: " in text) == (other != recipe)
+    optimizer_of([{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}], spec.proxy, 0.1)
+
+
+def test_networks_with_layer_norm_are_not_trained_with_plain_sgd(said):
+    said("init", "--backbone", "convnext_atto", "--yes")
+    assert load_spec("digits.yaml").proxy.optimizer == "adamw"
+    assert load_spec("convnext_atto").proxy.optimizer == "adamw"
+    assert "did you mean 'adamw'" in said("init", "--recipe", "adamv", code=2)
+
+
+def test_on_a_terminal_an_answer_that_cannot_be_is_asked_for_again(said, monkeypatch, capsys):
+    answers = iter(["digit", "digits", "resnet81", "cifar_resnet8", "much", "1.02x", "rbs", "rsb", "soon", "24 trials"])
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", lambda question, default: next(answers))
+    assert "Wrote digits.yaml" in said("init")
+    spec = load_spec("digits.yaml")
+    assert (spec.backbone.model, spec.proxy.optimizer) == ("cifar_resnet8", "lamb")
+    assert spec.search.constraints == {"parameters": "<= 1.02x"}
+    assert next(answers, None) is None
 
 
 def test_nothing_is_overwritten(said, tmp_path):
