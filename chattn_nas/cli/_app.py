@@ -117,7 +117,7 @@ def moving(text: str) -> AbstractContextManager[Any]:
 
 
 def show_gates(run: Run) -> None:
-    """See what the gates of the leading network do, for the report; without that picture a result is one all the same."""
+    """See what the gates of the leading network do, for the report; without it a result is one all the same."""
     try:
         run.chosen().look_at_gates()
     except Exception:
