@@ -9,7 +9,9 @@ import inspect
 import io
 import logging
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
@@ -169,7 +171,10 @@ def main() -> None:
 
 
 def _end(said: str, code: int) -> NoReturn:
-    print(f"chattn-nas: {redacted(said)}", file=sys.stderr)
+    said = f"chattn-nas: {redacted(said)}"
+    if sys.stderr.isatty():
+        said = textwrap.fill(said, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+    print(said, file=sys.stderr)
     sys.exit(code)
 
 

@@ -72,7 +72,7 @@ def init(
     given = shlex.quote(str(out))
     say(
         f"Wrote {out}; its comments say why each value. Next:\n"
-        f"  chattn-nas space {given}   (what it holds)\n  chattn-nas search {given}",
+        f"  chattn-nas plan {given}   (minutes or days? what can it show?)\n  chattn-nas search {given}",
     )  # fmt: skip
     if as_json:
         print(json.dumps({"spec": str(out), "data": list(found.said)}))
@@ -80,15 +80,16 @@ def init(
 
 def _asked(*given: str | None) -> list[str | None]:
     """Data, backbone, most parameters, recipe and time: what was given, and answers for the rest."""
-    from chattn_nas.network import Constraint, stages
+    from chattn_nas.network import stages
     from chattn_nas.space import Backbone
+    from chattn_nas.spec import SearchSettings
     from chattn_nas.spec.draft import source_of
     from chattn_nas.spec.recipes import RECIPES, recipe_of
 
     questions: list[tuple[str, str, Callable[[str], Any]]] = [
         ("Data: a folder of images by class, a table, arrays, or", "digits", lambda data: source_of(data, Path())),
         ("Backbone: any timm model, or", "by the images", lambda model: stages(Backbone(model))),
-        ("Most parameters", "1.05x", lambda most: Constraint.parse(f"<= {most}")),
+        ("Most parameters", "1.05x", lambda most: SearchSettings(constraints={"parameters": f"<= {most}"})),
         (f"Recipe: {', '.join(RECIPES)}, or", "by the backbone", recipe_of),
         ("Time for the search, such as 30m or 2h, or", "24 trials", seconds_of),
     ]

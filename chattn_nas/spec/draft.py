@@ -76,7 +76,7 @@ def draft(
     source = source_of(data, out.parent)
     model = backbone or "cifar_resnet8"
     _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters))
-    facts = describe(DataSettings.model_validate({"image_size": 32, **source}).placed(out.parent))
+    facts = describe(DataSettings.model_validate({"image_size": 32, "bad_files": "skip", **source}).placed(out.parent))
     train = facts.parts["train"]
     side = _typical_side(train)
     small = side <= SMALL
@@ -104,7 +104,7 @@ def draft(
         *_pair("model", model, _model_why(backbone, small, gpu)),
     ]
     if pretrained:
-        lines += _pair("pretrained", True, "timm has weights for it, and downloads them at the first trial")
+        lines += _pair("pretrained", True, "timm's weights, downloaded at the first trial; or a file: weights: FILE")
         lines += _pair("layer_decay", 0.7, "earlier stages, whose filters are general, learn more slowly")
     lines += ["data:", *(line for key, value in source.items() for line in _pair(key, value, ""))]
     lines += _pair("image_size", size, size_why)
@@ -122,9 +122,9 @@ def draft(
         lines += _pair("rungs", [1, 3], "epochs; fine-tuning needs few")
     else:
         lines += _pair("rungs", [4, 16], "epochs; which length ranks as full training does: chattn-nas calibrate SPEC")
-    lines += _recipe(chosen, pretrained)
     lines += _pair("batch_size", batch, f"about {max(1, images // batch):,} steps per epoch of {images:,} images")
     lines += _pair("device", "auto", "the GPU, where there is one")
+    lines += _recipe(chosen, pretrained)
     lines += ["search:"]
     lines += _pair("trials", 24, "a first look; the same search goes on with --trials 48")
     lines += _pair("objectives", ["accuracy"], "also parameters, macs, latency: then it searches for trade-offs")
@@ -134,7 +134,9 @@ def draft(
     lines += _pair("seed", 0, "of the search; trials with one seed share weights and batches")
     text = "\n".join(lines) + "\n"
     _check(found := yaml.safe_load(text))
-    divide(DataSettings.model_validate(found["data"] | {"image_size": 32}).placed(out.parent))  # read already
+    divide(
+        DataSettings.model_validate(found["data"] | {"image_size": 32, "bad_files": "skip"}).placed(out.parent)
+    )  # read already
     return Draft(text, (*facts.said, *facts.warned))
 
 
@@ -143,11 +145,12 @@ def _recipe(name: str, pretrained: bool) -> list[str]:
     settings = dict(recipe_of(name).proxy)
     if pretrained:
         settings["start"] = RECIPES["finetune"].proxy["start"]
-    others = [f"  #   {other}: {_scalar(found.sections())}" for other, found in RECIPES.items() if other != name]
+    others = [f"  #   {other}: {found.what}" for other, found in RECIPES.items() if other != name]
     return [
         f"  # recipe {name}: {recipe_of(name).what}",
         *(line for key, (value, why) in settings.items() for line in _pair(key, value, why)),
-        "  # What attention is worth hangs on the recipe: search with that of your final training, in short. Others:",
+        "  # What attention is worth hangs on the recipe: search with that of your final training. There are also",
+        "  # (chattn-nas init --recipe NAME)",
         *others,
     ]
 
@@ -256,6 +259,8 @@ def _model_why(asked: str | None, small: bool, gpu: bool) -> str:
 def _parts(facts: Description) -> list[str]:
     """How the set is divided, and scored."""
     lines = []
+    if bad := sum(len(part.bad) for part in facts.parts.values()):
+        lines += _pair("bad_files", "skip", f"{bad} cannot be read and {'is' if bad == 1 else 'are'} left out")
     if "validation" in facts.parts:
         lines.append(
             f"  # the search is scored on the {facts.parts['validation'].images:,} validation images of the set"

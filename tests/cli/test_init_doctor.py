@@ -110,7 +110,7 @@ def test_a_recipe_is_written_with_its_reasons_and_the_others_stand_beside_it(sai
         for key, value in values.items():
             assert getattr(getattr(spec, section), key) == value
     for other in RECIPES:
-        assert (f"  #   {other}: {{proxy: " in text) == (other != recipe)
+        assert (f"  #   {other}: {RECIPES[other].what}" in text) == (other != recipe)
     optimizer_of([{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}], spec.proxy, 0.1)
 
 
