@@ -89,6 +89,9 @@ def test_from_a_folder_of_photos_to_a_network(tmp_path, monkeypatch, typed) -> N
             assert "What next" in (tmp_path / "runs" / "photos" / "report.html").read_text(encoding="utf-8")
     done = subprocess.run([sys.executable, lines[-1][1]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    code = next(one for one in re.findall(r"```python\n(.*?)```", text, re.S) if 'load_spec("photos.yaml")' in one)
+    exec(compile(code.replace("7200", "0.5").replace('"network"', '"from_python"'), "README.md", "exec"), {})
+    assert (tmp_path / "from_python" / "model.py").is_file()
 
 
 @pytest.mark.parametrize("repository", [None, "https://example.org/us/it/"])
@@ -106,7 +109,6 @@ def test_on_an_index_no_link_leads_nowhere(repository) -> None:
     links = re.findall(r"\]\(([^)]*)\)", text)
     if repository is None:
         assert links == []
-        assert "docs/" not in text
     else:
         assert all(link.startswith("https://") for link in links)
         assert "](https://example.org/us/it/blob/main/docs/data.md)" in text

@@ -110,12 +110,21 @@ def say(text: str) -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
-def moving(text: str) -> AbstractContextManager[Any]:
-    """Something moves on a terminal while this takes its time; elsewhere it is a line."""
+def moving(text: str, *, line: bool = True) -> AbstractContextManager[Any]:
+    """Something moves on a terminal while this takes its time; elsewhere it is a ``line``, or nothing."""
     if console.is_terminal and not console.quiet:
         return console.status(text)
-    say(text)
+    if line:
+        say(text)
     return nullcontext()
+
+
+def open_run(run: Path) -> Run:
+    """A run; what reads it takes a second or two to load."""
+    with moving(f"Reading {run}", line=False):
+        from chattn_nas import api
+
+        return api.Run(run)
 
 
 def show_gates(run: Run) -> None:

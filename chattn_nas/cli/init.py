@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, print_table, say, seconds_of
+from chattn_nas.cli._app import AsJson, command, moving, print_table, say, seconds_of
 from chattn_nas.errors import InputError
 
 
@@ -21,6 +21,9 @@ def init(
     data: Annotated[
         str | None,
         typer.Option(help="digits, a folder of images by class, a .tar or .zip of one, .csv, .tsv, .npz or .npy."),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Column of a table with the labels; several of 0 and 1 as a,b,c.")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Any convolutional timm model; default: by the images.")] = None,
     params: Annotated[str | None, typer.Option(help="Most parameters: 1.02x of the bare backbone, 300k, 2.5M.")] = None,
@@ -50,7 +53,8 @@ def init(
         data, backbone, params, recipe, budget = _asked(data, backbone, params, recipe, budget)
     data = data or "digits"
     seconds = None if budget is None else seconds_of(budget)
-    from chattn_nas.spec.draft import default_name, draft
+    with moving("Loading torch and timm"):
+        from chattn_nas.spec.draft import default_name, draft
 
     name = name or default_name(data)
     given_place = out is not None
@@ -59,7 +63,7 @@ def init(
         raise InputError(f"{out} exists and is left as it is; another place: --out FILE, or --name NAME")
     if given_place and not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
-    found = draft(data, out, name=name, backbone=backbone, parameters=params or "1.05x", recipe=recipe)
+    found = draft(data, out, name=name, backbone=backbone, parameters=params or "1.05x", recipe=recipe, labels=labels)
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(found.text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, print_table, say, show_gates
+from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, open_run, print_table, say, show_gates
 from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
@@ -31,9 +31,9 @@ def confirm(
     as_json: AsJson = False,
 ) -> None:
     """Retrain the best and the baselines at full length on new seeds, and say whether the lead is real."""
-    from chattn_nas import api, judging, report
+    opened = open_run(run)
+    from chattn_nas import judging, report
 
-    opened = api.Run(run)
     planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
         print(json.dumps(dataclasses.asdict(planned) | {"words": planned.words}))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, print_table, say
+from chattn_nas.cli._app import AsJson, RunPath, command, open_run, print_table, say
 from chattn_nas.errors import InputError
 
 
@@ -26,10 +26,11 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a network that needs only torch, and prove that it computes the same."""
+    opened = open_run(run)
     from chattn_nas import api
     from chattn_nas.export import DEFAULT_FORMATS
 
-    chosen = api.Run(run).chosen(trial, by)
+    chosen = opened.chosen(trial, by)
     say(f"Exporting {chosen}")
     formats = [name.strip() for name in format.split(",") if name.strip()] or DEFAULT_FORMATS
     written = api.export(chosen, out, formats, force=force)

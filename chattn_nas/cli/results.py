@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chattn_nas.cli import _columns
-from chattn_nas.cli._app import AsJson, RunPath, Wide, command, completed_runs, print_legend, print_table, say
+from chattn_nas.cli._app import AsJson, RunPath, Wide, command, completed_runs, open_run, print_legend, print_table, say
 from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:
@@ -162,9 +162,7 @@ def dashboard(
 
 def _opened(run: Path, trust: bool) -> Run:
     """A run that may have come from anywhere: what it names is neither imported nor reached, unless it is trusted."""
-    from chattn_nas import api
-
-    opened = api.Run(run)
+    opened = open_run(run)
     if trust:
         opened.import_plugins()
     else:

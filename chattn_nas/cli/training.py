@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, say
+from chattn_nas.cli._app import AsJson, RunPath, command, open_run, say
 
 
 @command("Take home", "chattn-nas train photos --epochs 100")
@@ -28,11 +28,11 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
     """
-    from chattn_nas import api, report
+    opened = open_run(run)
+    from chattn_nas import report
     from chattn_nas.study.metric import unit_of
 
     speaks = os.environ.get("RANK", "0") == "0"
-    opened = api.Run(run)
     chosen, unit = opened.chosen(trial), unit_of(opened.study)
     if speaks:
         say(f"Training {chosen}")

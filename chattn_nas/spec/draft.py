@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import yaml
 
 from chattn_nas.data import DataSettings, describe, divide
 from chattn_nas.data.description import Description, PartFacts
-from chattn_nas.errors import DataError, InputError
+from chattn_nas.errors import BackboneError, DataError, InputError
+from chattn_nas.network import stages
 from chattn_nas.network._timm import import_timm
 from chattn_nas.network.model import create_backbone
 from chattn_nas.space import Backbone
@@ -56,6 +58,7 @@ def draft(
     backbone: str | None = None,
     parameters: str = "1.05x",
     recipe: str | None = None,
+    labels: str | None = None,
 ) -> Draft:
     """Write a spec for a data set, which is read for that once, at a small size.
 
@@ -65,6 +68,7 @@ def draft(
         name: Name of the run.
         backbone: Any convolutional timm model; ``None`` chooses.
         parameters: Most parameters, such as ``1.02x`` of the backbone without attention, or ``300k``.
+        labels: Column of a table that holds the labels, or several of them, with commas between.
         recipe: A name of :data:`~chattn_nas.spec.recipes.RECIPES`; ``None`` chooses by the backbone.
 
     Raises:
@@ -73,10 +77,24 @@ def draft(
     """
     if recipe is not None:
         recipe_of(recipe)
-    source = source_of(data, out.parent)
+    source: dict[str, Any] = dict(source_of(data, out.parent))
+    if labels is not None:
+        if source["dataset"] != "csv":
+            raise InputError(f"--labels {labels}: only a table (.csv, .tsv) has columns", value=labels)
+        columns = [one.strip() for one in labels.split(",") if one.strip()]
+        source["label_column"] = columns if len(columns) > 1 else labels
     model = backbone or "cifar_resnet8"
     _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters))
-    facts = describe(DataSettings.model_validate({"image_size": 32, "bad_files": "skip", **source}).placed(out.parent))
+    try:
+        facts = describe(
+            DataSettings.model_validate({"image_size": 32, "bad_files": "skip", **source}).placed(out.parent)
+        )
+    except DataError as error:
+        if error.where[-1:] == ("label_column",):
+            raise DataError(
+                f"--labels: {error.message}", value=error.value, choices=error.choices, where=error.where
+            ) from None
+        raise
     train = facts.parts["train"]
     side = _typical_side(train)
     small = side <= SMALL
@@ -89,14 +107,18 @@ def draft(
     pretrained = weights and (not small or recipe == "finetune")
     chosen = recipe or ("finetune" if pretrained else "adamw" if _has_layer_norm(model) else "plain")
     size, size_why = _size(side, small, gpu)
+    least = _least(model, size)
+    if least > size:
+        size, size_why = least, f"the images' shorter side is {side} px; {model} takes none smaller than {least} px"
     known = 1 - 0.2 * ("validation" not in facts.parts) - 0.2 * ("test" not in facts.parts)
     images = round(known * train.images)
     batch = min(128 if small else 32, 2 ** max(4, (images // 16).bit_length() - 1))
 
+    classes = "labels, several per image" if facts.multilabel else "classes"
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
         f"# Written by: chattn-nas init --data {' '.join(data.split())}",
-        f"# {train.images:,} training images, {len(facts.class_names)} classes, {facts.channels} "
+        f"# {train.images:,} training images, {len(facts.class_names)} {classes}, {facts.channels} "
         f"channel{'s' * (facts.channels > 1)}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
         f"name: {_scalar(name)}",
@@ -246,6 +268,15 @@ def _size(side: int, small: bool, gpu: bool) -> tuple[int, str]:
         )
         return most, f"the images' shorter side is {side} px; {more}"
     return side // 32 * 32, f"the images' shorter side is {side} px; a multiple of the backbone's stride"
+
+
+def _least(model: str, size: int) -> int:
+    """The size itself, or the next doubled one at which the backbone's maps do not vanish."""
+    for tried in (size, 2 * size, 4 * size, 8 * size):
+        with suppress(BackboneError):
+            stages(Backbone(model), image_size=tried)
+            return tried
+    return size
 
 
 def _model_why(asked: str | None, small: bool, gpu: bool) -> str:

@@ -15,7 +15,7 @@ from chattn_nas.spec import Spec
 SPEC = {
     "name": "small",
     "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},
-    "data": {"dataset": "digits", "image_size": 8, "train_limit": 300, "test": 0.2},
+    "data": {"dataset": "digits", "image_size": 8, "train_limit": 300},
     "space": {"all": ["none", {"se": {"reduction": [2, 4]}}, "eca"]},
     "proxy": {"rungs": [1, 2], "device": "cpu"},
     "search": {"trials": 7, "workers": 0, "sampler": "random"},
