@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,10 @@ def attentions(
     """Every attention type: ours, timm's and installed plug-ins, with settings and costs on a map."""
     from chattn_nas.attention import overview, registry
 
+    if type is not None and ":" in type:
+        from chattn_nas.spec.plugins import look_in
+
+        look_in([Path.cwd()])
     height, width = _size(size)
     names = registry.names() if type is None else (type,)
     kinds = [registry.get(name) for name in names]

@@ -20,7 +20,8 @@ from chattn_nas.errors import BackboneError, DataError, InputError
 from chattn_nas.network import stages
 from chattn_nas.network._timm import import_timm
 from chattn_nas.network.model import create_backbone
-from chattn_nas.space import Backbone
+from chattn_nas.space import NONE, Backbone
+from chattn_nas.spec.plugins import look_in
 from chattn_nas.spec.recipes import RECIPES, recipe_of
 from chattn_nas.spec.spec import Spec
 
@@ -83,6 +84,7 @@ def draft(
             raise InputError(f"--labels {labels}: only a table (.csv, .tsv) has columns", value=labels)
         columns = [one.strip() for one in labels.split(",") if one.strip()]
         source["label_column"] = columns if len(columns) > 1 else labels
+    look_in([out.parent.resolve()])  # as from the spec: a module of a backbone may lie beside it
     model = backbone or "cifar_resnet8"
     _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters))
     try:
@@ -110,6 +112,7 @@ def draft(
     least = _least(model, size)
     if least > size:
         size, size_why = least, f"the images' shorter side is {side} px; {model} takes none smaller than {least} px"
+    types = [one for one in _space(small, gpu) if one == NONE or _possible(one, name, model, size, parameters)]
     known = 1 - 0.2 * ("validation" not in facts.parts) - 0.2 * ("test" not in facts.parts)
     images = round(known * train.images)
     batch = min(128 if small else 32, 2 ** max(4, (images // 16).bit_length() - 1))
@@ -136,7 +139,7 @@ def draft(
         "space:",
         *_space_why(small),
         "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
-        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in _space(small, gpu)),
+        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in types),
         "    # more types: chattn-nas attentions",
         "proxy:",
     ]
@@ -219,6 +222,18 @@ def _plain(name: str, model: str, data: dict[str, Any], parameters: str) -> dict
 def _space(small: bool, gpu: bool) -> list[Any]:
     """The types worth a first look at this backbone on this device."""
     return [*_SPACE, *((_SMALL_ON_GPU if gpu else _SMALL) if small else [])]
+
+
+def _possible(entry: Any, name: str, model: str, size: int, parameters: str) -> bool:
+    """Whether a type can sit in every stage of this backbone: some need more than one pixel."""
+    asked = _plain(name, model, {"dataset": "digits", "image_size": size}, parameters) | {
+        "space": {"all": [NONE, entry]}
+    }
+    try:
+        Spec.model_validate(asked).search_space()
+    except InputError:
+        return False
+    return True
 
 
 def _space_why(small: bool) -> list[str]:

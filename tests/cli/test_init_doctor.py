@@ -118,6 +118,8 @@ def test_networks_with_layer_norm_are_not_trained_with_plain_sgd(said):
     said("init", "--backbone", "convnext_atto", "--yes")
     assert load_spec("digits.yaml").proxy.optimizer == "adamw"
     assert load_spec("digits.yaml").data.image_size == 32, "the digits are 8 px: it would take none of 16"
+    kinds = {one.type for stage in load_spec("digits.yaml").search_space().candidates for one in stage}
+    assert kinds == {"none", "se", "eca", "gct"}, "srm needs more than the one pixel of the last stage"
     assert load_spec("convnext_atto").proxy.optimizer == "adamw"
     assert "did you mean 'adamw'" in said("init", "--recipe", "adamv", code=2)
 
