@@ -1,12 +1,9 @@
-"""Commands before and during a search: ``search``, ``plan``, ``one-shot``, ``worker``, ``space``, ``nni-config``,
-``schema``."""
+"""Commands before and during a search: ``search``, ``plan``, ``worker``, ``space``, ``nni-config``, ``schema``."""
 
 from __future__ import annotations
 
-import csv as csv_of
 import dataclasses
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,18 +20,14 @@ from chattn_nas.cli._app import (
     print_table,
     say,
     seconds_of,
+    show_gates,
 )
-from chattn_nas.errors import InputError, RunError
+from chattn_nas.errors import RunError
 
 if TYPE_CHECKING:
-    from chattn_nas.api import Run
     from chattn_nas.judging import SearchPlan
     from chattn_nas.spec import Spec
 
-log = logging.getLogger(__name__)
-
-#: Networks of a ranking that are printed.
-FEW = 20
 Budget = Annotated[str | None, typer.Option(help="Time for it, such as 30m or 2h, in place of a number of trials.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
@@ -85,7 +78,7 @@ def search(
         say("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None
     found.write_trials()
-    _look_at_gates(found)
+    show_gates(found)
     report = write_report(found.directory, found.study)
     if as_json:
         best = found.best()
@@ -118,73 +111,6 @@ def plan(
         print(json.dumps(found.to_dict()))
 
 
-@command("Start", "chattn-nas one-shot quickstart --csv ranking.csv", "one-shot")
-def one_shot(
-    path: SpecPath,
-    csv: Annotated[Path | None, typer.Option(help="Write all networks here; of a huge space the best.")] = None,
-    as_json: AsJson = False,
-    wide: Wide = False,
-) -> None:
-    """Train one network with shared weights, and rank the space by it: a first guess, on probation (docs/cost.md).
-
-    The column predicted is minus the loss with shared weights, as a sum over stages: more is better.
-    """
-    from chattn_nas.spec import load_spec
-
-    with moving(f"Reading {path}"):
-        spec = load_spec(path)
-    with moving("Loading torch"):
-        from chattn_nas.search.engine import try_out
-        from chattn_nas.search.one_shot.ranking import LISTED, ranking
-        from chattn_nas.search.one_shot.run import predict, refuse
-        from chattn_nas.spec.load import lines_of
-        from chattn_nas.study.short import short_form
-    with lines_of(path):
-        refuse(spec)
-        try_out(spec)
-        if csv is not None:
-            _check_place(csv)
-        prediction = predict(spec, say=say)
-    rows = ranking(prediction, spec)
-    if csv is not None:
-        with csv.open("w", encoding="utf-8", newline="") as file:
-            writer = csv_of.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    shown = rows[:FEW]
-    networks = spec.search_space().canonical_size
-    title = f"The first {len(shown)} of {networks:,} networks by shared weights; predicted: minus their loss"
-    if wide:
-        print_table(shown, title, wide=True)
-    else:
-        stages = [row["architecture"].split(" | ") for row in shown]
-        print_table([row | {"architecture": short_form(one)} for row, one in zip(shown, stages, strict=True)], title)
-        print_legend(choice for one in stages for choice in one)
-    if csv is not None:
-        say(f"Wrote {csv}: {len(rows):,} networks" + (", the best of the space" if networks > LISTED else ""))
-    say("A first guess that decides nothing; what it is worth: docs/cost.md")
-
-
-def _check_place(csv: Path) -> None:
-    """See that a file can be written before time is spent on what it shall hold."""
-    if not csv.parent.is_dir() or csv.is_dir():
-        raise InputError(
-            f"--csv {csv} cannot be written: " + ("a folder" if csv.is_dir() else f"no folder {csv.parent}")
-        )
-    csv.touch()
-
-
-def _look_at_gates(found: Run) -> None:
-    """For the report; a search whose picture cannot be made has its result all the same."""
-    try:
-        found.best().look_at_gates()
-    except Exception:
-        log.warning("what the gates do cannot be shown", exc_info=True)
-
-
 def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float | None, *, most: float) -> SearchPlan:
     """Make a plan, and say it."""
     from chattn_nas.judging import plan_search
@@ -206,6 +132,7 @@ def worker(
     storage: Annotated[str | None, typer.Option(help="URL of the study; default: the run's or the spec's.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; default: the spec's.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the search, where it was started with --name.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
     from chattn_nas.search import join
@@ -221,7 +148,9 @@ def worker(
         found = load_spec(target)
     if name and not isinstance(found, RunDirectory):
         found = found.changed(name=name)
-    join(found, storage, device, progress=True)
+    join(found, storage, device, progress=not console.quiet)
+    if as_json:
+        print(json.dumps({"joined": str(target), "ended": True}))
 
 
 @command("Start", "chattn-nas space quickstart")
@@ -252,8 +181,8 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
     if as_json:
         print(json.dumps(summary | {"choices": rows}))
         return
-    console.print(f"{spec.backbone.model}: {plan.share}", highlight=False)
-    console.print(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
+    say(f"{spec.backbone.model}: {plan.share}")
+    say(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
     title = f"What each choice adds to {spec.backbone.model}, per image of {spec.data.image_size} px"
     if wide:
         print_table(rows, title, wide=True)
@@ -269,20 +198,23 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
 def nni_config(
     path: SpecPath,
     out: Annotated[Path, typer.Option(help="Folder to write: the run that the experiment fills.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write config.yml and search_space.json for: nnictl create --config OUT/config.yml."""
     from chattn_nas.search.nni.config import write_config
     from chattn_nas.spec import load_spec
 
-    console.print(
-        f"Wrote {write_config(load_spec(path), out)}; the baselines wait: chattn-nas search {path} --run {out}",
-        soft_wrap=True, highlight=False,
+    written = write_config(load_spec(path), out)
+    if as_json:
+        print(json.dumps({"config": str(written), "run": str(out)}))
+    say(
+        f"Wrote {written}; the baselines wait: chattn-nas search {path} --run {out}",
     )  # fmt: skip
 
 
 @command("Start", "chattn-nas schema > schema.json")
-def schema() -> None:
-    """The JSON Schema of a spec, for editors: chattn-nas schema > schema.json."""
+def schema(as_json: AsJson = False) -> None:
+    """The JSON Schema of a spec, for editors; it is JSON with --json and without."""
     from chattn_nas.spec.schema import schema_text
 
     print(schema_text(), end="")

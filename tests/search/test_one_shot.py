@@ -162,7 +162,7 @@ def test_the_model_learns_how_much_it_is_worth(make_spec) -> None:
 
 
 def test_the_command_ranks_the_space(make_spec, tmp_path, capsys) -> None:
-    from chattn_nas.cli.searching import one_shot as command
+    from chattn_nas.cli.ranking import one_shot as command
 
     spec, path, file = (
         quick(make_spec(space={"all": ["none", "se", "gct"]})),
