@@ -50,6 +50,9 @@ def test_a_recipe_under_which_a_training_failed_is_not_the_best(tmp_path, monkey
             found[-1] = replace(found[-1], outcome="diverged")
         return found
 
+    for name in ("BRANCH_SCALES", "WARMUPS"):
+        monkeypatch.setattr(recipe, name, ())
+    monkeypatch.setattr(recipe, "RATES", (1.0, 2.0))
     monkeypatch.setattr(recipe, "records", with_a_failure)
     found = tune_recipe(SPEC, run=tmp_path / "recipe", seeds=2, workers=0, progress=False)
     failed = next(one for one in found.tried if one.learning_rate == 0.1)
