@@ -29,6 +29,8 @@ from typing import Any
 
 #: Characters of a message: what other libraries say may fill pages.
 LONGEST = 4000
+#: So many of what is possible are named.
+LISTED = 40
 
 
 class ChattnError(Exception):
@@ -63,7 +65,7 @@ class InputError(ChattnError):
             return ""
         names = [str(choice) for choice in self.choices]
         close = difflib.get_close_matches(str(self.value), names, n=1)
-        listed = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
+        listed = ", ".join(names[:LISTED]) + (f", ... ({len(names)} in all)" if len(names) > LISTED else "")
         return (f"; did you mean {close[0]!r}?" if close else ";") + f" possible: {listed}"
 
     def at(self, *where: str | int) -> InputError:

@@ -44,7 +44,10 @@ app = typer.Typer(
 )
 console = Console()
 #: What a file system refuses for reasons that its user can mend.
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR)
+REFUSED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR, errno.ENOENT,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EIO,
+)  # fmt: skip
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec, or the name of a shipped one.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or its name below runs/.")]
