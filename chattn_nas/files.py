@@ -1,8 +1,9 @@
-"""Files that a reader finds whole, or not at all, whoever is killed while one is written."""
+"""Files that a reader finds whole, or not at all, whoever is killed while one is written; where temporary ones lie."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,3 +27,9 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def temporary_folder() -> Path:
+    """This user's among temporary files; containers run as users that have a number and no name. It may be missing."""
+    user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"chattn-nas-{user}"

@@ -17,6 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from chattn_nas.errors import DataError
+from chattn_nas.files import temporary_folder
 
 #: Of what lies in the cache: raised whenever the same key would hold other bytes.
 FORMAT = 1
@@ -25,11 +26,13 @@ VARIABLE = "CHATTN_NAS_CACHE"
 
 
 def default_folder() -> Path:
-    """``$CHATTN_NAS_CACHE``, else ``chattn-nas`` in the user's cache folder."""
-    named = os.environ.get(VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "chattn-nas" / "data"
+    """``$CHATTN_NAS_CACHE``, else ``chattn-nas`` in the user's cache folder, or, of a user who has no home, among
+    temporary files."""
+    if named := os.environ.get(VARIABLE):
+        return Path(os.path.expanduser(named))
+    users = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    # Containers run as users without a name, and some without HOME: "~" stays then.
+    return (temporary_folder() if users.startswith("~") else Path(users) / "chattn-nas") / "data"
 
 
 def key_of(parts: Sequence[str]) -> str:

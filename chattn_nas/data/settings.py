@@ -232,6 +232,8 @@ class DataSettings(Settings):
             unset = re.search(r"\$(\w+|\{\w+\})", filled)
             if unset:
                 raise DataError(f"data.{key}: the environment variable {unset[0]} is not set", where=("data", key))
+            if filled.startswith("~"):
+                raise DataError(f"data.{key}: whose home is {filled!r}? It is not known here", where=("data", key))
             here = folder / filled
             try:
                 elsewhere = not here.exists() and Path(filled).exists()

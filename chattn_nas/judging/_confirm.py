@@ -124,7 +124,7 @@ def confirm_plan(run: RunDirectory, top: int = 3, seeds: int = 5, epochs: int | 
 
 
 def _confirmed(run: RunDirectory) -> optuna.Study | None:
-    """The study of the confirmation, which lies beside that of the run, wherever it was moved to; ``None``: none yet."""
+    """The study of the confirmation, where there is one: beside that of the run, wherever that was moved to."""
     try:
         return load_study(storage_of(run.study), f"{run.spec.name}-confirm")
     except RunError:
