@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from chattn_nas.errors import DataError
-from chattn_nas.files import temporary_folder
+from chattn_nas.files import lock_at, temporary_folder
 
 #: Of what lies in the cache: raised whenever the same key would hold other bytes.
 FORMAT = 1
@@ -83,10 +82,10 @@ class Cache:
             DataError: The folder cannot be written; or what ``make`` raises.
         """
         place = self.folder / key
+        if self._there(place):
+            return place
         with self._locked(key):
-            if (place / FACTS).is_file():
-                with suppress(OSError):
-                    os.utime(place)  # used: the last to go
+            if self._there(place):  # made meanwhile by another
                 return place
             for left in self.folder.glob(f"{key}.partial-*"):  # of a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
@@ -103,6 +102,15 @@ class Cache:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         return place
+
+    @staticmethod
+    def _there(place: Path) -> bool:
+        """Whether the entry is whole; it was used now, and so is the last to go."""
+        if not (place / FACTS).is_file():
+            return False
+        with suppress(OSError):
+            os.utime(place)
+        return True
 
     def make_room(self, size: int) -> None:
         """Remove the entries that were used longest ago; what maps them keeps them until it ends.
@@ -141,7 +149,7 @@ class Cache:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        with FileLock(self.folder / f"{key}.lock"):  # these files stay: one that is removed no longer excludes anybody
+        with lock_at(self.folder / f"{key}.lock"):  # these files stay: one that is removed no longer excludes anybody
             yield
 
 
