@@ -58,7 +58,7 @@ def test_the_cache_lies_among_temporary_files_where_there_is_no_home(bare, tmp_p
     "words",
     [
         ("--version",), ("attentions",), ("space", SPEC), ("data", SPEC), ("doctor",), ("schema",),
-        ("init", "draft.yaml", "--data", "digits"), ("trials", "run_v1"), ("trials", "run_v1", "--wide"),
+        ("init", "--data", "digits"), ("trials", "run_v1"), ("trials", "run_v1", "--wide"),
         ("leaderboard", "run_v1"), ("effects", "run_v1"), ("report", "run_v1"), ("report", "run_v1", "--format", "md"),
         ("compare", "run_v1", "run_v1"), ("confirm", "run_v1", "--plan", "--seeds", "2", "--epochs", "1"),
         ("search", SPEC, "--run", "run_v1", "--trials", "7", "--workers", "0"), ("train", "run_v1"),
