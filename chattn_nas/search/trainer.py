@@ -181,7 +181,7 @@ def consistent(costs: Costs, reference: Costs) -> Costs:
 
 def hardware() -> str:
     """What the numbers were measured on: processor, cores, and the GPUs that are visible."""
-    told = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch know none
+    told: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch know none
     processor = told.get("cpu_name") or platform.processor() or platform.machine()
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return ", ".join([f"{processor}, {os.cpu_count()} cores", *gpus])
