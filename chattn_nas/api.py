@@ -94,8 +94,13 @@ class Run(study.RunDirectory):
         return Trained(self, pick)
 
     @checked
-    def chosen(self, trial: str | int = "best", by: str = "pooled") -> Trained:
-        """``best`` as :meth:`best`, or a number as :meth:`trial`.
+    def chosen(self, trial: str | int = "best", by: str | None = None) -> Trained:
+        """``best``, or a number as :meth:`trial`.
+
+        Args:
+            trial: One of them.
+            by: As for :meth:`best`; ``None`` takes the network that a confirmation put first, without one the pooled
+                mean.
 
         Raises:
             InputError: Neither of them.
@@ -104,7 +109,8 @@ class Run(study.RunDirectory):
             return self.trial(int(trial))
         if trial != "best":
             raise InputError(f"--trial is 'best' or a number, not {trial!r}")
-        return self.best(by)
+        winner = judging.confirmed_winner(self.study, self.standing) if by is None else None
+        return self.best(by or "pooled") if winner is None else Trained(self, winner)
 
     @property
     def so_far(self) -> str:
