@@ -116,7 +116,9 @@ def synflow(network: nn.Module, images: Tensor, labels: Tensor) -> float:
             parameter.abs_()
     network.zero_grad()
     network(torch.ones_like(images[:1]).double()).sum().backward()
-    found = sum(float((one.weight * one.weight.grad).detach().sum()) for one in _layers(network) if one.weight.grad is not None)
+    found = sum(
+        float((one.weight * one.weight.grad).detach().sum()) for one in _layers(network) if one.weight.grad is not None
+    )
     return float(np.log(found))
 
 
