@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.errors import InputError
+from chattn_nas.errors import InputError, first_line
 from chattn_nas.parts import found
 from chattn_nas.proxy.settings import ProxySettings
 
@@ -73,7 +73,7 @@ def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: fl
         # fused reads the learning rate on the device
         return kind(groups, lr=peak, fused=True, capturable=groups[0]["params"][0].device.type == "cuda")
     if ":" in name:
-        return found(name, "an optimiser", ("proxy", "optimizer"))(groups, lr=peak, weight_decay=settings.weight_decay)
+        return _of_somebody_else(name, groups, settings, peak)
     from timm.optim import create_optimizer_v2, list_optimizers
 
     known = ["sgd", "adam", "adamw", *list_optimizers(exclude_filters=["sgd", "adam", "adamw"])]
@@ -85,6 +85,22 @@ def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: fl
     made: torch.optim.Optimizer = create_optimizer_v2(
         groups, opt=name, lr=peak, weight_decay=settings.weight_decay, momentum=settings.momentum
     )
+    return made
+
+
+def _of_somebody_else(
+    path: str, groups: list[dict[str, Any]], settings: ProxySettings, peak: float
+) -> torch.optim.Optimizer:
+    make, where = found(path, "an optimiser", ("proxy", "optimizer")), ("proxy", "optimizer")
+    try:
+        made = make(groups, lr=peak, weight_decay=settings.weight_decay)
+    except Exception as error:
+        raise InputError(
+            f"the optimiser {path!r} cannot be made of groups of parameters, lr and weight_decay: "
+            f"{type(error).__name__}: {first_line(error)}", where=where,
+        ) from error  # fmt: skip
+    if not isinstance(made, torch.optim.Optimizer):
+        raise InputError(f"{path!r} made a {type(made).__name__}, not a torch.optim.Optimizer", where=where)
     return made
 
 

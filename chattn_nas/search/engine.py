@@ -16,8 +16,6 @@ from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import resolve_device
-from chattn_nas.proxy.criterion import criterion_of
-from chattn_nas.proxy.optimizer import optimizer_of
 from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.search._join import join
 from chattn_nas.search.callbacks import Callback, Observer
@@ -31,6 +29,7 @@ from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
 from chattn_nas.search.ray._ray import require_ray
 from chattn_nas.search.ray.engine import search_with_ray
+from chattn_nas.search.rehearsal import rehearse
 from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_baselines, import_trainer, proposals_of, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
@@ -50,8 +49,6 @@ def try_out(spec: Spec) -> None:
         InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
     """
     facts = tasks.load(spec.task, spec.data, data_on="disk")
-    criterion_of(facts.task, spec.proxy, torch.device("cpu"))
-    optimizer_of([{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}], spec.proxy, spec.proxy.learning_rate)
     if not facts.task.classes:
         _refuse_types_that_need_classes(spec)
     for index, device in enumerate(spec.search.devices or [spec.proxy.device]):
@@ -70,6 +67,7 @@ def try_out(spec: Spec) -> None:
     except InputError as error:
         raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
     _check_slots(spec, facts.in_chans)
+    rehearse(spec, facts)
 
 
 def _refuse_types_that_need_classes(spec: Spec) -> None:
