@@ -132,6 +132,7 @@ def candidates(
             recipe_of(recipe)
     if epochs or image_sizes or widths or data or starts or recipes:
         wide: Sequence[int | None] = widths or [spec.width]
+        begun: Sequence[Start | None] = starts or [None]
         found = [
             replace(
                 shortened(spec, e),
@@ -146,7 +147,7 @@ def candidates(
                 image_sizes or [spec.image_size],
                 wide,
                 data or [1.0],
-                starts or [None],
+                begun,
                 recipes or [OWN],
             )
         ]
