@@ -19,7 +19,7 @@ import pandas as pd
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from chattn_nas import dashboard, judging, proxy, report, results, study, training
+from chattn_nas import dashboard, judging, report, results, study, training
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
 from chattn_nas.space import Architecture
@@ -174,23 +174,21 @@ class Trained:
         from chattn_nas import tasks
         from chattn_nas.network.weights import read_weights
         from chattn_nas.search.same import check_same
-        from chattn_nas.search.trainer import build_prepared
+        from chattn_nas.search.trainer import build_prepared, restored
 
         spec = self.run.spec
         data = tasks.load(spec.task, spec.data)
         final = training.trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
         state = read_weights(kept) if kept is not None else None
-        network = build_prepared(
-            spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
-            state=state,
-        )  # fmt: skip
+        if final and state is not None:
+            start = final[1].plan.get("start")
+            network = build_prepared(spec, self.architecture, seed=self.seed, data=data, start=start, state=state)
+            return network.eval()
         if state is None:
             check_same(self.run.study, spec)
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
-            device = proxy.resolve_device(spec.proxy.device)
-            proxy.train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
-        return network.cpu().eval()
+        return restored(spec, self.architecture, seed=self.seed, data=data, state=state).cpu().eval()
 
     def look_at_gates(self, images: int = 512) -> bool:
         """Keep in the study what the gates of the trained network do, class by class, for the report.

@@ -94,6 +94,11 @@ class LabelLoss:
             return F.binary_cross_entropy_with_logits(logits.float(), smooth, pos_weight=self.class_weights)
         return F.cross_entropy(logits.float(), targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
 
+    def weight(self, targets: Tensor) -> Tensor | int:
+        """Images, or the sum of their class weights, which is what torch's weighted mean divides by."""
+        weighted = self.class_weights is not None and targets.ndim == 1 and not self.binary
+        return self.class_weights[targets].sum() if weighted else len(targets)  # type: ignore[index]
+
 
 class LabelScorer:
     """Counts right answers; keeps all logits where another metric or figures of every class need them."""

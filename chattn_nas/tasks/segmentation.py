@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from chattn_nas.data import Augmentation, Data, TensorSet, augment
 from chattn_nas.errors import DataError, InputError
+from chattn_nas.image_size import pair
 from chattn_nas.network import feature_extractor
-from chattn_nas.network.size import pair
 from chattn_nas.tasks import mask_answer
 from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
 from chattn_nas.tasks.label_metrics import matrix_figures
@@ -109,12 +109,7 @@ class Segmentation(Task):
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> Criterion:
         """Cross-entropy, mean over the pixels that count."""
-
-        def loss(logits: Tensor, targets: Tensor) -> Tensor:
-            total, count = summed(logits, targets, label_smoothing)
-            return total / count.clamp(min=1)
-
-        return loss
+        return PixelLoss(label_smoothing)
 
     def presence(self, targets: Tensor) -> Tensor:
         """(B, classes): 1 where any pixel is of the class."""
@@ -148,6 +143,22 @@ class Segmentation(Task):
             "functions": {"answer": mask_answer.answer},
             "constants": {"PALETTE": palette(self.data.num_classes)},
         }
+
+
+class PixelLoss:
+    """Cross-entropy of logits (B, K, H, W) against numbers of classes (B, H, W), mean over the pixels that count."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean over the batch."""
+        total, count = summed(logits, targets, self.label_smoothing)
+        return total / count.clamp(min=1)
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Pixels that count."""
+        return (targets != NONE).sum().clamp(min=1)
 
 
 class MaskScorer:

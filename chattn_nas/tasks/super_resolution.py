@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from chattn_nas.data import Data, TensorSet
 from chattn_nas.errors import DataError, InputError
+from chattn_nas.image_size import pair
 from chattn_nas.network import FeatureExtractor, feature_extractor
-from chattn_nas.network.size import pair
 from chattn_nas.tasks import picture_answer
 from chattn_nas.tasks.composite import composed, drawn_apart
 from chattn_nas.tasks.picture_metrics import WINDOW, brightness, psnr, ssim, without_border
@@ -44,7 +44,7 @@ class SuperResolutionSettings(TaskSettings):
 
 
 class SuperResolution(Task):
-    """Pictures (N, C, S, S) uint8 and the larger ones that they were made from, (N, C, scale S, scale S)."""
+    """Pictures (N, C, H, W) uint8 and the larger ones that they were made from, (N, C, scale H, scale W)."""
 
     Settings: ClassVar[type[TaskSettings]] = SuperResolutionSettings
     metrics: ClassVar[tuple[str, ...]] = tuple(UNITS)
@@ -91,7 +91,7 @@ class SuperResolution(Task):
         return composed(network, Enlarging(body, head, self.scale), "body.body")
 
     def prepare(self, batch: TensorSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Flips and transposition, where flips are allowed: picture and target go the same way."""
+        """Flips and, of squares, transposition, where flips are allowed: picture and target go the same way."""
         small, large = batch.images, batch.labels
         if self.data.augmentation.flip:
             draws = torch.rand(3, len(small), 1, 1, 1, device=small.device, generator=generator) < 0.5
@@ -210,4 +210,5 @@ def _absolute(output: Tensor, targets: Tensor) -> Tensor:
 def _turned(images: Tensor, draws: Tensor) -> Tensor:
     images = torch.where(draws[0], images.flip(3), images)
     images = torch.where(draws[1], images.flip(2), images)
-    return torch.where(draws[2], images.transpose(2, 3), images)
+    square = images.shape[2] == images.shape[3]
+    return torch.where(draws[2], images.transpose(2, 3), images) if square else images

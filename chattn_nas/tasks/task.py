@@ -16,7 +16,8 @@ from chattn_nas.tasks import registry
 from chattn_nas.tasks.settings import TaskSettings
 from chattn_nas.unit import Unit
 
-#: What the network gives, and targets, to the mean loss; nothing in it waits for the device.
+#: What the network gives, and targets, to the mean loss; nothing in it waits for the device. Where that is a mean over
+#: something else than images, a method ``weight(targets)`` gives how much that is, for batches taken in parts.
 Criterion = Callable[[Any, Tensor], Tensor]
 
 
