@@ -104,8 +104,8 @@ def _train(
     generator = torch.Generator(device).manual_seed(seed)
     capture = cuda_graphs(device, generator) if settings.cuda_graphs else None
     resident = epochs_of(network, data, settings, generator, capture, accumulate)
-    trained = trained_by(resident)
-    evaluation = Evaluation(trained, data.validation.to(device), data, settings.batch_size, capture)
+    result = trained_by(resident)
+    evaluation = Evaluation(result, data.validation.to(device), data, settings.batch_size, capture)
 
     started, beat = time.perf_counter(), pulse.beat(settings.rungs[-1], resident.steps, resident.batch_size)
     training, trained, loss_sum = 0.0, 0, 0.0
@@ -142,8 +142,8 @@ def _train(
         if report is not None and report(index, rungs[-1]) and end != settings.rungs[-1]:
             outcome, reason = Outcome.PRUNED, f"stopped at rung {index} (epoch {end})"
             break
-    if trained is not network:
-        network.load_state_dict(trained.state_dict())
+    if result is not network:
+        network.load_state_dict(result.state_dict())
     return Measurement(
         outcome=outcome,
         reason=reason,

@@ -112,10 +112,10 @@ def _free(spec: Spec) -> set[str]:
 
 def _is_own(module: ModuleType) -> bool:
     """Whether a module lies neither among installed packages nor in the standard library."""
-    file = getattr(module, "__file__", None)
+    file = getattr(module, "__file__", None) or ""
     installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     top = module.__name__.split(".")[0]
-    return bool(file) and top not in VERSIONED and not any(Path(file).is_relative_to(place) for place in installed)
+    return file != "" and top not in VERSIONED and not any(Path(file).is_relative_to(place) for place in installed)
 
 
 def _collect(module: ModuleType, known: dict[str, ModuleType]) -> None:

@@ -109,7 +109,7 @@ class _Session:
         rates = Rates(self.optimizer)
         self.average = Average(network, recipe.ema) if recipe.ema else None
         if checkpoint is not None:
-            restore(checkpoint, network, self.optimizer, self.average and self.average.module)
+            restore(checkpoint, network, self.optimizer, None if self.average is None else self.average.module)
         self.order, self.crops = torch.Generator(device), torch.Generator(device)
         prepare = Prepare(settings, task, self.crops, mixing_of(task, recipe, "training"))
         step = TrainingStep(
