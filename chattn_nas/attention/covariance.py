@@ -6,18 +6,63 @@ Root Normalization" (iSQRT-COV).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from chattn_nas.attention.precision import widened, without_autocast
+from chattn_nas.attention.squares import is_traced
 
 
 def covariance(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, C, C), divided by the number of pixels; in float32 at least."""
     with without_autocast(x):
         x = widened(x).flatten(2)
-        x = x - x.mean(2, keepdim=True)
-        return x @ x.transpose(1, 2) / x.shape[2]
+        if is_traced():
+            return _of_centred(_centred(x))
+        found: Tensor = _Covariance.apply(x)
+        return found
+
+
+def _centred(x: Tensor) -> Tensor:
+    return x - x.mean(2, keepdim=True)
+
+
+def _of_centred(x: Tensor) -> Tensor:
+    return x @ x.mT / x.shape[2]
+
+
+class _Covariance(torch.autograd.Function):
+    """The gradient is written out: one product instead of two, and centring has none, for what is multiplied is centred
+    already. The map is centred again rather than kept.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        """Maps (B, C, N) to (B, C, C)."""
+        return _of_centred(_centred(x))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Keep what both derivatives need."""
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """Gradient with respect to the maps."""
+        (x,) = ctx.saved_tensors
+        return ((grad + grad.mT) / x.shape[2]) @ _centred(x)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        """Derivative of the covariance along a tangent."""
+        (x,) = ctx.saved_tensors
+        half = _centred(x) @ tangent.mT / x.shape[2]
+        return half + half.mT
 
 
 def newton_schulz(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:

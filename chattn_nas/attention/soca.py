@@ -6,8 +6,8 @@
 The iterations are ended early (5 leave an error of 4 to 24 %), and that is the function which is meant. A row mean
 needs no root but a vector: with W_0 = S / tr S and W_{i+1} = W_i (3 - W_i)^2 / 4, k iterations give R = tr(S)^(1/2) W_0
 T_0 ... T_{k-1}, T_i = (3 - W_i) / 2, and all of them commute. Only the first m = max(0, k - 3) steps of W are done on
-matrices; and where a map has fewer pixels N than channels, on the N x N products of its pixels, since
-p(F F') F = F p(F' F). A trace below 1e-12, of a constant map, is taken for 1e-12.
+matrices (k - 2 where these have at most 128 rows); and where a map has fewer pixels N than channels, on the N x N
+products of its pixels, since p(F F') F = F p(F' F). A trace below 1e-12, of a constant map, is taken for 1e-12.
 Parameters 2 C^2 / r + C / r + C; MACs, with n the lesser of C and N: C N n for S, n^3 2 m + n^2 (m + (3^(k-m) - 1) / 2)
 for the iterations, C n for the row means, 2 C^2 / r for the gate. Official place: once, behind the last block
 of a group of blocks; r = 8 in the class, 16 in its options. Source: ``TrainCode/model/san.py::SOCA`` of daitao/SAN.
@@ -20,18 +20,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
+from chattn_nas.attention.covariance import covariance
 from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
 from chattn_nas.attention.width import hidden_width
 
+#: Up to so many channels or pixels one step more on matrices is cheaper than nine products with a vector.
+FEW = 128
 
-def _on_matrices(iterations: int) -> int:
-    return max(0, iterations - 3)
+
+def _on_matrices(iterations: int, n: int) -> int:
+    return max(0, iterations - (2 if n <= FEW else 3))
 
 
 def _macs(channels: int, feature_size: Size, values: Values) -> int:
     pixels, k = feature_size[0] * feature_size[1], values["iterations"]
-    n, m = min(channels, pixels), _on_matrices(k)
+    n = min(channels, pixels)
+    m = _on_matrices(k, n)
     iterations = 2 * m * n**3 + (m + (3 ** (k - m) - 1) // 2) * n**2
     return (
         channels * pixels * n + iterations + channels * n + 2 * channels * hidden_width(channels, values["reduction"])
@@ -102,16 +107,19 @@ class SoCA(nn.Module):
     def _row_sums(self, x: Tensor) -> Tensor:
         """Row sums of the root of the covariance: (B, C, H, W) to (B, C), in float32 at least."""
         with without_autocast(x):
-            maps = widened(x).flatten(2)
-            maps = maps - maps.mean(2, keepdim=True)
-            channels, pixels = maps.shape[1:]
+            channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
             few = pixels < channels
-            s = (maps.mT @ maps if few else maps @ maps.mT) / pixels
+            if few:
+                maps = widened(x).flatten(2)
+                maps = maps - maps.mean(2, keepdim=True)
+                s = maps.mT @ maps / pixels
+            else:
+                s = covariance(x)
             # Its diagonal by steps: torch.compile warns of its own ``diagonal`` (torch 2.14).
             trace = s.flatten(1)[:, :: s.shape[1] + 1].sum(1).clamp_min(self.epsilon)[:, None, None]
             w = s / trace
             u = maps.sum(1)[:, :, None] if few else torch.ones_like(w[:, :, :1])
-            on_matrices = _on_matrices(self.iterations)
+            on_matrices = _on_matrices(self.iterations, min(channels, pixels))
             for _ in range(on_matrices):
                 u = _three_minus(w, u) / 2
                 w = _three_minus(w, _three_minus(w, w)) / 4

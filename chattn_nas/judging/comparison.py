@@ -27,9 +27,9 @@ ALPHA = 0.05
 #: Up to so many seeds every resample is enumerated (5 ** 5 = 3,125; 6 ** 6 = 46,656); beyond, 20,000 are drawn.
 EXACT, RESAMPLES, MINIMAL_BOOTSTRAP = 6, 20_000, 4
 #: Weight of a direction among other networks in a difference's variance, its own being 1. With all of it (1, the whole
-#: block's error) five seeds find 1.2 points in 77 instead of 65 % of studies, but one in nine sets of equal networks is
-#: called different where one or two of them scatter more than the rest.
-BORROWED = 0.08
+#: block's error) five seeds find 1.2 points in a sixth more of all studies, but far more than 5 % of sets of equal
+#: networks are called different where one or two of them scatter more than the rest: docs/judging.md has both.
+BORROWED = 0.04
 #: A training so many robust standard deviations from what its network and its seed give is an outlier: a collapse,
 #: mostly. It counts, but its network neither lends its spread to others nor borrows theirs.
 OUTLYING = 12.0

@@ -129,7 +129,7 @@ def confirm(studies: int, kinds: Sequence[str] = KINDS) -> None:
 
 
 def methods(studies: int) -> None:
-    """What Holm's correction of t tests and the whole block's error would have shown, by the noise of one training."""
+    """What Holm's correction and the whole block's error would have shown, and how often the latter claims falsely."""
     print("| one training scatters by | true difference | Holm | as judged | the whole block's error | noise known |")
     print("|---|---|---|---|---|---|")
     limit = comparison._limit(comparison._largest(tuple(PAIRS), 6, 1e9), 1e9, len(PAIRS), comparison.ALPHA)
@@ -139,8 +139,16 @@ def methods(studies: int) -> None:
         runs[:, 0] += lift
         ours = np.mean([judged(one)[0].judgement == "better" for one in runs])
         known = stats.norm.sf(limit - lift / (spread * (2 / 5) ** 0.5))
-        cells = (np.mean([_holm(one) for one in runs]), ours, np.mean([_block(one) for one in runs]), known)
+        cells = (np.mean([_holm(one) for one in runs]), ours, np.mean([_block(one)[0] for one in runs]), known)
         print(f"| {spread:g} | {lift:g} | {' | '.join(f'{100 * cell:.0f} %' for cell in cells)} |", flush=True)
+
+    print("\n| seeds | noise | false claims as judged | with the whole block's error |")
+    print("|---|---|---|---|")
+    for seeds, kind in itertools.product((5, 10), KINDS):
+        runs = noise(kind, (studies, 6, seeds), np.random.default_rng([seeds, KINDS.index(kind)]))
+        ours = np.mean([any(one.judgement != "no difference shown" for one in judged(of)) for of in runs])
+        whole = np.mean([_block(of).any() for of in runs])
+        print(f"| {seeds} | {kind} | {100 * ours:.1f} % | {100 * whole:.1f} % |", flush=True)
 
 
 def _holm(runs: np.ndarray) -> bool:
@@ -151,13 +159,13 @@ def _holm(runs: np.ndarray) -> bool:
     return bool(kept[list(order).index(0)] and runs[0].mean() > runs[3].mean())
 
 
-def _block(runs: np.ndarray) -> bool:
-    """The same with the error of networks by seeds and the limit of the largest difference (Dunnett 1955), at 5 %."""
+def _block(runs: np.ndarray) -> np.ndarray:
+    """Which are shown by the error of networks by seeds and the limit of the largest difference (Dunnett 1955)."""
     networks, seeds = runs.shape
     freedom = (networks - 1) * (seeds - 1)
     limit = comparison._limit(comparison._largest(tuple(PAIRS), networks, freedom), freedom, 7, comparison.ALPHA)
-    difference = runs[0].mean() - runs[3].mean()
-    return bool(difference > limit * comparison.block_error(runs) * (2 / seeds) ** 0.5)
+    differences = np.array([runs[one].mean() - runs[other].mean() for one, other in PAIRS])
+    return np.abs(differences) > limit * comparison.block_error(runs) * (2 / seeds) ** 0.5
 
 
 def judged(runs: np.ndarray) -> list:

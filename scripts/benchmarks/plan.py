@@ -4,8 +4,10 @@
     python scripts/benchmarks/plan.py quickstart --trials 24
     python scripts/benchmarks/plan.py quickstart everything all_attention_cifar --trials 30 --out plan.md
 
-The machine must be idle: a plan foretells what the machine will do as it is then. Specs whose data are not there
-are refused by name.
+    python scripts/benchmarks/plan.py convnext_atto --trials 8 --data cifar10.npz --train-limit 2000
+
+The machine must be idle: a plan foretells what the machine will do as it is then. ``--data`` and ``--train-limit`` put
+a file of arrays in the place of a spec's own data, which may not be there.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 import torch
 
 from chattn_nas import load_spec, search
+from chattn_nas.data import DataSettings
 from chattn_nas.errors import ChattnError
 from chattn_nas.judging import plan_search
 from chattn_nas.results.words import about
@@ -30,6 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("specs", nargs="+")
     parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--data", type=Path, help="an npz file instead of the specs' own data")
+    parser.add_argument("--train-limit", type=int)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
@@ -43,6 +48,10 @@ def main() -> None:
         try:
             spec = load_spec(name)
             spec = spec.changed(search=spec.search.changed(trials=arguments.trials))
+            if arguments.data:
+                size, limit = spec.data.image_size, arguments.train_limit
+                data = DataSettings(dataset="npz", path=str(arguments.data), image_size=size, train_limit=limit)
+                spec = spec.changed(data=data)
             plan = plan_search(spec)
             with tempfile.TemporaryDirectory() as folder:
                 begun = time.perf_counter()

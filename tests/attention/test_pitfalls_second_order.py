@@ -287,6 +287,13 @@ def test_covariance_does_not_cancel():
     assert (covariance(x) - covariance(x.double())).abs().max() < 1e-3
 
 
+def test_the_written_gradient_of_the_covariance_is_its_gradient() -> None:
+    """And its own derivative; the battery compares forward mode and vmap."""
+    x = (torch.randn(2, 5, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) + 3).requires_grad_()
+    assert torch.autograd.gradcheck(covariance, x)
+    assert torch.autograd.gradgradcheck(covariance, x)
+
+
 @pytest.mark.parametrize("name", ["soca", "gsop"])
 def test_covariance_is_a_float32_island(name):
     module, x = build(name, 16).eval(), 30 + torch.randn(4, 16, 6, 6)
