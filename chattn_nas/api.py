@@ -100,6 +100,32 @@ class Run(study.RunDirectory):
             raise InputError(f"--trial is 'best' or a number, not {trial!r}")
         return self.best(by)
 
+    def show_predictions(self, images: int = 6) -> bool:
+        """Keep in the run's directory what the network that leads answers on a few validation images, for the report.
+
+        Returns:
+            Whether there was anything to see: its weights were kept, and the task has pictures of its answers.
+        """
+        import torch
+
+        from chattn_nas import tasks
+        from chattn_nas.report.predictions import write_predictions
+
+        confirmed = judging.confirmation(self.study)
+        winner = confirmed.winner if confirmed else None
+        picks = [pick for pick in self.standing.picks if pick.hash == winner or not pick.control]
+        lead = min(picks, key=lambda pick: pick.hash != winner, default=None)
+        if lead is None or self.checkpoint(lead.hash, Trained(self, lead).seed) is None:
+            return False
+        data = tasks.load(self.spec.task, self.spec.data, data_on="disk")
+        last = len(data.validation) - 1
+        batch = data.validation[torch.linspace(0, last, min(images, last + 1)).long()].to("cpu")
+        with torch.no_grad():
+            output = Trained(self, lead).network()(data.task.inputs(batch.images))
+        shown = data.task.show(output, batch.images, batch.labels)
+        write_predictions(self.directory / study.run.PREDICTIONS, lead.hash, shown)
+        return bool(shown)
+
     @property
     def so_far(self) -> str:
         """What is best, in one line; empty before anything was trained to the end."""
@@ -324,7 +350,13 @@ def search(
         spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer, budget=budget,
         early_stop=early_stop, callbacks=callbacks, best=results.so_far,
     )  # fmt: skip
-    return Run(found.directory)
+    run_of = Run(found.directory)
+    if trainer is None:
+        try:
+            run_of.show_predictions()
+        except Exception:  # a search whose picture cannot be made has its result all the same
+            log.warning("what the network answers cannot be shown", exc_info=True)
+    return run_of
 
 
 def train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -46,6 +47,8 @@ def confirm(
         print_table([{"network": row["name"], "roles": ", ".join(row["roles"])} for row in planned.networks])
         return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
+    with suppress(Exception):  # the page is written without it
+        opened.show_predictions()
     report.write_report(opened.directory, opened.study)
     if as_json:
         print(json.dumps(_plain(found)))

@@ -66,7 +66,7 @@ def dropped(network: nn.Module, rate: float) -> Iterator[None]:
             for name in names:
                 held = getattr(block, name)
                 if held is None or isinstance(held, nn.Identity | DropPath):
-                    setattr(block, name, DropPath(share))
+                    setattr(block, name, DropPath(share).train(block.training))
                     undo.append(partial(setattr, block, name, held))
                 elif id(held) not in known:  # attention sits there: its output is what is dropped
                     known.add(id(held))

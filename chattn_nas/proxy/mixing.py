@@ -23,7 +23,7 @@ NAMES = ("mixup", "cutmix")
 QUANTILES = 4096
 
 
-class Mixing:
+class BatchMixing:
     """Mixes normalised images (B, C, H, W) and labels (B,) of one batch.
 
     Args:
@@ -80,7 +80,7 @@ def _window(share: Tensor, row: Tensor, column: Tensor, height: int, width: int)
     return (inside(height, row)[:, None] & inside(width, column)).to(torch.float32)
 
 
-def mixing_of(task: Task, settings: ProxySettings, section: str = "proxy") -> Mixing | None:
+def mixing_of(task: Task, settings: ProxySettings, section: str = "proxy") -> BatchMixing | None:
     """What mixes the batches of a training; ``None`` where nothing is asked for.
 
     Args:
@@ -105,4 +105,4 @@ def mixing_of(task: Task, settings: ProxySettings, section: str = "proxy") -> Mi
             )
     if not (settings.mixup or settings.cutmix):
         return None
-    return Mixing(settings.mixup, settings.cutmix, task.data.num_classes)
+    return BatchMixing(settings.mixup, settings.cutmix, task.data.num_classes)

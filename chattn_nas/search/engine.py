@@ -139,13 +139,14 @@ def search(
     if spec.search.engine == "ray":
         require_ray()
     check_log_to(spec.search.log_to)
+    elsewhere = spec.search.workers != 0 or spec.search.engine != "optuna"
+    for where, path in spec.own_parts.items() if elsewhere else ():
+        refuse_main(path, path.partition(":")[0], where)
     if trainer is None:
         try_out(spec)
-    if spec.search.workers != 0 or spec.search.engine != "optuna":
+    if elsewhere:
         for name in {candidate.type for stage in spec.search_space().candidates for candidate in stage}:
             refuse_main(name, attention.get(name).cls.__module__)
-        for where, path in spec.own_parts.items():
-            refuse_main(path, path.partition(":")[0], where)
     with (
         RunDirectory.held(spec, Path(run) if run else None) as found,
         storage_errors(found.storage_url),

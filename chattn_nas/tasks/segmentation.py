@@ -19,6 +19,7 @@ from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
 from chattn_nas.tasks.label_metrics import matrix_figures
 from chattn_nas.tasks.pyramid import Pyramid
 from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.shown import Shown, coloured, painted
 from chattn_nas.tasks.task import Criterion, Scorer, Task
 from chattn_nas.unit import percent
 
@@ -133,6 +134,21 @@ class Segmentation(Task):
         share = float(counts[most]) / total
         score = share / max(1, int((counts > 0).sum())) if self.unit.name == "mean_iou" else share
         return {"by": f"always answering {self.data.class_names[most]!r}", "score": score}
+
+    def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
+        """The mask as it is beside the mask as it is answered; grey counts for nothing."""
+        colours, truth, found = palette(self.data.num_classes), self.targets(targets), []
+        for answer, image, mask in zip(output.argmax(1), coloured(images), truth, strict=True):
+            counts = mask >= 0
+            right = float((answer == mask)[counts].float().mean()) if counts.any() else 0.0
+            most = [self.data.class_names[index] for index in mask[counts].bincount().argsort(descending=True)[:3]]
+            found.append(
+                Shown(
+                    (("image", image), ("mask", painted(mask, colours)), ("answered", painted(answer, colours))),
+                    f"{100 * right:.0f} % of the pixels right; mostly {', '.join(most)}",
+                )
+            )
+        return found
 
     def export(self) -> dict[str, Any]:
         """Masks."""

@@ -18,6 +18,7 @@ from chattn_nas.tasks import picture_answer
 from chattn_nas.tasks.composite import composed, drawn_apart
 from chattn_nas.tasks.picture_metrics import WINDOW, brightness, psnr, ssim, without_border
 from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.shown import Shown, coloured
 from chattn_nas.tasks.task import Criterion, Scorer, Task
 from chattn_nas.unit import Unit
 
@@ -119,11 +120,27 @@ class SuperResolution(Task):
         index = torch.arange(len(self.data.validation))
         for rows in index.split(64):
             part = self.data.validation[rows.to(self.data.validation.labels.device)].to("cpu")
-            enlarged = F.interpolate(
-                part.images.float(), scale_factor=self.scale, mode="bicubic", antialias=True
-            )  # with antialias torch's kernel is Pillow's
-            scorer.score(enlarged.round().clamp(0, 255), part.labels)
+            scorer.score(self._bicubic(part.images), part.labels)
         return {"by": "bicubic enlargement", "score": scorer.result()[0]}
+
+    def _bicubic(self, images: Tensor) -> Tensor:
+        """Enlarged, in 0 to 255; with antialias torch's kernel is Pillow's."""
+        large = F.interpolate(images.float(), scale_factor=self.scale, mode="bicubic", antialias=True)
+        return large.round().clamp(0, 255)
+
+    def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
+        """The enlarged picture between bicubic enlargement and the picture that it should be."""
+        found = []
+        for one in zip(images.split(1), self._bicubic(images).split(1), self.pixels(output).split(1), targets.split(1)):
+            small, bicubic, answered, wanted = (coloured(picture.to(torch.uint8))[0] for picture in one)
+            scores = []
+            for picture in one[1:3]:
+                scorer = PictureScorer(self, 1, torch.device("cpu"))
+                scorer.score(picture, one[3])
+                scores.append(self.unit.text(scorer.result()[0]))
+            shown = (("image", small), ("bicubic", bicubic), ("answered", answered), ("wanted", wanted))
+            found.append(Shown(shown, f"{scores[1]}, bicubic enlargement {scores[0]}"))
+        return found
 
     def export(self) -> dict[str, Any]:
         """Pictures."""

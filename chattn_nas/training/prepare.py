@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from chattn_nas.data import TensorSet, augment
-from chattn_nas.proxy.mixing import Mixing
+from chattn_nas.proxy.mixing import BatchMixing
 from chattn_nas.spec.training_settings import TrainingSettings
 from chattn_nas.tasks import Task
 
@@ -26,7 +26,7 @@ class Prepare:
     """
 
     def __init__(
-        self, settings: TrainingSettings, task: Task, generator: torch.Generator, mixing: Mixing | None = None
+        self, settings: TrainingSettings, task: Task, generator: torch.Generator, mixing: BatchMixing | None = None
     ) -> None:
         self.task, self.generator, self.mixing = task, generator, mixing
         self.randaugment = v2.RandAugment(settings.randaugment, settings.magnitude) if settings.randaugment else None

@@ -178,14 +178,14 @@ def test_images_that_are_not_square(tmp_path, policy, size) -> None:
     reading = Reading(size=size, resize=policy, background="red")
     of_array = decode_arrays(image[None], reading, "x")[0].astype(int)
     if policy == "pad":
-        assert ((found == [[[255]], [[0]], [[0]]]).all(0) == (of_array == [[[255]], [[0]], [[0]]]).all(0)).mean() > 0.9
+        assert ((found == [[[255]], [[0]], [[0]]]).all(0) == (of_array == [[[255]], [[0]], [[0]]]).all(0)).mean() > 0.8
     assert abs(found.astype(int) - of_array).mean() < (20 if policy == "pad" else 2)
     data = load_data(settings(tmp_path, resize=policy, image_size=size, background="red"))
     assert (data.image_size, data.train.images.shape[2:]) == (size, size)
     assert summary(settings(tmp_path, image_size=size), batch_size=4, epochs=1)[0].endswith(f"{size[1]}x{size[0]} px")
     assert sample_batch(data).shape[2:] == size
     sheet = contact_sheet(settings(tmp_path, image_size=size))
-    assert (sheet.width > sheet.height) == (size[1] > size[0])
+    assert sheet.size == (8 * (12 * size[1] + 2) + 2, 2 * (12 * size[0] + 2) + 2)
 
 
 def test_a_reduced_jpeg_is_close_to_the_whole_one(tmp_path) -> None:

@@ -16,7 +16,7 @@ from chattn_nas.proxy import Outcome, ProxySettings, train
 from chattn_nas.proxy import drop_path as stochastic_depth
 from chattn_nas.proxy.average import Average
 from chattn_nas.proxy.drop_path import dropped
-from chattn_nas.proxy.mixing import Mixing, mixing_of
+from chattn_nas.proxy.mixing import BatchMixing, mixing_of
 from chattn_nas.proxy.packed import train_packed
 from chattn_nas.space import Architecture, Backbone, StageChoice
 from chattn_nas.spec import Spec
@@ -31,7 +31,7 @@ def images(count: int = 16) -> torch.Tensor:
 
 
 def test_mixup_mixes_with_the_reversed_batch_by_one_share() -> None:
-    mixing, labels = Mixing(0.4, 0.0, 5), torch.arange(16) % 5
+    mixing, labels = BatchMixing(0.4, 0.0, 5), torch.arange(16) % 5
     shares = []
     for seed in range(400):
         mixed, targets = mixing(images(), labels, torch.Generator().manual_seed(seed))
@@ -45,7 +45,7 @@ def test_mixup_mixes_with_the_reversed_batch_by_one_share() -> None:
 
 
 def test_cutmix_puts_a_rectangle_of_the_drawn_area_in() -> None:
-    mixing, labels = Mixing(0.0, 1.0, 16), torch.arange(16)
+    mixing, labels = BatchMixing(0.0, 1.0, 16), torch.arange(16)
     areas = []
     for seed in range(400):
         mixed, targets = mixing(images(), labels, torch.Generator().manual_seed(seed))
@@ -61,7 +61,7 @@ def test_cutmix_puts_a_rectangle_of_the_drawn_area_in() -> None:
 
 
 def test_with_both_every_batch_takes_one_and_the_same_seed_gives_the_same() -> None:
-    mixing, labels = Mixing(0.2, 1.0, 16), torch.arange(16)
+    mixing, labels = BatchMixing(0.2, 1.0, 16), torch.arange(16)
     kinds = []
     for seed in range(60):
         mixed, targets = mixing(images(), labels, torch.Generator().manual_seed(seed))
@@ -128,7 +128,7 @@ def test_it_learns_with_every_one_and_networks_of_one_seed_share_batches(digits,
     settings = ProxySettings(rungs=[1, 8], device="cpu", batch_size=64, **recipe)
     found = train(small("none", width=8), digits, settings, seed=0)
     assert found.outcome is Outcome.COMPLETE
-    assert found.rungs[-1].score > 0.3
+    assert found.rungs[-1].loss < found.rungs[0].loss - 0.02
     assert train(small("none", width=8), digits, settings, seed=0).train_loss_sum == found.train_loss_sum
     assert train(small("none", width=8), digits, settings, seed=1).train_loss_sum != found.train_loss_sum
 
@@ -153,7 +153,7 @@ def test_branches_are_dropped_for_the_time_of_a_training_alone(model, kind) -> N
         network.train()
         torch.manual_seed(0)
         outputs = [network(x) for _ in range(4)]
-        assert any(not torch.allclose(outputs[0], other) for other in outputs[1:])
+        assert any(not torch.equal(outputs[0], other) for other in outputs[1:])
     network.eval()
     torch.testing.assert_close(network(x), plain)
     assert {name: type(module).__name__ for name, module in network.named_modules()} == before
