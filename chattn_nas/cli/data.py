@@ -47,7 +47,8 @@ def data(
     for line in said:
         console.print(line, soft_wrap=True, highlight=False)
     if rows:
-        print_table(rows[:50], "Images by class" + (f" (the first 50 of {len(rows)})" if len(rows) > 50 else ""))
+        what = "Images" if facts.parts["train"].boxes is None else "Boxes"
+        print_table(rows[:50], f"{what} by class" + (f" (the first 50 of {len(rows)})" if len(rows) > 50 else ""))
     print_table(
         [
             {

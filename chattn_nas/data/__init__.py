@@ -7,6 +7,9 @@ from chattn_nas._lazy import hand_on
 if TYPE_CHECKING:
     from chattn_nas.data._augment import Normalize as Normalize
     from chattn_nas.data._augment import augment as augment
+    from chattn_nas.data._augment import draw_moves as draw_moves
+    from chattn_nas.data._augment import moved as moved
+    from chattn_nas.data._augment import moved_boxes as moved_boxes
     from chattn_nas.data._summary import majority as majority
     from chattn_nas.data._summary import summary as summary
     from chattn_nas.data.description import Description as Description
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
-        "._augment": "Normalize augment",
+        "._augment": "Normalize augment draw_moves moved moved_boxes",
         ".description": "Description differences",
         ".load": "describe divide has_test load_data load_test require_test",
         ".sample": "sample_batch",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from chattn_nas.data.boxes import CLASS, CROWD, NOTHING
 from chattn_nas.data.tensors import Augmentation
+
+#: Share of a box that must be left in a crop for it to count.
+LEAST_SEEN = 0.25
 
 
 class Statistics(Protocol):
@@ -36,6 +41,80 @@ class Normalize:
         return torch.addcmul(self.shift, images.contiguous(memory_format=torch.channels_last).float(), self.scale)
 
 
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """How every image of a batch is moved.
+
+    Attributes:
+        padding: Pixels of the border that crops come out of.
+        flip: (B, 1), which are mirrored; ``None`` where none may be.
+        offsets: (2, B, 1), rows and columns that a crop begins at; ``None`` where all begin at the padding.
+    """
+
+    padding: int
+    flip: Tensor | None
+    offsets: Tensor | None
+
+
+def draw_moves(count: int, device: torch.device, augmentation: Augmentation, generator: torch.Generator) -> Moves:
+    """One draw per image."""
+    flip = offsets = None
+    padding = augmentation.crop_padding
+    if augmentation.flip:
+        flip = torch.rand(count, 1, device=device, generator=generator) < 0.5
+    if padding:
+        offsets = torch.randint(0, 2 * padding + 1, (2, count, 1), device=device, generator=generator)
+    return Moves(padding, flip, offsets)
+
+
+def moved(images: Tensor, moves: Moves) -> Tensor:
+    """Images (B, C, H, W) of any dtype; what comes in from outside is zero."""
+    batch, _, height, width = images.shape
+    device = images.device
+    rows = torch.arange(height, device=device).expand(batch, -1)
+    columns = torch.arange(width, device=device).expand(batch, -1)
+    if moves.flip is not None:
+        columns = torch.where(moves.flip, width - 1 - columns, columns)
+    if moves.offsets is not None:
+        images = F.pad(images, (moves.padding,) * 4)
+        rows, columns = rows + moves.offsets[0], columns + moves.offsets[1]
+    if moves.flip is not None or moves.offsets is not None:
+        index = torch.arange(batch, device=device)[:, None, None]
+        images = images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return images
+
+
+def moved_boxes(boxes: Tensor, moves: Moves, size: tuple[int, int]) -> Tensor:
+    """Boxes (B, M, 6) of the same images, as ``data.boxes`` holds them.
+
+    They are cut at the border. One of which less than a quarter is left becomes a region that counts for nothing; one
+    that is gone is no row any more.
+
+    Args:
+        boxes: float32.
+        moves: Of their images.
+        size: Height and width.
+    """
+    height, width = size
+    left, top, right, bottom = boxes[..., :4].unbind(-1)
+    if moves.offsets is not None:
+        down, along = (moves.offsets - moves.padding).to(boxes.dtype)
+        left, right, top, bottom = left - along, right - along, top - down, bottom - down
+    if moves.flip is not None:
+        left, right = torch.where(moves.flip, width - right, left), torch.where(moves.flip, width - left, right)
+    whole = (right - left) * (bottom - top)
+    left, right, top, bottom = (
+        left.clamp(0, width),
+        right.clamp(0, width),
+        top.clamp(0, height),
+        bottom.clamp(0, height),
+    )
+    seen = (right - left) * (bottom - top)
+    label = torch.where(seen > 0, boxes[..., CLASS], NOTHING)
+    crowd = torch.where((seen > 0) & (seen < LEAST_SEEN * whole), 1.0, boxes[..., CROWD])
+    return torch.stack([left, top, right, bottom, label, crowd], -1)
+
+
 def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
     """Random crops out of a zero-padded border, and horizontal flips, one draw per image; then what else is asked for.
 
@@ -44,18 +123,5 @@ def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generat
         augmentation: What to do.
         generator: Draws offsets and flips, on the device of ``images``.
     """
-    batch, _, height, width = images.shape
-    device, padding = images.device, augmentation.crop_padding
-    rows = torch.arange(height, device=device).expand(batch, -1)
-    columns = torch.arange(width, device=device).expand(batch, -1)
-    if augmentation.flip:
-        flip = torch.rand(batch, 1, device=device, generator=generator) < 0.5
-        columns = torch.where(flip, width - 1 - columns, columns)
-    if padding:
-        images = F.pad(images, (padding,) * 4)
-        offsets = torch.randint(0, 2 * padding + 1, (2, batch, 1), device=device, generator=generator)
-        rows, columns = rows + offsets[0], columns + offsets[1]
-    if padding or augmentation.flip:
-        index = torch.arange(batch, device=device)[:, None, None]
-        images = images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    images = moved(images, draw_moves(len(images), images.device, augmentation, generator))
     return images if augmentation.further is None else augmentation.further(images, generator)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from chattn_nas.data.boxes import are_boxes, counted, objects
 from chattn_nas.data.load import divide
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Split
@@ -14,6 +16,8 @@ from chattn_nas.image_size import shown
 LEAST_UPDATES = 250
 #: Below so many validation images a difference between two networks drowns in chance.
 LEAST_VALIDATION = 500
+#: Pixels below which an object can hardly be found.
+LEAST_SIDE = 4
 
 
 def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str]:
@@ -70,6 +74,8 @@ def _shares(stored: ImageStore, parts: Split) -> list[str]:
     """The shares of the classes, where they are far from even."""
     labels = stored.targets["train"][parts.train]
     names = stored.description.class_names
+    if are_boxes(labels):
+        return _boxes(labels, names)
     if labels.ndim == 2 and labels.shape[1] == len(names):
         shares = labels.mean(0)
         return [f"labels per image: {labels.sum(1).mean():.2f} on average; {_listed(names, shares)}"]
@@ -84,6 +90,25 @@ def _shares(stored: ImageStore, parts: Split) -> list[str]:
         f"beware: classes are uneven: {_listed(names, shares)}; always answering {names[most]!r} would score "
         f"{100 * shares[most]:.1f} % accuracy (see data.metric, data.class_weights and data.sampling)"
     ]
+
+
+def _boxes(targets: NDArray[np.float32], names: tuple[str, ...]) -> list[str]:
+    """How many there are, of what, and how large."""
+    there = objects(targets)
+    counts = counted(targets, len(names))
+    sides = np.sort(targets[there][:, 2:4] - targets[there][:, :2], axis=1)
+    found = [
+        f"{len(sides):,} boxes in the training images, {there.sum(1).mean():.1f} in each: "
+        + _listed(names, counts / counts.sum()),
+        f"half of the boxes are at most {np.median(sides[:, 1]):.0f} px long where they are trained on",
+    ]
+    tiny = float((sides[:, 0] < LEAST_SIDE).mean())
+    if tiny > 0.1:
+        found.append(
+            f"beware: {100 * tiny:.0f} % of the boxes are less than {LEAST_SIDE} px wide or high there, too small "
+            "to be found: a larger data.image_size helps"
+        )
+    return found
 
 
 def _listed(names: tuple[str, ...], shares: np.ndarray) -> str:  # type: ignore[type-arg]

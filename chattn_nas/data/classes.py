@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from chattn_nas.data.boxes import Boxes
 from chattn_nas.data.pictures import Listing, Part
 from chattn_nas.errors import DataError
 
@@ -62,6 +63,8 @@ def choose(listing: Listing, classes: Classes | None) -> Listing:
 
 def _renumbered(part: Part, number: NDArray[np.int64], classes: int) -> Part:
     targets = part.targets
+    if isinstance(targets, Boxes):
+        return Part(part.images, targets.renumbered(number))
     if not isinstance(targets, np.ndarray):
         raise DataError("data.classes needs a set whose targets are labels", where=("classes",))
     if targets.ndim == 1:
@@ -87,7 +90,9 @@ def check_classes(listing: Listing) -> list[str]:
         return []  # targets that a task reads
     train = counts["train"]
     assert train is not None
-    multilabel = listing.parts["train"].targets.ndim == 2  # type: ignore[union-attr]
+    boxes = isinstance(listing.parts["train"].targets, Boxes)
+    multilabel = not boxes and listing.parts["train"].targets.ndim == 2  # type: ignore[union-attr]
+    units = "boxes" if boxes else "images"
     said = []
     strange = {
         part: {names[index]: int(found[index]) for index in np.flatnonzero((found > 0) & (train == 0))}
@@ -96,7 +101,7 @@ def check_classes(listing: Listing) -> list[str]:
     }
     for part, odd in strange.items():
         if odd:
-            listed = ", ".join(f"{name!r} ({images} images)" for name, images in odd.items())
+            listed = ", ".join(f"{name!r} ({images} {units})" for name, images in odd.items())
             raise DataError(
                 f"the {part} images hold classes that no training image has: {listed}; rename or leave them out with "
                 "data.classes, or add training images",
@@ -105,11 +110,11 @@ def check_classes(listing: Listing) -> list[str]:
     empty = [names[index] for index in np.flatnonzero(train == 0)]
     if empty:
         raise DataError(
-            f"no image is of class {', '.join(map(repr, empty))}: add some, or leave it out "
-            f"(data.classes: {{{empty[0]}: null}})",
+            f"no {'training box' if boxes else 'image'} is of class {', '.join(map(repr, empty))}: add some, or leave "
+            f"it out (data.classes: {{{empty[0]}: null}})",
             where=("path",),
         )
-    if len(names) < (1 if multilabel else 2):
+    if len(names) < (1 if multilabel or boxes else 2):
         raise DataError(
             f"all {int(train.sum())} images are of one class, {names[0]!r}: there is nothing to tell apart",
             where=("path",),
@@ -123,8 +128,10 @@ def check_classes(listing: Listing) -> list[str]:
 
 
 def count(part: Part, classes: int) -> NDArray[np.int64] | None:
-    """Images of every class; ``None`` where targets are no labels."""
+    """Images of every class, or boxes; ``None`` where targets are neither labels nor boxes."""
     targets = part.targets
+    if isinstance(targets, Boxes):
+        return targets.counts(classes)
     if not isinstance(targets, np.ndarray) or targets.ndim > 2:
         return None
     if targets.ndim == 2:

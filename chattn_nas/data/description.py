@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chattn_nas.data.boxes import are_boxes, counted
 from chattn_nas.data.reading import ReadPart
 from chattn_nas.image_size import ImageSize, either
 
@@ -23,13 +24,14 @@ class PartFacts:
 
     Attributes:
         images: That were read.
-        counts: By class; ``None`` where targets are no labels.
+        counts: Images, or boxes, by class; ``None`` where targets are neither labels nor boxes.
         sizes: Width, height and number of images, the commonest first, at most 50.
         smallest, largest: Width and height of the image with the fewest and with the most pixels.
         modes: Images by Pillow's mode, or the array's type and channels.
         bad: Name and reason of images that were left out.
         frames: Files with several frames, of which the first is taken.
         content, pixels, targets: Hashes of what was read, of the tensors that came of it, and of the targets.
+        boxes: How many, where targets are boxes.
     """
 
     images: int
@@ -43,6 +45,7 @@ class PartFacts:
     content: str = ""
     pixels: str = ""
     targets: str = ""
+    boxes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +126,10 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
             found.append(f"{part} has {new_part['images']:,} images, not {old['images']:,}"
                          + _classes(old, new_part, now["classes"]))  # fmt: skip
         elif old["targets"] != new_part["targets"]:
-            found.append(f"labels of the {part} images differ" + _classes(old, new_part, now["classes"]))
+            found.append(
+                f"{'boxes' if new_part.get('boxes') else 'labels'} of the {part} images differ"
+                + _classes(old, new_part, now["classes"])
+            )
         elif old["content"] != new_part["content"] and old["pixels"] != new_part["pixels"]:
             found.append(f"the content of the {part} images differs")
     return found
@@ -142,7 +148,7 @@ def _classes(old: dict[str, Any], new: dict[str, Any], names: Sequence[str]) -> 
 
 def part_facts(survey: ReadPart, targets: NDArray[Any], classes: int) -> PartFacts:
     """What a part that was read holds."""
-    counts = None
+    counts = counted(targets, classes).tolist() if are_boxes(targets) else None
     if targets.ndim == 1 and targets.dtype.kind == "i":
         counts = np.bincount(targets, minlength=classes).tolist()
     elif targets.ndim == 2 and targets.shape[1] == classes:
@@ -150,6 +156,7 @@ def part_facts(survey: ReadPart, targets: NDArray[Any], classes: int) -> PartFac
     by_area = sorted(survey.sizes, key=lambda size: size[0] * size[1])
     return PartFacts(
         images=len(survey.kept),
+        boxes=sum(counts) if counts is not None and are_boxes(targets) else None,
         counts=counts,
         sizes=[[*size, images] for size, images in survey.sizes.most_common(50)],
         smallest=list(by_area[0]) if by_area else [0, 0],

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chattn_nas.data._augment import augment
+from chattn_nas.data.boxes import are_boxes, counted, objects
 from chattn_nas.data.load import divide, load_data
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
@@ -90,7 +91,7 @@ def duplicates(settings: DataSettings) -> list[Duplicates]:
 
 
 def counts(settings: DataSettings) -> list[dict[str, object]]:
-    """One row per class: its name and how many images every part has of it, or shows it in its mask."""
+    """One row per class: its name and how many images every part has of it or shows it in; of boxes, how many boxes."""
     stored, parts = divide(settings)
     names = stored.description.class_names
     table: list[dict[str, object]] = [{"class": name} for name in names]
@@ -98,6 +99,8 @@ def counts(settings: DataSettings) -> list[dict[str, object]]:
         targets = stored.targets[part][index]
         if targets.ndim == 1:  # in one go: there may be thousands of classes
             found = np.bincount(targets, minlength=len(names)).tolist()
+        elif are_boxes(targets):
+            found = counted(targets, len(names)).tolist()
         else:
             found = [int(_of_class(targets, number).sum()) for number in range(len(names))]
         for row, images in zip(table, found):
@@ -106,9 +109,12 @@ def counts(settings: DataSettings) -> list[dict[str, object]]:
 
 
 def _of_class(targets: NDArray[Any], number: int) -> NDArray[np.bool_]:
-    """Which images (N,) are of a class: labels (N,), presence (N, K), or masks (N, H, W) that show it."""
+    """Which images (N,) are of a class: labels (N,), presence (N, K), masks or boxes that show it."""
     if targets.ndim == 1:
         return targets == number
+    if are_boxes(targets):
+        targets = objects(targets, number)
+        return np.asarray(targets.any(1))
     found: NDArray[np.bool_] = targets[:, number] > 0 if targets.ndim == 2 else (targets == number).any((1, 2))
     return found
 

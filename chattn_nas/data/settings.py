@@ -28,6 +28,8 @@ SOURCE_KEYS: dict[str, tuple[str, ...]] = {
     "webdataset": ("path", "image_column", "label_column"),
     "masks": ("path",),
     "patches": ("path", "options"),
+    "coco": ("path", "options"),
+    "yolo": ("path", "options"),
     "module:function": ("options", "channel_axis"),
 }
 #: Keys that belong to some source only.
@@ -35,7 +37,7 @@ OWNED = frozenset(key for keys in SOURCE_KEYS.values() for key in keys)
 AUGMENT = ("none", "crop_flip", "trivial", "randaugment")
 #: Of all built-in tasks; each refuses those of others.
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top5", "auroc", "average_precision", "log_loss", "mean_iou",
-           "pixel_accuracy", "psnr", "ssim")  # fmt: skip
+           "pixel_accuracy", "psnr", "ssim", "map", "map_50")  # fmt: skip
 #: Pixels that a side of an image may have.
 LEAST, MOST = 4, 1024
 Side = Annotated[int, Field(ge=LEAST, le=MOST)]
@@ -49,7 +51,7 @@ class DataSettings(Settings):
     Attributes:
         dataset: ``image_folder`` (a folder, ``.tar`` or ``.zip``), ``csv``, ``npz``, ``npy``, ``torchvision``, ``hf``,
             ``webdataset``, ``masks`` (images with a mask each), ``patches`` (of pictures in high and low resolution),
-            ``module:function``, or ``digits`` (inside scikit-learn).
+            ``coco`` and ``yolo`` (images with boxes), ``module:function``, or ``digits`` (inside scikit-learn).
         image_size: Height and width in pixels that every image is brought to; ``[height, width]`` where they differ.
         path: The file or folder: ``~`` and environment variables are filled in; relative to the spec's folder.
         name: Name of the torchvision class, such as ``CIFAR10``, or of the set on the Hugging Face hub.
@@ -73,8 +75,8 @@ class DataSettings(Settings):
         train_limit: Train on this many images only, classes in their proportion.
         metric: What networks are scored by: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``top5``, ``auroc``,
             ``average_precision``, ``log_loss`` (as exp(-loss)); of masks ``mean_iou``, ``pixel_accuracy``; of pictures
-            ``psnr``, ``ssim``; or ``module:function`` of logits and targets. ``None`` is the task's own: accuracy, for
-            several labels per image the mean average precision.
+            ``psnr``, ``ssim``; of boxes ``map``, ``map_50``; or ``module:function`` of logits and targets. ``None`` is
+            the task's own: accuracy, for several labels per image the mean average precision.
         class_weights: ``balanced`` weighs every class in the loss as if all had as many images.
         sampling: ``balanced`` draws every class as often, with replacement, in place of every image once per epoch.
         augment: For training batches: ``crop_flip``, ``none``, the same with ``trivial`` (TrivialAugment) or

@@ -17,6 +17,7 @@ BUILT_IN = {
     "classification": "classification:Classification",
     "multilabel": "classification:Multilabel",
     "segmentation": "segmentation:Segmentation",
+    "detection": "detection:Detection",
     "super_resolution": "super_resolution:SuperResolution",
 }
 GROUP = "chattn_nas.tasks"

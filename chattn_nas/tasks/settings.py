@@ -13,8 +13,8 @@ class TaskSettings(Settings):
     """What is learned.
 
     Attributes:
-        type: ``classification``, ``multilabel``, ``segmentation``, ``super_resolution``, one that a package registered,
-            or ``module:Class``. What else may stand here is its own.
+        type: ``classification``, ``multilabel``, ``segmentation``, ``detection``, ``super_resolution``, one that a
+            package registered, or ``module:Class``. What else may stand here is its own.
 
     In a spec:
         type: classification

@@ -81,6 +81,14 @@ class Task:
         self._normalizers: dict[torch.device, Normalize] = {}
 
     @classmethod
+    def check_installed(cls) -> None:
+        """Refuse where packages are missing that the task needs; asked before data are read.
+
+        Raises:
+            MissingExtraError: They are not installed; the message says how to.
+        """
+
+    @classmethod
     def metric_of(cls, data: Data, called: str) -> str:
         """The metric that the data ask for; where they leave it open, which reads as accuracy, the first of the task's.
 
@@ -181,6 +189,7 @@ def load(
     Raises:
         InputError: The data are missing or malformed, or do not serve the task.
     """
+    registry.find(settings.type).check_installed()
     try:
         return of(settings, load_data(data, device=device, data_on=data_on))
     except DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,4 +44,29 @@ def pictures(folder: Path, *, images: int = 10, size: int = 48) -> Path:
             stripes = np.sin(wave * (rows * np.cos(angle) + columns * np.sin(angle)))
             picture = 127 + 110 * np.sign(stripes)[..., None] * colour
             Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(folder / part / f"{number:03}.png")
+    return folder
+
+
+def boxes(folder: Path, *, images: int = 24, size: int = SIZE) -> Path:
+    """Bright squares (wide: twice as wide as high) on noise, one of each in an image; COCO's JSON for every part."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", images), ("val", 10), ("test", 10)):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        told = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "square"}, {"id": 2, "name": "wide"}]}
+        for number in range(count):
+            picture = rng.integers(90, 150, (size, size, 3))
+            side = int(rng.integers(size // 5, size // 3))
+            halves = rng.permutation(2)  # one above the other, so that they do not overlap
+            for kind, half in enumerate(halves, 1):
+                width, height = (side, side) if kind == 1 else (2 * side, side)
+                left = int(rng.integers(0, size - width))
+                top = int(half * size // 2 + rng.integers(0, size // 2 - height + 1))
+                picture[top : top + height, left : left + width] += 90 if kind == 1 else -80
+                told["annotations"].append(
+                    {"id": len(told["annotations"]) + 1, "image_id": number, "category_id": kind, "iscrowd": 0,
+                     "bbox": [left, top, width, height]}
+                )  # fmt: skip
+            told["images"].append({"id": number, "file_name": f"{number:03}.png", "width": size, "height": size})
+            Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(folder / part / f"{number:03}.png")
+        (folder / f"{part}.json").write_text(json.dumps(told))
     return folder

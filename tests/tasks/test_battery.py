@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from task_data import masks, pictures
+from task_data import boxes, masks, pictures
 
 from chattn_nas import tasks
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
 from chattn_nas.space import Backbone
 from chattn_nas.spec import Spec
+from chattn_nas.tasks.detection import DetectionSettings
 from chattn_nas.tasks.segmentation import SegmentationSettings
 from chattn_nas.tasks.super_resolution import SuperResolutionSettings
 from chattn_nas.testing.task import CHECKS, battery
@@ -27,13 +28,17 @@ def sets(tmp_path_factory) -> dict[str, tasks.TaskData]:
         "segmentation": tasks.load(
             SegmentationSettings(stride=1, width=8), DataSettings(dataset="masks", path=str(there[0]), image_size=16)
         ),
+        "detection": tasks.load(
+            DetectionSettings(stride=2, width=8),
+            DataSettings(dataset="coco", path=str(boxes(tmp_path_factory.mktemp("boxes"), images=8)), image_size=32),
+        ),
         "super_resolution": tasks.load(
             SuperResolutionSettings(), DataSettings(dataset="patches", path=str(there[1]), image_size=12)
         ),
     }
 
 
-@pytest.mark.parametrize("task", ["classification", "segmentation", "super_resolution"])
+@pytest.mark.parametrize("task", ["classification", "segmentation", "detection", "super_resolution"])
 def test_ours_pass(sets, task) -> None:
     backbone = Backbone("rcan_tiny", options={"width": 4}) if task == "super_resolution" else None
     checks = battery(sets[task], *([backbone] if backbone else []))

@@ -23,6 +23,8 @@ SOURCES = {
     "webdataset": "shards",
     "masks": "masks",
     "patches": "patches",
+    "coco": "coco",
+    "yolo": "yolo",
 }
 
 

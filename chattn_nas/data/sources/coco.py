@@ -1,0 +1,229 @@
+"""Images with boxes as COCO's JSON has them.
+
+Lin, Maire, Belongie, Bourdev, Girshick, Hays, Perona, Ramanan, Zitnick, Dollar, "Microsoft COCO: Common Objects in
+Context" (2014). Known are ``annotations/instances_train2017.json`` beside ``train2017/``, ``train.json`` beside
+``train/``, ``train/_annotations.coco.json`` inside it, and one file for all images.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from chattn_nas.data.boxes import Box
+from chattn_nas.data.layout import PARTS, is_image
+from chattn_nas.data.pictures import Found, Listing
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.boxed import Boxed, check_options, listing_of_boxed
+from chattn_nas.data.sources.place import path_of
+from chattn_nas.data.tree import Entry, Tree, open_tree
+from chattn_nas.errors import DataError
+
+#: What else COCO's own folder of annotations holds.
+OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
+Content = Mapping[str, Any]
+#: Names of images listed in a message.
+SHOWN = 5
+
+
+def find_coco(settings: DataSettings) -> Found:
+    """The files; none is read.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    check_options(settings)
+    path = path_of(settings)
+    tree = open_tree(path)
+    stamps = [str(path.absolute()), *(f"{entry.path} {entry.stamp}" for entry in tree.entries)]
+    return Found(stamps, lambda: _listing(tree, str(path), settings))
+
+
+def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
+    files = _annotations(tree, root)
+    images = defaultdict[str, list[Entry]](list)
+    for entry in tree.entries:
+        if is_image(entry.path):
+            images[PurePosixPath(entry.path).name].append(entry)
+    names, number = _categories({tree.name(entry): content for entry, content in files.values()})
+    said = [f"{', '.join(f'{entry.path} ({part})' for part, (entry, _) in files.items())} "
+            f"{'tell' if len(files) > 1 else 'tells'} the boxes"]  # fmt: skip
+    parts, missing = {}, Counter[str]()
+    for part, (entry, content) in files.items():
+        parts[part] = _part(content, entry, tree, images, number, part, missing)
+    if count := missing.total():
+        listed = ", ".join(list(missing)[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        if settings.bad_files == "fail":
+            raise DataError(
+                f"{count} image{'s' if count > 1 else ''} that the annotations of {root} name "
+                f"{'are' if count > 1 else 'is'} not there: {listed}; add them, or leave them out with "
+                "data.bad_files: skip",
+                where=("path",),
+            )
+        said.append(f"{count} images that the annotations name are not there and are left out: {listed}")
+    return listing_of_boxed(tree, parts, names, settings, root=root, said=said, word="annotation", shares=False)
+
+
+def _annotations(tree: Tree, root: str) -> dict[str, tuple[Entry, Content]]:
+    """The file of every part, and what it holds."""
+    found = defaultdict[str, list[tuple[Entry, Content]]](list)
+    refused: list[DataError] = []
+    for entry in tree.entries:
+        name = PurePosixPath(entry.path).name.lower()
+        if name.endswith(".json") and not name.startswith(OTHERS):
+            try:
+                content = _content(tree, entry)
+                found[_part_of(entry.path) or "train"].append((entry, content))
+            except DataError as error:  # of something else, where another file tells the boxes
+                refused.append(error)
+    if not found and refused:
+        raise refused[0]
+    if not found:
+        raise DataError(
+            f"{root} holds no annotations: they are looked for as .json files, such as annotations/train.json",
+            where=("path",),
+        )
+    chosen = {}
+    for part, files in found.items():
+        instances = [one for one in files if "instances" in one[0].path.lower()]
+        files = instances if len(instances) == 1 else files
+        if len(files) > 1:
+            raise DataError(
+                f"{root} holds {files[0][0].path} and {files[1][0].path} for {part}: which is it? Remove one of them",
+                where=("path",),
+            )
+        chosen[part] = files[0]
+    if "train" not in chosen:
+        raise DataError(
+            f"{root} holds annotations of {' and '.join(chosen)} ({', '.join(one.path for one, _ in chosen.values())}) "
+            "but none to train on",
+            where=("path",),
+        )
+    return chosen
+
+
+def _part_of(path: str) -> str | None:
+    """The part that a path speaks of: its last word that is the name of one."""
+    words = [re.sub(r"\d+$", "", word) for word in re.split(r"[\W_]+", path.lower())]
+    return next((PARTS[word] for word in reversed(words) if word in PARTS), None)
+
+
+def _content(tree: Tree, entry: Entry) -> Content:
+    """What a file of annotations holds.
+
+    Raises:
+        DataError: It is none.
+    """
+    called = tree.name(entry)
+    try:
+        content = json.loads(tree.read(entry))
+    except OSError as error:
+        raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{called} is no JSON: {error}", where=("path",)) from None
+    for key in ("images", "annotations", "categories"):
+        rows = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise DataError(f"{called} holds no COCO annotations: it has no list {key!r}", where=("path",))
+    return content  # type: ignore[no-any-return]
+
+
+def _categories(held: Mapping[str, Content]) -> tuple[list[str], dict[int, int]]:
+    """Names of the classes, and their number by the id of a category."""
+    names: dict[int, str] = {}
+    for called, content in held.items():
+        for row in content["categories"]:
+            identity, name = row.get("id"), row.get("name")
+            if not isinstance(identity, int) or not isinstance(name, str) or not name.strip():
+                raise DataError(f"{called} has a category without id or name: {row}", where=("path",))
+            if names.setdefault(identity, name) != name:
+                raise DataError(
+                    f"{called} calls category {identity} {name!r}, and another part calls it {names[identity]!r}",
+                    where=("path",),
+                )
+    order = sorted(names)
+    named = [names[one] for one in order]
+    if twice := [name for name, count in Counter(named).items() if count > 1]:
+        raise DataError(f"two categories of {next(iter(held))} are called {twice[0]!r}", where=("path",))
+    return named, {identity: index for index, identity in enumerate(order)}
+
+
+def _part(
+    content: Content, file: Entry, tree: Tree, images: Mapping[str, Sequence[Entry]],
+    number: Mapping[int, int], part: str, missing: Counter[str],
+) -> list[Boxed]:  # fmt: skip
+    called = tree.name(file)
+    found: dict[Any, Boxed | None] = {}
+    for row in content["images"]:
+        identity, name = row.get("id"), row.get("file_name")
+        if not isinstance(identity, int | str) or not isinstance(name, str):
+            raise DataError(f"{called} has an image without id or file_name: {row}", where=("path",))
+        if identity in found:
+            raise DataError(f"{called} has two images with id {identity}", where=("path",))
+        entry = _image(name, file, images, part, called)
+        missing.update([name] if entry is None else [])
+        size = (row.get("width") or 0, row.get("height") or 0)
+        if not all(isinstance(side, int) and side >= 0 for side in size):
+            raise DataError(f"{called}: image {identity} has no size that makes sense: {size}", where=("path",))
+        found[identity] = None if entry is None else Boxed(entry, called, size if all(size) else (0, 0))
+    for place, row in enumerate(content["annotations"]):
+        at = row["id"] if isinstance(row.get("id"), int) else place
+        if row.get("image_id") not in found:
+            raise DataError(
+                f"{called}, annotation {at}: there is no image with id {row.get('image_id')!r}", where=("path",)
+            )
+        if row.get("category_id") not in number:
+            raise DataError(
+                f"{called}, annotation {at}: there is no category {row.get('category_id')!r}",
+                where=("path",), value=row.get("category_id"), choices=number,
+            )  # fmt: skip
+        image = found[row["image_id"]]
+        if image is not None:
+            box = Box(_corners(row.get("bbox"), called, at), number[row["category_id"]], at, bool(row.get("iscrowd")))
+            image.boxes.append(box)
+    return [image for image in found.values() if image is not None]
+
+
+def _corners(bbox: Any, called: str, at: int) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of left, top, width, height."""
+    numbers = bbox if isinstance(bbox, list) and len(bbox) == 4 else ()
+    if not numbers or not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
+        raise DataError(
+            f"{called}, annotation {at}: a box is four numbers (left, top, width, height), not {bbox!r}",
+            where=("path",),
+        )
+    left, top, width, height = map(float, numbers)
+    if width <= 0 or height <= 0:
+        raise DataError(
+            f"{called}, annotation {at}: a box of width {width:g} and height {height:g} px shows nothing; remove it",
+            where=("path",),
+        )
+    return left, top, left + width, top + height
+
+
+def _image(name: str, file: Entry, images: Mapping[str, Sequence[Entry]], part: str, called: str) -> Entry | None:
+    """The image that is meant: the one whose path ends in most of its name, then of the same part and near the file."""
+    parts = name.replace("\\", "/").split("/")
+    near = images.get(parts[-1], ())
+    for start in range(len(parts)):
+        ending = "/".join(parts[start:])
+        fitting = [entry for entry in near if f"/{entry.path}".endswith(f"/{ending}")]
+        if fitting:
+            break
+    else:
+        return None
+    for folder in (str(PurePosixPath(file.path).parent / ending), ending):
+        if any(entry.path == folder for entry in fitting) and len(fitting) > 1:
+            fitting = [entry for entry in fitting if entry.path == folder]
+    if len(fitting) > 1:
+        fitting = [entry for entry in fitting if _part_of(str(PurePosixPath(entry.path).parent)) == part] or fitting
+    if len(fitting) > 1:
+        raise DataError(
+            f"{called} means {fitting[0].path} or {fitting[1].path} by {name!r}: which is it?", where=("path",)
+        )
+    return fitting[0]

@@ -1,0 +1,231 @@
+"""Images with boxes as YOLO's text files have them: a line ``class x y width height`` per object, in shares.
+
+Known are ``images/train/`` beside ``labels/train/``, ``train/images/`` beside ``train/labels/``, both without parts,
+and texts beside their images. Names of classes, and folders of parts, stand in ``data.yaml``; names also in
+``classes.txt``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from chattn_nas.data.boxes import Box
+from chattn_nas.data.layout import PARTS, is_image
+from chattn_nas.data.pictures import Found, Listing
+from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.boxed import Boxed, check_options, listing_of_boxed
+from chattn_nas.data.sources.place import path_of
+from chattn_nas.data.tree import Entry, Tree, open_tree
+from chattn_nas.errors import DataError
+
+IMAGES, LABELS = "images", "labels"
+#: Files that name the classes, one a line.
+NAMES = ("classes.txt", "obj.names", "labels.txt", "names.txt", "class_names.txt")
+#: Texts that are no labels.
+NO_LABELS = (*NAMES, "readme.txt", "readme.dataset.txt", "readme.roboflow.txt", "train.txt", "val.txt", "test.txt")
+#: How far a share may lie beyond 0 or 1 by rounding; what it comes to in pixels is looked at beside the image.
+ROUNDED = 0.05
+
+
+def find_yolo(settings: DataSettings) -> Found:
+    """The files; none is read.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    check_options(settings)
+    path = path_of(settings)
+    tree = open_tree(path)
+    stamps = [str(path.absolute()), *(f"{entry.path} {entry.stamp}" for entry in tree.entries)]
+    return Found(stamps, lambda: _listing(tree, str(path), settings))
+
+
+def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
+    images = [entry for entry in tree.entries if is_image(entry.path)]
+    texts = {
+        entry.path: entry for entry in tree.entries
+        if entry.path.endswith(".txt") and PurePosixPath(entry.path).name.lower() not in NO_LABELS
+    }  # fmt: skip
+    if not images:
+        raise DataError(f"there are no images in {root}", where=("path",))
+    told = _data_yaml(tree)
+    names, said = _names(tree, told)
+    parts = _parts(images, told, said)
+    labels = {entry.path: next((one for one in _labels_of(entry.path) if one in texts), None) for entry in images}
+    if not any(labels.values()):
+        raise DataError(
+            f"no image of {root} has labels: those of {images[0].path} are looked for in "
+            f"{_labels_of(images[0].path)[0]}",
+            where=("path",),
+        )
+    lonely = sorted(texts.keys() - set(labels.values()))
+    if lonely:
+        listed = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
+        if settings.bad_files == "fail":
+            raise DataError(
+                f"{len(lonely)} label file{'s have' if len(lonely) > 1 else ' has'} no image in {root}: {listed}; add "
+                "the images, or leave them out with data.bad_files: skip",
+                where=("path",),
+            )
+        said.append(f"{len(lonely)} label files have no image and are left out: {listed}")
+    chosen = {entry.path: entry for found in parts.values() for entry in found}
+
+    def read(entry: Entry) -> Boxed:
+        label = labels[entry.path]
+        if label is None:
+            return Boxed(entry, tree.name(entry))
+        called = tree.name(texts[label])
+        return Boxed(entry, called, boxes=_boxes(tree, texts[label], called, names))
+
+    with ThreadPoolExecutor() as pool:
+        every = dict(zip(chosen, pool.map(read, chosen.values())))
+    bare = sum(labels[path] is None for path in chosen)
+    if bare:
+        said.append(f"{bare} image{'s have' if bare > 1 else ' has'} no label file")
+    if not names:
+        top = max((box.label for one in every.values() for box in one.boxes), default=0)
+        names = [str(number) for number in range(top + 1)]
+        said.append("classes are not named (data.yaml or classes.txt would): they are called by their numbers")
+    found = {part: [every[entry.path] for entry in entries] for part, entries in parts.items()}
+    return listing_of_boxed(tree, found, names, settings, root=root, said=said, word="line", shares=True)
+
+
+def _labels_of(image: str) -> list[str]:
+    """Where the labels of an image may lie: its last folder ``images`` is called ``labels`` there, or beside it."""
+    text = PurePosixPath(image).with_suffix(".txt")
+    places = [str(text)]
+    folders = list(text.parts[:-1])
+    for index in reversed(range(len(folders))):
+        if folders[index].lower() == IMAGES:
+            places.insert(0, "/".join([*folders[:index], LABELS, *folders[index + 1 :], text.name]))
+            break
+    return places
+
+
+def _data_yaml(tree: Tree) -> dict[str, Any]:
+    """What a YAML file says that names classes or parts; ``file`` is its own path."""
+    for entry in tree.entries:
+        if not entry.path.lower().endswith((".yaml", ".yml")):
+            continue
+        try:
+            content = yaml.safe_load(tree.read(entry))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise DataError(
+                f"cannot read {tree.name(entry)}: {' '.join(str(error).split())}", where=("path",)
+            ) from None
+        if isinstance(content, dict) and {"names", "train"} & content.keys():
+            return {**content, "file": entry.path}
+    return {}
+
+
+def _names(tree: Tree, told: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Of the classes, and what is said of it; none where nothing names them."""
+    named = told.get("names")
+    if isinstance(named, dict):
+        if sorted(named) != list(range(len(named))):
+            raise DataError(f"{told['file']} must name classes 0, 1, 2, ..., not {', '.join(map(str, named))}",
+                            where=("path",))  # fmt: skip
+        named = [named[index] for index in range(len(named))]
+    if isinstance(named, list) and named:
+        if told.get("nc", len(named)) != len(named):
+            raise DataError(f"{told['file']} says nc: {told['nc']} and names {len(named)} classes", where=("path",))
+        return _distinct(list(map(str, named)), told["file"]), [f"classes are named by {told['file']}"]
+    for entry in tree.entries:
+        if PurePosixPath(entry.path).name.lower() in NAMES:
+            lines = tree.read(entry).decode(errors="replace").splitlines()
+            return _distinct([line.strip() for line in lines if line.strip()], entry.path), [
+                f"classes are named by {entry.path}"
+            ]
+    return [], []
+
+
+def _distinct(names: list[str], called: str) -> list[str]:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{called} names two classes {twice!r}", where=("path",))
+    return names
+
+
+def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> dict[str, list[Entry]]:
+    """By the folders that ``data.yaml`` names, else by names of folders."""
+    found: dict[str, list[Entry]] = {}
+    for key in ("train", "val", "test"):
+        folders = told.get(key)
+        each = [str(one) for one in (folders if isinstance(folders, list) else [folders]) if one]
+        inside = [entry for entry in images if any(_below(entry.path, folder) for folder in each)]
+        if inside:
+            found[PARTS[key]] = inside
+        elif each:
+            said.append(f"{told['file']} says {key}: {each[0]}, where no image lies")
+    told_by = set(found) if "train" in found else set()
+    held = {entry.path for entries in found.values() for entry in entries} if told_by else set()
+    found, aside = ({part: found[part] for part in told_by}, 0)
+    for entry in images:
+        words = [folder.lower() for folder in entry.path.split("/")[:-1]]
+        part = next((PARTS[word] for word in words if word in PARTS), "train")
+        if part not in told_by:
+            found.setdefault(part, []).append(entry)
+        elif entry.path not in held:
+            aside += 1
+    if aside:
+        said.append(f"{aside} images lie in no folder that {told['file']} names and are left out")
+    return found
+
+
+def _below(path: str, folder: str) -> bool:
+    """Whether an image lies in a folder that is told from anywhere: its last folders are looked for."""
+    words = [word for word in folder.replace("\\", "/").split("/") if word not in ("", ".", "..")]
+    return any(f"/{path}".find(f"/{'/'.join(words[start:])}/") >= 0 for start in range(max(1, len(words) - 1)))
+
+
+def _boxes(tree: Tree, entry: Entry, called: str, names: Sequence[str]) -> list[Box]:
+    """The objects of one image.
+
+    Raises:
+        DataError: A line is none.
+    """
+    try:
+        lines = tree.read(entry).decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
+    except UnicodeDecodeError:
+        raise DataError(f"cannot read {called}: it is not UTF-8 text", where=("path",)) from None
+    return [_box(line.split(), f"{called}:{at}", at, names) for at, line in enumerate(lines, 1) if line.strip()]
+
+
+def _box(words: list[str], place: str, at: int, names: Sequence[str]) -> Box:
+    try:
+        label, *numbers = (float(word) for word in words)
+    except ValueError:
+        raise DataError(
+            f"{place}: {' '.join(words)[:80]!r} holds something that is no number", where=("path",)
+        ) from None
+    outline = len(numbers) >= 6 and len(numbers) % 2 == 0
+    if len(numbers) != 4 and not outline:
+        raise DataError(
+            f"{place}: a line is a class and x, y, width and height of a box, or an outline x1 y1 x2 y2 ..., not "
+            f"{len(words)} numbers",
+            where=("path",),
+        )
+    if not label.is_integer() or label < 0 or (names and label >= len(names)):
+        many = f"there are {len(names)} classes, 0 to {len(names) - 1}" if names else "classes are numbers from 0 on"
+        raise DataError(f"{place}: there is no class {words[0]}: {many}", where=("path",))
+    if outline:
+        corners = min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
+    else:
+        x, y, width, height = numbers
+        corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    if not all(map(math.isfinite, corners)) or corners[2] <= corners[0] or corners[3] <= corners[1]:
+        raise DataError(f"{place}: the box {' '.join(words[1:])} shows nothing; remove it", where=("path",))
+    if max(corners) > 2 or max(numbers) > 1 + ROUNDED:
+        raise DataError(
+            f"{place}: {max(numbers):g} lies beyond the image: numbers are shares of its width and height, 0 to 1",
+            where=("path",),
+        )
+    return Box(corners, int(label), at)

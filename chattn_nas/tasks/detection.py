@@ -1,0 +1,176 @@
+"""Detection: a box around every object, and its class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from chattn_nas.data import Data, TensorSet, draw_moves, moved, moved_boxes
+from chattn_nas.data.boxes import CLASS, COLUMNS, CROWD
+from chattn_nas.errors import DataError, InputError
+from chattn_nas.network import feature_extractor
+from chattn_nas.image_size import pair
+from chattn_nas.tasks import box_answer
+from chattn_nas.tasks.coco_metrics import MOST, average_precision, coco_packages
+from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
+from chattn_nas.tasks.fcos import Head, candidates, mean_of, summed
+from chattn_nas.tasks.segmentation import palette
+from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.task import Criterion, Scorer, Task
+from chattn_nas.unit import Unit
+
+UNITS = {
+    "map": Unit(name="map", title="mAP", unit="", digits=1),
+    "map_50": Unit(name="map_50", title="mAP at IoU 0.50", unit="", digits=1),
+}
+#: Answers of an image that are kept before duplicates are taken out.
+KEPT = 300
+
+
+class DetectionSettings(TaskSettings):
+    """A box around every object, and its class.
+
+    Attributes:
+        type: ``detection``.
+        stride: Pixels per position of the finest map of the backbone that the head looks at: objects much smaller are
+            not found.
+        width: Channels of the head.
+        nms: Overlap (IoU) above which of two boxes of one class the less sure one is a duplicate.
+
+    In a spec:
+        type: detection
+        stride: 8  # pixels
+        width: 64  # channels
+        nms: 0.6  # share
+    """
+
+    type: str = "detection"
+    stride: int = Field(default=8, ge=1)
+    width: int = Field(default=64, ge=1)
+    nms: float = Field(default=0.6, gt=0, lt=1)
+
+
+class Detection(Task):
+    """Boxes (N, M, 6) float32, padded: see ``data.boxes``."""
+
+    Settings: ClassVar[type[TaskSettings]] = DetectionSettings
+    metrics: ClassVar[tuple[str, ...]] = tuple(UNITS)
+    useful: ClassVar[float] = 0.5
+    recipe: ClassVar[Mapping[str, Any]] = {
+        "optimizer": "adamw", "learning_rate": 0.016, "weight_decay": 0.01, "label_smoothing": 0.0, "batch_size": 16,
+    }  # fmt: skip
+
+    def __init__(self, settings: TaskSettings, data: Data) -> None:
+        assert isinstance(settings, DetectionSettings)
+        super().__init__(settings, data)
+        self.settings: DetectionSettings = settings
+        coco_packages()
+        targets = data.train.labels
+        if targets.ndim != 3 or targets.dtype != torch.float32 or targets.shape[2] != COLUMNS:
+            raise InputError(
+                "task detection needs boxes around the objects of every image (data.dataset: coco or yolo)",
+                where=("data", "dataset"),
+            )
+        if data.augmentation.further is not None:
+            raise DataError("this data.augment moves pixels without their boxes", where=("data", "augment"))
+        self.unit = UNITS[self.metric_of(data, "detection")]
+        self.size = pair(data.image_size)
+
+    @classmethod
+    def check_installed(cls) -> None:
+        """faster-coco-eval."""
+        coco_packages()
+
+    def network(self, network: nn.Module, seed: int) -> nn.Module:
+        """A small FCOS over the maps of the backbone, to boxes and logits (B, P, 8 + classes)."""
+        body = feature_extractor(
+            network, image_size=self.size, in_chans=self.data.in_chans, finest=self.settings.stride
+        )
+        with drawn_apart(seed):
+            head = Head(body.maps, self.data.num_classes, self.size, self.settings.width)
+        return composed(network, MapsAndHead(body, head), "body.body")
+
+    def prepare(self, batch: TensorSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Images and boxes go the same way."""
+        moves = draw_moves(len(batch), batch.images.device, self.data.augmentation, generator)
+        return self.inputs(moved(batch.images, moves)), moved_boxes(batch.labels, moves, self.size)
+
+    def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> Criterion:
+        """Focal loss of classes, IoU of boxes, cross-entropy of centrality."""
+        return lambda output, targets: mean_of(summed(output, targets, label_smoothing))
+
+    def presence(self, targets: Tensor) -> Tensor:
+        """(B, classes): 1 where any object is of the class."""
+        there = (targets[..., CLASS] >= 0) & (targets[..., CROWD] == 0)
+        numbers = torch.where(there, targets[..., CLASS], -1).long() + 1
+        seen = torch.zeros(len(targets), self.data.num_classes + 1, device=targets.device)
+        return seen.scatter_(1, numbers, 1.0)[:, 1:]
+
+    def scorer(self, images: int, device: torch.device) -> Scorer:
+        """COCO's average precision."""
+        return BoxScorer(self, images, device)
+
+    def floor(self) -> dict[str, Any] | None:
+        """Finding nothing."""
+        return {"by": "finding nothing", "score": 0.0}
+
+    def export(self) -> dict[str, Any]:
+        """Boxes."""
+        return {
+            "outputs": ("found",),
+            "gives": "(B, positions, 8 + classes): left, top, right and bottom of a box, x, y and stride of the "
+            "position, in pixels, then logits of its centrality and of every class",
+            "answers": "prints the objects of an image and draws them into image.boxes.png",
+            "functions": {"answer": box_answer.answer},
+            "constants": {"PALETTE": palette(self.data.num_classes), "NMS": self.settings.nms, "SURE": 0.3},
+        }
+
+
+class BoxScorer:
+    """Keeps the surest answers of every image of a set; duplicates are taken out and precision counted at the end."""
+
+    def __init__(self, task: Detection, images: int, device: torch.device) -> None:
+        self.task, self.device = task, device
+        self.found = torch.zeros(images, KEPT, COLUMNS, device=device)
+        self.targets = torch.zeros(images, task.data.train.labels.shape[1], COLUMNS, device=device)
+        self.sums = torch.zeros(5, device=device)
+        self._counted: dict[str, Any] = {}
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.sums.zero_()
+
+    def add(self, output: Tensor, targets: Tensor, rows: Tensor) -> None:
+        """What the network gives, and boxes."""
+        answers = candidates(output.float(), self.task.size, KEPT)
+        whole = torch.nn.functional.pad(answers, (0, 0, 0, KEPT - answers.shape[1]))
+        self.found.index_copy_(0, rows, whole)
+        self.targets.index_copy_(0, rows, targets)
+        self.sums += summed(output, targets)
+
+    def result(self) -> tuple[float, float]:
+        """mAP or that at an overlap of a half, 0 to 1, and mean loss per object."""
+        loss = float(mean_of(self.sums))
+        if loss != loss:
+            return float("nan"), loss
+        targets = self.targets.cpu().numpy()
+        found = [self._unique(one) for one in self.found.cpu()]
+        self._counted = average_precision(found, targets, self.task.data.num_classes)
+        return self._counted[self.task.unit.name], loss
+
+    def figures(self) -> dict[str, Any]:
+        """All of :func:`~chattn_nas.tasks.coco_metrics.average_precision`, from the last :meth:`result`."""
+        return {
+            name: [None if one is None else round(one, 4) for one in value] if isinstance(value, list) else value
+            for name, value in self._counted.items()
+        }
+
+    def _unique(self, answers: Tensor) -> np.ndarray:  # type: ignore[type-arg]
+        kept = batched_nms(answers[:, :4], answers[:, 4], answers[:, 5], self.task.settings.nms)[:MOST]
+        return answers[kept].numpy()
