@@ -88,8 +88,13 @@ class Run(study.RunDirectory):
             raise RunError(f"trial {number} was not trained to the end ({found[number].outcome})")
         return Trained(self, pick)
 
-    def chosen(self, trial: str | int = "best", by: str = "pooled") -> Trained:
-        """``best`` as :meth:`best`, or a number as :meth:`trial`.
+    def chosen(self, trial: str | int = "best", by: str | None = None) -> Trained:
+        """``best``, or a number as :meth:`trial`.
+
+        Args:
+            trial: One of them.
+            by: As for :meth:`best`; ``None`` takes the network that a confirmation put first, without one the pooled
+                mean.
 
         Raises:
             InputError: Neither of them.
@@ -98,7 +103,8 @@ class Run(study.RunDirectory):
             return self.trial(int(trial))
         if trial != "best":
             raise InputError(f"--trial is 'best' or a number, not {trial!r}")
-        return self.best(by)
+        winner = judging.confirmed_winner(self.study, self.standing) if by is None else None
+        return self.best(by or "pooled") if winner is None else Trained(self, winner)
 
     def show_predictions(self, images: int = 6) -> bool:
         """Keep in the run's directory what the network that leads answers on a few validation images, for the report.

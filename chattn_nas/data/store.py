@@ -219,7 +219,8 @@ def _odd(parts: dict[str, Any], reading: Reading) -> list[str]:
     bad = [one for facts in parts.values() for one in facts.bad]
     if bad:
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
-        found.append(f"{len(bad)} images cannot be read and are left out: {listed}"
+        images, are = ("1 image", "is") if len(bad) == 1 else (f"{len(bad)} images", "are")
+        found.append(f"{images} cannot be read and {are} left out: {listed}"
                      + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""))  # fmt: skip
     frames = sum(facts.frames for facts in parts.values())
     if frames:

@@ -14,6 +14,7 @@ import pandas as pd
 from chattn_nas.errors import RunError
 from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block, outliers
 from chattn_nas.results import words
+from chattn_nas.results._best import Pick, Standing
 from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.stored import Stored, renamed
 from chattn_nas.study.attributes import study_attributes
@@ -132,6 +133,11 @@ class Confirmation(Stored):
     @property
     def words(self) -> str:
         """The verdict in a few sentences; ``**`` marks what is bold."""
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What :attr:`words` is made of, one finding each."""
         winner = self.network(self.winner)
         said = [
             f"over {len(winner.scores)} new seeds of {self.epochs} epochs each, {winner.name} reaches "
@@ -165,7 +171,7 @@ class Confirmation(Stored):
             said.append("The test set was read before, for other networks of this run, and is not read again.")
         else:
             said.append("There is no test set: this rests on the validation images, which the search also used.")
-        return " ".join(said)
+        return said
 
     def _failures(self) -> list[str]:
         """What failed, and which seeds were left out for it."""
@@ -242,6 +248,14 @@ def confirmation(study: optuna.Study) -> Confirmation | None:
     """What ``confirm`` found for this study, or ``None`` before it was run."""
     kept = study_attributes(study).confirmation
     return Confirmation.from_dict(kept, "the confirmation") if kept else None
+
+
+def confirmed_winner(study: optuna.Study, standing: Standing) -> Pick | None:
+    """The network that a confirmation put first; ``None`` before one, or where the search leads elsewhere by now."""
+    found = confirmation(study)
+    if found is None or standing.best().hash not in {one.hash for one in found.networks}:
+        return None
+    return next((pick for pick in standing.picks if pick.hash == found.winner), None)
 
 
 def judge(

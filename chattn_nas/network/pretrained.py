@@ -9,6 +9,7 @@ convolution is adapted, to other channels of the images.
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -75,6 +76,9 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     Raises:
         BackboneError: There are none, they cannot be had, or they do not fit.
     """
+    logging.getLogger("huggingface_hub").setLevel(
+        logging.ERROR
+    )  # it tells of every retry; what it gives up is an error
     with _timm.noting_loads() as loads:
         model = _timm.create(name, pretrained=True, **options)
     config = _timm.config_of(model)

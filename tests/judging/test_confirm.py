@@ -1,20 +1,24 @@
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from chattn_nas import Run
 from chattn_nas.errors import DataError, InputError, RunError
 from chattn_nas.judging._confirm import FRESH, confirm, confirm_plan
 from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, confirmation, judge
 from chattn_nas.judging.planning import uniform_networks
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.report import html, markdown
+from chattn_nas.report.facts import gather
 from chattn_nas.results import Standing
 from chattn_nas.search import search
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.short import in_short
 
 SPEC = {
     "name": "tiny",
@@ -52,7 +56,20 @@ def test_it_is_stored_and_the_report_says_so(run, confirmed):
     page = html(run.study)
     assert '<p class="status confirmed">' in page
     assert "Confirmed" in markdown(run.study)
-    assert confirmed.network(confirmed.winner).name in page
+    assert in_short(confirmed.network(confirmed.winner).name) in re.sub("<[^>]+>", "", page)
+
+
+def test_what_is_taken_home_is_what_was_confirmed_first(run, confirmed):
+    """``train`` and ``export`` took the search's best, and the report above them spoke of another network."""
+    other = next(one for one in confirmed.networks if "candidate" in one.roles and one.hash != confirmed.winner)
+    opened = Run(run.directory)
+    assert opened.chosen().pick.hash == confirmed.winner
+    try:
+        run.study.set_user_attr("confirmation", replace(confirmed, winner=other.hash).to_dict())
+        assert Run(run.directory).chosen().pick.hash == other.hash == gather(run.study).lead.hash
+        assert Run(run.directory).chosen(by="pooled").pick.hash == Standing(run.study).best().hash
+    finally:
+        run.study.set_user_attr("confirmation", confirmed.to_dict())
 
 
 def test_the_test_set_is_read_once_for_two_networks(run, confirmed, monkeypatch):
