@@ -117,19 +117,16 @@ class Run(study.RunDirectory):
         from chattn_nas import tasks
         from chattn_nas.report.predictions import write_predictions
 
-        confirmed = judging.confirmation(self.study)
-        winner = confirmed.winner if confirmed else None
-        picks = [pick for pick in self.standing.picks if pick.hash == winner or not pick.control]
-        lead = min(picks, key=lambda pick: pick.hash != winner, default=None)
-        if lead is None or self.checkpoint(lead.hash, Trained(self, lead).seed) is None:
+        lead = self.chosen()
+        if self.checkpoint(lead.pick.hash, lead.seed) is None:
             return False
         data = tasks.load(self.spec.task, self.spec.data, data_on="disk")
         last = len(data.validation) - 1
         batch = data.validation[torch.linspace(0, last, min(images, last + 1)).long()].to("cpu")
         with torch.no_grad():
-            output = Trained(self, lead).network()(data.task.inputs(batch.images))
+            output = lead.network()(data.task.inputs(batch.images))
         shown = data.task.show(output, batch.images, batch.labels)
-        write_predictions(self.directory / study.run.PREDICTIONS, lead.hash, shown)
+        write_predictions(self.directory / study.run.PREDICTIONS, lead.pick.hash, shown)
         return bool(shown)
 
     @property
