@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -76,7 +77,8 @@ def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -
         _open.move_to_end(key)
         return _open[key]
     cache = Cache(
-        Path(settings.cache).expanduser() if settings.cache else default_folder(), int(settings.cache_limit * 2**30)
+        Path(os.path.expanduser(settings.cache)) if settings.cache else default_folder(),
+        int(settings.cache_limit * 2**30),
     )
     for attempt in range(3):
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from chattn_nas.arguments import checked
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError, SearchStopped
 from chattn_nas.judging._confirm import FRESH, FULL, counts_to_target
@@ -34,6 +35,7 @@ OWN = 2 * FRESH
 Trainings = dict[tuple[str, int], Record]
 
 
+@checked
 def calibrate(
     spec: Spec,
     tried: Sequence[Fidelity],

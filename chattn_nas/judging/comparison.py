@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -287,12 +288,14 @@ def seeds_needed(noise: float, difference: float, rivals: int, candidates: int, 
     networks = rivals + candidates
     pairs = tuple((i, candidates + k) for i in range(candidates) for k in range(rivals))
     total, squares = _borrowed(networks - 2)
-    for seeds in range(2, MOST_SEEDS):
+
+    def shown(seeds: int) -> bool:
         freedom = (seeds - 1) * total**2 / squares
         limit = _limit(_largest(pairs, networks, freedom), freedom, len(pairs), alpha)
-        if _shown_by(limit, freedom, 0.8) * noise * math.sqrt(2 / seeds) <= difference:
-            return seeds
-    return MOST_SEEDS
+        return _shown_by(limit, freedom, 0.8) * noise * math.sqrt(2 / seeds) <= difference
+
+    possible = range(2, MOST_SEEDS)  # what so many seeds show, more show as well
+    return 2 + bisect_left(possible, True, key=shown)
 
 
 @cache

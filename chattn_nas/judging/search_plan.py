@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from chattn_nas.arguments import checked
 from chattn_nas.data._summary import LEAST_UPDATES
 from chattn_nas.errors import InputError
 from chattn_nas.judging.planning import NOISE
@@ -116,6 +117,7 @@ class SearchPlan:
         return max(0, int((seconds - STARTUP) / each))
 
 
+@checked
 def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
     """Train ``none``, the dearest choice and, in the time there is, other types everywhere, for a second each.
 

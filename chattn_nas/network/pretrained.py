@@ -109,7 +109,11 @@ def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) 
     Raises:
         BackboneError: There is no such file, it cannot be read, or more than the classifier does not fit.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # a name that no file can have, a folder that is not ours to look into
+        there = False
+    if not there:
         raise BackboneError(f"there is no file of weights {str(path)!r}", where=("weights",), value=str(path))
     wanted = dict(model.state_dict())
     fit = _best(_read(path), model, wanted)
