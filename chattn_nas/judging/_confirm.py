@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-from chattn_nas import tasks
 from chattn_nas.arguments import checked
 from chattn_nas.data import has_test
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, judge
+from chattn_nas.judging.counted import chance_of, counted
 from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.proxy import Outcome
@@ -91,11 +91,11 @@ def confirm(
         )
         target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
         search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
-    networks = _measured(opened.study, plan, chance=_chance(run))
+    networks = _measured(opened.study, plan, chance=chance_of(run.spec))
     found = judge(
         networks,
         epochs=spec.proxy.rungs[-1],
-        look=_look(run.study, networks),
+        look=_look(run.study, networks, spec.proxy.rungs[-1]),
         useful=run.spec.judging.useful,
         unit=unit_of(opened.study).to_dict(),
     )
@@ -142,10 +142,11 @@ def _checked(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spe
     return spec
 
 
-def _look(study: optuna.Study, networks: Sequence[Network]) -> int:
-    """Which look this is: one more wherever other trainings are judged than at any earlier one."""
+def _look(study: optuna.Study, networks: Sequence[Network], epochs: int) -> int:
+    """Which look this is: one more wherever other trainings are judged than at any earlier one, longer ones as well."""
     seen: list[str] = list(study_attributes(study).confirmation_looks)
-    judged = json.dumps(sorted((one.hash, sorted(one.scores)) for one in networks))
+    scores = sorted((one.hash, sorted(one.scores.items())) for one in networks)
+    judged = hashlib.sha256(json.dumps([epochs, scores]).encode()).hexdigest()[:16]
     if judged not in seen:
         seen.append(judged)
         study.set_user_attr(LOOKS, seen)
@@ -186,35 +187,23 @@ def _same_length(run: RunDirectory, spec: Spec) -> None:
         )
 
 
-def _chance(run: RunDirectory) -> float:
-    """What a network that diverged before its first score is taken to have, as shown."""
-    data = tasks.load(run.spec.task, run.spec.data)
-    if data.task.unit.name == "accuracy":
-        return 100 / data.num_classes
-    low = data.task.floor()
-    return data.task.unit.shown(low["score"] if low else 0.0)
-
-
 def counts_to_target(trial: optuna.trial.FrozenTrial) -> bool:
     """Whether the trial is one of those that a search has to end."""
     return trial_attributes(trial).outcome is not Outcome.INFEASIBLE
 
 
 def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float) -> list[Network]:
-    """What every network of the plan gave by seed; one that diverged has its accuracy, or chance."""
+    """What every network of the plan gave by seed."""
     done: dict[str, dict[int, float]] = {}
     failed: dict[str, dict[int, str]] = {}
     found = records(study)
     for record in found:
-        if record.seed is None or record.outcome not in WORDS:
-            continue
-        failed.setdefault(record.hash, {})[record.seed] = WORDS[record.outcome]
-        if record.outcome == "diverged":
-            value = record.unit.shown(record.rungs[-1].score) if record.rungs else chance
-            done.setdefault(record.hash, {})[record.seed] = value if math.isfinite(value) else chance
+        if record.seed is not None and record.outcome in WORDS:
+            failed.setdefault(record.hash, {})[record.seed] = WORDS[record.outcome]
+    for (key, seed), value in counted(found, chance).items():
+        done.setdefault(key, {})[seed] = value
     for record in once_per_seed(found):
         if record.score is not None and record.seed is not None:
-            done.setdefault(record.hash, {})[record.seed] = record.shown
             failed.get(record.hash, {}).pop(record.seed, None)  # tried again, and it went well
     return [
         Network(
