@@ -26,8 +26,8 @@ from chattn_nas.tasks.task import Criterion, Scorer, Task
 from chattn_nas.unit import Unit
 
 UNITS = {
-    "map": Unit(name="map", title="mAP", unit="", digits=1),
-    "map_50": Unit(name="map_50", title="mAP at IoU 0.50", unit="", digits=1),
+    "map": Unit(name="map", title="mAP", unit=""),
+    "map_50": Unit(name="map_50", title="mAP at IoU 0.50", unit=""),
 }
 #: Answers of an image that are kept before duplicates are taken out.
 KEPT = 300
