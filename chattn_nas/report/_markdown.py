@@ -50,9 +50,9 @@ def markdown_of(facts: RunFacts, top: int = 10) -> str:
         heads = ("stage", "attention", "effect (points)", "95 % interval", "trainings", "against")
         parts += ["## Effects per stage", table(heads, rows)]
     if facts.classes is not None:
-        rows = [(name, *map(words.accuracy, values), *other) for name, values, other in class_rows(facts.classes)]
-        heads = ("class", *(head for head, _ in class_heads(facts.classes)))
-        parts += ["## Class by class, the leading network", table(heads, rows)]
+        lines = [(name, *map(words.accuracy, values), *other) for name, values, other in class_rows(facts.classes)]
+        of_class = ["class", *(head for head, _ in class_heads(facts.classes))]
+        parts += ["## Class by class, the leading network", table(of_class, lines)]
     if len(facts.starts):
         columns = ("architecture", "ratio per stage", "scale per stage, start to end", "first loss over none's", "")
         parts += [f"## How they started ({facts.start} start)", table(columns, facts.starts)]
