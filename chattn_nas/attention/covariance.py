@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from chattn_nas.attention.precision import widened, without_autocast
-from chattn_nas.attention.squares import is_traced
+from chattn_nas.attention.squares import applied, is_traced
 
 
 def covariance(x: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def covariance(x: Tensor) -> Tensor:
         x = widened(x).flatten(2)
         if is_traced():
             return _of_centred(_centred(x))
-        found: Tensor = _Covariance.apply(x)
+        found: Tensor = applied(_Covariance, x)
         return found
 
 

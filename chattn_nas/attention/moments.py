@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from chattn_nas.attention.precision import widened
-from chattn_nas.attention.squares import is_traced, squares
+from chattn_nas.attention.squares import applied, is_traced, squares
 
 #: Pixels from which a group norm with a group per channel finds both faster than sums do: 3/5 of the time for 14x14 and
 #: more, 9/8 for 7x7, on a CPU.
@@ -70,5 +70,5 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
         wide = widened(x)
         mean = wide.mean((2, 3), keepdim=True)
         return mean, (wide - mean).square().sum((2, 3), keepdim=True) / freedom(x.shape[2] * x.shape[3])
-    found: tuple[Tensor, Tensor] = _Moments.apply(x)
+    found: tuple[Tensor, Tensor] = applied(_Moments, x)
     return found

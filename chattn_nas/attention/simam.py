@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from chattn_nas.attention.moments import freedom
 from chattn_nas.attention.precision import widened
 from chattn_nas.attention.registry import Hyperparameter, register
-from chattn_nas.attention.squares import is_traced
+from chattn_nas.attention.squares import applied, is_traced
 
 
 def _gate(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,5 +110,5 @@ class SimAM(nn.Module):
         """(B, C, H, W) to the same."""
         if is_traced():
             return x * _gate(x, self.epsilon)[0].to(x.dtype)
-        gated: Tensor = _Gated.apply(x, self.epsilon)[0]
+        gated: Tensor = applied(_Gated, x, self.epsilon)[0]
         return gated

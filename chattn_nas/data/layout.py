@@ -142,7 +142,11 @@ def _by_part(
             found.folders.setdefault(PARTS[folder[0].lower()], set()).add(folder[1])
     for part, name in called.items():
         if part not in found.parts:
-            raise DataError(f"{root}/{name} holds images but no class folders", where=("path",))
+            raise DataError(
+                f"{root}/{name} holds images but no class folders: sort them into "
+                "those of the training images, or move the folder out of the set",
+                where=("path",),
+            )
     if aside:
         found.said.append(f"{', '.join(f'{name}/' for name in aside)} beside {called['train']}/ "
                           f"({sum(aside.values())} images) is left out")  # fmt: skip

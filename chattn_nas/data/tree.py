@@ -192,7 +192,7 @@ def hidden(name: str) -> bool:
 
 
 def _clean(name: str) -> str:
-    return name.replace("\\", "/").removeprefix("./").strip("/")
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
 
 
 def _folders(entries: tuple[Entry, ...]) -> frozenset[str]:
@@ -211,7 +211,9 @@ def _reason(path: Path, error: Exception) -> str:
         return unreadable.strerror or str(unreadable)
     if start[:2] == b"\x1f\x8b" or start[:3] == b"BZh" or start == b"\xfd7zXZ\x00" or start[:4] == b"\x28\xb5\x2f\xfd":
         return "it is compressed, so no file in it can be read by itself: unpack it"
-    return " ".join(str(error).split()) or "it is no archive"
+    return (
+        f"it is neither a folder nor a .tar or .zip that can be read ({' '.join(str(error).split()) or 'no archive'})"
+    )
 
 
 def _nearby(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,14 @@ def test_archives_are_folders(tmp_path, kind) -> None:
     assert found.class_names == ("ant", "bee")
 
 
+def test_names_in_an_archive_as_windows_writes_them(tmp_path) -> None:
+    folder(tmp_path / "set", ())
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in (tmp_path / "set").rglob("*.png"):
+            archive.write(path, f"..\\set\\{path.parent.name}\\{path.name}")
+    assert describe(settings(tmp_path / "set.zip")).class_names == ("ant", "bee")
+
+
 def test_links_inside_a_tar(tmp_path) -> None:
     folder(tmp_path / "set", ())
     with tarfile.open(tmp_path / "set.tar", "w") as archive:
@@ -143,7 +152,7 @@ def test_compressed_and_broken_archives(tmp_path) -> None:
     with pytest.raises(DataError, match=r"it is compressed.*unpack it"):
         load_data(settings(path))
     (tmp_path / "text.tar").write_text("no archive " * 100)
-    with pytest.raises(DataError, match="cannot read the archive"):
+    with pytest.raises(DataError, match=r"cannot read the archive .*neither a folder nor a \.tar or \.zip"):
         load_data(settings(tmp_path / "text.tar"))
     whole = Path(shutil.make_archive(str(tmp_path / "w"), "tar", tmp_path, "set")).read_bytes()
     (tmp_path / "half.tar").write_bytes(whole[: len(whole) // 2 - 100])
@@ -163,7 +172,7 @@ def test_compressed_and_broken_archives(tmp_path) -> None:
         (lambda root: folder(root, ("train",)) and folder(root, ("test",), ("ant", "cow")),
          r"test images hold classes that no training image has: 'cow' \(10 images\)"),
         (lambda root: folder(root, ()) and (root / "cow").mkdir(), r"no image is of class 'cow'.*{cow: null}"),
-        (lambda root: folder(root, (), ("train", "test")), "(train|test) holds images but no class folders"),
+        (lambda root: folder(root, (), ("train", "test")), "(train|test) holds images but no class folders: sort them"),
     ],
 )  # fmt: skip
 def test_folders_that_cannot_be_used(tmp_path, make, words) -> None:

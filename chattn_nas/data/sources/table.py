@@ -136,8 +136,10 @@ def _columns(
     if without and not settings.multilabel:
         number = without[0]
         what = "image" if not rows[number][2][image] else "label"
-        raise DataError(f"{rows[number][1]} has {len(without)} rows without {what}: the first is row {number + 2}",
-                        where=("path",))  # fmt: skip
+        raise DataError(
+            f"{rows[number][1]} lacks the {what} in {len(without)} of {len(rows)} rows: the first is row {number + 2}",
+            where=("path",),
+        )
     entries = [_entry(file.parent, row[image]) for _, file, row in rows]
     _twice(entries, rows, labelled, said)
     if several is not None:
@@ -158,7 +160,7 @@ def _column(header: Sequence[str], asked: str | None, usual: Sequence[str], key:
     found = next((lower[name] for name in usual if name in lower), None)
     if found is None:
         raise DataError(
-            f"{file} has no column called {' or '.join(usual[:3])}: data.{key} names it",
+            f"{file} has no column called {' or '.join(usual[:3])}: data.{key} names it (its first line is the header)",
             where=(key,), value=usual[0], choices=header,
         )  # fmt: skip
     return found
