@@ -20,9 +20,11 @@ from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from chattn_nas import dashboard, judging, report, results, study, training
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
 from chattn_nas.space import Architecture
+from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.metric import unit_of
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:  # torch and timm are imported where something is built: readi
 
     from chattn_nas.export import Card, ExportReport
     from chattn_nas.search import Callback
-    from chattn_nas.spec import Spec, TrainingSettings
     from chattn_nas.training import TrainingResult
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Run(study.RunDirectory):
         """Who stands where, as the study is at the first call."""
         return results.Standing(self.study)
 
+    @checked
     def trials(self, *, where: str | None = None, sort: str | None = None) -> pd.DataFrame:
         """One row per trial; ``where`` and ``sort`` as on the command line.
 
@@ -62,10 +64,12 @@ class Run(study.RunDirectory):
         """
         return results.select(results.trials(self.study), where, sort)
 
+    @checked
     def leaderboard(self, by: str = "pooled") -> pd.DataFrame:
         """One row per architecture, best first by ``pooled``, ``mean`` or ``single``."""
         return results.leaderboard(self.study, by)
 
+    @checked
     def best(self, by: str = "pooled") -> Trained:
         """The recommended architecture.
 
@@ -74,6 +78,7 @@ class Run(study.RunDirectory):
         """
         return Trained(self, self.standing.best(by))
 
+    @checked
     def trial(self, number: int) -> Trained:
         """The architecture of one trial.
 
@@ -88,8 +93,14 @@ class Run(study.RunDirectory):
             raise RunError(f"trial {number} was not trained to the end ({found[number].outcome})")
         return Trained(self, pick)
 
-    def chosen(self, trial: str | int = "best", by: str = "pooled") -> Trained:
-        """``best`` as :meth:`best`, or a number as :meth:`trial`.
+    @checked
+    def chosen(self, trial: str | int = "best", by: str | None = None) -> Trained:
+        """``best``, or a number as :meth:`trial`.
+
+        Args:
+            trial: One of them.
+            by: As for :meth:`best`; ``None`` takes the network that a confirmation put first, without one the pooled
+                mean.
 
         Raises:
             InputError: Neither of them.
@@ -98,7 +109,8 @@ class Run(study.RunDirectory):
             return self.trial(int(trial))
         if trial != "best":
             raise InputError(f"--trial is 'best' or a number, not {trial!r}")
-        return self.best(by)
+        winner = judging.confirmed_winner(self.study, self.standing) if by is None else None
+        return self.best(by or "pooled") if winner is None else Trained(self, winner)
 
     def show_predictions(self, images: int = 6) -> bool:
         """Keep in the run's directory what the network that leads answers on a few validation images, for the report.
@@ -111,19 +123,16 @@ class Run(study.RunDirectory):
         from chattn_nas import tasks
         from chattn_nas.report.predictions import write_predictions
 
-        confirmed = judging.confirmation(self.study)
-        winner = confirmed.winner if confirmed else None
-        picks = [pick for pick in self.standing.picks if pick.hash == winner or not pick.control]
-        lead = min(picks, key=lambda pick: pick.hash != winner, default=None)
-        if lead is None or self.checkpoint(lead.hash, Trained(self, lead).seed) is None:
+        lead = self.chosen()
+        if self.checkpoint(lead.pick.hash, lead.seed) is None:
             return False
         data = tasks.load(self.spec.task, self.spec.data, data_on="disk")
         last = len(data.validation) - 1
         batch = data.validation[torch.linspace(0, last, min(images, last + 1)).long()].to("cpu")
         with torch.no_grad():
-            output = Trained(self, lead).network()(data.task.inputs(batch.images))
+            output = lead.network()(data.task.inputs(batch.images))
         shown = data.task.show(output, batch.images, batch.labels)
-        write_predictions(self.directory / study.run.PREDICTIONS, lead.hash, shown)
+        write_predictions(self.directory / study.run.PREDICTIONS, lead.pick.hash, shown)
         return bool(shown)
 
     @property
@@ -162,6 +171,7 @@ class Trained:
         assert seed is not None, "it was trained"
         return seed
 
+    @checked
     def train(
         self,
         *,
@@ -307,6 +317,7 @@ class Trained:
         return f"{pick.description}, {unit.written(pick.pooled)} (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 
+@checked
 def search(
     spec: Spec,
     *,
@@ -359,6 +370,7 @@ def search(
     return run_of
 
 
+@checked
 def train(
     trained: Trained,
     *,
@@ -376,6 +388,7 @@ def train(
     )  # fmt: skip
 
 
+@checked
 def export(
     trained: Trained, out_dir: Path | str, formats: Sequence[str] | None = None, *, force: bool = False
 ) -> ExportReport:

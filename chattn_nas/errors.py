@@ -29,6 +29,8 @@ from typing import Any
 
 #: Characters of a message: what other libraries say may fill pages.
 LONGEST = 4000
+#: Of more names that would have been possible only the nearest are listed.
+SHOWN = 40
 
 
 class ChattnError(Exception):
@@ -62,8 +64,11 @@ class InputError(ChattnError):
         if not self.choices:
             return ""
         names = [str(choice) for choice in self.choices]
-        close = difflib.get_close_matches(str(self.value), names, n=1)
-        listed = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
+        close = difflib.get_close_matches(str(self.value), names, n=6)
+        if len(names) > SHOWN:
+            listed = ", ".join(close[1:] or names[:SHOWN]) + f", ... ({len(names):,} in all)"
+        else:
+            listed = ", ".join(names)
         return (f"; did you mean {close[0]!r}?" if close else ";") + f" possible: {listed}"
 
     def at(self, *where: str | int) -> InputError:

@@ -68,5 +68,5 @@ ACCURACY = Unit()
 
 
 def percent(name: str, title: str | None = None) -> Unit:
-    """The unit of a metric of 0 to 1; its title is known, or its name in words, without the module of one by path."""
-    return Unit(name=name, title=title or TITLES.get(name, name.rpartition(":")[2].replace("_", " ")))
+    """The unit of a metric of 0 to 1; its title is known, or its name in words."""
+    return Unit(name=name, title=title or TITLES.get(name, name.replace("_", " ")))

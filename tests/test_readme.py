@@ -1,5 +1,6 @@
 """Every command of the README is one, and the way from a folder of photos to a network runs as it stands there."""
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -88,3 +89,28 @@ def test_from_a_folder_of_photos_to_a_network(tmp_path, monkeypatch, typed) -> N
             assert "What next" in (tmp_path / "runs" / "photos" / "report.html").read_text(encoding="utf-8")
     done = subprocess.run([sys.executable, lines[-1][1]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    code = next(one for one in re.findall(r"```python\n(.*?)```", text, re.S) if 'load_spec("photos.yaml")' in one)
+    exec(compile(code.replace("7200", "0.5").replace('"network"', '"from_python"'), "README.md", "exec"), {})
+    assert (tmp_path / "from_python" / "model.py").is_file()
+
+
+@pytest.mark.parametrize("repository", [None, "https://example.org/us/it/"])
+def test_on_an_index_no_link_leads_nowhere(repository) -> None:
+    """Relative ones do, outside the repository."""
+    path = ROOT / "scripts" / "long_description.py"
+    spec = importlib.util.spec_from_file_location("long_description", path)
+    assert spec is not None
+    assert spec.loader is not None
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    metadata = {} if repository is None else {"urls": {"Repository": repository}}
+    hook.LongDescription(str(ROOT), {}).update(metadata)
+    text = metadata["readme"]["text"]
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    if repository is None:
+        assert links == []
+    else:
+        assert all(link.startswith("https://") for link in links)
+        assert "](https://example.org/us/it/blob/main/docs/data.md)" in text
+        assert re.search(r"!\[[^\]]*\]\(https://example.org/us/it/raw/main/docs/pictures/", text)
+    assert "chattn-nas search quickstart" in text

@@ -22,6 +22,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 from chattn_nas.parts import found
 
@@ -294,6 +295,8 @@ def get(name: str) -> AttentionType:
         InputError: No such type; the message lists those there are.
     """
     _load()
+    if not isinstance(name, str):
+        raise InputError(f"an attention type is named by a text, not {name!r}")
     if name in _types:
         return _types[name]
     if name in _refused:
@@ -328,6 +331,7 @@ def _from_path(path: str) -> AttentionType:
     return _unregistered[path]
 
 
+@checked
 def build(
     name: str,
     channels: int,

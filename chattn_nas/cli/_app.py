@@ -7,13 +7,16 @@ import errno
 import functools
 import inspect
 import io
+import logging
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_type_hints
 
 import typer
 from rich import box
@@ -24,6 +27,10 @@ from rich.table import Table
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import ChattnError, InputError
 
+if TYPE_CHECKING:  # it loads torch
+    from chattn_nas.api import Run
+
+log = logging.getLogger(__name__)
 #: Signs that we print, and what stands for them on a terminal that knows ASCII alone.
 _PLAIN = {
     "\N{PLUS-MINUS SIGN}": "+-",
@@ -42,12 +49,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console()
+console = Console(markup=False, highlight=False)  # what is printed comes from users
 #: What a file system refuses for reasons that its user can mend.
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR)
+REFUSED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR, errno.ENOENT,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EIO,
+)  # fmt: skip
 
-SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec, or the name of a shipped one.")]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or its name below runs/.")]
+
+def _specs(begun: str) -> list[str]:
+    """Shipped specs and those of this folder, for a shell that completes; none where it shall look for files."""
+    from chattn_nas.spec.shipped import shipped
+
+    return [name for name in (*shipped(), *map(str, Path().glob("*.yaml"))) if name.startswith(begun)]
+
+
+def completed_runs(begun: str) -> list[str]:
+    """Names of runs below ``runs/``."""
+    return [spec.parent.name for spec in Path("runs").glob("*/spec.yaml") if spec.parent.name.startswith(begun)]
+
+
+SpecPath = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="A YAML spec, or the name of a shipped one.", autocompletion=_specs)
+]
+RunPath = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A run's directory, or its name below runs/.", autocompletion=completed_runs),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Every column and the long names, however wide the terminal is.")]
@@ -82,15 +110,32 @@ def command(
 
 def say(text: str) -> None:
     """One line for a reader: broken between words on a terminal, as long as it is elsewhere."""
-    console.print(text, soft_wrap=not console.is_terminal, highlight=False, markup=False)
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
-def moving(text: str) -> AbstractContextManager[Any]:
-    """Something moves on a terminal while this takes its time; elsewhere it is a line."""
+def moving(text: str, *, line: bool = True) -> AbstractContextManager[Any]:
+    """Something moves on a terminal while this takes its time; elsewhere it is a ``line``, or nothing."""
     if console.is_terminal and not console.quiet:
         return console.status(text)
-    say(text)
+    if line:
+        say(text)
     return nullcontext()
+
+
+def open_run(run: Path) -> Run:
+    """A run; what reads it takes a second or two to load."""
+    with moving(f"Reading {run}", line=False):
+        from chattn_nas import api
+
+        return api.Run(run)
+
+
+def show_gates(run: Run) -> None:
+    """See what the gates of the leading network do, for the report; without it a result is one all the same."""
+    try:
+        run.chosen().look_at_gates()
+    except Exception:
+        log.warning("what the gates do cannot be shown", exc_info=True)
 
 
 def seconds_of(text: str) -> float:
@@ -138,7 +183,10 @@ def main() -> None:
 
 
 def _end(said: str, code: int) -> NoReturn:
-    print(f"chattn-nas: {redacted(said)}", file=sys.stderr)
+    said = f"chattn-nas: {redacted(said)}"
+    if sys.stderr.isatty():
+        said = textwrap.fill(said, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+    print(said, file=sys.stderr)
     sys.exit(code)
 
 
@@ -195,13 +243,12 @@ def _is_number(value: Any) -> bool:
     )
 
 
-def print_legend(choices: Iterable[str]) -> None:
-    """What the short forms of these choices stand for, as many to a line as it holds."""
-    from chattn_nas.study.short import NOTHING, legend
+def print_legend(choices: Iterable[str], *, wide: bool = True) -> None:
+    """What the short forms of these choices stand for; ``wide``: where the long ones are to be had."""
+    from chattn_nas.study.short import explained
 
-    lines = legend(choice for choice in choices if choice != "none")
-    if lines:
-        console.print("; ".join([*lines, f"{NOTHING}: none"]) + " (all of it: --wide)", highlight=False, markup=False)
+    if said := explained(choices):
+        say("; ".join(said) + (" (all of it: --wide)" if wide else ""))
 
 
 def _cell(value: Any) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, console, print_table
+from chattn_nas.cli._app import AsJson, command, console, print_table, say
 from chattn_nas.errors import InputError
 
 
@@ -22,6 +23,10 @@ def attentions(
     """Every attention type: ours, timm's and installed plug-ins, with settings and costs on a map."""
     from chattn_nas.attention import overview, registry
 
+    if type is not None and ":" in type:
+        from chattn_nas.spec.plugins import look_in
+
+        look_in([Path.cwd()])
     height, width = _size(size)
     names = registry.names() if type is None else (type,)
     kinds = [registry.get(name) for name in names]
@@ -72,7 +77,7 @@ def attentions(
 
 
 def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False)
+    say(text)
 
 
 def _size(text: str) -> tuple[int, int]:

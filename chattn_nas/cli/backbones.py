@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,8 +29,11 @@ def backbones(
     from chattn_nas.network._timm import import_timm
     from chattn_nas.network.survey import check as try_out
     from chattn_nas.network.survey import survey
+    from chattn_nas.spec.plugins import look_in
 
     import_timm()
+    if ":" in pattern:
+        look_in([Path.cwd()])
     names = [pattern] if ":" in pattern else timm.list_models(pattern)
     if not names:
         raise BackboneError(f"timm has no model {pattern!r}", value=pattern, choices=timm.list_models())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, console, print_table
+from chattn_nas.cli._app import AsJson, command, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ def compare_picks(
 
 
 def _progress(as_json: bool) -> Callable[[str], None]:
-    return (lambda line: None) if as_json else (lambda line: console.print(line, highlight=False))
+    return (lambda line: None) if as_json else (lambda line: say(line))
 
 
 def _cost(row: Mapping[Hashable, Any]) -> str:

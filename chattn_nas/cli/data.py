@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, SpecPath, command, console, print_table
+from chattn_nas.cli._app import AsJson, SpecPath, command, print_table, say
 
 
 @command("Start", "chattn-nas data photos.yaml")
@@ -45,7 +45,7 @@ def data(
         }, default=str))  # fmt: skip
         return
     for line in said:
-        console.print(line, soft_wrap=True, highlight=False)
+        say(line)
     if rows:
         what = "Images" if facts.parts["train"].boxes is None else "Boxes"
         print_table(rows[:50], f"{what} by class" + (f" (the first 50 of {len(rows)})" if len(rows) > 50 else ""))
@@ -69,12 +69,11 @@ def data(
         text = where if one.leaks else "training images come twice"
         also = f", {one.contradicting} of them with another label" if one.contradicting else ""
         listed = "; ".join(f"{first} = {second}" for first, second in one.examples)
-        console.print(f"beware: {one.count} {text}{also} ({listed})", soft_wrap=True, highlight=False)
+        say(f"beware: {one.count} {text}{also} ({listed})")
     if not twice:
-        console.print("No image comes twice.")
-    console.print(
+        say("No image comes twice.")
+    say(
         f"Reading took {facts.seconds:.1f} s; it is kept in {spec.data.cache or default_folder()} and takes "
         f"{memory / 2**20:,.1f} MiB there, and as much where it is trained on.\n"
         f"Pictures: {folder / 'classes.png'} (the mean of every class), {folder / 'batch.png'} (a training batch)",
-        soft_wrap=True, highlight=False,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Literal
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, console
+from chattn_nas.cli._app import AsJson, command, say
 
 PACKAGE = "chattn-nas"
 #: GiB of free memory or disk below which a search will hardly come to its end.
@@ -39,9 +39,7 @@ def doctor(as_json: AsJson = False) -> None:
         print(json.dumps({"ok": not wrong, "checks": [asdict(one) for one in found]}))
     else:
         for one in found:
-            console.print(
-                f"{one.verdict:<6}  {one.what:<8}  {one.found}", soft_wrap=True, highlight=False, markup=False
-            )
+            say(f"{one.verdict:<6}  {one.what:<8}  {one.found}")
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -6,12 +6,13 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, console, print_table, say, seconds_of
+from chattn_nas.cli._app import AsJson, command, moving, print_table, say, seconds_of
 from chattn_nas.errors import InputError
 
 
@@ -21,8 +22,15 @@ def init(
         str | None,
         typer.Option(help="digits, a folder of images by class, a .tar or .zip of one, .csv, .tsv, .npz or .npy."),
     ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Column of a table with the labels; several of 0 and 1 as a,b,c.")
+    ] = None,
     backbone: Annotated[str | None, typer.Option(help="Any convolutional timm model; default: by the images.")] = None,
     params: Annotated[str | None, typer.Option(help="Most parameters: 1.02x of the bare backbone, 300k, 2.5M.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="How to train: plain, finetune, adamw, convnext or rsb; default: by the backbone."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: the data set's.")] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; default: <name>.yaml.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take defaults for what is not given.")] = False,
@@ -42,15 +50,11 @@ def init(
         print_table(rows, "Shipped specs: chattn-nas search NAME", whole=("spec",))
         return
     if not yes and sys.stdin.isatty():
-        data = data or typer.prompt("Data: a folder of images by class, a table, arrays, or", default="digits")
-        model = backbone or typer.prompt("Backbone: any timm model, or", default="by the images")
-        backbone = None if model == "by the images" else model
-        params = params or typer.prompt("Most parameters", default="1.05x")
-        time = budget or typer.prompt("Time for the search, such as 30m or 2h, or", default="24 trials")
-        budget = None if time == "24 trials" else time
+        data, backbone, params, recipe, budget = _asked(data, backbone, params, recipe, budget)
     data = data or "digits"
     seconds = None if budget is None else seconds_of(budget)
-    from chattn_nas.spec.draft import default_name, draft
+    with moving("Loading torch and timm"):
+        from chattn_nas.spec.draft import default_name, draft
 
     name = name or default_name(data)
     given_place = out is not None
@@ -59,7 +63,7 @@ def init(
         raise InputError(f"{out} exists and is left as it is; another place: --out FILE, or --name NAME")
     if given_place and not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
-    found = draft(data, out, name=name, backbone=backbone, parameters=params or "1.05x")
+    found = draft(data, out, name=name, backbone=backbone, parameters=params or "1.05x", recipe=recipe, labels=labels)
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(found.text)
@@ -70,13 +74,44 @@ def init(
     if seconds is not None:
         _plan_trials(out, found.text, seconds)
     given = shlex.quote(str(out))
-    console.print(
+    say(
         f"Wrote {out}; its comments say why each value. Next:\n"
-        f"  chattn-nas space {given}   (what it holds)\n  chattn-nas search {given}",
-        soft_wrap=True, highlight=False,
+        f"  chattn-nas plan {given}   (minutes or days? what can it show?)\n  chattn-nas search {given}",
     )  # fmt: skip
     if as_json:
         print(json.dumps({"spec": str(out), "data": list(found.said)}))
+
+
+def _asked(*given: str | None) -> list[str | None]:
+    """Data, backbone, most parameters, recipe and time: what was given, and answers for the rest."""
+    from chattn_nas.network import stages
+    from chattn_nas.space import Backbone
+    from chattn_nas.spec import SearchSettings
+    from chattn_nas.spec.draft import source_of
+    from chattn_nas.spec.recipes import RECIPES, recipe_of
+
+    questions: list[tuple[str, str, Callable[[str], Any]]] = [
+        ("Data: a folder of images by class, a table, arrays, or", "digits", lambda data: source_of(data, Path())),
+        ("Backbone: any timm model, or", "by the images", lambda model: stages(Backbone(model))),
+        ("Most parameters", "1.05x", lambda most: SearchSettings(constraints={"parameters": f"<= {most}"})),
+        (f"Recipe: {', '.join(RECIPES)}, or", "by the backbone", recipe_of),
+        ("Time for the search, such as 30m or 2h, or", "24 trials", seconds_of),
+    ]
+    asked = [answer or _answer(*question) for answer, question in zip(given, questions, strict=True)]
+    return [None if answer == default else answer for answer, (_, default, _) in zip(asked, questions, strict=True)]
+
+
+def _answer(question: str, default: str, check: Callable[[str], Any]) -> str:
+    """An answer that is possible: one that is not is told, and asked for again."""
+    while True:
+        answer = str(typer.prompt(question, default=default))
+        try:
+            if answer != default:
+                check(answer)
+        except InputError as error:
+            print(error, file=sys.stderr)
+        else:
+            return answer
 
 
 def _plan_trials(out: Path, text: str, seconds: float) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, print_table, say
+from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, open_run, print_table, say, show_gates
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, either
 
@@ -34,19 +34,20 @@ def confirm(
     as_json: AsJson = False,
 ) -> None:
     """Retrain the best and the baselines at full length on new seeds, and say whether the lead is real."""
-    from chattn_nas import api, judging, report
+    opened = open_run(run)
+    from chattn_nas import judging, report
 
-    opened = api.Run(run)
     planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
         print(json.dumps(dataclasses.asdict(planned) | {"words": planned.words}))
         return
     if not as_json:
-        console.print(planned.words, soft_wrap=True, highlight=False)
+        say(planned.words)
     if plan:
         print_table([{"network": row["name"], "roles": ", ".join(row["roles"])} for row in planned.networks])
         return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
+    show_gates(opened)
     with suppress(Exception):  # the page is written without it
         opened.show_predictions()
     report.write_report(opened.directory, opened.study)
@@ -107,7 +108,7 @@ def calibrate(
     found = judging.calibrate(
         spec, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
         budget=budget and 60 * budget, workers=workers, progress=not console.quiet,
-        begins=lambda fidelity: None if as_json else console.print(str(fidelity), highlight=False),
+        begins=lambda fidelity: None if as_json else say(str(fidelity)),
     )  # fmt: skip
     if as_json:
         print(json.dumps(found.to_dict()))
@@ -124,14 +125,9 @@ def calibrate(
         for row in found.table().to_dict("records")
     ]
     print_table(rows, "Agreement with full training, with 95 % intervals")
-    console.print(found.words, soft_wrap=True, highlight=False)
+    say(found.words)
     if found.recommended is not None:
-        lines = found.spec_lines
-        console.print(
-            f"Put into the spec, each into its section:\n{lines}" if lines else "The spec may stay as it is.",
-            soft_wrap=True,
-            highlight=False,
-        )
+        _to_paste(found.spec_lines)
 
 
 def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_json: bool) -> None:
@@ -142,11 +138,15 @@ def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_js
         print(json.dumps(found.to_dict()))
         return
     print_table(found.rows(), f"No attention, {found.epochs} epochs")
-    console.print(found.words, soft_wrap=True, highlight=False)
-    lines = found.spec_lines
-    console.print(
-        f"Put into the spec:\n{lines}" if lines else "The spec may stay as it is.", soft_wrap=True, highlight=False
-    )
+    say(found.words)
+    _to_paste(found.spec_lines)
+
+
+def _to_paste(lines: str) -> None:
+    """Lines of YAML, unbroken."""
+    say("Put into the spec, each into its section:" if lines else "The spec may stay as it is.")
+    if lines:
+        console.print(lines, soft_wrap=True)
 
 
 def _size(text: str) -> ImageSize:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, console, print_table
+from chattn_nas.cli._app import AsJson, RunPath, command, open_run, print_table, say
 from chattn_nas.errors import InputError
 
 
@@ -18,22 +18,25 @@ def export(
     run: RunPath,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     trial: Annotated[str, typer.Option(help="best, or a trial's number.")] = "best",
-    by: Annotated[str, typer.Option(help="What best means: pooled, mean or single.")] = "pooled",
+    by: Annotated[
+        str | None, typer.Option(help="Best by pooled, mean or single; default: what confirm put first, else pooled.")
+    ] = None,
     format: Annotated[str, typer.Option(help="Comma-separated: source, safetensors, pt2, onnx, timm.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a network that needs only torch, and prove that it computes the same."""
+    opened = open_run(run)
     from chattn_nas import api
     from chattn_nas.export import DEFAULT_FORMATS
 
-    chosen = api.Run(run).chosen(trial, by)
-    console.print(f"Exporting {chosen}", soft_wrap=True, highlight=False)
+    chosen = opened.chosen(trial, by)
+    say(f"Exporting {chosen}")
     formats = [name.strip() for name in format.split(",") if name.strip()] or DEFAULT_FORMATS
     written = api.export(chosen, out, formats, force=force)
     for check, difference in written.differences.items():
-        console.print(f"  {check}: largest difference {difference:.3g}", highlight=False)
-    console.print(f"Wrote {', '.join(written.files)} to {written.folder}", soft_wrap=True, highlight=False)
+        say(f"  {check}: largest difference {difference:.3g}")
+    say(f"Wrote {', '.join(written.files)} to {written.folder}")
     if as_json:
         print(json.dumps({"folder": str(written.folder), "files": [str(one) for one in written.files],
                           "differences": written.differences, "network": str(chosen)}))  # fmt: skip
@@ -61,7 +64,7 @@ def evaluate(
     if as_json:
         print(json.dumps(dataclasses.asdict(score)))
     else:
-        console.print(
+        say(
             f"{part}: {facts.task.unit.title} {facts.task.unit.text(score.score)} on {score.images:,} images, "
             f"loss {score.loss:.4f}"
         )

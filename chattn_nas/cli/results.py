@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chattn_nas.cli import _columns
-from chattn_nas.cli._app import AsJson, RunPath, Wide, command, console, print_legend, print_table, say
+from chattn_nas.cli._app import AsJson, RunPath, Wide, command, completed_runs, open_run, print_legend, print_table, say
 from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:
@@ -104,7 +104,9 @@ def report(
 
 @command("Judge", "chattn-nas compare resnet18 resnet50 --out compare.html")
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two runs or more.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Two runs or more.", autocompletion=completed_runs)
+    ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
     trust: Trust = False,
     as_json: AsJson = False,
@@ -115,7 +117,7 @@ def compare(
 
     if len(runs) < 2:
         raise InputError("compare needs two runs or more")
-    lines = compare_runs([_opened(run, trust).study for run in runs])
+    lines = compare_runs([_opened(run, trust).study for run in runs], [str(run) for run in runs])
     out.write_text(compare_html(lines), encoding="utf-8")
     if as_json:
         changed = differing(lines)
@@ -134,6 +136,7 @@ def compare(
             for line in lines
         ]
     )
+    print_legend((choice for line in lines for choice in line.choices), wide=False)
     for key, values in differing(lines).items():
         say(f"{key}: {' | '.join(values)}")
     say(caution(lines))
@@ -145,19 +148,21 @@ def dashboard(
     run: RunPath,
     port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 8080,
     trust: Trust = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a run's trials in the Optuna dashboard; Ctrl-C ends it."""
     from chattn_nas.dashboard import serve
 
-    console.print(f"http://127.0.0.1:{port}", highlight=False)
+    address = f"http://127.0.0.1:{port}"
+    say(address)
+    if as_json:
+        print(json.dumps({"address": address}), flush=True)
     serve(_opened(run, trust), port=port)
 
 
 def _opened(run: Path, trust: bool) -> Run:
     """A run that may have come from anywhere: what it names is neither imported nor reached, unless it is trusted."""
-    from chattn_nas import api
-
-    opened = api.Run(run)
+    opened = open_run(run)
     if trust:
         opened.import_plugins()
     else:
@@ -192,6 +197,6 @@ def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: b
         print_table(rows)
         print_legend(choices)
         for note in notes:
-            console.print(note, highlight=False, markup=False)
+            say(note)
     if whole > MOST:
         say(f"The {'last' if last else 'first'} {MOST} of {whole:,}: --csv FILE or --json gives all.")

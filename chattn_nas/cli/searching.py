@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,15 +20,13 @@ from chattn_nas.cli._app import (
     print_table,
     say,
     seconds_of,
+    show_gates,
 )
 from chattn_nas.errors import RunError
 
 if TYPE_CHECKING:
-    from chattn_nas.api import Run
     from chattn_nas.judging import SearchPlan
     from chattn_nas.spec import Spec
-
-log = logging.getLogger(__name__)
 
 Budget = Annotated[str | None, typer.Option(help="Time for it, such as 30m or 2h, in place of a number of trials.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
@@ -81,7 +78,7 @@ def search(
         say("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None
     found.write_trials()
-    _look_at_gates(found)
+    show_gates(found)
     report = write_report(found.directory, found.study)
     if as_json:
         best = found.best()
@@ -114,14 +111,6 @@ def plan(
         print(json.dumps(found.to_dict()))
 
 
-def _look_at_gates(found: Run) -> None:
-    """For the report; a search whose picture cannot be made has its result all the same."""
-    try:
-        found.best().look_at_gates()
-    except Exception:
-        log.warning("what the gates do cannot be shown", exc_info=True)
-
-
 def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float | None, *, most: float) -> SearchPlan:
     """Make a plan, and say it."""
     from chattn_nas.judging import plan_search
@@ -143,6 +132,7 @@ def worker(
     storage: Annotated[str | None, typer.Option(help="URL of the study; default: the run's or the spec's.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; default: the spec's.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the search, where it was started with --name.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
     from chattn_nas.search import join
@@ -158,7 +148,9 @@ def worker(
         found = load_spec(target)
     if name and not isinstance(found, RunDirectory):
         found = found.changed(name=name)
-    join(found, storage, device, progress=True)
+    join(found, storage, device, progress=not console.quiet)
+    if as_json:
+        print(json.dumps({"joined": str(target), "ended": True}))
 
 
 @command("Start", "chattn-nas space quickstart")
@@ -190,8 +182,8 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
     if as_json:
         print(json.dumps(summary | {"choices": rows}))
         return
-    console.print(f"{spec.backbone.model}: {plan.share}", highlight=False)
-    console.print(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
+    say(f"{spec.backbone.model}: {plan.share}")
+    say(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
     title = f"What each choice adds to {spec.backbone.model}, per image of {shown(spec.data.image_size)}"
     if wide:
         print_table(rows, title, wide=True)
@@ -207,20 +199,23 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
 def nni_config(
     path: SpecPath,
     out: Annotated[Path, typer.Option(help="Folder to write: the run that the experiment fills.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write config.yml and search_space.json for: nnictl create --config OUT/config.yml."""
     from chattn_nas.search.nni.config import write_config
     from chattn_nas.spec import load_spec
 
-    console.print(
-        f"Wrote {write_config(load_spec(path), out)}; the baselines wait: chattn-nas search {path} --run {out}",
-        soft_wrap=True, highlight=False,
+    written = write_config(load_spec(path), out)
+    if as_json:
+        print(json.dumps({"config": str(written), "run": str(out)}))
+    say(
+        f"Wrote {written}; the baselines wait: chattn-nas search {path} --run {out}",
     )  # fmt: skip
 
 
 @command("Start", "chattn-nas schema > schema.json")
-def schema() -> None:
-    """The JSON Schema of a spec, for editors: chattn-nas schema > schema.json."""
+def schema(as_json: AsJson = False) -> None:
+    """The JSON Schema of a spec, for editors; it is JSON with --json and without."""
     from chattn_nas.spec.schema import schema_text
 
     print(schema_text(), end="")

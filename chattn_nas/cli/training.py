@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, console
+from chattn_nas.cli._app import AsJson, RunPath, command, open_run, say
 
 
 @command("Take home", "chattn-nas train photos --epochs 100")
@@ -28,20 +28,18 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
     """
-    from chattn_nas import api, report
+    opened = open_run(run)
+    from chattn_nas import report
     from chattn_nas.study.metric import unit_of
 
     speaks = os.environ.get("RANK", "0") == "0"
-    opened = api.Run(run)
     chosen, unit = opened.chosen(trial), unit_of(opened.study)
     if speaks:
-        console.print(f"Training {chosen}", soft_wrap=True, highlight=False)
+        say(f"Training {chosen}")
 
     def on_epoch(row: dict[str, Any]) -> None:
         scored = f", validation {unit.text(row['score'])}" if "score" in row else ""
-        console.print(
-            f"epoch {row['epoch']}: loss {row['train_loss']:.4f}{scored}, {row['seconds']:.1f} s", highlight=False
-        )
+        say(f"epoch {row['epoch']}: loss {row['train_loss']:.4f}{scored}, {row['seconds']:.1f} s")
 
     result = chosen.train(
         epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, on_epoch=on_epoch
@@ -50,8 +48,7 @@ def train(
         report.write_report(opened.directory, opened.study)
         if as_json:
             print(json.dumps({"network": str(chosen), "test": result.test_score, "plan": result.plan}, default=str))
-        console.print(
+        say(
             f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs; "
             "'chattn-nas export' takes these weights",
-            highlight=False,
         )

@@ -161,6 +161,8 @@ class DataSettings(Settings):
     @classmethod
     def _names(cls, classes: Any) -> Any:
         """YAML reads ``0``, ``1.5`` and ``no`` as other things than names."""
+        if classes in ([], {}):
+            raise ValueError("it names no class: leave it out to keep all")
         if isinstance(classes, dict):
             return {_text(key): None if value is None else _text(value) for key, value in classes.items()}
         return [_text(name) for name in classes] if isinstance(classes, list) else classes
@@ -244,8 +246,13 @@ class DataSettings(Settings):
             unset = re.search(r"\$(\w+|\{\w+\})", filled)
             if unset:
                 raise DataError(f"data.{key}: the environment variable {unset[0]} is not set", where=("data", key))
+            if filled.startswith("~"):
+                raise DataError(f"data.{key}: whose home is {filled!r}? It is not known here", where=("data", key))
             here = folder / filled
-            elsewhere = not here.exists() and Path(filled).exists()
+            try:
+                elsewhere = not here.exists() and Path(filled).exists()
+            except OSError as error:  # a name that is too long, a folder that is not ours to look into
+                raise DataError(f"data.{key} cannot be read: {error.strerror}", where=("data", key)) from None
             changes[key] = str((Path(filled) if elsewhere else here).absolute())
         return self.model_copy(update=changes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -76,7 +77,8 @@ def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -
         _open.move_to_end(key)
         return _open[key]
     cache = Cache(
-        Path(settings.cache).expanduser() if settings.cache else default_folder(), int(settings.cache_limit * 2**30)
+        Path(os.path.expanduser(settings.cache)) if settings.cache else default_folder(),
+        int(settings.cache_limit * 2**30),
     )
     for attempt in range(3):
         try:
@@ -219,7 +221,8 @@ def _odd(parts: dict[str, Any], reading: Reading) -> list[str]:
     bad = [one for facts in parts.values() for one in facts.bad]
     if bad:
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
-        found.append(f"{len(bad)} images cannot be read and are left out: {listed}"
+        images, are = ("1 image", "is") if len(bad) == 1 else (f"{len(bad)} images", "are")
+        found.append(f"{images} cannot be read and {are} left out: {listed}"
                      + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""))  # fmt: skip
     frames = sum(facts.frames for facts in parts.values())
     if frames:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chattn_nas.judging._confirmation import Confirmation as Confirmation
     from chattn_nas.judging._confirmation import Network as Network
     from chattn_nas.judging._confirmation import confirmation as confirmation
+    from chattn_nas.judging._confirmation import confirmed_winner as confirmed_winner
     from chattn_nas.judging.calibration import Calibration as Calibration
     from chattn_nas.judging.comparison import Comparison as Comparison
     from chattn_nas.judging.comparison import compare as compare
@@ -29,7 +30,7 @@ __all__, __getattr__, __dir__ = hand_on(
         "._confirm": "confirm confirm_plan",
         ".calibration": "Calibration",
         ".comparison": "Comparison compare compare_block",
-        "._confirmation": "Confirmation Network confirmation",
+        "._confirmation": "Confirmation Network confirmation confirmed_winner",
         ".fidelities": "Fidelity candidates of_spec",
         ".recipe": "tune_recipe",
         ".search_plan": "SearchPlan plan_search",

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from chattn_nas.arguments import checked
 from chattn_nas.data._summary import LEAST_UPDATES
 from chattn_nas.errors import InputError
 from chattn_nas.judging.planning import NOISE
 from chattn_nas.results import words
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.engine import try_out
-from chattn_nas.search.feasible import feasible_share
+from chattn_nas.search.feasible import feasible_baselines, feasible_share
 from chattn_nas.search.pace import Pace, others_at_work, pace
 from chattn_nas.search.pruning import survives
 from chattn_nas.search.trainer import ProxyTrainer
@@ -34,6 +35,9 @@ CONFIRMED, SEEDS = 7, 5
 SHOWN = 1.96 + 0.84
 #: Where networks are taken to end, and on what share of their mistakes two trainings of one network differ.
 LEVEL, DIFFERENT = 0.9, 0.5
+
+
+Baseline = tuple[str, Architecture]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +117,7 @@ class SearchPlan:
         return max(0, int((seconds - STARTUP) / each))
 
 
+@checked
 def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
     """Train ``none``, the dearest choice and, in the time there is, other types everywhere, for a second each.
 
@@ -130,7 +135,7 @@ def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
             where=("trainer",),
         )
     try_out(spec)
-    space = spec.search_space()
+    space, baselines = spec.search_space(), feasible_baselines(spec)
     slots = device_slots(spec.search.changed(workers=spec.search.workers or 1) if spec.search.workers == 0
                          else spec.search, spec.proxy.device)  # fmt: skip
     slot = slots[0]
@@ -140,22 +145,26 @@ def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
         trainer = ProxyTrainer(spec, slot.device)
         on_cpu = trainer.device.type == "cpu"
         with others_at_work((len(slots) - 1) * slot.threads if on_cpu else 0):
-            paces = _paces(trainer, space, seconds, begun)
+            paces = _paces(trainer, space, baselines, seconds, begun)
     finally:
         torch.set_num_threads(before)
-    return _plan(spec, space, trainer, paces, workers=len(slots), threads=slot.threads)
+    names = [name for name, _ in baselines]
+    return _plan(spec, space, trainer, paces, names, workers=len(slots), threads=slot.threads)
 
 
-def _paces(trainer: ProxyTrainer, space: SearchSpace, seconds: float, begun: float) -> list[Pace]:
-    """``none`` first, then the types everywhere, the dearest by their formulas first."""
-    networks = [(name, found) for name, found in space.baselines() if name.startswith("uniform ")]
+def _paces(
+    trainer: ProxyTrainer, space: SearchSpace, baselines: Sequence[Baseline], seconds: float, begun: float
+) -> list[Pace]:
+    """``none`` first, then the dearest type by the formulas, then the others in the order in which they are trained."""
+    networks = [(name, found) for name, found in baselines if name.startswith("uniform ")]
 
     def cost(found: Architecture) -> tuple[int, int]:
         parameters, macs = zip(*(choice.canonical(stage).cost(stage) for choice, stage in
                                  zip(found.choices(len(space.stages)), space.stages, strict=True)))  # fmt: skip
         return sum(macs), sum(parameters)
 
-    networks.sort(key=lambda one: cost(one[1]), reverse=True)
+    dearest = max(networks, key=lambda one: cost(one[1]), default=None)
+    networks.sort(key=lambda one: one is not dearest)
     bare = Architecture.uniform(space.backbone, NONE)
     paces = [pace(trainer, bare, "no attention")]
     for index, (name, found) in enumerate(networks):
@@ -166,7 +175,14 @@ def _paces(trainer: ProxyTrainer, space: SearchSpace, seconds: float, begun: flo
 
 
 def _plan(
-    spec: Spec, space: SearchSpace, trainer: ProxyTrainer, paces: list[Pace], *, workers: int, threads: int
+    spec: Spec,
+    space: SearchSpace,
+    trainer: ProxyTrainer,
+    paces: list[Pace],
+    names: Sequence[str],
+    *,
+    workers: int,
+    threads: int,
 ) -> SearchPlan:
     rungs, trials = spec.proxy.rungs, spec.search.trials
     bare, others = paces[0], paces[1:] or paces
@@ -174,15 +190,27 @@ def _plan(
     types = max(len({one.type for one in stage}) for stage in space.candidates)
     share = has_none / types  # of the slots that stay empty
 
+    types_of = [name for name in names if name.startswith("uniform ")] or [bare.network]
+    known = {one.network: one for one in paces}
+    like = paces[2:] or others  # what was not timed is taken to be like what was, the dearest left out
+
+    def seconds(name: str, rungs: Sequence[int], reached: int | None = None) -> float:
+        """Of a baseline; the controls cost hardly more than ``none``."""
+        if name not in types_of:
+            return bare.seconds(rungs, reached)
+        return fmean(one.seconds(rungs, reached) for one in ([known[name]] if name in known else like))
+
     def average(rungs: Sequence[int], reached: int | None = None) -> float:
         """Seconds of a network of which a share of the stages stays without attention."""
-        return share * bare.seconds(rungs, reached) + (1 - share) * fmean(o.seconds(rungs, reached) for o in others)
+        attended = fmean(seconds(name, rungs, reached) for name in types_of)
+        return share * bare.seconds(rungs, reached) + (1 - share) * attended
 
-    baselines = min(len(space.baselines()), trials)
+    first = [seconds(name, rungs) for name in names][:trials]
+    baselines = len(first)
     stopping = spec.search.pruner != "none" and len(rungs) > 1
     went_on = _reached(trials, baselines, len(rungs), spec.search.reduction_factor, spec.search.pass_at_random)
     reached = went_on if stopping else [np.full(trials, len(rungs))]
-    times = [sum(average(rungs, int(end)) for end in one) for one in reached]
+    times = [sum(first) + sum(average(rungs, int(end)) for end in one[baselines:]) for one in reached]
     every_epoch = trials * rungs[-1]
     saved = 1 - fmean(sum(rungs[int(end) - 1] for end in one) for one in reached) / every_epoch
     refused = bare.build * trials * (1 / max(feasible_share(spec).share, 1e-3) - 1)

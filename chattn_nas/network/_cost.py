@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from chattn_nas.arguments import checked
 from chattn_nas.attention import AuxiliaryHead
 from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network.latency import measure_latency
@@ -44,6 +45,7 @@ class Cost:
         return found if self.latency_relative is None else found | {"latency": self.latency_relative}
 
 
+@checked
 def cost(
     network: nn.Module,
     image_size: ImageSize,

@@ -106,9 +106,11 @@ def create(model: str, **options: Any) -> nn.Module:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise BackboneError(f"{model} cannot be built: {reason}{hint}", where=("options",)) from error
     except Exception as error:  # timm asserts, and its loaders raise whatever the hub or the file made them raise
-        what = "load its weights" if options.get("pretrained") else "be built with these options"
-        where = "pretrained" if options.get("pretrained") else "options"
-        raise BackboneError(f"{model} cannot {what}: {first_line(error)}", where=(where,)) from error
+        reason = first_line(error).rstrip(".")
+        if options.get("pretrained"):
+            way = "backbone.weights takes a local file, and pretrained: false trains from the start"
+            raise BackboneError(f"{model} cannot load its weights: {reason}; {way}", where=("pretrained",)) from error
+        raise BackboneError(f"{model} cannot be built with these options: {reason}", where=("options",)) from error
     return made
 
 

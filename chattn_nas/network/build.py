@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas import attention
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network import finetune
@@ -32,6 +33,7 @@ def derived_seed(seed: int, *words: object) -> int:
     return int.from_bytes(hashlib.sha256(repr((seed, *words)).encode()).digest()[:8], "big") >> 1
 
 
+@checked
 def build_network(
     architecture: Architecture,
     *,

@@ -15,6 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.arguments import checked
 from chattn_nas.attention import Placement
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.image_size import ImageSize, pair
@@ -74,6 +75,7 @@ class Layout:
         return f"{counted} blocks have a slot of their own{behind}"
 
 
+@checked
 def stages(backbone: Backbone, *, in_chans: int = 3, image_size: ImageSize = 224) -> tuple[Stage, ...]:
     """The stages of a backbone that can take attention.
 

@@ -9,6 +9,7 @@ convolution is adapted, to other channels of the images.
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -75,6 +76,9 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     Raises:
         BackboneError: There are none, they cannot be had, or they do not fit.
     """
+    logging.getLogger("huggingface_hub").setLevel(
+        logging.ERROR
+    )  # it tells of every retry; what it gives up is an error
     with _timm.noting_loads() as loads:
         model = _timm.create(name, pretrained=True, **options)
     config = _timm.config_of(model)
@@ -105,7 +109,11 @@ def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) 
     Raises:
         BackboneError: There is no such file, it cannot be read, or more than the classifier does not fit.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # a name that no file can have, a folder that is not ours to look into
+        there = False
+    if not there:
         raise BackboneError(f"there is no file of weights {str(path)!r}", where=("weights",), value=str(path))
     wanted = dict(model.state_dict())
     fit = _best(_read(path), model, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -17,6 +17,7 @@ from chattn_nas.results import words
 from chattn_nas.results._best import Margin
 from chattn_nas.results._so_far import named
 from chattn_nas.study.metric import metric_of
+from chattn_nas.study.short import explained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class RunLine:
         name: Of the run.
         backbone, data: What was searched on what.
         epochs, trials: Length of a full trial, and how many trained.
-        network: The lead in its short form.
+        network, choices: The lead in its short form, and its attention per stage in words.
         status: ``confirmed`` or ``unconfirmed``.
         score, low, high: Of the lead by the pooled model.
         none, uniform: Its margins over no attention and over the best uniform network; ``None`` where it is that one,
@@ -44,6 +45,7 @@ class RunLine:
     epochs: int
     trials: int
     network: str
+    choices: tuple[str, ...]
     status: str
     score: float
     low: float
@@ -65,9 +67,15 @@ class RunLine:
         return {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in (plain | margins).items()}
 
 
-def compare_runs(studies: Sequence[optuna.Study]) -> list[RunLine]:
-    """One line per study, in their order."""
-    return [_line(gather(study)) for study in studies]
+def compare_runs(studies: Sequence[optuna.Study], places: Sequence[str] = ()) -> list[RunLine]:
+    """One line per study, in their order; of several with one name each is called by its place in ``places``."""
+    lines = [_line(gather(study)) for study in studies]
+    named_alike = len({line.name for line in lines}) < len(lines)
+    return (
+        [replace(line, name=place) for line, place in zip(lines, places, strict=True)]
+        if named_alike and places
+        else lines
+    )
 
 
 def differing(lines: Sequence[RunLine]) -> dict[str, list[str]]:
@@ -99,7 +107,7 @@ def compare_html(lines: Sequence[RunLine]) -> str:
     )
     return rendered(
         "compare.html.j2", lines=lines, caution=caution(lines), found=_table(lines), settings=settings,
-        style=Markup(file_text("style.css")),
+        legend=explained(choice for line in lines for choice in line.choices), style=Markup(file_text("style.css")),
     )  # fmt: skip
 
 
@@ -127,6 +135,7 @@ def _line(facts: RunFacts) -> RunLine:
         epochs=max((one.rungs[-1].epoch for one in trained), default=0),
         trials=len(trained),
         network="nothing yet" if lead is None else named(lead),
+        choices=() if lead is None else tuple(lead.choices),
         status=facts.verdict.status, score=value, low=low, high=high, none=margins[0],
         uniform=margins[1], parameters=lead.relative.get("parameters") if lead else None,
         seconds=sum(one.measurement.seconds for one in trained if one.measurement), metric=metric_of(facts.study),
@@ -145,8 +154,7 @@ def _table(lines: Sequence[RunLine]) -> ReportTable:
         Column("", wide=True),
         Column("over uniform", "over the best that has one attention everywhere", wide=True, number=True),
         Column("params", "multiple of the backbone without attention", wide=True, number=True),
-        Column("trainings", wide=True, number=True),
-        Column("time", wide=True, number=True),
+        Column("trainings", "and their time, added up", wide=True, number=True),
         Column("status", wide=True),
     ]
     rows = []
@@ -159,11 +167,14 @@ def _table(lines: Sequence[RunLine]) -> ReportTable:
             Cell(line.network, line.network),
             number(line.score, with_reach),
             _margin(line.none),
-            Cell("" if line.none is None else bar(line.none.low, line.none.mean, line.none.high, reach, 0.0)),
+            Cell(
+                "" if line.none is None else bar(line.none.low, line.none.mean, line.none.high, reach, 0.0),
+                "",
+                "picture",
+            ),
             _margin(line.uniform),
             number(line.parameters, words.multiple(line.parameters)),
-            number(line.trials, str(line.trials)),
-            number(line.seconds, words.about(line.seconds)),
+            number(line.trials, Markup("{}<small>{}</small>").format(line.trials, words.about(line.seconds))),
             Cell(line.status, line.status),
         ]
         rows.append(("", cells))

@@ -61,7 +61,8 @@ class RunFacts:
     @cached_property
     def confirmation(self) -> Confirmation | None:
         """What ``confirm`` found, once it was run."""
-        return confirmation(self.study)
+        found = confirmation(self.study)
+        return None if found is None else found.beside(self.standing)
 
     @property
     def final_trainings(self) -> list[str]:

@@ -126,6 +126,11 @@
     });
   }
 
+  // On a phone what backs the verdict is folded away; on paper all of it stands.
+  const folded = [...document.querySelectorAll("details.more")];
+  folded.forEach((one) => { one.open = innerWidth > 640; });
+  addEventListener("beforeprint", () => folded.forEach((one) => { one.open = true; }));
+
   if (document.querySelector(".plot")) {
     unpack().then(() => drawAll(), () => {
       for (const place of document.querySelectorAll(".plot")) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from chattn_nas.report.thinning import POINTS
 from chattn_nas.report.tiles import tiles
 from chattn_nas.results import words
 from chattn_nas.results.tables import COSTS
+from chattn_nas.study import short as short_forms
 from chattn_nas.study.metric import floor_of, named, unit_of
 
 #: plotly.js 4.1.1 (MIT, Plotly, Inc.) with the kinds of plots that we draw, gzip: the page unpacks it itself.
@@ -56,6 +58,8 @@ def page(facts: RunFacts, contact_sheet: Path | None = None, predictions: Path |
         plots={name: Markup(_json(figure)) for name, figure in plots.items()},
         picture=Markup(picture_of(facts.study, facts.lead, colours) if facts.lead else ""),
         tiles=tiles(facts),
+        short=short,
+        legend=short_forms.explained(short_forms.choices_in(" ; ".join(_said(facts)))),
         summary=summary(facts),
         next_steps=next_steps(facts),
         gates=facts.gates,
@@ -87,9 +91,24 @@ def strong(text: str) -> Markup:
     return Markup("".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts)))
 
 
+def short(text: str) -> Markup:
+    """As :func:`strong`, with the networks in their short form, whose parts no line breaks."""
+    forms = sorted({short_forms.short(choice) for choice in short_forms.choices_in(text)}, key=len, reverse=True)
+    unbroken = "|".join(re.escape(str(escape(form))) for form in forms if "-" in form and form != short_forms.NOTHING)
+    said = str(strong(short_forms.in_short(text)))
+    if not unbroken:
+        return Markup(said)
+    return Markup(re.sub(rf"(?<![\w-])(?:{unbroken})(?![\w-])", r'<span class="name">\g<0></span>', said))
+
+
 def file_text(name: str) -> str:
     """A file of this folder."""
     return resources.files("chattn_nas.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _said(facts: RunFacts) -> list[str]:
+    """All sentences of the verdict."""
+    return [facts.verdict.headline, *facts.verdict.sentences, *facts.verdict.details]
 
 
 def _base64(file: Path | None) -> str:

@@ -48,7 +48,7 @@ def read_predictions(path: Path, network: str | None) -> list[dict[str, Any]]:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["hash"] != network:
             return []
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"pictures": [{"title": str(one["title"]), "image": str(one["image"])} for one in row["pictures"]],
              "said": str(row["said"]), "right": row["right"] if row["right"] in (True, False) else None}
             for row in kept["images"]

@@ -126,7 +126,7 @@ def outcomes(table: pd.DataFrame) -> Figure:
             showlegend=False,
             bargap=0.35,
             xaxis={"domain": [0, 0.47], "title": {"text": "trials"}},
-            xaxis2={"domain": [0.53, 1], "title": {"text": "seconds of training"}, "gridcolor": "@grid"},
+            xaxis2={"domain": [0.53, 1], "title": {"text": "seconds"}, "gridcolor": "@grid"},
             yaxis={"autorange": "reversed", "showgrid": False},
         ),
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chattn_nas.report.cells import Cell, Column, ReportTable
 from chattn_nas.report.facts import RunFacts
+from chattn_nas.study.short import in_short
 
 
 def start_table(facts: RunFacts) -> ReportTable:
@@ -15,5 +16,5 @@ def start_table(facts: RunFacts) -> ReportTable:
         Column("first loss", "mean training loss of the first epoch over that of none on the same seeds", number=True),
         Column(""),
     ]
-    rows = [(row.mark and "control", [Cell(value, value) for value in row]) for row in facts.starts]
+    rows = [(row.mark and "control", [Cell(in_short(value), value) for value in row]) for row in facts.starts]
     return ReportTable(columns, rows)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from chattn_nas.report.facts import RunFacts
 from chattn_nas.results import words
 from chattn_nas.results._so_far import named
 from chattn_nas.study.metric import unit_of
-from chattn_nas.study.short import short_form
+from chattn_nas.study.short import in_short
 
 
 def summary(facts: RunFacts) -> list[str]:
@@ -16,7 +14,7 @@ def summary(facts: RunFacts) -> list[str]:
     model = facts.spec.get("backbone", {}).get("model", "a backbone")
     data = facts.spec.get("data", {}).get("dataset", "its data")
     lines = [f"{facts.name}: which channel attention for {model} on {data}? (chattn-nas)"]
-    lines.append(f"Verdict, {facts.verdict.status}: {_shortened(facts.verdict.headline)}.")
+    lines.append(f"Verdict, {facts.verdict.status}: {in_short(facts.verdict.headline)}.")
     lead, standing, unit = facts.lead, facts.standing, unit_of(facts.study)
     if lead is None:
         return [*lines, f"Next: {next_steps(facts)[0][0]}"]
@@ -39,12 +37,6 @@ def summary(facts: RunFacts) -> list[str]:
         f"{spent} of training"
     )
     return [*lines, f"Next: {next_steps(facts)[0][0]}"]
-
-
-def _shortened(headline: str) -> str:
-    """The headline with the networks in it in their short form."""
-    words_of = re.compile(r"[\w/.:-]+(?:\([^)]*\))?(?: \| [\w/.:-]+(?:\([^)]*\))?)+")
-    return words_of.sub(lambda found: short_form(found[0].split(" | ")), headline)
 
 
 def next_steps(facts: RunFacts) -> list[tuple[str, str]]:

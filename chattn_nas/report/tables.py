@@ -17,11 +17,13 @@ from chattn_nas.report.start_table import start_table
 from chattn_nas.results import words
 from chattn_nas.results.pareto import front
 from chattn_nas.study.record import CONTROLS, RIVAL
+from chattn_nas.study.short import in_short
 
 
 def tables(facts: RunFacts, colours: Mapping[str, str]) -> dict[str, ReportTable]:
     """Every table of the page by name."""
     return {
+        "network": _network(facts, colours),
         "baselines": _baselines(facts),
         "confirmation": _confirmation(facts),
         "leaderboard": _leaderboard(facts, colours),
@@ -36,6 +38,19 @@ def tables(facts: RunFacts, colours: Mapping[str, str]) -> dict[str, ReportTable
         "classes": class_table(facts.classes),
         "outcomes": progress_tables.outcomes(facts),
     }
+
+
+def _network(facts: RunFacts, colours: Mapping[str, str]) -> ReportTable:
+    """The leading network, stage by stage: its picture where that is too wide."""
+    columns = [Column("stage"), Column("blocks", number=True), Column("attention")]
+    rows = []
+    choices = facts.lead.choices if facts.lead else ()
+    for index, (choice, stage) in enumerate(zip(choices, facts.stored.stages, strict=False), 1):
+        blocks = int(stage.get("blocks", 1))
+        name = Markup("{}<small>{}</small>").format(index, stage.get("name", ""))
+        attention = chip(choice.partition("(")[0], choice, colours)
+        rows.append(("", [Cell(name), number(blocks, str(blocks)), Cell(attention)]))
+    return ReportTable(columns, rows)
 
 
 def _baselines(facts: RunFacts) -> ReportTable:
@@ -55,7 +70,7 @@ def _baselines(facts: RunFacts) -> ReportTable:
     ]
     rows = []
     for row in facts.baselines:
-        pick, margin = row["pick"], row["margin"]
+        pick, margin, name = row["pick"], row["margin"], in_short(row["name"])
         plain = pick.mean - facts.baselines[0]["pick"].mean
         said: Any = Markup("{}<small>{}</small>").format(
             words.signed(margin.mean), words.interval(margin.low, margin.high)
@@ -64,9 +79,7 @@ def _baselines(facts: RunFacts) -> ReportTable:
             (
                 row["role"],
                 [
-                    Cell(
-                        Markup("<b>{}</b>").format(row["name"]) if row["role"] == "best" else row["name"], row["name"]
-                    ),
+                    Cell(Markup("<b>{}</b>").format(name) if row["role"] == "best" else name, row["name"]),
                     number(row["seeds"], str(row["seeds"])),
                     pooled(pick.value("pooled"), pick.sd),
                     over_seeds(pick.mean, pick.se),
@@ -121,7 +134,7 @@ def _confirmation(facts: RunFacts) -> ReportTable:
             (
                 tone,
                 [
-                    Cell(one.name, one.name),
+                    Cell(in_short(one.name), one.name),
                     _searched(one),
                     number(one.mean, Markup("{}<small>sd {}</small>").format(
                         words.accuracy(one.mean), words.accuracy(one.sd))),

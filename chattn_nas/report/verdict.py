@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from chattn_nas.errors import RunError
-from chattn_nas.judging._confirmation import Confirmation, confirmation
+from chattn_nas.judging._confirmation import Confirmation, confirmation, confirmed_winner
 from chattn_nas.results import words
 from chattn_nas.results._best import Margin, Pick, Standing
 from chattn_nas.results.pareto import front
@@ -61,6 +61,7 @@ def verdict(study: optuna.Study, records: list[Record], standing: Standing, boar
             (f"{words.plural(len(records), 'trial')} so far, none complete: there is nothing to compare.",),
         )  # fmt: skip
     confirmed = confirmation(study)
+    confirmed = None if confirmed is None else confirmed.beside(standing)
     searched = [*_search(records, standing, best), *_images(stored, best), *_objectives(stored, board)]
     details = (
         [*_criteria(standing, best), *_noise(standing), *_rungs(records), *_views(standing)]
@@ -69,10 +70,10 @@ def verdict(study: optuna.Study, records: list[Record], standing: Standing, boar
     )
     if confirmed is None:
         sentences = [*searched, *_costs(best), *_unconfirmed(name)]
-    elif best.hash in {one.hash for one in confirmed.networks}:
-        winner = next(pick for pick in standing.picks if pick.hash == confirmed.winner)
-        sentences = [f"**Confirmed** at full length: {confirmed.words}", *_costs(winner)]
-        details = ["From the search:", *searched, *details]
+    elif (winner := confirmed_winner(study, standing)) is not None:
+        first, *others = confirmed.sentences
+        sentences = [f"**Confirmed** at full length: {first}", *others, *_costs(winner)]
+        details = [*searched, *details]
     else:
         yet = f"An earlier confirmation was about others: {confirmed.headline}."
         sentences = [*searched, *_costs(best), yet, *_unconfirmed(name)]

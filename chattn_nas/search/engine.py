@@ -16,9 +16,6 @@ from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import drop_path, resolve_device
-from chattn_nas.proxy.criterion import criterion_of
-from chattn_nas.proxy.mixing import mixing_of
-from chattn_nas.proxy.optimizer import optimizer_of
 from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.search._join import join
@@ -53,10 +50,7 @@ def try_out(spec: Spec) -> None:
         InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
     """
     facts = tasks.load(spec.task, spec.data, data_on="disk")
-    criterion_of(facts.task, spec.proxy, torch.device("cpu"))
-    mixing_of(facts.task, spec.proxy)
     factors(spec.proxy, 100)
-    optimizer_of([{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}], spec.proxy, spec.proxy.learning_rate)
     if not facts.task.classes:
         _refuse_types_that_need_classes(spec)
     for index, device in enumerate(spec.search.devices or [spec.proxy.device]):

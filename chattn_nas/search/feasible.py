@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 from chattn_nas import tasks
-from chattn_nas.network import build_network, cost
+from chattn_nas.network import Constraint, build_network, cost
 from chattn_nas.space import NONE, Architecture, SearchSpace
 from chattn_nas.spec.spec import Spec
 
@@ -61,16 +61,13 @@ def feasible_share(spec: Spec) -> FeasibleShare:
     """
     space = spec.search_space()
     latency = "latency" in spec.search.bounds
-    bounds = [(spec.search.bounds.get("parameters"), 0), (spec.search.bounds.get("macs"), 1)]
-    if not any(bound for bound, _ in bounds):
+    bounds = _bounds(spec)
+    if not bounds:
         return FeasibleShare(space.canonical_size, space.canonical_size, exact=True, latency_unknown=latency)
     reference = _reference(spec, space)
 
     def satisfied(added: tuple[int, int]) -> bool:
-        return all(
-            bound is None or bound.satisfied(reference[index] + added[index], reference[index])
-            for bound, index in bounds
-        )
+        return _within(bounds, reference, added)
 
     sums = _sums(space)
     if sums is not None:
@@ -79,6 +76,25 @@ def feasible_share(spec: Spec) -> FeasibleShare:
     rng = random.Random(0)
     drawn = [_added(space, space.random(rng)) for _ in range(DRAWN)]
     return FeasibleShare(sum(map(satisfied, drawn)), DRAWN, exact=False, latency_unknown=latency)
+
+
+def feasible_baselines(spec: Spec) -> list[tuple[str, Architecture]]:
+    """The baselines that satisfy the constraints on parameters and MACs, in the order in which a search runs them."""
+    space, bounds = spec.search_space(), _bounds(spec)
+    if not bounds:
+        return space.baselines()
+    reference = _reference(spec, space)
+    return [one for one in space.baselines() if _within(bounds, reference, _added(space, one[1]))]
+
+
+def _bounds(spec: Spec) -> list[tuple[Constraint, int]]:
+    """The constraints, each with the place of its cost among (parameters, MACs)."""
+    found = spec.search.bounds
+    return [(found[cost], index) for index, cost in enumerate(("parameters", "macs")) if cost in found]
+
+
+def _within(bounds: list[tuple[Constraint, int]], reference: tuple[int, int], added: tuple[int, int]) -> bool:
+    return all(bound.satisfied(reference[index] + added[index], reference[index]) for bound, index in bounds)
 
 
 def _reference(spec: Spec, space: SearchSpace) -> tuple[int, int]:

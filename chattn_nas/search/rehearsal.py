@@ -1,4 +1,8 @@
-"""Parts of the user's own, tried on a few images before anything is spent: what would go wrong silently is refused."""
+"""One training step of the bare backbone on a few images, before anything is written: what others wrote runs once.
+
+What would go wrong silently is refused as well: an augmentation that draws from elsewhere than its generator, an
+optimiser that does not follow the learning rate.
+"""
 
 from __future__ import annotations
 
@@ -8,119 +12,108 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.data import TensorSet
-from chattn_nas.errors import InputError, first_line
-from chattn_nas.network import build_network
+from chattn_nas.errors import ChattnError, InputError, first_line
+from chattn_nas.network import stages
+from chattn_nas.parts import is_path
 from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.proxy.optimizer import Rates, build_optimizer
+from chattn_nas.proxy.step import autocast
+from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import NONE, Architecture
 from chattn_nas.spec.spec import Spec
 from chattn_nas.tasks import TaskData
 from chattn_nas.tasks.classification import Classification
 
-IMAGES = 4
-Place = tuple[str | int, ...]
-AUGMENT, METRIC = ("data", "augment"), ("data", "metric")
-LOSS, OPTIMIZER = ("proxy", "loss"), ("proxy", "optimizer")
+#: Enough for a norm over a batch.
+IMAGES = 2
 
 
-def rehearse(spec: Spec, facts: TaskData) -> None:
-    """Call every augmentation, loss, optimiser and metric by path as a training will.
+def rehearse(spec: Spec, data: TaskData) -> None:
+    """See, on the CPU, that weights load, parts freeze, and augmentation, loss, optimiser and metric do their work.
 
     Args:
-        spec: Names them.
-        facts: The data with their task.
+        spec: What will be searched.
+        data: Its data and task.
 
     Raises:
-        InputError: One raises, gives something else than its protocol says, draws from elsewhere than its generator, or
-            does not follow the learning rate; ``where`` is its place in the spec.
+        InputError: Something does not; ``where`` is its place in the spec.
     """
-    parts = spec.own_parts
-    batch = facts.train[torch.arange(min(IMAGES, len(facts.train)), device=facts.train.labels.device)].to("cpu")
-    if AUGMENT in parts:
-        _try_augmentation(parts[AUGMENT], batch.images, facts)
-    if METRIC in parts and isinstance(facts.task, Classification):
-        labels = facts.validation.labels.cpu()
-        with _tried(parts[METRIC], "metric", METRIC):
-            facts.task.metric(torch.randn(len(labels), facts.num_classes), labels)
-    if not {LOSS, OPTIMIZER} & parts.keys():
-        return
+    cpu, generator = torch.device("cpu"), torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
-        network = build_network(
-            Architecture.uniform(spec.backbone.backbone, NONE), num_classes=facts.num_classes or 1,
-            in_chans=facts.in_chans, image_size=facts.image_size, seed=0,
-        )  # fmt: skip
-        network = facts.task.network(network, 0).train()
-        loss = _try_loss(parts.get(LOSS, "the loss"), network, batch, spec, facts)
-        if OPTIMIZER in parts:
-            _try_optimizer(parts[OPTIMIZER], network, loss, spec)
+        network, mixing = _bare(spec, data).train(), mixing_of(data.task, spec.proxy)
+        chosen = torch.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).long()
+        batch = data.train[chosen.to(data.train.labels.device)].to("cpu")
+        with _blamed(spec.data.augment, ("data", "augment")):
+            if is_path(spec.data.augment):
+                _check_augmentation(batch.images, data)
+            images, targets = data.task.prepare(batch, generator)
+        if mixing is not None:
+            images, targets = mixing(images, targets, generator)
+        with autocast(cpu):
+            output = network(images)
+        criterion = criterion_of(data.task, spec.proxy, cpu)
+        with _blamed(spec.proxy.loss, ("proxy", "loss")):
+            loss = criterion(output, targets)
+            if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad:
+                raise TypeError(f"a mean loss is one number with a gradient, not {_kind(loss)}")
+            loss.backward()  # type: ignore[no-untyped-call]
+        optimizer = build_optimizer(network, spec.proxy, images=len(data.train))
+        with _blamed(spec.proxy.optimizer, ("proxy", "optimizer")):
+            _check_step(optimizer, network)
+    if isinstance(data.task, Classification) and spec.data.metric is not None:
+        labels = data.validation.labels.cpu()
+        logits = torch.randn(len(labels), data.num_classes, generator=torch.Generator().manual_seed(0))
+        with _blamed(spec.data.metric, ("data", "metric")):
+            data.task.metric(logits, labels)
 
 
-def _try_augmentation(name: str, images: Tensor, facts: TaskData) -> None:
-    further = facts.augmentation.further
+def _check_augmentation(images: Tensor, data: TaskData) -> None:
+    further = data.augmentation.further
     assert further is not None
-    with _tried(name, "augmentation", AUGMENT), torch.random.fork_rng(devices=[]):
-        given = further(images.clone(), torch.Generator().manual_seed(0))
-        torch.manual_seed(1)  # of no consequence to what draws from its generator alone
-        again = further(images.clone(), torch.Generator().manual_seed(0))
-    if not isinstance(given, Tensor) or given.shape != images.shape or given.dtype != torch.uint8:
-        raise InputError(
-            f"augmentation {name!r} gives {_told(given)} for {_told(images)}: the same is needed", where=AUGMENT
-        )
+    given = further(images.clone(), torch.Generator().manual_seed(0))
+    torch.manual_seed(1)  # of no consequence to what draws from its generator alone
+    again = further(images.clone(), torch.Generator().manual_seed(0))
+    if len(given) != len(images):
+        raise ValueError(f"it makes {len(given)} images of {len(images)}")
+    if given.shape != images.shape or given.dtype != torch.uint8:
+        raise TypeError(f"it gives {_kind(given)} for {_kind(images)}")
     if not torch.equal(given, again):
-        raise InputError(
-            f"augmentation {name!r} draws from elsewhere than its generator: networks of one seed would not see the "
-            "same images",
-            where=AUGMENT,
-        )
+        raise ValueError("it draws from elsewhere than its generator: networks of one seed would see other images")
 
 
-def _try_loss(name: str, network: nn.Module, batch: TensorSet, spec: Spec, facts: TaskData) -> Tensor:
-    generator, mixing = torch.Generator().manual_seed(0), mixing_of(facts.task, spec.proxy)
-    inputs, targets = facts.task.prepare(batch, generator)
-    if mixing is not None:
-        inputs, targets = mixing(inputs, targets, generator)
-    output = network(inputs)
-    with _tried(name, "loss", LOSS):
-        loss = criterion_of(facts.task, spec.proxy, torch.device("cpu"))(output, targets)
-    if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad:
-        raise InputError(
-            f"loss {name!r} gives {_told(loss)}: one number that depends on the output is needed, a tensor of no "
-            "dimension",
-            where=LOSS,
-        )
-    return loss
-
-
-def _try_optimizer(name: str, network: nn.Module, loss: Tensor, spec: Spec) -> None:
-    optimizer = build_optimizer(network, spec.proxy)
+def _check_step(optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
     before = [value.detach().clone() for value in network.parameters()]
-    with _tried(name, "optimiser", OPTIMIZER):
-        rates = Rates(optimizer)
-        rates.set(torch.zeros(1))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    Rates(optimizer).set(torch.zeros(1))
+    optimizer.step()
     if any(not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)):
-        raise InputError(
-            f"optimiser {name!r} moves at learning rate 0: it must read group['lr'], a tensor that the schedule sets, "
-            "at every step",
-            where=OPTIMIZER,
-        )
+        raise ValueError("it moves at learning rate 0: group['lr'] is a tensor that the schedule sets at every step")
+
+
+def _bare(spec: Spec, data: TaskData) -> nn.Module:
+    backbone = spec.backbone.backbone
+    try:
+        known = stages(backbone, in_chans=data.in_chans, image_size=spec.data.image_size)
+        return build_prepared(spec, Architecture.uniform(backbone, NONE).canonical(known), seed=0, data=data)
+    except InputError as error:
+        raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
 
 
 @contextmanager
-def _tried(name: str, what: str, where: Place) -> Iterator[None]:
+def _blamed(part: str, where: tuple[str, ...]) -> Iterator[None]:
+    """What a part of somebody else's raises, ``module:name``, as a sentence; our own parts say it themselves."""
     try:
         yield
-    except InputError:
+    except ChattnError:
         raise
-    except Exception as error:  # somebody else's code
-        raise InputError(f"{what} {name!r} fails: {type(error).__name__}: {first_line(error)}", where=where) from error
+    except Exception as error:
+        if not is_path(part):
+            raise
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{'.'.join(where)}: {part} fails: {reason}", where=where) from error
 
 
-def _told(value: object) -> str:
+def _kind(value: object) -> str:
     if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+        return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
     return type(value).__name__

@@ -47,7 +47,7 @@ from chattn_nas.study.trials import all_trials, is_open, outcome
 def open_search_study(spec: Spec, storage_url: str, space: SearchSpace) -> SearchStudy:
     """The study with the sampler and pruner of the spec."""
     sampler, pruner = proposals_of(spec, space)
-    filled = shown_whole(spec.search.sampler, space)
+    filled = shown_whole(sampler, space)
     return SearchStudy(spec.name, open_storage(storage_url), sampler, pruner, filled=filled)
 
 
@@ -163,12 +163,15 @@ def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
 def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str, Any], str, int, str]]) -> None:
     """Queue given networks on given seeds, where they have no result there and are not on their way to one.
 
+    To have diverged is a result: trained until it goes well, a network would be judged by its luck.
+
     Args:
         study: A study of any space; a training needs none.
         trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
     """
     with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
-        done = [trial for trial in all_trials(study) if is_open(trial) or outcome(trial) is Outcome.COMPLETE]
+        results = (Outcome.COMPLETE, Outcome.DIVERGED)
+        done = [trial for trial in all_trials(study) if is_open(trial) or outcome(trial) in results]
         there = {(one.hash, one.seed) for one in map(trial_attributes, done)}
         for architecture, key, seed, label in trainings:
             if (key, seed) not in there:

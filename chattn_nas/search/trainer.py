@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -272,11 +271,8 @@ def consistent(costs: Costs, reference: Costs) -> Costs:
 
 def hardware() -> str:
     """What the numbers were measured on: processor, cores, and the GPUs that are visible."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        processor = next(line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor() or platform.machine()
+    told: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch know none
+    processor = told.get("cpu_name") or platform.processor() or platform.machine()
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return ", ".join([f"{processor}, {os.cpu_count()} cores", *gpus])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,13 @@ import yaml
 
 from chattn_nas.data import DataSettings, describe, divide
 from chattn_nas.data.description import Description, PartFacts
-from chattn_nas.errors import DataError, InputError
+from chattn_nas.errors import BackboneError, DataError, InputError
+from chattn_nas.network import stages
 from chattn_nas.network._timm import import_timm
+from chattn_nas.network.model import create_backbone
+from chattn_nas.space import NONE, Backbone
+from chattn_nas.spec.plugins import look_in
+from chattn_nas.spec.recipes import RECIPES, recipe_of
 from chattn_nas.spec.spec import Spec
 
 #: Data sets by the ending of their file.
@@ -45,7 +51,16 @@ class Draft:
     said: tuple[str, ...]
 
 
-def draft(data: str, out: Path, *, name: str, backbone: str | None = None, parameters: str = "1.05x") -> Draft:
+def draft(
+    data: str,
+    out: Path,
+    *,
+    name: str,
+    backbone: str | None = None,
+    parameters: str = "1.05x",
+    recipe: str | None = None,
+    labels: str | None = None,
+) -> Draft:
     """Write a spec for a data set, which is read for that once, at a small size.
 
     Args:
@@ -54,30 +69,59 @@ def draft(data: str, out: Path, *, name: str, backbone: str | None = None, param
         name: Name of the run.
         backbone: Any convolutional timm model; ``None`` chooses.
         parameters: Most parameters, such as ``1.02x`` of the backbone without attention, or ``300k``.
+        labels: Column of a table that holds the labels, or several of them, with commas between.
+        recipe: A name of :data:`~chattn_nas.spec.recipes.RECIPES`; ``None`` chooses by the backbone.
 
     Raises:
-        InputError: A data set, backbone, limit or name that is not possible; before the images are read where it can.
+        InputError: A data set, backbone, limit, name or recipe that is not possible; before the images are read where
+            it can.
     """
-    source = _source(data, out.parent)
+    if recipe is not None:
+        recipe_of(recipe)
+    source: dict[str, Any] = dict(source_of(data, out.parent))
+    if labels is not None:
+        if source["dataset"] != "csv":
+            raise InputError(f"--labels {labels}: only a table (.csv, .tsv) has columns", value=labels)
+        columns = [one.strip() for one in labels.split(",") if one.strip()]
+        source["label_column"] = columns if len(columns) > 1 else labels
+    look_in([out.parent.resolve()])  # as from the spec: a module of a backbone may lie beside it
     model = backbone or "cifar_resnet8"
     _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters))
-    facts = describe(DataSettings.model_validate({"image_size": 32, **source}).placed(out.parent))
+    try:
+        facts = describe(
+            DataSettings.model_validate({"image_size": 32, "bad_files": "skip", **source}).placed(out.parent)
+        )
+    except DataError as error:
+        if error.where[-1:] == ("label_column",):
+            raise DataError(
+                f"--labels: {error.message}", value=error.value, choices=error.choices, where=error.where
+            ) from None
+        raise
     train = facts.parts["train"]
     side = _typical_side(train)
     small = side <= SMALL
     gpu = torch.cuda.is_available()
     model = backbone or (("cifar_resnet20" if gpu else "cifar_resnet8") if small else "resnet18")
     import_timm()
-    pretrained = not small and timm.models.is_model_pretrained(model)
+    weights = timm.models.is_model_pretrained(model)
+    if recipe == "finetune" and not weights:
+        raise InputError(f"--recipe finetune: timm has no pretrained weights for {model}", value=recipe)
+    pretrained = weights and (not small or recipe == "finetune")
+    chosen = recipe or ("finetune" if pretrained else "adamw" if _has_layer_norm(model) else "plain")
     size, size_why = _size(side, small, gpu)
+    least = _least(model, size)
+    if least > size:
+        size, size_why = least, f"the images' shorter side is {side} px; {model} takes none smaller than {least} px"
+    types = [one for one in _space(small, gpu) if one == NONE or _possible(one, name, model, size, parameters)]
     known = 1 - 0.2 * ("validation" not in facts.parts) - 0.2 * ("test" not in facts.parts)
     images = round(known * train.images)
     batch = min(128 if small else 32, 2 ** max(4, (images // 16).bit_length() - 1))
 
+    classes = "labels, several per image" if facts.multilabel else "classes"
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
         f"# Written by: chattn-nas init --data {' '.join(data.split())}",
-        f"# {train.images:,} training images, {len(facts.class_names)} classes, {facts.channels} "
+        f"# {train.images:,} training images, {len(facts.class_names)} {classes}, {facts.channels} "
         f"channel{'s' * (facts.channels > 1)}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
         f"name: {_scalar(name)}",
@@ -85,28 +129,27 @@ def draft(data: str, out: Path, *, name: str, backbone: str | None = None, param
         *_pair("model", model, _model_why(backbone, small, gpu)),
     ]
     if pretrained:
-        lines += _pair("pretrained", True, "timm has weights for it, and downloads them at the first trial")
+        lines += _pair("pretrained", True, "timm's weights, downloaded at the first trial; or a file: weights: FILE")
         lines += _pair("layer_decay", 0.7, "earlier stages, whose filters are general, learn more slowly")
     lines += ["data:", *(line for key, value in source.items() for line in _pair(key, value, ""))]
     lines += _pair("image_size", size, size_why)
+    lines += [line for key, (value, why) in recipe_of(chosen).data.items() for line in _pair(key, value, why)]
     lines += _parts(facts)
     lines += [
         "space:",
         *_space_why(small),
         "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
-        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in _space(small, gpu)),
+        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in types),
         "    # more types: chattn-nas attentions",
         "proxy:",
     ]
     if pretrained:
-        lines += _pair("start", "identity", "training starts from what the pretrained network can do")
         lines += _pair("rungs", [1, 3], "epochs; fine-tuning needs few")
-        lines += _pair("learning_rate", 0.01, "low, for pretrained weights; chattn-nas calibrate SPEC --recipe")
     else:
         lines += _pair("rungs", [4, 16], "epochs; which length ranks as full training does: chattn-nas calibrate SPEC")
-        lines += _pair("learning_rate", 0.1, "for a batch of 128; what suits it: chattn-nas calibrate SPEC --recipe")
     lines += _pair("batch_size", batch, f"about {max(1, images // batch):,} steps per epoch of {images:,} images")
     lines += _pair("device", "auto", "the GPU, where there is one")
+    lines += _recipe(chosen, pretrained)
     lines += ["search:"]
     lines += _pair("trials", 24, "a first look; the same search goes on with --trials 48")
     lines += _pair("objectives", ["accuracy"], "also parameters, macs, latency: then it searches for trade-offs")
@@ -116,8 +159,31 @@ def draft(data: str, out: Path, *, name: str, backbone: str | None = None, param
     lines += _pair("seed", 0, "of the search; trials with one seed share weights and batches")
     text = "\n".join(lines) + "\n"
     _check(found := yaml.safe_load(text))
-    divide(DataSettings.model_validate(found["data"] | {"image_size": 32}).placed(out.parent))  # read already
+    divide(
+        DataSettings.model_validate(found["data"] | {"image_size": 32, "bad_files": "skip"}).placed(out.parent)
+    )  # read already
     return Draft(text, (*facts.said, *facts.warned))
+
+
+def _recipe(name: str, pretrained: bool) -> list[str]:
+    """How to train, key by key, and the other recipes as comments."""
+    settings = dict(recipe_of(name).proxy)
+    if pretrained:
+        settings["start"] = RECIPES["finetune"].proxy["start"]
+    others = [f"  #   {other}: {found.what}" for other, found in RECIPES.items() if other != name]
+    return [
+        f"  # recipe {name}: {recipe_of(name).what}",
+        *(line for key, (value, why) in settings.items() for line in _pair(key, value, why)),
+        "  # What attention is worth hangs on the recipe: search with that of your final training. There are also",
+        "  # (chattn-nas init --recipe NAME)",
+        *others,
+    ]
+
+
+def _has_layer_norm(model: str) -> bool:
+    """Whether plain SGD will hardly train it in a short time."""
+    network = create_backbone(Backbone(model), num_classes=10, in_chans=3, device="meta")
+    return any(isinstance(module, torch.nn.LayerNorm) for module in network.modules())
 
 
 def default_name(data: str) -> str:
@@ -126,10 +192,15 @@ def default_name(data: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:200] or "search"
 
 
-def _source(data: str, folder: Path) -> dict[str, str]:
+def source_of(data: str, folder: Path) -> dict[str, str]:
+    """The keys of ``data`` in a spec in ``folder`` that name this set.
+
+    Raises:
+        DataError: There is no such set, or it is of another kind.
+    """
     if data == "digits":
         return {"dataset": "digits"}
-    place = Path(data).expanduser()
+    place = Path(os.path.expanduser(data))
     if not place.exists():
         near = [str(one) for one in sorted(place.parent.iterdir())[:20]] if place.parent.is_dir() else []
         raise DataError(f"--data {data}: there is no such file or folder", value=data, choices=("digits", *near))
@@ -151,6 +222,18 @@ def _plain(name: str, model: str, data: dict[str, Any], parameters: str) -> dict
 def _space(small: bool, gpu: bool) -> list[Any]:
     """The types worth a first look at this backbone on this device."""
     return [*_SPACE, *((_SMALL_ON_GPU if gpu else _SMALL) if small else [])]
+
+
+def _possible(entry: Any, name: str, model: str, size: int, parameters: str) -> bool:
+    """Whether a type can sit in every stage of this backbone: some need more than one pixel."""
+    asked = _plain(name, model, {"dataset": "digits", "image_size": size}, parameters) | {
+        "space": {"all": [NONE, entry]}
+    }
+    try:
+        Spec.model_validate(asked).search_space()
+    except InputError:
+        return False
+    return True
 
 
 def _space_why(small: bool) -> list[str]:
@@ -202,6 +285,15 @@ def _size(side: int, small: bool, gpu: bool) -> tuple[int, str]:
     return side // 32 * 32, f"the images' shorter side is {side} px; a multiple of the backbone's stride"
 
 
+def _least(model: str, size: int) -> int:
+    """The size itself, or the next doubled one at which the backbone's maps do not vanish."""
+    for tried in (size, 2 * size, 4 * size, 8 * size):
+        with suppress(BackboneError):
+            stages(Backbone(model), image_size=tried)
+            return tried
+    return size
+
+
 def _model_why(asked: str | None, small: bool, gpu: bool) -> str:
     if asked:
         return "as asked; where attention goes in it: chattn-nas backbones " + asked
@@ -213,6 +305,8 @@ def _model_why(asked: str | None, small: bool, gpu: bool) -> str:
 def _parts(facts: Description) -> list[str]:
     """How the set is divided, and scored."""
     lines = []
+    if bad := sum(len(part.bad) for part in facts.parts.values()):
+        lines += _pair("bad_files", "skip", f"{bad} cannot be read and {'is' if bad == 1 else 'are'} left out")
     if "validation" in facts.parts:
         lines.append(
             f"  # the search is scored on the {facts.parts['validation'].images:,} validation images of the set"

@@ -165,6 +165,11 @@ class SearchSettings(Settings):
                 bound = Constraint.parse(text)
             except InputError as error:
                 raise ValueError(error.message) from None
+            if cost != "latency" and not bound.relative and bound.limit < 100:
+                raise ValueError(
+                    f"{cost} {text!r} would be {bound.limit:g} in all; a multiple of the backbone without attention "
+                    f"is written '<= {bound.limit:g}x'"
+                )
             if bound.limit <= 0 or (bound.relative and bound.limit < 1):
                 raise ValueError(
                     f"{cost} {text!r} can never hold: the backbone without attention has 1x already, attention adds"

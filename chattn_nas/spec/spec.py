@@ -209,15 +209,11 @@ class Spec(Settings):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Spec:
-        """From what :meth:`to_dict` gave, or from JSON that holds it: there the numbers of stages are texts.
+        """From what :meth:`to_dict` gave, or from JSON that holds it.
 
         Raises:
             InputError: It is no spec.
         """
-        space = data.get("space") if isinstance(data, dict) else None
-        if isinstance(space, dict):
-            numbered = {int(key) if str(key).isdigit() else key: entries for key, entries in space.items()}
-            data = {**data, "space": numbered}
         return cls.model_validate(data)
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial
 
+from chattn_nas.errors import RunError
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.stored import Stored
 
@@ -51,8 +52,17 @@ class TrialAttributes(Stored):
 
     @property
     def stages(self) -> tuple[Mapping[str, Any], ...]:
-        """Per stage the choice as a mapping: ``type`` and its settings; empty before one was proposed."""
-        return tuple((self.architecture or {}).get("stages", ()))
+        """Per stage the choice as a mapping: ``type`` and its settings; empty before one was proposed.
+
+        Raises:
+            RunError: They are damaged.
+        """
+        found = (self.architecture or {}).get("stages", ())
+        if not isinstance(found, list | tuple) or not all(
+            isinstance(one, Mapping) and isinstance(one.get("type"), str) for one in found
+        ):
+            raise RunError(f"the architecture that a trial keeps is damaged: its stages are {found!r}")
+        return tuple(found)
 
     @property
     def trained(self) -> bool:

@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 NOTHING = "-"
+#: A choice in words, and a network as it stands in a sentence: all stages, or one choice with settings in every stage.
+_SETTINGS = r"\((?:[^()]|\([^()]*\))*\)"
+_CHOICE = rf"[\w/.:-]+(?:{_SETTINGS})?"
+_NETWORK = re.compile(rf"uniform (?P<everywhere>[\w/.:-]+{_SETTINGS})|{_CHOICE}(?: \| {_CHOICE})+")
 
 
 def short(choice: str) -> str:
@@ -37,3 +41,27 @@ def legend(choices: Iterable[str]) -> list[str]:
     """What the short forms stand for, where that is not plain: ``se8: se(reduction=8)``."""
     long = {short(choice): choice for choice in choices}
     return [f"{form}: {choice}" for form, choice in sorted(long.items()) if form != choice]
+
+
+def explained(choices: Iterable[str]) -> list[str]:
+    """The legend with what stands for none; empty where every short form is plain."""
+    lines = legend(choice for choice in choices if choice != "none")
+    return [*lines, f"{NOTHING}: none"] if lines else []
+
+
+def in_short(text: str) -> str:
+    """A text with the networks in it in their short form: ``se8 everywhere`` for ``uniform se(reduction=8)``."""
+    return _NETWORK.sub(_shortened, text)
+
+
+def choices_in(text: str) -> list[str]:
+    """The choices of the networks in a text, in words: what :func:`legend` explains."""
+    return [choice for found in _NETWORK.finditer(text) for choice in _stages(found)]
+
+
+def _shortened(found: re.Match[str]) -> str:
+    return f"{short(found['everywhere'])} everywhere" if found["everywhere"] else short_form(_stages(found))
+
+
+def _stages(found: re.Match[str]) -> list[str]:
+    return [found["everywhere"]] if found["everywhere"] else found[0].split(" | ")

@@ -35,7 +35,7 @@ class Classification(Task):
                 where=("task", "type"),
             )
         self.metric = build_metric(data.metric, data.num_classes, multilabel=data.multilabel)
-        self.unit = percent(data.metric)
+        self.unit = percent(data.metric.rpartition(":")[2])  # a metric by path by its own name
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> LabelLoss:
         """Cross-entropy."""

@@ -141,7 +141,8 @@ class Segmentation(Task):
         for answer, image, mask in zip(output.argmax(1), coloured(images), truth, strict=True):
             counts = mask >= 0
             right = float((answer == mask)[counts].float().mean()) if counts.any() else 0.0
-            most = [self.data.class_names[index] for index in mask[counts].bincount().argsort(descending=True)[:3]]
+            areas = mask[counts].bincount()
+            most = [self.data.class_names[index] for index in areas.argsort(descending=True)[:3] if areas[index]]
             found.append(
                 Shown(
                     (("image", image), ("mask", painted(mask, colours)), ("answered", painted(answer, colours))),

@@ -13,7 +13,9 @@ from PIL import Image
 
 from chattn_nas.cli import doctor, main
 from chattn_nas.data import load_data, load_test
+from chattn_nas.proxy.optimizer import optimizer_of
 from chattn_nas.spec import draft, load_spec
+from chattn_nas.spec.recipes import RECIPES
 from chattn_nas.spec.shipped import shipped
 
 SOURCE = Path(__file__).parents[2] / "search_spaces"
@@ -97,6 +99,64 @@ def test_small_images_are_offered_what_came_nearest_to_a_gain_and_triplet_only_o
     assert ("triplet" in types) == gpu
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_written_with_its_reasons_and_the_others_stand_beside_it(said, tmp_path, recipe):
+    if recipe == "finetune":
+        assert "timm has no pretrained weights" in said("init", "--recipe", recipe, "--yes", code=2)
+        return
+    said("init", "--recipe", recipe, "--yes")
+    spec, text = load_spec("digits.yaml"), (tmp_path / "digits.yaml").read_text()
+    for section, values in RECIPES[recipe].sections().items():
+        for key, value in values.items():
+            assert getattr(getattr(spec, section), key) == value
+    for other in RECIPES:
+        assert (f"  #   {other}: {RECIPES[other].what}" in text) == (other != recipe)
+    optimizer_of([{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}], spec.proxy, 0.1)
+
+
+def test_networks_with_layer_norm_are_not_trained_with_plain_sgd(said):
+    said("init", "--backbone", "convnext_atto", "--yes")
+    assert load_spec("digits.yaml").proxy.optimizer == "adamw"
+    assert load_spec("digits.yaml").data.image_size == 32, "the digits are 8 px: it would take none of 16"
+    kinds = {one.type for stage in load_spec("digits.yaml").search_space().candidates for one in stage}
+    assert kinds == {"none", "se", "eca", "gct"}, "srm needs more than the one pixel of the last stage"
+    assert load_spec("convnext_atto").proxy.optimizer == "adamw"
+    assert "did you mean 'adamw'" in said("init", "--recipe", "adamv", code=2)
+
+
+def test_on_a_terminal_an_answer_that_cannot_be_is_asked_for_again(said, monkeypatch, capsys):
+    answers = iter(["digit", "digits", "resnet81", "cifar_resnet8", "much", "1.02x", "rbs", "rsb", "soon", "24 trials"])
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", lambda question, default: next(answers))
+    assert "Wrote digits.yaml" in said("init")
+    spec = load_spec("digits.yaml")
+    assert (spec.backbone.model, spec.proxy.optimizer) == ("cifar_resnet8", "lamb")
+    assert spec.search.constraints == {"parameters": "<= 1.02x"}
+    assert next(answers, None) is None
+
+
+def test_a_bad_file_is_left_out_and_said(said, tmp_path):
+    photos(tmp_path / "photos", 24, {"cat": 20, "dog": 20})
+    (tmp_path / "photos" / "cat" / "broken.png").write_bytes(b"no picture")
+    assert "1 image cannot be read and is left out" in said("init", "--data", "photos", "--yes")
+    spec = load_spec("photos.yaml")
+    assert spec.data.bad_files == "skip"
+    assert len(load_data(spec.data).train) + len(load_data(spec.data).validation) + len(load_test(spec.data)) == 40
+
+
+def test_the_labels_of_a_table_are_the_column_that_is_left_or_the_one_that_is_named(said, tmp_path):
+    photos(tmp_path / "photos", 24, {"a": 30})
+    for name, head in (("one", "id,filename,digit"), ("two", "filename,digit,weather")):
+        rows = [
+            f"{i},photos/a/{i}.png,{i % 2}" if name == "one" else f"photos/a/{i}.png,{i % 2},{i % 3}" for i in range(30)
+        ]
+        (tmp_path / f"{name}.csv").write_text("\n".join([head, *rows]))
+    assert "column 'digit', the only one that is left" in said("init", "--data", "one.csv", "--yes")
+    assert "possible: filename, digit, weather" in said("init", "--data", "two.csv", "--yes", code=2)
+    said("init", "--data", "two.csv", "--labels", "weather", "--yes")
+    assert len(load_data(load_spec("two.yaml").data).class_names) == 3
+
+
 def test_nothing_is_overwritten(said, tmp_path):
     (tmp_path / "digits.yaml").write_text("mine")
     assert "is left as it is" in said("init", "--data", "digits", "--yes", code=2)
@@ -136,6 +196,8 @@ def test_larger_photos_take_pretrained_weights_and_keep_their_parts(said, tmp_pa
         (("--data", "notes.txt"), "not a kind that init knows"),
         (("--data", "digits", "--backbone", "resnet81"), "did you mean"),
         (("--data", "digits", "--params", "much"), "--params"),
+        (("--data", "digits", "--params", "1.02"), "'<= 1.02x'"),
+        (("--data", "digits", "--labels", "kind"), "only a table"),
         (("--data", "digits", "--name", "a/b"), "--name"),
         (("--data", "digits", "--out", "nowhere/a.yaml"), "there is no folder nowhere"),
     ],

@@ -5,7 +5,7 @@ import pytest
 
 from chattn_nas.errors import InputError
 from chattn_nas.judging import plan_search
-from chattn_nas.judging.search_plan import _reached
+from chattn_nas.judging.search_plan import STARTUP, _reached
 from chattn_nas.search.pace import Pace
 from chattn_nas.spec import Spec
 
@@ -53,3 +53,21 @@ def test_what_a_search_refuses_a_plan_refuses() -> None:
     with pytest.raises(InputError, match="no device") as caught:
         plan_search(Spec.from_dict(SPEC | {"search": {"devices": ["cuda:7"]}}))
     assert caught.value.where == ("search", "devices", 0)
+
+
+def test_of_a_few_trials_the_first_baselines_are_counted_not_the_dearest_type(monkeypatch) -> None:
+    """Sixteen trials of forty types were planned a third too long: the dear types never came to be trained."""
+
+    def timed(trainer, architecture, name, seconds=1.0):
+        step = {"no attention": 0.1, "uniform se": 0.1, "uniform eca": 0.1}.get(name, 10.0)
+        return Pace(network=name, build=0.0, step=step, evaluation=0.0, steps=1, memory=0)
+
+    monkeypatch.setattr("chattn_nas.judging.search_plan.pace", timed)
+    types = ["none", "se", "eca", "soca", {"bam": {"reduction": [16]}}]
+    search = {"trials": 3, "workers": 1, "devices": ["cpu"], "constraints": {"parameters": "<= 4x"}}
+    few = plan_search(Spec.from_dict(SPEC | {"space": {"all": types}, "search": search}), seconds=1e9)
+    assert [pace.network for pace in few.paces[:2]] == ["no attention", "uniform soca"], "the dearest, for the memory"
+    assert few.search - STARTUP == pytest.approx(3 * 3 * 0.1)
+    assert few.baselines == 3
+    many = plan_search(Spec.from_dict(SPEC | {"space": {"all": types}, "search": search | {"trials": 30}}), seconds=1e9)
+    assert many.search - STARTUP > 30

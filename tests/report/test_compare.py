@@ -11,6 +11,7 @@ from chattn_nas.report._markdown import markdown
 from chattn_nas.report.compare import caution, compare_html, compare_runs, differing
 from chattn_nas.report.facts import gather
 from chattn_nas.report.summary import next_steps, summary
+from chattn_nas.study.short import short
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,13 @@ def _stages():
     from chattn_nas.space import Backbone
 
     return stages(Backbone("cifar_resnet8"), image_size=16)
+
+
+def test_runs_of_one_name_are_called_by_their_place_and_long_names_stand_in_a_legend(studies) -> None:
+    lines = compare_runs(studies, ["runs/a", "runs/b"])
+    assert [line.name for line in lines] == ["runs/a", "runs/b"]
+    page = compare_html(lines)
+    for line in lines:
+        assert line.network in page
+        for choice in line.choices:
+            assert short(choice) in (choice, "-") or f"{short(choice)}: {choice}" in page

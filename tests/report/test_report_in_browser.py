@@ -9,6 +9,7 @@ import pytest
 from results_study import make_world, simulate
 
 from chattn_nas.report import write_report
+from chattn_nas.report.compare import compare_html, compare_runs
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -99,17 +100,45 @@ def test_the_leaderboard_sorts_by_click(browser, report):
     assert sorted(column(browser, 0), key=float) == before, "no row is lost"
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_phone_does_not_scroll_sideways(browser, report, dark):
-    opened(browser, report, width=390, dark=dark)
-    wide = browser.execute_script(
+def fits(browser, width: int) -> None:
+    """Nothing scrolls sideways, and no column is crushed until words break letter by letter."""
+    browser.execute_script("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page, window, cut, crushed = browser.execute_script(
         "return [document.documentElement.scrollWidth, innerWidth,"
-        " [...document.querySelectorAll('section > .scroll, .plot')].filter(e => e.scrollWidth > e.clientWidth + 1)"
-        ".map(e => e.parentElement.id || e.id)]"
+        " [...document.querySelectorAll('.scroll, .plot')].filter(e => e.scrollWidth > e.clientWidth + 1)"
+        ".map(e => e.closest('section').id),"
+        " [...document.querySelectorAll('td, dd, dt, li')].filter(e => e.clientWidth && e.clientWidth < 60"
+        " && e.textContent.trim().length > 12).map(e => e.textContent.trim())]"
     )
-    assert wide[0] <= 390
-    assert wide[1] == 390
-    assert wide[2] == [], "tables and plots fit too"
+    assert page <= window == width
+    assert cut == [], "tables and plots fit too"
+    assert crushed == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1280, False)])
+def test_all_of_it_fits(browser, report, width, dark):
+    opened(browser, report, width=width, dark=dark)
+    assert browser.find_element("css selector", "details.more").get_attribute("open") == (
+        "true" if width > 640 else None
+    )
+    fits(browser, width)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_comparison_fits(browser, tmp_path, width):
+    path = tmp_path / "compare.html"
+    studies = [simulate(make_world(seed), 24) for seed in (1, 2, 3)]
+    for number, study in enumerate(studies):
+        study.set_user_attr("spec", study.user_attrs["spec"] | {"proxy": {"rungs": [number, 16], "device": "cpu"}})
+    path.write_text(compare_html(compare_runs(studies, ["runs/one", "runs/with-a-long-name", "c"])), encoding="utf-8")
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    browser.get(path.as_uri())
+    assert "runs/with-a-long-name" in browser.find_element("tag name", "body").text, "they have one name"
+    assert "proxy.rungs" in browser.find_element("id", "settings").text
+    fits(browser, width)
 
 
 def luminance(browser, element: str, what: str) -> float:

@@ -11,6 +11,7 @@ from chattn_nas.report.picture import picture
 from chattn_nas.report.verdict import verdict
 from chattn_nas.results import Standing, leaderboard
 from chattn_nas.study import records
+from chattn_nas.study.short import short, short_form
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,11 @@ def test_the_verdict_comes_first_and_says_unconfirmed(page, read, study):
     assert body.index('class="verdict"') < body.index("<table")
     best = Standing(study).best()
     words = re.sub(r"\s+", " ", read.text)
-    assert f"{best.description} first, at {best.pooled:.2f} %" in re.sub(r"\s*\|\s*", " | ", words).replace("  ", " ")
+    said = re.sub(r"\s*\|\s*", " | ", words).replace("  ", " ")
+    assert f"{short_form(best.choices)} first, at {best.pooled:.2f} %" in said
+    for choice in best.choices:
+        assert short(choice) in said
+        assert short(choice) in (choice, "-") or f"{short(choice)}: {choice}" in words, "the legend"
     assert "unconfirmed" in words
     assert "chattn-nas confirm simulated" in words
 

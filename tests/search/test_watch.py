@@ -19,7 +19,7 @@ from chattn_nas.search.doing import STALE, read_from, written_to
 from chattn_nas.search.log_to import check_log_to
 from chattn_nas.search.progress import Progress
 from chattn_nas.study import RunDirectory
-from chattn_nas.study.short import legend, short, short_form
+from chattn_nas.study.short import choices_in, in_short, legend, short, short_form
 
 STUB = "stub_trainer:StubTrainer"
 TRAINING = {
@@ -68,6 +68,21 @@ def test_networks_have_a_short_form() -> None:
     assert short_form(["se(reduction=8)", "eca(kernel_size=3)", "none"]) == "se8 | eca3 | -"
     assert short_form(["se(reduction=8)"] * 3) == "se8 everywhere"
     assert short_form(["none"] * 3) == "- | - | -"
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "explained"),
+    [
+        ("se(reduction=8) | none | fca(frequencies=(1, 2)) leads", "se8 | - | fca-(1, 2) leads",
+         ["fca-(1, 2): fca(frequencies=(1, 2))", "se8: se(reduction=8)"]),
+        ("between no attention and **uniform se(reduction=2)**.", "between no attention and **se2 everywhere**.",
+         ["se2: se(reduction=2)"]),
+        ("uniform se, best of the 4 uniform ones (99 %)", "uniform se, best of the 4 uniform ones (99 %)", []),
+    ],
+)  # fmt: skip
+def test_networks_in_a_sentence_have_a_short_form(text, said, explained) -> None:
+    assert in_short(text) == said
+    assert legend(choice for choice in choices_in(text) if choice != "none") == explained
 
 
 def test_the_board_fits_80_columns_and_tells_what_every_worker_does() -> None:

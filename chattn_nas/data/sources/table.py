@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -125,6 +126,11 @@ def _columns(
     several = settings.label_column if isinstance(settings.label_column, list) else None
     if several is None:
         one = settings.label_column if isinstance(settings.label_column, str) else None
+        known = {*IMAGES, *SPLITS}
+        left = [name for name in header if name != image and name.lower() not in known]
+        if one is None and len(left) == 1 and left[0].lower() not in LABELS:
+            one = left[0]
+            said.append(f"labels are read from column {one!r}, the only one that is left")
         labelled = [_column(header, one, LABELS, "label_column", rows[0][1])]
     else:
         labelled = [_column(header, name, (), "label_column", rows[0][1]) for name in several]
@@ -180,7 +186,7 @@ def _parts(rows: Sequence[tuple[str, Path, Mapping[str, str]]], column: str, sai
 
 
 def _entry(folder: Path, name: str) -> Entry:
-    path = Path(name.replace("\\", "/")).expanduser()
+    path = Path(os.path.expanduser(name.replace("\\", "/")))
     path = path if path.is_absolute() else folder / path
     try:
         told = path.stat()
