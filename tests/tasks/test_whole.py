@@ -95,7 +95,6 @@ def test_from_spec_to_a_network_elsewhere(task, tmp_path, monkeypatch) -> None:
     report = markdown(run.study).partition("<details><summary>The spec")[0]
     assert "accuracy" not in report.lower().replace("pixel accuracy", "")
     assert ("points" in report) == (unit != "dB")
-    assert (" %" in re.sub(r"95 %|\d+ % (of|chance|interval)", "", report)) == (unit == "%"), "scores have their unit"
     assert ("| AP50 |" in report) == (task == "detection")
 
     formats = ["source", "onnx"] if task == "super_resolution" else ["source", "safetensors", "pt2", "onnx"]
