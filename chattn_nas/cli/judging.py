@@ -36,6 +36,7 @@ def confirm(
     """Retrain the best and the baselines at full length on new seeds, and say whether the lead is real."""
     opened = open_run(run)
     from chattn_nas import judging, report
+    from chattn_nas.study.metric import named, unit_of
 
     planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
@@ -54,14 +55,18 @@ def confirm(
     if as_json:
         print(json.dumps(_plain(found)))
         return
+    unit = unit_of(opened.study)
     print_table(
-        [_row(one) for one in found.networks],
-        f"{found.epochs} epochs each; differences in points with 95 % intervals; scale: the learned channel scale",
+        [{named(key, unit): named(value, unit) for key, value in _row(one).items()} for one in found.networks],
+        named(
+            f"{found.epochs} epochs each; differences in points with 95 % intervals; scale: the learned channel scale",
+            unit,
+        ),
     )
     for one in found.networks:
         for claim in _claims(one) if "candidate" in one.roles else ():
-            say(claim)
-    say(f"{found.headline}: {found.words.replace('**', '')}")
+            say(named(claim, unit))
+    say(named(f"{found.headline}: {found.words.replace('**', '')}", unit))
 
 
 @command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18")
@@ -74,6 +79,9 @@ def calibrate(
     widths: Annotated[str, typer.Option(help="Candidates for the backbone's option width, as 8,16.")] = "",
     data: Annotated[str, typer.Option(help="Candidates as parts of the training images, as 0.25,1.")] = "",
     starts: Annotated[str, typer.Option(help="Candidates for the start of attention, as unit,official.")] = "",
+    recipes: Annotated[
+        str, typer.Option(help="Candidates for the way to train, as own,plain,adamw: chattn-nas init --recipe.")
+    ] = "",
     recipe: Annotated[
         bool,
         typer.Option("--recipe", help="Tune learning rate, branch scale and warm-up of the bare backbone instead."),
@@ -104,6 +112,7 @@ def calibrate(
         widths=_numbers("widths", widths, int),
         data=_numbers("data", data, float),
         starts=[one.strip() for one in starts.split(",") if one.strip()],  # type: ignore[misc]
+        recipes=[one.strip() for one in recipes.split(",") if one.strip()],
     )
     found = judging.calibrate(
         spec, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
@@ -177,7 +186,7 @@ def _plain(found: Confirmation) -> dict[str, Any]:
     return plain
 
 
-def _row(one: Network) -> dict[str, Any]:
+def _row(one: Network) -> dict[str, str]:
     """One network of a confirmation in 80 columns."""
     from chattn_nas.results import words
 
