@@ -137,7 +137,8 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
         )
         yield _against(standing.margin(best, rival), best, rival, f"{name_of(rival)}{tried}")
     elif rival is not None:
-        yield "The same attention in every stage leads."
+        if len(best.stages) > 1:
+            yield "The same attention in every stage leads."
         mixed = standing.best_mixed()
         if mixed is not None:
             yield _against(standing.margin(best, mixed), best, mixed, f"the best mixed network, {name_of(mixed)}")
