@@ -97,5 +97,6 @@ def _evaluated(study: optuna.Study, evaluator: Any, names: list[str]) -> dict[st
         return {}
     with warnings.catch_warnings(), suppress(RuntimeError):  # fANOVA's, where no tree of its forest finds a difference
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Target and region quantiles")  # many scores are equal: so are the shares
         return get_param_importances(study, evaluator=evaluator, params=names)
     return {}

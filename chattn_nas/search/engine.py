@@ -24,6 +24,7 @@ from chattn_nas.search.ending import Budget, ended, reopen
 from chattn_nas.search.log_to import check_log_to, loggers
 from chattn_nas.search.loop import sigterm_as_interrupt
 from chattn_nas.search.nni.engine import require_nni, search_with_nni
+from chattn_nas.search.one_shot import run as one_shot
 from chattn_nas.search.pooled.settled import EarlyEnd
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.queue import is_done
@@ -62,6 +63,10 @@ def try_out(spec: Spec) -> None:
             words = first_line(error)
             raise InputError(f"device {device!r} cannot be used: {words}", where=where) from None
     proposals_of(spec)
+    if spec.search.one_shot:
+        one_shot.refuse(spec)
+        if spec.search.sampler != "pooled":
+            log.warning("search.one_shot: sampler %r does not read it, only 'pooled' does", spec.search.sampler)
     try:
         stages(spec.backbone.backbone, in_chans=facts.in_chans, image_size=spec.data.image_size)
     except InputError as error:
@@ -154,6 +159,8 @@ def search(
             early(found.study)
         watched = [one for one in (observer, clock, early) if one is not None]
         with Progress(found.study, spec.search, shown=progress, best=best, budget=clock, observers=watched) as shown:
+            if spec.search.one_shot:
+                one_shot.keep(found.study, spec, shown.say)
             if spec.search.engine == "nni":
                 search_with_nni(found, shown, trainer)
             elif spec.search.engine == "ray":

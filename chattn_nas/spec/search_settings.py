@@ -85,6 +85,10 @@ class SearchSettings(Settings):
         nni_duration: Seconds after which NNI is stopped, whatever it says of itself.
         log_to: Where every trial is written besides, one run each: ``csv``, ``tensorboard``, ``wandb``, ``mlflow``,
             into the run's directory unless the environment says otherwise (``WANDB_MODE``, ``MLFLOW_TRACKING_URI``).
+        one_shot: Before the first trial, train one network that holds every choice of the space, with shared weights;
+            what it says orders the first trials and is one feature of the model by which ``sampler: pooled`` proposes,
+            as long as it agrees with real trainings. It decides nothing. On probation: ``docs/cost.md``.
+        one_shot_epochs: Length of that training; ``None`` takes the proxy's.
         training_service: Where NNI runs trials, in its own words (``platform: remote``, ...); this machine by default.
 
     In a spec:
@@ -110,6 +114,8 @@ class SearchSettings(Settings):
         nni_port: 8081
         nni_duration: 3600  # seconds
         log_to: [csv, tensorboard]
+        one_shot: true
+        one_shot_epochs: 30  # epochs
         training_service: {platform: local}
     """
 
@@ -135,6 +141,8 @@ class SearchSettings(Settings):
     nni_port: int | None = Field(default=None, ge=1024, le=65534)
     nni_duration: float | None = Field(default=None, gt=0)
     log_to: list[LogTo] = []
+    one_shot: bool = False
+    one_shot_epochs: int | None = Field(default=None, ge=1)
     training_service: Annotated[dict[str, Any], AfterValidator(_without_secrets)] = LOCAL
 
     @field_validator("objectives", mode="before")

@@ -34,7 +34,7 @@ FREE = (
         for field in (
             "engine", "sampler", "pruner", "reduction_factor", "pass_at_random", "trials", "storage", "workers",
             "trials_per_device", "devices", "max_seeds", "keep_checkpoints", "retries", "timeout", "memory",
-            "nni_tuner", "nni_port", "nni_duration", "training_service", "log_to",
+            "nni_tuner", "nni_port", "nni_duration", "training_service", "log_to", "one_shot", "one_shot_epochs",
         )
     ),
     *(("training", field) for field in TrainingSettings.model_fields),

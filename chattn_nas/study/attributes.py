@@ -104,6 +104,7 @@ class StudyAttributes(Stored):
         ended: Why no further trial is taken, as a sentence; empty where the search goes on.
         gates: What the gates of one trained network do, class by class: ``hash, seed, images, classes, stages``.
         final_trainings: Every finished final training by its folder's name.
+        one_shot: What shared weights say of the space, see :class:`chattn_nas.study.prediction.Prediction`.
     """
 
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -129,6 +130,7 @@ class StudyAttributes(Stored):
     ended: str = ""
     gates: Mapping[str, Any] | None = None
     final_trainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    one_shot: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:

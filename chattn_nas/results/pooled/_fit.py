@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chattn_nas.results.pooled.design import Choices
+from chattn_nas.results.pooled.design import Choices, Foretold
 from chattn_nas.results.pooled.model import Pooled
 from chattn_nas.results.pooled.observation import RUNG, Observation, observations
 from chattn_nas.study.record import Record
@@ -24,7 +24,7 @@ def fit(records: Sequence[Record]) -> Pooled | None:
     return fitted(observations(records))
 
 
-def fitted(seen: Sequence[Observation]) -> Pooled | None:
+def fitted(seen: Sequence[Observation], foretold: Foretold | None = None) -> Pooled | None:
     """The same from observations.
 
     Rungs are always read: they say why a training was stopped. Losses are read where the study shows what they are
@@ -36,10 +36,10 @@ def fitted(seen: Sequence[Observation]) -> Pooled | None:
     kept = thinned(seen, LIMIT)
     names = list(dict.fromkeys(name for one in kept for name in one.views))
     rungs = [name for name in names if name.startswith(RUNG)]
-    plain = Pooled(kept, rungs)
+    plain = Pooled(kept, rungs, foretold=foretold)
     if not LEAST_FOR_LOSSES <= len(ends) <= MOST_FOR_LOSSES or len(names) == len(rungs):
         return plain
-    with_losses = Pooled(kept, names)
+    with_losses = Pooled(kept, names, foretold=foretold)
     gained = with_losses.held_out - plain.held_out
     gained = gained[np.isfinite(gained)]
     shown = gained.sum() > gained.std(ddof=1) * len(gained) ** 0.5
