@@ -83,6 +83,9 @@ def calibrate(
     widths: Annotated[str, typer.Option(help="Candidates for the backbone's option width, as 8,16.")] = "",
     data: Annotated[str, typer.Option(help="Candidates as parts of the training images, as 0.25,1.")] = "",
     starts: Annotated[str, typer.Option(help="Candidates for the start of attention, as unit,official.")] = "",
+    recipes: Annotated[
+        str, typer.Option(help="Candidates for the way to train, as own,plain,adamw: chattn-nas init --recipe.")
+    ] = "",
     recipe: Annotated[
         bool,
         typer.Option("--recipe", help="Tune learning rate, branch scale and warm-up of the bare backbone instead."),
@@ -113,6 +116,7 @@ def calibrate(
         widths=_numbers("widths", widths, int),
         data=_numbers("data", data, float),
         starts=[one.strip() for one in starts.split(",") if one.strip()],  # type: ignore[misc]
+        recipes=[one.strip() for one in recipes.split(",") if one.strip()],
     )
     found = judging.calibrate(
         spec, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
@@ -180,7 +184,7 @@ def _plain(found: Confirmation) -> dict[str, Any]:
     return plain
 
 
-def _row(one: Network) -> dict[str, Any]:
+def _row(one: Network) -> dict[str, str]:
     """One network of a confirmation in 80 columns."""
     from chattn_nas.results import words
 

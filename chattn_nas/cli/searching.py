@@ -105,7 +105,11 @@ def plan(
     seconds = None if budget is None else seconds_of(budget)
     with moving(f"Reading {path}"):
         spec = load_spec(path)
+    with moving("Loading torch"):
+        from chattn_nas.data import summary
     with lines_of(path):
+        for line in summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1]):
+            say(f"Data: {line}")
         found = _planned(spec, trials, workers, seconds, most=15.0)
     if as_json:
         print(json.dumps(found.to_dict()))

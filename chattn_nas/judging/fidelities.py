@@ -11,9 +11,12 @@ from chattn_nas.errors import InputError
 from chattn_nas.proxy.settings import Start
 from chattn_nas.results import words
 from chattn_nas.spec import Spec
+from chattn_nas.spec.recipes import recipe_of, whole
 
 #: A narrower or smaller candidate below these is not proposed by itself.
 LEAST_SIZE, LEAST_WIDTH = 8, 4
+#: The spec's own recipe, among others.
+OWN = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,7 @@ class Fidelity:
         width: The backbone's option of that name; ``None`` where the spec sets none.
         images: Training images.
         start: How attention starts.
+        recipe: Name of one of :data:`~chattn_nas.spec.recipes.RECIPES`, in place of the spec's own ("").
     """
 
     rungs: tuple[int, ...]
@@ -33,18 +37,21 @@ class Fidelity:
     width: int | None
     images: int
     start: Start = "unit"
+    recipe: str = ""
 
     @property
     def name(self) -> str:
         """For folders and studies."""
         width = "" if self.width is None else f"-width{self.width}"
         start = "" if self.start == "unit" else f"-{self.start}"
-        return f"epochs{self.rungs[-1]}-px{self.image_size}{width}-images{self.images}{start}"
+        recipe = f"-{self.recipe}" if self.recipe else ""
+        return f"epochs{self.rungs[-1]}-px{self.image_size}{width}-images{self.images}{start}{recipe}"
 
     def __str__(self) -> str:
         width = "" if self.width is None else f"width {self.width}, "
         length = words.plural(self.rungs[-1], "epoch")
-        return f"{length}, {self.image_size} px, {width}{self.images:,} images, {self.start} start"
+        recipe = f", recipe {self.recipe}" if self.recipe else ""
+        return f"{length}, {self.image_size} px, {width}{self.images:,} images, {self.start} start{recipe}"
 
     def work(self, other: Fidelity) -> float:
         """How much is to be computed, as a multiple of ``other``; a guess until it was measured."""
@@ -55,12 +62,14 @@ class Fidelity:
     def applied(self, spec: Spec) -> Spec:
         """The spec at this fidelity."""
         options = spec.backbone.options | ({} if self.width is None else {"width": self.width})
-        data = {"image_size": self.image_size, "train_limit": self.images}
+        own = whole(self.recipe) if self.recipe else {}
+        data = own.get("data", {}) | {"image_size": self.image_size, "train_limit": self.images}
+        proxy = own.get("proxy", {}) | {"rungs": list(self.rungs), "start": self.start}
         return spec.model_copy(
             update={
                 "backbone": spec.backbone.model_copy(update={"options": options}),
                 "data": spec.data.model_copy(update=data),
-                "proxy": spec.proxy.model_copy(update={"rungs": list(self.rungs), "start": self.start}),
+                "proxy": spec.proxy.model_copy(update=proxy),
             }
         )
 
@@ -77,6 +86,8 @@ class Fidelity:
         proxy |= {"start": self.start} if self.start != spec.start else {}
         if proxy:
             lines["proxy"] = proxy
+        for section, keys in whole(self.recipe).items() if self.recipe else ():
+            lines[section] = keys | lines.get(section, {})
         return lines
 
 
@@ -96,6 +107,7 @@ def candidates(
     widths: Sequence[int] = (),
     data: Sequence[float] = (),
     starts: Sequence[Start] = (),
+    recipes: Sequence[str] = (),
 ) -> list[Fidelity]:
     """What might do, the least work first.
 
@@ -115,12 +127,28 @@ def candidates(
     for start in starts:
         if start not in get_args(Start):
             raise InputError(f"there is no start {start!r}", value=start, choices=get_args(Start))
-    if epochs or image_sizes or widths or data or starts:
+    for recipe in recipes:
+        if recipe != OWN:
+            recipe_of(recipe)
+    if epochs or image_sizes or widths or data or starts or recipes:
         wide: Sequence[int | None] = widths or [spec.width]
+        begun: Sequence[Start | None] = starts or [None]
         found = [
-            replace(shortened(spec, e), image_size=s, width=w, images=max(2, round(spec.images * part)), start=start)
-            for e, s, w, part, start in itertools.product(
-                epochs or spec.rungs[-1:], image_sizes or [spec.image_size], wide, data or [1.0], starts or [spec.start]
+            replace(
+                shortened(spec, e),
+                image_size=s,
+                width=w,
+                images=max(2, round(spec.images * part)),
+                start=start or _start(recipe, spec),
+                recipe="" if recipe == OWN else recipe,
+            )
+            for e, s, w, part, start, recipe in itertools.product(
+                epochs or spec.rungs[-1:],
+                image_sizes or [spec.image_size],
+                wide,
+                data or [1.0],
+                begun,
+                recipes or [OWN],
             )
         ]
     else:
@@ -131,6 +159,14 @@ def candidates(
             found.append(replace(spec, width=spec.width // 2))
         found.append(replace(spec, images=spec.images // 2))
     return sorted(dict.fromkeys(found), key=lambda one: one.work(spec))
+
+
+def _start(recipe: str, spec: Fidelity) -> Start:
+    """That of the recipe, where it has one."""
+    if recipe == OWN or "start" not in (values := recipe_of(recipe).proxy):
+        return spec.start
+    start: Start = values["start"][0]
+    return start
 
 
 def shortened(spec: Fidelity, epochs: int) -> Fidelity:

@@ -29,7 +29,7 @@ from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.history import history
 from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.notes import note
-from chattn_nas.study.record import in_words
+from chattn_nas.study.record import in_words, searched_in
 from chattn_nas.study.short import short_form
 from chattn_nas.study.texts import one_line
 from chattn_nas.study.trials import outcome
@@ -153,7 +153,7 @@ class TrialRunner:
         if seed is None:
             return self._answer(trial, architecture)
         name = trial.user_attrs.get("label") or short_form(
-            [in_words(stage) for stage in architecture.to_dict()["stages"]]
+            [in_words(stage, searched_in(trial.params)) for stage in architecture.to_dict()["stages"]]
         )
         pulse.tell("building", trial=trial.number, network=name)
         network = self.trainer.build(architecture, seed)

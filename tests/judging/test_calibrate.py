@@ -100,6 +100,27 @@ def test_lines_for_the_spec_make_the_job_of_the_fidelity():
     assert Spec.from_dict(merged) == other.applied(spec)
 
 
+def test_ways_to_train_are_candidates_and_each_is_whole():
+    """What a recipe does not name has its default, not the value of the recipe that it takes the place of."""
+    spec = Spec.from_dict(SPEC | {"proxy": SPEC["proxy"] | {"optimizer": "adamw", "clip": 1.0, "weight_decay": 0.3}})
+    own = of_spec(spec, 200)
+    found = {one.recipe: one for one in candidates(own, recipes=["own", "plain", "rsb", "finetune"])}
+    assert list(found[""].spec_lines(own)) == []
+    plain = found["plain"].applied(spec).proxy
+    assert (plain.optimizer, plain.clip, plain.weight_decay, plain.rungs) == ("sgd", None, 5e-4, [1, 2])
+    strikes = found["rsb"].applied(spec)
+    assert (strikes.proxy.optimizer, strikes.proxy.loss, strikes.data.augment) == ("lamb", "bce", "randaugment")
+    assert found["finetune"].applied(spec).proxy.start == "identity"
+    assert len({one.name for one in found.values()}) == 4
+    assert str(found["rsb"]).endswith("unit start, recipe rsb")
+    for one in found.values():
+        lines = one.spec_lines(own)
+        merged = spec.to_dict() | {key: spec.to_dict()[key] | lines[key] for key in lines}
+        assert Spec.from_dict(merged).proxy == one.applied(spec).proxy
+    with pytest.raises(InputError, match="did you mean 'plain'"):
+        candidates(own, recipes=["plane"])
+
+
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory):
     directory = tmp_path_factory.mktemp("calibrate") / "tiny"
