@@ -19,10 +19,12 @@ import pandas as pd
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from chattn_nas import dashboard, judging, proxy, report, results, study, training
+from chattn_nas import dashboard, judging, report, results, study, training
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
 from chattn_nas.space import Architecture
+from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.metric import unit_of
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:  # torch and timm are imported where something is built: readi
 
     from chattn_nas.export import Card, ExportReport
     from chattn_nas.search import Callback
-    from chattn_nas.spec import Spec, TrainingSettings
     from chattn_nas.training import TrainingResult
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Run(study.RunDirectory):
         """Who stands where, as the study is at the first call."""
         return results.Standing(self.study)
 
+    @checked
     def trials(self, *, where: str | None = None, sort: str | None = None) -> pd.DataFrame:
         """One row per trial; ``where`` and ``sort`` as on the command line.
 
@@ -62,10 +64,12 @@ class Run(study.RunDirectory):
         """
         return results.select(results.trials(self.study), where, sort)
 
+    @checked
     def leaderboard(self, by: str = "pooled") -> pd.DataFrame:
         """One row per architecture, best first by ``pooled``, ``mean`` or ``single``."""
         return results.leaderboard(self.study, by)
 
+    @checked
     def best(self, by: str = "pooled") -> Trained:
         """The recommended architecture.
 
@@ -74,6 +78,7 @@ class Run(study.RunDirectory):
         """
         return Trained(self, self.standing.best(by))
 
+    @checked
     def trial(self, number: int) -> Trained:
         """The architecture of one trial.
 
@@ -88,6 +93,7 @@ class Run(study.RunDirectory):
             raise RunError(f"trial {number} was not trained to the end ({found[number].outcome})")
         return Trained(self, pick)
 
+    @checked
     def chosen(self, trial: str | int = "best", by: str | None = None) -> Trained:
         """``best``, or a number as :meth:`trial`.
 
@@ -105,6 +111,29 @@ class Run(study.RunDirectory):
             raise InputError(f"--trial is 'best' or a number, not {trial!r}")
         winner = judging.confirmed_winner(self.study, self.standing) if by is None else None
         return self.best(by or "pooled") if winner is None else Trained(self, winner)
+
+    def show_predictions(self, images: int = 6) -> bool:
+        """Keep in the run's directory what the network that leads answers on a few validation images, for the report.
+
+        Returns:
+            Whether there was anything to see: its weights were kept, and the task has pictures of its answers.
+        """
+        import torch
+
+        from chattn_nas import tasks
+        from chattn_nas.report.predictions import write_predictions
+
+        lead = self.chosen()
+        if self.checkpoint(lead.pick.hash, lead.seed) is None:
+            return False
+        data = tasks.load(self.spec.task, self.spec.data, data_on="disk")
+        last = len(data.validation) - 1
+        batch = data.validation[torch.linspace(0, last, min(images, last + 1)).long()].to("cpu")
+        with torch.no_grad():
+            output = lead.network()(data.task.inputs(batch.images))
+        shown = data.task.show(output, batch.images, batch.labels)
+        write_predictions(self.directory / study.run.PREDICTIONS, lead.pick.hash, shown)
+        return bool(shown)
 
     @property
     def so_far(self) -> str:
@@ -142,6 +171,7 @@ class Trained:
         assert seed is not None, "it was trained"
         return seed
 
+    @checked
     def train(
         self,
         *,
@@ -180,23 +210,21 @@ class Trained:
         from chattn_nas import tasks
         from chattn_nas.network.weights import read_weights
         from chattn_nas.search.same import check_same
-        from chattn_nas.search.trainer import build_prepared
+        from chattn_nas.search.trainer import build_prepared, restored
 
         spec = self.run.spec
         data = tasks.load(spec.task, spec.data)
         final = training.trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
         state = read_weights(kept) if kept is not None else None
-        network = build_prepared(
-            spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
-            state=state,
-        )  # fmt: skip
+        if final and state is not None:
+            start = final[1].plan.get("start")
+            network = build_prepared(spec, self.architecture, seed=self.seed, data=data, start=start, state=state)
+            return network.eval()
         if state is None:
             check_same(self.run.study, spec)
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
-            device = proxy.resolve_device(spec.proxy.device)
-            proxy.train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
-        return network.cpu().eval()
+        return restored(spec, self.architecture, seed=self.seed, data=data, state=state).cpu().eval()
 
     def look_at_gates(self, images: int = 512) -> bool:
         """Keep in the study what the gates of the trained network do, class by class, for the report.
@@ -289,6 +317,7 @@ class Trained:
         return f"{pick.description}, {unit.written(pick.pooled)} (pooled, 95 % {low:.2f} to {high:.2f}; {raw}), {state}"
 
 
+@checked
 def search(
     spec: Spec,
     *,
@@ -332,9 +361,16 @@ def search(
         spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer, budget=budget,
         early_stop=early_stop, callbacks=callbacks, best=results.so_far,
     )  # fmt: skip
-    return Run(found.directory)
+    run_of = Run(found.directory)
+    if trainer is None:
+        try:
+            run_of.show_predictions()
+        except Exception:  # a search whose picture cannot be made has its result all the same
+            log.warning("what the network answers cannot be shown", exc_info=True)
+    return run_of
 
 
+@checked
 def train(
     trained: Trained,
     *,
@@ -352,6 +388,7 @@ def train(
     )  # fmt: skip
 
 
+@checked
 def export(
     trained: Trained, out_dir: Path | str, formats: Sequence[str] | None = None, *, force: bool = False
 ) -> ExportReport:

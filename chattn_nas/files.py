@@ -1,11 +1,18 @@
-"""Files that a reader finds whole, or not at all, whoever is killed while one is written."""
+"""Files that are whole or not there, whoever is killed while one is written; locks; where temporary files lie."""
 
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, SoftFileLock
+
+#: Seconds after which an empty lock file has no holder where the file itself is the lock: a holder writes its name.
+EMPTY = 10.0
 
 
 @contextmanager
@@ -26,3 +33,27 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def temporary_folder() -> Path:
+    """This user's among temporary files; containers run as users that have a number and no name. It may be missing."""
+    user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"chattn-nas-{user}"
+
+
+def lock_at(path: Path, timeout: float = -1) -> FileLock:
+    """A lock whose file may lie there from before; not taken yet.
+
+    Where a system has no locks (neither ``fcntl`` nor ``msvcrt``) the file itself is the lock, and one that a system
+    with locks left behind, which is empty, would be held for ever.
+
+    Args:
+        path: Its folder must be there.
+        timeout: Seconds to wait for it; below 0 without end.
+    """
+    if issubclass(FileLock, SoftFileLock):
+        with suppress(OSError):
+            told = path.stat()
+            if told.st_size == 0 and time.time() - told.st_mtime > EMPTY:
+                path.unlink()
+    return FileLock(path, timeout=timeout)

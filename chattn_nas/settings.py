@@ -6,25 +6,35 @@ import inspect
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    RootModel,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError
 
-#: Whole numbers of a spec lie below, so that every library can hold them.
-LARGEST = 2**31
+#: Whole numbers of a spec lie below, so that every library can hold them; others below, so that float32 can.
+LARGEST, LARGEST_FLOAT = 2**31, 1e12
 
 
 class Refusing(BaseModel):
     """A model whose wrong values raise :class:`InputError`, whether they come from YAML or from Python."""
 
     def __init__(self, /, *args: Any, **fields: Any) -> None:
+        if args and not issubclass(type(self), RootModel):
+            raise InputError(f"{type(self).__name__} takes its keys by name, not {shown(args[0])}")
         try:
             super().__init__(*args, **fields)
         except ValidationError as error:
@@ -49,7 +59,8 @@ class Refusing(BaseModel):
 class Settings(Refusing):
     """A section of the spec: unknown keys are refused, values never change after loading.
 
-    Numbers are finite, and ``true`` is no number. The docstring tells every key: its section ``Attributes`` says what
+    Numbers are finite and not immense, ``true`` is no number, and texts hold no zero byte, which no path may have. The
+    docstring tells every key: its section ``Attributes`` says what
     it is, ``In a spec`` shows it as a user writes it, with the unit as the comment; the JSON Schema is made of both.
     """
 
@@ -57,18 +68,33 @@ class Settings(Refusing):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _plain_finite_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
-        kinds = list(_kinds(annotation))
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        kinds = cls._kinds_of(info.field_name)
         if Any in kinds:
             _check_plain(value)
-        elif int in kinds or float in kinds:
-            for one in value if isinstance(value, list | tuple) else [value]:
-                if isinstance(one, bool) and bool not in kinds:
+        if bool not in kinds and any(kind in (int, float) or type(kind) is int for kind in kinds):
+            for one in _items(value):
+                if isinstance(one, bool):
                     raise ValueError("a number is needed")
-                if isinstance(one, int) and abs(one) >= LARGEST:
-                    raise ValueError(f"a number must be below {LARGEST:,}")
+        section = any(inspect.isclass(kind) and issubclass(kind, BaseModel) for kind in kinds)
+        if not section and any("\0" in text for text in _texts(value)):
+            raise ValueError("a text cannot hold a zero byte")
         return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _not_immense(cls, value: Any, info: ValidationInfo) -> Any:
+        """Whatever was written: YAML reads ``1e300`` as a text, of which a number is made."""
+        if Any not in cls._kinds_of(info.field_name):
+            for one in _items(value):
+                most = LARGEST if isinstance(one, int) else LARGEST_FLOAT
+                if isinstance(one, int | float) and abs(one) >= most:
+                    raise ValueError(f"a number must be below {most:,.0f}")
+        return value
+
+    @classmethod
+    def _kinds_of(cls, field: str | None) -> list[Any]:
+        return list(_kinds(cls.model_fields[field].annotation if field else None))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -145,9 +171,25 @@ def _check_plain(value: Any) -> None:
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
+    """An annotation and all that it is made of; of ``Literal[1, 3]`` its values, too."""
     yield annotation
     for part in get_args(annotation):
         yield from _kinds(part)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in plain values, keys of mappings included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def refusal(

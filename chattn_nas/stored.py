@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from chattn_nas.errors import NewerFormatError, RunError
+from chattn_nas.errors import NewerFormatError, RunError, first_line
 
 #: Key of the number; what was stored before there were numbers has format 1.
 KEY = "format"
@@ -46,7 +46,11 @@ class Stored:
             raise RunError(f"{what} cannot be read: it is no mapping but {type(data).__name__}")
         check_format(data, cls.FORMAT, what)
         try:
-            return _adapter(cls).validate_python(cls.upgraded(dict(data), data.get(KEY, 1)))
+            whole = cls.upgraded(dict(data), data.get(KEY, 1))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:  # what an old format must hold is not there
+            raise RunError(f"{what} cannot be read: {type(error).__name__}: {first_line(error)}") from None
+        try:
+            return _adapter(cls).validate_python(whole)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

@@ -28,6 +28,11 @@ class Unit:
     scale: float = 100.0
     digits: int = 2
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What a shown score can lie between: no interval of a share goes beyond 100 %."""
+        return (0.0, 100.0) if self.unit == "%" else (-math.inf, math.inf)
+
     def shown(self, score: float | None) -> float:
         """A stored score as it is shown; NaN for none."""
         return math.nan if score is None else self.scale * score

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """The pictures in docs/pictures: what a terminal and a browser show.
 
-    pictures.py terminal             the quickstart in a terminal of 80 columns and in a pipe: it searches, for a minute
+    pictures.py terminal FOLDER      the quickstart in a terminal of 80 columns and in a pipe: it searches, for minutes
     pictures.py pages RUN OTHER      report and dashboard of a finished run, and its comparison with another one
     pictures.py comparison FOLDER    what `chattn-nas compare-samplers --out FOLDER` wrote
 
@@ -140,14 +140,16 @@ def typed(command: list[str], folder: Path, until: Callable[[list[str]], bool]) 
         os.chdir(folder)
         os.execve(command[0], command, {**os.environ, "TERM": "xterm-256color", "COLUMNS": "", "LINES": ""})
     fcntl.ioctl(here, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-    shown = False
+    shown, seen = False, 0.0
     while True:
         try:
-            if select.select([here], [], [], 1)[0]:
+            if select.select([here], [], [], 0.1)[0]:
                 stream.feed(os.read(here, 65536))
         except OSError:  # it has ended
             break
-        if not shown and until(list(screen.display)):
+        if not seen and until(list(screen.display)):
+            seen = time.monotonic()
+        if seen and not shown and time.monotonic() > seen + 0.5:  # the board is drawn to its end
             shown = True
             yield screen
     os.waitpid(child, 0)
@@ -177,12 +179,13 @@ def draw(driver: webdriver.Chrome, name: str, lines: str) -> None:
     shoot(driver, name, 4000)
 
 
-def of_terminal() -> None:
-    """The quickstart, on a terminal and in a pipe."""
-    command = [sys.executable, "-m", "chattn_nas", "search", "quickstart"]
-    with tempfile.TemporaryDirectory() as place, browser(760) as driver:
-        half_way = typed(command, Path(place), lambda lines: any("step" in line for line in lines[-9:]) and any(
-            line.lstrip().startswith("[9/") or "9 of 24" in line for line in lines))  # fmt: skip
+def of_terminal(place: Path) -> None:
+    """The quickstart, on a terminal and in a pipe, as two runs in a folder."""
+    command = [sys.executable, "-m", "chattn_nas", "search", "quickstart", "--workers", "2", "--trials", "12"]
+    place.mkdir(parents=True, exist_ok=True)
+    with browser(760, 100) as driver:
+        half_way = typed(command, place, lambda lines: any("step" in line for line in lines[-9:]) and any(
+            "[8/" in line for line in lines))  # fmt: skip
         for name, screen in zip(("board.png", "end.png"), half_way, strict=True):
             draw(driver, name, marked(screen))
         done = subprocess.run([*command, "--name", "piped"], cwd=place, check=True, capture_output=True, text=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from torch import nn
 
@@ -20,3 +23,23 @@ def test_an_error_leaves_what_was_there(tmp_path):
     with pytest.raises(ValueError, match="no"), replacing(tmp_path / "file"):
         raise ValueError("no")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+WITHOUT_LOCKS = """
+import os, sys
+sys.modules["fcntl"] = sys.modules["msvcrt"] = None
+import warnings; warnings.simplefilter("ignore")
+from pathlib import Path
+from chattn_nas.files import lock_at
+left = Path(sys.argv[1])
+left.touch()
+os.utime(left, (1, 1))
+with lock_at(left, timeout=5):
+    assert left.exists()
+    print("held")
+"""
+
+
+def test_where_a_system_has_no_locks_a_file_that_another_left_is_no_lock(tmp_path):
+    command = [sys.executable, "-c", WITHOUT_LOCKS, tmp_path / "key.lock"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "held\n"

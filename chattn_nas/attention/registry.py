@@ -22,7 +22,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
+from chattn_nas.parts import found
 
 if TYPE_CHECKING:  # reading a spec needs no torch
     from torch import nn
@@ -293,6 +295,8 @@ def get(name: str) -> AttentionType:
         InputError: No such type; the message lists those there are.
     """
     _load()
+    if not isinstance(name, str):
+        raise InputError(f"an attention type is named by a text, not {name!r}")
     if name in _types:
         return _types[name]
     if name in _refused:
@@ -316,11 +320,7 @@ def _path_of(kind: AttentionType) -> str:
 
 
 def _from_path(path: str) -> AttentionType:
-    module_name, _, class_name = path.partition(":")
-    try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"attention type {path!r} cannot be imported: {error}") from error
+    cls = found(path, "an attention", ())
     for known in _types.values():
         if known.cls is cls:
             return known
@@ -331,6 +331,7 @@ def _from_path(path: str) -> AttentionType:
     return _unregistered[path]
 
 
+@checked
 def build(
     name: str,
     channels: int,

@@ -232,7 +232,8 @@ def interactions(table: LongTable) -> Interactions:
     ms_noise = float((noise**2).sum()) / max(1, df[1])
     ms_by_seed = float((by_seed**2).sum()) / max(1, (rank - 1) * (seeds - 1))
     ms_main = seeds * float((((project @ means) - means.mean()) ** 2).sum()) / max(1, rank - 1)
-    per_level = networks / max(len(set(types)) for types in zip(*table.types.values(), strict=True))
+    types = zip(*(table.types[key] for key in table.networks), strict=True)
+    per_level = networks / max(len(set(one)) for one in types)
     f = ms_left / ms_noise if ms_noise > 0 else float("nan")
     return Interactions(
         f=f,

@@ -103,4 +103,5 @@ def _short(table: LongTable) -> Iterator[str]:
 
 
 def _tau(tau: Interval) -> str:
-    return f"{tau.mean:.2f}" if tau.seeds < 2 else f"{tau.mean:.2f} [{tau.low:.2f}, {tau.high:.2f}]"
+    """With its interval from three seeds up: two may agree by chance, and theirs says nothing."""
+    return f"{tau.mean:.2f}" if tau.seeds < 3 else f"{tau.mean:.2f} [{tau.low:.2f}, {tau.high:.2f}]"

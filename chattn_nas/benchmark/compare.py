@@ -171,10 +171,7 @@ def _search(table: Table | World, name: str, number: int, budget: int) -> Search
     seen, left = _split(table, number, max(1, len(table.seeds) - 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        shown_as = name.partition(" + ")[0]
-        return Search(
-            table, simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner, shown_as=shown_as), left
-        )
+        return Search(table, simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner), left)
 
 
 def _by_path(name: str) -> Method:
@@ -224,6 +221,7 @@ def compare_picks(
         Beside the criteria ``accuracy`` stands for the pooled model without losses: what they bring.
         ``gain`` is NaN where no seed is left unseen.
     """
+    quiet_optuna()
     rows: list[dict[str, object]] = []
     networks = list(table.networks.values())
     for budget in budgets:

@@ -28,7 +28,7 @@ PATIENCE = 5
 
 def simulate(
     table: Table | World, sampler: BaseSampler, *, budget: float, seeds: Sequence[int],
-    pruner: BasePruner | None = None, baselines: bool = True, shown_as: str = "",
+    pruner: BasePruner | None = None, baselines: bool = True,
 ) -> list[Record]:  # fmt: skip
     """Search until ``budget`` full trainings are spent; a training stopped at a rung costs its epochs.
 
@@ -41,10 +41,9 @@ def simulate(
             were asked for.
         pruner: Sees a trial's rungs; none by default.
         baselines: Begin with ``none`` and every uniform network.
-        shown_as: The sampler's name in a spec: some are shown trials as a search shows them.
     """
     made = optuna.create_study(direction="maximize")
-    filled = shown_whole(shown_as, table.space)
+    filled = shown_whole(sampler, table.space)
     study = SearchStudy(made.study_name, storage_of(made), sampler, pruner or NopPruner(), filled=filled)
     protected = _enqueue_baselines(study, table) if baselines else 0
     seen: dict[str, list[float]] = {}

@@ -51,7 +51,10 @@ app = typer.Typer(
 )
 console = Console(markup=False, highlight=False)  # what is printed comes from users
 #: What a file system refuses for reasons that its user can mend.
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR)
+REFUSED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR, errno.ENOENT,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EIO,
+)  # fmt: skip
 
 
 def _specs(begun: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -11,12 +13,13 @@ import typer
 
 from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, open_run, print_table, say, show_gates
 from chattn_nas.errors import InputError
+from chattn_nas.image_size import ImageSize, either
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
     from chattn_nas.judging import Comparison, Confirmation, Network
     from chattn_nas.spec import Spec
 
-Number = TypeVar("Number", int, float)
+One = TypeVar("One")
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
 
@@ -33,6 +36,7 @@ def confirm(
     """Retrain the best and the baselines at full length on new seeds, and say whether the lead is real."""
     opened = open_run(run)
     from chattn_nas import judging, report
+    from chattn_nas.study.metric import named, unit_of
 
     planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
@@ -45,18 +49,24 @@ def confirm(
         return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
     show_gates(opened)
+    with suppress(Exception):  # the page is written without it
+        opened.show_predictions()
     report.write_report(opened.directory, opened.study)
     if as_json:
         print(json.dumps(_plain(found)))
         return
+    unit = unit_of(opened.study)
     print_table(
-        [_row(one) for one in found.networks],
-        f"{found.epochs} epochs each; differences in points with 95 % intervals; scale: the learned channel scale",
+        [{named(key, unit): named(value, unit) for key, value in _row(one).items()} for one in found.networks],
+        named(
+            f"{found.epochs} epochs each; differences in points with 95 % intervals; scale: the learned channel scale",
+            unit,
+        ),
     )
     for one in found.networks:
         for claim in _claims(one) if "candidate" in one.roles else ():
-            say(claim)
-    say(f"{found.headline}: {found.words.replace('**', '')}")
+            say(named(claim, unit))
+    say(named(f"{found.headline}: {found.words.replace('**', '')}", unit))
 
 
 @command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18")
@@ -65,10 +75,13 @@ def calibrate(
     run: Annotated[Path | None, typer.Option(help="Directory; default: runs/<name>-calibrate.")] = None,
     architectures: Annotated[int, typer.Option(help="Size of the stratified sample.")] = 16,
     epochs: Annotated[str, typer.Option(help="Candidates, as 1,2,6; any list: every combination is tried.")] = "",
-    image_sizes: Annotated[str, typer.Option(help="Candidates in pixels, as 16,32.")] = "",
+    image_sizes: Annotated[str, typer.Option(help="Candidates in pixels, as 16,32 or 120x90 (wide x high).")] = "",
     widths: Annotated[str, typer.Option(help="Candidates for the backbone's option width, as 8,16.")] = "",
     data: Annotated[str, typer.Option(help="Candidates as parts of the training images, as 0.25,1.")] = "",
     starts: Annotated[str, typer.Option(help="Candidates for the start of attention, as unit,official.")] = "",
+    recipes: Annotated[
+        str, typer.Option(help="Candidates for the way to train, as own,plain,adamw: chattn-nas init --recipe.")
+    ] = "",
     recipe: Annotated[
         bool,
         typer.Option("--recipe", help="Tune learning rate, branch scale and warm-up of the bare backbone instead."),
@@ -95,10 +108,11 @@ def calibrate(
     tried = judging.candidates(
         own,
         epochs=_numbers("epochs", epochs, int),
-        image_sizes=_numbers("image-sizes", image_sizes, int),
+        image_sizes=_numbers("image-sizes", image_sizes, _size),
         widths=_numbers("widths", widths, int),
         data=_numbers("data", data, float),
         starts=[one.strip() for one in starts.split(",") if one.strip()],  # type: ignore[misc]
+        recipes=[one.strip() for one in recipes.split(",") if one.strip()],
     )
     found = judging.calibrate(
         spec, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
@@ -144,7 +158,13 @@ def _to_paste(lines: str) -> None:
         console.print(lines, soft_wrap=True)
 
 
-def _numbers(option: str, text: str, kind: type[Number]) -> list[Number]:
+def _size(text: str) -> ImageSize:
+    """``32``, or ``120x90``: width first, as sizes of pictures are told."""
+    width, _, height = text.partition("x")
+    return either((int(height), int(width))) if height else int(width)
+
+
+def _numbers(option: str, text: str, kind: Callable[[str], One]) -> list[One]:
     """A comma-separated list."""
     try:
         return [kind(part) for part in text.split(",") if part.strip()]
@@ -166,7 +186,7 @@ def _plain(found: Confirmation) -> dict[str, Any]:
     return plain
 
 
-def _row(one: Network) -> dict[str, Any]:
+def _row(one: Network) -> dict[str, str]:
     """One network of a confirmation in 80 columns."""
     from chattn_nas.results import words
 

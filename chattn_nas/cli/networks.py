@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, open_run, print_table, say
+from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_table, say
 from chattn_nas.errors import InputError
 
 
@@ -50,10 +50,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score an exported network on a data set."""
-    from chattn_nas import tasks
-    from chattn_nas.data import load_test
-    from chattn_nas.export import evaluate_folder
-    from chattn_nas.spec import load_spec
+    with moving("Loading torch", line=False):
+        from chattn_nas import tasks
+        from chattn_nas.data import load_test
+        from chattn_nas.export import evaluate_folder
+        from chattn_nas.spec import load_spec
 
     if part not in ("validation", "test"):
         raise InputError(f"--part cannot be {part!r}", value=part, choices=("validation", "test"))
@@ -78,9 +79,10 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Latency of an exported network against the same backbone without attention, measured in turns."""
-    from chattn_nas.export import bench_folder
+    with moving(f"Timing {folder}", line=False):
+        from chattn_nas.export import bench_folder
 
-    found = bench_folder(folder, batch_size=batch_size, device=device)
+        found = bench_folder(folder, batch_size=batch_size, device=device)
     if as_json:
         print(json.dumps(dataclasses.asdict(found) | {"relative": found.relative}))
         return

@@ -112,7 +112,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Several runs beside each other: other backbones, budgets or recipes, on one page."""
-    from chattn_nas.report.compare import caution, compare_html, compare_runs, differing
+    from chattn_nas.report.compare import caution, compare_html, compare_runs, differing, score_column
     from chattn_nas.results import words
 
     if len(runs) < 2:
@@ -128,7 +128,7 @@ def compare(
             {
                 "run": line.name,
                 "first": line.network,
-                "score %": words.accuracy(line.score),
+                score_column(lines): words.accuracy(line.score),
                 "over none": words.margin(line.none),
                 "params": words.multiple(line.parameters),
                 "status": line.status,

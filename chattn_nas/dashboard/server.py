@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from chattn_nas.report.palette import LIGHT, painted
 from chattn_nas.results import words
 from chattn_nas.results.tables import rows_of
 from chattn_nas.study.artifacts import FOLDER
+from chattn_nas.study.short import short_form
 from chattn_nas.study.storage import explained
 from chattn_nas.study.texts import NOTE, as_markdown
 
@@ -28,6 +29,13 @@ LOOPBACK = "127.0.0.1"
 POLICY = (
     "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:"
+)
+
+
+#: The dashboard puts panels beside each other however narrow the window is; on a phone one below the other.
+PHONE = (
+    "<style>@media (max-width: 600px) { main { min-width: 0; } "
+    "[class*=MuiGrid-grid-xs-] { flex-basis: 100% !important; max-width: 100% !important; } }</style>"
 )
 
 
@@ -64,12 +72,13 @@ def annotate(study: optuna.Study) -> list[str]:
                 refused=facts.refused(facts.cost),
                 bound=facts.bound(facts.cost),
             ),
-            f"Accuracy against {facts.cost}, constraints respected",
+            f"Accuracy against {facts.cost},<br>constraints respected",
         )
-        made["chattn-leaderboard"] = _leaderboard(rows_of(facts.board.head(25)))
+        chosen = {record.hash: record.choices for record in facts.records}
+        made["chattn-leaderboard"] = _leaderboard(rows_of(facts.board.head(25)), chosen)
     if len(facts.effects):
         made["chattn-effects"] = _titled(
-            figures.effects(facts.effects), "Points that an attention adds per stage; bold: the interval excludes 0"
+            figures.effects(facts.effects), "Points that an attention adds per stage<br>(bold: the interval excludes 0)"
         )
     for name, figure in made.items():
         _dashboard.set_figure(study, painted(figure), name)
@@ -85,30 +94,31 @@ def _titled(figure: figures.Figure, title: str) -> figures.Figure:
     return {"data": figure["data"], "layout": titled | {"height": layout["height"] + 60}}
 
 
-def _leaderboard(rows: list[dict[str, Any]]) -> figures.Figure:
-    heads = ("#", "architecture", "pooled %", "95 % interval", "mean %", "seeds", "params", "MACs")
+def _leaderboard(rows: list[dict[str, Any]], choices: Mapping[str, Sequence[str]]) -> figures.Figure:
+    """Few columns and short names: a panel is narrow."""
+    heads = ("#", "network", "pooled %<br>(95 %)", "seeds", "params")
     columns = [
         [str(row["rank"]) for row in rows],
-        [row["architecture"] + (f" ({row['label']})" if row["label"] else "") for row in rows],
-        [words.accuracy(row["pooled"]) for row in rows],
+        [short_form(choices[row["hash"]]) + (f"<br>({row['label']})" if row["label"] else "") for row in rows],
         [
-            words.NOT_THERE if words.missing(row["low"])
-            else f"{words.accuracy(row['low'])} to {words.accuracy(row['high'])}" for row in rows
+            words.accuracy(row["pooled"])
+            + ("" if words.missing(row["low"]) else f"<br>({row['low']:.1f} to {row['high']:.1f})") for row in rows
         ],
-        [words.accuracy(row["mean"]) for row in rows],
         [str(row["seeds"]) for row in rows],
         [words.multiple(row["parameters_x"]) for row in rows],
-        [words.multiple(row["macs_x"]) for row in rows],
     ]  # fmt: skip
     trace = {
         "type": "table",
-        "columnwidth": [4, 36, 10, 16, 10, 6, 9, 9],
+        "columnwidth": [3, 13, 13, 7, 9],
         "header": {"values": list(heads), "align": "left", "fill": {"color": LIGHT["grid"]}},
         "cells": {"values": columns, "align": "left", "fill": {"color": LIGHT["surface"]}, "height": 26},
     }
-    margin = {"l": 12, "r": 12, "t": 60, "b": 12}
-    title = {"text": "Leaderboard by architecture, over all seeds", "font": {"size": 15}}
-    return {"data": [trace], "layout": {"title": title, "margin": margin, "height": 150 + 27 * len(rows)}}
+    margin = {"l": 2, "r": 2, "t": 60, "b": 12}
+    title = {"text": "Leaderboard by architecture", "font": {"size": 15}}
+    return {
+        "data": [trace],
+        "layout": {"title": title, "margin": margin, "height": 150 + 44 * len(rows), "font": {"size": 11}},
+    }
 
 
 def serve(run: HasStudy, port: int = 8080) -> None:
@@ -133,9 +143,14 @@ def guarded(application: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            return start_response(status, [*headers, ("Content-Security-Policy", POLICY)], *rest)
+        pages: list[bool] = []
 
-        return application(environ, start)
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            pages.append(any(key.lower() == "content-type" and "text/html" in value for key, value in headers))
+            kept = [one for one in headers if not (pages[-1] and one[0].lower() == "content-length")]
+            return start_response(status, [*kept, ("Content-Security-Policy", POLICY)], *rest)
+
+        body = application(environ, start)
+        return [b"".join(body).replace(b"</head>", f"{PHONE}</head>".encode(), 1)] if any(pages) else body
 
     return answer

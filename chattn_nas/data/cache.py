@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from chattn_nas.errors import DataError
+from chattn_nas.files import lock_at, temporary_folder
 
 #: Of what lies in the cache: raised whenever the same key would hold other bytes.
 FORMAT = 1
@@ -25,11 +25,13 @@ VARIABLE = "CHATTN_NAS_CACHE"
 
 
 def default_folder() -> Path:
-    """``$CHATTN_NAS_CACHE``, else ``chattn-nas`` in the user's cache folder."""
-    named = os.environ.get(VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "chattn-nas" / "data"
+    """``$CHATTN_NAS_CACHE``, else ``chattn-nas`` in the user's cache folder, or, of a user who has no home, among
+    temporary files."""
+    if named := os.environ.get(VARIABLE):
+        return Path(os.path.expanduser(named))
+    users = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    # Containers run as users without a name, and some without HOME: "~" stays then.
+    return (temporary_folder() if users.startswith("~") else Path(users) / "chattn-nas") / "data"
 
 
 def key_of(parts: Sequence[str]) -> str:
@@ -80,10 +82,10 @@ class Cache:
             DataError: The folder cannot be written; or what ``make`` raises.
         """
         place = self.folder / key
+        if self._there(place):
+            return place
         with self._locked(key):
-            if (place / FACTS).is_file():
-                with suppress(OSError):
-                    os.utime(place)  # used: the last to go
+            if self._there(place):  # made meanwhile by another
                 return place
             for left in self.folder.glob(f"{key}.partial-*"):  # of a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
@@ -100,6 +102,15 @@ class Cache:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         return place
+
+    @staticmethod
+    def _there(place: Path) -> bool:
+        """Whether the entry is whole; it was used now, and so is the last to go."""
+        if not (place / FACTS).is_file():
+            return False
+        with suppress(OSError):
+            os.utime(place)
+        return True
 
     def make_room(self, size: int) -> None:
         """Remove the entries that were used longest ago; what maps them keeps them until it ends.
@@ -138,7 +149,7 @@ class Cache:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        with FileLock(self.folder / f"{key}.lock"):  # these files stay: one that is removed no longer excludes anybody
+        with lock_at(self.folder / f"{key}.lock"):  # these files stay: one that is removed no longer excludes anybody
             yield
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from chattn_nas.arguments import checked
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError, SearchStopped
 from chattn_nas.judging._confirm import FRESH, FULL, counts_to_target
 from chattn_nas.judging.agreement import Agreement, agreement, excess
 from chattn_nas.judging.calibration import Calibration, Tried
+from chattn_nas.judging.counted import chance_of, counted
 from chattn_nas.judging.fidelities import Fidelity, of_spec
 from chattn_nas.results import words
 from chattn_nas.search import search
@@ -23,7 +25,7 @@ from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import NONE, Architecture, SearchSpace, SpaceSettings, StageChoice
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
-from chattn_nas.study.record import Record, once_per_seed, records
+from chattn_nas.study.record import records
 
 #: Below so many a rank correlation says nothing.
 LEAST_ARCHITECTURES = 4
@@ -31,9 +33,8 @@ FILE = "calibration.json"
 #: Its seeds start so far above those of the search: what a confirmation will be trained on is not met here.
 OWN = 2 * FRESH
 
-Trainings = dict[tuple[str, int], Record]
 
-
+@checked
 def calibrate(
     spec: Spec,
     tried: Sequence[Fidelity],
@@ -168,7 +169,7 @@ def _train(
     spec: Spec, fidelity: Fidelity, seeds: Sequence[int], *, directory: Path, chosen: Sequence[tuple[StageChoice, ...]],
     workers: int | None, progress: bool,
 ) -> tuple[dict[int, dict[int, float]], float]:  # fmt: skip
-    """Accuracy by seed and index in ``chosen``, and mean seconds of one training."""
+    """Score by seed and index in ``chosen``, of what diverged the last one, and mean seconds of one training."""
     at = _spec_at(spec, fidelity, len(seeds))
     stages = at.search_space().stages
     networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in chosen]
@@ -177,16 +178,13 @@ def _train(
         enqueue_trainings(opened.study, ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different))
         target_trials = sum(map(counts_to_target, opened.study.get_trials(deepcopy=False)))
         search(at, run=opened.directory, trials=target_trials, workers=workers, progress=progress, baselines=False)
-    done = {(r.hash, r.seed): r for r in once_per_seed(records(opened.study)) if r.score is not None}
-    seconds = [record.measurement.seconds for record in done.values() if record.measurement is not None]
+    found = records(opened.study)
+    done = counted(found, chance_of(at))
+    seconds = [one.measurement.seconds for one in found if one.score is not None and one.measurement is not None]
     if not seconds:
         raise RunError(f"no training of {fidelity} succeeded")
     scores = {
-        seed: {
-            index: float(done[one.hash, seed].score or 0.0)
-            for index, one in enumerate(networks)
-            if (one.hash, seed) in done
-        }
+        seed: {index: done[one.hash, seed] for index, one in enumerate(networks) if (one.hash, seed) in done}
         for seed in seeds
     }
     return scores, fmean(seconds)

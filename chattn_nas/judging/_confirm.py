@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-from chattn_nas import tasks
+from chattn_nas.arguments import checked
 from chattn_nas.data import has_test
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, judge
+from chattn_nas.judging.counted import chance_of, counted
 from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.proxy import Outcome
@@ -24,9 +25,12 @@ from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.space import NONE, SpaceSettings
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
+from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import once_per_seed, records
+from chattn_nas.study.run import CONFIRM
+from chattn_nas.study.storage import load_study
 
 #: Full length: this many times the search's last rung, in one cycle, unless the caller says how many epochs.
 FULL = 4
@@ -43,6 +47,7 @@ WORDS = {
 }  # fmt: skip
 
 
+@checked
 def confirm(
     run: RunDirectory | Path | str,
     top: int = 3,
@@ -77,7 +82,7 @@ def confirm(
     spec = _checked(run, top, seeds, epochs)
     tested = has_test(run.spec.data)
     check_same(run.study, run.spec)
-    with RunDirectory.held(spec, run.directory / "confirm") as opened:
+    with RunDirectory.held(spec, run.directory / CONFIRM) as opened:
         plan = plan_rows(run, Standing(run.study), list(study_attributes(opened.study).plan), top)
         opened.study.set_user_attr(PLAN, plan)
         fresh = range(spec.search.seed, spec.search.seed + seeds)
@@ -86,11 +91,11 @@ def confirm(
         )
         target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
         search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
-    networks = _measured(opened.study, plan, chance=_chance(run))
+    networks = _measured(opened.study, plan, chance=chance_of(run.spec))
     found = judge(
         networks,
         epochs=spec.proxy.rungs[-1],
-        look=_look(run.study, networks),
+        look=_look(run.study, networks, spec.proxy.rungs[-1]),
         useful=run.spec.judging.useful,
         unit=unit_of(opened.study).to_dict(),
     )
@@ -101,6 +106,7 @@ def confirm(
     return found
 
 
+@checked
 def confirm_plan(run: RunDirectory, top: int = 3, seeds: int = 5, epochs: int | None = None) -> ConfirmPlan:
     """What :func:`confirm` would train, how many seeds a useful difference takes, and what that costs; trains nothing.
 
@@ -114,9 +120,15 @@ def confirm_plan(run: RunDirectory, top: int = 3, seeds: int = 5, epochs: int | 
         InputError, RunError: As :func:`confirm`.
     """
     spec = _checked(run, top, seeds, epochs)
-    directory = run.directory / "confirm"
-    study = RunDirectory(directory).study if (directory / "spec.yaml").is_file() else None
-    return plan_confirmation(run, study, top=top, seeds=seeds, epochs=spec.proxy.rungs[-1])
+    return plan_confirmation(run, _confirmed(run), top=top, seeds=seeds, epochs=spec.proxy.rungs[-1])
+
+
+def _confirmed(run: RunDirectory) -> optuna.Study | None:
+    """The study of the confirmation, where there is one: beside that of the run, wherever that was moved to."""
+    try:
+        return load_study(storage_of(run.study), f"{run.spec.name}-confirm")
+    except RunError:
+        return None
 
 
 def _checked(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spec:
@@ -130,10 +142,11 @@ def _checked(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spe
     return spec
 
 
-def _look(study: optuna.Study, networks: Sequence[Network]) -> int:
-    """Which look this is: one more wherever other trainings are judged than at any earlier one."""
+def _look(study: optuna.Study, networks: Sequence[Network], epochs: int) -> int:
+    """Which look this is: one more wherever other trainings are judged than at any earlier one, longer ones as well."""
     seen: list[str] = list(study_attributes(study).confirmation_looks)
-    judged = json.dumps(sorted((one.hash, sorted(one.scores)) for one in networks))
+    scores = sorted((one.hash, sorted(one.scores.items())) for one in networks)
+    judged = hashlib.sha256(json.dumps([epochs, scores]).encode()).hexdigest()[:16]
     if judged not in seen:
         seen.append(judged)
         study.set_user_attr(LOOKS, seen)
@@ -148,7 +161,7 @@ def spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
     changes: dict[str, Any] = {
         "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {},
         "seed": spec.search.seed + FRESH, "max_seeds": seeds,
-        "storage": run.storage_seen_from(run.directory / "confirm"),
+        "storage": run.storage_seen_from(run.directory / CONFIRM),
         "timeout": limit and limit * max(1.0, length / spec.proxy.rungs[-1]),
         "keep_checkpoints": 1000,  # all: the test set is read from them
     }  # fmt: skip
@@ -164,24 +177,14 @@ def spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
 
 
 def _same_length(run: RunDirectory, spec: Spec) -> None:
-    directory = run.directory / "confirm"
-    if not (directory / "spec.yaml").is_file():
-        return
-    before = RunDirectory(directory).spec.proxy.rungs[-1]
+    study = _confirmed(run)
+    told = study_attributes(study).spec if study is not None else None
+    before = Spec.from_stored(dict(told)).proxy.rungs[-1] if told else spec.proxy.rungs[-1]
     if before != spec.proxy.rungs[-1]:
         raise RunError(
-            f"this run was confirmed with {before} epochs, which cannot be compared with {spec.proxy.rungs[-1]}: "
-            f"say --epochs {before}, or remove {directory} and its study {spec.name!r} to begin anew"
+            f"this run was confirmed with {before} epochs, which cannot be compared with {spec.proxy.rungs[-1]}: say "
+            f"--epochs {before}, or remove {run.directory / CONFIRM} and its study {spec.name!r} to begin anew"
         )
-
-
-def _chance(run: RunDirectory) -> float:
-    """What a network that diverged before its first score is taken to have, as shown."""
-    data = tasks.load(run.spec.task, run.spec.data)
-    if data.task.unit.name == "accuracy":
-        return 100 / data.num_classes
-    low = data.task.floor()
-    return data.task.unit.shown(low["score"] if low else 0.0)
 
 
 def counts_to_target(trial: optuna.trial.FrozenTrial) -> bool:
@@ -190,20 +193,17 @@ def counts_to_target(trial: optuna.trial.FrozenTrial) -> bool:
 
 
 def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float) -> list[Network]:
-    """What every network of the plan gave by seed; one that diverged has its accuracy, or chance."""
+    """What every network of the plan gave by seed."""
     done: dict[str, dict[int, float]] = {}
     failed: dict[str, dict[int, str]] = {}
     found = records(study)
     for record in found:
-        if record.seed is None or record.outcome not in WORDS:
-            continue
-        failed.setdefault(record.hash, {})[record.seed] = WORDS[record.outcome]
-        if record.outcome == "diverged":
-            value = record.unit.shown(record.rungs[-1].score) if record.rungs else chance
-            done.setdefault(record.hash, {})[record.seed] = value if math.isfinite(value) else chance
+        if record.seed is not None and record.outcome in WORDS:
+            failed.setdefault(record.hash, {})[record.seed] = WORDS[record.outcome]
+    for (key, seed), value in counted(found, chance).items():
+        done.setdefault(key, {})[seed] = value
     for record in once_per_seed(found):
         if record.score is not None and record.seed is not None:
-            done.setdefault(record.hash, {})[record.seed] = record.shown
             failed.get(record.hash, {}).pop(record.seed, None)  # tried again, and it went well
     return [
         Network(

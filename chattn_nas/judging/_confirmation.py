@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from chattn_nas.results._best import Pick, Standing
 from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.stored import Stored, renamed
 from chattn_nas.study.attributes import study_attributes
+from chattn_nas.study.metric import named
 from chattn_nas.study.record import RIVAL
 from chattn_nas.unit import ACCURACY, Unit
 
@@ -119,8 +120,17 @@ class Confirmation(Stored):
         return next((getattr(winner, role) for role in RIVALS if role in rival.roles), None)
 
     @property
+    def told_in(self) -> Unit:
+        """The unit of all scores."""
+        return Unit.from_dict(self.unit) if self.unit else ACCURACY
+
+    @property
     def headline(self) -> str:
         """A dozen words."""
+        return named(self._headline, self.told_in)
+
+    @property
+    def _headline(self) -> str:
         found = self.judgement
         name = self.network(self.winner).name
         if found is None or self.rival is None:
@@ -138,6 +148,10 @@ class Confirmation(Stored):
     @property
     def sentences(self) -> list[str]:
         """What :attr:`words` is made of, one finding each."""
+        return [named(one, self.told_in) for one in self._sentences]
+
+    @property
+    def _sentences(self) -> list[str]:
         winner = self.network(self.winner)
         said = [
             f"over {len(winner.scores)} new seeds of {self.epochs} epochs each, {winner.name} reaches "
@@ -187,13 +201,17 @@ class Confirmation(Stored):
                     f"Of {one.name}, {words.plural(len(one.outliers), 'training')} ended far from the rest ({values}): "
                     "that counts, and widens the intervals of this network alone."
                 )
-        gone = sorted({seed for one in self.networks for seed in one.left_out})
+        for one in self.networks:
+            if one.left_out and not one.scores:
+                seeds = words.plural(len(one.left_out), "seed")
+                said.append(f"{one.name} ended on {seeds} alone, too few that others share: it is not compared.")
+        gone = sorted({seed for one in self.networks if one.scores for seed in one.left_out})
         if gone:
             said.append(f"Not every network was trained on {words.plural(len(gone), 'seed')}: left out.")
         return said
 
     def _told(self, scores: Mapping[str, float]) -> str:
-        return (Unit.from_dict(self.unit) if self.unit else ACCURACY).text(float(np.mean(list(scores.values()))))
+        return self.told_in.text(float(np.mean(list(scores.values()))))
 
     def figures(self, hash: str) -> dict[str, str]:
         """What was confirmed of one network, in words by name; nothing where it was not among those retrained."""
@@ -210,7 +228,7 @@ class Confirmation(Stored):
                 said[f"against {called}"] = f"{words.signed(rival.mean)}, interval {interval}: {rival.words}"
         if hash in self.test:
             said["test accuracy"] = self._told(self.test[hash])
-        return said
+        return {named(key, self.told_in): named(value, self.told_in) for key, value in said.items()}
 
     def table(self) -> pd.DataFrame:
         """One row per network: search score beside confirmed score, differences with intervals, verdicts."""
@@ -227,6 +245,16 @@ class Confirmation(Stored):
                     row[column] = getattr(found, key) if found is not None else None
             rows.append(row | {"hash": one.hash})
         return pd.DataFrame(rows)
+
+    def beside(self, standing: Standing) -> Confirmation:
+        """The same beside what the search says today: it may have gone on since, and one network has one number."""
+        today = {pick.hash: pick for pick in standing.picks}
+        networks = [
+            replace(one, search=pick.mean, search_pooled=pick.pooled, search_seeds=len(pick.seeds))
+            if (pick := today.get(one.hash)) else one
+            for one in self.networks
+        ]  # fmt: skip
+        return replace(self, networks=tuple(networks))
 
     def with_test(self, test: Mapping[str, Mapping[str, float]], images: int) -> Confirmation:
         """The same with what the test set said."""
@@ -286,16 +314,10 @@ def judge(
     if not any("candidate" in networks[index].roles for index in able):
         raise RunError("no candidate of this confirmation was trained on two seeds; call confirm again to go on")
     table = np.array([list(networks[index].scores.values()) for index in able])
-    rivals = {role: next((index for index in able if role in networks[index].roles), None) for role in RIVALS}
-    pairs = [
-        (index, role) for index in able for role, rival in rivals.items()
-        if rival is not None and rival != index and _claims(networks[index], role)
-    ]  # fmt: skip
     compared: dict[tuple[int, str], Comparison] = {}
-    for control in (False, True):
-        family = [pair for pair in pairs if _is_control(networks[pair[0]]) is control]
-        places = [(able.index(index), able.index(rivals[role])) for index, role in family]  # type: ignore[arg-type]
-        compared |= dict(zip(family, compare_block(table, places, alpha=alpha_of(look)), strict=True))
+    for family in families([networks[index].roles for index in able]):
+        found = compare_block(table, [(one, other) for one, other, _ in family], alpha=alpha_of(look))
+        compared |= {(able[one], role): each for (one, _, role), each in zip(family, found, strict=True)}
     far = outliers(table)
     judged = [
         replace(
@@ -307,35 +329,47 @@ def judge(
     judged.sort(key=lambda one: ("candidate" not in one.roles, -one.mean if one.scores else float("inf")))
     winner = judged[0]
     role = next((role for role in RIVALS if getattr(winner, role) is not None), None)
-    against = None if role is None else rivals[role]
+    rival = next((networks[index].hash for index in able if role in networks[index].roles), None)
     return Confirmation(
-        networks=tuple(judged), winner=winner.hash, rival=None if against is None else networks[against].hash,
-        epochs=epochs, look=look, useful=useful, unit=unit,
-    )  # fmt: skip
+        networks=tuple(judged), winner=winner.hash, rival=rival, epochs=epochs, look=look, useful=useful, unit=unit
+    )
 
 
 def _where(far: np.ndarray, scores: Mapping[int, float]) -> dict[int, float]:
     return {seed: value for (seed, value), is_far in zip(scores.items(), far, strict=True) if is_far}
 
 
-def _is_control(one: Network) -> bool:
-    return "candidate" not in one.roles and bool({"control", RIVAL} & set(one.roles))
+def families(roles: Sequence[Collection[str]]) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]]]:
+    """Which networks are compared with which rival, and its role: what is claimed, and what the controls are worth.
 
+    Every candidate and the best uniform network meet every rival; ``none`` claims nothing, unless it is a candidate.
 
-def _claims(one: Network, role: str) -> bool:
-    """Whether a difference between this network and that rival says anything: none claims nothing."""
-    return "candidate" in one.roles or ("none" not in one.roles and not (role == "uniform" and "uniform" in one.roles))
+    Args:
+        roles: Of each network.
+    """
+    rivals = {role: next((place for place, own in enumerate(roles) if role in own), None) for role in RIVALS}
+    claimed: list[tuple[int, int, str]] = []
+    controls: list[tuple[int, int, str]] = []
+    for place, own in enumerate(roles):
+        candidate = "candidate" in own
+        family = controls if not candidate and {"control", RIVAL} & set(own) else claimed
+        for role, rival in rivals.items():
+            if rival is not None and rival != place and (candidate or "none" not in own):
+                family.append((place, rival, role))
+    return claimed, controls
 
 
 def _on_common_seeds(networks: Sequence[Network]) -> list[Network]:
-    """The same with scores on the seeds that all have that have any: two good seeds of five once won."""
+    """The same with scores on the seeds that all have that have any: two good seeds of five once won.
+
+    Where all share fewer than two, those with the fewest go: controls first, candidates last of equals.
+    """
     having = [one for one in networks if one.scores]
     while having:
         common = set.intersection(*(set(one.scores) for one in having))
         if len(common) > 1 or len(having) == 1:
             break
-        baselines = [one for one in having if "candidate" not in one.roles]
-        having.remove(min(baselines or having, key=lambda one: len(one.scores)))
+        having.remove(min(having, key=lambda one: (len(one.scores), "candidate" in one.roles, "none" in one.roles)))
     found = []
     for one in networks:
         kept = {seed: one.scores[seed] for seed in sorted(common) if one in having} if having else {}

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -34,7 +35,8 @@ BORROWED = 0.04
 #: mostly. It counts, but its network neither lends its spread to others nor borrows theirs.
 OUTLYING = 12.0
 DRAWS = 200_000
-MOST_SEEDS = 1000
+#: Beyond so many seeds nobody confirms, and the count is no more than "more than that".
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +214,7 @@ def _sign_p(plus: int, count: int) -> float:
     return float(stats.binomtest(plus, count).pvalue) if count else 1.0
 
 
-@cache
+@lru_cache(maxsize=64)  # each is 1.6 MB
 def _largest(pairs: tuple[tuple[int, int], ...], networks: int, freedom: float) -> np.ndarray:
     """Draws of the largest difference of a family in standard errors where there is none, sorted; (DRAWS,)."""
     rng = np.random.default_rng(0)
@@ -275,24 +277,29 @@ def detectable(sd: float, seeds: int, alpha: float = ALPHA, power: float = 0.8) 
     return _shown_by(float(stats.t.ppf(1 - alpha / 2, seeds - 1)), seeds - 1, power) * sd / math.sqrt(seeds)
 
 
-def seeds_needed(noise: float, difference: float, rivals: int, candidates: int, *, alpha: float = ALPHA) -> int:
-    """Seeds that show a true ``difference`` with a probability of 80 %, where every candidate meets every rival.
+def seeds_needed(
+    noise: float, difference: float, networks: int, pairs: Sequence[tuple[int, int]], *, alpha: float = ALPHA
+) -> int:
+    """Seeds that show a true ``difference`` of any one pair with a probability of 80 %; at most :data:`MOST_SEEDS`.
 
     Args:
         noise: Standard deviation of one training around its network's and its seed's mean, in points.
         difference: In points.
-        rivals, candidates: Numbers of networks.
+        networks: How many are trained on the same seeds.
+        pairs: All that are compared, as :func:`compare_block` takes them; one family.
         alpha: Error of the family.
     """
-    networks = rivals + candidates
-    pairs = tuple((i, candidates + k) for i in range(candidates) for k in range(rivals))
+    family = tuple(pairs)
+    if not family:
+        return 2
     total, squares = _borrowed(networks - 2)
-    for seeds in range(2, MOST_SEEDS):
+
+    def short(seeds: int) -> bool:
         freedom = (seeds - 1) * total**2 / squares
-        limit = _limit(_largest(pairs, networks, freedom), freedom, len(pairs), alpha)
-        if _shown_by(limit, freedom, 0.8) * noise * math.sqrt(2 / seeds) <= difference:
-            return seeds
-    return MOST_SEEDS
+        limit = _limit(_largest(family, networks, freedom), freedom, len(family), alpha)
+        return _shown_by(limit, freedom, 0.8) * noise * math.sqrt(2 / seeds) > difference
+
+    return bisect_left(range(MOST_SEEDS), True, lo=2, key=lambda seeds: not short(seeds))
 
 
 @cache

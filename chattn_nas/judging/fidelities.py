@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from chattn_nas.errors import InputError
+from chattn_nas.image_size import ImageSize, either, pair, pixels, shown
 from chattn_nas.proxy.settings import Start
 from chattn_nas.results import words
 from chattn_nas.spec import Spec
+from chattn_nas.spec.recipes import recipe_of, whole
 
 #: A narrower or smaller candidate below these is not proposed by itself.
 LEAST_SIZE, LEAST_WIDTH = 8, 4
+#: The spec's own recipe, among others.
+OWN = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,45 +26,53 @@ class Fidelity:
 
     Attributes:
         rungs: Epochs.
-        image_size: In pixels.
+        image_size: In pixels, or (height, width).
         width: The backbone's option of that name; ``None`` where the spec sets none.
         images: Training images.
         start: How attention starts.
+        recipe: Name of one of :data:`~chattn_nas.spec.recipes.RECIPES`, in place of the spec's own ("").
     """
 
     rungs: tuple[int, ...]
-    image_size: int
+    image_size: ImageSize
     width: int | None
     images: int
     start: Start = "unit"
+    recipe: str = ""
 
     @property
     def name(self) -> str:
         """For folders and studies."""
         width = "" if self.width is None else f"-width{self.width}"
         start = "" if self.start == "unit" else f"-{self.start}"
-        return f"epochs{self.rungs[-1]}-px{self.image_size}{width}-images{self.images}{start}"
+        size = shown(self.image_size).removesuffix(" px")
+        recipe = f"-{self.recipe}" if self.recipe else ""
+        return f"epochs{self.rungs[-1]}-px{size}{width}-images{self.images}{start}{recipe}"
 
     def __str__(self) -> str:
         width = "" if self.width is None else f"width {self.width}, "
         length = words.plural(self.rungs[-1], "epoch")
-        return f"{length}, {self.image_size} px, {width}{self.images:,} images, {self.start} start"
+        recipe = f", recipe {self.recipe}" if self.recipe else ""
+        size = shown(self.image_size)
+        return f"{length}, {size}, {width}{self.images:,} images, {self.start} start{recipe}"
 
     def work(self, other: Fidelity) -> float:
         """How much is to be computed, as a multiple of ``other``; a guess until it was measured."""
         width = 1.0 if self.width is None or other.width is None else (self.width / other.width) ** 2
-        pixels = (self.image_size / other.image_size) ** 2
-        return self.rungs[-1] / other.rungs[-1] * self.images / other.images * pixels * width
+        area = pixels(self.image_size) / pixels(other.image_size)
+        return self.rungs[-1] / other.rungs[-1] * self.images / other.images * area * width
 
     def applied(self, spec: Spec) -> Spec:
         """The spec at this fidelity."""
         options = spec.backbone.options | ({} if self.width is None else {"width": self.width})
-        data = {"image_size": self.image_size, "train_limit": self.images}
+        own = whole(self.recipe) if self.recipe else {}
+        data = own.get("data", {}) | {"image_size": self.image_size, "train_limit": self.images}
+        proxy = own.get("proxy", {}) | {"rungs": list(self.rungs), "start": self.start}
         return spec.model_copy(
             update={
                 "backbone": spec.backbone.model_copy(update={"options": options}),
                 "data": spec.data.model_copy(update=data),
-                "proxy": spec.proxy.model_copy(update={"rungs": list(self.rungs), "start": self.start}),
+                "proxy": spec.proxy.model_copy(update=proxy),
             }
         )
 
@@ -69,7 +81,8 @@ class Fidelity:
         lines: dict[str, Any] = {}
         if self.width != spec.width:
             lines["backbone"] = {"options": {"width": self.width}}
-        data = {"image_size": self.image_size} if self.image_size != spec.image_size else {}
+        size = self.image_size if isinstance(self.image_size, int) else list(self.image_size)
+        data: dict[str, Any] = {"image_size": size} if self.image_size != spec.image_size else {}
         data |= {"train_limit": self.images} if self.images != spec.images else {}
         if data:
             lines["data"] = data
@@ -77,6 +90,8 @@ class Fidelity:
         proxy |= {"start": self.start} if self.start != spec.start else {}
         if proxy:
             lines["proxy"] = proxy
+        for section, keys in whole(self.recipe).items() if self.recipe else ():
+            lines[section] = keys | lines.get(section, {})
         return lines
 
 
@@ -92,10 +107,11 @@ def candidates(
     spec: Fidelity,
     *,
     epochs: Sequence[int] = (),
-    image_sizes: Sequence[int] = (),
+    image_sizes: Sequence[ImageSize] = (),
     widths: Sequence[int] = (),
     data: Sequence[float] = (),
     starts: Sequence[Start] = (),
+    recipes: Sequence[str] = (),
 ) -> list[Fidelity]:
     """What might do, the least work first.
 
@@ -105,7 +121,8 @@ def candidates(
     Raises:
         InputError: A value that is not possible.
     """
-    for name, values in (("epochs", epochs), ("an image size", image_sizes), ("a width", widths)):
+    sides = [side for size in image_sizes for side in pair(size)]
+    for name, values in (("epochs", epochs), ("an image size", sides), ("a width", widths)):
         for value in values:
             if value < 1:
                 raise InputError(f"{name} must be at least 1, not {value}", value=value)
@@ -115,22 +132,47 @@ def candidates(
     for start in starts:
         if start not in get_args(Start):
             raise InputError(f"there is no start {start!r}", value=start, choices=get_args(Start))
-    if epochs or image_sizes or widths or data or starts:
+    for recipe in recipes:
+        if recipe != OWN:
+            recipe_of(recipe)
+    if epochs or image_sizes or widths or data or starts or recipes:
         wide: Sequence[int | None] = widths or [spec.width]
+        begun: Sequence[Start | None] = starts or [None]
         found = [
-            replace(shortened(spec, e), image_size=s, width=w, images=max(2, round(spec.images * part)), start=start)
-            for e, s, w, part, start in itertools.product(
-                epochs or spec.rungs[-1:], image_sizes or [spec.image_size], wide, data or [1.0], starts or [spec.start]
+            replace(
+                shortened(spec, e),
+                image_size=s,
+                width=w,
+                images=max(2, round(spec.images * part)),
+                start=start or _start(recipe, spec),
+                recipe="" if recipe == OWN else recipe,
+            )
+            for e, s, w, part, start, recipe in itertools.product(
+                epochs or spec.rungs[-1:],
+                image_sizes or [spec.image_size],
+                wide,
+                data or [1.0],
+                begun,
+                recipes or [OWN],
             )
         ]
     else:
         found = [spec, *(shortened(spec, spec.rungs[-1] // part) for part in (2, 4) if spec.rungs[-1] >= part)]
-        if spec.image_size // 2 >= LEAST_SIZE:
-            found.append(replace(spec, image_size=spec.image_size // 2))
+        half = [side // 2 for side in pair(spec.image_size)]
+        if min(half) >= LEAST_SIZE:
+            found.append(replace(spec, image_size=either(half)))
         if spec.width is not None and spec.width // 2 >= LEAST_WIDTH:
             found.append(replace(spec, width=spec.width // 2))
         found.append(replace(spec, images=spec.images // 2))
     return sorted(dict.fromkeys(found), key=lambda one: one.work(spec))
+
+
+def _start(recipe: str, spec: Fidelity) -> Start:
+    """That of the recipe, where it has one."""
+    if recipe == OWN or "start" not in (values := recipe_of(recipe).proxy):
+        return spec.start
+    start: Start = values["start"][0]
+    return start
 
 
 def shortened(spec: Fidelity, epochs: int) -> Fidelity:

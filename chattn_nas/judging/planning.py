@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import optuna
 
-from chattn_nas.judging._confirmation import RIVALS, alpha_of
-from chattn_nas.judging.comparison import block_error, outliers, seeds_needed
+from chattn_nas.judging._confirmation import alpha_of, families
+from chattn_nas.judging.comparison import MOST_SEEDS, block_error, outliers, seeds_needed
+from chattn_nas.judging.counted import counted
 from chattn_nas.results import words
 from chattn_nas.results._best import Pick, Standing
 from chattn_nas.results.pooled import choices_of
@@ -19,10 +20,12 @@ from chattn_nas.results.words import called, name_of
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.attributes import study_attributes
+from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.record import CONTROLS, NONE, RIVAL, UNIFORM, Record, records
+from chattn_nas.unit import ACCURACY, Unit
 
 #: Standard deviation of one training, in points, where neither a confirmation nor the search says it: that of the
-#: shipped table (scripts/benchmarks/table.md).
+#: shipped table (scripts/benchmarks/table.md). In another unit than percent it is taken to be what is worth having.
 NOISE = 0.5
 
 Row = dict[str, Any]
@@ -41,6 +44,8 @@ class ConfirmPlan:
         needed: Seeds that show the difference with a probability of 80 %.
         seconds: Time of one training, guessed from the search's; ``None`` where nothing was trained.
         done: Trainings that there are.
+        look: Which look at trainings of this run it would be.
+        unit: What scores are told in.
     """
 
     networks: Sequence[Row]
@@ -52,6 +57,8 @@ class ConfirmPlan:
     needed: int
     seconds: float | None
     done: int
+    look: int = 1
+    unit: Unit = ACCURACY
 
     def duration(self, seeds: int) -> float | None:
         """Seconds of training on one device that ``seeds`` seeds take, less what was done."""
@@ -63,11 +70,18 @@ class ConfirmPlan:
         """In a few sentences."""
         count = len(self.networks)
         here, there = (words.duration(self.duration(seeds)) for seeds in (self.seeds, self.needed))
-        return (
+        needed = f"{'more than ' * (self.needed >= MOST_SEEDS)}{words.plural(self.needed, 'seed')}"
+        again = (
+            f" Judging other trainings than before would be look number {self.look}, which may make a smaller error."
+            if self.look > 1
+            else ""
+        )
+        return named(
             f"{words.plural(count, 'network')} on {words.plural(self.seeds, 'seed')} of "
             f"{words.plural(self.epochs, 'epoch')}: about {here} of training on one device. To show a true difference "
-            f"of {self.useful:g} points with a probability of 80 % takes about {words.plural(self.needed, 'seed')} "
-            f"({there}), if one training scatters by {self.noise:.2f} points ({self.noise_from})."
+            f"of {self.useful:g} points with a probability of 80 % takes about {needed} "
+            f"({there}), if one training scatters by {self.noise:.2f} points ({self.noise_from}).{again}",
+            self.unit,
         )
 
 
@@ -78,25 +92,26 @@ def plan_confirmation(
     standing = Standing(run.study)
     found = [] if study is None else records(study)
     rows = plan_rows(run, standing, [] if study is None else list(study_attributes(study).plan), top)
-    noise, source = _noise(standing, found)
-    rivals = sum(bool(set(row["roles"]) & set(RIVALS)) for row in rows)
-    candidates = sum("candidate" in row["roles"] for row in rows)
+    unit, useful = unit_of(run.study), run.spec.judging.useful
+    noise, source = _noise(standing, found, useful if unit.unit != ACCURACY.unit else NOISE)
+    claimed, _ = families([row["roles"] for row in rows])
     searched = [
         record.measurement.seconds for record in records(run.study)
         if record.score is not None and record.measurement is not None
     ]  # fmt: skip
     done = [record.measurement.seconds for record in found if record.score is not None and record.measurement]
     seconds = fmean(done) if done else fmean(searched) * epochs / run.spec.proxy.rungs[-1] if searched else None
-    useful = run.spec.judging.useful
-    needed = seeds_needed(noise, useful, rivals, candidates, alpha=alpha_of(1))
+    look = len(study_attributes(run.study).confirmation_looks) + 1
+    pairs = [(one, other) for one, other, _ in claimed]
+    needed = seeds_needed(noise, useful, len(rows), pairs, alpha=alpha_of(look))
     return ConfirmPlan(
         networks=rows, epochs=epochs, seeds=seeds, useful=useful, noise=noise, noise_from=source, needed=needed,
-        seconds=seconds, done=len(done),
+        seconds=seconds, done=len(counted(found, 0.0)), look=look, unit=unit,
     )  # fmt: skip
 
 
-def _noise(standing: Standing, found: Sequence[Record]) -> tuple[float, str]:
-    """Scatter of one training: of the confirmation where it has enough, else what the search says."""
+def _noise(standing: Standing, found: Sequence[Record], guess: float) -> tuple[float, str]:
+    """Scatter of one training: of the confirmation where it has enough, else what the search says, else a guess."""
     by_seed: dict[str, dict[int, float]] = {}
     for record in found:
         if record.score is not None and record.seed is not None:
@@ -110,12 +125,13 @@ def _noise(standing: Standing, found: Sequence[Record]) -> tuple[float, str]:
     learned = standing.scatter()
     if learned is not None:
         return learned, "learned from the search's shorter trainings"
-    return NOISE, "a guess: nothing was measured yet"
+    return guess, "a guess: nothing was measured yet"
 
 
 def plan_rows(run: RunDirectory, standing: Standing, before: list[Row], top: int) -> list[Row]:
     """What an earlier call planned, and what is new. The rival, once chosen, stays."""
-    known = {row["hash"]: row for row in before}
+    today = {pick.hash: _searched(pick) for pick in standing.picks}
+    known = {row["hash"]: row | today.get(row["hash"], {}) for row in before}  # the search may have gone on
     for pick in [pick for pick in standing.picks if not pick.control][:top]:
         _add(known, pick.hash, "candidate", _row(run, pick))
     space = run.spec.search_space()
@@ -194,8 +210,9 @@ def _row(run: RunDirectory, pick: Pick) -> Row:
         "name": name_of(pick),
         "label": pick.label if not pick.label.startswith(UNIFORM) else "",
         "roles": [],
-        "search": pick.mean,
-        "search_pooled": pick.pooled,
-        "search_seeds": len(pick.seeds),
         "architecture": {"backbone": run.spec.backbone.backbone.to_dict(), "stages": list(pick.stages)},
-    }
+    } | _searched(pick)
+
+
+def _searched(pick: Pick) -> Row:
+    return {"search": pick.mean, "search_pooled": pick.pooled, "search_seeds": len(pick.seeds)}

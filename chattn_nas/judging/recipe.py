@@ -8,14 +8,16 @@ rates, then at a few scales of its branches, then at another warm-up, each with 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import yaml
 
-from chattn_nas.errors import InputError, RunError
+from chattn_nas.errors import InputError, RunError, SearchStopped
 from chattn_nas.results.words import plural
 from chattn_nas.search.engine import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
@@ -36,6 +38,7 @@ class TriedRecipe:
     Attributes:
         learning_rate, branch_scale, warmup: As in the spec's section ``proxy``.
         accuracy, loss: On the validation images, accuracy 0 to 1, means over seeds; NaN where all trainings failed.
+            The loss is infinite where any did: what goes well on some seeds alone serves nobody.
         seeds: How many trainings ended.
     """
 
@@ -152,8 +155,8 @@ def tune_recipe(
                     spec, TriedRecipe(**dict(zip(FIELDS, key, strict=True))), directory, seeds, workers, progress
                 )
         best = min(tried.values(), key=lambda one: one.loss)
-    if not any(one.seeds for one in tried.values()):
-        raise RunError("no training without attention succeeded")
+    if not any(isfinite(one.loss) for one in tried.values()):
+        raise RunError("under none of these recipes did every training without attention succeed")
     return Recipe(spec=own, tried=tuple(tried.values()), epochs=spec.proxy.rungs[-1])
 
 
@@ -180,14 +183,16 @@ def _train(
     first = at.search.seed
     with RunDirectory.held(at, directory / name) as opened:
         enqueue_trainings(opened.study, ((bare.to_dict(), bare.hash, seed, "") for seed in range(first, first + seeds)))
-        search(at, run=opened.directory, trials=seeds, workers=workers, progress=progress, baselines=False)
+        with suppress(SearchStopped):  # a rate that is too high for every seed is a finding
+            search(at, run=opened.directory, trials=seeds, workers=workers, progress=progress, baselines=False)
     ended = [record for record in once_per_seed(records(opened.study)) if record.score is not None]
     if not ended:
         return candidate
     losses = [record.measurement.loss for record in ended if record.measurement is not None]
     return TriedRecipe(
         **values, accuracy=fmean(record.score or 0.0 for record in ended),
-        loss=fmean(loss for loss in losses if loss is not None), seeds=len(ended),
+        loss=fmean(loss for loss in losses if loss is not None) if len(ended) == seeds else float("inf"),
+        seeds=len(ended),
     )  # fmt: skip
 
 

@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from chattn_nas.arguments import checked
 from chattn_nas.data._summary import LEAST_UPDATES
+from chattn_nas.errors import InputError
 from chattn_nas.judging.planning import NOISE
+from chattn_nas.proxy.paths import SCORED_BATCHES
 from chattn_nas.results import words
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.engine import try_out
 from chattn_nas.search.feasible import feasible_baselines, feasible_share
+from chattn_nas.search.one_shot.run import epochs_of, networks_scored
 from chattn_nas.search.pace import Pace, others_at_work, pace
 from chattn_nas.search.pruning import survives
 from chattn_nas.search.trainer import ProxyTrainer
@@ -31,6 +35,8 @@ STARTUP = 6.0
 CONFIRMED, SEEDS = 7, 5
 #: Standard errors at which a difference is shown at 95 % with a probability of 80 %.
 SHOWN = 1.96 + 0.84
+#: What a step without backward and update takes of a whole one.
+FORWARD = 1 / 3
 #: Where networks are taken to end, and on what share of their mistakes two trainings of one network differ.
 LEVEL, DIFFERENT = 0.9, 0.5
 
@@ -57,6 +63,7 @@ class SearchPlan:
         difference: Smallest true difference between two networks that a confirmation can show.
         noise: Standard deviation of one training, in points: a guess.
         wiser: What would be better, one sentence each.
+        one_shot, one_shot_epochs: Seconds and epochs of shared weights before the first trial; 0 without.
     """
 
     paces: Sequence[Pace]
@@ -79,6 +86,8 @@ class SearchPlan:
     difference: float
     noise: float
     wiser: Sequence[str]
+    one_shot: float = 0.0
+    one_shot_epochs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -91,8 +100,16 @@ class SearchPlan:
         spread = max(self.high - self.search, self.search - self.low)
         save = f"; stopping early saves {words.share(self.saved)} of the epochs" if self.saved > 0.005 else ""
         shared = f", {self.threads} CPU thread{'s' * (self.threads > 1)} each" if self.workers > 1 else ""
+        first = []
+        if self.one_shot:
+            first = [
+                f"shared weights before the first trial about {words.about(self.one_shot)} on one worker: "
+                f"{words.plural(self.one_shot_epochs, 'epoch')} and their scores, {self.one_shot / self.trial[0]:.1f} "
+                "full trials"
+            ]
         return [
             f"one full trial about {average} ({self.paces[0].network} {bare}, {self.dearest.network} {dearest})",
+            *first,
             f"this search about {words.about(self.search)} \N{PLUS-MINUS SIGN} {words.about(spread)}: "
             f"{words.plural(self.trials, 'trial')}, {self.baselines} of them baselines, on "
             f"{words.plural(self.workers, 'worker')}{shared}{save}",
@@ -111,10 +128,11 @@ class SearchPlan:
 
     def trials_within(self, seconds: float) -> int:
         """About how many trials end in that time."""
-        each = max(self.search - STARTUP, 1e-9) / self.trials
-        return max(0, int((seconds - STARTUP) / each))
+        before = STARTUP + self.one_shot
+        return max(0, int((seconds - before) / max((self.search - before) / self.trials, 1e-9)))
 
 
+@checked
 def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
     """Train ``none``, the dearest choice and, in the time there is, other types everywhere, for a second each.
 
@@ -125,6 +143,12 @@ def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
     Raises:
         InputError: What a search would refuse.
     """
+    if spec.trainer is not None:
+        raise InputError(
+            f"{spec.trainer} trains in its own way, and a plan times the steps of the proxy: a search of a few trials "
+            "(--trials 3) tells how long one takes",
+            where=("trainer",),
+        )
     try_out(spec)
     space, baselines = spec.search_space(), feasible_baselines(spec)
     slots = device_slots(spec.search.changed(workers=spec.search.workers or 1) if spec.search.workers == 0
@@ -211,6 +235,10 @@ def _plan(
     def on_workers(training: float) -> float:
         return STARTUP + (training + refused) / workers + tail
 
+    one_shot, epochs = 0.0, epochs_of(spec)
+    if spec.search.one_shot:
+        one_shot = average([epochs])
+        one_shot += networks_scored(spec) * SCORED_BATCHES * FORWARD * fmean(one.step for one in others)
     full = FULL * rungs[-1]
     confirm = STARTUP + CONFIRMED * SEEDS * average([full]) / workers
     train = average([spec.training.epochs or full])
@@ -220,7 +248,9 @@ def _plan(
     effect = SHOWN * noise * math.sqrt(2 * types / max(complete, types))
     return SearchPlan(
         paces=paces, trial=(average(rungs), bare.seconds(rungs), max(one.seconds(rungs) for one in paces)),
-        search=on_workers(fmean(times)), low=0.75 * on_workers(min(times)), high=1.25 * on_workers(max(times)),
+        search=one_shot + on_workers(fmean(times)), low=0.75 * (one_shot + on_workers(min(times))),
+        high=1.25 * (one_shot + on_workers(max(times))),
+        one_shot=one_shot, one_shot_epochs=epochs if one_shot else 0,
         confirm=confirm, train=train, workers=workers, threads=threads, trials=trials, baselines=baselines,
         saved=saved, memory=max(one.memory for one in paces), networks=space.canonical_size, validation=validation,
         image=100 / validation, effect=effect, difference=SHOWN * noise * math.sqrt(2 / SEEDS), noise=noise,

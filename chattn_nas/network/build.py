@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -12,19 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas import attention
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
+from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network import finetune
 from chattn_nas.network.branches import scale_branches
 from chattn_nas.network.finetune import parts_of
 from chattn_nas.network.head import put_second_order_head
 from chattn_nas.network.layout import Layout, every_slot_is_kept, layout
 from chattn_nas.network.model import create_backbone
-from chattn_nas.network.size import pair
 from chattn_nas.network.stage_scope import share
 from chattn_nas.network.start import AttentionSlot
 from chattn_nas.network.surgery import empty, place
 from chattn_nas.network.wake import wake
-from chattn_nas.space import NONE, Architecture, SlotShape, StageChoice
+from chattn_nas.space import NONE, Architecture, Backbone, SlotShape, StageChoice
 
 
 def derived_seed(seed: int, *words: object) -> int:
@@ -32,12 +33,13 @@ def derived_seed(seed: int, *words: object) -> int:
     return int.from_bytes(hashlib.sha256(repr((seed, *words)).encode()).digest()[:8], "big") >> 1
 
 
+@checked
 def build_network(
     architecture: Architecture,
     *,
     num_classes: int = 10,
     in_chans: int = 3,
-    image_size: int | tuple[int, int] = 224,
+    image_size: ImageSize = 224,
     seed: int | None = None,
     pretrained: bool = False,
     weights: str | Path | None = None,
@@ -81,23 +83,11 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         if seed is None:
             seed = int(torch.randint(2**62, ()))
-        torch.manual_seed(seed)
-        model = create_backbone(
-            backbone, num_classes=num_classes, in_chans=in_chans, device=device, pretrained=pretrained, weights=weights
-        )
-        initial = not pretrained and weights is None and "zero_init_last" not in dict(backbone.options)
-        if initial and torch.device(device or "cpu").type != "meta":
-            size = pair(image_size)
-            blocks = [*(block for stage in plan.blocks for block in stage), *plan.kept]
-            wake(model, blocks, plan.convolutions, in_chans=in_chans, image_size=size, key=(backbone, in_chans))
-        for block in plan.held:
-            empty(model, block)
-        if branch_scale != 1 and torch.device(device or "cpu").type != "meta":
-            if images is None:
-                raise ValueError("a branch_scale other than 1 is measured on images")
-            scale_branches(model, (block for stage in plan.blocks for block in stage), images, branch_scale)
-        parts = parts_of(model, plan)
-        finetune.freeze(parts, freeze)
+        model, parts = prepared_backbone(
+            backbone, plan, num_classes=num_classes, in_chans=in_chans, image_size=image_size, seed=seed,
+            pretrained=pretrained, weights=weights, branch_scale=branch_scale, images=images, freeze=freeze,
+            device=device,
+        )  # fmt: skip
         placed: list[tuple[int, str, nn.Module]] = []
         for index, choice in enumerate(architecture.choices(len(plan.stages))):
             if choice.type != NONE:
@@ -105,9 +95,7 @@ def build_network(
                     placed += _fill(model, plan, index, choice, num_classes, seed, identity_init, device)
                 except InputError as error:
                     raise error.at(index + 1, choice.type) from None
-        if backbone.head == "isqrt_cov":
-            torch.manual_seed(derived_seed(seed, "head"))
-            put_second_order_head(model, backbone.model, num_classes, in_chans, image_size)
+        put_head(model, backbone, num_classes=num_classes, in_chans=in_chans, image_size=image_size, seed=seed)
     if any(attention.get(choice.type).scope == "stage" for choice in architecture.stages):
         _check_that_state_arrives(model, architecture, in_chans, image_size)
     model.architecture = architecture  # type: ignore[assignment]
@@ -115,6 +103,53 @@ def build_network(
     if layer_decay != 1:
         model.rate_factors = finetune.rate_factors(model, parts, layer_decay)  # type: ignore[assignment]
     return model.train()
+
+
+def prepared_backbone(
+    backbone: Backbone,
+    plan: Layout,
+    *,
+    num_classes: int,
+    in_chans: int,
+    image_size: int | tuple[int, int],
+    seed: int,
+    pretrained: bool,
+    weights: str | Path | None,
+    branch_scale: float,
+    images: Tensor | None,
+    freeze: Sequence[str | int],
+    device: torch.device | str | None,
+) -> tuple[nn.Module, dict[int, list[nn.Parameter]]]:
+    """The backbone that attention is placed in, drawn under the seed, which the global state is left with; and its
+    parameters by part. Arguments as for :func:`build_network`."""
+    torch.manual_seed(seed)
+    model = create_backbone(
+        backbone, num_classes=num_classes, in_chans=in_chans, device=device, pretrained=pretrained, weights=weights
+    )
+    initial = not pretrained and weights is None and "zero_init_last" not in dict(backbone.options)
+    if initial and torch.device(device or "cpu").type != "meta":
+        size = pair(image_size)
+        blocks = [*(block for stage in plan.blocks for block in stage), *plan.kept]
+        wake(model, blocks, plan.convolutions, in_chans=in_chans, image_size=size, key=(backbone, in_chans))
+    for block in plan.held:
+        empty(model, block)
+    if branch_scale != 1 and torch.device(device or "cpu").type != "meta":
+        if images is None:
+            raise ValueError("a branch_scale other than 1 is measured on images")
+        scale_branches(model, (block for stage in plan.blocks for block in stage), images, branch_scale)
+    parts = parts_of(model, plan)
+    finetune.freeze(parts, freeze)
+    return model, parts
+
+
+def put_head(
+    model: nn.Module, backbone: Backbone, *, num_classes: int, in_chans: int, image_size: int | tuple[int, int],
+    seed: int,
+) -> None:  # fmt: skip
+    """The head that a backbone names, drawn under a seed of its own; changed in place."""
+    if backbone.head == "isqrt_cov":
+        torch.manual_seed(derived_seed(seed, "head"))
+        put_second_order_head(model, backbone.model, num_classes, in_chans, image_size)
 
 
 def _slots(
@@ -132,7 +167,7 @@ def _slots(
 
 
 def _check_that_state_arrives(
-    model: nn.Module, architecture: Architecture, in_chans: int, image_size: int | tuple[int, int]
+    model: nn.Module, architecture: Architecture, in_chans: int, image_size: ImageSize
 ) -> None:
     """One forward on the meta device: blocks that do not follow each other directly cannot share a cell."""
     size = pair(image_size)
@@ -156,17 +191,7 @@ def _fill(
 ) -> list[tuple[int, str, nn.Module]]:
     """Put the attention of one choice into one stage; the stage, the block's path and the module of every place."""
     stage, blocks = plan.stages[index], plan.blocks[index]
-    numbers: dict[int, count[int]] = {}
-
-    def make(shape: SlotShape) -> nn.Module:
-        number = next(numbers.setdefault(shape.block, count()))
-        torch.manual_seed(derived_seed(seed, stage.name, shape.block, *([number] if number else [])))
-        kind = attention.get(choice.type)  # the choice has checked its values already
-        module = kind.build(shape.channels, shape.feature_size, num_classes, choice.values)
-        if identity_init:
-            module = attention.IdentityStart(module, shape.channels)
-        return module.to(device or "cpu")
-
+    make = maker(choice, stage.name, num_classes, seed, identity_init, device)
     slots = choice.slots(stage)
     if attention.get(choice.type).scope == "stage":
         shared = share(model, plan, index, choice.place(stage), slots, make)
@@ -179,3 +204,22 @@ def _fill(
         place(model, block, choice.place(stage), modules, convolutions)
         placed += [(index, block.path, module) for module in modules]
     return placed
+
+
+def maker(
+    choice: StageChoice, stage: str, num_classes: int, seed: int, identity_init: bool, device: torch.device | str | None
+) -> Callable[[SlotShape], nn.Module]:
+    """What makes the attentions of one choice in a stage, slot by slot, each drawn under a seed of its slot."""
+    numbers: dict[int, count[int]] = {}
+
+    def make(shape: SlotShape) -> nn.Module:
+        """The attention of one slot."""
+        number = next(numbers.setdefault(shape.block, count()))
+        torch.manual_seed(derived_seed(seed, stage, shape.block, *([number] if number else [])))
+        kind = attention.get(choice.type)  # the choice has checked its values already
+        module = kind.build(shape.channels, shape.feature_size, num_classes, choice.values)
+        if identity_init:
+            module = attention.IdentityStart(module, shape.channels)
+        return module.to(device or "cpu")
+
+    return make

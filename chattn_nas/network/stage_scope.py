@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from chattn_nas.attention import Placement
 from chattn_nas.network.layout import Layout
@@ -122,16 +123,29 @@ def share(
         The path of every block that takes part, and its place of the cell.
     """
     blocks = plan.blocks[index]
-    placed: list[tuple[str, nn.Module]] = []
+    made = cells(slots, make)
+    for slot, module in made:
+        place(model, blocks[slot.block], placement, [module])
+    hand_on(model, [block.path for block in blocks], slots)
+    return [(blocks[slot.block].path, module) for slot, module in made]
+
+
+def cells(slots: Sequence[SlotShape], make: Callable[[SlotShape], nn.Module]) -> list[tuple[SlotShape, StageSlot]]:
+    """The places of one cell in its blocks, or of one for each run of blocks with as many channels."""
+    made: list[tuple[SlotShape, StageSlot]] = []
     for run in of_one_width(slots):
         first = StageSlot(make(run[0]))
-        for slot in run:
-            module = first if slot is run[0] else StageSlot(first=first)
-            place(model, blocks[slot.block], placement, [module])
-            placed.append((blocks[slot.block].path, module))
+        made += [(slot, first if slot is run[0] else StageSlot(first=first)) for slot in run]
+    return made
+
+
+def hand_on(model: nn.Module, blocks: Sequence[str], slots: Sequence[SlotShape]) -> list[RemovableHandle]:
+    """Let the state of cells in ``slots`` go from block to block; ``blocks`` are the paths of all of the stage."""
+    handles = []
+    for run in of_one_width(slots):
         # Blocks between two slots have none of their own, and hand the state on.
         for number in range(run[0].block, run[-1].block + 1):
-            block = model.get_submodule(blocks[number].path)
-            block.register_forward_pre_hook(Receive())
-            block.register_forward_hook(LetGo() if number == run[-1].block else HandOn())
-    return placed
+            block = model.get_submodule(blocks[number])
+            handles.append(block.register_forward_pre_hook(Receive()))
+            handles.append(block.register_forward_hook(LetGo() if number == run[-1].block else HandOn()))
+    return handles

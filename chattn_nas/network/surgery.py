@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from chattn_nas.attention import Placement
@@ -43,6 +45,19 @@ class ChannelsLast(nn.Module):
         return self.attention(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a call of :func:`place` has put things, in a network whose modules there were untouched before.
+
+    Attributes:
+        attentions: Path of each attention.
+        moved: Paths of modules that are now a child of what stands there, and the name of the child.
+    """
+
+    attentions: tuple[str, ...]
+    moved: tuple[tuple[str, str], ...] = ()
+
+
 def empty(model: nn.Module, block: Block) -> None:
     """Take the attention out of a native slot, as the family leaves it out itself.
 
@@ -58,8 +73,8 @@ def place(
     placement: Placement,
     modules: list[nn.Module],
     convolutions: tuple[str, ...] = (),
-) -> None:
-    """Put attention into one block.
+) -> Placed:
+    """Put attention into one block; tells where it is and what it moved.
 
     Args:
         model: The network; changed.
@@ -70,22 +85,28 @@ def place(
         convolutions: Paths, for placements at convolutions.
     """
     if convolutions:
+        first, second = ("1", "0") if placement == "after_spatial_conv" else ("0", "1")
         for path, attention in zip(convolutions, modules, strict=True):
             pair = (attention, model.get_submodule(path))
             put(model, path, nn.Sequential(*(reversed(pair) if placement == "after_spatial_conv" else pair)))
-        return
+        return Placed(tuple(f"{path}.{first}" for path in convolutions), tuple((path, second) for path in convolutions))
     (attention,) = modules
+    inside = ""
     if block.channels_last:
-        attention = ChannelsLast(attention)
+        attention, inside = ChannelsLast(attention), ".attention"
     module = model.get_submodule(block.path)
     if block.kind == "stage" or placement == "after_add":
         put(model, block.path, nn.Sequential(module, attention))
-    elif placement == "before_block":
+        return Placed((f"{block.path}.1{inside}",), ((block.path, "0"),))
+    if placement == "before_block":
         put(model, block.path, nn.Sequential(attention, module))
-    elif block.kind == "branch":
+        return Placed((f"{block.path}.0{inside}",), ((block.path, "1"),))
+    slot = f"{block.path}.{block.slot}"
+    if block.kind == "branch":
         old = getattr(module, block.slot)
         bare = old is None or isinstance(old, nn.Identity)
         setattr(module, block.slot, attention if bare else nn.Sequential(attention, old))
-    else:
-        factor = gain(module)
-        setattr(module, block.slot, attention if factor is None else Rescaled(attention, factor))
+        return Placed((f"{slot}{inside}",)) if bare else Placed((f"{slot}.0{inside}",), ((slot, "1"),))
+    factor = gain(module)
+    setattr(module, block.slot, attention if factor is None else Rescaled(attention, factor))
+    return Placed((f"{slot}{'' if factor is None else '.attention'}{inside}",))

@@ -57,6 +57,8 @@ def markdown_of(facts: RunFacts, top: int = 10) -> str:
     if len(facts.starts):
         columns = ("architecture", "ratio per stage", "scale per stage, start to end", "first loss over none's", "")
         parts += [f"## How they started ({facts.start} start)", table(columns, facts.starts)]
+    if facts.shared_weights:
+        parts += ["## Shared weights", facts.shared_weights]
     rows = [(row["outcome"], row["trials"], row["time"], row["reasons"]) for row in rows_of(facts.outcomes)]
     parts += ["## Outcomes, and where the time went", table(("outcome", "trials", "time", "why"), rows)]
     parts += ["## What next", "\n".join(f"- `{command}`: {why}" for command, why in next_steps(facts))]

@@ -16,7 +16,7 @@ from chattn_nas.report.page import file_text, rendered
 from chattn_nas.results import words
 from chattn_nas.results._best import Margin
 from chattn_nas.results._so_far import named
-from chattn_nas.study.metric import metric_of
+from chattn_nas.study.metric import metric_of, unit_of
 from chattn_nas.study.short import explained
 
 
@@ -35,7 +35,7 @@ class RunLine:
             or no interval is known.
         parameters: Of the lead, as a multiple of the backbone without attention.
         seconds: Of all training in the search.
-        metric: Name of the score.
+        metric, unit: Name of the score, and what it is told in.
         settings: Of the spec, by section and key.
     """
 
@@ -55,6 +55,7 @@ class RunLine:
     parameters: float | None
     seconds: float
     metric: str
+    unit: str
     settings: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,6 +99,12 @@ def caution(lines: Sequence[RunLine]) -> str:
     )
 
 
+def score_column(lines: Sequence[RunLine]) -> str:
+    """A heading with the unit, where they have one in common."""
+    units = {line.unit for line in lines}
+    return f"score {units.pop()}".rstrip() if len(units) == 1 else "score"
+
+
 def compare_html(lines: Sequence[RunLine]) -> str:
     """The page of what :func:`compare_runs` gave: what each run found, and in which settings they differ."""
     changed = differing(lines)
@@ -138,7 +145,8 @@ def _line(facts: RunFacts) -> RunLine:
         choices=() if lead is None else tuple(lead.choices),
         status=facts.verdict.status, score=value, low=low, high=high, none=margins[0],
         uniform=margins[1], parameters=lead.relative.get("parameters") if lead else None,
-        seconds=sum(one.measurement.seconds for one in trained if one.measurement), metric=metric_of(facts.study),
+        seconds=sum(one.measurement.seconds for one in trained if one.measurement),
+        metric=metric_of(facts.study), unit=unit_of(facts.study).unit,
         settings=settings,
     )  # fmt: skip
 
@@ -149,7 +157,7 @@ def _table(lines: Sequence[RunLine]) -> ReportTable:
     columns = [
         Column("run"),
         Column("first", "the lead of the search, or what was confirmed"),
-        Column("score %", "by the model that pools all trials, with its 95 % interval", number=True),
+        Column(score_column(lines), "by the model that pools all trials, with its 95 % interval", number=True),
         Column("over none", "points, with the 95 % interval", number=True),
         Column("", wide=True),
         Column("over uniform", "over the best that has one attention everywhere", wide=True, number=True),

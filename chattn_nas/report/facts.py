@@ -14,7 +14,7 @@ from chattn_nas.judging._confirmation import Confirmation, confirmation
 from chattn_nas.network.constraints import Constraint
 from chattn_nas.report.classes import ClassFigures, class_figures
 from chattn_nas.report.verdict import Verdict, verdict
-from chattn_nas.results import words
+from chattn_nas.results import one_shot, words
 from chattn_nas.results._best import Pick, Standing
 from chattn_nas.results._efficiency import efficiency
 from chattn_nas.results._importance import importance
@@ -61,7 +61,8 @@ class RunFacts:
     @cached_property
     def confirmation(self) -> Confirmation | None:
         """What ``confirm`` found, once it was run."""
-        return confirmation(self.study)
+        found = confirmation(self.study)
+        return None if found is None else found.beside(self.standing)
 
     @property
     def final_trainings(self) -> list[str]:
@@ -79,6 +80,11 @@ class RunFacts:
                 f"{words.duration(found.seconds)} on {found.device}, {found.date}."
             )
         return said
+
+    @property
+    def shared_weights(self) -> str:
+        """Whether the one-shot prediction agrees with real trainings; empty where there is none."""
+        return one_shot.in_words(self.study)
 
     @property
     def start(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from chattn_nas.report.facts import RunFacts
 from chattn_nas.results import words
 from chattn_nas.results._best import Pick
+from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import NONE
 
 Tile = dict[str, Any]
@@ -33,7 +34,7 @@ def _confirmed(facts: RunFacts) -> list[Tile]:
     assert facts.confirmation is not None, "the verdict rests on it"
     winner = facts.confirmation.network(facts.confirmation.winner)
     under = f"sd {words.accuracy(winner.sd)} over {words.plural(len(winner.scores), 'new seed')}"
-    shown = [_tile("accuracy, retrained", words.accuracy(winner.mean), "%", under)]
+    shown = [_tile("accuracy, retrained", words.accuracy(winner.mean), unit_of(facts.study).unit, under)]
     for (title, _), found in zip(RIVALS, (winner.uniform, winner.none), strict=True):
         shown.append(
             _tile(title, words.NOT_THERE, "", "it is this one") if found is None
@@ -48,7 +49,7 @@ def _searched(facts: RunFacts, best: Pick) -> list[Tile]:
     spread = (
         f"\N{PLUS-MINUS SIGN} {words.accuracy(best.sd)} posterior sd" if best.sd is not None else "mean over its seeds"
     )
-    shown = [_tile("accuracy", words.accuracy(best.value("pooled")), "%", spread)]
+    shown = [_tile("accuracy", words.accuracy(best.value("pooled")), unit_of(facts.study).unit, spread)]
     for (title, _), rival in zip(RIVALS, (standing.best_uniform(), standing.none()), strict=True):
         if rival is None or rival.hash == best.hash:
             under = "it is this one" if rival is not None else "not trained"

@@ -61,6 +61,7 @@ def verdict(study: optuna.Study, records: list[Record], standing: Standing, boar
             (f"{words.plural(len(records), 'trial')} so far, none complete: there is nothing to compare.",),
         )  # fmt: skip
     confirmed = confirmation(study)
+    confirmed = None if confirmed is None else confirmed.beside(standing)
     searched = [*_search(records, standing, best), *_images(stored, best), *_objectives(stored, board)]
     details = (
         [*_criteria(standing, best), *_noise(standing), *_rungs(records), *_views(standing)]

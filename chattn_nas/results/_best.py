@@ -36,6 +36,7 @@ class Pick:
         costs, relative: Costs of that trial.
         control: It is the random gate or the learned channel scale.
         uniform: Its stages are equal wherever they can be, whatever their settings.
+        bounds: What a score can lie between.
     """
 
     hash: str
@@ -54,12 +55,13 @@ class Pick:
     relative: dict[str, float]
     control: bool
     uniform: bool = False
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the pooled mean; ``None`` where there is no model."""
+        """95 % interval of the pooled mean, within the bounds of the score; ``None`` where there is no model."""
         return None if self.pooled is None or self.sd is None else (
-            self.pooled - Z95 * self.sd, self.pooled + Z95 * self.sd
+            max(self.pooled - Z95 * self.sd, self.bounds[0]), min(self.pooled + Z95 * self.sd, self.bounds[1])
         )  # fmt: skip
 
     def value(self, by: str) -> float:
@@ -251,4 +253,5 @@ def _pick(group: Sequence[Record], posterior: tuple[float, float] | None, unifor
         relative=dict(top.relative),
         control=top.control,
         uniform=uniform(top.stages, label),
+        bounds=top.unit.bounds,
     )

@@ -111,8 +111,9 @@ def leaderboard(study: optuna.Study, by: str = "pooled") -> pd.DataFrame:
         table["pooled"], table["pooled_sd"] = model.marginals([choices_of(group[0]) for group in groups])
     else:
         table["pooled"], table["pooled_sd"] = table["mean"], float("nan")
-    table["low"] = table["pooled"] - Z95 * table["pooled_sd"]
-    table["high"] = table["pooled"] + Z95 * table["pooled_sd"]
+    least, most = unit_of(study).bounds
+    table["low"] = (table["pooled"] - Z95 * table["pooled_sd"]).clip(lower=least)
+    table["high"] = (table["pooled"] + Z95 * table["pooled_sd"]).clip(upper=most)
     table = table.sort_values([by, "mean"], ascending=False, kind="stable").reset_index(drop=True)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table

@@ -24,6 +24,15 @@ def began(pid: int) -> float | None:
     return None
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped (SIGSTOP) and waits for somebody to let it go on."""
+    import psutil
+
+    with suppress(psutil.Error):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    return False
+
+
 def memory_of(pid: int) -> float:
     """GiB that a process and all that it started take; what several of them share is counted once."""
     import psutil

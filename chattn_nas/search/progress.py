@@ -20,7 +20,7 @@ from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import history
 from chattn_nas.study.metric import unit_of
-from chattn_nas.study.record import in_words
+from chattn_nas.study.record import in_words, searched_in
 from chattn_nas.study.short import short_form
 from chattn_nas.study.trials import ANSWERED, FAILURES, counts, outcome
 from chattn_nas.unit import ACCURACY, Unit
@@ -131,7 +131,7 @@ class Progress:
             return
         self._said = time.monotonic()
         clock = "" if self.console.is_terminal else f"{datetime.now():%H:%M:%S} "
-        self.console.print(f"{clock}{text}", markup=False, highlight=False, soft_wrap=True)
+        self.console.print(f"{clock}{text}", markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
 
     def _look(self) -> None:
         known, now = history(self.study), time.monotonic()
@@ -162,7 +162,7 @@ def line(trial: FrozenTrial, unit: Unit = ACCURACY) -> str:
     how = "known already" if answered else WORDS.get(end, str(end)) if end is not None else "running"
     if end is Outcome.PRUNED and measured is not None and measured.rungs and not answered:
         how += f" after epoch {measured.rungs[-1].epoch}"
-    parts = [stored.label or short_form([in_words(stage) for stage in stored.stages])]
+    parts = [stored.label or short_form([in_words(stage, searched_in(trial.params)) for stage in stored.stages])]
     if measured is not None and measured.rungs:
         parts.append(f"{unit.text(measured.rungs[-1].score)} {unit.title}, seed {stored.seed}")
         if measured.seconds and not answered:

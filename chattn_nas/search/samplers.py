@@ -10,9 +10,11 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
+    CmaEsSampler,
     GPSampler,
     NSGAIIISampler,
     NSGAIISampler,
+    QMCSampler,
     RandomSampler,
     TPESampler,
 )
@@ -31,7 +33,9 @@ GRID_LIMIT = 100_000
 
 
 #: Samplers that model only parameters which every trial has, and draw all others at random: they are shown all.
-UNCONDITIONAL = ("gp", "nsga2", "nsga3")
+UNCONDITIONAL = (GPSampler, NSGAIISampler, NSGAIIISampler)
+#: Samplers of numbers: categories they draw at random.
+NUMERICAL = (CmaEsSampler, QMCSampler)
 
 
 def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> BaseSampler:
@@ -46,7 +50,10 @@ def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> Ba
         InputError: The sampler does not fit the space.
     """
     if ":" in settings.sampler:
-        return SeededByTrial(made_by_path(settings.sampler, BaseSampler, seed=seed, space=space), seed)
+        made = made_by_path(settings.sampler, BaseSampler, seed=seed, space=space)
+        if isinstance(made, NUMERICAL):
+            raise _at_random(settings.sampler)
+        return SeededByTrial(made, seed)
     if settings.sampler == "grid":
         return GridSampler(space, settings.seed)
     if settings.sampler == "pooled":
@@ -54,12 +61,15 @@ def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> Ba
             space, seed, most=settings.max_seeds, objectives=tuple(settings.objectives), bounds=settings.bounds
         )
     if settings.sampler == "cmaes":
-        raise InputError(
-            "sampler 'cmaes' adapts a covariance of numbers, and every choice here is a category: it would propose at "
-            "random",
-            where=("sampler",), value="cmaes", choices=[name for name in SAMPLERS if name != "cmaes"],
-        )  # fmt: skip
+        raise _at_random("cmaes")
     return SeededByTrial(_optuna_sampler(settings.sampler, seed), seed)
+
+
+def _at_random(name: str) -> InputError:
+    return InputError(
+        f"sampler {name!r} searches numbers, and every choice here is a category: it would propose at random",
+        where=("sampler",), value=name, choices=[name for name in SAMPLERS if name != "cmaes"],
+    )  # fmt: skip
 
 
 def _optuna_sampler(name: str, seed: int) -> BaseSampler:
@@ -77,9 +87,10 @@ def _optuna_sampler(name: str, seed: int) -> BaseSampler:
     return TPESampler(seed=seed)
 
 
-def shown_whole(name: str, space: SearchSpace) -> dict[str, tuple[Any, ...]]:
+def shown_whole(sampler: BaseSampler, space: SearchSpace) -> dict[str, tuple[Any, ...]]:
     """The parameters that every trial shall seem to have for this sampler; none for one that can do conditions."""
-    return space.parameters() if name in UNCONDITIONAL else {}
+    inner = sampler.inner if isinstance(sampler, SeededByTrial) else sampler
+    return space.parameters() if isinstance(inner, UNCONDITIONAL) else {}
 
 
 class GridSampler(WholeNetworkSampler):

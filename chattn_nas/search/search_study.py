@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Mapping, Sequence
+import threading
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -14,7 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.study import _optuna
-from chattn_nas.study.attributes import TrialAttributes
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.history import History, history
 
 #: User attribute of a trial whose architecture was given and is not in the space (``none`` and the control may be so).
@@ -59,9 +62,17 @@ class SearchStudy(_optuna.ViewedStudy):
             if count > LAST + BEST:
                 few = {trial.number: trial for trial in (*trials[-LAST:], *known.best_trials(BEST))}
                 trials = list(few.values())
-            shown = [self._whole(trial) for trial in _averaged(trials, known)]
+            shown = [self._whole(trial) for trial in _averaged(trials, known, self._place)]
             self._shown = count, shown
         return shown
+
+    @cached_property
+    def _place(self) -> int | None:
+        """Which of the values is the score; ``None`` where only costs are searched for."""
+        if len(self.directions) == 1:
+            return 0
+        objectives = list(study_attributes(self).objectives)
+        return objectives.index("accuracy") if "accuracy" in objectives else None
 
     def _whole(self, trial: FrozenTrial) -> FrozenTrial:
         """The trial with every parameter, where it has any and they are asked for."""
@@ -71,38 +82,35 @@ class SearchStudy(_optuna.ViewedStudy):
         return _optuna.with_parameters(trial, first, self._filled)
 
 
-def _averaged(trials: Sequence[FrozenTrial], known: History) -> list[FrozenTrial]:
-    """The trials of the space; their values are the means over all complete trials of their network."""
-    stored = {trial.number: known.attributes(trial) for trial in trials}
-    trials = [trial for trial in trials if stored[trial.number].given is None]
-    values: dict[str, list[Sequence[float]]] = {}
+def _averaged(trials: Sequence[FrozenTrial], known: History, place: int | None) -> list[FrozenTrial]:
+    """The trials of the space; of their values, the one at ``place`` is the mean over all trainings of their network.
+
+    What a trial was told is the mean of its network so far; that of all is known from the record alone.
+    """
+    shown, means = [], dict[str, float | None]()
     for trial in trials:
-        mine = stored[trial.number]
-        if trial.state is TrialState.COMPLETE and mine.trained and mine.hash is not None:
-            values.setdefault(mine.hash, []).append(_own(trial, mine))
-    means = {key: [fmean(column) for column in zip(*rows, strict=True)] for key, rows in values.items()}
-    shown = []
-    for trial in trials:
-        mean = means.get(stored[trial.number].hash or "")
-        if mean is not None and trial.state is TrialState.COMPLETE and trial.values != mean:
-            trial = copy.copy(trial)
-            trial.values = mean
+        stored = known.attributes(trial)
+        if stored.given is not None:
+            continue
+        key = stored.hash
+        if place is not None and key is not None and trial.state is TrialState.COMPLETE:
+            if key not in means:
+                scores = known.scores(key)
+                means[key] = fmean(scores.values()) if scores else None
+            mean = means[key]
+            if mean is not None and trial.values[place] != mean:
+                trial = copy.copy(trial)
+                trial.values = [*trial.values[:place], mean, *trial.values[place + 1 :]]
         shown.append(trial)
     return shown
-
-
-def _own(trial: FrozenTrial, stored: TrialAttributes) -> Sequence[float]:
-    """What the trial itself measured: it was told the mean of its network so far."""
-    if stored.measurement is not None and stored.measurement.rungs and len(trial.values) == 1:
-        return [stored.measurement.rungs[-1].score]
-    return trial.values
 
 
 class SeededByTrial(BaseSampler):
     """A sampler that draws for every trial from random numbers of its own.
 
     They follow from the search's seed and the trial's number, whichever worker runs it: no two workers draw the same,
-    and what a trial proposes hangs on nothing but what the sampler saw before it.
+    and what a trial proposes hangs on nothing but what the sampler saw before it. Where one process runs several trials
+    at a time, as with Ray, each has its random states while it draws.
 
     Args:
         inner: Proposes.
@@ -111,32 +119,54 @@ class SeededByTrial(BaseSampler):
 
     def __init__(self, inner: BaseSampler, seed: int) -> None:
         self.inner, self.seed = inner, seed
+        self._lock, self._turn = threading.RLock(), -1
+        self._left: dict[int, list[Any]] = {}
+
+    @contextmanager
+    def _drawing(self, number: int, *, anew: bool = False) -> Iterator[None]:
+        """The random states are those of this trial, as it left them, or new ones."""
+        with self._lock:
+            if anew or self._turn != number:
+                states = _optuna.random_states(self.inner)
+                if self._turn >= 0:
+                    self._left[self._turn] = [state.rng.get_state() for state in states]
+                if anew:
+                    drawn = np.random.SeedSequence([self.seed, number]).spawn(len(states))
+                    _optuna.reseed(states, [int(words.generate_state(1)[0]) for words in drawn])
+                for state, mine in zip(states, self._left.get(number, ()) if not anew else (), strict=False):
+                    state.rng.set_state(mine)
+                self._turn = number
+            yield
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Seed all random states of the sampler."""
-        drawn = np.random.SeedSequence([self.seed, trial.number])
-        states = _optuna.random_states(self.inner)
-        _optuna.reseed(states, [int(words.generate_state(1)[0]) for words in drawn.spawn(len(states))])
-        self.inner.before_trial(study, trial)
+        with self._drawing(trial.number, anew=True):
+            self.inner.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The inner sampler's."""
-        return self.inner.infer_relative_search_space(study, trial)
+        with self._drawing(trial.number):
+            return self.inner.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The inner sampler's."""
-        return self.inner.sample_relative(study, trial, search_space)
+        with self._drawing(trial.number):
+            return self.inner.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """The inner sampler's."""
-        return self.inner.sample_independent(study, trial, param_name, param_distribution)
+        with self._drawing(trial.number):
+            return self.inner.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """The inner sampler's."""
-        self.inner.after_trial(study, trial, state, values)
+        with self._drawing(trial.number):
+            self.inner.after_trial(study, trial, state, values)
+            self._turn = -1
+            self._left.pop(trial.number, None)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from chattn_nas.errors import RunError
+from chattn_nas.files import temporary_folder
 from chattn_nas.search.devices import Slot
 from chattn_nas.study.hold import hold
 
@@ -24,7 +22,7 @@ def slot_of(slots: Sequence[Slot], name: str) -> Iterator[Slot]:
         slots: Device slots of this machine.
         name: What shares them, such as a run: files of one name lie in one folder for temporary files.
     """
-    folder = Path(tempfile.gettempdir()) / f"chattn-nas-{_user()}" / name
+    folder = temporary_folder() / name
     while True:
         for slot in slots:
             with ExitStack() as held:
@@ -37,8 +35,3 @@ def slot_of(slots: Sequence[Slot], name: str) -> Iterator[Slot]:
                 yield slot
                 return
         time.sleep(0.2)
-
-
-def _user() -> str:
-    """Who runs this; containers give numbers that have no name."""
-    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

@@ -23,7 +23,7 @@ from chattn_nas.search.devices import Slot
 from chattn_nas.search.doing import read_from
 from chattn_nas.search.failures import IN_A_ROW, check_failures
 from chattn_nas.search.owner import pid_of
-from chattn_nas.search.processes import end_group, memory_of, start_group
+from chattn_nas.search.processes import end_group, is_stopped, memory_of, start_group
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.worker import BROKEN, GRACE, INPUT, STORAGE
 from chattn_nas.search.worker_log import WorkerLog
@@ -42,6 +42,8 @@ AWAY = 60.0
 #: Seconds that a worker of ours may give the storage no sign of life, as this process counts them: while the machine
 #: sleeps nobody counts. Its process lives, but it was stopped, or something in it holds all of it.
 SILENT = 2 * HEARTBEAT
+#: Seconds that a worker may take to end when nothing is left to do: one that just started loads torch first.
+LINGER = 120.0
 
 
 class Worker:
@@ -107,6 +109,8 @@ class Supervisor:
         self.workers: dict[int, Worker] = {}
         self.idle_deaths = self.cut_off = 0
         self.silent_since: dict[int, float] = {}
+        self.stopped_since: dict[int, float] = {}
+        self.done_since: float | None = None
 
     def run(self) -> None:
         """Work.
@@ -131,6 +135,7 @@ class Supervisor:
                     if time.monotonic() - read >= READ:
                         read = time.monotonic()
                         self._look_after_trials()
+                        self._look_after_workers()
                         self.progress.update()
                         check_failures(history(self.study), since)
                     away = 0.0
@@ -199,10 +204,31 @@ class Supervisor:
                 elif trial.number in silent:
                     reason = f"its worker gave no sign of life for {SILENT} s and was ended"
                     self._replace(worker, trial, Outcome.CRASHED, reason)
-        mine = {worker.process.pid for worker in self.workers.values()}
         for trial in lost:
-            if pid_of(trial.system_attrs.get(queue.OWNER, "")) not in mine:
+            if pid_of(trial.system_attrs.get(queue.OWNER, "")) not in self._processes():
                 self._lose(trial, Outcome.CRASHED, "its worker is gone", None)
+
+    def _look_after_workers(self) -> None:
+        """End and replace one that was stopped for long; end one that does not end by itself when all is done."""
+        now, stopped = time.monotonic(), [pid for pid in self._processes() if is_stopped(pid)]
+        self.stopped_since = {pid: self.stopped_since.get(pid, now) for pid in stopped}
+        done = queue.is_done(self.study, self.settings.trials)
+        self.done_since = (self.done_since or now) if done else None
+        for worker in list(self.workers.values()):
+            trials, since = self._trials_of(worker), self.stopped_since.get(worker.process.pid, now)
+            if now - since > SILENT:
+                reason = f"its worker was stopped for {SILENT} s (SIGSTOP) and was ended"
+                worker.kill()
+                for trial in trials:
+                    self._lose(trial, Outcome.CRASHED, reason, worker)
+                del self.workers[worker.slot.index]
+                self._start(worker.slot)
+            elif not trials and self.done_since is not None and now - self.done_since > LINGER:
+                worker.kill()
+                del self.workers[worker.slot.index]
+
+    def _processes(self) -> list[int]:
+        return [worker.process.pid for worker in self.workers.values()]
 
     def _silent(self, lost: list[FrozenTrial]) -> set[int]:
         """Trials of our workers that have been lost for long: a worker that was only slow has spoken since."""

@@ -28,7 +28,7 @@ from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.history import history
 from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.notes import note
-from chattn_nas.study.record import in_words
+from chattn_nas.study.record import in_words, searched_in
 from chattn_nas.study.short import short_form
 from chattn_nas.study.texts import one_line
 from chattn_nas.study.trials import outcome
@@ -152,7 +152,7 @@ class TrialRunner:
         if seed is None:
             return self._answer(trial, architecture)
         name = trial.user_attrs.get("label") or short_form(
-            [in_words(stage) for stage in architecture.to_dict()["stages"]]
+            [in_words(stage, searched_in(trial.params)) for stage in architecture.to_dict()["stages"]]
         )
         pulse.tell("building", trial=trial.number, network=name)
         network = self.trainer.build(architecture, seed)
@@ -164,6 +164,8 @@ class TrialRunner:
             refused = Measurement(outcome=Outcome.INFEASIBLE, reason=reason, seed=seed)
             return Ending(Outcome.INFEASIBLE, reason, measurement=refused.with_costs(costs))
         measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
+        if not isinstance(measured, Measurement) or (measured.outcome is Outcome.COMPLETE and not measured.rungs):
+            raise TypeError(f"a training gives a Measurement, a complete one with its rungs, not {measured!r:.100}")
         measured = replace(measured, seed=seed).with_costs(costs)
         ending = Ending(measured.outcome, measured.reason, measurement=measured)
         if measured.outcome is not Outcome.COMPLETE:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import yaml
 
 from chattn_nas import attention
 from chattn_nas.attention import BLOCKS, Blocks, Placement
-from chattn_nas.errors import InputError
+from chattn_nas.errors import InputError, first_line
 from chattn_nas.space.stage import SlotShape, Stage, of_one_width
 
 NONE = "none"
@@ -46,7 +46,14 @@ class Backbone:
     stages: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "options", _frozen(dict(self.options)))
+        if not isinstance(self.model, str):
+            raise InputError(f"a backbone is named by a text, not {self.model!r}", where=("model",))
+        try:
+            object.__setattr__(self, "options", _frozen(dict(self.options)))
+        except (TypeError, ValueError):
+            raise InputError(f"options are a mapping, not {self.options!r}", where=("options",)) from None
+        if isinstance(self.stages, str) or not isinstance(self.stages, Sequence):
+            raise InputError(f"stages are a list of modules' names, not {self.stages!r}", where=("stages",))
         object.__setattr__(self, "stages", tuple(self.stages))
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,8 +65,19 @@ class Backbone:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | str) -> Backbone:
-        """From what :meth:`to_dict` gave, or from the mere name of a model."""
-        return cls(data) if isinstance(data, str) else cls(**data)
+        """From what :meth:`to_dict` gave, or from the mere name of a model.
+
+        Raises:
+            InputError: It is neither of them.
+        """
+        if isinstance(data, str):
+            return cls(data)
+        known = [field.name for field in fields(cls)]
+        if not isinstance(data, Mapping) or "model" not in data:
+            raise InputError(f"a backbone is a model's name, or a mapping that holds one under 'model', not {data!r}")
+        if unknown := [key for key in data if key not in known]:
+            raise InputError(f"a backbone has no key {unknown[0]!r}", value=unknown[0], choices=known)
+        return cls(**data)
 
 
 @dataclass(frozen=True)
@@ -83,7 +101,11 @@ class StageChoice:
 
     def __post_init__(self) -> None:
         kind = attention.get(self.type)
-        object.__setattr__(self, "hyperparameters", _frozen(kind.complete(dict(self.hyperparameters))))
+        try:
+            given = dict(self.hyperparameters)
+        except (TypeError, ValueError):
+            raise InputError(f"hyperparameters are a mapping, not {self.hyperparameters!r}") from None
+        object.__setattr__(self, "hyperparameters", _frozen(kind.complete(given)))
         for name, possible, own in (
             ("placement", kind.placements, kind.placement),
             ("blocks", BLOCKS, kind.blocks),
@@ -151,7 +173,13 @@ class StageChoice:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | str) -> StageChoice:
-        """From what :meth:`to_dict` gave, or from the mere name of a type."""
+        """From what :meth:`to_dict` gave, or from the mere name of a type.
+
+        Raises:
+            InputError: It is neither of them.
+        """
+        if not isinstance(data, str) and (not isinstance(data, Mapping) or "type" not in data):
+            raise InputError(f"the choice of a stage is a type's name, or a mapping with a 'type', not {data!r}")
         values: dict[str, Any] = {"type": data} if isinstance(data, str) else dict(data)
         return cls(values.pop("type"), placement=values.pop("placement", None), blocks=values.pop("blocks", None),
                    hyperparameters=values)  # fmt: skip
@@ -171,6 +199,12 @@ class Architecture:
 
     backbone: Backbone
     stages: tuple[StageChoice, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.backbone, Backbone):
+            raise InputError(f"backbone must be a Backbone, not {self.backbone!r}", where=("backbone",))
+        if not isinstance(self.stages, tuple) or not all(isinstance(one, StageChoice) for one in self.stages):
+            raise InputError(f"stages must be a tuple of StageChoice, not {self.stages!r}", where=("stages",))
 
     @classmethod
     def uniform(cls, backbone: Backbone | Mapping[str, Any] | str, type: str, **hyperparameters: Any) -> Architecture:
@@ -240,8 +274,16 @@ class Architecture:
 
     @classmethod
     def from_yaml(cls, text: str) -> Architecture:
-        """From what :meth:`to_yaml` gave."""
-        return cls.from_dict(yaml.safe_load(text))
+        """From what :meth:`to_yaml` gave.
+
+        Raises:
+            InputError: It is no YAML, or no architecture.
+        """
+        try:
+            data = yaml.safe_load(text)
+        except (yaml.YAMLError, AttributeError) as error:
+            raise InputError(f"an architecture is written in YAML, and this is none: {first_line(error)}") from None
+        return cls.from_dict(data)
 
     def __str__(self) -> str:
         return " | ".join(str(choice) for choice in self.stages)

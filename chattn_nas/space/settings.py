@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,10 +35,16 @@ class SpaceSettings(Refusing, RootModel[dict[int | str, list[Any]]]):
     @model_validator(mode="before")
     @classmethod
     def _whole_numbers(cls, data: Any) -> Any:
-        for key in data if isinstance(data, Mapping) else ():
+        if not isinstance(data, Mapping):
+            return data
+        for key in data:
             if type(key) not in (int, str):  # pydantic takes 1.0 and True for the first stage
                 raise ValueError(f"a stage is named by its number from 1, or {ALL!r}: {key!r} is neither")
-        return data
+        # In JSON, and in YAML with quotes, a stage's number is a text.
+        numbered = {int(key) if re.fullmatch("[0-9]{1,9}", str(key)) else key: value for key, value in data.items()}
+        if len(numbered) < len(data):
+            raise ValueError("a stage has two lists, one under its number and one under the same number in quotes")
+        return numbered
 
     def candidates(self, stages: int) -> tuple[tuple[Candidate, ...], ...]:
         """The candidates of each of that many stages.

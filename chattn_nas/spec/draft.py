@@ -200,7 +200,7 @@ def source_of(data: str, folder: Path) -> dict[str, str]:
     """
     if data == "digits":
         return {"dataset": "digits"}
-    place = Path(data).expanduser()
+    place = Path(os.path.expanduser(data))
     if not place.exists():
         near = [str(one) for one in sorted(place.parent.iterdir())[:20]] if place.parent.is_dir() else []
         raise DataError(f"--data {data}: there is no such file or folder", value=data, choices=("digits", *near))

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, SpecError
 from chattn_nas.settings import refusal, shown
 from chattn_nas.space import NONE
@@ -23,6 +24,7 @@ Place = tuple[str | int, ...]
 MOST_PLACES = 100_000
 
 
+@checked
 def load_spec(path: Path | str) -> Spec:
     """Read a spec and check all that can be checked without training.
 

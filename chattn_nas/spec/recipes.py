@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
+from chattn_nas.proxy import ProxySettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +91,18 @@ def recipe_of(name: str) -> NamedRecipe:
     if name not in RECIPES:
         raise InputError(f"there is no recipe {name!r}", value=name, choices=RECIPES)
     return RECIPES[name]
+
+
+def whole(name: str) -> dict[str, dict[str, Any]]:
+    """All that recipes differ in, by section: the values of this one, and the defaults where it says nothing.
+
+    Without ``start``, which is no matter of the optimiser.
+
+    Raises:
+        InputError: There is no such recipe.
+    """
+    own, found = recipe_of(name).sections(), {}
+    for section, settings in (("proxy", ProxySettings()), ("data", DataSettings())):
+        keys = {key for one in RECIPES.values() for key in one.sections().get(section, {})} - {"start"}
+        found[section] = {key: own.get(section, {}).get(key, getattr(settings, key)) for key in sorted(keys)}
+    return found

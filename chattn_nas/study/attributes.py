@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial
 
+from chattn_nas.errors import RunError
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.stored import Stored
 
@@ -51,8 +52,17 @@ class TrialAttributes(Stored):
 
     @property
     def stages(self) -> tuple[Mapping[str, Any], ...]:
-        """Per stage the choice as a mapping: ``type`` and its settings; empty before one was proposed."""
-        return tuple((self.architecture or {}).get("stages", ()))
+        """Per stage the choice as a mapping: ``type`` and its settings; empty before one was proposed.
+
+        Raises:
+            RunError: They are damaged.
+        """
+        found = (self.architecture or {}).get("stages", ())
+        if not isinstance(found, list | tuple) or not all(
+            isinstance(one, Mapping) and isinstance(one.get("type"), str) for one in found
+        ):
+            raise RunError(f"the architecture that a trial keeps is damaged: its stages are {found!r}")
+        return tuple(found)
 
     @property
     def trained(self) -> bool:
@@ -94,6 +104,7 @@ class StudyAttributes(Stored):
         ended: Why no further trial is taken, as a sentence; empty where the search goes on.
         gates: What the gates of one trained network do, class by class: ``hash, seed, images, classes, stages``.
         final_trainings: Every finished final training by its folder's name.
+        one_shot: What shared weights say of the space, see :class:`chattn_nas.study.prediction.Prediction`.
     """
 
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -119,6 +130,7 @@ class StudyAttributes(Stored):
     ended: str = ""
     gates: Mapping[str, Any] | None = None
     final_trainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    one_shot: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:

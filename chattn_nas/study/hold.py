@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from chattn_nas.errors import RunError
-from chattn_nas.files import replacing
+from chattn_nas.files import lock_at, replacing
 
 _locks: dict[Path, FileLock] = {}
 
@@ -27,7 +27,10 @@ def hold(path: Path, busy: str) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _locks.setdefault(path.resolve(), FileLock(path, timeout=0))
+        key = path.resolve()
+        if key not in _locks:
+            _locks[key] = lock_at(path, timeout=0)
+        lock = _locks[key]
         lock.acquire()
     except Timeout:
         raise RunError(busy) from None

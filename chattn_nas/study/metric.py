@@ -14,7 +14,9 @@ from chattn_nas.unit import ACCURACY, Unit, percent
 #: Attributes of a study: the metric's name, the score of having learnt nothing, and what scores are told in.
 METRIC, FLOOR, UNIT = "metric", "floor", "unit"
 #: A score with its unit, or a heading of scores; a difference, but neither an attribute of SVG nor one of a script.
-_SCORE = re.compile(r"(\d\.\d\d|\.2f\}|\b(?:pooled|mean|best|search|confirmed|trial|accuracy|so far|order)) %(?!\w)")
+_SCORE = re.compile(
+    r"(\d\.\d\d|\.2f\}|\b(?:pooled|mean|best|search|retrained|confirmed|trial|accuracy|so far|order)) %(?!\w)"
+)
 _POINTS = re.compile(r"(?<![.\w-])(?:percentage )?points\b(?![=\[\"'(])")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -135,7 +135,7 @@ def key_of(stage: Mapping[str, Any]) -> str:
 def records(study: optuna.Study) -> list[Record]:
     """All trials of a study, in the order of their numbers."""
     trials = study.get_trials(deepcopy=False)
-    searched = {_setting(name) for trial in trials for name in trial.params if name.count(".") >= 2}
+    searched = {setting for trial in trials for setting in searched_in(trial.params)}
     defaults = study_attributes(study).defaults
     unit = unit_of(study)
     words, read = _read.get(study, (None, {}))
@@ -155,6 +155,11 @@ def records(study: optuna.Study) -> list[Record]:
 
 #: What was read of a study: a report asks for its records a dozen times.
 _read: WeakKeyDictionary[optuna.Study, tuple[Any, dict[int, tuple[FrozenTrial, Record]]]] = WeakKeyDictionary()
+
+
+def searched_in(parameters: Iterable[str]) -> set[tuple[str, str]]:
+    """The settings, as (type, key), among the parameters of a trial: what :func:`in_words` shall show."""
+    return {_setting(name) for name in parameters if name.count(".") >= 2}
 
 
 def _setting(parameter: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ import yaml
 from optuna.trial import TrialState
 
 from chattn_nas import attention
+from chattn_nas.arguments import checked
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.space import SlotShape, Stage
@@ -34,8 +35,11 @@ SPEC, LOCK = "spec.yaml", ".lock"
 FOLDERS = ".path"
 #: File with the identity of the run's study, and the study's attribute that must be the same.
 STUDY, IDENTITY = ".study", "run_id"
+#: Folder of a run's confirmation, which is a run whose study lies in the same storage.
+CONFIRM = "confirm"
 #: File with training images as they reach the network, for the report.
 CONTACT_SHEET = "data.jpg"
+PREDICTIONS = "predictions.json"
 #: What trials leave in a directory, where a version of this package that wrote no :data:`STUDY` made it.
 TRACES = ("trials.csv", "checkpoints", "artifacts")
 
@@ -50,6 +54,7 @@ class RunDirectory:
         RunError: There is no run.
     """
 
+    @checked
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
         if not (self.directory / SPEC).is_file() and (Path("runs") / directory / SPEC).is_file():
@@ -98,11 +103,11 @@ class RunDirectory:
         try:
             return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")))
         except (yaml.YAMLError, InputError, ValueError, OSError) as error:
-            reason = first_line(error)
-            raise RunError(
-                f"{path} is damaged ({reason}): 'chattn-nas search SPEC --run {self.directory}' with the spec that "
-                "the run was started with writes it again and goes on"
-            ) from None
+            again = (
+                f"'chattn-nas confirm {self.directory.parent}'" if self.directory.name == CONFIRM
+                else f"'chattn-nas search SPEC --run {self.directory}' with the spec that the run was started with"
+            )  # fmt: skip
+            raise RunError(f"{path} is damaged ({first_line(error)}): {again} writes it again and goes on") from None
 
     @property
     def storage_url(self) -> str:
@@ -117,7 +122,7 @@ class RunDirectory:
         """
         url, above = self.storage_url, self.directory.resolve()
         file = file_of(url)
-        near = above.parent if above.name == "confirm" else above  # a confirmation lies in the study of its run
+        near = above.parent if above.name == CONFIRM else above  # a confirmation lies in the study of its run
         if file is None or not file.resolve().is_relative_to(near):
             raise RunError(
                 f"the trials of the run in {self.directory} lie outside of it, in {redacted(url)}: where you trust "
@@ -154,7 +159,7 @@ class RunDirectory:
             raise RunError(f"the trials of the run in {self.directory} are gone: there is no file {file}")
         storage = open_storage(url)
         with storage_errors(url):
-            return load_study(storage, self.spec.name)
+            return load_study(storage, self.spec.name, url)
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:

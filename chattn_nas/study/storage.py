@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
+from optuna.trial import FrozenTrial
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -32,6 +33,8 @@ JOURNAL, SQLITE = "journal://", "sqlite:///"
 RUN = "{run}"
 #: Times that a new database is tried: two processes that create its tables at once get in each other's way.
 TRIES = 5
+#: What SQLite says of a file that is damaged, and goes on saying whenever it is asked.
+DAMAGED = ("malformed", "not a database", "disk image", "corrupt", "disk I/O error", "not decode")
 
 
 def default_url(directory: Path) -> str:
@@ -109,16 +112,20 @@ def explained(error: BaseException, url: str = "") -> str:
     reason = redacted(first_line(getattr(error, "orig", None) or error))
     file = file_of(url) if url else None
     named = f"the storage {file or redacted(url)}" if url else "the storage"
-    if any(words in reason for words in ("malformed", "not a database", "disk image", "corrupt", "disk I/O error")):
-        name = file or "study.db"
-        return (
-            f"{named} is damaged ({reason}): put back a copy of it, or save what can be read with "
-            f"'sqlite3 {name} .recover | sqlite3 mended.db' and put mended.db in its place"
-        )
+    if any(words in reason for words in DAMAGED):
+        return _damaged(named, reason, file)
     return f"{named} cannot be reached, read or written: {reason}"
 
 
-def load_study(storage: BaseStorage, name: str) -> optuna.Study:
+def _damaged(named: str, reason: str, file: Path | None) -> str:
+    name = file or "study.db"
+    return (
+        f"{named} is damaged ({reason}): put back a copy of it, or save what can be read with "
+        f"'sqlite3 {name} .recover | sqlite3 mended.db' and put mended.db in its place"
+    )
+
+
+def load_study(storage: BaseStorage, name: str, url: str = "") -> optuna.Study:
     """The study of that name.
 
     Raises:
@@ -128,7 +135,47 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=storage)
     except KeyError:
         known = [study.study_name for study in storage.get_all_studies()]
-        raise RunError(f"the storage holds no study {name!r}", value=name, choices=known) from None
+        where = f" {file_of(url) or redacted(url)}" if url else ""
+        lost = "" if known else ": it is empty, put back a copy of it"
+        raise RunError(f"the storage{where} holds no study {name!r}{lost}", value=name, choices=known) from None
+
+
+class _Readable(Database):
+    """A database whose values can be read, or one sentence says which file holds some that cannot."""
+
+    def _get_trials(self, *given: Any, **named: Any) -> list[FrozenTrial]:
+        with _values_of(self.url):
+            return super()._get_trials(*given, **named)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """As Optuna's."""
+        with _values_of(self.url):
+            return super().get_study_user_attrs(study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """As Optuna's."""
+        with _values_of(self.url):
+            return super().get_study_system_attrs(study_id)
+
+
+@contextmanager
+def _values_of(url: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyError:  # there is no such study or trial
+        raise
+    except (ValueError, LookupError) as error:
+        file = file_of(url)
+        raise StorageError(_damaged(f"the storage {file or redacted(url)}", first_line(error), file)) from error
+
+
+def _tell_damage(engine: Engine, url: str) -> None:
+    """Damage to a file comes as our error wherever it is met; what may pass, such as a lock, stays SQLAlchemy's."""
+
+    @event.listens_for(engine, "handle_error")
+    def _told(context: Any) -> None:
+        if any(words in str(context.original_exception) for words in DAMAGED):
+            raise StorageError(explained(context.original_exception, url)) from context.original_exception
 
 
 def _database(url: str, **options: Any) -> Database:
@@ -138,7 +185,9 @@ def _database(url: str, **options: Any) -> Database:
     engine: dict[str, Any] = {"connect_args": connect} | ({} if sqlite else {"pool_pre_ping": True})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9
-        return Database(url, engine_kwargs=engine, heartbeat_interval=HEARTBEAT, grace_period=GRACE, **options)
+        made = _Readable(url, engine_kwargs=engine, heartbeat_interval=HEARTBEAT, grace_period=GRACE, **options)
+    _tell_damage(made.engine, url)
+    return made
 
 
 def _wants_password(error: SQLAlchemyError, url: str) -> bool:

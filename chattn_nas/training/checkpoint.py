@@ -123,7 +123,8 @@ def restore(
     """Put the states of a checkpoint where they belong; no tensor changes its place."""
     network.load_state_dict(checkpoint.network)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for parameter, stored in zip(parameters, checkpoint.optimizer, strict=True):
+    states = checkpoint.optimizer or [{}] * len(parameters)  # format 1 kept nothing where the momentum was 0
+    for parameter, stored in zip(parameters, states, strict=True):
         held = optimizer.state[parameter]
         for name, value in stored.items():
             if isinstance(held.get(name), Tensor):

@@ -1,15 +1,19 @@
 """What the tool says of the shipped tables, computed once more by other means: long formats, dummies, scipy's tests."""
 
 import itertools
+import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from typer.testing import CliRunner
 
 from chattn_nas.benchmark import facts, load
 from chattn_nas.benchmark.answers import LongTable, interactions, mixing, stage_effects, uniform_effects
-from chattn_nas.benchmark.lookup import read_table
+from chattn_nas.benchmark.lookup import TABLES, read_table
+from chattn_nas.cli import app
 
 
 def dummies(*columns: pd.Series) -> np.ndarray:
@@ -94,3 +98,187 @@ def test_answers_of_the_long_table(name):
         assert effect.gain.mean == pytest.approx(np.mean(one))
         assert effect.gain.p == pytest.approx(stats.ttest_1samp(one, 0).pvalue)
     assert mixing(table).margin.seeds == len(table.seeds)
+
+
+def printed(name: str) -> tuple[list[str], pd.DataFrame]:
+    """What ``chattn-nas table NAME`` prints, and the rows of the CSV that it is about."""
+    done = CliRunner().invoke(app, ["table", name])
+    assert done.exit_code == 0, done.output
+    rows = pd.read_csv(TABLES / f"{name}.csv.xz")
+    rows = rows[rows["plan"].isin(["table", "lengths", "photos"]) & (rows["start"] == "unit")]
+    rows = rows[(rows["branches"] == 1) & (rows["outcome"] == "complete")].reset_index(drop=True)
+    types = rows["stages"].map(lambda text: tuple(choice["type"] for choice in json.loads(text)))
+    rows["name"] = types.map(" | ".join)
+    rows["same"] = types.map(lambda one: one[0] if len(set(one)) == 1 else "")
+    rows["control"] = types.map(lambda one: bool({"random_gate", "channel_scale"} & set(one)))
+    return done.stdout.splitlines(), rows
+
+
+def interval(values) -> tuple[str, float]:
+    """Mean and 95 % interval over seeds in the tool's words, and the p-value, by scipy's t test."""
+    found = stats.ttest_1samp(values, 0)
+    ends = found.confidence_interval(0.95)
+    return f"{np.mean(values):+.2f} [{ends.low:+.2f}, {ends.high:+.2f}]", found.pvalue
+
+
+def holm(ps: list[float]) -> list[float]:
+    """Every p-value times the number of those that are no smaller, and never below one that is smaller."""
+    return [min(1.0, max(p * sum(q >= p for q in ps) for p in ps if p <= one)) for one in ps]
+
+
+@pytest.mark.parametrize(
+    ("name", "long", "seeds", "networks"),
+    [("cifar_resnet8_16px_20ep", 20, 4, 64), ("imagenette_resnet18_64px_20ep", 20, 5, 8)],
+)
+def test_every_printed_number_of_a_long_table_follows_from_its_csv(name, long, seeds, networks):
+    lines, rows = printed(name)
+    ends = rows[rows["epochs"] == long]
+    assert not ends.duplicated(["hash", "seed"]).any(), "a mean over repeats would hide them"
+    assert ends["seed"].nunique() == seeds
+    assert ends.loc[~ends["control"], "hash"].nunique() == networks
+    assert lines[0].startswith(f"{networks} networks and 2 controls, {long} epochs, {seeds} seeds.")
+    tests = 100 * ends.pivot(index="name", columns="seed", values="test_accuracy")
+    costs = ends.drop_duplicates("name").set_index("name")
+
+    # the same attention everywhere
+    names = ends.loc[ends["same"] != "", ["same", "name"]].drop_duplicates().set_index("same")["name"]
+    bare = names["none"]
+    gains = {kind: interval(tests.loc[key] - tests.loc[bare]) for kind, key in names.items() if kind != "none"}
+    corrected = dict(zip(gains, holm([p for _, p in gains.values()]), strict=True))
+    wanted = {
+        f"| {kind} | {text} | {p:.3f} | {corrected[kind]:.2f} | "
+        f"{100 * (costs['parameters'][names[kind]] / costs['parameters'][bare] - 1):+.1f} % | "
+        f"{100 * (costs['macs'][names[kind]] / costs['macs'][bare] - 1):+.2f} % |"
+        for kind, (text, p) in gains.items()
+    }
+    start = lines.index("### The same attention in every stage, against none") + 4
+    assert set(lines[start : start + len(wanted)]) == wanted
+
+    # which short training foretells the long one
+    own = rows[~rows["control"]]
+    truth = 100 * ends[~ends["control"]].pivot(index="name", columns="seed", values="test_accuracy")
+    wanted = set()
+    for epochs, short in own.groupby("epochs"):
+        for reading, words, sign in (("accuracy", "validation accuracy", 1), ("loss", "validation loss", -1),
+                                     ("train_loss_sum", "sum of training losses", -1)):  # fmt: skip
+            taus = []
+            for seed, mine in short.groupby("seed"):
+                read = sign * mine.set_index("name")[reading]
+                others = truth.drop(columns=seed).mean(axis=1)[read.index]
+                taus.append(stats.kendalltau(read, others).statistic)
+            told = f"{np.mean(taus):.2f}"
+            if len(taus) > 2:
+                limits = stats.t.interval(0.95, len(taus) - 1, np.mean(taus), stats.sem(taus))
+                told += f" [{limits[0]:.2f}, {limits[1]:.2f}]"
+            wanted.add(f"| {epochs} | {epochs / long:.2f} | {words} | {told} | {len(taus)} |")
+    start = lines.index("| epochs | cost | read by | tau | seeds |") + 2
+    assert set(filter(None, lines[start:])) == wanted
+
+
+def test_the_printed_stages_mixing_and_interactions_follow_from_the_csv():
+    lines, rows = printed("cifar_resnet8_16px_20ep")
+    own = rows[(rows["epochs"] == 20) & ~rows["control"]].reset_index(drop=True)
+    stages = [own["name"].str.split(" | ", regex=False).str[at] for at in range(3)]
+    y = 100 * own["test_accuracy"].to_numpy()
+    found: dict[tuple[str, int], list[float]] = {}
+    for seed in sorted(own["seed"].unique()):
+        here = (own["seed"] == seed).to_numpy()
+        kinds = [pd.get_dummies(stage[here]).drop(columns="none") for stage in stages]
+        design = np.column_stack([np.ones(here.sum()), *(kind.to_numpy(float) for kind in kinds)])
+        effects = iter(np.linalg.solve(design.T @ design, design.T @ y[here])[1:])
+        for at, kind in enumerate(kinds, 1):
+            for name in kind:
+                found.setdefault((name, at), []).append(next(effects))
+    told = {key: interval(values) for key, values in found.items()}
+    corrected = dict(zip(told, holm([p for _, p in told.values()]), strict=True))
+    wanted = {
+        f"| {name} | " + " | ".join(told[name, at][0] for at in (1, 2, 3))
+        + f" | {min(corrected[name, at] for at in (1, 2, 3)):.2f} |"
+        for name in {name for name, _ in told}
+    }  # fmt: skip
+    start = lines.index("| type | stage 1 | stage 2 | stage 3 | smallest p (Holm) |") + 2
+    assert set(lines[start : start + len(wanted)]) == wanted
+
+    validation = own.pivot(index="name", columns="seed", values="accuracy")
+    tests = 100 * own.pivot(index="name", columns="seed", values="test_accuracy")
+    uniform = [name for name in tests.index if len(set(name.split(" | "))) == 1]
+    margins = []
+    for seed in validation:
+        others = validation.drop(columns=seed).mean(axis=1)
+        mixed, same = others.drop(index=uniform).idxmax(), others[uniform].idxmax()
+        margins.append(tests.loc[mixed, seed] - tests.loc[same, seed])
+    means = tests.mean(axis=1)
+    lucky = means.drop(index=uniform).max() - means[uniform].max()
+    said = next(line for line in lines if line.startswith("The best mixed over the best uniform"))
+    assert f"**{interval(margins)[0]}** points" in said
+    assert f"would claim {lucky:+.2f}." in said
+
+    network, seed = dummies(own["hash"]), dummies(own["seed"])
+    main, by_seed = [dummies(one) for one in stages], [dummies(one, own["seed"]) for one in stages]
+    noise, noise_df = left(y, network, *by_seed)
+    apart, apart_df = left(y, seed, *main, *by_seed)
+    together, together_df = left(y, network, seed)
+    bare, bare_df = left(y, seed)
+    ms = noise / noise_df
+    ms_left = (apart - noise) / (apart_df - noise_df)
+    ms_seed = (together - noise) / (together_df - noise_df)
+    additive, additive_df = left(y, seed, *main)
+    ms_main = (bare - additive) / (bare_df - additive_df)
+    said = next(line for line in lines if line.startswith("What main effects leave"))
+    assert f"F({apart_df - noise_df},{noise_df}) = {ms_left / ms:.2f}, p = " in said
+    assert f"p = {stats.f.sf(ms_left / ms, apart_df - noise_df, noise_df):.2f}." in said
+    sds = [max(0, one) ** 0.5 for one in ((ms_main - ms_seed) / (4 * 8), (ms_left - ms) / 4, (ms_seed - ms) / 8)]
+    assert (
+        f"main effects {sds[0]:.2f} a stage, interactions {sds[1]:.2f}, type x seed {sds[2]:.2f}, "
+        f"one training {ms**0.5:.2f}." in said
+    )
+
+
+def test_every_fact_of_the_short_table_follows_from_its_csv():
+    """All that ``chattn-nas table cifar_resnet8_16px`` prints and the test above leaves out."""
+    said = CliRunner().invoke(app, ["table", "cifar_resnet8_16px", "--json"]).stdout
+    found = json.loads(re.sub(r"(?<=[a-z])\([^)]*\)", "", said))  # settings: every type has one
+    rows = pd.read_csv(TABLES / "cifar_resnet8_16px.csv.xz")
+    types = rows[["stage1", "stage2", "stage3"]] if "stage1" in rows else None
+    if types is None:
+        types = pd.DataFrame(rows["stages"].map(lambda text: [one["type"] for one in json.loads(text)]).tolist())
+    rows = rows.assign(**{f"s{at}": column for at, (_, column) in enumerate(types.items(), 1)})
+    control = (types == "random_gate").any(axis=1)
+    assert found["random_gate"] == pytest.approx(100 * rows.loc[control, "test_accuracy"].mean())
+    rows = rows[~control]
+    assert (found["networks"], found["seeds"]) == (rows["hash"].nunique(), rows["seed"].nunique()) == (216, 3)
+    rows = rows.assign(v=100 * rows["accuracy"], t=100 * rows["test_accuracy"], e=rows["epoch1"])
+    squares, freedom = left(rows["v"].to_numpy(), dummies(rows["hash"]), dummies(rows["seed"]))
+    assert found["paired"] == pytest.approx((2 * squares / freedom) ** 0.5)
+    alone = rows.groupby("hash")["v"].var().mean()
+    assert found["unpaired"] == pytest.approx((2 * alone) ** 0.5)
+
+    def power(pairs: int) -> float:
+        limit = stats.t.ppf(0.975, pairs - 1)
+        return float(stats.nct.sf(limit, pairs - 1, 0.3 * pairs**0.5 / found["paired"]))
+
+    assert power(found["seeds_needed"]) >= 0.8 > power(found["seeds_needed"] - 1)
+    squares, freedom = left(rows["t"].to_numpy(), dummies(rows["hash"]), dummies(rows["seed"]))
+    means, error = rows.groupby("hash")["t"].mean(), squares / freedom / 3
+    assert found["spread"] == pytest.approx((means.var() - error) ** 0.5)
+    ends, early = (rows.pivot(index="hash", columns="seed", values=one) for one in ("v", "e"))
+    same = [stats.kendalltau(early[seed], ends[seed]).statistic for seed in ends]
+    assert found["rung_taus"]["1"] == pytest.approx(np.mean(same))
+    first = rows.drop_duplicates("hash").set_index("hash")
+    for at in (1, 2, 3):
+        told = found["type_means"][f"stage {at}"]
+        assert told == pytest.approx((means - means.mean()).groupby(first[f"s{at}"]).mean().to_dict())
+    uniform = first[(first["s1"] == first["s2"]) & (first["s2"] == first["s3"])].index
+    assert found["uniforms"] == pytest.approx(dict(zip(first["s1"][uniform], means[uniform], strict=True)))
+    assert found["luck"] == pytest.approx(means.drop(index=uniform).max() - means[uniform].max())
+    best = first.loc[means.drop(index=uniform).idxmax(), ["s1", "s2", "s3"]]
+    assert found["best_mixed"] == " | ".join(best)
+    assert set(found["best_uniform"].split(" | ")) == {first["s1"][means[uniform].idxmax()]}
+    y = means.to_numpy()
+    main = [pd.get_dummies(first.loc[means.index, f"s{at}"]).to_numpy(float) for at in (1, 2, 3)]
+    apart, apart_df = left(y, *main)
+    effects = len(y) - 1 - apart_df
+    whole = ((y - y.mean()) ** 2).sum()
+    explained = (whole - apart - effects * error) / (whole - (len(y) - 1) * error)
+    assert found["additive"] == pytest.approx(min(1.0, max(0.0, explained)))
+    assert found["interaction"] == pytest.approx(max(0.0, apart / apart_df - error) ** 0.5)

@@ -108,6 +108,16 @@ def test_the_study_shows_our_plots(browser, address):
     )
 
 
+def test_a_phone_does_not_scroll_sideways(browser, address):
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        shown(browser, f"{address}/dashboard/studies/1", "Leaderboard by architecture")
+        assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_the_note_of_the_study_is_the_verdict(browser, address):
     shown(browser, f"{address}/dashboard/studies/1/note", "unconfirmed")
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections import Counter
 
@@ -98,6 +99,27 @@ def test_lines_for_the_spec_make_the_job_of_the_fidelity():
     lines = other.spec_lines(own)
     merged = {key: SPEC[key] | lines.get(key, {}) if isinstance(SPEC[key], dict) else SPEC[key] for key in SPEC}
     assert Spec.from_dict(merged) == other.applied(spec)
+
+
+def test_ways_to_train_are_candidates_and_each_is_whole():
+    """What a recipe does not name has its default, not the value of the recipe that it takes the place of."""
+    spec = Spec.from_dict(SPEC | {"proxy": SPEC["proxy"] | {"optimizer": "adamw", "clip": 1.0, "weight_decay": 0.3}})
+    own = of_spec(spec, 200)
+    found = {one.recipe: one for one in candidates(own, recipes=["own", "plain", "rsb", "finetune"])}
+    assert list(found[""].spec_lines(own)) == []
+    plain = found["plain"].applied(spec).proxy
+    assert (plain.optimizer, plain.clip, plain.weight_decay, plain.rungs) == ("sgd", None, 5e-4, [1, 2])
+    strikes = found["rsb"].applied(spec)
+    assert (strikes.proxy.optimizer, strikes.proxy.loss, strikes.data.augment) == ("lamb", "bce", "randaugment")
+    assert found["finetune"].applied(spec).proxy.start == "identity"
+    assert len({one.name for one in found.values()}) == 4
+    assert str(found["rsb"]).endswith("unit start, recipe rsb")
+    for one in found.values():
+        lines = one.spec_lines(own)
+        merged = spec.to_dict() | {key: spec.to_dict()[key] | lines[key] for key in lines}
+        assert Spec.from_dict(merged).proxy == one.applied(spec).proxy
+    with pytest.raises(InputError, match="did you mean 'plain'"):
+        candidates(own, recipes=["plane"])
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +223,15 @@ def test_nothing_is_recommended_where_full_training_ranks_no_better_than_chance(
     assert found.spec_lines == ""
     assert "no proxy can be judged" in found.words
     assert "train longer" in result(agreed(0.8, 0.1), (0.2, 0.1, 1.0)).words
+
+
+def test_fidelities_of_images_that_are_not_square() -> None:
+    wide = dataclasses.replace(OWN, image_size=(18, 24))
+    half = next(one for one in candidates(wide) if one.image_size != wide.image_size)
+    assert half.image_size == (9, 12)
+    assert half.work(wide) == 0.25
+    assert (half.name, str(half)) == (
+        "epochs6-px12x9-width16-images1000",
+        "6 epochs, 12x9 px, width 16, 1,000 images, unit start",
+    )
+    assert half.spec_lines(wide) == {"data": {"image_size": [9, 12]}}

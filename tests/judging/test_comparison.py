@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from chattn_nas.errors import InputError
-from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, judge
+from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, families, judge
 from chattn_nas.judging.comparison import (
     bootstrap,
     compare,
@@ -145,10 +145,19 @@ def test_what_is_announced_is_not_larger_than_what_is_true():
 
 @pytest.mark.usefixtures("quick")
 def test_seeds_needed_show_the_difference():
-    seeds = seeds_needed(0.51, 0.8, rivals=2, candidates=3)
-    pairs = [(i, k) for i in range(3) for k in (3, 4)]
-    found = [compare_block(runs, pairs)[0].judgement == "better" for runs in blocks("normal", 300, seeds, lift=0.8)]
-    assert 0.7 < np.mean(found) < 0.9
+    """Of the family that a verdict compares: the best uniform network against none was left out of the count."""
+    roles = [["candidate"], ["candidate"], ["candidate"], ["uniform"], ["none"], ["control"]]
+    pairs = [(one, other) for one, other, _ in families(roles)[0]]
+    assert sorted(pairs) == sorted(PAIRS)
+    seeds = seeds_needed(0.51, 0.8, 6, PAIRS, alpha=alpha_of(1))
+    found = [
+        compare_block(runs, PAIRS, alpha=alpha_of(1))[0].judgement == "better"
+        for runs in blocks("normal", 400, seeds, lift=0.8)
+    ]
+    assert 0.75 < np.mean(found) < 0.9
+    assert seeds_needed(0.51, 0.8, 6, PAIRS[:6], alpha=alpha_of(1)) <= seeds, "more claims take more seeds"
+    assert seeds_needed(0.51, 0.8, 6, PAIRS, alpha=alpha_of(3)) > seeds, "and so does another look"
+    assert 600 < seeds_needed(3.0, 0.5, 6, PAIRS) < 1200, "in a dozen steps, not a thousand"
 
 
 def test_detectable_difference_is_found_with_the_power_it_names():

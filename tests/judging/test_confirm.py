@@ -3,22 +3,25 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import optuna
 import pytest
+from optuna.trial import TrialState, create_trial
 
 from chattn_nas import Run
 from chattn_nas.errors import DataError, InputError, RunError
-from chattn_nas.judging._confirm import FRESH, confirm, confirm_plan
+from chattn_nas.judging._confirm import FRESH, _look, confirm, confirm_plan
 from chattn_nas.judging._confirmation import Confirmation, Network, alpha_of, confirmation, judge
-from chattn_nas.judging.planning import uniform_networks
+from chattn_nas.judging.planning import plan_rows, uniform_networks
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.report import html, markdown
 from chattn_nas.report.facts import gather
 from chattn_nas.results import Standing
 from chattn_nas.search import search
-from chattn_nas.search.session import quiet_optuna
+from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.short import in_short
+from chattn_nas.unit import Unit
 
 SPEC = {
     "name": "tiny",
@@ -129,6 +132,42 @@ def test_every_uniform_setting_may_be_the_rival(run):
     assert len(names) == 3, "se with two reductions, eca"
 
 
+def test_plan_verdict_and_report_have_one_number_for_one_network(run, confirmed):
+    """A search that goes on changes what it says of a network; the plan of an earlier confirmation kept the old."""
+    standing = Standing(run.study)
+    best = standing.best()
+    stale = {"hash": best.hash, "name": "x", "label": "", "roles": ["candidate"], "search": 1.0, "search_pooled": 2.0,
+             "search_seeds": 9, "architecture": {}}  # fmt: skip
+    row = next(row for row in plan_rows(run, standing, [stale], 1) if row["hash"] == best.hash)
+    assert (row["search"], row["search_pooled"], row["search_seeds"]) == (best.mean, best.pooled, len(best.seeds))
+    old = replace(confirmed, networks=tuple(replace(one, search=1.0, search_pooled=2.0) for one in confirmed.networks))
+    shown = {one.hash: one for one in old.beside(standing).networks}
+    for pick in standing.picks:
+        if pick.hash in shown:
+            assert (shown[pick.hash].search, shown[pick.hash].search_pooled) == (pick.mean, pick.pooled)
+
+
+def test_what_diverged_is_not_trained_until_it_goes_well():
+    study = optuna.create_study()
+    given = [({"backbone": {}, "stages": []}, "h", seed, "") for seed in (0, 1, 2)]
+    for seed, outcome in ((0, "complete"), (1, "diverged"), (2, "crashed")):
+        state = TrialState.COMPLETE if outcome == "complete" else TrialState.FAIL
+        attributes = {"hash": "h", "seed": seed, "outcome": outcome}
+        study.add_trial(create_trial(state=state, value=0.5 if outcome == "complete" else None, user_attrs=attributes))
+    enqueue_trainings(study, given)
+    waiting = [trial.user_attrs["seed"] for trial in study.trials if trial.state is TrialState.WAITING]
+    assert waiting == [2], "a crash says nothing of the network"
+
+
+def test_longer_trainings_of_the_same_seeds_are_another_look():
+    study = optuna.create_study()
+    networks = [network("a", "candidate", [91, 92]), network("none", "none", [90, 91])]
+    assert [_look(study, networks, epochs) for epochs in (4, 4, 8)] == [1, 1, 2]
+    other = [replace(networks[0], scores={0: 91.0, 1: 93.0}), networks[1]]
+    assert _look(study, other, 8) == 3
+    assert _look(study, networks, 4) == 1, "what was judged before is no new look"
+
+
 def test_more_seeds_only_add_and_are_another_look(run, confirmed):
     more = confirm(run, top=2, seeds=3, epochs=2, workers=0, progress=False)
     for one in more.networks:
@@ -231,6 +270,36 @@ def test_networks_are_ranked_over_seeds_that_all_have():
     assert all(set(one.scores) == {3, 4} for one in found.networks)
     assert "Not every network was trained on 3 seeds: left out." in found.words
     assert Confirmation.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_a_candidate_that_hardly_ended_takes_no_baseline_away():
+    """Of networks that share too few seeds the baselines went first, until the winner stood alone."""
+    rng = np.random.default_rng(2)
+    hardly = replace(network("hardly", "candidate", []), scores={0: 99.0}, failures=dict.fromkeys((1, 2), "crashed"))
+    others = [network(name, role, 90 + rng.normal(0, 0.3, 5)) for name, role in
+              (("a", "candidate"), ("uniform", "uniform"), ("none", "none"), ("control", "control"))]  # fmt: skip
+    found = judge([hardly, *others], epochs=3)
+    assert found.winner == "a"
+    assert found.network("a").uniform is not None
+    assert found.network("a").none is not None
+    assert "hardly ended on 1 seed alone, too few that others share: it is not compared." in found.words
+    assert "left out" not in found.words
+
+
+def test_decibels_are_told_in_decibels():
+    unit = Unit(name="psnr", title="PSNR", unit="dB", difference="dB", scale=1.0)
+    rng = np.random.default_rng(0)
+    networks = [
+        network(name, role, level + rng.normal(0, 0.02, 5))
+        for name, role, level in (("a", "candidate", 29.6), ("u", "uniform", 29.3), ("none", "none", 28.9))
+    ]
+    networks[1] = replace(networks[1], failures={0: "diverged"})
+    found = judge(networks, epochs=3, unit=unit.to_dict())
+    told = " ".join([found.headline, found.words, *found.figures("a"), *found.figures("a").values()])
+    assert "a is better than u by about 0.30 dB" in found.headline
+    assert "points" not in told
+    assert "accuracy" not in told
+    assert re.findall(r"\S+ %", told.replace("at 96.2 %", "")) == []
 
 
 def test_looking_again_and_again_claims_no_more_than_once():

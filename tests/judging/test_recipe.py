@@ -1,12 +1,14 @@
 """The recipe of the bare backbone."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from chattn_nas.errors import InputError
-from chattn_nas.judging import candidates, of_spec, tune_recipe
+from chattn_nas.errors import InputError, RunError
+from chattn_nas.judging import candidates, of_spec, recipe, tune_recipe
 from chattn_nas.spec import Spec
+from chattn_nas.study.record import records
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 SPEC = Spec.model_validate(
@@ -37,6 +39,29 @@ def test_what_is_tried_and_what_is_best(tmp_path):
     assert again == found, "nothing was trained again"
     with pytest.raises(InputError, match="at least 1, not 0"):
         tune_recipe(SPEC, seeds=0)
+
+
+def test_a_recipe_under_which_a_training_failed_is_not_the_best(tmp_path, monkeypatch):
+    """The seeds on which it went well were compared with all seeds of the others."""
+
+    def with_a_failure(study):
+        found = records(study)
+        if "learningrate0.1-" in study.study_name:
+            found[-1] = replace(found[-1], outcome="diverged")
+        return found
+
+    for name in ("BRANCH_SCALES", "WARMUPS"):
+        monkeypatch.setattr(recipe, name, ())
+    monkeypatch.setattr(recipe, "RATES", (1.0, 2.0))
+    monkeypatch.setattr(recipe, "records", with_a_failure)
+    found = tune_recipe(SPEC, run=tmp_path / "recipe", seeds=2, workers=0, progress=False)
+    failed = next(one for one in found.tried if one.learning_rate == 0.1)
+    assert (failed.seeds, failed.loss) == (1, float("inf"))
+    assert found.best is not failed
+    hot = SPEC.model_copy(update={"proxy": SPEC.proxy.model_copy(update={"learning_rate": 1e5})})
+    monkeypatch.setattr(recipe, "records", records)
+    with pytest.raises(RunError, match="under none of these recipes"):
+        tune_recipe(hot, run=tmp_path / "hot", seeds=1, workers=0, progress=False)
 
 
 def test_starts_are_fidelities():

@@ -97,6 +97,8 @@ def test_baselines_and_leaders_are_never_left_out():
     assert seen[100] not in kept
     assert max(seen, key=lambda one: one.accuracy) in kept
     assert np.mean([one.accuracy for one in kept]) > np.nanmean([one.accuracy for one in seen])
+    hopeless = replace(seen[1], accuracy=99.0)  # the best of all, of the types that are worst
+    assert hopeless in thinned([seen[0], hopeless, *seen[2:]], 60), "a verdict may name it"
     labelled = new_study()
     add_trial(labelled, architecture_of((0, 0, 0)), seed=0, accuracies=[70, 90], label="none")
     assert [one.keep for one in observations(records(labelled))] == [True]

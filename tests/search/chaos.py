@@ -26,6 +26,7 @@ from chattn_nas.study.trials import all_trials, counts, outcome
 HERE = Path(__file__).parent
 DRIVER = """
 import json, sys
+import stub_trainer
 from chattn_nas.spec import Spec
 from chattn_nas.search import search
 search(Spec.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], trainer="stub_trainer:StubTrainer")

@@ -1,6 +1,10 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import optuna
 import pytest
 
+from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung
 from chattn_nas.search.pruning import passes
 from chattn_nas.search.samplers import build_sampler, shown_whole
@@ -24,7 +28,7 @@ def study_of(name: str, space, storage=None, seed: int = 0) -> SearchStudy:
     made = optuna.create_study(direction="maximize", storage=storage, study_name="s", load_if_exists=True)
     settings = SearchSettings.model_validate({"sampler": name, "seed": seed})
     sampler = build_sampler(settings, space, seed)
-    return SearchStudy(made.study_name, made._storage, sampler, filled=shown_whole(name, space))
+    return SearchStudy(made.study_name, made._storage, sampler, filled=shown_whole(sampler, space))
 
 
 def network(trial, space) -> str:
@@ -47,7 +51,27 @@ def test_workers_draw_different_numbers_and_the_same_search_the_same(name, space
     assert len(set(proposed[0])) > 9
 
 
-@pytest.mark.parametrize("name", ["gp", "nsga2", "nsga3"])
+@pytest.mark.parametrize("name", ["random", "tpe", "nsga2"])
+def test_trials_of_one_process_draw_as_if_each_were_alone(name, space):
+    """With Ray many trials share one sampler: whoever began last gave its random numbers to all."""
+    alone = study_of(name, space)
+    wanted = [network(alone.ask(), space) for _ in range(12)]
+    together = study_of(name, space)
+    trials = [together.ask() for _ in range(12)]
+    assert [network(trial, space) for trial in reversed(trials)] == wanted[::-1]
+
+    threaded, turn = study_of(name, space), threading.Barrier(4)
+    begun = [threaded.ask() for _ in range(4)]
+
+    def draw(trial):
+        turn.wait()
+        return network(trial, space)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draw, begun)) == wanted[:4]
+
+
+@pytest.mark.parametrize("name", ["gp", "nsga2", "nsga3", "optuna.samplers:GPSampler"])
 def test_samplers_that_cannot_do_conditions_model_settings_as_well(name, space):
     """gp modelled the types alone and drew every setting at random, with the warning switched off."""
     study = study_of(name, space)
@@ -64,16 +88,39 @@ def test_samplers_that_cannot_do_conditions_model_settings_as_well(name, space):
 def test_every_trial_of_a_network_is_told_its_mean(space):
     """The first trial's lucky value led the sampler for ever."""
     study = study_of("tpe", space)
-    for told, own in ((0.9, 0.9), (0.7, 0.5), (0.6, 0.4)):  # the mean so far, and what the trial itself gave
+    for seed, (told, own) in enumerate(((0.9, 0.9), (0.7, 0.5), (0.6, 0.4))):  # the mean so far, and its own
         trial = study.ask()
         space.sample(trial)
         trial.set_user_attr("hash", "one")
+        trial.set_user_attr("seed", seed)
         measured = Measurement(outcome=Outcome.COMPLETE, rungs=(Rung(epoch=1, score=own, loss=1.0),))
         trial.set_user_attr("measurement", measured.to_dict())
         study.tell(trial, told)
     assert [trial.value for trial in study.get_trials()] == pytest.approx([0.6] * 3)
     stored = optuna.load_study(study_name="s", storage=study._storage)
     assert [trial.value for trial in stored.trials] == [0.9, 0.7, 0.6], "what is stored stays"
+
+
+def test_with_several_objectives_as_well_the_mean_is_that_of_the_trainings(space):
+    """It was the mean of the means so far: 0.8 of the trainings 0.9 and 0.5."""
+    made = optuna.create_study(directions=["minimize", "maximize"])
+    made.set_user_attr("spec", {"search": {"objectives": ["parameters", "accuracy"]}})
+    study = SearchStudy(made.study_name, made._storage, optuna.samplers.NSGAIISampler(seed=0))
+    for seed, (told, own) in enumerate(((0.9, 0.9), (0.7, 0.5))):
+        trial = study.ask()
+        space.sample(trial)
+        measured = Measurement(outcome=Outcome.COMPLETE, rungs=(Rung(epoch=1, score=own, loss=1.0),))
+        for key, value in {"hash": "one", "seed": seed, "measurement": measured.to_dict()}.items():
+            trial.set_user_attr(key, value)
+        study.tell(trial, [78_000, told])
+    assert [trial.values for trial in study.get_trials()] == [pytest.approx([78_000, 0.7])] * 2
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("path", ["optuna.samplers:CmaEsSampler", "optuna.samplers:QMCSampler"])
+def test_samplers_of_numbers_are_refused(path, space):
+    with pytest.raises(InputError, match="every choice here is a category"):
+        study_of(path, space)
 
 
 def test_a_second_round_of_the_grid_replicates_baselines_too(space):

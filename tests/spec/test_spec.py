@@ -142,6 +142,85 @@ def test_whatever_stands_in_a_spec_is_read_or_refused_in_one_sentence(tmp_path, 
         assert refused is None or (refused.startswith(f"{path}:") and "\n" not in refused)
 
 
+#: For every key of a spec; each is a value of the wrong kind for most of them.
+WRONG = (
+    "[]", "['a']", "{a: 1}", "{1: [2]}", "null", "true", "-1", "1.5", ".nan", "1e300", "99999999999999999999999", "''",
+    "'a b'", "':x'", '"a\\0b"', "[.inf, true, null]", "2020-01-01", "!!binary aGk=", "'../x'",
+)  # fmt: skip
+#: Keys that take any text: what it names is looked for when it is needed.
+ANY_TEXT = {
+    ("backbone", "weights"), ("data", "cache"), ("proxy", "optimizer"), ("proxy", "loss"), ("name",),
+}  # fmt: skip
+
+
+def keys_of_the_schema():
+    for section, field in Spec.model_fields.items():
+        yield (section,)
+        for key in getattr(field.annotation, "model_fields", ()):
+            if section != "space":
+                yield section, key
+    yield from (("space", "all"), ("space", 1), ("space", "all", 0), ("space", "all", 1), ("space", "all", 1, "se"))
+
+
+def test_every_key_of_the_schema_takes_what_it_says_or_refuses_it_with_its_line(tmp_path) -> None:
+    """Whatever passes by chance is few: a key that takes anything would be seen here."""
+    base = {
+        "name": "x", "backbone": {"model": "cifar_resnet8", "options": {"width": 16}}, "proxy": {}, "search": {},
+        "data": {"dataset": "digits", "image_size": 8}, "space": {"all": ["none", {"se": {}}]}, "training": {},
+        "judging": {}, "task": {},
+    }  # fmt: skip
+    path, passed = tmp_path / "spec.yaml", {}
+    for place in keys_of_the_schema():
+        for value in WRONG:
+            spec = copy.deepcopy(base)
+            node = spec
+            for key in place[:-1]:
+                node = node[key]
+            node[place[-1]] = "@@"
+            path.write_text(yaml.safe_dump(spec, sort_keys=False).replace("'@@'", value).replace("@@", value))
+            try:
+                load_spec(path)
+                passed.setdefault(place, []).append(value)
+            except SpecError as error:
+                said = str(error)
+                assert said.startswith(f"{path}:"), (place, value, said)
+                assert "\n" not in said, (place, value, said)
+    for place, values in passed.items():
+        numbers = {"null", "true", "1.5", "[]"} | ({"-1"} if place == ("backbone", "freeze") else set())
+        most = set(WRONG) - {'"a\\0b"'} if place in ANY_TEXT or place[0] == "data" else numbers
+        assert set(values) <= most | {"{a: 1}", "['a']", "{1: [2]}"}, (place, values)
+    assert len(passed) < 90
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  image_size: 8", "  image_size: 8\n  channels: true", "data.channels: a number is needed, not True"),
+        ("  image_size: 8", "  image_size: 8\n  classes: []", "data.classes: it names no class"),
+        ("  image_size: 8", '  image_size: 8\n  cache: "a\\0b"', "data.cache: a text cannot hold a zero byte"),
+        ("  image_size: 8", f"  image_size: 8\n  cache: {'x' * 5000}", "data.cache cannot be read: File name too long"),
+        ("  learning_rate: 0.2", "  learning_rate: 1e300", "proxy.learning_rate: a number must be below"),
+        ("  trials: 24", "  trials: 24\n  timeout: 1e300", "search.timeout: a number must be below"),
+        ("  trials: 24", "  trials: 24\n  retries: '99999999999'", "search.retries: a number must be below 2,147,483"),
+        (
+            "    - eca:",
+            "    - ':x'\n    - eca:",
+            "':x' cannot be imported as an attention .ValueError: Empty module name",
+        ),
+        ("  all: ", "  1: [se]\n  '1': [se]\n  all: ", "a stage has two lists"),
+    ],
+)
+def test_what_once_passed_or_crashed(tmp_path, old, new, message) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        load_spec(written(tmp_path, old, new))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_number_of_a_stage_may_stand_in_quotes(tmp_path) -> None:
+    spec = load_spec(written(tmp_path, "  all: ", "  '1': [se]\n  all: "))
+    assert [one.type for one in spec.search_space().candidates[0]] == ["se"]
+
+
 def test_settings_are_checked_whatever_way_they_are_changed() -> None:
     spec = load_spec(QUICKSTART)
     for name in ("../../x", "my run", "", ".hidden", "x" * 300):

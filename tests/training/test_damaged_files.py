@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from chattn_nas.network.weights import read_weights, write_weights
-from chattn_nas.training.checkpoint import NAME, Checkpoint, Header, read_checkpoint
+from chattn_nas.training.checkpoint import NAME, Checkpoint, Header, read_checkpoint, restore
 from chattn_nas.training.result import NAME as RESULT
 from chattn_nas.training.result import TrainingResult, read_result
 
@@ -52,6 +52,21 @@ def test_checkpoint(tmp_path) -> None:
     for index, content in enumerate(damaged((tmp_path / NAME).read_bytes())):
         (tmp_path / NAME).write_bytes(content)
         assert read_checkpoint(tmp_path, {"x": 1}) is None, index
+
+
+def test_a_checkpoint_of_format_1_without_momentum_is_restored(tmp_path) -> None:
+    """It kept the momentum of every parameter that had one: none where ``momentum: 0``."""
+    network = nn.Linear(2, 2)
+    state = {name: value + 1 for name, value in network.state_dict().items()}
+    torch.save(
+        {"plan": {"x": 1}, "epoch": 2, "rows": [], "network": state, "momentum": [], "ema": None}, tmp_path / NAME
+    )
+    found = read_checkpoint(tmp_path, {"x": 1})
+    assert found is not None
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    restore(found, network, optimizer, None)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert not any(optimizer.state[parameter] for parameter in network.parameters())
 
 
 def test_result(tmp_path) -> None:

@@ -18,7 +18,7 @@ def path_of(settings: DataSettings) -> Path:
     """
     if settings.path is None:
         raise DataError(f"data set {settings.dataset} needs a path", where=("path",))
-    return Path(os.path.expandvars(settings.path)).expanduser()
+    return Path(os.path.expanduser(os.path.expandvars(settings.path)))
 
 
 def stamp(path: Path) -> str:

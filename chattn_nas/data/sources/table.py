@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -185,7 +186,7 @@ def _parts(rows: Sequence[tuple[str, Path, Mapping[str, str]]], column: str, sai
 
 
 def _entry(folder: Path, name: str) -> Entry:
-    path = Path(name.replace("\\", "/")).expanduser()
+    path = Path(os.path.expanduser(name.replace("\\", "/")))
     path = path if path.is_absolute() else folder / path
     try:
         told = path.stat()

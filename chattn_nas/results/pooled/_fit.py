@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chattn_nas.results.pooled.design import Choices, Foretold
 from chattn_nas.results.pooled.model import Pooled
 from chattn_nas.results.pooled.observation import RUNG, Observation, observations
 from chattn_nas.study.record import Record
 
 #: Beyond this many observations a fit takes more than ten seconds.
 LIMIT = 2000
+#: So many of the best means stay in any case: a verdict may name them.
+LEADERS = 20
 #: Complete trainings below which nothing shows what a loss is worth, and beyond which accuracy alone says enough.
 LEAST_FOR_LOSSES, MOST_FOR_LOSSES = 10, 400
 
@@ -21,7 +24,7 @@ def fit(records: Sequence[Record]) -> Pooled | None:
     return fitted(observations(records))
 
 
-def fitted(seen: Sequence[Observation]) -> Pooled | None:
+def fitted(seen: Sequence[Observation], foretold: Foretold | None = None) -> Pooled | None:
     """The same from observations.
 
     Rungs are always read: they say why a training was stopped. Losses are read where the study shows what they are
@@ -33,10 +36,10 @@ def fitted(seen: Sequence[Observation]) -> Pooled | None:
     kept = thinned(seen, LIMIT)
     names = list(dict.fromkeys(name for one in kept for name in one.views))
     rungs = [name for name in names if name.startswith(RUNG)]
-    plain = Pooled(kept, rungs)
+    plain = Pooled(kept, rungs, foretold=foretold)
     if not LEAST_FOR_LOSSES <= len(ends) <= MOST_FOR_LOSSES or len(names) == len(rungs):
         return plain
-    with_losses = Pooled(kept, names)
+    with_losses = Pooled(kept, names, foretold=foretold)
     gained = with_losses.held_out - plain.held_out
     gained = gained[np.isfinite(gained)]
     shown = gained.sum() > gained.std(ddof=1) * len(gained) ** 0.5
@@ -46,8 +49,8 @@ def fitted(seen: Sequence[Observation]) -> Pooled | None:
 def thinned(seen: Sequence[Observation], limit: int) -> list[Observation]:
     """At most ``limit`` observations in their order: stopped ones go first, then networks without hope.
 
-    Baselines and leaders stay. Hope is the mean of what is known of a network's types, not its own accuracies: leaving
-    out the unlucky would make what stays look better than it is.
+    Baselines and the few networks with the highest means stay. Hope is the mean of what is known of a network's types,
+    not its own accuracies: leaving out the unlucky would make what stays look better than it is.
     """
     over = len(seen) - limit
     if over <= 0:
@@ -63,8 +66,14 @@ def thinned(seen: Sequence[Observation], limit: int) -> list[Observation]:
     def hope(one: Observation) -> float:
         return sum(effect.get((stage, name), 0.0) for stage, (name, _) in enumerate(one.choices))
 
+    own: dict[Choices, list[float]] = {}
+    for one in seen:
+        if one.complete:
+            own.setdefault(one.choices, []).append(one.accuracy)
+    leaders = set(sorted(own, key=lambda choices: -float(np.mean(own[choices])))[:LEADERS])
+    kept = [one.keep or (one.complete and one.choices in leaders) for one in seen]
     order = sorted(
-        (place for place, one in enumerate(seen) if not one.keep), key=lambda p: (seen[p].complete, hope(seen[p]))
+        (place for place, keep in enumerate(kept) if not keep), key=lambda p: (seen[p].complete, hope(seen[p]))
     )
     gone = set(order[:over])
     return [one for place, one in enumerate(seen) if place not in gone]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -12,9 +12,11 @@ import numpy as np
 Choices = tuple[tuple[str, str], ...]
 #: A column: the term it belongs to, then what tells it from the others of that term.
 Key = tuple[object, ...]
+#: A number that something else foretells of a network, such as shared weights, in its own standard deviations.
+Foretold = Callable[[Choices], float]
 
 #: Terms of the network itself, over seeds.
-NETWORK = ("type", "setting", "pair")
+NETWORK = ("type", "setting", "pair", "foretold")
 #: Terms of one training: its seed, and what its seed did to a type in a stage.
 TRAINING = ("seed", "type_seed")
 #: How a type in a stage departs in another view (a rung, a loss) from what it does to the accuracy.
@@ -23,8 +25,8 @@ VIEW = "view"
 MOST_PAIRS, MOST_SEEDS = 400, 12
 
 
-def network_row(choices: Choices, *, pairs: bool) -> dict[Key, float]:
-    """The columns that are 1 for a network."""
+def network_row(choices: Choices, *, pairs: bool, foretold: Foretold | None = None) -> dict[Key, float]:
+    """The columns that are not 0 for a network."""
     row: dict[Key, float] = {}
     for stage, (name, setting) in enumerate(choices):
         row["type", stage, name] = 1.0
@@ -32,6 +34,8 @@ def network_row(choices: Choices, *, pairs: bool) -> dict[Key, float]:
     if pairs:
         for (a, one), (b, other) in combinations(enumerate(choices), 2):
             row["pair", a, one[0], b, other[0]] = 1.0
+    if foretold is not None:
+        row["foretold",] = foretold(choices)
     return row
 
 
@@ -59,14 +63,18 @@ class Design:
         choices: One network per training.
         seeds: Seed of each training.
         views: How many readings a training may have; 0 is the accuracy at the end.
+        foretold: Gives a column whose coefficient is the slope of what it foretells; ``None`` gives none.
 
     Attributes:
         index: Column by key.
         pairs: Whether pairs of stages have columns.
-        matrix: (trainings, views, columns); 1 where the column belongs to that reading of that training.
+        matrix: (trainings, views, columns); 1 where the column belongs to that reading of that training, and what is
+            foretold.
     """
 
-    def __init__(self, choices: Sequence[Choices], seeds: Sequence[int], views: int) -> None:
+    def __init__(
+        self, choices: Sequence[Choices], seeds: Sequence[int], views: int, foretold: Foretold | None = None
+    ) -> None:
         counted = Counter(seeds)
         sloped = {seed for seed, count in counted.most_common(MOST_SEEDS) if count > 1}
         stages = range(len(choices[0]))
@@ -74,10 +82,11 @@ class Design:
         self.pairs = 0 < number <= MOST_PAIRS
         self.index: dict[Key, int] = {}
         entries: list[tuple[int, int, int]] = []
+        weights: list[float] = []
         for row, (one, seed) in enumerate(zip(choices, seeds, strict=True)):
-            shared: list[Key] = list(network_row(one, pairs=self.pairs))
+            shared = network_row(one, pairs=self.pairs, foretold=foretold)
             if seed in sloped:
-                shared += [("type_seed", seed, stage, name) for stage, (name, _) in enumerate(one)]
+                shared |= {("type_seed", seed, stage, name): 1.0 for stage, (name, _) in enumerate(one)}
             for view in range(views):
                 keys: list[Key] = [("mean", view), *shared]
                 if counted[seed] > 1:
@@ -85,8 +94,9 @@ class Design:
                 if view:
                     keys += [(VIEW, view, stage, name) for stage, (name, _) in enumerate(one)]
                 entries += [(row, view, self.index.setdefault(key, len(self.index))) for key in keys]
+                weights += [shared.get(key, 1.0) for key in keys]
         self.matrix = np.zeros((len(choices), views, len(self.index)))
-        self.matrix[tuple(np.array(entries).T)] = 1.0
+        self.matrix[tuple(np.array(entries).T)] = weights
 
     @property
     def terms(self) -> list[str]:

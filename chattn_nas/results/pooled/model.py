@@ -25,7 +25,7 @@ from scipy import linalg, optimize
 from scipy.stats import norm, qmc
 from threadpoolctl import threadpool_limits
 
-from chattn_nas.results.pooled.design import VIEW, Choices, Design, Key, effect_row, network_row
+from chattn_nas.results.pooled.design import VIEW, Choices, Design, Foretold, Key, effect_row, network_row
 from chattn_nas.results.pooled.likelihood import Likelihood, State
 from chattn_nas.results.pooled.observation import MINIMAL_PAIRS, Observation
 
@@ -74,6 +74,8 @@ class Pooled:
         seen: At least two complete observations.
         views: Names of the views to use; those that too few complete observations have are left out.
         like: A model whose standard deviations are taken over instead of learned anew, where it has the same terms.
+        foretold: What something else foretells of every network: one feature whose slope is learned, from a prior
+            around zero.
 
     Attributes:
         seen: The observations.
@@ -85,7 +87,11 @@ class Pooled:
     """
 
     @_one_thread
-    def __init__(self, seen: Sequence[Observation], views: Sequence[str] = (), like: Pooled | None = None) -> None:
+    def __init__(
+        self, seen: Sequence[Observation], views: Sequence[str] = (), like: Pooled | None = None,
+        foretold: Foretold | None = None,
+    ) -> None:  # fmt: skip
+        self._foretold = foretold
         self.views = tuple(name for name in views if _tells(seen, name))
         self.seen = [one for one in seen if one.complete or any(name in one.views for name in self.views)]
         values = np.array(
@@ -102,7 +108,7 @@ class Pooled:
         self._networks = {one: place for place, one in enumerate(dict.fromkeys(seen.choices for seen in self.seen))}
         networks = np.array([self._networks[one.choices] for one in self.seen])
         seeds = [-1 if one.seed is None else one.seed for one in self.seen]
-        self._design = Design([one.choices for one in self.seen], seeds, values.shape[1])
+        self._design = Design([one.choices for one in self.seen], seeds, values.shape[1], foretold)
         own = np.array([one.variance for one in self.seen])
         self._likelihood = Likelihood(self._design, values, own, networks, size)
         self._points: np.ndarray
@@ -123,7 +129,7 @@ class Pooled:
     def of(self, seen: Sequence[Observation]) -> Pooled:
         """The same model of other trainings, say of some more; its standard deviations are not learned anew, which
         takes most of the time, and :attr:`held_out` is not computed."""
-        return Pooled(seen, self.views, like=self)
+        return Pooled(seen, self.views, like=self, foretold=self._foretold)
 
     def _integrate(self) -> None:
         """Weighted settings of the standard deviations around the mode, the mode first.
@@ -258,7 +264,7 @@ class Pooled:
     def _rows(self, choices: Sequence[Choices]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Networks over known and new columns, the terms of the latter, whose trainings they are, and equal ones."""
         rows: list[Mapping[Key, float]] = [
-            network_row(one, pairs=self._design.pairs) | {("mean", 0): 1.0} for one in choices
+            network_row(one, pairs=self._design.pairs, foretold=self._foretold) | {("mean", 0): 1.0} for one in choices
         ]
         known, novel, terms = self._design.rows(rows)
         owners = np.array([self._networks.get(one, -1) for one in choices], dtype=int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,4 +91,4 @@ def _losses(record: Record) -> dict[str, float]:
     measured = record.measurement
     assert measured is not None
     found = {"validation loss": measured.loss, "sum of training losses": measured.train_loss_sum}
-    return {name: -value for name, value in found.items() if value is not None and value == value}
+    return {name: -value for name, value in found.items() if value is not None and math.isfinite(value)}

@@ -7,7 +7,10 @@ from itertools import combinations
 import numpy as np
 
 
-def most_balanced(rows: np.ndarray, taken: np.ndarray, types: list[np.ndarray], rng: np.random.Generator) -> int:
+def most_balanced(
+    rows: np.ndarray, taken: np.ndarray, types: list[np.ndarray], rng: np.random.Generator,
+    liked: np.ndarray | None = None,
+) -> int:  # fmt: skip
     """Index of the row that makes what was taken most balanced: first types in stages, then pairs of them, then
     settings.
 
@@ -16,9 +19,10 @@ def most_balanced(rows: np.ndarray, taken: np.ndarray, types: list[np.ndarray], 
         taken: What was trained or is on its way, (networks, stages).
         types: Per stage and choice the number of its type.
         rng: Breaks ties.
+        liked: Breaks them first, (candidates,): the highest is taken.
     """
     if not len(taken):
-        return int(rng.integers(len(rows)))
+        return int(rng.integers(len(rows)) if liked is None else np.argmax(liked))
     stages = range(rows.shape[1])
     kinds = np.stack([types[stage][rows[:, stage]] for stage in stages], 1)
     known = np.stack([types[stage][taken[:, stage]] for stage in stages], 1)
@@ -27,7 +31,8 @@ def most_balanced(rows: np.ndarray, taken: np.ndarray, types: list[np.ndarray], 
         (_times(known[:, list(pair)], kinds[:, list(pair)]) for pair in combinations(stages, 2)), np.zeros(len(rows))
     )
     settings = sum((_times(taken[:, [s]], rows[:, [s]]) for s in stages), np.zeros(len(rows)))
-    return int(np.lexsort((rng.random(len(rows)), settings, together, alone))[0])
+    ties = rng.random(len(rows)) if liked is None else -liked
+    return int(np.lexsort((ties, settings, together, alone))[0])
 
 
 def least_used(count: int, taken: np.ndarray, types: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -71,7 +71,7 @@ class Networks:
         places = [known.get(key) for known, key in zip(self._place, choices, strict=True)]
         return None if None in places else tuple(place for place in places if place is not None)
 
-    def architecture(self, row: np.ndarray) -> Architecture:
+    def architecture(self, row: Sequence[int] | np.ndarray) -> Architecture:
         """In canonical form."""
         stages = tuple(forms[place] for forms, place in zip(self.forms, row, strict=True))
         return Architecture(self.space.backbone, stages)

@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from chattn_nas.network.constraints import Constraint
+from chattn_nas.results.one_shot import trusted
 from chattn_nas.results.pooled import Observation, Pooled, fitted, thinned
 from chattn_nas.search.pooled.acquisition import DRAWS, RULE, RULES, scalarised
 from chattn_nas.search.pooled.candidates import led
@@ -20,6 +21,7 @@ from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import _optuna
 from chattn_nas.study.attributes import study_attributes, trial_attributes
+from chattn_nas.study.prediction import Prediction, prediction_of
 
 #: Trainings that the model looks at when it proposes, baselines and leaders first; a verdict looks at all.
 LOOKED_AT = 400
@@ -33,6 +35,9 @@ class PooledSampler(WholeNetworkSampler):
     The first trials are a balanced design. From then on the model of :mod:`chattn_nas.results.pooled` is fitted to
     all that ended, stopped trainings included; those under way count as if they had given what is expected of them. A
     network that is known already may be the best one to train, then on its next seed.
+
+    Where shared weights were trained (``search.one_shot``), what they say breaks the ties of the design and is one
+    feature of the model, as long as it agrees with the first real trainings.
 
     What a trial proposes follows from the seed, its number and what the study holds: a search that goes on after an
     interruption proposes what it would have proposed without.
@@ -57,7 +62,8 @@ class PooledSampler(WholeNetworkSampler):
         self.objectives, self.bounds, self.rule = objectives, dict(bounds or {}), RULES[rule]
         self.begin = min(round(begin * self.networks.most_types), space.canonical_size)
         self._reader = Reader(space)
-        self._fit: tuple[int, Pooled | None] = (0, None)
+        self._fit: tuple[int, bool, Pooled | None] = (0, False, None)
+        self._prediction: Prediction | None = None
         listed = self.networks.listed
         self._held = None
         if holds is not None and listed is not None:
@@ -86,7 +92,9 @@ class PooledSampler(WholeNetworkSampler):
         closed = {row for row, count in counts.items() if count >= self.most}
         closed |= {row for choices in known.refused if (row := self.networks.row(choices)) is not None}
         feasible = self._feasible(costs)
-        model = self._model(known) if len(tried) >= self.begin else None
+        self._prediction = self._prediction or prediction_of(study)
+        foretells = trusted(self._prediction, known.seen)
+        model = self._model(known, foretells) if len(tried) >= self.begin else None
         taken = np.array(tried, dtype=int).reshape(len(tried), len(self.networks.sizes))
         every = self._held if self._held is not None else self.networks.listed
         if every is not None:
@@ -102,7 +110,10 @@ class PooledSampler(WholeNetworkSampler):
         if model is None:
             fresh = np.array([tuple(row) not in counts for row in rows.tolist()], dtype=bool)
             rows = rows[fresh] if fresh.any() else rows
-            return np.asarray(rows[most_balanced(rows, taken, self.networks.types, rng)])
+            liked = None
+            if foretells is not None:
+                liked = np.array([foretells.standardised(self.networks.choices(row)) for row in rows])
+            return np.asarray(rows[most_balanced(rows, taken, self.networks.types, rng, liked)])
         draws = model.draws([self.networks.choices(row) for row in rows], DRAWS, rng)
         others = [costs.of(name, rows) for name in self.objectives if name != "accuracy"]
         if others:
@@ -110,12 +121,13 @@ class PooledSampler(WholeNetworkSampler):
         noise = float(np.hypot(model.deviations["noise"], model.deviations["type_seed"]))
         return np.asarray(rows[self.rule(draws, 0.0 if others else noise, rng)])
 
-    def _model(self, known: Evidence) -> Pooled | None:
+    def _model(self, known: Evidence, foretells: Prediction | None) -> Pooled | None:
         """Fitted to what ended at the last milestone, then brought up to date."""
         learned = milestone(len(known.seen))
-        if self._fit[0] != learned:
-            self._fit = learned, fitted(thinned(known.seen[:learned], LOOKED_AT))
-        model = self._fit[1]
+        if self._fit[:2] != (learned, foretells is not None):
+            foretold = None if foretells is None else foretells.standardised
+            self._fit = learned, foretells is not None, fitted(thinned(known.seen[:learned], LOOKED_AT), foretold)
+        model = self._fit[2]
         if model is None:
             return None
         seen = thinned(known.seen, LOOKED_AT)

@@ -1,0 +1,111 @@
+"""Arguments of public functions: a wrong type is refused at the door, in one sentence that names the argument."""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import inspect
+import numbers
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, ForwardRef, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+
+from chattn_nas.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+#: What a reader calls these.
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", NoneType: "None"}
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, which raises :class:`InputError` where an argument is of no type that its signature names.
+
+    Else whatever breaks first inside would say it, after an hour perhaps, as an ``AttributeError``. Annotations whose
+    names are only imported for type checkers are passed over until somebody has imported them.
+    """
+    signature, known = inspect.signature(function), {}
+    called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if name not in known and (found := _resolved(function, signature.parameters[name].annotation)) is not None:
+                known[name] = found
+            if name in known and not fits(value, known[name]):
+                raise InputError(
+                    f"{called}: {name} must be {' or '.join(dict.fromkeys(_words(known[name])))}, not {_shown(value)}",
+                    where=(name,),
+                )
+        return function(*args, **kwargs)
+
+    return call
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether a value is of an annotated type, as far as that can be seen without a look at all of its items.
+
+    NumPy's numbers are numbers, ``True`` is none, a whole number is a number; a text is no sequence of texts.
+    """
+    if annotation in (Any, inspect.Parameter.empty) or isinstance(annotation, str | ForwardRef | TypeVar):
+        return True
+    if annotation in WORDS and type(value) is annotation:  # most of all
+        return True
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if annotation is None:
+        return value is None
+    if annotation in (int, float):
+        kind = numbers.Integral if annotation is int else numbers.Real
+        return isinstance(value, kind) and not isinstance(value, bool)
+    kind = origin or annotation
+    if not inspect.isclass(kind):
+        return True
+    if kind is tuple and parts and Ellipsis not in parts:
+        return isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
+    if kind in (collections.abc.Sequence, collections.abc.Iterable, list, tuple):
+        inner = next((part for part in parts if part is not Ellipsis), Any)
+        return isinstance(value, kind) and (not isinstance(value, str | bytes) or inner is Any)
+    try:
+        return isinstance(value, kind)
+    except TypeError:  # a protocol that cannot be asked
+        return True
+
+
+def _resolved(function: Callable[..., Any], annotation: Any) -> Any:
+    """An annotation that is written as a text; ``None`` where its names are not imported."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, dict(vars(sys.modules[function.__module__])))  # written in our own source
+    except NameError:
+        return None
+
+
+def _words(annotation: Any) -> Iterator[str]:
+    if get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _words(part)
+    elif get_origin(annotation) is Literal:
+        yield from map(repr, get_args(annotation))
+    elif annotation in WORDS or annotation is None:
+        yield WORDS[NoneType if annotation is None else annotation]
+    elif (kind := get_origin(annotation) or annotation) is collections.abc.Callable:
+        yield "a function"
+    elif isinstance(kind, type) and issubclass(kind, Mapping):
+        yield "a mapping"
+    elif kind is tuple and Ellipsis not in get_args(annotation):
+        yield f"a tuple ({', '.join(' or '.join(_words(part)) for part in get_args(annotation))})"
+    elif kind in (collections.abc.Sequence, collections.abc.Iterable, list, tuple):
+        yield "a list"
+    else:
+        yield f"a {kind.__name__}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{text[:80]}{'...' * (len(text) > 80)} ({type(value).__name__})"

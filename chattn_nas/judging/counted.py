@@ -1,0 +1,40 @@
+"""What a training counts with where networks are judged: one that diverged is no missing value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from chattn_nas import tasks
+from chattn_nas.spec import Spec
+from chattn_nas.study.record import Record, once_per_seed
+
+
+def counted(found: Sequence[Record], chance: float) -> dict[tuple[str, int], float]:
+    """The score of every training that ended or diverged, as shown, by hash and seed.
+
+    One that diverged has its last score, or ``chance`` where that is no number: left out, a network would be ranked by
+    the seeds on which it went well. What did not fit into memory or crashed says nothing of the network.
+
+    Args:
+        found: Records of a study.
+        chance: From :func:`chance_of`.
+    """
+    scores: dict[tuple[str, int], float] = {}
+    for record in found:
+        if record.seed is not None and record.outcome == "diverged":
+            value = record.unit.shown(record.rungs[-1].score) if record.rungs else chance
+            scores[record.hash, record.seed] = value if math.isfinite(value) else chance
+    for record in once_per_seed(found):
+        if record.seed is not None and record.score is not None:
+            scores[record.hash, record.seed] = record.shown
+    return scores
+
+
+def chance_of(spec: Spec) -> float:
+    """What a network that learnt nothing is taken to have, as shown."""
+    data = tasks.load(spec.task, spec.data)
+    if data.task.unit.name == "accuracy":
+        return 100 / data.num_classes
+    low = data.task.floor()
+    return data.task.unit.shown(low["score"] if low else 0.0)

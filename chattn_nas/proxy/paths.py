@@ -1,0 +1,129 @@
+"""Trains a network of many paths, one path per step, and scores paths without training them further."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from chattn_nas.data import Augmentation, Data
+from chattn_nas.proxy import pulse
+from chattn_nas.proxy._train import epochs_of, own_stream_and_state
+from chattn_nas.proxy.criterion import criterion_of
+from chattn_nas.proxy.mode import train_mode
+from chattn_nas.proxy.schedule import factors
+from chattn_nas.proxy.settings import ProxySettings
+from chattn_nas.proxy.step import autocast
+from chattn_nas.tasks import task_of
+
+#: Batches of training images that a path is scored on.
+SCORED_BATCHES = 4
+
+
+def steps_of(data: Data, settings: ProxySettings) -> int:
+    """Steps of one epoch."""
+    return len(data.train) // min(settings.batch_size, len(data.train))
+
+
+def train_paths(
+    network: nn.Module,
+    data: Data,
+    settings: ProxySettings,
+    *,
+    epochs: int,
+    choose: Callable[[int], None],
+    seed: int,
+    device: torch.device,
+    after_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> None:
+    """Train ``network`` in place in one schedule, by the recipe of the proxy.
+
+    Args:
+        network: On any device; its optimiser holds all of its parameters, and what a step does not reach has no
+            gradient in it: neither momentum nor weight decay moves it.
+        data: Moved to the device.
+        settings: Batch size, optimiser, loss; its rungs are not looked at.
+        epochs: Length of the schedule.
+        choose: Called with the number of every step before it, counted from 0: switches the path.
+        seed: Seeds the order and the augmentation.
+        device: To train on.
+        after_epoch: Called with the number of epochs so far and the mean loss of the last one.
+    """
+    with own_stream_and_state(device, seed):
+        # Never captured: a graph would replay the path that it was captured with.
+        plain = settings.changed(ema=0.0)  # an average over paths is of none of them
+        resident = epochs_of(network, data, plain, torch.Generator(device).manual_seed(seed))
+        train_mode(network)
+        total = epochs * resident.steps
+        rates = factors(settings, total)
+        beat, done = pulse.beat(epochs, resident.steps, resident.batch_size), 0
+
+        def next_path() -> None:
+            nonlocal done
+            done += 1
+            if beat is not None:
+                beat()
+            if done < total:
+                choose(done)
+
+        choose(0)
+        for epoch in range(epochs):
+            loss = resident.epoch(rates[epoch * resident.steps : (epoch + 1) * resident.steps], next_path)
+            after_epoch(epoch + 1, loss / resident.steps)
+
+
+class PathLoss:
+    """The task's loss of a network as it is now, on the same few unaugmented batches of training images at every call.
+
+    Norms take the statistics of the batch, so that no path is judged by what others left in the running ones; dropout
+    is off, and labels are not smoothed. The network is left as it was.
+
+    Args:
+        network: On the device.
+        data: With its task.
+        settings: Batch size and loss.
+        device: Of the network.
+    """
+
+    def __init__(self, network: nn.Module, data: Data, settings: ProxySettings, device: torch.device) -> None:
+        self.network, self.device = network, device
+        task = copy.copy(task_of(data))
+        task.data = replace(task.data, augmentation=Augmentation())
+        self.criterion = criterion_of(task, settings.changed(label_smoothing=0.0), device)
+        size = max(2, min(settings.batch_size, len(data.train) // SCORED_BATCHES))
+        count = min(len(data.train), SCORED_BATCHES * size)
+        spread = torch.arange(count, device=data.train.labels.device) * len(data.train) // count
+        generator = torch.Generator(device).manual_seed(0)
+        self.batches = [
+            task.prepare(data.train[spread[begin::SCORED_BATCHES]].to(device), generator)
+            for begin in range(SCORED_BATCHES)
+        ]
+
+    @torch.no_grad()
+    def __call__(self) -> float:
+        """Mean over the batches."""
+        with batch_statistics(self.network), autocast(self.device):
+            losses = [self.criterion(self.network(images), targets) for images, targets in self.batches]
+        return float(torch.stack([loss.float() for loss in losses]).mean())
+
+
+@contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Norms see the batch alone, all else is in eval mode; modes and buffers are left as they were."""
+    modes = {module: module.training for module in network.modules()}
+    train_mode(network)
+    for module in network.modules():
+        if not isinstance(module, nn.modules.batchnorm._NormBase):
+            module.training = False
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, before in buffers:
+            buffer.copy_(before)
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,74 @@
+"""Whether shared weights agree with real trainings: asked in every search that trains them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+from scipy.stats import kendalltau
+
+from chattn_nas.results import words
+from chattn_nas.results.pooled import Observation, observations
+from chattn_nas.study.prediction import Prediction, prediction_of
+from chattn_nas.study.record import records
+
+#: Real trainings that a prediction is held against: the first that ended.
+FIRST = 10
+#: Kendall's tau below which they do not agree: its standard deviation over so many pairs that have nothing in common.
+LEAST = math.sqrt(2 * (2 * FIRST + 5) / (9 * FIRST * (FIRST - 1)))
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """How a prediction agrees with the first real trainings.
+
+    Attributes:
+        tau: Kendall's tau-b; NaN where all of one side are equal.
+        trainings: Compared; fewer than ten decide nothing.
+    """
+
+    tau: float
+    trainings: int
+
+    @property
+    def near_zero(self) -> bool:
+        """It says nothing of this space: it is no longer used."""
+        return self.trainings >= FIRST and not self.tau >= LEAST
+
+
+def self_check(prediction: Prediction, seen: Sequence[Observation]) -> SelfCheck:
+    """Of the first complete trainings of networks that the prediction knows, in the order of their trials."""
+    pairs = [
+        (score, one.accuracy) for one in seen if one.complete and (score := prediction.of(one.choices)) is not None
+    ]
+    first = pairs[:FIRST]
+    if len(first) < 2:
+        return SelfCheck(math.nan, len(first))
+    return SelfCheck(float(kendalltau(*zip(*first, strict=True)).statistic), len(first))
+
+
+def trusted(prediction: Prediction | None, seen: Sequence[Observation]) -> Prediction | None:
+    """The prediction, unless real trainings have shown that it says nothing."""
+    return None if prediction is None or self_check(prediction, seen).near_zero else prediction
+
+
+def in_words(study: optuna.Study) -> str:
+    """What a report says of a study's shared weights; empty where there are none."""
+    prediction = prediction_of(study)
+    if prediction is None:
+        return ""
+    found = self_check(prediction, observations(records(study)))
+    told = (
+        f"A network with shared weights was trained for {words.plural(prediction.epochs, 'epoch')} and scored on "
+        f"{words.plural(prediction.scored, 'network')} ({words.duration(prediction.seconds)}). "
+    )
+    if found.trainings < FIRST:
+        return told + (
+            f"Whether it agrees with real trainings is asked once {FIRST} have ended: {found.trainings} so far."
+        )
+    tau = f"Kendall's tau with the first {FIRST} real trainings is {words.signed(found.tau)}"
+    if found.near_zero:
+        return told + f"{tau}: near zero or below, so it is no longer used."
+    return told + f"{tau}: it helps to choose what is trained next, and decides nothing."

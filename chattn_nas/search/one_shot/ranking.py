@@ -1,0 +1,34 @@
+"""The networks of a space in the order in which shared weights put them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chattn_nas.search.pooled.networks import Networks
+from chattn_nas.spec.spec import Spec
+from chattn_nas.study.prediction import Prediction
+
+#: Networks of a space that are listed at most.
+LISTED = 10_000
+
+
+def ranking(prediction: Prediction, spec: Spec) -> list[dict[str, Any]]:
+    """``hash``, ``architecture`` and ``predicted`` of every network, best first; of a huge space of the best."""
+    networks = Networks(spec.search_space())
+    rows = []
+    for places, score in best(prediction, networks, LISTED):
+        architecture = networks.architecture(places)
+        rows.append({"hash": architecture.hash, "architecture": str(architecture), "predicted": round(score, 6)})
+    return rows
+
+
+def best(prediction: Prediction, networks: Networks, most: int) -> list[tuple[tuple[int, ...], float]]:
+    """The best networks of a space, one place per stage, and their scores, best first.
+
+    Of a sum over stages the best are found stage by stage: nothing else of the space is looked at.
+    """
+    found: list[tuple[tuple[int, ...], float]] = [((), prediction.mean)]
+    for keys, effects in zip(networks.keys, prediction.effects, strict=True):
+        longer = [((*row, place), score + effects[key]) for row, score in found for place, (_, key) in enumerate(keys)]
+        found = sorted(longer, key=lambda one: (-one[1], one[0]))[:most]
+    return found

@@ -1,0 +1,158 @@
+"""Trains the supernet of a spec's space, scores it, and foretells every network of the space.
+
+The recipe was measured on tables of real trainings (``docs/cost.md``): all weights are shared but the attention's,
+the proxy's learning rate, one path per step from a balanced bag, and as score the loss in train mode on a few fixed
+batches of training images: accuracy, in any form, ranks badly.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import optuna
+
+from chattn_nas import tasks
+from chattn_nas.data import Data, sample_batch
+from chattn_nas.errors import InputError
+from chattn_nas.network.supernet import Supernet, build_supernet, start_choices_at_unit
+from chattn_nas.proxy import free_caches, pulse, resolve_device
+from chattn_nas.proxy.paths import PathLoss, steps_of, train_paths
+from chattn_nas.results import words
+from chattn_nas.search.one_shot.paths import additive, balanced
+from chattn_nas.search.pooled.networks import Networks
+from chattn_nas.spec.spec import Spec
+from chattn_nas.study.prediction import PREDICTION, Prediction, centred, prediction_of
+
+Say = Callable[[str], None]
+#: Scored networks, as a multiple of the choices of all stages together.
+SCORED = 2
+
+
+def refuse(spec: Spec) -> None:
+    """See that shared weights may say something of a spec's networks.
+
+    Raises:
+        InputError: They start as identities, or nothing is to be chosen.
+    """
+    if spec.proxy.start == "identity":
+        raise InputError(
+            "one-shot is blind where every attention starts as the identity (it ranked backwards when it was "
+            "measured): take another proxy.start",
+            where=("proxy", "start"), value="identity", choices=("unit", "official"),
+        )  # fmt: skip
+    if spec.search_space().canonical_size < 2:
+        raise InputError("one-shot compares the networks of a space, and this one has a single network",
+                         where=("space",))  # fmt: skip
+
+
+def epochs_of(spec: Spec) -> int:
+    """Epochs of a spec's supernet."""
+    return spec.search.one_shot_epochs or spec.proxy.rungs[-1]
+
+
+def networks_scored(spec: Spec) -> int:
+    """How many networks the supernet of a spec is scored on."""
+    networks = Networks(spec.search_space())
+    return min(SCORED * int(networks.sizes.sum()), spec.search_space().canonical_size)
+
+
+def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
+    """Train the supernet of a spec and foretell its networks; the same spec and seed give the same.
+
+    Args:
+        spec: Sections ``backbone``, ``data``, ``task``, ``space`` and ``proxy``, ``search.seed`` and
+            ``search.one_shot_epochs``; trained on the first device of the search.
+        say: Takes a line now and then: how far it is and how long it will take.
+
+    Raises:
+        InputError: It cannot say anything of this spec, or data, device, backbone or space do not serve.
+    """
+    refuse(spec)
+    begun = time.monotonic()
+    pulse.tell("reading")
+    device = resolve_device((spec.search.devices or [spec.proxy.device])[0])
+    data = tasks.load(spec.task, spec.data, device=device, data_on=spec.proxy.data_on)
+    networks = Networks(spec.search_space())
+    sizes, seed, epochs = networks.sizes.tolist(), spec.search.seed, epochs_of(spec)
+    pulse.tell("building", network="a supernet")
+    supernet = prepared_supernet(spec, data, seed)
+    rng = np.random.default_rng([seed, 1])
+    paths = balanced(sizes, epochs * steps_of(data, spec.proxy), rng)
+    count = networks_scored(spec)
+    say(
+        f"one-shot: a supernet of {words.plural(sum(sizes), 'choice')} trains for {words.plural(epochs, 'epoch')}, "
+        f"then {words.plural(count, 'network')} are scored"
+    )
+    trained, clock = time.monotonic(), _Remaining(say)
+
+    def after(epoch: int, loss: float) -> None:
+        """Say how far it is."""
+        if loss - loss != 0:
+            raise InputError(f"the loss of the supernet was not finite in epoch {epoch}: a lower proxy.learning_rate")
+        clock(f"one-shot: epoch {epoch} of {epochs}, loss {loss:.3f}", epoch, epochs, trained)
+
+    train_paths(
+        supernet.network, data, spec.proxy, epochs=epochs, choose=lambda step: supernet.select(paths[step].tolist()),
+        seed=seed, device=device, after_epoch=after,
+    )  # fmt: skip
+    pulse.tell("scoring")
+    loss, rows, scores = PathLoss(supernet.network, data, spec.proxy, device), balanced(sizes, count, rng), []
+    scoring = time.monotonic()
+    for number, row in enumerate(rows, 1):
+        supernet.select(row.tolist())
+        scores.append(-loss())
+        clock(f"one-shot: {number} of {count} networks scored", number, count, scoring)
+    mean, effects, explained = additive(rows, np.array(scores), sizes)
+    keyed = [
+        dict(zip((key for _, key in keys), map(float, found), strict=True))
+        for keys, found in zip(networks.keys, effects, strict=True)
+    ]
+    free_caches()
+    seconds = time.monotonic() - begun
+    say(
+        f"one-shot: done in {words.duration(seconds)}; a sum over stages explains {words.share(explained)} of what was "
+        "scored"
+    )
+    return Prediction(
+        **centred(mean, keyed), fitted=explained, scored=count, epochs=epochs, images=len(data.train),
+        seconds=seconds, seed=seed,
+    )  # fmt: skip
+
+
+def keep(study: optuna.Study, spec: Spec, say: Say) -> None:
+    """See that a study holds the prediction of its spec's shared weights, which are trained once."""
+    if prediction_of(study) is None:
+        study.set_user_attr(PREDICTION, predict(spec, say=say).to_dict())
+
+
+def prepared_supernet(spec: Spec, data: Data, seed: int) -> Supernet:
+    """The supernet of a spec on the CPU, started as the spec says, with the head of its task."""
+    backbone, batch = spec.backbone, sample_batch(data)
+    supernet = build_supernet(
+        backbone.backbone, Networks(spec.search_space()).forms, num_classes=data.num_classes or 1,
+        in_chans=data.in_chans, image_size=spec.data.image_size, seed=seed, pretrained=backbone.pretrained,
+        weights=backbone.weights, branch_scale=spec.proxy.branch_scale, images=batch, freeze=backbone.freeze,
+        layer_decay=backbone.layer_decay,
+    )  # fmt: skip
+    if spec.proxy.start == "unit":
+        start_choices_at_unit(supernet, batch)
+    supernet.network = tasks.task_of(data).network(supernet.model, seed)
+    return supernet
+
+
+class _Remaining:
+    """Says a line with the remaining time, at most every few seconds and at the end."""
+
+    EVERY = 10.0
+
+    def __init__(self, say: Say) -> None:
+        self.say, self.said = say, time.monotonic()
+
+    def __call__(self, line: str, done: int, of: int, begun: float) -> None:
+        """So much of it is done since ``begun``."""
+        now = time.monotonic()
+        if done < of and now - self.said > self.EVERY:
+            self.said = now
+            self.say(f"{line}, about {words.about((now - begun) / done * (of - done))} left")

@@ -1,0 +1,76 @@
+"""What shared weights say of every network of a space, as a study keeps it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, pvariance
+from typing import Any
+
+import optuna
+
+from chattn_nas.stored import Stored
+from chattn_nas.study.attributes import study_attributes
+
+#: Attribute of a study that holds it.
+PREDICTION = "one_shot"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction(Stored):
+    """Scores of one supernet: minus the loss that a network has with shared weights, a sum over stages.
+
+    Attributes:
+        mean: Score of the average network; more is better.
+        effects: Per stage what a choice adds to it, by its canonical form as JSON; they average 0 in every stage.
+        fitted: Share of the scored networks' variance that the sum explains.
+        scored: Networks that were scored.
+        epochs, images: Length of the supernet's training, and training images of one epoch.
+        seconds: Of training and scoring.
+        seed: Of weights, paths, order and augmentation.
+    """
+
+    mean: float
+    effects: tuple[Mapping[str, float], ...]
+    fitted: float
+    scored: int
+    epochs: int
+    images: int
+    seconds: float
+    seed: int
+
+    def of(self, choices: Sequence[tuple[str, str]]) -> float | None:
+        """Score of a network, per stage its type and full choice; ``None`` where a choice is not of the space."""
+        if len(choices) != len(self.effects):
+            return None
+        found = [effects.get(choice) for effects, (_, choice) in zip(self.effects, choices, strict=True)]
+        known = [one for one in found if one is not None]
+        return self.mean + sum(known) if len(known) == len(found) else None
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the scores over all networks of the space."""
+        return math.sqrt(sum(pvariance(effects.values()) for effects in self.effects))
+
+    def standardised(self, choices: Sequence[tuple[str, str]]) -> float:
+        """The score in standard deviations from the average network's; 0 where it is not known."""
+        found, spread = self.of(choices), self.spread
+        return 0.0 if found is None or not spread else (found - self.mean) / spread
+
+
+def prediction_of(study: optuna.Study) -> Prediction | None:
+    """What the shared weights of a study say; ``None`` where none were trained."""
+    held = study_attributes(study).one_shot
+    return None if held is None else Prediction.from_dict(dict(held), "the one-shot prediction of the study")
+
+
+def centred(mean: float, effects: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """``mean`` and ``effects`` of a :class:`Prediction`, so that every stage's effects average 0."""
+    shifts = [fmean(one.values()) for one in effects]
+    return {
+        "mean": mean + sum(shifts),
+        "effects": tuple(
+            {key: value - shift for key, value in one.items()} for one, shift in zip(effects, shifts, strict=True)
+        ),
+    }

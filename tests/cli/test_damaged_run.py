@@ -1,0 +1,105 @@
+"""Each file of a finished run is damaged in turn: every command works, or says in one sentence which file and what now.
+
+The run is the one of version 0.1.0 in ``tests/fixtures``.
+"""
+
+import io
+import shutil
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from chattn_nas.cli import _app
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+SPEC = FIXTURES / "run_v1.yaml"
+
+
+def flipped(whole: bytes) -> bytes:
+    """Some bytes in the middle turned round."""
+    middle = len(whole) // 3
+    return whole[:middle] + bytes(byte ^ 0xFF for byte in whole[middle : middle + 200]) + whole[middle + 200 :]
+
+
+DAMAGES = {
+    "half": lambda whole: whole[: len(whole) // 2],
+    "flipped": flipped,
+    "another": lambda whole: b'[1, {"a": null}]\n',
+}
+#: Where each file of the run lies, and the commands that go on all the same: they do without it, or make it again.
+FILES = {
+    "spec.yaml": {"search"},
+    "study.db": set(),
+    "checkpoints/*.safetensors": {"trials", "report", "search", "train", "confirm"},
+    "confirm/spec.yaml": {"trials", "report", "search", "train", "confirm"},
+    "training/*/checkpoint.pt": {"trials", "report", "search", "train", "confirm"},
+    "training/*/result.json": {"trials", "report", "search", "train", "confirm"},
+    "training/*/weights.safetensors": {"trials", "report", "search", "train", "confirm"},
+    "[!s]*/**/*": {"trials", "report", "search", "train", "confirm"},  # all but the spec and the study at once
+}  # fmt: skip
+
+
+def said(monkeypatch, *words) -> tuple[int, str]:
+    """A command's exit code and what it printed on stderr."""
+    err = io.StringIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.StringIO())
+        patch.setattr(sys, "stderr", err)
+        patch.setattr(sys, "argv", ["chattn-nas", *map(str, words)])
+        try:
+            _app.main()
+        except SystemExit as error:
+            return int(error.code or 0), err.getvalue()
+    return 0, err.getvalue()
+
+
+def commands(run: Path) -> dict[str, tuple]:
+    return {
+        "trials": ("trials", run),
+        "report": ("report", run, "--format", "md"),
+        "train": ("train", run),
+        "confirm": ("confirm", run, "--plan", "--top", "1", "--seeds", "2", "--epochs", "1"),
+        "search": ("search", SPEC, "--run", run, "--trials", "6", "--workers", "0", "--no-plan"),
+    }
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    shutil.copytree(FIXTURES / "run_v1", tmp_path / "run_v1")
+    return tmp_path / "run_v1"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_named_or_done_without(run, monkeypatch, name, damage) -> None:
+    for path in filter(Path.is_file, sorted(run.glob(name))):
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    for command, words in commands(run).items():
+        if command == "train" and "training" not in name:
+            continue  # its finished training is taken as it is; tried where it is damaged
+        code, told = said(monkeypatch, *words)
+        if code == 0:
+            assert command in FILES[name], f"{command} saw nothing"
+            continue
+        assert code == 2, told
+        lines = told.strip().splitlines()
+        assert lines[-1].startswith("chattn-nas: "), told
+        assert path.name in lines[-1], told
+        assert command not in FILES[name], told
+
+
+@pytest.mark.parametrize("table", ["study_user_attributes", "trial_user_attributes"])
+@pytest.mark.parametrize("value", ["3", '{"stages": [3]}', '{"format": 99}', "not JSON"])
+def test_a_damaged_value_in_the_study_is_one_sentence(run, monkeypatch, table, value) -> None:
+    with closing(sqlite3.connect(run / "study.db")) as connection:
+        for (key,) in connection.execute(f"SELECT DISTINCT key FROM {table}").fetchall():
+            kept = connection.execute(f"SELECT value_json, rowid FROM {table} WHERE key = ?", (key,)).fetchall()
+            connection.execute(f"UPDATE {table} SET value_json = ? WHERE key = ?", (value, key))
+            connection.commit()
+            code, told = said(monkeypatch, "report", run, "--format", "md")
+            assert code in (0, 2), (key, told)
+            assert code == 0 or told.strip().splitlines()[-1].startswith("chattn-nas: "), (key, told)
+            connection.executemany(f"UPDATE {table} SET value_json = ? WHERE rowid = ?", kept)
