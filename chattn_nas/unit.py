@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+#: Metrics that are the share of the images answered rightly.
+SHARES = ("accuracy", "top5")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
@@ -27,6 +30,11 @@ class Unit:
     difference: str = "points"
     scale: float = 100.0
     digits: int = 2
+
+    @property
+    def of_images(self) -> bool:
+        """Whether a score is the share of the images that were answered rightly."""
+        return self.name in SHARES
 
     @property
     def bounds(self) -> tuple[float, float]:
