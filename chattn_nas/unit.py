@@ -45,6 +45,14 @@ class Unit:
         """A stored score as it is shown; NaN for none."""
         return math.nan if score is None else self.scale * score
 
+    def stored(self, shown: float | None) -> float | None:
+        """The score that is shown so: :meth:`shown` turned round, to the bit where there is such a score."""
+        if shown is None:
+            return None
+        near = shown / self.scale
+        beside = (near, math.nextafter(near, math.inf), math.nextafter(near, -math.inf))
+        return next((score for score in beside if self.scale * score == shown), near)
+
     def text(self, score: float | None) -> str:
         """A stored score with its unit: ``92.13 %``."""
         return self.written(self.shown(score))

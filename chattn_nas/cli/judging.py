@@ -192,6 +192,8 @@ def _plain(found: Confirmation) -> dict[str, Any]:
     plain = found.to_dict() | {"headline": found.headline, "words": found.words}
     for network, told in zip(found.networks, plain["networks"], strict=True):
         told |= {"mean": network.mean, "sd": network.sd, "seeds": len(network.scores)}
+        told |= {name: getattr(network, name) for name in ("search", "search_pooled")}  # as shown: stored are fractions
+        told |= {name: dict(getattr(network, name)) for name in ("scores", "left_out", "outliers")}
     return plain
 
 

@@ -255,7 +255,9 @@ def _rungs(records: list[Record]) -> Iterator[str]:
 def _views(standing: Standing) -> Iterator[str]:
     """Which readings of a training the model used beside its accuracy."""
     if standing.views:
-        used = _listed([f"{name} ({worth:.0%} of what the accuracy tells)" for name, worth in standing.views.items()])
+        used = _listed(
+            [f"{name} ({words.share(worth)} of what the accuracy tells)" for name, worth in standing.views.items()]
+        )
         yield f"To rank, the model also reads {used}; the verdict is on accuracy."
 
 
