@@ -89,7 +89,9 @@ def place(
         for path, attention in zip(convolutions, modules, strict=True):
             pair = (attention, model.get_submodule(path))
             put(model, path, nn.Sequential(*(reversed(pair) if placement == "after_spatial_conv" else pair)))
-        return Installed(tuple(f"{path}.{first}" for path in convolutions), tuple((path, second) for path in convolutions))
+        return Installed(
+            tuple(f"{path}.{first}" for path in convolutions), tuple((path, second) for path in convolutions)
+        )
     (attention,) = modules
     inside = ""
     if block.channels_last:
