@@ -86,14 +86,14 @@ def floor(name: str, device: torch.device) -> float:
     network = build().to(device).to(memory_format=torch.channels_last).train()
     optimizer, criterion = build_optimizer(network, proxy), criterion_of(data.task, proxy, device)
     batch = data.train[torch.arange(proxy.batch_size)].to(device)
-    inputs, targets = data.task.prepare(batch, torch.Generator(device))
+    inputs, wanted = data.task.prepare(batch, torch.Generator(device))
     steps = len(data.train) // proxy.batch_size
     started = time.perf_counter()
     with own_stream_and_state(device, 0):
         for _ in range(steps):
             with autocast(device):
                 output = network(inputs)
-            loss = criterion(output, targets)
+            loss = criterion(output, wanted)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
