@@ -54,7 +54,8 @@ def confirm(
     print_table(
         [{named(key, unit): named(value, unit) for key, value in _row(one).items()} for one in found.networks],
         named(
-            f"{found.epochs} epochs each; differences in points with 95 % intervals; scale: the learned channel scale",
+            f"{found.epochs} epochs each; search: the pooled mean above the raw one; differences in points with 95 % "
+            "intervals; scale: the learned channel scale",
             unit,
         ),
     )
@@ -181,13 +182,22 @@ def _row(one: Network) -> dict[str, str]:
 
     return {
         "network": _short(one.name),
-        "search %": words.searched(one.search_pooled, one.search).replace(" (", "\n("),
+        "search %": _searched(one),
         "retrained %": f"{words.accuracy(one.mean)}\nsd {words.accuracy(one.sd)}\n"
         + words.plural(len(one.scores), "seed"),
         "over uniform": _difference(one.uniform),
         "over none": _difference(one.none),
         "over scale": _difference(one.channel_scale),
     }
+
+
+def _searched(one: Network) -> str:
+    """What the search said: the pooled mean, and the raw one below it."""
+    from chattn_nas.results import words
+
+    if one.search_pooled is None:
+        return f"raw {words.accuracy(one.search)}"
+    return f"{words.accuracy(one.search_pooled)}\nraw {words.accuracy(one.search)}"
 
 
 def _short(name: str) -> str:
