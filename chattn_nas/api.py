@@ -19,7 +19,7 @@ import pandas as pd
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from chattn_nas import dashboard, judging, proxy, report, results, study, training
+from chattn_nas import dashboard, judging, report, results, study, training
 from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.results import words
@@ -112,6 +112,29 @@ class Run(study.RunDirectory):
         winner = judging.confirmed_winner(self.study, self.standing) if by is None else None
         return self.best(by or "pooled") if winner is None else Trained(self, winner)
 
+    def show_predictions(self, images: int = 6) -> bool:
+        """Keep in the run's directory what the network that leads answers on a few validation images, for the report.
+
+        Returns:
+            Whether there was anything to see: its weights were kept, and the task has pictures of its answers.
+        """
+        import torch
+
+        from chattn_nas import tasks
+        from chattn_nas.report.predictions import write_predictions
+
+        lead = self.chosen()
+        if self.checkpoint(lead.pick.hash, lead.seed) is None:
+            return False
+        data = tasks.load(self.spec.task, self.spec.data, data_on="disk")
+        last = len(data.validation) - 1
+        batch = data.validation[torch.linspace(0, last, min(images, last + 1)).long()].to("cpu")
+        with torch.no_grad():
+            output = lead.network()(data.task.inputs(batch.images))
+        shown = data.task.show(output, batch.images, batch.labels)
+        write_predictions(self.directory / study.run.PREDICTIONS, lead.pick.hash, shown)
+        return bool(shown)
+
     @property
     def so_far(self) -> str:
         """What is best, in one line; empty before anything was trained to the end."""
@@ -187,23 +210,21 @@ class Trained:
         from chattn_nas import tasks
         from chattn_nas.network.weights import read_weights
         from chattn_nas.search.same import check_same
-        from chattn_nas.search.trainer import build_prepared
+        from chattn_nas.search.trainer import build_prepared, restored
 
         spec = self.run.spec
         data = tasks.load(spec.task, spec.data)
         final = training.trained_weights(self.run, self.pick.hash)
         kept = final[0] if final else self.run.checkpoint(self.pick.hash, self.seed)
         state = read_weights(kept) if kept is not None else None
-        network = build_prepared(
-            spec, self.architecture, seed=self.seed, data=data, start=final[1].plan.get("start") if final else None,
-            state=state,
-        )  # fmt: skip
+        if final and state is not None:
+            start = final[1].plan.get("start")
+            network = build_prepared(spec, self.architecture, seed=self.seed, data=data, start=start, state=state)
+            return network.eval()
         if state is None:
             check_same(self.run.study, spec)
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
-            device = proxy.resolve_device(spec.proxy.device)
-            proxy.train_within_memory(network, data, spec.proxy, seed=self.seed, device=device)
-        return network.cpu().eval()
+        return restored(spec, self.architecture, seed=self.seed, data=data, state=state).cpu().eval()
 
     def look_at_gates(self, images: int = 512) -> bool:
         """Keep in the study what the gates of the trained network do, class by class, for the report.
@@ -340,7 +361,13 @@ def search(
         spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer, budget=budget,
         early_stop=early_stop, callbacks=callbacks, best=results.so_far,
     )  # fmt: skip
-    return Run(found.directory)
+    run_of = Run(found.directory)
+    if trainer is None:
+        try:
+            run_of.show_predictions()
+        except Exception:  # a search whose picture cannot be made has its result all the same
+            log.warning("what the network answers cannot be shown", exc_info=True)
+    return run_of
 
 
 @checked

@@ -1,32 +1,78 @@
-"""Parts of the user's own, ``module:name``: found, or refused in one sentence."""
+"""Parts of the user's own, ``module:name``: found, or refused in one sentence.
+
+The one place where a path in a spec becomes an object; modules are looked for where Python looks, and in the folders
+that :mod:`chattn_nas.spec.plugins` adds, in every process.
+"""
 
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from chattn_nas.errors import InputError, first_line
 
+#: What stands before a name that is no module's: of models as timm takes them, of Optuna's samplers and pruners.
+TIMM, HUB = ("hf_hub:", "hf-hub:", "local-dir:"), "optunahub:"
+#: Error classes that own parts are refused by; a room has its own.
+Refusal = type[InputError]
 
-def found(path: str, what: str, where: tuple[str | int, ...]) -> Any:
+
+def is_path(name: str) -> bool:
+    """Whether a name in a spec is ``module:name``."""
+    return ":" in name and not name.startswith((*TIMM, HUB))
+
+
+def found(
+    path: str, what: str, where: tuple[str | int, ...], *, takes: Sequence[str] | None = None,
+    keywords: Sequence[str] = (), refusal: Refusal = InputError,
+) -> Any:  # fmt: skip
     """What stands at ``module:name``.
 
     Args:
         path: Of a spec.
         what: What it is, for the error: ``an optimiser``.
         where: Its place in the spec.
+        takes: Names of what it is called with, in order: something that cannot be called so is refused. ``None`` looks
+            at nothing.
+        keywords: What it is called with by name besides.
+        refusal: Class of the error.
 
     Raises:
-        InputError: The module cannot be imported, or has no such name that can be called.
+        InputError: The module cannot be imported, has no such name that can be called, or cannot be called so.
     """
     module_name, _, name = path.partition(":")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # somebody else's code
         reason = f"{type(error).__name__}: {first_line(error)}"
-        raise InputError(f"{path!r} cannot be imported as {what} ({reason})", where=where) from error
+        looked = "; modules are looked for in the spec's folder, and where Python does"
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]
+        raise refusal(
+            f"{path!r} cannot be imported as {what} ({reason}){looked if missing else ''}", where=where
+        ) from error
     part = getattr(module, name, None)
     if not callable(part):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise InputError(f"{module_name} has no {name!r} that could be {what}", where=where, value=name, choices=public)
+        raise refusal(f"{module_name} has no {name!r} that could be {what}", where=where, value=name, choices=public)
+    if takes is not None:
+        _check_call(part, path, what, where, takes, keywords, refusal)
     return part
+
+
+def _check_call(
+    part: Any, path: str, what: str, where: tuple[str | int, ...], takes: Sequence[str], keywords: Sequence[str],
+    refusal: Refusal,
+) -> None:  # fmt: skip
+    try:
+        signature = inspect.signature(part)
+    except (TypeError, ValueError):  # written in C: only the call itself tells
+        return
+    try:
+        signature.bind(*takes, **dict.fromkeys(keywords))
+    except TypeError as error:
+        called = ", ".join([*takes, *(f"{name}=..." for name in keywords)])
+        raise refusal(
+            f"{path!r} cannot be {what}: it is called with ({called}) and takes {signature} ({error})", where=where
+        ) from None

@@ -17,6 +17,7 @@ from typing import Any
 from timm.models import build_model_with_cfg, register_model
 from torch import nn
 
+from chattn_nas.image_size import ImageSize, either
 from chattn_nas.network import build_network
 from chattn_nas.network import cifar as cifar  # importing registers
 from chattn_nas.network import restoration as restoration
@@ -26,21 +27,18 @@ from chattn_nas.space import Architecture
 
 def _build(
     architecture: Mapping[str, Any],
-    image_size: tuple[int, int] | int,
+    image_size: ImageSize,
     num_classes: int = 1000,
     in_chans: int = 3,
     identity_init: bool = False,
     scales: Mapping[str, float] | None = None,
     **unused: Any,
 ) -> nn.Module:
-    size: Any = image_size if isinstance(image_size, int) else tuple(image_size)
-    if isinstance(size, tuple) and size[0] == size[1]:
-        size = size[0]
     network = build_network(
         Architecture.from_dict(architecture),
         num_classes=num_classes,
         in_chans=in_chans,
-        image_size=size,
+        image_size=either(image_size),
         identity_init=identity_init,
     )
     put_constants(network, scales or {})

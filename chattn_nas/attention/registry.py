@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from chattn_nas.arguments import checked
-from chattn_nas.errors import InputError, first_line
+from chattn_nas.errors import InputError
+from chattn_nas.parts import found
 
 if TYPE_CHECKING:  # reading a spec needs no torch
     from torch import nn
@@ -319,11 +320,7 @@ def _path_of(kind: AttentionType) -> str:
 
 
 def _from_path(path: str) -> AttentionType:
-    module_name, _, class_name = path.partition(":")
-    try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # somebody else's code
-        raise InputError(f"attention type {path!r} cannot be imported: {first_line(error)}") from error
+    cls = found(path, "an attention", ())
     for known in _types.values():
         if known.cls is cls:
             return known

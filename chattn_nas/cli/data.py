@@ -24,6 +24,7 @@ def data(
     from chattn_nas.data import describe, summary
     from chattn_nas.data.cache import default_folder
     from chattn_nas.data.inspection import contact_sheet, counts, duplicates, mean_pictures
+    from chattn_nas.image_size import pixels
     from chattn_nas.spec.load import lines_of
 
     with lines_of(path):
@@ -36,7 +37,7 @@ def data(
     mean_pictures(spec.data).save(folder / "classes.png")
     contact_sheet(spec.data, spec.search.seed).save(folder / "batch.png")
     images = sum(part.images for part in facts.parts.values())
-    memory = images * facts.channels * facts.image_size**2
+    memory = images * facts.channels * pixels(facts.image_size)
     if as_json:
         print(json.dumps({
             "summary": said, "description": facts.to_dict(), "classes": rows,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -11,12 +13,13 @@ import typer
 
 from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, open_run, print_table, say, show_gates
 from chattn_nas.errors import InputError
+from chattn_nas.image_size import ImageSize, either
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
     from chattn_nas.judging import Comparison, Confirmation, Network
     from chattn_nas.spec import Spec
 
-Number = TypeVar("Number", int, float)
+One = TypeVar("One")
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
 
@@ -46,6 +49,8 @@ def confirm(
         return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
     show_gates(opened)
+    with suppress(Exception):  # the page is written without it
+        opened.show_predictions()
     report.write_report(opened.directory, opened.study)
     if as_json:
         print(json.dumps(_plain(found)))
@@ -71,7 +76,7 @@ def calibrate(
     run: Annotated[Path | None, typer.Option(help="Directory; default: runs/<name>-calibrate.")] = None,
     architectures: Annotated[int, typer.Option(help="Size of the stratified sample.")] = 16,
     epochs: Annotated[str, typer.Option(help="Candidates, as 1,2,6; any list: every combination is tried.")] = "",
-    image_sizes: Annotated[str, typer.Option(help="Candidates in pixels, as 16,32.")] = "",
+    image_sizes: Annotated[str, typer.Option(help="Candidates in pixels, as 16,32 or 120x90 (wide x high).")] = "",
     widths: Annotated[str, typer.Option(help="Candidates for the backbone's option width, as 8,16.")] = "",
     data: Annotated[str, typer.Option(help="Candidates as parts of the training images, as 0.25,1.")] = "",
     starts: Annotated[str, typer.Option(help="Candidates for the start of attention, as unit,official.")] = "",
@@ -104,7 +109,7 @@ def calibrate(
     tried = judging.candidates(
         own,
         epochs=_numbers("epochs", epochs, int),
-        image_sizes=_numbers("image-sizes", image_sizes, int),
+        image_sizes=_numbers("image-sizes", image_sizes, _size),
         widths=_numbers("widths", widths, int),
         data=_numbers("data", data, float),
         starts=[one.strip() for one in starts.split(",") if one.strip()],  # type: ignore[misc]
@@ -154,7 +159,13 @@ def _to_paste(lines: str) -> None:
         console.print(lines, soft_wrap=True)
 
 
-def _numbers(option: str, text: str, kind: type[Number]) -> list[Number]:
+def _size(text: str) -> ImageSize:
+    """``32``, or ``120x90``: width first, as sizes of pictures are told."""
+    width, _, height = text.partition("x")
+    return either((int(height), int(width))) if height else int(width)
+
+
+def _numbers(option: str, text: str, kind: Callable[[str], One]) -> list[One]:
     """A comma-separated list."""
     try:
         return [kind(part) for part in text.split(",") if part.strip()]

@@ -68,7 +68,7 @@ def search(
         with lines_of(path):
             for line in summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1]):
                 say(f"Data: {line}")
-            if plan and new and not console.quiet:
+            if plan and new and not console.quiet and spec.trainer is None:
                 _planned(spec, trials, workers, seconds, most=4.0)
             found = api.search(
                 spec, run=run, trials=trials, workers=workers, budget=seconds, early_stop=early_stop,
@@ -160,6 +160,7 @@ def worker(
 @command("Start", "chattn-nas space quickstart")
 def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
     """Size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
+    from chattn_nas.image_size import shown
     from chattn_nas.network.layout import layout
     from chattn_nas.search.feasible import feasible_share
     from chattn_nas.spec import load_spec
@@ -187,7 +188,7 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
         return
     say(f"{spec.backbone.model}: {plan.share}")
     say(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
-    title = f"What each choice adds to {spec.backbone.model}, per image of {spec.data.image_size} px"
+    title = f"What each choice adds to {spec.backbone.model}, per image of {shown(spec.data.image_size)}"
     if wide:
         print_table(rows, title, wide=True)
         return

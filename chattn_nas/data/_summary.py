@@ -10,6 +10,7 @@ from chattn_nas.data.load import divide
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Split
 from chattn_nas.data.store import ImageStore
+from chattn_nas.image_size import shown
 
 #: Below so many updates in a trial a network has hardly begun to learn.
 LEAST_UPDATES = 250
@@ -37,7 +38,7 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
     kind = "labels, several per image" if facts.multilabel else "classes"
     channels = "one channel" if facts.channels == 1 else f"{facts.channels} channels"
     classes = f" of {len(facts.class_names)} {kind}" if facts.class_names else ""
-    found = [f"{', '.join(counts)} images{classes}, {channels}, {facts.image_size} px"]
+    found = [f"{', '.join(counts)} images{classes}, {channels}, {shown(facts.image_size)}"]
     found += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
     found += _shares(stored, parts)
     updates = len(parts.train) // min(batch_size, len(parts.train)) * epochs

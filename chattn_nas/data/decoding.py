@@ -1,4 +1,4 @@
-"""One image of any kind to eight bits per channel in a square of the asked size."""
+"""One image of any kind to eight bits per channel of the asked size."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Reading:
 
     Attributes:
         size: Height and width in pixels.
-        resize: ``squash`` changes the aspect ratio, ``crop`` takes the largest square in the middle, ``pad`` puts the
-            whole image on the background.
+        resize: ``squash`` changes the aspect ratio, ``crop`` takes the largest part of the asked one in the middle,
+            ``pad`` puts the whole image on the background.
         background: Behind transparent pixels and padding, as Pillow names colours.
         channels: 1 or 3 for files; arrays keep what they have unless it is said.
         scale: Numbers that are black and white, for images of more than eight bits.
         guessed: The range was guessed from some images: one beyond it is refused.
     """
 
-    size: int
+    size: tuple[int, int]
     resize: Resize = "squash"
     background: str = "white"
     channels: int | None = None
@@ -67,7 +67,7 @@ class ColourError(Exception):
 
 
 def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Original]:
-    """(C, S, S) uint8, and what the image was.
+    """(C, H, W) uint8, and what the image was.
 
     Raises:
         NeedsRangeError: The image has more than eight bits, and ``reading.scale`` is not known.
@@ -84,12 +84,12 @@ def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Original]:
     if reading.channels == 0 and not seen.grey:
         raise ColourError
     if raw.format == "JPEG":
-        _draft(raw, reading)
+        _draft(raw, reading, turned)
     image = _upright(raw)
     if image.mode.startswith(DEEP):
         image = Image.fromarray(_eight_bits(np.asarray(image), reading, called))
     image = _on_background(image, reading)
-    return _square(image, reading), seen
+    return _fitted(image, reading), seen
 
 
 def seen_array(image: NDArray[Any]) -> Original:
@@ -99,7 +99,7 @@ def seen_array(image: NDArray[Any]) -> Original:
 
 
 def decode_arrays(images: NDArray[Any], reading: Reading, called: str) -> Pixels:
-    """Images (N, H, W, C) of one size to (N, C, S, S) uint8."""
+    """Images (N, height, width, C) of one size to (N, C, H, W) uint8."""
     pixels = _eight_bits(images, reading, called)
     held = np.ascontiguousarray(pixels)
     part = torch.from_numpy(held if held.flags.writeable else held.copy()).permute(0, 3, 1, 2)
@@ -110,28 +110,42 @@ def decode_arrays(images: NDArray[Any], reading: Reading, called: str) -> Pixels
         part = (part * weights).sum(1, keepdim=True).round_().to(torch.uint8)
     elif part.shape[1] == 4 and reading.channels in (1, 3):
         raise ValueError("has four channels")
-    height, width, size = *part.shape[2:], reading.size
-    if height != width and reading.resize == "crop":
-        short = min(height, width)
-        top, left = (height - short) // 2, (width - short) // 2
-        part = part[:, :, top : top + short, left : left + short]
-    elif height != width and reading.resize == "pad":
-        part = _padded(part, reading)
-    if part.shape[2:] != (size, size):
-        part = F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
+    height, width = part.shape[2:]
+    tall, wide = (round(side) for side in framed((width, height), reading.size, reading.resize))
+    if reading.resize == "crop":
+        top, left = (height - tall) // 2, (width - wide) // 2
+        part = part[:, :, top : top + tall, left : left + wide]
+    elif (tall, wide) != (height, width):
+        part = _padded(part, (tall, wide), reading.background)
+    if part.shape[2:] != reading.size:
+        part = F.interpolate(part.float(), reading.size, mode="bilinear", antialias=True)
         part = part.round_().clamp_(0, 255).to(torch.uint8)
     found: Pixels = part.contiguous().numpy()
     return found
 
 
-def _padded(part: torch.Tensor, reading: Reading) -> torch.Tensor:
+def framed(image: tuple[int, int], size: tuple[int, int], resize: Resize) -> tuple[float, float]:
+    """Height and width of what becomes the whole picture: of the image as it is, of a part of it, or beyond it.
+
+    Args:
+        image: Its width and height.
+        size: Height and width that are asked for.
+        resize: As in :class:`Reading`.
+    """
+    if resize == "squash":
+        return image[1], image[0]
+    scale = (min if resize == "crop" else max)(image[0] / size[1], image[1] / size[0])
+    return size[0] * scale, size[1] * scale
+
+
+def _padded(part: torch.Tensor, to: tuple[int, int], background: str) -> torch.Tensor:
+    """In the middle of (height, width)."""
     count, channels, height, width = part.shape
-    long = max(height, width)
-    colour = ImageColor.getrgb(reading.background)[:3]
+    colour = ImageColor.getrgb(background)[:3]
     grey = round(0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2])
     fill = torch.tensor(colour if channels == 3 else [grey] * channels, dtype=torch.uint8).reshape(1, -1, 1, 1)
-    whole = fill.expand(count, channels, long, long).clone()
-    top, left = (long - height) // 2, (long - width) // 2
+    whole = fill.expand(count, channels, *to).clone()
+    top, left = (to[0] - height) // 2, (to[1] - width) // 2
     whole[:, :, top : top + height, left : left + width] = part
     return whole
 
@@ -152,15 +166,12 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in GREY or image.mode.startswith(DEEP)
 
 
-def _draft(image: Image.Image, reading: Reading) -> None:
+def _draft(image: Image.Image, reading: Reading, turned: bool) -> None:
     """Let the JPEG decoder leave out detail: at least twice the size that is kept stays."""
-    width, height = image.size
-    whole = {"squash": (1.0, 1.0), "crop": (1.0, 1.0), "pad": (1.0, 1.0)}[reading.resize]
-    if reading.resize == "crop":
-        whole = (width / min(width, height), height / min(width, height))
-    elif reading.resize == "pad":
-        whole = (width / max(width, height), height / max(width, height))
-    image.draft(None, (max(1, round(2 * reading.size * whole[0])), max(1, round(2 * reading.size * whole[1]))))
+    size = reading.size[::-1] if turned else reading.size
+    tall, wide = framed(image.size, size, reading.resize)
+    width, height = 2 * size[1] * image.width / wide, 2 * size[0] * image.height / tall
+    image.draft(None, (max(1, round(width)), max(1, round(height))))
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -183,13 +194,18 @@ def _on_background(image: Image.Image, reading: Reading) -> Image.Image:
     return image.convert("RGB").convert(mode) if image.mode not in ("1", "P") or mode == "RGB" else image.convert(mode)
 
 
-def _square(image: Image.Image, reading: Reading) -> Pixels:
-    size = (reading.size, reading.size)
+def cropped(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The largest part in the middle of the proportions of (height, width)."""
+    height, width = (round(side) for side in framed(image.size, size, "crop"))
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def _fitted(image: Image.Image, reading: Reading) -> Pixels:
+    size = reading.size[::-1]
     if image.size != size:
         if reading.resize == "crop":
-            short = min(image.size)
-            left, top = (image.width - short) // 2, (image.height - short) // 2
-            image = image.crop((left, top, left + short, top + short)).resize(size, BILINEAR)
+            image = cropped(image, reading.size).resize(size, BILINEAR)
         elif reading.resize == "pad":
             colour: Any = Image.new("RGB", (1, 1), reading.background).convert(image.mode).getpixel((0, 0))
             image = ImageOps.pad(image, size, BILINEAR, color=colour)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from chattn_nas.data.boxes import are_boxes, counted
 from chattn_nas.data.reading import ReadPart
+from chattn_nas.image_size import ImageSize, either
 
 #: Names listed in a message.
 SHOWN = 20
@@ -66,7 +67,7 @@ class Description:
     parts: dict[str, PartFacts]
     class_names: tuple[str, ...]
     channels: int
-    image_size: int
+    image_size: ImageSize
     multilabel: bool = False
     may_flip: bool = True
     said: tuple[str, ...] = ()
@@ -84,7 +85,8 @@ class Description:
         lists = {name: tuple(data[name]) for name in ("class_names", "said", "warned")}
         parts = {name: PartFacts(**facts) for name, facts in data["parts"].items()}
         found = data.get("value_range")
-        return cls(**{**data, **lists, "parts": parts, "value_range": tuple(found) if found else None})
+        others = {"image_size": either(data["image_size"]), "value_range": tuple(found) if found else None}
+        return cls(**{**data, **lists, **others, "parts": parts})
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -181,16 +181,16 @@ def _names(settings: DataSettings, stored: ImageStore):  # type: ignore[no-untyp
 
 
 def _grid(images: NDArray[np.uint8], columns: int = 8) -> Image.Image:
-    """(N, C, S, S) as one picture; of other channels than 1 and 3 the first."""
-    count, channels, size = images.shape[:3]
+    """(N, C, H, W) as one picture; of other channels than 1 and 3 the first."""
+    count, channels, height, width = images.shape
     if channels not in (1, 3):
         images = images[:, :1]
-    factor = max(1, -(-SHOWN // size))
-    edge = size * factor + 2
+    factor = max(1, -(-SHOWN // min(height, width)))
+    down, right = height * factor + 2, width * factor + 2
     columns = min(columns, count)
-    sheet = Image.new("RGB", (columns * edge + 2, -(-count // columns) * edge + 2), "white")
+    sheet = Image.new("RGB", (columns * right + 2, -(-count // columns) * down + 2), "white")
     for number, image in enumerate(images):
         picture = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
-        picture = picture.resize((size * factor, size * factor), Image.Resampling.NEAREST)
-        sheet.paste(picture, (2 + number % columns * edge, 2 + number // columns * edge))
+        picture = picture.resize((width * factor, height * factor), Image.Resampling.NEAREST)
+        sheet.paste(picture, (2 + number % columns * right, 2 + number // columns * down))
     return sheet

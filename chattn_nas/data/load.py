@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +15,8 @@ from chattn_nas.data.split import Index, Split, split
 from chattn_nas.data.store import ImageStore, in_section, open_set
 from chattn_nas.data.tensors import Augmentation, Data, Further, ImageSet, MappedSet, TensorSet, channel_statistics
 from chattn_nas.errors import DataError, TooLargeError
+from chattn_nas.image_size import pair
+from chattn_nas.parts import found, is_path
 
 #: Where images lie while they are trained on: copied to the device, or mapped from the cache on disk.
 Where = Literal["auto", "device", "disk"]
@@ -91,16 +92,11 @@ def _refuse_what_labels_need(settings: DataSettings) -> None:
 def _augmentation(settings: DataSettings, may_flip: bool) -> Augmentation:
     if settings.augment == "none":
         return Augmentation()
-    padding = settings.image_size // 8 if settings.crop_padding is None else settings.crop_padding
+    padding = min(pair(settings.image_size)) // 8 if settings.crop_padding is None else settings.crop_padding
     further: Further | None = {"trivial": trivial, "randaugment": randaugment}.get(settings.augment)
-    if ":" in settings.augment:
-        module, _, name = settings.augment.partition(":")
-        try:
-            further = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise DataError(
-                f"augmentation {settings.augment!r} cannot be imported: {error}", where=("data", "augment")
-            ) from None
+    if is_path(settings.augment):
+        takes = ("images", "generator")
+        further = found(settings.augment, "an augmentation", ("data", "augment"), takes=takes, refusal=DataError)
     return Augmentation(padding, may_flip if settings.flip is None else settings.flip, further)
 
 

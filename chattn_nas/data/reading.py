@@ -111,7 +111,7 @@ def read_part(
     Args:
         part: What to read.
         reading: How.
-        write: Takes images (n, C, S, S) uint8 and their targets in order; bad ones are left out.
+        write: Takes images (n, C, H, W) uint8 and their targets in order; bad ones are left out.
         threads: That decode; one per core by default, at most 8.
         told: Called with the number of images done.
     """

@@ -7,12 +7,13 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from PIL import ImageColor
 from pydantic import Field, field_validator, model_validator
 
 from chattn_nas.errors import DataError
+from chattn_nas.image_size import either, pair, shown
 from chattn_nas.settings import Settings
 
 #: The keys of every source that say where and what the set is; a function takes ``options`` alone.
@@ -37,6 +38,9 @@ AUGMENT = ("none", "crop_flip", "trivial", "randaugment")
 #: Of all built-in tasks; each refuses those of others.
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top5", "auroc", "average_precision", "log_loss", "mean_iou",
            "pixel_accuracy", "psnr", "ssim", "map", "map_50")  # fmt: skip
+#: Pixels that a side of an image may have.
+LEAST, MOST = 4, 1024
+Side = Annotated[int, Field(ge=LEAST, le=MOST)]
 #: What changes the tensors of a set, beside the source's own keys.
 READ_BY = ("image_size", "resize", "background", "channels", "range", "classes", "bad_files")
 
@@ -48,7 +52,7 @@ class DataSettings(Settings):
         dataset: ``image_folder`` (a folder, ``.tar`` or ``.zip``), ``csv``, ``npz``, ``npy``, ``torchvision``, ``hf``,
             ``webdataset``, ``masks`` (images with a mask each), ``patches`` (of pictures in high and low resolution),
             ``coco`` and ``yolo`` (images with boxes), ``module:function``, or ``digits`` (inside scikit-learn).
-        image_size: Height and width in pixels that every image is brought to.
+        image_size: Height and width in pixels that every image is brought to; ``[height, width]`` where they differ.
         path: The file or folder: ``~`` and environment variables are filled in; relative to the spec's folder.
         name: Name of the torchvision class, such as ``CIFAR10``, or of the set on the Hugging Face hub.
         root: Where torchvision looks for the set.
@@ -58,8 +62,8 @@ class DataSettings(Settings):
         label_column: Column of a table that holds the label; several columns of 0 and 1 are several labels per image.
         multilabel: Labels of a table are several per image, separated by ``|``, ``;`` or blanks.
         channel_axis: Where the channels of arrays lie; ``auto`` tells by their number.
-        resize: ``squash`` changes the aspect ratio, ``crop`` keeps the largest square in the middle, ``pad`` shows the
-            whole image on the background.
+        resize: ``squash`` changes the aspect ratio, ``crop`` keeps the largest part of the asked proportions in the
+            middle, ``pad`` shows the whole image on the background.
         background: Colour behind transparent pixels and padding.
         channels: 1 (grey) or 3; ``None`` takes 1 where all images are grey.
         range: Numbers that are black and white in images of more than eight bits; ``None`` takes the usual range that
@@ -78,7 +82,7 @@ class DataSettings(Settings):
         augment: For training batches: ``crop_flip``, ``none``, the same with ``trivial`` (TrivialAugment) or
             ``randaugment`` after it, or with ``module:function`` of uint8 images (B, C, H, W) and their generator.
         flip: Horizontal flips; ``None`` decides by the set: never for digits.
-        crop_padding: Pixels of padding for random crops; ``None`` takes an eighth of the image size.
+        crop_padding: Pixels of padding for random crops; ``None`` takes an eighth of the shorter side.
         seed: Seed of the split.
         cache: Folder for the images as they are trained on; ``None`` is the user's cache folder.
         cache_limit: GiB that all sets in it may take.
@@ -116,7 +120,7 @@ class DataSettings(Settings):
     """
 
     dataset: str = "digits"
-    image_size: int = Field(default=32, ge=4, le=1024)
+    image_size: Side | tuple[Side, Side] = 32
     path: str | None = None
     name: str | None = None
     root: str | None = None
@@ -144,6 +148,14 @@ class DataSettings(Settings):
     seed: int = Field(default=0, ge=0)
     cache: str | None = None
     cache_limit: float = Field(default=50.0, gt=0)
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _sides(cls, image_size: Any) -> Any:
+        sides = list(image_size) if isinstance(image_size, list | tuple) else [image_size, image_size]
+        if len(sides) != 2 or any(not isinstance(side, int) or not LEAST <= side <= MOST for side in sides):
+            raise ValueError(f"should be a number of pixels, {LEAST} to {MOST}, or two of them, [height, width]")
+        return either(sides)
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -197,10 +209,10 @@ class DataSettings(Settings):
         if self.augment == "none" and (self.flip or self.crop_padding):
             key = "flip" if self.flip else "crop_padding"
             raise DataError(f"data.{key} contradicts data.augment: none", where=("data", key))
-        if self.crop_padding is not None and self.crop_padding >= self.image_size:
+        if self.crop_padding is not None and self.crop_padding >= min(pair(self.image_size)):
             raise DataError(
-                f"data.crop_padding {self.crop_padding} would crop beyond images of {self.image_size} px: some would "
-                "be nothing but border",
+                f"data.crop_padding {self.crop_padding} would crop beyond images of {shown(self.image_size)}: some "
+                "would be nothing but border",
                 where=("data", "crop_padding"),
             )
         if self.range is not None and not self.range[0] < self.range[1]:

@@ -25,6 +25,7 @@ from chattn_nas.data.reading import ReadPart, Told, progress, read_part, settle
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.errors import DataError, InputError
+from chattn_nas.image_size import pair, pixels, shown
 
 #: Sets that this process has opened: whoever asks again gets the same arrays.
 HELD = 4
@@ -37,7 +38,7 @@ class ImageStore:
 
     Attributes:
         description: What the set is.
-        images: By part, (N, C, S, S) uint8, mapped from the cache.
+        images: By part, (N, C, H, W) uint8, mapped from the cache.
         targets: By part: labels (N,) int64, presence of classes (N, classes) uint8, or what a task reads.
     """
 
@@ -112,9 +113,9 @@ def _fill(place: Path, cache: Cache, found: Found, settings: DataSettings) -> No
     if channels is None and not isinstance(first, Arrays):
         channels = 0  # one as long as all images are grey
     each = channels or (first.array.shape[3] if isinstance(first, Arrays) else 3)
-    cache.make_room(total * each * settings.image_size**2)
+    cache.make_room(total * each * pixels(settings.image_size))
     reading = Reading(
-        size=settings.image_size, resize=settings.resize, background=settings.background, channels=channels,
+        size=pair(settings.image_size), resize=settings.resize, background=settings.background, channels=channels,
         scale=settings.range,
     )  # fmt: skip
     with progress(total, "Reading images") as told:
@@ -208,7 +209,7 @@ def _refuse_bad(surveys: dict[str, ReadPart], settings: DataSettings) -> None:
 def _refuse_equal(images: NDArray[np.uint8], listing: Listing) -> None:
     if len(images) > 1 and all((images[i : i + 256] == images[0]).all() for i in range(0, len(images), 256)):
         raise DataError(
-            f"all {len(images):,} training images are the same once they are {images.shape[2]} px wide: "
+            f"all {len(images):,} training images are the same once they are {shown(images.shape[2:])}: "
             f"{listing.parts['train'].images.name(0)}, ...",
             where=("path",),
         )

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from chattn_nas.image_size import ImageSize
+
 #: At most so many bytes are counted for mean and deviation; larger sets are counted on images spread over them.
 COUNTED = 2**30
 
@@ -132,7 +134,7 @@ class Images:
 
     num_classes: int
     in_chans: int
-    image_size: int
+    image_size: ImageSize
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...]

@@ -64,12 +64,11 @@ def bench_folder(
     classes = output.shape[1]
     folded, norms = fold_batchnorm(network, images)
     architecture = folder.architecture
-    height, width = folder.image_size
     plain = build_network(
         Architecture(architecture.backbone, (StageChoice(),)),
         num_classes=classes,
         in_chans=folder.in_chans,
-        image_size=height if height == width else (height, width),  # type: ignore[arg-type]
+        image_size=folder.image_size,
         device=device,
     ).eval()
     medians = [found.median for found in measure_latency([network, folded, plain], images, seconds=seconds)]

@@ -22,7 +22,7 @@ from chattn_nas.export.pt2 import write_pt2
 from chattn_nas.export.source_format import write_safetensors, write_source_format
 from chattn_nas.export.timm_folder import write_timm
 from chattn_nas.export.usage import CLASSIFICATION, SEVERAL_LABELS, Usage
-from chattn_nas.network.size import pair
+from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network.start import fix_scales
 from chattn_nas.space import Architecture
 
@@ -82,7 +82,7 @@ def export_network(
     out_dir: Path | str,
     num_classes: int,
     in_chans: int,
-    image_size: int | tuple[int, int],
+    image_size: ImageSize,
     card: Card,
     formats: Sequence[str] = DEFAULT_FORMATS,
     usage: Usage | None = None,

@@ -71,9 +71,10 @@ def open_image(path: str | Path, size: tuple[int, int] | None = None) -> Any:
     try:
         with Image.open(path) as file:
             if size and file.format == "JPEG":  # the decoder may leave out detail beyond twice the size
-                part_height, part_width = framed(file.size, size)
-                width = round(2 * size[1] * file.width / part_width)
-                height = round(2 * size[0] * file.height / part_height)
+                shape = size[::-1] if file.getexif().get(0x0112, 1) in (5, 6, 7, 8) else size  # before it is turned
+                part_height, part_width = framed(file.size, shape)
+                width = round(2 * shape[1] * file.width / part_width)
+                height = round(2 * shape[0] * file.height / part_height)
                 file.draft(None, (max(1, width), max(1, height)))
             file.load()
             image = ImageOps.exif_transpose(file)

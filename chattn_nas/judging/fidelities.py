@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from chattn_nas.errors import InputError
+from chattn_nas.image_size import ImageSize, either, pair, pixels, shown
 from chattn_nas.proxy.settings import Start
 from chattn_nas.results import words
 from chattn_nas.spec import Spec
@@ -25,7 +26,7 @@ class Fidelity:
 
     Attributes:
         rungs: Epochs.
-        image_size: In pixels.
+        image_size: In pixels, or (height, width).
         width: The backbone's option of that name; ``None`` where the spec sets none.
         images: Training images.
         start: How attention starts.
@@ -33,7 +34,7 @@ class Fidelity:
     """
 
     rungs: tuple[int, ...]
-    image_size: int
+    image_size: ImageSize
     width: int | None
     images: int
     start: Start = "unit"
@@ -44,20 +45,22 @@ class Fidelity:
         """For folders and studies."""
         width = "" if self.width is None else f"-width{self.width}"
         start = "" if self.start == "unit" else f"-{self.start}"
+        size = shown(self.image_size).removesuffix(" px")
         recipe = f"-{self.recipe}" if self.recipe else ""
-        return f"epochs{self.rungs[-1]}-px{self.image_size}{width}-images{self.images}{start}{recipe}"
+        return f"epochs{self.rungs[-1]}-px{size}{width}-images{self.images}{start}{recipe}"
 
     def __str__(self) -> str:
         width = "" if self.width is None else f"width {self.width}, "
         length = words.plural(self.rungs[-1], "epoch")
         recipe = f", recipe {self.recipe}" if self.recipe else ""
-        return f"{length}, {self.image_size} px, {width}{self.images:,} images, {self.start} start{recipe}"
+        size = shown(self.image_size)
+        return f"{length}, {size}, {width}{self.images:,} images, {self.start} start{recipe}"
 
     def work(self, other: Fidelity) -> float:
         """How much is to be computed, as a multiple of ``other``; a guess until it was measured."""
         width = 1.0 if self.width is None or other.width is None else (self.width / other.width) ** 2
-        pixels = (self.image_size / other.image_size) ** 2
-        return self.rungs[-1] / other.rungs[-1] * self.images / other.images * pixels * width
+        area = pixels(self.image_size) / pixels(other.image_size)
+        return self.rungs[-1] / other.rungs[-1] * self.images / other.images * area * width
 
     def applied(self, spec: Spec) -> Spec:
         """The spec at this fidelity."""
@@ -78,7 +81,8 @@ class Fidelity:
         lines: dict[str, Any] = {}
         if self.width != spec.width:
             lines["backbone"] = {"options": {"width": self.width}}
-        data = {"image_size": self.image_size} if self.image_size != spec.image_size else {}
+        size = self.image_size if isinstance(self.image_size, int) else list(self.image_size)
+        data: dict[str, Any] = {"image_size": size} if self.image_size != spec.image_size else {}
         data |= {"train_limit": self.images} if self.images != spec.images else {}
         if data:
             lines["data"] = data
@@ -103,7 +107,7 @@ def candidates(
     spec: Fidelity,
     *,
     epochs: Sequence[int] = (),
-    image_sizes: Sequence[int] = (),
+    image_sizes: Sequence[ImageSize] = (),
     widths: Sequence[int] = (),
     data: Sequence[float] = (),
     starts: Sequence[Start] = (),
@@ -117,7 +121,8 @@ def candidates(
     Raises:
         InputError: A value that is not possible.
     """
-    for name, values in (("epochs", epochs), ("an image size", image_sizes), ("a width", widths)):
+    sides = [side for size in image_sizes for side in pair(size)]
+    for name, values in (("epochs", epochs), ("an image size", sides), ("a width", widths)):
         for value in values:
             if value < 1:
                 raise InputError(f"{name} must be at least 1, not {value}", value=value)
@@ -153,8 +158,9 @@ def candidates(
         ]
     else:
         found = [spec, *(shortened(spec, spec.rungs[-1] // part) for part in (2, 4) if spec.rungs[-1] >= part)]
-        if spec.image_size // 2 >= LEAST_SIZE:
-            found.append(replace(spec, image_size=spec.image_size // 2))
+        half = [side // 2 for side in pair(spec.image_size)]
+        if min(half) >= LEAST_SIZE:
+            found.append(replace(spec, image_size=either(half)))
         if spec.width is not None and spec.width // 2 >= LEAST_WIDTH:
             found.append(replace(spec, width=spec.width // 2))
         found.append(replace(spec, images=spec.images // 2))

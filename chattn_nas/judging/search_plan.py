@@ -14,6 +14,7 @@ import torch
 
 from chattn_nas.arguments import checked
 from chattn_nas.data._summary import LEAST_UPDATES
+from chattn_nas.errors import InputError
 from chattn_nas.judging.planning import NOISE
 from chattn_nas.proxy.paths import SCORED_BATCHES
 from chattn_nas.results import words
@@ -142,6 +143,12 @@ def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
     Raises:
         InputError: What a search would refuse.
     """
+    if spec.trainer is not None:
+        raise InputError(
+            f"{spec.trainer} trains in its own way, and a plan times the steps of the proxy: a search of a few trials "
+            "(--trials 3) tells how long one takes",
+            where=("trainer",),
+        )
     try_out(spec)
     space, baselines = spec.search_space(), feasible_baselines(spec)
     slots = device_slots(spec.search.changed(workers=spec.search.workers or 1) if spec.search.workers == 0

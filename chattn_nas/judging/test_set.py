@@ -12,7 +12,7 @@ from chattn_nas.errors import RunError
 from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import evaluate, resolve_device
-from chattn_nas.search.trainer import build_prepared
+from chattn_nas.search.trainer import restored
 from chattn_nas.space import Architecture
 from chattn_nas.stored import Stored
 from chattn_nas.study import RunDirectory
@@ -84,7 +84,7 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
             weights = confirmed.checkpoint(key, seed)
             assert weights is not None, "it was looked for above"
             state = read_weights(weights)
-            network = build_prepared(run.spec, architecture, seed=seed, data=data, state=state)
+            network = restored(run.spec, architecture, seed=seed, data=data, state=state)
             score, _ = evaluate(network.to(device), test, data, batch_size=run.spec.proxy.batch_size, device=device)
             by_seed[str(seed)] = score
     named = {key: found.network(key).name for key in wanted}

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chattn_nas.arguments import checked
 from chattn_nas.attention import AuxiliaryHead
+from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network.latency import measure_latency
-from chattn_nas.network.size import pair
 
 #: Layers whose outputs count as activations, as timm counts them.
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
@@ -48,7 +48,7 @@ class Cost:
 @checked
 def cost(
     network: nn.Module,
-    image_size: int | tuple[int, int],
+    image_size: ImageSize,
     *,
     in_chans: int = 3,
     device: torch.device | str | None = None,

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from torch import nn
 
 from chattn_nas.errors import BackboneError, InputError, first_line
+from chattn_nas.parts import TIMM
 
 Kind = Literal["native", "branch", "stage"]
 
@@ -32,8 +33,6 @@ CHANNEL_ATTENTION = {
 }  # fmt: skip
 #: Last parts of the names that timm gives to stems in ``feature_info``.
 STEMS = {"layer0", "conv1", "act1", "bn1", "norm0", "act0", "relu0", "conv0", "pool0"}
-#: Where timm takes a model from beside its registry.
-SOURCES = ("hf_hub:", "hf-hub:", "local-dir:")
 #: Options of ``timm.create_model`` that a backbone cannot have, and why.
 REFUSED = {
     "features_only": "it gives feature maps where a classifier is needed: leave it out",
@@ -71,7 +70,7 @@ def check_name(model: str) -> None:
     import_timm()
     import timm
 
-    if not model.startswith(SOURCES) and not timm.is_model(model):
+    if not model.startswith(TIMM) and not timm.is_model(model):
         raise BackboneError(f"timm has no model {model!r}", where=("model",), value=model, choices=timm.list_models())
 
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from chattn_nas import attention
 from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
+from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network import finetune
 from chattn_nas.network.branches import scale_branches
 from chattn_nas.network.finetune import parts_of
 from chattn_nas.network.head import put_second_order_head
 from chattn_nas.network.layout import Layout, every_slot_is_kept, layout
 from chattn_nas.network.model import create_backbone
-from chattn_nas.network.size import pair
 from chattn_nas.network.stage_scope import share
 from chattn_nas.network.start import AttentionSlot
 from chattn_nas.network.surgery import empty, place
@@ -39,7 +39,7 @@ def build_network(
     *,
     num_classes: int = 10,
     in_chans: int = 3,
-    image_size: int | tuple[int, int] = 224,
+    image_size: ImageSize = 224,
     seed: int | None = None,
     pretrained: bool = False,
     weights: str | Path | None = None,
@@ -167,7 +167,7 @@ def _slots(
 
 
 def _check_that_state_arrives(
-    model: nn.Module, architecture: Architecture, in_chans: int, image_size: int | tuple[int, int]
+    model: nn.Module, architecture: Architecture, in_chans: int, image_size: ImageSize
 ) -> None:
     """One forward on the meta device: blocks that do not follow each other directly cannot share a cell."""
     size = pair(image_size)

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.errors import BackboneError, first_line
+from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network._timm import gives_intermediates, prune
 from chattn_nas.network.layout import layout
 from chattn_nas.network.observe import behind
-from chattn_nas.network.size import pair
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class FeatureExtractor(nn.Module):
 def feature_extractor(
     network: nn.Module,
     *,
-    image_size: int | tuple[int, int],
+    image_size: ImageSize,
     in_chans: int = 3,
     strides: Sequence[int] | None = None,
     indices: Sequence[int] | None = None,

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from chattn_nas.attention.covariance import covariance, newton_schulz
 from chattn_nas.errors import BackboneError
+from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network._timm import pooling_and_classifier
-from chattn_nas.network.size import pair
 from chattn_nas.network.surgery import put
 
 #: Channels that the map is reduced to, where it has more.
@@ -54,9 +54,7 @@ class CovariancePool(nn.Module):
         return root[:, rows, columns].to(x.dtype)
 
 
-def put_second_order_head(
-    model: nn.Module, name: str, num_classes: int, in_chans: int, image_size: int | tuple[int, int]
-) -> None:
+def put_second_order_head(model: nn.Module, name: str, num_classes: int, in_chans: int, image_size: ImageSize) -> None:
     """Replace the global pooling and the classifier of a timm model; changed in place.
 
     Raises:

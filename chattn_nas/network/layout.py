@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from chattn_nas.arguments import checked
 from chattn_nas.attention import Placement
 from chattn_nas.errors import BackboneError, first_line
+from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network import own
 from chattn_nas.network._timm import feature_info
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.observe import Observed, Shape, observe, runs_with
 from chattn_nas.network.proof import prove
-from chattn_nas.network.size import pair
 from chattn_nas.network.slots import Block, count_blocks, features_of, refuse_transformer
+from chattn_nas.parts import is_path
 from chattn_nas.space import Backbone, SlotShape, Stage
 
 
@@ -75,7 +76,7 @@ class Layout:
 
 
 @checked
-def stages(backbone: Backbone, *, in_chans: int = 3, image_size: int | tuple[int, int] = 224) -> tuple[Stage, ...]:
+def stages(backbone: Backbone, *, in_chans: int = 3, image_size: ImageSize = 224) -> tuple[Stage, ...]:
     """The stages of a backbone that can take attention.
 
     A stage none of whose blocks has a slot is of kind ``stage`` and has one place, behind it, called ``before_add``
@@ -98,7 +99,7 @@ def every_slot_is_kept(backbone: Backbone) -> BackboneError:
     )
 
 
-def layout(backbone: Backbone, in_chans: int, image_size: int | tuple[int, int]) -> Layout:
+def layout(backbone: Backbone, in_chans: int, image_size: ImageSize) -> Layout:
     """The layout of a backbone; kept for the 256 last asked for."""
     return _layout(backbone, in_chans, pair(image_size))
 
@@ -110,7 +111,7 @@ def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
     refuse_transformer(model, backbone.model)
     image = torch.empty(2, in_chans, *size, device="meta")
     _check_classifier(model, image, backbone.model)
-    if own.is_path(backbone.model) and not feature_info(model):
+    if is_path(backbone.model) and not feature_info(model):
         own.tell_stages(model, own.find_stages(model, image))
     features = features_of(model, backbone.model)
     proved = prove(model, features, image, backbone.model, keep=backbone.existing == "keep")

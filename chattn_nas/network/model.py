@@ -11,6 +11,7 @@ from torch import nn
 from chattn_nas.network import own
 from chattn_nas.network._timm import check_name, check_options, create
 from chattn_nas.network.pretrained import load_file, load_hub
+from chattn_nas.parts import is_path
 from chattn_nas.space import Backbone
 
 
@@ -39,7 +40,7 @@ def create_backbone(
     options: dict[str, Any] = {
         **dict(backbone.options), "num_classes": num_classes, "in_chans": in_chans, "device": device,
     }  # fmt: skip
-    if own.is_path(backbone.model):
+    if is_path(backbone.model):
         model = own.create(backbone.model, **options)
     else:
         check_name(backbone.model)

@@ -6,7 +6,6 @@ module before the map shrinks.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -15,15 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.errors import BackboneError, first_line
-from chattn_nas.network._timm import SOURCES
+from chattn_nas.parts import found
 
 #: Given to the function where it takes them; what else it is given stands in ``backbone.options``.
 OFFERED = ("num_classes", "in_chans", "device")
-
-
-def is_path(model: str) -> bool:
-    """Whether the name of a model is ``module:function``."""
-    return ":" in model and not model.startswith(SOURCES)
 
 
 def create(path: str, **options: Any) -> nn.Module:
@@ -59,18 +53,7 @@ def find(path: str) -> Any:
     Raises:
         BackboneError: There is none.
     """
-    module_name, _, name = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever importing a user's file raises
-        raise BackboneError(
-            f"cannot import {module_name!r} of the backbone {path!r}: {first_line(error)}", where=("model",)
-        ) from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise BackboneError(f"{module_name} has no function {name!r}", where=("model",), value=name, choices=public)
-    return found
+    return found(path, "a backbone", ("model",), refusal=BackboneError)
 
 
 def tell_stages(model: nn.Module, stages: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network import _timm
+from chattn_nas.parts import TIMM
 
 State = dict[str, Tensor]
 
@@ -82,7 +83,7 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
         model = _timm.create(name, pretrained=True, **options)
     config = _timm.config_of(model)
     tag = ".".join(str(config[key]) for key in ("architecture", "tag") if config.get(key))
-    source = name if name.startswith(_timm.SOURCES) else f"timm's {tag or name}"
+    source = name if name.startswith(TIMM) else f"timm's {tag or name}"
     heads = classifiers(model)
     expected = [key for key in _own_names(model) if not _inside(key, heads)]
     missing = [key for load in loads for key in load.missing if not _skippable(key, heads)]

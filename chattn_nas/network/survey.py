@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from chattn_nas.errors import BackboneError, first_line
+from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network._timm import family_of, input_size
 from chattn_nas.network.build import build_network
 from chattn_nas.network.layout import Layout, layout
-from chattn_nas.network.size import pair
 from chattn_nas.space import NONE, Architecture, Backbone
 
 #: Image sizes that a model is tried at, smallest first: its last maps may vanish; then the one it was made for.
@@ -114,7 +114,7 @@ def check(survey: BackboneSurvey) -> None:
 
 
 @lru_cache(64)
-def check_backbone(backbone: Backbone, *, in_chans: int = 3, image_size: int | tuple[int, int] = 224) -> Layout:
+def check_backbone(backbone: Backbone, *, in_chans: int = 3, image_size: ImageSize = 224) -> Layout:
     """Build a backbone with attention in every slot, run it forward and backward, and look at every gradient.
 
     Kept per process: a search asks once.

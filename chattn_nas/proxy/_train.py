@@ -15,14 +15,18 @@ from chattn_nas.data import Data, TensorSet
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import pulse
 from chattn_nas.proxy._evaluate import Evaluation
+from chattn_nas.proxy.average import Average
 from chattn_nas.proxy.capture import Capture, cuda_graphs
 from chattn_nas.proxy.criterion import criterion_of
+from chattn_nas.proxy.drop_path import dropped
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.memory import peak_memory
+from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.proxy.mode import train_mode
-from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
+from chattn_nas.proxy.optimizer import Rates, build_optimizer
 from chattn_nas.proxy.order import even_odds
 from chattn_nas.proxy.resident import Resident
+from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.settings import ProxySettings
 from chattn_nas.proxy.step import TrainingStep
 from chattn_nas.proxy.streamed import Streamed
@@ -84,7 +88,7 @@ def train(
         accumulate: Parts that each batch is taken in, for less memory.
     """
     device = torch.device(device) if device else resolve_device(settings.device)
-    with own_stream_and_state(device, seed):
+    with own_stream_and_state(device, seed), dropped(network, settings.drop_path):
         return _train(network, data, settings, seed, report, device, accumulate)
 
 
@@ -100,7 +104,8 @@ def _train(
     generator = torch.Generator(device).manual_seed(seed)
     capture = cuda_graphs(device, generator) if settings.cuda_graphs else None
     resident = epochs_of(network, data, settings, generator, capture, accumulate)
-    evaluation = Evaluation(network, data.validation.to(device), data, settings.batch_size, capture)
+    result = trained_by(resident)
+    evaluation = Evaluation(result, data.validation.to(device), data, settings.batch_size, capture)
 
     started, beat = time.perf_counter(), pulse.beat(settings.rungs[-1], resident.steps, resident.batch_size)
     training, trained, loss_sum = 0.0, 0, 0.0
@@ -111,9 +116,9 @@ def _train(
         train_mode(network)
         begun = time.perf_counter()
         total = (end - start) * resident.steps
-        factors = [schedule(number, total, settings.warmup) for number in range(total)]
+        rates = factors(settings, total)
         for epoch in range(end - start):
-            loss_sum += resident.epoch(factors[epoch * resident.steps : (epoch + 1) * resident.steps], beat)
+            loss_sum += resident.epoch(rates[epoch * resident.steps : (epoch + 1) * resident.steps], beat)
             trained += 1
             if trained == 1:
                 first_epoch_loss = loss_sum / resident.steps
@@ -137,6 +142,8 @@ def _train(
         if report is not None and report(index, rungs[-1]) and end != settings.rungs[-1]:
             outcome, reason = Outcome.PRUNED, f"stopped at rung {index} (epoch {end})"
             break
+    if result is not network:
+        network.load_state_dict(result.state_dict())
     return Measurement(
         outcome=outcome,
         reason=reason,
@@ -168,18 +175,29 @@ def epochs_of(
     network.to(device).to(memory_format=torch.channels_last)
     images, task = data.train.to(device), task_of(data)
 
+    mixing = mixing_of(task, settings)
+
     def prepare(batch: TensorSet) -> tuple[Tensor, Tensor]:
-        return task.prepare(batch, generator)
+        inputs, targets = task.prepare(batch, generator)
+        return (inputs, targets) if mixing is None else mixing(inputs, targets, generator)
 
     optimizer = build_optimizer(network, settings, images=len(images))
     step = TrainingStep(
         network, optimizer, prepare, task=task, accumulate=accumulate,
         criterion=criterion_of(task, settings, device), clip=settings.clip,
+        average=Average(network, settings.ema) if settings.ema else None,
     )  # fmt: skip
     batch_size = min(settings.batch_size, len(images))
     odds = even_odds(images.labels) if data.balanced else None
     make = Resident if isinstance(images, TensorSet) else Streamed
     return make(step, images, batch_size, Rates(optimizer), generator, capture, odds=odds)  # type: ignore[arg-type]
+
+
+def trained_by(epochs: Resident) -> nn.Module:
+    """What a training is scored and kept by: the moving average of the weights where there is one."""
+    step = epochs.step
+    assert isinstance(step, TrainingStep)
+    return step.network if step.average is None else step.average.module
 
 
 def _finite(value: float) -> bool:

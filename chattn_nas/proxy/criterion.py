@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from chattn_nas.errors import InputError
-from chattn_nas.parts import found
+from chattn_nas.parts import found, is_path
 from chattn_nas.proxy.settings import ProxySettings
 from chattn_nas.tasks.classification import Classification, LabelLoss
 from chattn_nas.tasks.task import Criterion, Task
@@ -21,8 +21,8 @@ def criterion_of(task: Task, settings: ProxySettings, device: torch.device) -> C
         InputError: There is no such loss, or it is not for this task; ``where`` is its place in the spec.
     """
     name, where = settings.loss, ("proxy", "loss")
-    if ":" in name:
-        own: Criterion = found(name, "a loss", where)
+    if is_path(name):
+        own: Criterion = found(name, "a loss", where, takes=("output", "targets"))
         return own
     if name not in LOSSES:
         raise InputError(f"there is no loss {name!r}", where=where, value=name, choices=(*LOSSES, "module:function"))

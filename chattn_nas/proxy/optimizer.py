@@ -1,15 +1,14 @@
-"""The optimiser with its groups of parameters, and the schedule of its learning rate."""
+"""The optimiser with its groups of parameters, and where their learning rates lie."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from chattn_nas.errors import InputError, first_line
-from chattn_nas.parts import found
+from chattn_nas.parts import found, is_path
 from chattn_nas.proxy.settings import ProxySettings
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -72,8 +71,8 @@ def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: fl
         kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
         # fused reads the learning rate on the device
         return kind(groups, lr=peak, fused=True, capturable=groups[0]["params"][0].device.type == "cuda")
-    if ":" in name:
-        return _of_somebody_else(name, groups, settings, peak)
+    if is_path(name):
+        return _own(name, groups, peak, settings.weight_decay)
     from timm.optim import create_optimizer_v2, list_optimizers
 
     known = ["sgd", "adam", "adamw", *list_optimizers(exclude_filters=["sgd", "adam", "adamw"])]
@@ -88,19 +87,17 @@ def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: fl
     return made
 
 
-def _of_somebody_else(
-    path: str, groups: list[dict[str, Any]], settings: ProxySettings, peak: float
-) -> torch.optim.Optimizer:
-    make, where = found(path, "an optimiser", ("proxy", "optimizer")), ("proxy", "optimizer")
+def _own(name: str, groups: list[dict[str, Any]], peak: float, weight_decay: float) -> torch.optim.Optimizer:
+    where = ("proxy", "optimizer")
+    make = found(name, "an optimiser", where, takes=("groups",), keywords=("lr", "weight_decay"))
     try:
-        made = make(groups, lr=peak, weight_decay=settings.weight_decay)
-    except Exception as error:
+        made = make(groups, lr=peak, weight_decay=weight_decay)
+    except Exception as error:  # somebody else's code
         raise InputError(
-            f"the optimiser {path!r} cannot be made of groups of parameters, lr and weight_decay: "
-            f"{type(error).__name__}: {first_line(error)}", where=where,
-        ) from error  # fmt: skip
+            f"optimiser {name!r} cannot be made: {type(error).__name__}: {first_line(error)}", where=where
+        ) from error
     if not isinstance(made, torch.optim.Optimizer):
-        raise InputError(f"{path!r} made a {type(made).__name__}, not a torch.optim.Optimizer", where=where)
+        raise InputError(f"optimiser {name!r} is a {type(made).__name__}, not a torch.optim.Optimizer", where=where)
     return made
 
 
@@ -139,11 +136,3 @@ class Rates:
         """A tensor of one element, on the device."""
         for rate, peak in self.pairs:
             rate.copy_(factor.squeeze() * peak)
-
-
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """Factor of the peak learning rate at a step of one rung: linear rise, then half a cosine down to zero."""
-    rise = warmup * steps
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - 1 - rise)))

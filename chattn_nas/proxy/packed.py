@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import timm
@@ -18,12 +19,13 @@ from torch import nn
 from chattn_nas.data import Data
 from chattn_nas.errors import InputError
 from chattn_nas.proxy._evaluate import Evaluation
-from chattn_nas.proxy._train import epochs_of, own_stream_and_state
+from chattn_nas.proxy._train import epochs_of, own_stream_and_state, trained_by
 from chattn_nas.proxy.capture import Replayed, cuda_graphs
+from chattn_nas.proxy.drop_path import dropped
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.mode import train_mode
-from chattn_nas.proxy.optimizer import schedule
 from chattn_nas.proxy.resident import Resident
+from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.settings import ProxySettings
 
 #: Images scored at a time: evaluation is not captured here, so few large batches are faster.
@@ -57,7 +59,9 @@ def train_packed(
         cannot be shared out, is left open. What diverges is told so and goes on to the end with the others.
     """
     device = torch.device(device)
-    with own_stream_and_state(device, seeds[0]):
+    with own_stream_and_state(device, seeds[0]), ExitStack() as stack:
+        for network in networks:
+            stack.enter_context(dropped(network, settings.drop_path))
         return _train(networks, data, settings, seeds, device, after_epoch)
 
 
@@ -78,7 +82,8 @@ def _train(
         if not isinstance(branch, Resident):
             raise InputError("networks are packed only over images that lie on the device as a whole")
         branches.append(branch)
-    evaluations = [Evaluation(network, data.validation, data, SCORED) for network in networks]
+    averages = [trained_by(branch) for branch in branches]
+    evaluations = [Evaluation(network, data.validation, data, SCORED) for network in averages]
     capture = cuda_graphs(device, *generators) if settings.cuda_graphs else None
     advance = Replayed(_side_by_side([branch.advance for branch in branches], device), capture)
 
@@ -92,10 +97,10 @@ def _train(
             train_mode(network)
         begun = time.perf_counter()
         total = (end - start) * steps
-        factors = [schedule(number, total, settings.warmup) for number in range(total)]
+        rates = factors(settings, total)
         for epoch in range(end - start):
             for branch in branches:
-                branch.begin(factors[epoch * steps : (epoch + 1) * steps])
+                branch.begin(rates[epoch * steps : (epoch + 1) * steps])
             for _ in range(steps):
                 advance()
             losses = [float(branch.loss_sum) for branch in branches]
@@ -107,6 +112,9 @@ def _train(
         for reached, evaluation in zip(rungs, evaluations, strict=True):
             score, loss = evaluation()
             reached.append(Rung(epoch=trained, score=score, loss=loss))
+    for network, average in zip(networks, averages, strict=True):
+        if average is not network:
+            network.load_state_dict(average.state_dict())
     share = (time.perf_counter() - started) / len(networks)
     speed = trained * steps * branches[0].batch_size * len(networks) / training
     return [

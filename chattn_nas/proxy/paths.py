@@ -15,7 +15,7 @@ from chattn_nas.proxy import pulse
 from chattn_nas.proxy._train import epochs_of, own_stream_and_state
 from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.mode import train_mode
-from chattn_nas.proxy.optimizer import schedule
+from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.settings import ProxySettings
 from chattn_nas.proxy.step import autocast
 from chattn_nas.tasks import task_of
@@ -55,10 +55,11 @@ def train_paths(
     """
     with own_stream_and_state(device, seed):
         # Never captured: a graph would replay the path that it was captured with.
-        resident = epochs_of(network, data, settings, torch.Generator(device).manual_seed(seed))
+        plain = settings.changed(ema=0.0)  # an average over paths is of none of them
+        resident = epochs_of(network, data, plain, torch.Generator(device).manual_seed(seed))
         train_mode(network)
         total = epochs * resident.steps
-        factors = [schedule(number, total, settings.warmup) for number in range(total)]
+        rates = factors(settings, total)
         beat, done = pulse.beat(epochs, resident.steps, resident.batch_size), 0
 
         def next_path() -> None:
@@ -71,7 +72,7 @@ def train_paths(
 
         choose(0)
         for epoch in range(epochs):
-            loss = resident.epoch(factors[epoch * resident.steps : (epoch + 1) * resident.steps], next_path)
+            loss = resident.epoch(rates[epoch * resident.steps : (epoch + 1) * resident.steps], next_path)
             after_epoch(epoch + 1, loss / resident.steps)
 
 

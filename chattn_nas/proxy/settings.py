@@ -35,7 +35,15 @@ class ProxySettings(Settings):
             ...), or ``module:Class``, which takes groups of parameters, ``lr`` and ``weight_decay``.
         loss: ``task`` is the task's own; of classifiers ``ce`` (cross-entropy) or ``bce`` (binary, per class); or
             ``module:function`` of the network's output and the targets, which gives the mean loss.
+        scheduler: ``cosine``, or ``module:function`` of the step (from 0), the steps of the rung and ``warmup``, which
+            gives a factor of the peak learning rate.
         clip: Largest norm of the gradient; ``None`` does not clip.
+        mixup: Alpha of mixup (Zhang et al. 2018); 0 is none. Of classifiers with one label per image.
+        cutmix: Alpha of CutMix (Yun et al. 2019); 0 is none. With both, every batch takes one of them.
+        drop_path: Rate at which the last block's residual branch is left out (Huang et al. 2016), rising from 0 at the
+            first; 0 is none.
+        ema: Decay of an exponential moving average of the weights, warmed up; the average is scored and kept. 0 is
+            none.
         momentum: Momentum of those that have one.
         weight_decay: On weights only: not on biases, norms, and what an attention type exempts.
         label_smoothing: Label smoothing of the cross-entropy in training.
@@ -58,7 +66,12 @@ class ProxySettings(Settings):
         learning_rate: 0.05  # for a batch of 128
         optimizer: adamw
         loss: bce
+        scheduler: cosine
         clip: 1.0  # norm of the gradient
+        mixup: 0.2  # alpha
+        cutmix: 1.0  # alpha
+        drop_path: 0.1  # probability
+        ema: 0.99  # share kept per step
         momentum: 0.9  # share
         weight_decay: 0.0005  # factor per step and learning rate
         label_smoothing: 0.1  # share
@@ -76,7 +89,12 @@ class ProxySettings(Settings):
     learning_rate: float = Field(default=0.1, gt=0)
     optimizer: str = "sgd"
     loss: str = "task"
+    scheduler: str = "cosine"
     clip: float | None = Field(default=None, gt=0)
+    mixup: float = Field(default=0.0, ge=0)
+    cutmix: float = Field(default=0.0, ge=0)
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    ema: float = Field(default=0.0, ge=0, lt=1)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)

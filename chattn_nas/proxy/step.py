@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from chattn_nas.data import TensorSet
 from chattn_nas.proxy.auxiliary import AuxiliaryHeads, presence_loss
+from chattn_nas.proxy.average import Average
 from chattn_nas.tasks.task import Criterion, Task
 
 #: Turns a batch of uint8 images into what the network takes, and its targets into what the loss compares.
@@ -33,6 +34,7 @@ class TrainingStep:
         accumulate: Parts that a batch is taken in, one after the other, for less memory: the gradient is that of the
             whole batch, batch statistics are those of the parts.
         clip: Largest norm of the gradient, where it has one.
+        average: Moving average of the weights, updated with every step.
     """
 
     def __init__(
@@ -45,10 +47,11 @@ class TrainingStep:
         criterion: Criterion,
         accumulate: int = 1,
         clip: float | None = None,
+        average: Average | None = None,
     ) -> None:
         self.network, self.optimizer, self.prepare = network, optimizer, prepare
         self.criterion, self.presence = criterion, task.presence
-        self.accumulate, self.clip = accumulate, clip
+        self.accumulate, self.clip, self.average = accumulate, clip, average
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.auxiliary = AuxiliaryHeads(network)
 
@@ -57,16 +60,24 @@ class TrainingStep:
         images, targets = self.prepare(batch)
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
-        for part, target in zip(images.chunk(self.accumulate), targets.chunk(self.accumulate), strict=True):
-            share = len(part) / len(images)
+        parts, of_parts = images.chunk(self.accumulate), targets.chunk(self.accumulate)
+        for part, target, share in zip(parts, of_parts, self._shares(of_parts), strict=True):
             loss, auxiliary = self.loss(part, target)
-            loss = loss * share if share < 1 else loss
-            (loss + auxiliary * share).backward()
+            loss = loss if len(parts) == 1 else loss * share
+            (loss + auxiliary * (len(part) / len(images))).backward()
             losses.append(loss.detach())
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+
+    def _shares(self, targets: Sequence[Tensor]) -> list[Tensor | float]:
+        """What the mean loss of every part counts for, so that their sum is the mean over the whole batch."""
+        weight = getattr(self.criterion, "weight", len)  # by images, where the loss does not say
+        weights = [weight(part) for part in targets]
+        return [one / sum(weights) for one in weights] if len(targets) > 1 else [1.0]
 
     def loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | float]:
         """The task's loss of normalised images (B, C, H, W).

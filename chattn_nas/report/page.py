@@ -18,6 +18,7 @@ from chattn_nas.report.classes import confusion
 from chattn_nas.report.facts import RunFacts, gather
 from chattn_nas.report.gate_figures import gate_figures
 from chattn_nas.report.picture import picture_of
+from chattn_nas.report.predictions import read_predictions
 from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.report.tables import tables
 from chattn_nas.report.thinning import POINTS
@@ -33,17 +34,18 @@ PLOTLY_FILE = "plotly-cartesian.min.js.gz"
 PLOTLY = "/* plotly.js */"
 
 
-def html(study: optuna.Study, contact_sheet: Path | None = None) -> str:
-    """The whole page as text; under 1 MB, most of it Plotly, which is embedded once, compressed.
+def html(study: optuna.Study, contact_sheet: Path | None = None, predictions: Path | None = None) -> str:
+    """The whole page as text; under 1.5 MB, most of it Plotly, which is embedded once, compressed.
 
     Args:
         study: Of the run.
         contact_sheet: A JPEG file of training images as they reach the network; left out where there is none.
+        predictions: What :func:`.write_predictions` wrote.
     """
-    return page(gather(study), contact_sheet)
+    return page(gather(study), contact_sheet, predictions)
 
 
-def page(facts: RunFacts, contact_sheet: Path | None = None) -> str:
+def page(facts: RunFacts, contact_sheet: Path | None = None, predictions: Path | None = None) -> str:
     """As :func:`html`, of a study that was read already."""
     plots = _plots(facts)
     types = [stage["type"] for record in facts.records for stage in record.stages]
@@ -62,6 +64,7 @@ def page(facts: RunFacts, contact_sheet: Path | None = None) -> str:
         next_steps=next_steps(facts),
         gates=facts.gates,
         sheet=_base64(contact_sheet),
+        predictions=read_predictions(predictions, facts.lead.hash) if predictions and facts.lead else [],
         costs=_costs(facts),
         style=Markup(file_text("picture.css") + file_text("style.css")),
         script=Markup(file_text("page.js")),

@@ -11,7 +11,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.report._markdown import markdown_of
 from chattn_nas.report.facts import RunFacts, gather
 from chattn_nas.report.page import page
-from chattn_nas.study.run import CONTACT_SHEET
+from chattn_nas.study.run import CONTACT_SHEET, PREDICTIONS
 
 #: What writing into a folder raises that cannot be written.
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -33,7 +33,11 @@ def write_report(
         raise InputError(f"a report cannot be written as {format!r}", value=format, choices=FORMATS)
     path = Path(run_directory) / f"report.{format}"
     facts = facts or gather(study)
-    text = markdown_of(facts) if format == "md" else page(facts, path.with_name(CONTACT_SHEET))
+    text = (
+        markdown_of(facts)
+        if format == "md"
+        else page(facts, path.with_name(CONTACT_SHEET), path.with_name(PREDICTIONS))
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -12,8 +12,8 @@ import optuna
 from chattn_nas.errors import RunError
 from chattn_nas.search.loop import sigterm_as_interrupt, work
 from chattn_nas.search.progress import Progress
-from chattn_nas.search.session import TrainerFactory, quiet_optuna, start
-from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.search.session import quiet_optuna, start
+from chattn_nas.search.trainer import TrainerFactory
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.run import RunDirectory
@@ -28,7 +28,7 @@ def join(
     alone: bool = True,
     propose: bool = True,
     progress: bool = False,
-    trainer: TrainerFactory = ProxyTrainer,
+    trainer: TrainerFactory | None = None,
     stop: threading.Event | None = None,
     ended: Callable[[optuna.Study], None] = lambda study: None,
 ) -> None:
@@ -41,7 +41,7 @@ def join(
         alone: No supervisor looks after this process.
         propose: ``False`` runs only trials that wait already.
         progress: Show a live bar on a terminal, plain lines elsewhere.
-        trainer: Makes what trains.
+        trainer: Makes what trains; the spec's by default.
         stop: Set it to stop after the trial that runs.
         ended: Called after every trial.
 
@@ -67,7 +67,7 @@ def join(
 
 def _join(
     spec: Spec, study: optuna.Study, url: str, directory: Path, device: str | None, *, alone: bool, propose: bool,
-    progress: bool, trainer: TrainerFactory, stop: threading.Event, ended: Callable[[optuna.Study], None],
+    progress: bool, trainer: TrainerFactory | None, stop: threading.Event, ended: Callable[[optuna.Study], None],
 ) -> None:  # fmt: skip
     told = Spec.from_stored(dict(study_attributes(study).spec))
     spec = spec.started_as(told)

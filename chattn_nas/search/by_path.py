@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import Any
 
 from chattn_nas.errors import InputError, MissingExtraError, first_line
-
-HUB = "optunahub"
+from chattn_nas.parts import HUB, found
 
 
 def made_by_path(path: str, kind: Any, **offered: Any) -> Any:
@@ -25,21 +23,20 @@ def made_by_path(path: str, kind: Any, **offered: Any) -> Any:
         MissingExtraError: OptunaHub without its package.
     """
     key = kind.__name__.removeprefix("Base").lower()
-    module_name, _, name = path.partition(":")
     try:
-        make = _from_hub(name, kind, key) if module_name == HUB else getattr(importlib.import_module(module_name), name)
+        make = _from_hub(path.removeprefix(HUB), kind, key) if path.startswith(HUB) else found(path, f"a {key}", (key,))
         taken = inspect.signature(make).parameters
-        found = make(**{one: value for one, value in offered.items() if one in taken})
+        made = make(**{one: value for one, value in offered.items() if one in taken})
     except InputError:
         raise
     except Exception as error:  # somebody else's code, or a server that is away
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"{key} {path!r} cannot be made: {reason}", where=(key,)) from error
-    if not isinstance(found, kind):
+    if not isinstance(made, kind):
         raise InputError(
-            f"{key} {path!r} is a {type(found).__name__}, and none of Optuna's {key}s ({kind.__name__})", where=(key,)
+            f"{key} {path!r} is a {type(made).__name__}, and none of Optuna's {key}s ({kind.__name__})", where=(key,)
         )
-    return found
+    return made
 
 
 def _from_hub(name: str, kind: Any, key: str) -> Any:
@@ -48,7 +45,7 @@ def _from_hub(name: str, kind: Any, key: str) -> Any:
         import optunahub
     except ImportError:
         raise MissingExtraError(
-            f'{key} {HUB}:{name} needs OptunaHub: pip install "chattn-nas[optunahub]"', where=(key,)
+            f'{key} {HUB}{name} needs OptunaHub: pip install "chattn-nas[optunahub]"', where=(key,)
         ) from None
     module = optunahub.load_module(name if "/" in name else f"{key}s/{name}")
     classes = [

@@ -15,8 +15,9 @@ from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
-from chattn_nas.proxy import resolve_device
+from chattn_nas.proxy import drop_path, resolve_device
 from chattn_nas.proxy.pulse import heard_by
+from chattn_nas.proxy.schedule import factors
 from chattn_nas.search._join import join
 from chattn_nas.search.callbacks import Callback, Observer
 from chattn_nas.search.devices import device_slots
@@ -32,9 +33,9 @@ from chattn_nas.search.ray._ray import require_ray
 from chattn_nas.search.ray.engine import search_with_ray
 from chattn_nas.search.rehearsal import rehearse
 from chattn_nas.search.same import check_same
-from chattn_nas.search.session import enqueue_baselines, import_trainer, proposals_of, quiet_optuna
+from chattn_nas.search.session import enqueue_baselines, proposals_of, quiet_optuna
 from chattn_nas.search.supervisor import Supervisor
-from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.search.trainer import check_trainer, import_trainer
 from chattn_nas.spec.plugins import refuse_main
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.run import CONTACT_SHEET, RunDirectory
@@ -50,6 +51,7 @@ def try_out(spec: Spec) -> None:
         InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
     """
     facts = tasks.load(spec.task, spec.data, data_on="disk")
+    factors(spec.proxy, 100)
     if not facts.task.classes:
         _refuse_types_that_need_classes(spec)
     for index, device in enumerate(spec.search.devices or [spec.proxy.device]):
@@ -73,6 +75,8 @@ def try_out(spec: Spec) -> None:
         raise error if error.where[:1] == ("backbone",) else error.at("backbone") from None
     _check_slots(spec, facts.in_chans)
     rehearse(spec, facts)
+    if spec.trainer is not None:
+        check_trainer(spec)
 
 
 def _refuse_types_that_need_classes(spec: Spec) -> None:
@@ -107,7 +111,7 @@ def search(
         trials: Trials that shall have ended in the whole run, instead of the spec's number.
         workers: Worker processes instead of the spec's; ``0`` trains in this process.
         progress: Show a live bar on a terminal, plain lines elsewhere.
-        trainer: ``module:factory`` of another way to train; ours by default.
+        trainer: ``module:factory`` of another way to train, in place of the spec's; the data are not looked at.
         baselines: Queue ``none``, every type uniformly and the control first; not where all trainings are given.
         budget: Seconds after which no further trial is begun, however many were asked for.
         early_stop: End before the asked number of trials where more cannot change the answer, see
@@ -134,9 +138,12 @@ def search(
     if spec.search.engine == "ray":
         require_ray()
     check_log_to(spec.search.log_to)
+    elsewhere = spec.search.workers != 0 or spec.search.engine != "optuna"
+    for where, path in spec.own_parts.items() if elsewhere else ():
+        refuse_main(path, path.partition(":")[0], where)
     if trainer is None:
         try_out(spec)
-    if spec.search.workers != 0 or spec.search.engine != "optuna":
+    if elsewhere:
         for name in {candidate.type for stage in spec.search_space().candidates for candidate in stage}:
             refuse_main(name, attention.get(name).cls.__module__)
     with (
@@ -166,7 +173,7 @@ def search(
             elif spec.search.engine == "ray":
                 search_with_ray(found, shown, trainer)
             elif spec.search.workers == 0:
-                factory = import_trainer(trainer) if trainer else ProxyTrainer
+                factory = import_trainer(trainer) if trainer else None
                 with heard_by(shown.hear):
                     join(found, trainer=factory, ended=lambda study: shown.update())
             elif not is_done(found.study, spec.search.trials):
@@ -193,5 +200,7 @@ def _check_slots(spec: Spec, in_chans: int) -> None:
             )
     except InputError as error:
         raise error.at("backbone") from None
+    if spec.proxy.drop_path:
+        drop_path.check(create_backbone(backbone.backbone, num_classes=2, in_chans=in_chans, device="meta"))
     if plan.slotted < plan.all_blocks or any(stage.kind == "stage" for stage in plan.stages):
         log.warning("%s: %s", backbone.model, plan.share)

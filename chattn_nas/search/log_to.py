@@ -9,20 +9,24 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from chattn_nas.errors import MissingExtraError
+from chattn_nas.errors import InputError, MissingExtraError, first_line
+from chattn_nas.parts import found, is_path
 from chattn_nas.search.callbacks import Callback
 from chattn_nas.study.record import Record
 from chattn_nas.study.run import RunDirectory
 
 
 def check_log_to(names: Sequence[str]) -> None:
-    """See before a search that what shall be written to is installed.
+    """See before a search that what shall be written to is installed, and that loggers by path are there.
 
     Raises:
         MissingExtraError: Names the command that installs it.
+        InputError: There is nothing at a path, or it cannot be called with a run.
     """
     for index, name in enumerate(names):
-        if find_spec(name) is None:
+        if is_path(name):
+            _by_path(name, index)
+        elif find_spec(name) is None:
             raise MissingExtraError(
                 f"search.log_to: {name} is not installed: pip install 'chattn-nas[{name}]'",
                 where=("search", "log_to", index),
@@ -30,8 +34,35 @@ def check_log_to(names: Sequence[str]) -> None:
 
 
 def loggers(run: RunDirectory) -> list[Callback]:
-    """What a run's spec asks for."""
-    return [KINDS[name](run) for name in dict.fromkeys(run.spec.search.log_to)]
+    """What a run's spec asks for.
+
+    Raises:
+        InputError: What stands at a path cannot be made, or is no :class:`.Callback`.
+    """
+    made: list[Callback] = []
+    for index, name in enumerate(dict.fromkeys(run.spec.search.log_to)):
+        if not is_path(name):
+            made.append(KINDS[name](run))
+            continue
+        try:
+            one = _by_path(name, index)(run)
+        except InputError:
+            raise
+        except Exception as error:  # somebody else's code
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise InputError(f"logger {name!r} cannot be made: {reason}", where=("search", "log_to", index)) from error
+        if not isinstance(one, Callback):
+            raise InputError(
+                f"logger {name!r} is a {type(one).__name__}, and no chattn_nas.search.Callback",
+                where=("search", "log_to", index),
+            )
+        made.append(one)
+    return made
+
+
+def _by_path(name: str, index: int) -> Callable[[RunDirectory], Any]:
+    part: Callable[[RunDirectory], Any] = found(name, "a logger", ("search", "log_to", index), takes=("run",))
+    return part
 
 
 def _settings(record: Record) -> dict[str, Any]:
@@ -46,9 +77,9 @@ def _outcome(record: Record) -> dict[str, float]:
     if measured is None:
         return {}
     names = ("parameters", "macs", "latency", "seconds", "images_per_second", "peak_memory", "train_loss_sum")
-    found = {name: getattr(measured, name) for name in names}
-    found |= {f"{name}_x": value for name, value in record.relative.items()}
-    return {name: float(value) for name, value in found.items() if value is not None}
+    told = {name: getattr(measured, name) for name in names}
+    told |= {f"{name}_x": value for name, value in record.relative.items()}
+    return {name: float(value) for name, value in told.items() if value is not None}
 
 
 def _curve(record: Record) -> Iterator[tuple[int, dict[str, float]]]:
@@ -132,9 +163,9 @@ class MlflowLogger(_Logger):
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.directory / 'mlflow.db'}"
         with _quiet_mlflow():
             client = MlflowClient(tracking_uri=uri)
-            found = client.get_experiment_by_name(self.name)
+            known = client.get_experiment_by_name(self.name)
             place = None if os.environ.get("MLFLOW_TRACKING_URI") else (self.directory / "mlruns").as_uri()
-            experiment = found.experiment_id if found else client.create_experiment(self.name, artifact_location=place)
+            experiment = known.experiment_id if known else client.create_experiment(self.name, artifact_location=place)
             run = client.create_run(experiment, run_name=f"trial-{trial.number}").info.run_id
             for key, value in _settings(trial).items():
                 client.log_param(run, key, value)

@@ -1,4 +1,8 @@
-"""One training step of the bare backbone on two images, before anything is written: what others wrote runs once."""
+"""One training step of the bare backbone on a few images, before anything is written: what others wrote runs once.
+
+What would go wrong silently is refused as well: an augmentation that draws from elsewhere than its generator, an
+optimiser that does not follow the learning rate.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from chattn_nas.errors import ChattnError, InputError, first_line
 from chattn_nas.network import stages
+from chattn_nas.parts import is_path
 from chattn_nas.proxy.criterion import criterion_of
-from chattn_nas.proxy.optimizer import build_optimizer
+from chattn_nas.proxy.mixing import mixing_of
+from chattn_nas.proxy.optimizer import Rates, build_optimizer
 from chattn_nas.proxy.step import autocast
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import NONE, Architecture
@@ -33,30 +39,55 @@ def rehearse(spec: Spec, data: TaskData) -> None:
     Raises:
         InputError: Something does not; ``where`` is its place in the spec.
     """
+    cpu, generator = torch.device("cpu"), torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
-        network = _bare(spec, data).train()
+        network, mixing = _bare(spec, data).train(), mixing_of(data.task, spec.proxy)
         chosen = torch.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).long()
-        batch, cpu = data.train[chosen.to(data.train.labels.device)].to("cpu"), torch.device("cpu")
+        batch = data.train[chosen.to(data.train.labels.device)].to("cpu")
         with _blamed(spec.data.augment, ("data", "augment")):
-            images, targets = data.task.prepare(batch, torch.Generator().manual_seed(0))
-            if len(images) != len(batch):
-                raise ValueError(f"it makes {len(images)} images of {len(batch)}")
+            if is_path(spec.data.augment):
+                _check_augmentation(batch.images, data)
+            images, targets = data.task.prepare(batch, generator)
+        if mixing is not None:
+            images, targets = mixing(images, targets, generator)
         with autocast(cpu):
             output = network(images)
         criterion = criterion_of(data.task, spec.proxy, cpu)
         with _blamed(spec.proxy.loss, ("proxy", "loss")):
             loss = criterion(output, targets)
-            if not isinstance(loss, torch.Tensor) or loss.ndim or not loss.requires_grad:
+            if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad:
                 raise TypeError(f"a mean loss is one number with a gradient, not {_kind(loss)}")
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         optimizer = build_optimizer(network, spec.proxy, images=len(data.train))
         with _blamed(spec.proxy.optimizer, ("proxy", "optimizer")):
-            optimizer.step()
+            _check_step(optimizer, network)
     if isinstance(data.task, Classification) and spec.data.metric is not None:
         labels = data.validation.labels.cpu()
         logits = torch.randn(len(labels), data.num_classes, generator=torch.Generator().manual_seed(0))
         with _blamed(spec.data.metric, ("data", "metric")):
             data.task.metric(logits, labels)
+
+
+def _check_augmentation(images: Tensor, data: TaskData) -> None:
+    further = data.augmentation.further
+    assert further is not None
+    given = further(images.clone(), torch.Generator().manual_seed(0))
+    torch.manual_seed(1)  # of no consequence to what draws from its generator alone
+    again = further(images.clone(), torch.Generator().manual_seed(0))
+    if len(given) != len(images):
+        raise ValueError(f"it makes {len(given)} images of {len(images)}")
+    if given.shape != images.shape or given.dtype != torch.uint8:
+        raise TypeError(f"it gives {_kind(given)} for {_kind(images)}")
+    if not torch.equal(given, again):
+        raise ValueError("it draws from elsewhere than its generator: networks of one seed would see other images")
+
+
+def _check_step(optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
+    before = [value.detach().clone() for value in network.parameters()]
+    Rates(optimizer).set(torch.zeros(1))
+    optimizer.step()
+    if any(not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)):
+        raise ValueError("it moves at learning rate 0: group['lr'] is a tensor that the schedule sets at every step")
 
 
 def _bare(spec: Spec, data: TaskData) -> nn.Module:
@@ -76,11 +107,13 @@ def _blamed(part: str, where: tuple[str, ...]) -> Iterator[None]:
     except ChattnError:
         raise
     except Exception as error:
-        if ":" not in part:
+        if not is_path(part):
             raise
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"{'.'.join(where)}: {part} fails: {reason}", where=where) from error
 
 
 def _kind(value: object) -> str:
-    return f"a tensor {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+    return type(value).__name__

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
 import inspect
 import logging
 import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +19,7 @@ import optuna
 from chattn_nas.attention import registry
 from chattn_nas.data import describe, differences
 from chattn_nas.errors import DataError, RunError
-from chattn_nas.network import own
+from chattn_nas.parts import found
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.trials import all_trials
@@ -51,13 +53,16 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
         )
     before = parts if kept.plugin_fingerprint is None else dict(kept.plugin_fingerprint)
     edited = [name for name, code in before.items() if parts.get(name, code) != code]
-    if edited and not fresh:
-        were = "was" if len(edited) == 1 else "were"
+    bound = [name for name in edited if name not in _free(spec)]
+    if bound and not fresh:
+        were = "was" if len(bound) == 1 else "were"
         raise RunError(
-            f"{', '.join(edited)} {were} edited since {study.study_name!r} was started: old trials cannot be compared "
+            f"{', '.join(bound)} {were} edited since {study.study_name!r} was started: old trials cannot be compared "
             "with new ones: give it a run of its own (--name NAME)",
             where=("space",),
         )
+    if edited and not fresh:
+        _keep_changes(study, [f"{', '.join(edited)} edited"])
     if kept.data_fingerprint is None or changed:
         study.set_user_attr(DATA, data)
     if kept.plugin_fingerprint is None or edited or parts.keys() - before.keys():
@@ -67,39 +72,83 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
 def plugins(spec: Spec) -> dict[str, str]:
     """Hash of the code of every part that is not this package's, by name; comments and layout do not count.
 
-    A backbone, metric, augmentation, task, loss or optimiser of the user's own is among them, and a local file of
-    weights by its content.
+    Parts by path, the task and attentions, what they import of the user's other modules, and a local file of weights by
+    its content. A data set is none of them: it is compared by what it holds.
     """
-    found = {}
-    backbone = spec.backbone
-    if own.is_path(backbone.model):
-        found[backbone.model] = _hash_of(sys.modules.get(own.find(backbone.model).__module__), backbone.model)
-    if backbone.weights is not None and Path(backbone.weights).is_file():
-        with Path(backbone.weights).open("rb") as file:
-            found[backbone.weights] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    codes: dict[str, str] = {}
+    modules: dict[str, ModuleType | None] = {}
+    if spec.backbone.weights is not None and Path(spec.backbone.weights).is_file():
+        with Path(spec.backbone.weights).open("rb") as file:
+            codes[spec.backbone.weights] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     task = find_task(spec.task.type)
     if task.__module__.split(".")[0] not in VERSIONED:
-        found[spec.task.type] = _hash_of(sys.modules.get(task.__module__), task.__qualname__)
-    for name in (spec.data.metric, spec.data.augment, spec.proxy.loss, spec.proxy.optimizer):
-        if name is not None and ":" in name:
-            found[name] = _hash_of(importlib.import_module(name.partition(":")[0]), name)
-    for choices in spec.search_space().canonical:
-        for choice in choices:
-            cls = registry.get(choice.type).cls
-            module = sys.modules.get(cls.__module__)
-            if module is None or cls.__module__.split(".")[0] in VERSIONED:
-                continue
-            found[choice.type] = _hash_of(module, cls.__qualname__)
-    return found
+        modules[spec.task.type] = sys.modules.get(task.__module__)
+    for where, path in spec.own_parts.items():
+        if where not in (("data", "dataset"), ("task", "type")):
+            part = found(path, "a part of one's own", where)
+            of_part = sys.modules.get(getattr(part, "__module__", None) or "")
+            named = sys.modules[path.partition(":")[0]]
+            modules[path] = of_part if where == ("backbone", "model") else named
+            if of_part is not None and of_part is not named and _is_own(of_part):
+                modules[of_part.__name__] = of_part
+    for choice in {choice.type for choices in spec.search_space().canonical for choice in choices}:
+        module = sys.modules.get(registry.get(choice).cls.__module__)
+        if module is not None and module.__name__.split(".")[0] not in VERSIONED:
+            modules[choice] = module
+    for name, module in modules.items():
+        codes[name] = _hash_of(module, name)
+    helpers: dict[str, ModuleType] = {}
+    for name, module in modules.items():
+        if module is not None and name not in _free(spec) and _is_own(module):
+            _collect(module, helpers)
+    own = {module.__name__ for module in modules.values() if module is not None}
+    return codes | {name: _hash_of(helper, name) for name, helper in helpers.items() if name not in own}
+
+
+def _free(spec: Spec) -> set[str]:
+    """What proposes, stops and logs may be another in every session: old trials stay what they are."""
+    return {path for where, path in spec.own_parts.items() if where[0] == "search"}
+
+
+def _is_own(module: ModuleType) -> bool:
+    """Whether a module lies neither among installed packages nor in the standard library."""
+    file = getattr(module, "__file__", None) or ""
+    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    top = module.__name__.split(".")[0]
+    return file != "" and top not in VERSIONED and not any(Path(file).is_relative_to(place) for place in installed)
+
+
+def _collect(module: ModuleType, known: dict[str, ModuleType]) -> None:
+    """Add the user's own modules that this one imports, and those that they import."""
+    for name in _imported(module):
+        other = sys.modules.get(name)
+        if other is not None and other is not module and other.__name__ not in known and _is_own(other):
+            known[other.__name__] = other
+            _collect(other, known)
+
+
+def _imported(module: ModuleType) -> Iterator[str]:
+    tree = _code_of(module)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            dots = "." * node.level
+            base = resolve_name(dots + (node.module or ""), module.__package__) if dots else node.module or ""
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
+
+
+def _code_of(module: ModuleType | None) -> ast.Module | None:
+    try:
+        return ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
+    except (OSError, TypeError, SyntaxError):
+        return None
 
 
 def _hash_of(module: ModuleType | None, name: str) -> str:
     """A fingerprint of a module's code; of the name, where there is none to read."""
-    try:
-        code = ast.dump(ast.parse(inspect.getsource(module)))  # type: ignore[arg-type]
-    except (OSError, TypeError, SyntaxError):
-        code = name
-    return hashlib.sha256(code.encode()).hexdigest()[:16]
+    tree = _code_of(module)
+    return hashlib.sha256((name if tree is None else ast.dump(tree)).encode()).hexdigest()[:16]
 
 
 def warn_of_changes(study: optuna.Study, now: dict[str, Any]) -> list[str]:
@@ -110,16 +159,20 @@ def warn_of_changes(study: optuna.Study, now: dict[str, Any]) -> list[str]:
         now: The same of this one.
     """
     then = study_attributes(study)
-    found = [
+    changed = [
         f"{name} {version}, not {then.versions[name]}"
         for name, version in now["versions"].items()
         if then.versions.get(name, version) != version
     ]
     if then.hardware not in ("", now["hardware"]):
-        found.append(f"{now['hardware']}, not {then.hardware}")
-    new = [one for one in found if one not in then.changes]
+        changed.append(f"{now['hardware']}, not {then.hardware}")
+    _keep_changes(study, changed)
+    return changed
+
+
+def _keep_changes(study: optuna.Study, found: list[str]) -> None:
     if found:
         log.warning("this session differs from the first one of the study: %s", "; ".join(found))
-    if new:
-        study.set_user_attr("changes", [*then.changes, *new])
-    return found
+    then = study_attributes(study).changes
+    if new := [one for one in found if one not in then]:
+        study.set_user_attr("changes", [*then, *new])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +12,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from chattn_nas import attention
+from chattn_nas import attention, tasks
+from chattn_nas.data import Data
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import owner
@@ -23,12 +23,12 @@ from chattn_nas.search.samplers import build_sampler, shown_whole
 from chattn_nas.search.search_study import GIVEN, SearchStudy
 from chattn_nas.search.trainer import (
     Costs,
-    ProxyTrainer,
     Trainer,
     TrainerFactory,
     hardware,
     loaded_weights,
     reference_costs,
+    trainer_of,
     versions,
 )
 from chattn_nas.search.trial import TrialRunner
@@ -65,7 +65,7 @@ def proposals_of(spec: Spec, space: SearchSpace | None = None) -> tuple[BaseSamp
 
 
 def start(
-    spec: Spec, storage_url: str, directory: Path, device: str | None, trainer: TrainerFactory = ProxyTrainer
+    spec: Spec, storage_url: str, directory: Path, device: str | None, trainer: TrainerFactory | None = None
 ) -> TrialRunner:
     """Set up everything that trials share.
 
@@ -74,13 +74,16 @@ def start(
         storage_url: Where its study lies.
         directory: Where checkpoints go.
         device: To train on; ``None`` takes the proxy's.
-        trainer: Makes what trains.
+        trainer: Makes what trains; the spec's by default.
     """
     space = spec.search_space()
     study = open_search_study(spec, storage_url, space)
-    made = trainer(spec, device)
+    made = (trainer or trainer_of(spec))(spec, device)
+    data = getattr(made, "data", None)  # another trainer may have none
+    if data is None and spec.trainer is not None:
+        data = tasks.load(spec.task, spec.data, data_on="disk")
     if study_attributes(study).reference is None:
-        facts = _facts(made, spec, space)
+        facts = _facts(made, spec, space, data)
         check_bounds(spec, space, facts["reference"])
         with exclusively(_optuna.storage_of(study), f"{study.study_name}: reference"):
             if study_attributes(study).reference is None:  # two workers measure two latencies: the first one holds
@@ -88,7 +91,7 @@ def start(
                     study.set_user_attr(name, value)
     else:
         warn_of_changes(study, {"versions": versions(), "hardware": hardware()})
-    if isinstance(made, ProxyTrainer):
+    if isinstance(data, tasks.TaskData):
         check_same(study, spec)
     reference = dict(study_attributes(study).reference or {})
     check_bounds(spec, space, reference)
@@ -96,7 +99,7 @@ def start(
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
 
 
-def _facts(made: Trainer, spec: Spec, space: SearchSpace) -> dict[str, Any]:
+def _facts(made: Trainer, spec: Spec, space: SearchSpace, data: Data | None) -> dict[str, Any]:
     """What the study keeps of its first worker, by attribute; the reference last, whose presence says that all is."""
     facts: dict[str, Any] = {
         "stages": [stage_to_dict(stage) for stage in made.stages],
@@ -107,11 +110,10 @@ def _facts(made: Trainer, spec: Spec, space: SearchSpace) -> dict[str, Any]:
     loaded = loaded_weights(made, spec)
     if loaded is not None:
         facts["loaded_weights"] = loaded
-    data = getattr(made, "data", None)  # another trainer may have none
     if data is not None:
         facts["validation_images"] = len(data.validation)
-    if isinstance(made, ProxyTrainer):
-        task = made.data.task
+    if isinstance(data, tasks.TaskData):
+        task = data.task
         facts |= {METRIC: task.unit.name, UNIT: task.unit.to_dict(), FLOOR: task.floor()}
     return facts | {"reference": reference_costs(made, spec)}
 
@@ -175,13 +177,6 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str
             if (key, seed) not in there:
                 there.add((key, seed))
                 _optuna.queue_trial(study, {}, {GIVEN: dict(architecture), "hash": key, "seed": seed, "label": label})
-
-
-def import_trainer(name: str) -> TrainerFactory:
-    """The factory at ``module:name``."""
-    module, _, attribute = name.partition(":")
-    factory: TrainerFactory = getattr(importlib.import_module(module), attribute)
-    return factory
 
 
 def quiet_optuna() -> None:

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from chattn_nas import tasks
 from chattn_nas.data import Data, sample_batch
-from chattn_nas.errors import first_line
+from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import build_network, cost, restore_scales, stages, start_at_unit
 from chattn_nas.network.scales import ratios_of, remaining_ratios, scales_behind
+from chattn_nas.parts import found
 from chattn_nas.proxy import Measurement, Report, pulse, resolve_device, train_within_memory
 from chattn_nas.proxy.measurement import StageScale
 from chattn_nas.proxy.settings import Start
@@ -33,7 +34,11 @@ LATENCY_RATIO = "latency_relative"
 
 
 class Trainer(Protocol):
-    """What running one trial needs; a test or another way of training may stand in for :class:`ProxyTrainer`."""
+    """What running one trial needs; another way of training (``trainer: module:Class``) stands in for ours.
+
+    It is called with the spec and the device (``None`` leaves it open), once per worker. It may have ``data``, the
+    data set with its task; what it does not say is read from the spec.
+    """
 
     @property
     def stages(self) -> Sequence[Stage]:
@@ -46,7 +51,16 @@ class Trainer(Protocol):
         """``parameters``, ``macs`` and, where the search needs it, ``latency``."""
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
-        """Train the network in place."""
+        """Train the network in place.
+
+        Args:
+            network: From :meth:`build`.
+            seed: Of all that training draws.
+            report: Called after every rung with its index and result; ``True`` ends the training there.
+
+        Returns:
+            Outcome and rungs; a complete one has at least one rung.
+        """
 
 
 class ProxyTrainer:
@@ -72,11 +86,11 @@ class ProxyTrainer:
         timed: dict[str, Any] = {}
         if self.spec.search.needs_latency:
             timed = {"device": self.device, "batch_size": self.spec.proxy.batch_size, "against": self._bare}
-        found = cost(network, self.data.image_size, in_chans=self.data.in_chans, **timed)
-        costs: Costs = {"parameters": found.parameters, "macs": found.macs}
-        if found.latency is None or found.latency_relative is None:
+        counted = cost(network, self.data.image_size, in_chans=self.data.in_chans, **timed)
+        costs: Costs = {"parameters": counted.parameters, "macs": counted.macs}
+        if counted.latency is None or counted.latency_relative is None:
             return costs
-        return costs | {"latency": found.latency, LATENCY_RATIO: found.latency_relative}
+        return costs | {"latency": counted.latency, LATENCY_RATIO: counted.latency_relative}
 
     @cached_property
     def _bare(self) -> nn.Module:
@@ -154,6 +168,82 @@ def build_prepared(
 
 #: Makes a trainer for a spec on a device; ``None`` is the proxy's.
 TrainerFactory = Callable[[Spec, str | None], Trainer]
+METHODS = ("build", "costs", "train")
+
+
+def import_trainer(path: str) -> TrainerFactory:
+    """What stands at ``module:Class``.
+
+    Raises:
+        InputError: There is nothing, or it cannot be called with a spec and a device.
+    """
+    factory: TrainerFactory = found(path, "a trainer", ("trainer",), takes=("spec", "device"))
+    return factory
+
+
+def trainer_of(spec: Spec) -> TrainerFactory:
+    """What makes the trainer of a spec.
+
+    Raises:
+        InputError: As :func:`import_trainer`.
+    """
+    return ProxyTrainer if spec.trainer is None else import_trainer(spec.trainer)
+
+
+def check_trainer(spec: Spec) -> None:
+    """Make the trainer of a spec, and see that it has what a search asks of it.
+
+    Raises:
+        InputError: It cannot be made, or lacks something.
+    """
+    made = trainer_of(spec)
+    try:
+        trainer = made(spec, None)
+        known = list(trainer.stages)
+    except InputError:
+        raise
+    except Exception as error:  # somebody else's code
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"trainer {spec.trainer!r} cannot be made: {reason}", where=("trainer",)) from error
+    missing = [name for name in METHODS if not callable(getattr(trainer, name, None))]
+    if missing:
+        raise InputError(
+            f"trainer {spec.trainer!r} has no {' and no '.join(missing)}: a trainer has stages, {', '.join(METHODS)}",
+            where=("trainer",),
+        )
+    space = spec.search_space()
+    if known != list(space.stages):
+        raise InputError(
+            f"trainer {spec.trainer!r} tells {len(known)} stages, which are not the {len(space.stages)} of the "
+            "backbone (chattn_nas.network.stages)",
+            where=("trainer",),
+        )
+
+
+def restored(
+    spec: Spec, architecture: Architecture, *, seed: int, data: Data, state: Mapping[str, Tensor] | None
+) -> nn.Module:
+    """A network of a run as its search trained it, on the CPU or where it was trained.
+
+    Args:
+        spec: Of the run.
+        architecture: In canonical form.
+        seed: Of the trial.
+        data: As for :func:`build_prepared`.
+        state: The weights that the search kept; without them it is trained once more, in the same way.
+    """
+    trainer = None if spec.trainer is None else trainer_of(spec)(spec, None)
+    if trainer is None or getattr(type(trainer), "build", None) is ProxyTrainer.build:
+        network = build_prepared(spec, architecture, seed=seed, data=data, state=state)
+    else:
+        network = trainer.build(architecture, seed)
+        if state is not None:
+            network.load_state_dict(state)
+    if state is None and trainer is not None:
+        trainer.train(network, seed, lambda rung, result: False)
+    elif state is None:
+        train_within_memory(network, data, spec.proxy, seed=seed, device=resolve_device(spec.proxy.device))
+    return network
 
 
 def reference_costs(trainer: Trainer, spec: Spec) -> Costs:
@@ -189,5 +279,5 @@ def hardware() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of everything that results depend on."""
-    found = {name: version(name) for name in ("torch", "timm", "optuna", "chattn-nas")}
-    return {"python": platform.python_version(), **found}
+    names = ("torch", "timm", "optuna", "chattn-nas")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

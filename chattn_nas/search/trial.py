@@ -164,6 +164,8 @@ class TrialRunner:
             refused = Measurement(outcome=Outcome.INFEASIBLE, reason=reason, seed=seed)
             return Ending(Outcome.INFEASIBLE, reason, measurement=refused.with_costs(costs))
         measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
+        if not isinstance(measured, Measurement) or (measured.outcome is Outcome.COMPLETE and not measured.rungs):
+            raise TypeError(f"a training gives a Measurement, a complete one with its rungs, not {measured!r:.100}")
         measured = replace(measured, seed=seed).with_costs(costs)
         ending = Ending(measured.outcome, measured.reason, measurement=measured)
         if measured.outcome is not Outcome.COMPLETE:

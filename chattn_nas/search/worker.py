@@ -49,15 +49,14 @@ def main() -> None:
     from chattn_nas.search._join import join
     from chattn_nas.search.doing import written_to
     from chattn_nas.search.loop import watch_parent
-    from chattn_nas.search.session import import_trainer
-    from chattn_nas.search.trainer import ProxyTrainer
+    from chattn_nas.search.trainer import import_trainer
     from chattn_nas.search.trial import BrokenDevice
 
     watch_parent(arguments.parent or os.getppid(), _orphaned)
     torch.set_num_threads(arguments.threads)
-    trainer = import_trainer(arguments.trainer) if arguments.trainer else ProxyTrainer
     told = heard_by(written_to(arguments.tells)) if arguments.tells else nullcontext()
     try:
+        trainer = import_trainer(arguments.trainer) if arguments.trainer else None
         with told:
             join(arguments.run, device=arguments.device, alone=False, propose=not arguments.queued, trainer=trainer)
     except (StorageInternalError, StorageError):

@@ -62,8 +62,8 @@ def import_first(modules: Sequence[str]) -> None:
             ) from error
 
 
-def refuse_main(name: str, module: str) -> None:
-    """Refuse a class of the script that was started: the processes that train cannot import it.
+def refuse_main(name: str, module: str, where: tuple[str | int, ...] = ("space",)) -> None:
+    """Refuse a part of the script that was started: the processes that train cannot import it.
 
     Raises:
         InputError: It is one; the message says what to do.
@@ -73,5 +73,5 @@ def refuse_main(name: str, module: str) -> None:
             f"{name} is defined in the script that was started (__main__), which worker processes cannot import: put "
             "it into a file beside the spec, say my_parts.py, and write 'imports: [my_parts]' into the spec, or train "
             "in this process (workers: 0)",
-            where=("space",),
+            where=where,
         )

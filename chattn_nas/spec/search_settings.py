@@ -18,10 +18,11 @@ from chattn_nas.settings import Settings
 Objective = Literal["accuracy", "score", "parameters", "macs", "latency"]
 SAMPLERS = ("random", "grid", "pooled", "tpe", "gp", "nsga2", "nsga3", "cmaes")
 PRUNERS = ("successive_halving", "hyperband", "pooled", "none")
-#: A sampler or pruner of somebody else.
+#: A sampler, pruner or logger of somebody else, as it is named and as it is matched.
+PATHS = ("module:Class", "optunahub:NAME")
 _PATH = r"[A-Za-z_][\w.]*:[\w./-]+"
 NniTuner = Literal["tpe", "evolution", "random", "grid", "regularized_evolution", "optuna"]
-LogTo = Literal["csv", "tensorboard", "wandb", "mlflow"]
+LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
 LOCAL = {"platform": "local"}
 
 
@@ -30,9 +31,9 @@ def _without_secrets(service: dict[str, Any]) -> dict[str, Any]:
     return hidden
 
 
-def _named_or_by_path(names: tuple[str, ...], value: str) -> str:
+def _named_or_by_path(names: tuple[str, ...], others: tuple[str, ...], value: str) -> str:
     if value not in names and not re.fullmatch(_PATH, value):
-        possible = ", ".join(f"'{name}'" for name in (*names, "module:Class", "optunahub:NAME"))
+        possible = ", ".join(f"'{name}'" for name in (*names, *others))
         raise PydanticCustomError("literal_error", "possible: {expected}", {"expected": possible})
     return value
 
@@ -41,8 +42,9 @@ def _schema_of(names: tuple[str, ...]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": f"^{_PATH}$"}]})
 
 
-SamplerName = Annotated[str, AfterValidator(partial(_named_or_by_path, SAMPLERS)), _schema_of(SAMPLERS)]
-PrunerName = Annotated[str, AfterValidator(partial(_named_or_by_path, PRUNERS)), _schema_of(PRUNERS)]
+SamplerName = Annotated[str, AfterValidator(partial(_named_or_by_path, SAMPLERS, PATHS)), _schema_of(SAMPLERS)]
+LogTo = Annotated[str, AfterValidator(partial(_named_or_by_path, LOGGERS, PATHS[:1])), _schema_of(LOGGERS)]
+PrunerName = Annotated[str, AfterValidator(partial(_named_or_by_path, PRUNERS, PATHS)), _schema_of(PRUNERS)]
 
 
 class SearchSettings(Settings):
@@ -84,7 +86,8 @@ class SearchSettings(Settings):
         nni_port: Port of NNI's web page, which listens on all interfaces without a login; a free one by default.
         nni_duration: Seconds after which NNI is stopped, whatever it says of itself.
         log_to: Where every trial is written besides, one run each: ``csv``, ``tensorboard``, ``wandb``, ``mlflow``,
-            into the run's directory unless the environment says otherwise (``WANDB_MODE``, ``MLFLOW_TRACKING_URI``).
+            into the run's directory unless the environment says otherwise (``WANDB_MODE``, ``MLFLOW_TRACKING_URI``); or
+            ``module:Class``, a ``Callback`` that is called with the run.
         one_shot: Before the first trial, train one network that holds every choice of the space, with shared weights;
             what it says orders the first trials and is one feature of the model by which ``sampler: pooled`` proposes,
             as long as it agrees with real trainings. It decides nothing. On probation: ``docs/cost.md``.

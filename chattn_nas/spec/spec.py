@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, model_validator
 from chattn_nas.data import DataSettings
 from chattn_nas.errors import InputError
 from chattn_nas.network import BackboneSettings
+from chattn_nas.parts import is_path
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.settings import Settings
 from chattn_nas.space import NONE, SearchSpace, SpaceSettings
@@ -59,7 +60,9 @@ LATER = (
     ("task", "type"),
     ("proxy", "optimizer"),
     ("proxy", "loss"),
+    ("proxy", "scheduler"),
     ("proxy", "clip"),
+    *(("proxy", field) for field in ("mixup", "cutmix", "drop_path", "ema")),
 )  # fmt: skip
 
 
@@ -67,6 +70,12 @@ def _a_name(text: str) -> str:
     """The name of a run is a folder's, a study's, and part of others': no path, nothing that a shell would split."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
         raise ValueError("a name is made of letters, digits, '.', '_' and '-', and starts with a letter or digit")
+    return text
+
+
+def _a_path(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:\w+", text):
+        raise ValueError("a trainer is named as module:Class")
     return text
 
 
@@ -88,6 +97,8 @@ class Spec(Settings):
         search: How many trials, proposed how, trained where.
         training: How the chosen network is trained at full length.
         judging: What a difference must be worth.
+        trainer: ``module:Class`` of a training of one's own, in place of the proxy's: it builds, counts and trains
+            every network of the search and the confirmation, and reports rungs.
         imports: Modules that are imported first, in every process: they may register attentions, backbones, data sets.
             They are looked for in the spec's folder as well.
 
@@ -101,6 +112,7 @@ class Spec(Settings):
         search: {trials: 24}
         training: {epochs: 100}
         judging: {useful: 0.3}
+        trainer: my_trainer:Mine
         imports: [my_attention]
     """
 
@@ -113,6 +125,7 @@ class Spec(Settings):
     search: SearchSettings = SearchSettings()
     training: TrainingSettings = TrainingSettings()
     judging: JudgingSettings = JudgingSettings()
+    trainer: Annotated[str, AfterValidator(_a_path)] | None = None
     imports: list[str] = []
 
     @model_validator(mode="before")
@@ -239,6 +252,20 @@ class Spec(Settings):
         return next(iter(find_task(self.task.type).metrics), "score")
 
     @property
+    def own_parts(self) -> dict[tuple[str | int, ...], str]:
+        """Parts that are named as ``module:name``, by their place; attentions are asked of the space."""
+        named: dict[tuple[str | int, ...], str | None] = {
+            ("backbone", "model"): self.backbone.model,
+            ("trainer",): self.trainer,
+            ("task", "type"): self.task.type,
+            **{("data", key): getattr(self.data, key) for key in ("dataset", "metric", "augment")},
+            **{("proxy", key): getattr(self.proxy, key) for key in ("loss", "optimizer", "scheduler")},
+            **{("search", key): getattr(self.search, key) for key in ("sampler", "pruner")},
+            **{("search", "log_to", index): name for index, name in enumerate(self.search.log_to)},
+        }
+        return {where: name for where, name in named.items() if name is not None and is_path(name)}
+
+    @property
     def hash(self) -> str:
         """12 hexadecimal digits of all that trials must have in common to be compared; the same on every machine."""
         fixed = self._flat(leave_out=(*FREE, *PLACES))
@@ -253,7 +280,8 @@ class Spec(Settings):
     def _flat(self, leave_out: tuple[tuple[str, str], ...]) -> dict[str, Any]:
         full = self.to_dict()
         full.pop("name")
-        return {
+        own = {} if self.trainer is None else {"trainer": self.trainer}
+        return own | {
             f"{section}.{field}": value
             for section, fields in full.items()
             if isinstance(fields, dict)

@@ -29,12 +29,13 @@ class TrainingSettings(Settings):
         label_smoothing: Label smoothing of the cross-entropy; ``None`` takes the proxy's.
         warmup: Part of the training in which the learning rate rises linearly; ``None`` takes the proxy's.
         start: How attention starts: ``unit``, ``official`` or ``identity``; ``None`` takes the proxy's.
-        ema: Decay of an exponential moving average of the weights, warmed up; its weights are the result. 0 is none.
         clip: Largest norm of the gradient; ``None`` takes the proxy's.
+        mixup, cutmix: Alphas of mixup and CutMix; 0 is none, ``None`` takes the proxy's.
+        drop_path: Rate of stochastic depth at the last block; 0 is none, ``None`` takes the proxy's.
+        ema: Decay of a moving average of the weights, which is the result; 0 is none, ``None`` takes the proxy's.
         randaugment: Operations of RandAugment per image (Cubuk et al. 2020), 0 to 8; 0 is none.
         magnitude: Strength of these operations, 0 to 30.
         erasing: Probability of erasing a random rectangle of an image (Zhong et al. 2020).
-        mixup: Alpha of mixup (Zhang et al. 2018); 0 is none.
         data_on: ``device`` holds the images on the training device, ``disk`` maps them from the cache and reads batches
             ahead, ``auto`` holds what takes at most half of the free memory.
         workers: Has no effect any more; specs of older runs may hold it.
@@ -51,12 +52,14 @@ class TrainingSettings(Settings):
         label_smoothing: 0.1  # share
         warmup: 0.05  # share of the training
         start: identity
-        ema: 0.999  # share kept per step
         clip: 1.0  # norm of the gradient
+        mixup: 0.2  # alpha
+        cutmix: 1.0  # alpha
+        drop_path: 0.1  # probability
+        ema: 0.999  # share kept per step
         randaugment: 2  # operations per image
         magnitude: 9  # 0 to 30
         erasing: 0.25  # probability
-        mixup: 0.2  # alpha
         data_on: disk
         workers: null  # processes
         checkpoint_every: 5  # epochs
@@ -72,12 +75,14 @@ class TrainingSettings(Settings):
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
     warmup: float | None = Field(default=None, ge=0, lt=1)
     start: Start | None = None
-    ema: float = Field(default=0.0, ge=0, lt=1)
     clip: float | None = Field(default=None, gt=0)
+    mixup: float | None = Field(default=None, ge=0)
+    cutmix: float | None = Field(default=None, ge=0)
+    drop_path: float | None = Field(default=None, ge=0, lt=1)
+    ema: float | None = Field(default=None, ge=0, lt=1)
     randaugment: int = Field(default=0, ge=0, le=8)
     magnitude: int = Field(default=9, ge=0, le=30)
     erasing: float = Field(default=0.0, ge=0, le=1)
-    mixup: float = Field(default=0.0, ge=0)
     data_on: Literal["auto", "device", "disk"] = "auto"
     workers: int | None = Field(default=None, ge=0)
     checkpoint_every: int = Field(default=1, ge=1)
@@ -94,6 +99,10 @@ class TrainingSettings(Settings):
             "warmup",
             "start",
             "clip",
+            "mixup",
+            "cutmix",
+            "drop_path",
+            "ema",
         )
         given = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
         return proxy.model_copy(update=given | {"rungs": [self.epochs or FULL * proxy.rungs[-1]]})

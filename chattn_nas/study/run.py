@@ -39,6 +39,7 @@ STUDY, IDENTITY = ".study", "run_id"
 CONFIRM = "confirm"
 #: File with training images as they reach the network, for the report.
 CONTACT_SHEET = "data.jpg"
+PREDICTIONS = "predictions.json"
 #: What trials leave in a directory, where a version of this package that wrote no :data:`STUDY` made it.
 TRACES = ("trials.csv", "checkpoints", "artifacts")
 

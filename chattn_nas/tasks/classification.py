@@ -12,6 +12,7 @@ from chattn_nas.data import Data
 from chattn_nas.errors import InputError
 from chattn_nas.tasks.label_metrics import ONE_LABEL, SEVERAL, build_metric, figures, floor, summed_loss
 from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.shown import Shown, coloured
 from chattn_nas.tasks.task import Scorer, Task
 from chattn_nas.unit import percent
 
@@ -34,7 +35,7 @@ class Classification(Task):
                 where=("task", "type"),
             )
         self.metric = build_metric(data.metric, data.num_classes, multilabel=data.multilabel)
-        self.unit = percent(data.metric)
+        self.unit = percent(data.metric.rpartition(":")[2])  # a metric by path by its own name
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> LabelLoss:
         """Cross-entropy."""
@@ -48,6 +49,23 @@ class Classification(Task):
     def floor(self) -> dict[str, Any] | None:
         """Answering the commonest class of the validation images every time; none for several labels."""
         return floor(self.data)
+
+    def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
+        """The class of every image, or its classes, and whether that is so."""
+        names, found = self.data.class_names, []
+        for logits, image, target in zip(output.float(), coloured(images), targets, strict=True):
+            if self.data.multilabel:
+                answer, truth = (
+                    ", ".join(names[index] for index in (labels > 0).nonzero().flatten()) or "nothing"
+                    for labels in (logits, target)
+                )
+                right = answer == truth
+            else:
+                share, best = logits.softmax(0).max(0)
+                truth, right = names[int(target)], bool(best == target)
+                answer = f"{names[int(best)]} ({100 * float(share):.0f} %)"
+            found.append(Shown((("image", image),), answer if right else f"{answer}; it is {truth}", right))
+        return found
 
 
 class Multilabel(Classification):
@@ -93,6 +111,11 @@ class LabelLoss:
             smooth = shares * (1 - self.label_smoothing) + self.label_smoothing / classes
             return F.binary_cross_entropy_with_logits(logits.float(), smooth, pos_weight=self.class_weights)
         return F.cross_entropy(logits.float(), targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
+
+    def weight(self, targets: Tensor) -> Tensor | int:
+        """Images, or the sum of their class weights, which is what torch's weighted mean divides by."""
+        weighted = self.class_weights is not None and targets.ndim == 1 and not self.binary
+        return self.class_weights[targets].sum() if weighted else len(targets)  # type: ignore[index]
 
 
 class LabelScorer:

@@ -14,8 +14,8 @@ from torchvision.ops import batched_nms
 from chattn_nas.data import Data, TensorSet, draw_moves, moved, moved_boxes
 from chattn_nas.data.boxes import CLASS, COLUMNS, CROWD
 from chattn_nas.errors import DataError, InputError
+from chattn_nas.image_size import pair
 from chattn_nas.network import feature_extractor
-from chattn_nas.network.size import pair
 from chattn_nas.tasks import box_answer
 from chattn_nas.tasks.coco_metrics import MOST, average_precision, coco_packages
 from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart

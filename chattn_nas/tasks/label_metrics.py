@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from chattn_nas.data import Images
 from chattn_nas.errors import DataError
+from chattn_nas.parts import found, is_path
 
 #: Logits (N, K) and targets, labels (N,) or presence (N, K), to a number.
 Metric = Callable[[Tensor, Tensor], float]
@@ -36,7 +36,7 @@ def build_metric(name: str, num_classes: int, *, multilabel: bool = False) -> Me
     Raises:
         DataError: No such metric, or not for these targets.
     """
-    if ":" in name:
+    if is_path(name):
         return _own(name)
     known = SEVERAL if multilabel else ONE_LABEL
     if name not in known:
@@ -55,11 +55,11 @@ def build_metric(name: str, num_classes: int, *, multilabel: bool = False) -> Me
     elif name in ("balanced_accuracy", "macro_f1", "auroc", "average_precision"):
         how |= {"average": "macro"}
     function = {"top5": "accuracy", "balanced_accuracy": "recall", "macro_f1": "f1_score"}.get(name, name)
-    found = getattr(by, f"{kind}_{function}")
+    torchmetrics = getattr(by, f"{kind}_{function}")
 
     def score(logits: Tensor, targets: Tensor) -> float:
         shares = logits.sigmoid() if multilabel else logits.softmax(1)
-        return float(found(shares, targets.long(), **how))
+        return float(torchmetrics(shares, targets.long(), **how))
 
     return score
 
@@ -108,26 +108,22 @@ def figures(logits: Tensor, targets: Tensor) -> dict[str, Any]:
 def matrix_figures(matrix: Tensor) -> dict[str, Any]:
     """The same from counts (K, K), one row per true class: of images, or of pixels."""
     right = matrix.diagonal()
-    found: dict[str, Any] = {"accuracy": float(right.sum() / matrix.sum().clamp(min=1))}
+    known: dict[str, Any] = {"accuracy": float(right.sum() / matrix.sum().clamp(min=1))}
     if len(matrix) <= MATRIX:
-        found["confusion"] = matrix.tolist()
-    return found | _shares(right, matrix.sum(1), matrix.sum(0))
+        known["confusion"] = matrix.tolist()
+    return known | _shares(right, matrix.sum(1), matrix.sum(0))
 
 
 def _shares(right: Tensor, of_true: Tensor, of_said: Tensor) -> dict[str, list[float]]:
-    found = {"recall": right / of_true.clamp(min=1), "precision": right / of_said.clamp(min=1)}
-    return {name: [round(share, 4) for share in shares.tolist()] for name, shares in found.items()}
+    shares = {"recall": right / of_true.clamp(min=1), "precision": right / of_said.clamp(min=1)}
+    return {name: [round(share, 4) for share in each.tolist()] for name, each in shares.items()}
 
 
 def _own(name: str) -> Metric:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise DataError(f"metric {name!r} cannot be imported: {error}", where=("data", "metric")) from None
+    part = found(name, "a metric", ("data", "metric"), takes=("logits", "targets"), refusal=DataError)
 
     def score(logits: Tensor, targets: Tensor) -> float:
-        value = float(found(logits, targets))
+        value = float(part(logits, targets))
         if value != value:
             raise DataError(f"metric {name!r} gave no number", where=("data", "metric"))
         return value

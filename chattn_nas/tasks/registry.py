@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
-from chattn_nas.errors import InputError, first_line
+from chattn_nas.errors import InputError
+from chattn_nas.parts import found, is_path
 
 if TYPE_CHECKING:
     from chattn_nas.tasks.task import Task
@@ -51,9 +51,10 @@ def find(name: str) -> type[Task]:
         InputError: There is none; ``where`` is ``type``.
     """
     if name in BUILT_IN:
-        return _import(f"chattn_nas.tasks.{BUILT_IN[name]}")
-    if ":" in name:
-        return _import(name)
+        ours: type[Task] = found(f"chattn_nas.tasks.{BUILT_IN[name]}", "a task", ("type",))
+        return ours
+    if is_path(name):
+        return _own(name)
     if name not in _registered:
         for entry in entry_points(group=GROUP):
             if entry.name == name:
@@ -66,17 +67,12 @@ def find(name: str) -> type[Task]:
     return _registered[name]
 
 
-def _import(path: str) -> type[Task]:
+def _own(path: str) -> type[Task]:
     from chattn_nas.tasks.task import Task
 
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # somebody else's code
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        raise InputError(f"the task {path!r} cannot be imported ({reason})", where=("type",)) from error
-    if not (isinstance(found, type) and issubclass(found, Task)):
+    cls = found(path, "a task", ("type",))
+    if not (isinstance(cls, type) and issubclass(cls, Task)):
         raise InputError(
             f"{path} is no task: it must be a subclass of chattn_nas.tasks.Task", where=("type",), value=path
         )
-    return found
+    return cls

@@ -12,13 +12,14 @@ from torch.nn import functional as F
 
 from chattn_nas.data import Augmentation, Data, TensorSet, augment
 from chattn_nas.errors import DataError, InputError
+from chattn_nas.image_size import pair
 from chattn_nas.network import feature_extractor
-from chattn_nas.network.size import pair
 from chattn_nas.tasks import mask_answer
 from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
 from chattn_nas.tasks.label_metrics import matrix_figures
 from chattn_nas.tasks.pyramid import Pyramid
 from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.shown import Shown, coloured, painted
 from chattn_nas.tasks.task import Criterion, Scorer, Task
 from chattn_nas.unit import percent
 
@@ -109,12 +110,7 @@ class Segmentation(Task):
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> Criterion:
         """Cross-entropy, mean over the pixels that count."""
-
-        def loss(logits: Tensor, targets: Tensor) -> Tensor:
-            total, count = summed(logits, targets, label_smoothing)
-            return total / count.clamp(min=1)
-
-        return loss
+        return PixelLoss(label_smoothing)
 
     def presence(self, targets: Tensor) -> Tensor:
         """(B, classes): 1 where any pixel is of the class."""
@@ -139,6 +135,22 @@ class Segmentation(Task):
         score = share / max(1, int((counts > 0).sum())) if self.unit.name == "mean_iou" else share
         return {"by": f"always answering {self.data.class_names[most]!r}", "score": score}
 
+    def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
+        """The mask as it is beside the mask as it is answered; grey counts for nothing."""
+        colours, truth, found = palette(self.data.num_classes), self.targets(targets), []
+        for answer, image, mask in zip(output.argmax(1), coloured(images), truth, strict=True):
+            counts = mask >= 0
+            right = float((answer == mask)[counts].float().mean()) if counts.any() else 0.0
+            areas = mask[counts].bincount()
+            most = [self.data.class_names[index] for index in areas.argsort(descending=True)[:3] if areas[index]]
+            found.append(
+                Shown(
+                    (("image", image), ("mask", painted(mask, colours)), ("answered", painted(answer, colours))),
+                    f"{100 * right:.0f} % of the pixels right; mostly {', '.join(most)}",
+                )
+            )
+        return found
+
     def export(self) -> dict[str, Any]:
         """Masks."""
         return {
@@ -148,6 +160,22 @@ class Segmentation(Task):
             "functions": {"answer": mask_answer.answer},
             "constants": {"PALETTE": palette(self.data.num_classes)},
         }
+
+
+class PixelLoss:
+    """Cross-entropy of logits (B, K, H, W) against numbers of classes (B, H, W), mean over the pixels that count."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean over the batch."""
+        total, count = summed(logits, targets, self.label_smoothing)
+        return total / count.clamp(min=1)
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Pixels that count."""
+        return (targets != NONE).sum().clamp(min=1)
 
 
 class MaskScorer:

@@ -12,12 +12,13 @@ from torch.nn import functional as F
 
 from chattn_nas.data import Data, TensorSet
 from chattn_nas.errors import DataError, InputError
+from chattn_nas.image_size import pair
 from chattn_nas.network import FeatureExtractor, feature_extractor
-from chattn_nas.network.size import pair
 from chattn_nas.tasks import picture_answer
 from chattn_nas.tasks.composite import composed, drawn_apart
 from chattn_nas.tasks.picture_metrics import WINDOW, brightness, psnr, ssim, without_border
 from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.shown import Shown, coloured
 from chattn_nas.tasks.task import Criterion, Scorer, Task
 from chattn_nas.unit import Unit
 
@@ -44,7 +45,7 @@ class SuperResolutionSettings(TaskSettings):
 
 
 class SuperResolution(Task):
-    """Pictures (N, C, S, S) uint8 and the larger ones that they were made from, (N, C, scale S, scale S)."""
+    """Pictures (N, C, H, W) uint8 and the larger ones that they were made from, (N, C, scale H, scale W)."""
 
     Settings: ClassVar[type[TaskSettings]] = SuperResolutionSettings
     metrics: ClassVar[tuple[str, ...]] = tuple(UNITS)
@@ -91,7 +92,7 @@ class SuperResolution(Task):
         return composed(network, Enlarging(body, head, self.scale), "body.body")
 
     def prepare(self, batch: TensorSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Flips and transposition, where flips are allowed: picture and target go the same way."""
+        """Flips and, of squares, transposition, where flips are allowed: picture and target go the same way."""
         small, large = batch.images, batch.labels
         if self.data.augmentation.flip:
             draws = torch.rand(3, len(small), 1, 1, 1, device=small.device, generator=generator) < 0.5
@@ -119,11 +120,27 @@ class SuperResolution(Task):
         index = torch.arange(len(self.data.validation))
         for rows in index.split(64):
             part = self.data.validation[rows.to(self.data.validation.labels.device)].to("cpu")
-            enlarged = F.interpolate(
-                part.images.float(), scale_factor=self.scale, mode="bicubic", antialias=True
-            )  # with antialias torch's kernel is Pillow's
-            scorer.score(enlarged.round().clamp(0, 255), part.labels)
+            scorer.score(self._bicubic(part.images), part.labels)
         return {"by": "bicubic enlargement", "score": scorer.result()[0]}
+
+    def _bicubic(self, images: Tensor) -> Tensor:
+        """Enlarged, in 0 to 255; with antialias torch's kernel is Pillow's."""
+        large = F.interpolate(images.float(), scale_factor=self.scale, mode="bicubic", antialias=True)
+        return large.round().clamp(0, 255)
+
+    def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
+        """The enlarged picture between bicubic enlargement and the picture that it should be."""
+        found = []
+        for one in zip(images.split(1), self._bicubic(images).split(1), self.pixels(output).split(1), targets.split(1)):
+            small, bicubic, answered, wanted = (coloured(picture.to(torch.uint8))[0] for picture in one)
+            scores = []
+            for picture in one[1:3]:
+                scorer = PictureScorer(self, 1, torch.device("cpu"))
+                scorer.score(picture, one[3])
+                scores.append(self.unit.text(scorer.result()[0]))
+            shown = (("image", small), ("bicubic", bicubic), ("answered", answered), ("wanted", wanted))
+            found.append(Shown(shown, f"{scores[1]}, bicubic enlargement {scores[0]}"))
+        return found
 
     def export(self) -> dict[str, Any]:
         """Pictures."""
@@ -210,4 +227,5 @@ def _absolute(output: Tensor, targets: Tensor) -> Tensor:
 def _turned(images: Tensor, draws: Tensor) -> Tensor:
     images = torch.where(draws[0], images.flip(3), images)
     images = torch.where(draws[1], images.flip(2), images)
-    return torch.where(draws[2], images.transpose(2, 3), images)
+    square = images.shape[2] == images.shape[3]
+    return torch.where(draws[2], images.transpose(2, 3), images) if square else images

@@ -14,9 +14,11 @@ from chattn_nas.data.load import Where
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.tasks import registry
 from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.shown import Shown
 from chattn_nas.unit import Unit
 
-#: What the network gives, and targets, to the mean loss; nothing in it waits for the device.
+#: What the network gives, and targets, to the mean loss; nothing in it waits for the device. Where that is a mean over
+#: something else than images, a method ``weight(targets)`` gives how much that is, for batches taken in parts.
 Criterion = Callable[[Any, Tensor], Tensor]
 
 
@@ -140,6 +142,16 @@ class Task:
     def floor(self) -> dict[str, Any] | None:
         """``score`` of having learnt nothing on the validation images, and ``by``: what answers so."""
         return None
+
+    def show(self, output: Any, images: Tensor, targets: Tensor) -> list[Shown]:
+        """What the network answers on a few images, for the report; nothing where the task has no picture of it.
+
+        Args:
+            output: Of the network in eval mode, on the CPU.
+            images: uint8 (B, C, H, W).
+            targets: Theirs, as the data set holds them.
+        """
+        return []
 
     def export(self) -> dict[str, Any]:
         """What ``model.py`` of an export is and does: arguments of :class:`~chattn_nas.export.usage.Usage`.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from chattn_nas.network.weights import read_weights
+from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.search.same import check_same
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
@@ -25,6 +27,9 @@ from chattn_nas.training import (
     train_fully,
 )
 
+#: What plans did not say when there was no choice.
+AT_FIRST = {"optimizer": "sgd", "loss": "task", "scheduler": "cosine", "cutmix": 0.0, "drop_path": 0.0}
+log = logging.getLogger(__name__)
 FOLDER = "training"
 #: Attribute of the study: every finished training by its folder's name, for the report.
 ATTRIBUTE = "final_trainings"
@@ -68,10 +73,14 @@ def final_training(
     if finished is not None and read_weights(directory / WEIGHTS) is not None:
         _record(run, directory.name, finished)
         return finished
+    if spec.trainer is not None:
+        log.warning("%s trained in the search; the final training is ours, by the sections proxy and training",
+                    spec.trainer)  # fmt: skip
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
         check_same(run.study, spec)
         training_data = load_training_data(spec.task, spec.data, settings, context.device)
         facts = training_data.facts
+        mixing_of(facts.task, settings.recipe(spec.proxy), "training")  # refused before a network is built
         network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
         result = train_fully(
             network, training_data, settings.recipe(spec.proxy), seed=seed, directory=directory, plan=plan,
@@ -85,7 +94,7 @@ def final_training(
 def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
     """All that the trained weights depend on, beside the run's own spec."""
     recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs", "data_on"})
-    for name, only in (("optimizer", "sgd"), ("loss", "task")):
+    for name, only in AT_FIRST.items():
         if recipe[name] == only:
             del recipe[name]  # as it was when there was no other: older plans do not say it
     epochs = settings.recipe(spec.proxy).rungs[-1]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import date
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from timm.utils import ModelEmaV3
 from torch import nn
 
 from chattn_nas.errors import TrainingStopped
@@ -19,10 +17,14 @@ from chattn_nas.network.build import derived_seed
 from chattn_nas.network.weights import write_weights
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.proxy._train import own_stream_and_state
+from chattn_nas.proxy.average import Average
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.criterion import criterion_of
+from chattn_nas.proxy.drop_path import dropped
+from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.proxy.mode import train_mode
-from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule
+from chattn_nas.proxy.optimizer import Rates, build_optimizer
+from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.step import TrainingStep
 from chattn_nas.training.checkpoint import Checkpoint, Header, read_checkpoint, restore, states_of
 from chattn_nas.training.distributed import DistributedContext
@@ -67,7 +69,7 @@ def train_fully(
     checkpoint = read_checkpoint(directory, plan)
     rows = list(checkpoint.header.rows) if checkpoint is not None else []
     log = Log(directory, settings.tensorboard, rows) if context.is_first else None
-    with own_stream_and_state(context.device, seed):
+    with own_stream_and_state(context.device, seed), dropped(network, recipe.drop_path):
         session = _Session(network, training_data, recipe, seed, context, checkpoint)
         for epoch in range(session.done, session.total):
             started = time.perf_counter()
@@ -105,26 +107,27 @@ class _Session:
         network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = build_optimizer(network, recipe, images=training_data.images)
         rates = Rates(self.optimizer)
-        self.ema = ModelEmaV3(network, settings.ema, use_warmup=True) if settings.ema else None
+        self.average = Average(network, recipe.ema) if recipe.ema else None
         if checkpoint is not None:
-            restore(checkpoint, network, self.optimizer, self.ema and self.ema.module)
+            restore(checkpoint, network, self.optimizer, None if self.average is None else self.average.module)
         self.order, self.crops = torch.Generator(device), torch.Generator(device)
-        prepare = Prepare(settings, task, self.crops)
+        prepare = Prepare(settings, task, self.crops, mixing_of(task, recipe, "training"))
         step = TrainingStep(
             context.wrap(network), self.optimizer, prepare, task=task, clip=recipe.clip,
-            criterion=criterion_of(task, recipe, device),
+            criterion=criterion_of(task, recipe, device), average=self.average,
         )  # fmt: skip
         repeatable = recipe.cuda_graphs and context.size == 1 and not prepare.draws_on_host
         capture = cuda_graphs(device, self.crops) if repeatable else None
         self.epochs = training_data.epochs(step, recipe.batch_size, rates, self.order, capture, context)
         self.done, self.total = checkpoint.header.epoch if checkpoint is not None else 0, recipe.rungs[-1]
-        steps = self.total * self.epochs.steps
-        self.factors = [schedule(number, steps, recipe.warmup) for number in range(steps)]
+        if self.average is not None:
+            self.average.steps.fill_(self.done * self.epochs.steps)
+        self.factors = factors(recipe, self.total * self.epochs.steps)
 
     @property
     def trained(self) -> nn.Module:
         """What is scored and kept: the moving average of the weights where there is one."""
-        return self.network if self.ema is None else self.ema.module
+        return self.network if self.average is None else self.average.module
 
     def train(self, epoch: int) -> float:
         """Train for the epoch of that number; its mean loss.
@@ -137,14 +140,7 @@ class _Session:
         torch.manual_seed(derived_seed(self.seed, "layers", epoch, self.rank))
         train_mode(self.network)
         first = epoch * self.epochs.steps
-        steps = count(first + 1)
-
-        def average() -> None:
-            if self.ema is not None:
-                self.ema.update(self.network, step=next(steps))
-
-        factors = self.factors[first : first + self.epochs.steps]
-        loss = self.epochs.epoch(factors, average) / self.epochs.steps
+        loss = self.epochs.epoch(self.factors[first : first + self.epochs.steps]) / self.epochs.steps
         if loss - loss != 0:
             raise TrainingStopped(
                 f"the loss was not finite in epoch {epoch + 1}: a smaller training.learning_rate or training.clip may "
@@ -156,7 +152,7 @@ class _Session:
         """All that the next session needs."""
         return Checkpoint(
             header=header, network=self.network.state_dict(), optimizer=states_of(self.optimizer),
-            ema=self.ema.module.state_dict() if self.ema is not None else None,
+            ema=self.average.module.state_dict() if self.average is not None else None,
         )  # fmt: skip
 
 

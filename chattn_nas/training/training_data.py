@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from chattn_nas.data import DataSettings, TensorSet, describe, joined, load_test, require_test
+from chattn_nas.data import DataSettings, TensorSet, joined, load_test, require_test
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import evaluate
 from chattn_nas.proxy.capture import Capture
@@ -22,7 +22,7 @@ from chattn_nas.tasks import TaskData, TaskSettings, load
 from chattn_nas.training.distributed import DistributedContext
 
 #: Settings of the final training that only labels follow.
-MIXING = ("randaugment", "erasing", "mixup")
+ON_HOST = ("randaugment", "erasing")
 Step = Callable[[TensorSet], Tensor]
 Scores = tuple[float, float]
 
@@ -93,12 +93,8 @@ def load_training_data(
         InputError: The data do not serve the task, or an augmentation does not.
     """
     require_test(data)
-    if settings.mixup and describe(data).multilabel:
-        raise InputError(
-            "training.mixup mixes single labels, and these images have several", where=("training", "mixup")
-        )
     facts = load(task, data, device=device, data_on=settings.data_on)
-    for name in MIXING:
+    for name in ON_HOST:
         if getattr(settings, name) and not facts.task.mixes:
             raise InputError(
                 f"training.{name} changes images in a way that the targets of task {task.type} do not follow",

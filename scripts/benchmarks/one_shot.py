@@ -40,7 +40,8 @@ from chattn_nas.tasks.task import TaskData
 TABLE = "cifar_resnet8_16px_20ep"
 #: Types whose gate is a sigmoid, so that it shrinks what it gates.
 SIGMOID = ("se", "eca", "fca", "srm", "triplet", "shuffle")
-DRAWS = 4000
+#: Of the bootstrap.
+DRAWS = 300
 
 
 def supernet(spec: Spec, data: TaskData, table: Table, epochs: int, seed: int, official: bool) -> dict[str, Any]:
@@ -212,8 +213,8 @@ def train(arguments: argparse.Namespace) -> None:
             row = supernet(spec, data, table, epochs, seed, arguments.official)
             _add(out / "supernets.jsonl", row)
             keys = list(row["score"])
-            tau = kendalltau([row["score"][key] for key in keys], [table.values[key] for key in keys]).statistic
-            print(f"  tau {tau:.3f}, {row['seconds']} s", flush=True)
+            agrees = kendalltau([row["score"][key] for key in keys], [table.values[key] for key in keys]).statistic
+            print(f"  tau {agrees:.3f}, {row['seconds']} s", flush=True)
 
 
 def _zero(spec: Spec, data: TaskData, table: Table, arguments: argparse.Namespace) -> None:
@@ -232,22 +233,13 @@ def _add(path: Path, row: dict[str, Any]) -> None:
         file.write(f"{json.dumps(row)}\n")
 
 
-def tau_within(score: np.ndarray, truth: np.ndarray, pattern: Sequence[str]) -> float:
-    """Kendall's tau-b over the pairs of networks that have the same pattern."""
-    first, second = np.triu_indices(len(score), 1)
-    same = np.array(pattern)[first] == np.array(pattern)[second]
-    a, b = np.sign(score[first] - score[second])[same], np.sign(truth[first] - truth[second])[same]
-    scale = np.sqrt(np.abs(a).sum() * np.abs(b).sum())
-    return float((a * b).sum() / scale) if scale else float("nan")
-
-
 def report(arguments: argparse.Namespace) -> None:
     """Kendall's tau of every score with test accuracy, overall and within networks of one gate pattern."""
     table = load(TABLE)
     keys = list(table.networks)
     tests = table.rows.pivot(index="hash", columns="seed", values="test_accuracy").loc[keys].to_numpy()
     stages = [[one.type for one in table.networks[key].canonical(table.space.stages).stages] for key in keys]
-    pattern = ["".join("01"[name in SIGMOID] for name in names) for names in stages]
+    pattern = np.array(["".join("01"[name in SIGMOID] for name in names) for names in stages])
     gates = np.array([sum(name in SIGMOID for name in names) for names in stages])
     weighted = np.array([sum((1, 2, 4)[at] for at, name in enumerate(names) if name in SIGMOID) for names in stages])
     costs = table.rows.groupby("hash")[["parameters", "macs"]].first().loc[keys]
@@ -271,41 +263,50 @@ def report(arguments: argparse.Namespace) -> None:
         "parameters": costs[["parameters"]].to_numpy().T.astype(float),
         "MACs": costs[["macs"]].to_numpy().T.astype(float),
     }  # fmt: skip
+    kept = np.array(["shuffle" not in names for names in stages])
+    groups = {"all": np.ones((len(keys),) * 2, dtype=bool), "within one gate pattern": np.equal.outer(pattern, pattern),
+              "without shuffle": np.logical_and.outer(kept, kept)}  # fmt: skip
     rng = np.random.default_rng(0)
-    print(f"{len(keys)} networks, {tests.shape[1]} seeds of real trainings; {len(set(pattern))} gate patterns\n")
-    print("| score | supernets | tau | 95 % | within one gate pattern | 95 % |\n|---|---|---|---|---|---|")
+    print(f"{len(keys)} networks ({kept.sum()} without shuffle), {tests.shape[1]} seeds of real trainings, "
+          f"{len(set(pattern))} gate patterns\n")  # fmt: skip
+    print("| score | of | " + " | ".join(groups) + " |\n|---|---|" + "---|" * len(groups))
     for name, rows in scores.items():
-        print(f"| {name} | {len(rows)} | {_cells(rows, tests, pattern, rng)} |")
-    validation = table.rows.pivot(index="hash", columns="seed", values="accuracy").loc[keys].to_numpy()
-    found = []
-    for seed in range(validation.shape[1]):
-        rest = np.delete(tests, seed, 1).mean(1)
-        one = validation[:, seed]
-        found.append((kendalltau(one, rest).statistic, tau_within(one, rest, pattern)))
-    overall, within = np.array(found).T
-    print(
-        f"| validation accuracy of one real training, against the other seeds | {len(found)} seeds "
-        f"| {overall.mean():.2f} | {_span(overall)} | {within.mean():.2f} | {_span(within)} |"
-    )
+        print(
+            f"| {name} | {len(rows)} | "
+            + " | ".join(_cell(rows, tests, group, rng) for group in groups.values())
+            + " |"
+        )
+    for name, told in (("accuracy", 1), ("train_loss_sum", -1)):
+        values = told * table.rows.pivot(index="hash", columns="seed", values=name).loc[keys].to_numpy()
+        cells = []
+        for group in groups.values():
+            rest = [np.delete(tests, seed, 1).mean(1) for seed in range(values.shape[1])]
+            found = [tau(one, other, group) for one, other in zip(values.T, rest, strict=True)]
+            cells.append(f"{np.mean(found):+.2f} [{min(found):+.2f}, {max(found):+.2f}]")
+        print(
+            f"| one real training of 20 epochs, {name}, against the other seeds | {len(found)} | {' | '.join(cells)} |"
+        )
 
 
-def _cells(rows: np.ndarray, tests: np.ndarray, pattern: Sequence[str], rng: np.random.Generator) -> str:
-    """Mean over supernets, and an interval by the bootstrap over supernets and over seeds of the real trainings."""
-    truth = tests.mean(1)
-    overall = np.mean([kendalltau(row, truth).statistic for row in rows])
-    within = np.mean([tau_within(row, truth, pattern) for row in rows])
+def tau(score: np.ndarray, truth: np.ndarray, group: np.ndarray) -> float:
+    """Kendall's tau-b over the pairs of networks that are in the group."""
+    first, second = np.triu_indices(len(score), 1)
+    held = group[first, second]
+    a, b = np.sign(score[first] - score[second])[held], np.sign(truth[first] - truth[second])[held]
+    scale = np.sqrt(np.abs(a).sum() * np.abs(b).sum())
+    return float((a * b).sum() / scale) if scale else float("nan")
+
+
+def _cell(rows: np.ndarray, tests: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> str:
+    """Mean over supernets, and a 95 % interval by the bootstrap over supernets and over seeds of real trainings."""
     drawn = []
-    for _ in range(DRAWS // 20):
+    for _ in range(DRAWS):
         seeds = tests[:, rng.integers(0, tests.shape[1], tests.shape[1])].mean(1)
         some = rows[rng.integers(0, len(rows), len(rows))]
-        drawn.append((np.mean([kendalltau(row, seeds).statistic for row in some]),
-                      np.mean([tau_within(row, seeds, pattern) for row in some])))  # fmt: skip
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
-    return f"{overall:.2f} | {low[0]:.2f} to {high[0]:.2f} | {within:.2f} | {low[1]:.2f} to {high[1]:.2f}"
-
-
-def _span(values: np.ndarray) -> str:
-    return f"{values.min():.2f} to {values.max():.2f} (range)"
+        drawn.append(np.mean([tau(row, seeds, group) for row in some]))
+    mean = np.mean([tau(row, tests.mean(1), group) for row in rows])
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def main() -> None:

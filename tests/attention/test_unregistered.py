@@ -91,7 +91,7 @@ def test_the_size_of_the_map_is_given_where_it_is_asked_for(mine):
         ("Needy", "its constructor needs heads besides channels"),
         ("Late", "the first argument of its constructor must be the number of channels"),
         ("function", "nor a subclass of nn.Module"),
-        ("Missing", "cannot be imported"),
+        ("Missing", "has no 'Missing' that could be an attention"),
     ],
 )
 def test_what_cannot_be_raced_is_told(mine, name, message):

@@ -6,7 +6,9 @@ import torch
 from pictures import folder, noise
 from PIL import Image
 
-from chattn_nas.data import DataSettings, describe, load_data
+from chattn_nas.data import DataSettings, describe, load_data, sample_batch, summary
+from chattn_nas.data.decoding import Reading, decode_arrays
+from chattn_nas.data.inspection import contact_sheet
 from chattn_nas.data.store import open_set
 from chattn_nas.errors import DataError
 
@@ -164,6 +166,26 @@ def test_resize_policies(tmp_path, policy, ending) -> None:
         assert abs(found[:, 0, 4] - [255, 0, 0]).max() < 6
         assert middle[0, 0] < 30
         assert middle[0, 7] > 225
+
+
+@pytest.mark.parametrize("policy", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("size", [(8, 20), (20, 8)])
+def test_images_that_are_not_square(tmp_path, policy, size) -> None:
+    """From files as from arrays: the same pixels where no JPEG decoder and no other filter is between."""
+    image = np.repeat(np.repeat(noise(1, 10, 5), 4, 0), 4, 1)  # 40 wide, 20 high
+    found = first(with_first(tmp_path, Image.fromarray(image)), resize=policy, image_size=size, background="red")
+    assert found.shape == (3, *size)
+    reading = Reading(size=size, resize=policy, background="red")
+    of_array = decode_arrays(image[None], reading, "x")[0].astype(int)
+    if policy == "pad":
+        assert ((found == [[[255]], [[0]], [[0]]]).all(0) == (of_array == [[[255]], [[0]], [[0]]]).all(0)).mean() > 0.8
+    assert abs(found.astype(int) - of_array).mean() < (20 if policy == "pad" else 2)
+    data = load_data(settings(tmp_path, resize=policy, image_size=size, background="red"))
+    assert (data.image_size, data.train.images.shape[2:]) == (size, size)
+    assert summary(settings(tmp_path, image_size=size), batch_size=4, epochs=1)[0].endswith(f"{size[1]}x{size[0]} px")
+    assert sample_batch(data).shape[2:] == size
+    sheet = contact_sheet(settings(tmp_path, image_size=size))
+    assert sheet.size == (8 * (12 * size[1] + 2) + 2, 2 * (12 * size[0] + 2) + 2)
 
 
 def test_a_reduced_jpeg_is_close_to_the_whole_one(tmp_path) -> None:

@@ -97,7 +97,7 @@ def test_augmentations_of_a_spec(tmp_path, monkeypatch) -> None:
     own = load_data(DataSettings(image_size=8, augment="own_augment:dark", crop_padding=0)).augmentation
     images = batch(4, 1)
     assert torch.equal(augment(images, own, torch.Generator()), images // 2)
-    with pytest.raises(DataError, match="cannot be imported"):
+    with pytest.raises(DataError, match="has no 'bright' that could be an augmentation"):
         load_data(DataSettings(image_size=8, augment="own_augment:bright"))
     with pytest.raises(DataError, match="did you mean 'trivial'"):
         DataSettings(augment="trivail")

@@ -126,7 +126,7 @@ def test_a_function_of_the_user(own) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("nothing", {}, "cannot be imported"),
+        ("nothing", {}, "has no 'nothing' that could be a data set"),
         ("broken", {}, "raised KeyError: 'no such column'"),
         ("wrong", {}, "must give arrays by name.*not int"),
         ("arrays", {"sacle": 2}, "raised TypeError.*sacle"),
@@ -137,7 +137,7 @@ def test_functions_that_cannot_be_used(own, name, options, words) -> None:
     with pytest.raises(DataError, match=words) as caught:
         load_data(DataSettings(dataset=f"{own}:{name}", image_size=6, options=options))
     assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match="cannot be imported: No module named"):
+    with pytest.raises(DataError, match=r"cannot be imported as a data set .ModuleNotFoundError: No module named"):
         load_data(DataSettings(dataset="no_such_module_here:data"))
 
 

@@ -1,5 +1,6 @@
 """Keys that do not belong together are refused with their line, and paths are found from the spec's folder."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from pictures import arrays, folder
 
 from chattn_nas.data import DataSettings, load_data
 from chattn_nas.errors import DataError, SpecError
-from chattn_nas.spec import load_spec
+from chattn_nas.spec import Spec, load_spec
 from chattn_nas.spec.load import lines_of
 from chattn_nas.spec.spec import PLACES
 
@@ -37,7 +38,13 @@ def spec(tmp_path: Path, *lines: str) -> Path:
         (["dataset: npz", "path: a", "label_column: y"], 7, "label_column does not belong"),
         (["dataset: torchvision", "name: CIFAR10", "path: a"], 7, "data.path does not belong"),
         (["dataset: torchvison", "name: CIFAR10"], 5, "did you mean 'torchvision'"),
-        (["image_size: 1"], 5, "image_size"),
+        (["image_size: 1"], 5, "image_size: should be a number of pixels, 4 to 1024, or two of them, .height, width."),
+        (["image_size: [24]"], 5, r"two of them, \[height, width\], not \[24\]"),
+        (["image_size: [24, 32, 3]"], 5, r"two of them, \[height, width\], not \[24, 32, 3\]"),
+        (["image_size: [24, 2000]"], 5, r"4 to 1024, .*not \[24, 2000\]"),
+        (["image_size: [24, true]"], 5, r"not \[24, True\]"),
+        (["image_size: 24x32"], 5, "not '24x32'"),
+        (["image_size: [8, 16]", "crop_padding: 8"], 6, "crop beyond images of 16x8 px"),
         (["image_size: 8", "crop_padding: 8"], 6, "crop beyond images of 8 px"),
         (["crop_padding: -1"], 5, "crop_padding"),
         (["seed: -1"], 5, "seed"),
@@ -104,3 +111,16 @@ def test_new_keys_leave_the_hash_of_old_specs(tmp_path) -> None:
 def test_an_unknown_source_by_the_api() -> None:
     with pytest.raises(DataError, match="cannot be 'folder'"):
         DataSettings(dataset="folder")
+
+
+def test_a_size_of_two_numbers_is_height_and_width(tmp_path) -> None:
+    """Squares are one number however they are written: hashes and keys of the cache stay as they are."""
+    plain = load_spec(spec(tmp_path, "image_size: 8"))
+    square = load_spec(spec(tmp_path, "image_size: [8, 8]"))
+    wide = load_spec(spec(tmp_path, "image_size: [8, 12]"))
+    assert square.data == plain.data
+    assert (square.hash, square.data.read_by) == (plain.hash, plain.data.read_by)
+    assert wide.data.image_size == (8, 12)
+    assert len({plain.hash, wide.hash, load_spec(spec(tmp_path, "image_size: [12, 8]")).hash}) == 3
+    assert Spec.from_dict(json.loads(json.dumps(wide.to_dict()))) == wide
+    assert wide.differences(plain) == ["data.image_size"]

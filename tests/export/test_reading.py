@@ -66,11 +66,11 @@ def test_odd_files_give_the_pixels_of_training(files, monkeypatch, resize, chann
     for path in files:
         scale = {"sixteen.png": (0.0, 65535.0), "float.tif": (0.0, 1.0)}.get(path.name)
         monkeypatch.setattr(standalone, "RANGE", scale)
-        for size in (32, 300):
+        for size in ((32, 32), (300, 300), (24, 40), (50, 30)):
             reading = Reading(size=size, resize=resize, background="orange", channels=channels, scale=scale)
             with Image.open(path) as image:
                 expected = torch.from_numpy(decode(image, reading, path.name)[0].copy())
-            found = standalone.pixels(standalone.open_image(path, (size, size)))[0]
+            found = standalone.pixels(standalone.open_image(path, size))[0]
             assert torch.equal(found, expected), (path.name, size)
 
 
@@ -84,15 +84,6 @@ def test_sixteen_bits_are_scaled_even_where_training_had_eight(files, monkeypatc
     Image.fromarray(np.full((4, 4), 300.0, np.float32)).save(strange)
     with pytest.raises(SystemExit, match=r"strange\.tif holds numbers that are not within 0 to 1"):
         standalone.open_image(strange)
-
-
-@pytest.mark.parametrize(("height", "width"), [(24, 40), (40, 24)])
-@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
-def test_images_that_are_not_square(files, monkeypatch, resize, height, width):
-    monkeypatch.setattr(standalone, "RESIZE", resize)
-    for path in files:
-        if path.suffix != ".tif":
-            assert standalone.open_image(path, (height, width)).size == (width, height)
 
 
 def test_a_whole_folder_is_read_by_the_exported_file_as_it_was_for_training(tmp_path):

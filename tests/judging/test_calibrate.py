@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections import Counter
 
@@ -222,3 +223,15 @@ def test_nothing_is_recommended_where_full_training_ranks_no_better_than_chance(
     assert found.spec_lines == ""
     assert "no proxy can be judged" in found.words
     assert "train longer" in result(agreed(0.8, 0.1), (0.2, 0.1, 1.0)).words
+
+
+def test_fidelities_of_images_that_are_not_square() -> None:
+    wide = dataclasses.replace(OWN, image_size=(18, 24))
+    half = next(one for one in candidates(wide) if one.image_size != wide.image_size)
+    assert half.image_size == (9, 12)
+    assert half.work(wide) == 0.25
+    assert (half.name, str(half)) == (
+        "epochs6-px12x9-width16-images1000",
+        "6 epochs, 12x9 px, width 16, 1,000 images, unit start",
+    )
+    assert half.spec_lines(wide) == {"data": {"image_size": [9, 12]}}

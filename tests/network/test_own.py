@@ -8,8 +8,8 @@ import torch
 
 from chattn_nas.errors import BackboneError
 from chattn_nas.network import build_network, stages
-from chattn_nas.network.own import is_path
 from chattn_nas.network.survey import check_backbone
+from chattn_nas.parts import is_path
 from chattn_nas.space import Architecture, Backbone
 
 
@@ -67,8 +67,8 @@ def test_torchvision_s_resnet_has_four_stages():
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("nowhere_at_all:net", "cannot import 'nowhere_at_all'"),
-        ("own_backbones:smal", "no function 'smal'; did you mean 'small'"),
+        ("nowhere_at_all:net", "'nowhere_at_all:net' cannot be imported as a backbone"),
+        ("own_backbones:smal", "no 'smal' that could be a backbone; did you mean 'small'"),
         ("own_backbones:no_module", "returns Tensor, not an nn.Module"),
         ("own_backbones:three_logits", r"is no classifier: for 2 images and 10 classes it gives \(2, 3\)"),
     ],

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from chattn_nas.proxy import ProxySettings
-from chattn_nas.proxy.optimizer import Rates, build_optimizer, schedule, without_weight_decay
+from chattn_nas.proxy.optimizer import Rates, build_optimizer, without_weight_decay
+from chattn_nas.proxy.schedule import cosine
 
 
 class Exempting(nn.Module):
@@ -53,13 +54,13 @@ def test_what_an_attention_type_declares_does_not_decay(build) -> None:
 
 
 def test_the_rate_rises_and_falls_to_zero() -> None:
-    factors = [schedule(step, 50, 0.2) for step in range(50)]
+    factors = [cosine(step, 50, 0.2) for step in range(50)]
     assert factors[0] == pytest.approx(1 / 11)
     assert max(factors) == factors[10] == 1.0
     assert factors[-1] == pytest.approx(0.0, abs=1e-12)
     assert factors[:11] == sorted(factors[:11])
     assert factors[10:] == sorted(factors[10:], reverse=True)
-    assert [schedule(0, 1, 0.0), schedule(0, 1, 0.5)] == [1.0, pytest.approx(2 / 3)]
+    assert [cosine(0, 1, 0.0), cosine(0, 1, 0.5)] == [1.0, pytest.approx(2 / 3)]
 
 
 def test_rates_as_tensors_and_momentum_from_zero_are_plain_sgd() -> None:
@@ -74,7 +75,7 @@ def test_rates_as_tensors_and_momentum_from_zero_are_plain_sgd() -> None:
         lr=0.15, momentum=0.9, nesterov=True,
     )  # fmt: skip
     for step in range(6):
-        factor = schedule(step, 6, 0.3)
+        factor = cosine(step, 6, 0.3)
         rates.set(torch.tensor([factor], dtype=torch.float64))
         for group in reference.param_groups:
             group["lr"] = 0.15 * factor

@@ -202,7 +202,11 @@ def test_every_key_of_the_schema_takes_what_it_says_or_refuses_it_with_its_line(
         ("  learning_rate: 0.2", "  learning_rate: 1e300", "proxy.learning_rate: a number must be below"),
         ("  trials: 24", "  trials: 24\n  timeout: 1e300", "search.timeout: a number must be below"),
         ("  trials: 24", "  trials: 24\n  retries: '99999999999'", "search.retries: a number must be below 2,147,483"),
-        ("    - eca:", "    - ':x'\n    - eca:", "attention type ':x' cannot be imported: Empty module name"),
+        (
+            "    - eca:",
+            "    - ':x'\n    - eca:",
+            "':x' cannot be imported as an attention .ValueError: Empty module name",
+        ),
         ("  all: ", "  1: [se]\n  '1': [se]\n  all: ", "a stage has two lists"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_metric_of_the_users_own(tmp_path, monkeypatch, scored) -> None:
     logits, labels = scored
     value = build_metric("own_metric:seventh", 7)(logits, labels)
     assert value == pytest.approx(float(((logits.argmax(1) == 6) == (labels == 6)).float().mean()))
-    with pytest.raises(DataError, match="cannot be imported"):
+    with pytest.raises(DataError, match="has no 'eighth' that could be a metric"):
         build_metric("own_metric:eighth", 7)
     sys.modules.pop("own_metric")
 

@@ -15,6 +15,7 @@ from chattn_nas.data import DataSettings, TensorSet, load_data
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.network import build_network, cost
 from chattn_nas.proxy import Outcome, ProxySettings, train
+from chattn_nas.proxy.step import TrainingStep
 from chattn_nas.space import Architecture, Backbone, StageChoice
 from chattn_nas.tasks.pyramid import Upsample
 from chattn_nas.tasks.segmentation import SegmentationSettings, summed
@@ -60,6 +61,28 @@ def test_other_layouts_are_the_same_set(folder, tmp_path, data) -> None:
     next((tmp_path / "ann_dir" / "train").iterdir()).unlink()
     with pytest.raises(DataError, match="1 image has no mask: img_dir/train/"):
         load_data(DataSettings(dataset="masks", path=str(tmp_path), image_size=16))
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("size", [(12, 20), (20, 12), (17, 17)])
+def test_a_mask_lies_on_its_image_whatever_their_proportions(tmp_path, resize, size) -> None:
+    """Images that show the number of their mask: black where it is 0, white where it is 1, grey where padding is."""
+    for kind in ("images", "masks"):
+        (tmp_path / "train" / kind).mkdir(parents=True)
+    for number in range(10):
+        mask = np.zeros((30, 41 + number), np.uint8)
+        mask[10 + number % 3 :, 8 + number : 30] = 1
+        Image.fromarray(mask).save(tmp_path / "train" / "masks" / f"{number}.png")
+        Image.fromarray(np.stack([255 * mask] * 3, 2)).save(tmp_path / "train" / "images" / f"{number}.png")
+    found = load_data(
+        DataSettings(dataset="masks", path=str(tmp_path), image_size=size, resize=resize, background="gray", channels=1)
+    )
+    shown, masks_of = found.train.images[:, 0], found.train.labels
+    assert shown.shape[1:] == masks_of.shape[1:] == size
+    assert masks_of[shown > 250].eq(1).all()
+    assert masks_of[shown < 5].eq(0).all()
+    if resize == "pad":
+        assert shown[masks_of == 255].eq(128).all(), "what is void is what padding added, to the pixel"
 
 
 def test_wrong_masks_are_named(folder, tmp_path) -> None:
@@ -173,3 +196,32 @@ def test_what_does_not_fit_is_refused_in_a_sentence(settings) -> None:
         tasks.load(TASK, settings.changed(augment="trivial"))
     with pytest.raises(DataError, match=r"data\.sampling: balanced needs one target per image"):
         tasks.load(TASK, settings.changed(sampling="balanced"))
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(data) -> None:
+    """Though one part is nearly all void: its few pixels count as pixels."""
+    network = built(data).eval()
+    batch = data.train[torch.arange(8)]
+    batch.labels[:4, 1:] = 255
+    found = []
+    for parts in (1, 2):
+        step = TrainingStep(
+            network, torch.optim.SGD(network.parameters(), lr=0.0),
+            lambda batch: (data.task.inputs(batch.images), data.task.targets(batch.labels)), task=data.task,
+            criterion=data.task.criterion(torch.device("cpu")), accumulate=parts,
+        )  # fmt: skip
+        loss = step(batch)
+        found.append((loss, [p.grad.clone() for p in network.parameters() if p.grad is not None]))
+    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-4)
+
+
+def test_images_that_are_not_square(settings) -> None:
+    """Half as high as wide, from prepared batch to score; an odd size, so that maps round."""
+    data = tasks.load(TASK, settings.changed(image_size=(10, 22)))
+    network = built(data)
+    inputs, targets = data.task.prepare(data.train[torch.arange(8)], torch.Generator().manual_seed(0))
+    assert (inputs.shape[2:], targets.shape[1:], network(inputs).shape) == ((10, 22), (10, 22), (8, 3, 10, 22))
+    found = train(network, data, ProxySettings(rungs=[1], device="cpu", batch_size=8), seed=0)
+    assert found.outcome is Outcome.COMPLETE
+    square = tasks.load(TASK, settings.changed(image_size=15))
+    assert cost(network, data.image_size).macs == pytest.approx(cost(built(square), 15).macs, rel=0.1)

@@ -146,3 +146,10 @@ def test_what_does_not_fit_is_refused_in_a_sentence(settings) -> None:
         tasks.load(SuperResolutionSettings(shave=8), settings)
     with pytest.raises(DataError, match="as large as a patch of 200 px"):
         load_data(settings.changed(image_size=100))
+
+
+def test_patches_that_are_not_square(settings) -> None:
+    data = tasks.load(TASK, settings.changed(image_size=(8, 12)))
+    assert (len(data.train), data.train.labels.shape[2:]) == (8 * 3 * 2, (16, 24))
+    inputs, targets = data.task.prepare(data.train[torch.arange(16)], torch.Generator().manual_seed(0))
+    assert built(data)(inputs).shape == targets.shape == (16, 3, 16, 24)

@@ -25,7 +25,7 @@ SPECS = {
     "segmentation": """\
 name: tiny
 backbone: {model: cifar_resnet8, options: {width: 8}}
-data: {dataset: masks, path: data, image_size: 16, cache: cache}
+data: {dataset: masks, path: data, image_size: [12, 20], cache: cache}
 task: {type: segmentation, stride: 1, width: 8}
 space: {all: [none, eca]}
 proxy: {rungs: [1, 2], device: cpu}

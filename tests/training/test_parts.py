@@ -12,6 +12,8 @@ import torch
 from chattn_nas import tasks
 from chattn_nas.data import DataSettings, Normalize, TensorSet, load_data
 from chattn_nas.errors import InputError
+from chattn_nas.proxy import ProxySettings
+from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.tasks import TaskSettings
 from chattn_nas.training import DistributedContext
@@ -37,7 +39,8 @@ def batch() -> TensorSet:
 
 def prepare(**settings) -> Prepare:
     task = tasks.load(TaskSettings(), DataSettings(image_size=16, crop_padding=0, flip=False)).task
-    return Prepare(TrainingSettings(**settings), task, torch.Generator())
+    settings = TrainingSettings(**settings)
+    return Prepare(settings, task, torch.Generator(), mixing_of(task, settings.recipe(ProxySettings()), "training"))
 
 
 def test_plain_augmentation_is_the_proxys(batch) -> None:
@@ -49,12 +52,14 @@ def test_plain_augmentation_is_the_proxys(batch) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"randaugment": 2}, {"erasing": 1.0}, {"mixup": 0.5}])
-def test_what_is_asked_for_is_done_under_the_global_seed(batch, settings) -> None:
+def test_what_is_asked_for_is_done_under_its_seed(batch, settings) -> None:
     chosen = prepare(**settings)
-    assert chosen.draws_on_host
+    assert chosen.draws_on_host == ("mixup" not in settings)
     torch.manual_seed(1)
+    chosen.generator.manual_seed(1)
     images, targets = chosen(batch)
     torch.manual_seed(1)
+    chosen.generator.manual_seed(1)
     again, targets_again = chosen(batch)
     assert torch.equal(images, again)
     assert torch.equal(targets, targets_again)

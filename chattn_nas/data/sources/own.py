@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.data_set import listing_of_sets, stamps_of
 from chattn_nas.data.sources.in_memory import listing_of_arrays
 from chattn_nas.errors import DataError
+from chattn_nas.parts import found
 
 
 def own(settings: DataSettings) -> Found:
@@ -28,11 +28,7 @@ def own(settings: DataSettings) -> Found:
     Raises:
         DataError: There is no such function, it raises, or it gives something else.
     """
-    module_name, _, name = settings.dataset.partition(":")
-    try:
-        function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise DataError(f"data set {settings.dataset!r} cannot be imported: {error}", where=("dataset",)) from None
+    function = found(settings.dataset, "a data set", ("dataset",), refusal=DataError)
     try:
         given = function(**settings.options)
     except DataError:

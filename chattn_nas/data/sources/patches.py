@@ -1,6 +1,6 @@
 """Pictures in high and low resolution, cut into patches: high resolution alone, or both in folders side by side.
 
-``image_size`` is the side of a low-resolution patch; ``options: {scale: 2}`` says how much larger its target is. Where
+``image_size`` is that of a low-resolution patch; ``options: {scale: 2}`` says how much larger its target is. Where
 there is no low resolution, it is made by bicubic reduction, as the benchmarks of super-resolution make it.
 """
 
@@ -25,6 +25,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of
 from chattn_nas.data.tree import Entry, Tree, open_tree
 from chattn_nas.errors import DataError
+from chattn_nas.image_size import pair, shown
 
 SCALES = (2, 3, 4)
 #: Words in the names of folders, in any case.
@@ -90,14 +91,14 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
         if paired and (bare := [one for one in names if one not in low.get(part, {})]):
             raise DataError(f"{len(bare)} pictures have no low resolution: {', '.join(bare[:5])}", where=("path",))
         pairs = [(high[part][one], low[part][one] if paired else None) for one in names]
-        source = _Source(tree, pairs, settings.image_size, scale, "L" if settings.channels == 1 else "RGB")
+        source = _Source(tree, pairs, pair(settings.image_size), scale, "L" if settings.channels == 1 else "RGB")
         index, small = source.grid()
         if small:
             said.append(f"{small} {part} pictures are smaller than a patch and are left out")
         if not len(index):
             raise DataError(
-                f"no {part} picture in {root} is as large as a patch of {settings.image_size * scale} px: a smaller "
-                "data.image_size may do",
+                f"no {part} picture in {root} is as large as a patch of {shown(source.large)}: a "
+                "smaller data.image_size may do",
                 where=("image_size",),
             )
         parts[part] = Part(Patches(source, index), HighPatches(source, index))
@@ -108,9 +109,11 @@ class _Source:
     """The pictures of one part; the last few that were opened are remembered, since patches follow each other."""
 
     def __init__(
-        self, tree: Tree, pairs: Sequence[tuple[Entry, Entry | None]], size: int, scale: int, mode: str
-    ) -> None:
+        self, tree: Tree, pairs: Sequence[tuple[Entry, Entry | None]], size: tuple[int, int], scale: int,
+        mode: str,
+    ) -> None:  # fmt: skip
         self.tree, self.pairs, self.size, self.scale, self.mode = tree, pairs, size, scale, mode
+        self.large = (size[0] * scale, size[1] * scale)
         self.opened = lru_cache(32)(self._opened)
 
     def _opened(self, number: int) -> tuple[Image.Image, Image.Image | None]:
@@ -130,7 +133,8 @@ class _Source:
 
     def grid(self) -> tuple[NDArray[np.int64], int]:
         """Picture, top and left of every patch that lies side by side in it, (n, 3), and how many are too small."""
-        found, small, side = [], 0, self.size * self.scale
+        found, small = [], 0
+        tall, wide = self.large
         for number, (high, _) in enumerate(self.pairs):
             try:
                 with Image.open(BytesIO(self.tree.read(high))) as image:
@@ -138,10 +142,10 @@ class _Source:
                     if image.getexif().get(0x0112, 1) in TURNED:
                         width, height = height, width
             except Exception:  # told as bad when its turn comes
-                width = height = side
-            rows, columns = height // side, width // side
+                height, width = self.large
+            rows, columns = height // tall, width // wide
             small += not rows * columns
-            found += [(number, row * side, column * side) for row in range(rows) for column in range(columns)]
+            found += [(number, row * tall, column * wide) for row in range(rows) for column in range(columns)]
         return np.array(found, np.int64).reshape(-1, 3), small
 
 
@@ -172,12 +176,12 @@ class Patches(_Chosen):
         """The patch, and the pixels of both."""
         number, top, left = map(int, self.index[index])
         high, low = self.source.opened(number)
-        size, scale = self.source.size, self.source.scale
-        large = high.crop((left, top, left + size * scale, top + size * scale))
+        (height, width), scale = self.source.size, self.source.scale
+        large = high.crop((left, top, left + width * scale, top + height * scale))
         if low is None:
-            patch = large.resize((size, size), Image.Resampling.BICUBIC)
+            patch = large.resize((width, height), Image.Resampling.BICUBIC)
         else:
-            patch = low.crop((left // scale, top // scale, left // scale + size, top // scale + size))
+            patch = low.crop((left // scale, top // scale, left // scale + width, top // scale + height))
         return patch, patch.tobytes() + large.tobytes()
 
 
@@ -185,8 +189,8 @@ class HighPatches(_Chosen):
     """The same in high resolution: what the network shall give."""
 
     def read(self, index: int, image: tuple[int, int], reading: Any) -> NDArray[np.uint8]:
-        """(C, scale S, scale S) uint8."""
+        """(C, scale H, scale W) uint8."""
         number, top, left = map(int, self.index[index])
-        side = self.source.size * self.source.scale
-        pixels = np.asarray(self.source.opened(number)[0].crop((left, top, left + side, top + side)))
+        height, width = self.source.large
+        pixels = np.asarray(self.source.opened(number)[0].crop((left, top, left + width, top + height)))
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -27,9 +27,9 @@ from chattn_nas.search.nni.config import slots
 from chattn_nas.search.nni.protocol import TRIAL
 from chattn_nas.search.nni.space import read_nni
 from chattn_nas.search.search_study import GIVEN
-from chattn_nas.search.session import import_trainer, quiet_optuna, start
+from chattn_nas.search.session import quiet_optuna, start
 from chattn_nas.search.slot_lock import slot_of
-from chattn_nas.search.trainer import Costs, ProxyTrainer, Trainer
+from chattn_nas.search.trainer import Costs, Trainer, import_trainer, trainer_of
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.space import Architecture, Stage
 from chattn_nas.spec.plugins import take_path
@@ -102,7 +102,7 @@ def run_trial(run: RunDirectory, parameters: dict[str, Any], trainer: str | None
     spec = run.spec
     with slot_of(slots(spec), f"{spec.name}-{spec.hash}") as slot:
         set_num_threads(slot.threads)
-        make = import_trainer(trainer) if trainer else ProxyTrainer
+        make = import_trainer(trainer) if trainer else trainer_of(spec)
         runner = start(spec, run.storage_url, run.directory, slot.device,
                        lambda spec, device: Reporting(make(spec, device)))  # fmt: skip
         trial = _trial(runner, parameters)
@@ -144,6 +144,7 @@ class Reporting:
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
+        self.data = getattr(trainer, "data", None)  # the study keeps what it is scored by
 
     @property
     def stages(self) -> Sequence[Stage]:

@@ -15,8 +15,7 @@ import torch
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Rung, free_caches, is_out_of_memory
 from chattn_nas.search.ray import _ray
-from chattn_nas.search.session import import_trainer
-from chattn_nas.search.trainer import Costs, ProxyTrainer, Trainer
+from chattn_nas.search.trainer import Costs, Trainer, import_trainer, trainer_of
 from chattn_nas.search.trial import BROKEN
 from chattn_nas.space import Architecture
 from chattn_nas.spec.plugins import look_in
@@ -95,6 +94,7 @@ def _trainer(spec: str, trainer: str | None, device: str) -> Trainer:
     try:
         data = json.loads(spec)
         look_in(data.pop("look_in", ()))
-        return (import_trainer(trainer) if trainer else ProxyTrainer)(Spec.from_dict(data), device)
+        found = Spec.from_dict(data)
+        return (import_trainer(trainer) if trainer else trainer_of(found))(found, device)
     except InputError as error:  # not the architecture's fault, which it would be taken for
         raise RuntimeError(f"a node cannot train: {error}") from error

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from chattn_nas import tasks
 from chattn_nas.proxy import Measurement, Report
 from chattn_nas.search.ray import _ray
 from chattn_nas.search.ray.task import RungBroker, costs_of, train_one
@@ -57,6 +58,8 @@ class RayTrainer:
             trainer,
             "cuda" if needs.get("num_gpus") else "cpu",
         )
+        # The study keeps what it is scored by; images stay on the disk of this machine.
+        self.data = None if trainer else tasks.load(spec.task, spec.data, data_on="disk")
         retries = spec.search.retries
         self._costs_of = _ray.task(costs_of, needs, retries=-1)
         self._train_one = _ray.task(train_one, needs, retries)

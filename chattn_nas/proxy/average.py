@@ -1,0 +1,46 @@
+"""The exponential moving average of a network's weights, kept on the device."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+#: Power of the warm-up: the average keeps 1 - (1 + step) ** -POWER at most.
+POWER = 2 / 3
+
+
+class Average:
+    """Average of parameters and buffers, warmed up, as ``timm.utils.ModelEmaV3``; here no step asks the host.
+
+    Polyak, Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992).
+
+    Args:
+        network: On its device; updated elsewhere.
+        decay: Share that is kept at a step.
+
+    Attributes:
+        module: The average, in eval mode.
+        steps: Updates so far, a tensor; a training that goes on sets it.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network, self.decay = network, decay
+        self.module = copy.deepcopy(network).eval()
+        pairs = list(zip(self.module.state_dict().values(), network.state_dict().values(), strict=True))
+        self.floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self.others = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self.steps = torch.zeros((), device=pairs[0][0].device)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """After a step of the network."""
+        kept = (1 - (1 + self.steps) ** -POWER).clamp(max=self.decay)
+        averages, values = ([pair[index] for pair in self.floats] for index in (0, 1))
+        away = torch._foreach_sub(values, averages)
+        torch._foreach_mul_(away, 1 - kept)
+        torch._foreach_add_(averages, away)
+        for average, value in self.others:
+            average.copy_(value)
+        self.steps += 1

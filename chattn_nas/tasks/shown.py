@@ -1,0 +1,34 @@
+"""What a network answers on a few images, as a report shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image.
+
+    Attributes:
+        pictures: Side by side, each with its title: uint8 (3, H, W).
+        said: What the network answers, in words.
+        right: Whether that is so, where it is one or the other.
+    """
+
+    pictures: tuple[tuple[str, Tensor], ...]
+    said: str = ""
+    right: bool | None = None
+
+
+def coloured(images: Tensor) -> Tensor:
+    """uint8 images (B, C, H, W) as RGB; of other channels than 1 and 3 the first."""
+    return images if images.shape[1] == 3 else images[:, :1].expand(-1, 3, -1, -1)
+
+
+def painted(classes: Tensor, palette: list[int]) -> Tensor:
+    """Numbers of classes (H, W) in the colours of a palette, uint8 (3, H, W); below 0 is grey."""
+    colours = torch.tensor([*palette, 128, 128, 128], dtype=torch.uint8).view(-1, 3)
+    return colours[classes.long().where(classes >= 0, torch.tensor(len(colours) - 1))].permute(2, 0, 1)
