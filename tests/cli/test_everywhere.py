@@ -1,6 +1,7 @@
 """What holds of every command: ``--json`` is JSON and nothing else, ``--quiet`` is silent, all fits 80 columns."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -51,6 +52,7 @@ def places(tmp_path_factory) -> dict[str, object]:
 def typed(places, tmp_path, monkeypatch, capsys):
     """What a command prints with its arguments of above and these."""
     monkeypatch.setattr("chattn_nas.dashboard.serve", lambda run, port: None)
+    monkeypatch.setattr("chattn_nas.search.nni.config.write_config", lambda spec, out: out / "config.yml")
 
     def run(command: str, *more: str) -> str:
         known = places | {"NEW": tmp_path / f"{command}.yaml"}
@@ -80,7 +82,7 @@ def test_quiet_is_silent(typed, command) -> None:
 def test_it_fits_a_terminal_of_80_columns(typed, monkeypatch, command) -> None:
     monkeypatch.setattr(_app.console, "_force_terminal", True)
     monkeypatch.setattr(_app.console, "_width", 80)
-    lines = typed(command).splitlines()
+    lines = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", typed(command)).splitlines()
     assert [line for line in lines if cell_len(line) > 80] == []
 
 
