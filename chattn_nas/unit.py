@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+#: Metrics that are the share of the images answered rightly.
+SHARES = ("accuracy", "top5")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
@@ -29,6 +32,11 @@ class Unit:
     digits: int = 2
 
     @property
+    def of_images(self) -> bool:
+        """Whether a score is the share of the images that were answered rightly."""
+        return self.name in SHARES
+
+    @property
     def bounds(self) -> tuple[float, float]:
         """What a shown score can lie between: no interval of a share goes beyond 100 %."""
         return (0.0, 100.0) if self.unit == "%" else (-math.inf, math.inf)
@@ -36,6 +44,14 @@ class Unit:
     def shown(self, score: float | None) -> float:
         """A stored score as it is shown; NaN for none."""
         return math.nan if score is None else self.scale * score
+
+    def stored(self, shown: float | None) -> float | None:
+        """The score that is shown so: :meth:`shown` turned round, to the bit where there is such a score."""
+        if shown is None:
+            return None
+        near = shown / self.scale
+        beside = (near, math.nextafter(near, math.inf), math.nextafter(near, -math.inf))
+        return next((score for score in beside if self.scale * score == shown), near)
 
     def text(self, score: float | None) -> str:
         """A stored score with its unit: ``92.13 %``."""

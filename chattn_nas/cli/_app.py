@@ -25,7 +25,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from chattn_nas.credentials import redacted
-from chattn_nas.errors import ChattnError, InputError
+from chattn_nas.errors import ChattnError, InputError, first_line
 
 if TYPE_CHECKING:  # it loads torch
     from chattn_nas.api import Run
@@ -207,6 +207,8 @@ def _of_a_file(error: Exception) -> str | None:
     """A file that cannot be read or written: the disk is full, the folder is read-only."""
     if isinstance(error, OSError) and error.filename is not None and error.errno in REFUSED:
         return f"{error.filename} cannot be read or written: {error.strerror}"
+    if type(error) is OSError and error.errno is None:  # a library's own sentence, such as pandas' on a missing folder
+        return first_line(error)
     return None
 
 

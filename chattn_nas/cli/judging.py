@@ -18,6 +18,7 @@ from chattn_nas.image_size import ImageSize, either
 if TYPE_CHECKING:  # torch is imported where a command needs it
     from chattn_nas.judging import Comparison, Confirmation, Network
     from chattn_nas.spec import Spec
+    from chattn_nas.unit import Unit
 
 One = TypeVar("One")
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
@@ -36,7 +37,8 @@ def confirm(
     """Retrain the best and the baselines at full length on new seeds, and say whether the lead is real."""
     opened = open_run(run)
     from chattn_nas import judging, report
-    from chattn_nas.study.metric import named, unit_of
+    from chattn_nas.results import words
+    from chattn_nas.study.metric import named
 
     planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
@@ -45,7 +47,15 @@ def confirm(
     if not as_json:
         say(planned.words)
     if plan:
-        print_table([{"network": row["name"], "roles": ", ".join(row["roles"])} for row in planned.networks])
+        rows = [
+            {
+                "network": _short(row["name"]),
+                "roles": ", ".join(row["roles"]),
+                "search %": words.searched(row["search_pooled"], row["search"]),
+            }
+            for row in planned.networks
+        ]
+        print_table(_told_in(planned.unit, rows))
         return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
     show_gates(opened)
@@ -55,19 +65,18 @@ def confirm(
     if as_json:
         print(json.dumps(_plain(found)))
         return
-    unit = unit_of(opened.study)
+    unit = found.told_in
+    level = next((100 * (1 - each.alpha) for one in found.networks for each in (one.uniform, one.none) if each), 95.0)
     print_table(
-        [{named(key, unit): named(value, unit) for key, value in _row(one).items()} for one in found.networks],
-        named(
-            f"{found.epochs} epochs each; search: the pooled mean above the raw one; differences in points with 95 % "
-            "intervals; scale: the learned channel scale",
-            unit,
-        ),
+        _told_in(unit, [_row(one) for one in found.networks]),
+        f"{found.epochs} epochs each; search: the pooled mean above the raw one; differences in {unit.difference} "
+        "with intervals that hold together at "
+        f"{level:.3g} %; scale: the learned channel scale",
     )
     for one in found.networks:
         for claim in _claims(one) if "candidate" in one.roles else ():
             say(named(claim, unit))
-    say(named(f"{found.headline}: {found.words.replace('**', '')}", unit))
+    say(f"{found.headline}: {found.words.replace('**', '')}")
 
 
 @command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18")
@@ -184,6 +193,8 @@ def _plain(found: Confirmation) -> dict[str, Any]:
     plain = found.to_dict() | {"headline": found.headline, "words": found.words}
     for network, told in zip(found.networks, plain["networks"], strict=True):
         told |= {"mean": network.mean, "sd": network.sd, "seeds": len(network.scores)}
+        told |= {name: getattr(network, name) for name in ("search", "search_pooled")}  # as shown: stored are fractions
+        told |= {name: dict(getattr(network, name)) for name in ("scores", "left_out", "outliers")}
     return plain
 
 
@@ -209,6 +220,16 @@ def _searched(one: Network) -> str:
     if one.search_pooled is None:
         return f"raw {words.accuracy(one.search)}"
     return f"{words.accuracy(one.search_pooled)}\nraw {words.accuracy(one.search)}"
+
+
+def _told_in(unit: Unit, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows about accuracy in percent as rows about the metric in its unit."""
+    from chattn_nas.study.metric import named
+
+    return [
+        {named(key, unit): named(value, unit) if isinstance(value, str) else value for key, value in row.items()}
+        for row in rows
+    ]
 
 
 def _short(name: str) -> str:

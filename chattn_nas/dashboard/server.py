@@ -12,6 +12,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 
 from chattn_nas.dashboard import _dashboard
+from chattn_nas.errors import InputError
 from chattn_nas.report import figures
 from chattn_nas.report.facts import gather
 from chattn_nas.report.palette import LIGHT, painted
@@ -125,6 +126,9 @@ def serve(run: HasStudy, port: int = 8080) -> None:
     """Annotate the study and serve the Optuna dashboard on this machine only, until interrupted.
 
     A run that can only be read is shown without our plots and verdict, which would have to be written into it.
+
+    Raises:
+        InputError: The port cannot be taken.
     """
     try:
         annotate(run.study)
@@ -133,7 +137,10 @@ def serve(run: HasStudy, port: int = 8080) -> None:
     artifacts = run.directory / FOLDER
     with suppress(OSError):
         artifacts.mkdir(exist_ok=True)
-    _dashboard.run(guarded(_dashboard.application(run.study, artifacts)), LOOPBACK, port)
+    try:
+        _dashboard.run(guarded(_dashboard.application(run.study, artifacts)), LOOPBACK, port)
+    except OSError as error:  # another process listens there, or the port is the system's own
+        raise InputError(f"port {port} of {LOOPBACK} cannot be taken: {error.strerror}", value=port) from error
 
 
 def guarded(application: Callable[..., Any]) -> Callable[..., Any]:

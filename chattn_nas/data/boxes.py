@@ -140,7 +140,7 @@ class Boxes:
 
 
 def fitted(
-    image: tuple[int, int], size: int | tuple[int, int], resize: str
+    image: tuple[int, int], size: tuple[int, int], resize: str
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """How a place (x, y) in an image comes to lie in the picture of ``size``: times the first, plus the second.
 
@@ -149,7 +149,7 @@ def fitted(
         size: Height and width of the picture.
         resize: ``squash`` or ``pad``, as ``PIL.ImageOps.pad`` does it.
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = size
     inner = (width, height)
     if resize == "pad":
         if image[0] / image[1] > width / height:

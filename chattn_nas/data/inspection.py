@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from chattn_nas.data._augment import augment
-from chattn_nas.data.boxes import are_boxes, counted, objects
+from chattn_nas.data._augment import augment, draw_moves, moved, moved_boxes
+from chattn_nas.data.boxes import CLASS, are_boxes, counted, objects
 from chattn_nas.data.load import divide, load_data
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.data.split import Index, Split
 from chattn_nas.data.store import ImageStore
 from chattn_nas.files import replacing
+from chattn_nas.image_size import pair
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,12 @@ def contact_sheet(settings: DataSettings, seed: int = 0, count: int = 64) -> Ima
     data = load_data(settings, data_on="disk")
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data.train), generator=generator)[:count]
-    return _grid(augment(data.train[order].images, data.augmentation, generator).numpy())
+    batch = data.train[order]
+    if data.train.labels.ndim == 3 and data.train.labels.is_floating_point():
+        moves = draw_moves(len(batch), batch.images.device, data.augmentation, generator)
+        boxes = moved_boxes(batch.labels, moves, pair(data.image_size))
+        return _grid(moved(batch.images, moves).numpy(), boxes=boxes.numpy())
+    return _grid(augment(batch.images, data.augmentation, generator).numpy())
 
 
 def write_contact_sheet(settings: DataSettings, path: Path) -> None:
@@ -180,8 +186,8 @@ def _names(settings: DataSettings, stored: ImageStore):  # type: ignore[no-untyp
     return name
 
 
-def _grid(images: NDArray[np.uint8], columns: int = 8) -> Image.Image:
-    """(N, C, H, W) as one picture; of other channels than 1 and 3 the first."""
+def _grid(images: NDArray[np.uint8], columns: int = 8, *, boxes: NDArray[np.float32] | None = None) -> Image.Image:
+    """(N, C, H, W) as one picture; of other channels than 1 and 3 the first. Boxes (N, M, 6) are drawn into them."""
     count, channels, height, width = images.shape
     if channels not in (1, 3):
         images = images[:, :1]
@@ -191,6 +197,9 @@ def _grid(images: NDArray[np.uint8], columns: int = 8) -> Image.Image:
     sheet = Image.new("RGB", (columns * right + 2, -(-count // columns) * down + 2), "white")
     for number, image in enumerate(images):
         picture = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
-        picture = picture.resize((width * factor, height * factor), Image.Resampling.NEAREST)
+        picture = picture.resize((width * factor, height * factor), Image.Resampling.NEAREST).convert("RGB")
+        for box in () if boxes is None else boxes[number][objects(boxes[number])]:
+            colour = f"hsl({137.5 * float(box[CLASS]) % 360:.0f}, 100%, 50%)"
+            ImageDraw.Draw(picture).rectangle([factor * float(side) for side in box[:4]], outline=colour)
         sheet.paste(picture, (2 + number % columns * right, 2 + number // columns * down))
     return sheet

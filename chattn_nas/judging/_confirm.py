@@ -19,6 +19,7 @@ from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_row
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.proxy import Outcome
 from chattn_nas.results._best import Standing
+from chattn_nas.results.words import FAILED
 from chattn_nas.search import search
 from chattn_nas.search.same import check_same
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
@@ -40,11 +41,6 @@ PLAN = "plan"
 ATTRIBUTE = "confirmation"
 #: What was judged at every look at a run.
 LOOKS = "confirmation_looks"
-#: What went wrong with a training, as a reader is told.
-WORDS = {
-    "diverged": "diverged", "out_of_memory": "did not fit into memory", "timed_out": "took too long",
-    "crashed": "crashed", "infeasible": "could not be built",
-}  # fmt: skip
 
 
 @checked
@@ -198,8 +194,8 @@ def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float
     failed: dict[str, dict[int, str]] = {}
     found = records(study)
     for record in found:
-        if record.seed is not None and record.outcome in WORDS:
-            failed.setdefault(record.hash, {})[record.seed] = WORDS[record.outcome]
+        if record.seed is not None and record.outcome in FAILED:
+            failed.setdefault(record.hash, {})[record.seed] = FAILED[record.outcome]
     for (key, seed), value in counted(found, chance).items():
         done.setdefault(key, {})[seed] = value
     for record in once_per_seed(found):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -39,7 +39,7 @@ def alpha_of(look: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One network of a confirmation; scores in percent.
+    """One network of a confirmation; scores as they are shown, such as percent.
 
     Attributes:
         hash, name: The architecture's canonical hash, and its name for readers.
@@ -95,7 +95,7 @@ class Confirmation(Stored):
         unit: What scores are told in; ``None`` is percent.
     """
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
 
     networks: tuple[Network, ...]
     winner: str
@@ -260,16 +260,35 @@ class Confirmation(Stored):
         """The same with what the test set said."""
         return replace(self, test=test, test_images=images)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; scores are fractions there, as everywhere in a study, and differences are in points."""
+        plain = super().to_dict()
+        return plain | {"networks": [_with_scores(one, self.told_in.stored) for one in plain["networks"]]}
+
     @classmethod
     def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
-        """Format 1 called scores accuracies, and its p-values were corrected by Holm's method."""
-        if format > 1:
-            return data
-        networks = []
-        for one in data["networks"]:
-            compared = {role: renamed(one[role], p="plain_p", p_holm="p") for role in RIVALS if one.get(role)}
-            networks.append(renamed(one, accuracies="scores") | compared)
+        """Format 1 called scores accuracies, and its p-values were corrected by Holm's method; up to format 2 scores
+        were stored as they are shown."""
+        networks = list(data["networks"])
+        if format == 1:
+            for index, one in enumerate(networks):
+                compared = {role: renamed(one[role], p="plain_p", p_holm="p") for role in RIVALS if one.get(role)}
+                networks[index] = renamed(one, accuracies="scores") | compared
+        if format > 2:
+            unit = Unit.from_dict(data["unit"]) if data.get("unit") else ACCURACY
+            networks = [
+                _with_scores(one, lambda score: None if score is None else unit.shown(score)) for one in networks
+            ]
         return data | {"networks": networks}
+
+
+def _with_scores(network: Mapping[str, Any], told: Callable[[float | None], float | None]) -> dict[str, Any]:
+    """The plain values of a network, its scores in another unit."""
+    by_seed = {
+        name: {seed: told(score) for seed, score in network[name].items()}
+        for name in ("scores", "left_out", "outliers") if name in network
+    }  # fmt: skip
+    return {**network, **{name: told(network.get(name)) for name in ("search", "search_pooled")}, **by_seed}
 
 
 def confirmation(study: optuna.Study) -> Confirmation | None:

@@ -47,7 +47,8 @@ class Comparison:
         seeds: Number of pairs.
         mean, sd: Mean and standard deviation of the differences.
         t_low, t_high: Interval that holds at once with those of its family, at a level of 1 - ``alpha``; ``None`` where
-            every seed gave the same difference: nothing tells then how far it scatters, and the sign test judges.
+            neither network scatters, nor anything beside them: nothing tells then how far it might, and the sign test
+            judges.
         bootstrap_low, bootstrap_high: 95 % interval of this difference alone by the paired bootstrap; ``None`` with
             fewer than four seeds.
         p: Two-sided, corrected for all comparisons of the family.

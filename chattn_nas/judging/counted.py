@@ -26,7 +26,7 @@ def counted(found: Sequence[Record], chance: float) -> dict[tuple[str, int], flo
             value = record.unit.shown(record.rungs[-1].score) if record.rungs else chance
             scores[record.hash, record.seed] = value if math.isfinite(value) else chance
     for record in once_per_seed(found):
-        if record.seed is not None and record.score is not None:
+        if record.seed is not None and record.score is not None and math.isfinite(record.score):
             scores[record.hash, record.seed] = record.shown
     return scores
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from chattn_nas import tasks
 from chattn_nas.errors import InputError, RunError, SearchStopped
 from chattn_nas.results.words import plural
 from chattn_nas.search.engine import search
@@ -25,6 +26,7 @@ from chattn_nas.space import NONE, Architecture, SpaceSettings
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.record import once_per_seed, records
+from chattn_nas.unit import ACCURACY, Unit
 
 #: What is tried, learning rates as multiples of the spec's.
 RATES, BRANCH_SCALES, WARMUPS = (0.5, 1.0, 2.0, 4.0), (0.5, 1.0, 2.0), (0.05, 0.2)
@@ -37,7 +39,7 @@ class TriedRecipe:
 
     Attributes:
         learning_rate, branch_scale, warmup: As in the spec's section ``proxy``.
-        accuracy, loss: On the validation images, accuracy 0 to 1, means over seeds; NaN where all trainings failed.
+        accuracy, loss: On the validation images, the score as it is stored, means over seeds; NaN where all failed.
             The loss is infinite where any did: what goes well on some seeds alone serves nobody.
         seeds: How many trainings ended.
     """
@@ -58,11 +60,13 @@ class Recipe:
         spec: The spec's own recipe.
         tried: In the order of trying.
         epochs: Length of each training.
+        unit: What scores are told in.
     """
 
     spec: TriedRecipe
     tried: tuple[TriedRecipe, ...]
     epochs: int
+    unit: Unit = ACCURACY
 
     @property
     def best(self) -> TriedRecipe:
@@ -87,7 +91,7 @@ class Recipe:
             return f"The spec's own recipe ends lowest: {said} (validation loss {best.loss:.4f}).{luck}"
         return (
             f"No attention ends lowest with {said}: validation loss {best.loss:.4f} instead of {own.loss:.4f}, "
-            f"accuracy {100 * best.accuracy:.2f} instead of {100 * own.accuracy:.2f} %.{luck}"
+            f"{self.unit.title} {self.unit.text(best.accuracy)} instead of {self.unit.text(own.accuracy)}.{luck}"
         )
 
     @property
@@ -99,11 +103,11 @@ class Recipe:
         return yaml.safe_dump({"proxy": changed}, sort_keys=False) if changed else ""
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per recipe; accuracy in percent."""
+        """One row per recipe."""
         return [
             {
                 **{name: getattr(one, name) for name in FIELDS},
-                "accuracy %": round(100 * one.accuracy, 2),
+                f"{self.unit.title} {self.unit.unit}".rstrip(): round(self.unit.shown(one.accuracy), 2),
                 "loss": round(one.loss, 4),
                 "seeds": one.seeds,
                 "": "best" if one is self.best else "",
@@ -157,7 +161,8 @@ def tune_recipe(
         best = min(tried.values(), key=lambda one: one.loss)
     if not any(isfinite(one.loss) for one in tried.values()):
         raise RunError("under none of these recipes did every training without attention succeed")
-    return Recipe(spec=own, tried=tuple(tried.values()), epochs=spec.proxy.rungs[-1])
+    unit = tasks.load(spec.task, spec.data).task.unit
+    return Recipe(spec=own, tried=tuple(tried.values()), epochs=spec.proxy.rungs[-1], unit=unit)
 
 
 def _train(

@@ -28,6 +28,8 @@ from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.space import NONE, Architecture, SearchSpace
 from chattn_nas.spec.spec import Spec
 from chattn_nas.spec.training_settings import FULL
+from chattn_nas.study.metric import named
+from chattn_nas.unit import ACCURACY, Unit
 
 #: Seconds from the start of a worker to its first trial, beside reading: imports (scripts/benchmarks/startup.md).
 STARTUP = 6.0
@@ -58,11 +60,12 @@ class SearchPlan:
         saved: Share of the epochs that the pruner saves.
         memory: Bytes that a worker takes.
         networks: Different networks in the space.
-        image: Points that one validation image is worth.
+        image: Points that one validation image is worth; ``None`` where the score is no share of images.
         effect: Smallest true effect of a type in a stage, in points, that the search can show.
         difference: Smallest true difference between two networks that a confirmation can show.
         noise: Standard deviation of one training, in points: a guess.
         wiser: What would be better, one sentence each.
+        unit: What scores are told in.
         one_shot, one_shot_epochs: Seconds and epochs of shared weights before the first trial; 0 without.
     """
 
@@ -81,11 +84,12 @@ class SearchPlan:
     memory: int
     networks: int
     validation: int
-    image: float
+    image: float | None
     effect: float
     difference: float
     noise: float
     wiser: Sequence[str]
+    unit: Unit = ACCURACY
     one_shot: float = 0.0
     one_shot_epochs: int = 0
 
@@ -107,7 +111,7 @@ class SearchPlan:
                 f"{words.plural(self.one_shot_epochs, 'epoch')} and their scores, {self.one_shot / self.trial[0]:.1f} "
                 "full trials"
             ]
-        return [
+        said = [
             f"one full trial about {average} ({self.paces[0].network} {bare}, {self.dearest.network} {dearest})",
             *first,
             f"this search about {words.about(self.search)} \N{PLUS-MINUS SIGN} {words.about(spread)}: "
@@ -120,6 +124,7 @@ class SearchPlan:
             "(a guess)",
             *(f"wiser: {one}" for one in self.wiser),
         ]
+        return [named(one, self.unit) for one in said]
 
     @property
     def dearest(self) -> Pace:
@@ -243,7 +248,11 @@ def _plan(
     confirm = STARTUP + CONFIRMED * SEEDS * average([full]) / workers
     train = average([spec.training.epochs or full])
     validation = len(trainer.data.validation)
-    noise = math.hypot(NOISE, 100 * math.sqrt(DIFFERENT * LEVEL * (1 - LEVEL) / validation))
+    unit = trainer.data.task.unit
+    of_images = unit.of_images
+    noise = NOISE if unit.unit == ACCURACY.unit else spec.judging.useful
+    if of_images:
+        noise = math.hypot(NOISE, 100 * math.sqrt(DIFFERENT * LEVEL * (1 - LEVEL) / validation))
     complete = fmean((one == len(rungs)).sum() for one in reached)
     effect = SHOWN * noise * math.sqrt(2 * types / max(complete, types))
     return SearchPlan(
@@ -253,9 +262,11 @@ def _plan(
         one_shot=one_shot, one_shot_epochs=epochs if one_shot else 0,
         confirm=confirm, train=train, workers=workers, threads=threads, trials=trials, baselines=baselines,
         saved=saved, memory=max(one.memory for one in paces), networks=space.canonical_size, validation=validation,
-        image=100 / validation, effect=effect, difference=SHOWN * noise * math.sqrt(2 / SEEDS), noise=noise,
+        image=100 / validation if of_images else None, effect=effect,
+        difference=SHOWN * noise * math.sqrt(2 / SEEDS), noise=noise,
         wiser=_wiser(spec, space, bare.steps, trials=trials, baselines=baselines, validation=validation,
-                     noise=noise, effect=effect, types=types),
+                     noise=noise, effect=effect, types=types, of_images=of_images),
+        unit=unit,
     )  # fmt: skip
 
 
@@ -283,11 +294,11 @@ def _reached(trials: int, baselines: int, rungs: int, factor: int, passing: floa
 
 def _wiser(
     spec: Spec, space: SearchSpace, steps: int, *, trials: int, baselines: int, validation: int, noise: float,
-    effect: float, types: int,
+    effect: float, types: int, of_images: bool,
 ) -> list[str]:  # fmt: skip
     """What to change first, where something should be."""
     useful, said = spec.judging.useful, []
-    if 100 / validation > useful / 3:
+    if of_images and 100 / validation > useful / 3:
         said.append(
             f"one of {validation:,} validation images is {100 / validation:.2g} points, and {useful:g} are worth "
             "having: more validation images (data.validation) before more trials"

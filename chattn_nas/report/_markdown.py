@@ -9,7 +9,7 @@ import optuna
 
 from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.judging.comparison import Comparison
-from chattn_nas.report.classes import class_rows
+from chattn_nas.report.classes import class_heads, class_rows
 from chattn_nas.report.facts import RunFacts, gather
 from chattn_nas.report.summary import next_steps, summary
 from chattn_nas.results import words
@@ -50,10 +50,9 @@ def markdown_of(facts: RunFacts, top: int = 10) -> str:
         heads = ("stage", "attention", "effect (points)", "95 % interval", "trainings", "against")
         parts += ["## Effects per stage", table(heads, rows)]
     if facts.classes is not None:
-        rows = [(name, words.accuracy(recall), words.accuracy(precision), other)
-                for name, recall, precision, other in class_rows(facts.classes)]  # fmt: skip
-        parts += ["## Class by class, the leading network",
-                  table(("class", "recall %", "precision %", "most often taken for"), rows)]  # fmt: skip
+        lines = [(name, *map(words.accuracy, values), *other) for name, values, other in class_rows(facts.classes)]
+        of_class = ["class", *(head for head, _ in class_heads(facts.classes))]
+        parts += ["## Class by class, the leading network", table(of_class, lines)]
     if len(facts.starts):
         columns = ("architecture", "ratio per stage", "scale per stage, start to end", "first loss over none's", "")
         parts += [f"## How they started ({facts.start} start)", table(columns, facts.starts)]

@@ -13,6 +13,15 @@ from chattn_nas.report.figures import Figure, layout
 from chattn_nas.results import words
 from chattn_nas.study.record import Record
 
+#: Figures of every class that a task may keep, 0 to 1: heading and what it means, in the order of the table.
+FIGURES = {
+    "recall": ("recall %", "share of the images of this class that are found"),
+    "precision": ("precision %", "share of the images said to be of this class that are"),
+    "iou": ("IoU %", "pixels in common over pixels of either"),
+    "ap": ("AP", "average precision of its boxes, mean over overlaps (IoU) from 0.50 to 0.95"),
+    "ap_50": ("AP50", "average precision of its boxes at an overlap (IoU) of 0.50"),
+}
+
 
 @dataclass(frozen=True)
 class ClassFigures:
@@ -20,19 +29,17 @@ class ClassFigures:
 
     Attributes:
         names: Of the K classes.
-        recall, precision: (K,), 0 to 1, mean over the trainings.
+        figures: Those of :data:`FIGURES` that there are: (K,), 0 to 1, mean over the trainings; NaN where nothing was
+            of the class.
         confusion: (K, K), share of each true class (row) that is taken for each class; ``None`` where it is not kept
-            (several labels per image, or more than 30 classes).
+            (several labels per image, boxes, or more than 30 classes).
         trainings: How many these are.
-        iou: (K,), intersection over union, of masks; NaN where nothing was of the class.
     """
 
     names: tuple[str, ...]
-    recall: NDArray[np.float64]
-    precision: NDArray[np.float64]
+    figures: dict[str, NDArray[np.float64]]
     confusion: NDArray[np.float64] | None
     trainings: int
-    iou: NDArray[np.float64] | None = None
 
 
 def class_figures(records: Sequence[Record], architecture: str, names: Sequence[str]) -> ClassFigures | None:
@@ -45,49 +52,49 @@ def class_figures(records: Sequence[Record], architecture: str, names: Sequence[
     """
     complete = [record.rungs[-1] for record in records if record.hash == architecture and record.outcome == "complete"
                 and record.rungs]  # fmt: skip
-    found = [rung.figures for rung in complete if {"recall", "precision"} <= rung.figures.keys()]
+    found = [rung.figures for rung in complete if {"recall", "ap"} & rung.figures.keys()]
     if not found:
         return None
-    count = len(found[0]["recall"])
+    kept = [name for name in FIGURES if all(name in one for one in found)]
+    means = {name: np.mean(np.array([one[name] for one in found], dtype=float), axis=0) for name in kept}
+    count = len(means[kept[0]])
     shares = None
     if all("confusion" in one for one in found):
         total = np.sum([one["confusion"] for one in found], axis=0)
         shares = total / np.maximum(total.sum(1, keepdims=True), 1)
     return ClassFigures(
         names=tuple(names) if len(names) == count else tuple(map(str, range(count))),
-        recall=np.mean([one["recall"] for one in found], axis=0),
-        precision=np.mean([one["precision"] for one in found], axis=0),
-        confusion=shares,
-        trainings=len(found),
-        iou=np.mean(np.array([one["iou"] for one in found], dtype=float), axis=0) if "iou" in found[0] else None,
-    )
+        figures=means, confusion=shares, trainings=len(found),
+    )  # fmt: skip
 
 
-def class_rows(found: ClassFigures) -> list[tuple[str, float, float, str]]:
-    """Per class its name, recall and precision in percent, and what it is most often taken for."""
+def class_heads(found: ClassFigures) -> list[tuple[str, str]]:
+    """Heading and meaning of every column behind the name."""
+    last = [("most often taken for", "")] if found.confusion is not None else []
+    return [FIGURES[name] for name in found.figures] + last
+
+
+def class_rows(found: ClassFigures) -> list[tuple[str, list[float], list[str]]]:
+    """Per class its name, its figures in percent, and what it is most often taken for, where that is known."""
     return [
-        (name, 100 * float(recall), 100 * float(precision), _taken_for(found, index))
-        for index, (name, recall, precision) in enumerate(zip(found.names, found.recall, found.precision, strict=True))
-    ]
+        (name, [100 * float(values[index]) for values in found.figures.values()],
+         [_taken_for(found, index)] if found.confusion is not None else [])
+        for index, name in enumerate(found.names)
+    ]  # fmt: skip
 
 
 def class_table(found: ClassFigures | None) -> ReportTable:
-    """Recall and precision per class."""
-    columns = [
-        Column("class"),
-        Column("recall %", "share of the images of this class that are found", number=True),
-        Column("precision %", "share of the images said to be of this class that are", number=True),
-        Column("most often taken for", wide=True),
+    """Figures per class."""
+    if found is None:
+        return ReportTable([Column("class")], [])
+    columns = [Column("class"), *(Column(*FIGURES[name], number=True) for name in found.figures)]
+    if found.confusion is not None:
+        columns.append(Column("most often taken for", wide=True))
+    rows = [
+        [Cell(name, name), *(number(one, words.accuracy(one)) for one in values), *(Cell(one, one) for one in other)]
+        for name, values, other in class_rows(found)
     ]
-    iou = None if found is None else found.iou
-    if iou is not None:
-        columns.insert(3, Column("IoU %", "pixels in common over pixels of either", number=True))
-    rows = []
-    for index, (name, recall, precision, other) in enumerate(class_rows(found) if found else ()):
-        common = [] if iou is None else [100 * float(iou[index])]
-        figures = [number(value, words.accuracy(value)) for value in (recall, precision, *common)]
-        rows.append(("", [Cell(name, name), *figures, Cell(other, other)]))
-    return ReportTable(columns, rows)
+    return ReportTable(columns, [("", row) for row in rows])
 
 
 def confusion(found: ClassFigures) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
@@ -16,15 +17,14 @@ from chattn_nas.results import words
 from chattn_nas.results._best import Margin, Pick, Standing
 from chattn_nas.results.pareto import front
 from chattn_nas.results.tables import COSTS
-from chattn_nas.results.words import name_of
+from chattn_nas.results.words import FAILED, name_of
 from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.metric import floor_of, metric_of, unit_of
 from chattn_nas.study.record import NONE, Record, once_per_seed
+from chattn_nas.unit import Unit, percent
 
 #: With fewer complete trainings than this an interval hangs on what the model took for granted.
 FEW = 20
-#: Scores that are the share of the images answered rightly.
-SHARES = ("accuracy", "top5")
 #: So many baselines have an order, and below this Kendall's tau it is another one than at the end.
 LEAST_BASELINES, DISAGREE = 4, 0.2
 
@@ -123,6 +123,10 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
         f"{leads}, at {level}{spread} validation accuracy; "
         f"it was trained on {words.plural(len(best.seeds), 'seed')}."
     )
+    failed = Counter(record.outcome for record in records if record.hash == best.hash and record.outcome in FAILED)
+    if failed:
+        told = ", ".join(f"{words.plural(count, 'training')} {FAILED[outcome]}" for outcome, count in failed.items())
+        yield f"Of it, {told}: no figure here counts that, and `confirm` does."
     if not _others(standing, best):
         yield "Nothing else was trained to the end yet: there is nothing to compare it with."
         return
@@ -133,7 +137,8 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
         )
         yield _against(standing.margin(best, rival), best, rival, f"{name_of(rival)}{tried}")
     elif rival is not None:
-        yield "The same attention in every stage leads."
+        if len(best.stages) > 1:
+            yield "The same attention in every stage leads."
         mixed = standing.best_mixed()
         if mixed is not None:
             yield _against(standing.margin(best, mixed), best, mixed, f"the best mixed network, {name_of(mixed)}")
@@ -212,8 +217,8 @@ def _rounded(number: int) -> str:
 
 def _images(stored: StudyAttributes, best: Pick) -> Iterator[str]:
     """What one validation image is worth."""
-    images, metric = stored.validation_images, stored.metric or "accuracy"
-    if images and metric not in SHARES:  # neither is one image worth as much as another, nor do they add up
+    images, unit = stored.validation_images, Unit.from_dict(stored.unit) if stored.unit else percent(stored.metric)
+    if images and not unit.of_images:  # neither is one image worth as much as another, nor do they add up
         yield f"Scores are read from {images:,} validation images."
     elif images:
         share = min(max(best.value("pooled") / 100, 0.0), 1.0)
@@ -250,7 +255,9 @@ def _rungs(records: list[Record]) -> Iterator[str]:
 def _views(standing: Standing) -> Iterator[str]:
     """Which readings of a training the model used beside its accuracy."""
     if standing.views:
-        used = _listed([f"{name} ({worth:.0%} of what the accuracy tells)" for name, worth in standing.views.items()])
+        used = _listed(
+            [f"{name} ({words.share(worth)} of what the accuracy tells)" for name, worth in standing.views.items()]
+        )
         yield f"To rank, the model also reads {used}; the verdict is on accuracy."
 
 

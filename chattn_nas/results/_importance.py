@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,8 @@ def importance(study: optuna.Study) -> pd.DataFrame:
     ``trainings`` (that had the parameter), ``fanova`` (share of the variance, over the stages; Hutter, Hoos,
     Leyton-Brown 2014; NaN for settings, which not every training has) and ``ped_anova`` (share of what it takes to be
     among the best quarter; Watanabe, Bansal, Hutter 2023). Both are relative: noise is shared out too. Stopped
-    trainings and the control are left out; with fewer than 12 others the table is empty, and of more than 2,000 an even
-    spread is looked at.
+    trainings and the control are left out; with fewer than 12 others, or none that differ, the table is empty, and of
+    more than 2,000 an even spread is looked at.
     """
     found = [record for record in once_per_seed(records(study)) if record.score is not None and not record.control]
     if len(found) > MOST_TRAININGS:
@@ -45,7 +46,7 @@ def importance(study: optuna.Study) -> pd.DataFrame:
             if value not in values.setdefault(name, []):
                 values[name].append(value)
     open_ones = {name: CategoricalDistribution(seen) for name, seen in values.items() if len(seen) > 1}
-    if len(found) < LEAST_TRAININGS or not open_ones:
+    if len(found) < LEAST_TRAININGS or not open_ones or len({record.score for record in found}) == 1:
         return pd.DataFrame(columns=list(COLUMNS))
     rebuilt = _rebuilt(found, rows, open_ones)
     stages = [name for name in open_ones if "." not in name]
@@ -94,6 +95,8 @@ def _rebuilt(
 def _evaluated(study: optuna.Study, evaluator: Any, names: list[str]) -> dict[str, float]:
     if not names:
         return {}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(RuntimeError):  # fANOVA's, where no tree of its forest finds a difference
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Target and region quantiles")  # many scores are equal: so are the shares
         return get_param_importances(study, evaluator=evaluator, params=names)
+    return {}

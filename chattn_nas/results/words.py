@@ -9,6 +9,11 @@ from chattn_nas.study.record import CONTROL, NONE, RIVAL
 
 MINUS = "\N{MINUS SIGN}"
 NOT_THERE = "\N{EN DASH}"
+#: What went wrong with a training, by its outcome.
+FAILED = {
+    "diverged": "diverged", "out_of_memory": "did not fit into memory", "timed_out": "took too long",
+    "crashed": "crashed", "infeasible": "could not be built",
+}  # fmt: skip
 
 
 def missing(value: float | None) -> bool:

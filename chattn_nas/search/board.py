@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chattn_nas.proxy.pulse import Facts
+from chattn_nas.results.words import about
 
 #: Workers that are shown; of more only their number.
 MOST = 8
@@ -41,13 +42,10 @@ class BoardState:
 
     @property
     def remaining(self) -> str:
-        """``about 3 min left``."""
+        """``about 3.2 min left``."""
         if self.left is None or (self.target is not None and self.ended >= self.target):
             return ""
-        seconds = max(0.0, self.left - (time.monotonic() - self.as_of))
-        if seconds < 90:
-            return f"about {seconds:.0f} s left"
-        return f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
+        return f"about {about(max(0.0, self.left - (time.monotonic() - self.as_of)))} left"
 
     @property
     def trials(self) -> str:

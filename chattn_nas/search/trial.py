@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -166,7 +167,7 @@ class TrialRunner:
         measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
         if not isinstance(measured, Measurement) or (measured.outcome is Outcome.COMPLETE and not measured.rungs):
             raise TypeError(f"a training gives a Measurement, a complete one with its rungs, not {measured!r:.100}")
-        measured = replace(measured, seed=seed).with_costs(costs)
+        measured = _scored(replace(measured, seed=seed).with_costs(costs))
         ending = Ending(measured.outcome, measured.reason, measurement=measured)
         if measured.outcome is not Outcome.COMPLETE:
             return ending
@@ -277,6 +278,15 @@ class TrialRunner:
         self.artifacts.store(trial, stored, unit_of(self.study))
         state = STATES.get(ending.outcome, TrialState.FAIL)
         self.study.tell(trial, ending.values, state=state, skip_if_finished=True)
+
+
+def _scored(measured: Measurement) -> Measurement:
+    """The same; one that ended without a number for its score diverged, and what counts is the last that is one."""
+    if measured.outcome is not Outcome.COMPLETE or math.isfinite(measured.rungs[-1].score):
+        return measured
+    kept = tuple(rung for rung in measured.rungs if math.isfinite(rung.score))
+    reason = f"its score at the end is {measured.rungs[-1].score}, no number"
+    return replace(measured, outcome=Outcome.DIVERGED, reason=reason, rungs=kept)
 
 
 def _where_and_what(error: Exception) -> str:

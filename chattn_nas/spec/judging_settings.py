@@ -14,8 +14,8 @@ class JudgingSettings(Settings):
     """How verdicts are reached.
 
     Attributes:
-        useful: Gain in points that is worth having: "does not pay" is said only where the interval excludes it, and
-            what would show it is counted for it.
+        useful: Gain in points (of a metric in decibels, in those) that is worth having: "does not pay" is said only
+            where the interval excludes it, and what would show it is counted for it.
 
     In a spec:
         useful: 0.3  # points

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, box_iou
+from torchvision.utils import draw_bounding_boxes
 
 from chattn_nas.data import Data, TensorSet, draw_moves, moved, moved_boxes
 from chattn_nas.data.boxes import CLASS, COLUMNS, CROWD
@@ -22,13 +23,16 @@ from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
 from chattn_nas.tasks.fcos import Head, candidates, mean_of, summed
 from chattn_nas.tasks.segmentation import palette
 from chattn_nas.tasks.settings import TaskSettings
+from chattn_nas.tasks.shown import Shown, coloured
 from chattn_nas.tasks.task import Criterion, Scorer, Task
 from chattn_nas.unit import Unit
 
 UNITS = {
-    "map": Unit(name="map", title="mAP", unit="", digits=1),
-    "map_50": Unit(name="map_50", title="mAP at IoU 0.50", unit="", digits=1),
+    "map": Unit(name="map", title="mAP", unit=""),
+    "map_50": Unit(name="map_50", title="mAP at IoU 0.50", unit=""),
 }
+#: Sureness from which an answer is shown.
+SURE = 0.3
 #: Answers of an image that are kept before duplicates are taken out.
 KEPT = 300
 
@@ -63,7 +67,7 @@ class Detection(Task):
     metrics: ClassVar[tuple[str, ...]] = tuple(UNITS)
     useful: ClassVar[float] = 0.5
     recipe: ClassVar[Mapping[str, Any]] = {
-        "optimizer": "adamw", "learning_rate": 0.016, "weight_decay": 0.01, "label_smoothing": 0.0, "batch_size": 16,
+        "optimizer": "adamw", "learning_rate": 0.03, "weight_decay": 0.01, "label_smoothing": 0.0, "batch_size": 16,
     }  # fmt: skip
 
     def __init__(self, settings: TaskSettings, data: Data) -> None:
@@ -103,12 +107,11 @@ class Detection(Task):
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> Criterion:
         """Focal loss of classes, IoU of boxes, cross-entropy of centrality."""
-        return lambda output, targets: mean_of(summed(output, targets, label_smoothing))
+        return BoxLoss(label_smoothing)
 
     def presence(self, targets: Tensor) -> Tensor:
         """(B, classes): 1 where any object is of the class."""
-        there = (targets[..., CLASS] >= 0) & (targets[..., CROWD] == 0)
-        numbers = torch.where(there, targets[..., CLASS], -1).long() + 1
+        numbers = torch.where(_objects(targets), targets[..., CLASS], -1).long() + 1
         seen = torch.zeros(len(targets), self.data.num_classes + 1, device=targets.device)
         return seen.scatter_(1, numbers, 1.0)[:, 1:]
 
@@ -120,6 +123,24 @@ class Detection(Task):
         """Finding nothing."""
         return {"by": "finding nothing", "score": 0.0}
 
+    def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
+        """Boxes as they are beside those that are found."""
+        found, colours = [], [tuple(one) for one in np.reshape(palette(self.data.num_classes), (-1, 3)).tolist()]
+        for answers, image, rows in zip(candidates(output, self.size, KEPT), coloured(images), targets, strict=True):
+            true = rows[_objects(rows)]
+            said = answers[_unique(answers, self.settings.nms)]
+            said = said[said[:, 4] >= SURE]
+            right = _met(said, true)
+            pictures = [
+                draw_bounding_boxes(image, corners, colors=[colours[int(label)] for label in labels])
+                if len(corners)
+                else image
+                for corners, labels in ((true[:, :4], true[:, CLASS]), (said[:, :4], said[:, 5]))
+            ]
+            words = f"{right} of {len(true)} objects found" + (f", {len(said) - right} too many" * (len(said) > right))
+            found.append(Shown((("boxes", pictures[0]), ("found", pictures[1])), words))
+        return found
+
     def export(self) -> dict[str, Any]:
         """Boxes."""
         return {
@@ -128,8 +149,23 @@ class Detection(Task):
             "position, in pixels, then logits of its centrality and of every class",
             "answers": "prints the objects of an image and draws them into image.boxes.png",
             "functions": {"answer": box_answer.answer},
-            "constants": {"PALETTE": palette(self.data.num_classes), "NMS": self.settings.nms, "SURE": 0.3},
+            "constants": {"PALETTE": palette(self.data.num_classes), "NMS": self.settings.nms, "SURE": SURE},
         }
+
+
+class BoxLoss:
+    """The loss of :mod:`~chattn_nas.tasks.fcos`, mean over what learns an object."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, output: Tensor, targets: Tensor) -> Tensor:
+        """Mean of a batch."""
+        return mean_of(summed(output, targets, self.label_smoothing))
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Objects, about what the mean is over."""
+        return _objects(targets).sum().clamp(min=1)
 
 
 class BoxScorer:
@@ -160,7 +196,7 @@ class BoxScorer:
         if loss != loss:
             return float("nan"), loss
         targets = self.targets.cpu().numpy()
-        found = [self._unique(one) for one in self.found.cpu()]
+        found = [one[_unique(one, self.task.settings.nms)].numpy() for one in self.found.cpu()]
         self._counted = average_precision(found, targets, self.task.data.num_classes)
         return self._counted[self.task.unit.name], loss
 
@@ -171,6 +207,24 @@ class BoxScorer:
             for name, value in self._counted.items()
         }
 
-    def _unique(self, answers: Tensor) -> np.ndarray:  # type: ignore[type-arg]
-        kept = batched_nms(answers[:, :4], answers[:, 4], answers[:, 5], self.task.settings.nms)[:MOST]
-        return answers[kept].numpy()
+
+def _unique(answers: Tensor, nms: float) -> Tensor:
+    """Which answers (n, 6) of one image are no duplicates, the surest first."""
+    found: Tensor = batched_nms(answers[:, :4], answers[:, 4], answers[:, 5], nms)[:MOST]
+    return found
+
+
+def _objects(targets: Tensor) -> Tensor:
+    """Which rows of targets (..., M, 6) are objects."""
+    return (targets[..., CLASS] >= 0) & (targets[..., CROWD] == 0)
+
+
+def _met(said: Tensor, true: Tensor) -> int:
+    """How many objects (M, 6) an answer (n, 6) of their class overlaps by a half or more, each answer one of them."""
+    overlap = box_iou(said[:, :4], true[:, :4]) * (said[:, 5, None] == true[None, :, CLASS])
+    free = torch.ones(len(true), dtype=torch.bool)
+    for row in overlap:
+        best = (row * free).argmax() if len(true) else 0
+        if len(true) and (row * free)[best] >= 0.5:
+            free[best] = False
+    return int((~free).sum())

@@ -194,9 +194,9 @@ def candidates(output: Tensor, size: tuple[int, int], most: int) -> Tensor:
     sure = (output[..., CLASSES:].sigmoid() * output[..., CENTRAL, None].sigmoid()).sqrt()
     classes = sure.shape[2]
     scores, index = sure.flatten(1).topk(min(most, sure.shape[1] * classes), dim=1)
-    limits = torch.tensor([width, height, width, height], device=output.device, dtype=output.dtype)
-    corners = output[..., CORNERS].gather(1, (index // classes)[..., None].expand(-1, -1, 4))
-    corners = torch.minimum(corners.clamp(min=0), limits)
+    left, top, right, bottom = output[..., CORNERS].gather(1, (index // classes)[..., None].expand(-1, -1, 4)).unbind(2)
+    sides = [left.clamp(0, width), top.clamp(0, height), right.clamp(0, width), bottom.clamp(0, height)]
+    corners = torch.stack(sides, 2)
     return torch.cat([corners, scores[..., None], (index % classes)[..., None].to(corners.dtype)], 2)
 
 

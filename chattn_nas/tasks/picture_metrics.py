@@ -22,8 +22,8 @@ def brightness(pictures: Tensor) -> Tensor:
     """RGB (B, 3, H, W) in 0 to 255 to Y (B, 1, H, W) in 16 to 235; grey ones stay."""
     if pictures.shape[1] != 3:
         return pictures
-    weights = torch.tensor([65.481, 128.553, 24.966], device=pictures.device).view(1, 3, 1, 1) / 255
-    return 16 + (pictures * weights).sum(1, keepdim=True)
+    red, green, blue = pictures.split(1, 1)
+    return 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
 
 
 def without_border(pictures: Tensor, shave: int) -> Tensor:

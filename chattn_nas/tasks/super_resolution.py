@@ -105,10 +105,8 @@ class SuperResolution(Task):
 
     def pixels(self, output: Tensor) -> Tensor:
         """What the network gives as numbers in 0 to 255, rounded as a file would hold them."""
-        mean, std = (
-            torch.tensor(values, device=output.device).view(1, -1, 1, 1) for values in (self.data.mean, self.data.std)
-        )
-        return ((output.float() * std + mean) * 255).round().clamp(0, 255)
+        channels = zip(output.float().split(1, 1), self.data.mean, self.data.std, strict=True)
+        return (torch.cat([one * std + mean for one, mean, std in channels], 1) * 255).round().clamp(0, 255)
 
     def scorer(self, images: int, device: torch.device) -> Scorer:
         """PSNR and SSIM, mean over the patches."""

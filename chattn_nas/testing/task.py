@@ -16,11 +16,17 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from chattn_nas.network import build_network, cost
 from chattn_nas.space import Architecture, Backbone, StageChoice
 from chattn_nas.tasks import TaskData
 
+#: Functions of torch that wait for the device, or bring numbers to it from the host.
+WAITING = frozenset(
+    {"tensor", "as_tensor", "from_numpy", "item", "tolist", "cpu", "numpy", "nonzero", "bincount", "masked_select",
+     "unique", "__bool__", "__int__", "__float__", "__index__"}
+)  # fmt: skip
 #: The backbone that heads are tried on.
 BACKBONE = Backbone("cifar_resnet8", options={"width": 8})
 
@@ -107,6 +113,38 @@ def _the_head_is_drawn_under_a_seed_of_its_own(data: TaskData, backbone: Backbon
     assert any(not torch.equal(second[name], other[name]) for name in other), "the seed must matter"
 
 
+class _Watched(TorchFunctionMode):
+    """Notes what waits for the device, or copies to it from the host: neither can be captured."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(function, "__name__", str(function))
+        index = args[1] if name in ("__getitem__", "__setitem__") else ()
+        masks = [one for one in (index if isinstance(index, tuple) else (index,)) if isinstance(one, torch.Tensor)]
+        if name in WAITING or any(one.dtype == torch.bool for one in masks) or (name == "where" and len(args) == 1):
+            self.seen.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+def _loss_and_scorer_leave_the_host_alone(data: TaskData, backbone: Backbone) -> None:
+    network = _network(data, backbone)
+    batch = data.train[torch.arange(min(4, len(data.train)))]
+    criterion, scorer = data.task.criterion(batch.images.device), data.task.scorer(len(batch), batch.images.device)
+    data.task.prepare(batch, torch.Generator())  # type: ignore[arg-type]  # what is made once may come from the host
+    with _Watched() as watched:
+        inputs, targets = data.task.prepare(batch, torch.Generator())  # type: ignore[arg-type]
+    output = network(inputs)
+    scorer.add(output.detach() if isinstance(output, torch.Tensor) else output, batch.labels, torch.arange(len(batch)))
+    with watched, torch.no_grad():
+        criterion(output, targets)
+        data.task.presence(targets)
+        scorer.add(output, batch.labels, torch.arange(len(batch)))
+    assert not watched.seen, f"{', '.join(dict.fromkeys(watched.seen))}: a GPU could not capture this"
+
+
 def _attention_and_costs_are_found_behind_the_head(data: TaskData, backbone: Backbone) -> None:
     network, bare = _network(data, backbone), _network(data, backbone, "none")
     slots = network.attention_slots
@@ -167,6 +205,7 @@ def _tensors(output: Any) -> list[torch.Tensor]:
 CHECKS = (
     _a_batch_is_prepared_under_its_generator,
     _the_loss_is_finite_and_reaches_every_parameter,
+    _loss_and_scorer_leave_the_host_alone,
     _the_head_is_drawn_under_a_seed_of_its_own,
     _attention_and_costs_are_found_behind_the_head,
     _a_copy_and_its_weights_compute_the_same,

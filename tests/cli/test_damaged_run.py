@@ -5,6 +5,7 @@ The run is the one of version 0.1.0 in ``tests/fixtures``.
 
 import io
 import shutil
+import socket
 import sqlite3
 import sys
 from contextlib import closing
@@ -89,6 +90,21 @@ def test_a_damaged_file_is_named_or_done_without(run, monkeypatch, name, damage)
         assert lines[-1].startswith("chattn-nas: "), told
         assert path.name in lines[-1], told
         assert command not in FILES[name], told
+
+
+def test_places_that_cannot_be_written_and_ports_that_are_taken_are_one_sentence(run, monkeypatch, tmp_path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for words, message in (
+            (("trials", run, "--csv", tmp_path / "missing" / "x.csv"), "non-existent directory"),
+            (("compare", run, run, "--out", tmp_path / "missing" / "x.html"), "x.html cannot be read or written"),
+            (("dashboard", run, "--port", port), f"port {port} of 127.0.0.1 cannot be taken"),
+        ):
+            code, told = said(monkeypatch, *words)
+            assert code == 2, told
+            assert message in told.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize("table", ["study_user_attributes", "trial_user_attributes"])

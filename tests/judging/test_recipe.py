@@ -9,6 +9,7 @@ from chattn_nas.errors import InputError, RunError
 from chattn_nas.judging import candidates, of_spec, recipe, tune_recipe
 from chattn_nas.spec import Spec
 from chattn_nas.study.record import records
+from chattn_nas.unit import Unit
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 SPEC = Spec.model_validate(
@@ -58,6 +59,9 @@ def test_a_recipe_under_which_a_training_failed_is_not_the_best(tmp_path, monkey
     failed = next(one for one in found.tried if one.learning_rate == 0.1)
     assert (failed.seeds, failed.loss) == (1, float("inf"))
     assert found.best is not failed
+    decibels = replace(found, unit=Unit(name="psnr", title="PSNR", unit="dB", difference="dB", scale=1.0))
+    assert {"PSNR dB", "loss"} <= set(decibels.rows()[0])
+    assert "%" not in decibels.words
     hot = SPEC.model_copy(update={"proxy": SPEC.proxy.model_copy(update={"learning_rate": 1e5})})
     monkeypatch.setattr(recipe, "records", records)
     with pytest.raises(RunError, match="under none of these recipes"):

@@ -1,5 +1,7 @@
 """The plan of a search: timed on real steps, told in a few lines, wiser where something should be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from chattn_nas.judging import plan_search
 from chattn_nas.judging.search_plan import STARTUP, _reached
 from chattn_nas.search.pace import Pace
 from chattn_nas.spec import Spec
+from chattn_nas.unit import Unit
 
 SPEC = {
     "name": "tiny",
@@ -35,6 +38,8 @@ def test_a_plan_says_what_a_search_takes_and_what_would_be_wiser() -> None:
     assert "a full trial makes only 9 updates" in text
     assert found.trials_within(found.search) == pytest.approx(12, abs=1)
     assert found.to_dict()["words"] == found.words
+    decibels = Unit(name="psnr", title="PSNR", unit="dB", difference="dB", scale=1.0)
+    assert "points" not in " ".join(replace(found, unit=decibels).words)
 
 
 def test_a_pace_adds_up() -> None:

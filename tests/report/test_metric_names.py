@@ -53,7 +53,7 @@ def test_reports_show_every_class_and_what_the_network_sees(study, tmp_path_fact
     assert found is not None
     assert found.trainings == 1
     assert found.names == ("ant", "bee")
-    assert found.recall.tolist() == kept["recall"]
+    assert found.figures["recall"].tolist() == kept["recall"]
     counts = np.array(kept["confusion"])
     assert found.confusion.sum(1) == pytest.approx([1, 1])
     assert found.confusion.diagonal() == pytest.approx(counts.diagonal() / counts.sum(1))

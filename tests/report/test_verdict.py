@@ -48,6 +48,17 @@ def test_does_not_pay_needs_an_interval_without_a_useful_gain():
     assert "which excludes a useful gain (0.3 points)" in said(sure)
 
 
+def test_trainings_of_the_leader_that_failed_are_told():
+    """What diverged is in no mean: a network that goes well on some seeds alone would lead in silence."""
+    study = close(2.0, 0.3, 30)
+    best = Standing(study).best()
+    assert "no figure here counts that" not in said(study)
+    kinds = next(cell for cell in np.ndindex(6, 6, 6) if architecture_of(cell).hash == best.hash)
+    for seed in (7, 8):
+        add_trial(study, architecture_of(kinds), seed=seed, accuracies=[], outcome="diverged")
+    assert "Of it, 2 trainings diverged: no figure here counts that, and `confirm` does." in said(study)
+
+
 def test_what_is_useful_is_a_setting():
     study = close(1.0, 0.3, 60, useful=5.0)
     assert "excludes a useful gain (5 points)" in said(study)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from results_study import TYPES, add_trial, architecture_of, make_world, new_study, simulate
 
+from chattn_nas.report import markdown
 from chattn_nas.results import efficiency, importance
 from chattn_nas.results._efficiency import expected_best
 
@@ -21,6 +22,18 @@ def test_the_stage_that_decides_is_the_most_important():
     assert table.loc[2, "fanova"] > 0.9
     assert table["trainings"].tolist() == [45] * 3
     assert table["values"].tolist() == [3, 3, 5]
+
+
+@pytest.mark.parametrize("odd", [0.0, 40.0])
+def test_scores_that_are_all_equal_but_perhaps_one_decide_nothing_and_get_a_report(odd):
+    """Thirty validation images that all networks know: the report ended in a traceback of the forest."""
+    study = new_study()
+    for seed, cell in enumerate(itertools.product(range(3), range(3), range(3))):
+        label = "none" if not seed else ""
+        add_trial(study, architecture_of(cell), seed=seed % 2, label=label, accuracies=[50, 50 + odd * (seed == 5)])
+    table = importance(study)
+    assert len(table) == 0 if not odd else set(table["stage"]) == {1, 2, 3}
+    assert "simulated" in markdown(study)
 
 
 def test_settings_are_judged_among_those_that_have_them():

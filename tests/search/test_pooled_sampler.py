@@ -10,9 +10,10 @@ import pytest
 from chattn_nas.benchmark.simulate import simulate
 from chattn_nas.benchmark.worlds import World
 from chattn_nas.network.constraints import Constraint
+from chattn_nas.results.pooled import Observation
 from chattn_nas.search.pooled.acquisition import RULES, scalarised
 from chattn_nas.search.pooled.design import most_balanced
-from chattn_nas.search.pooled.evidence import CHOSEN
+from chattn_nas.search.pooled.evidence import CHOSEN, Evidence
 from chattn_nas.search.pooled.networks import Costs, Networks
 from chattn_nas.search.pooled.sampler import PooledSampler, milestone
 from chattn_nas.search.search_study import SearchStudy
@@ -158,6 +159,19 @@ def test_every_rule_takes_what_is_clearly_best(name):
         assert RULES[name](draws, 0.5, rng) == 1
     else:
         assert RULES[name](draws, 0.5, rng) == 2
+
+
+def test_what_ended_since_the_last_milestone_counts_however_many_are_known(make_spec, monkeypatch):
+    """More trainings than the model looks at: it is brought up to date all the same."""
+    monkeypatch.setattr("chattn_nas.search.pooled.sampler.LOOKED_AT", 12)
+    sampler, rng = PooledSampler(make_spec().search_space(), 0, most=3), np.random.default_rng(0)
+    rows = [sampler.networks.choices(row) for row in sampler.networks.drawn(30, rng)]
+    seen = [Observation(one, 0, float(90 + rng.normal())) for one in rows]
+    late = Observation(rows[0], 1, 99.0, keep=True)
+    assert milestone(30) < 30
+    before, after = (sampler._model(Evidence(seen=known), None) for known in (seen[:27], [*seen[:29], late]))
+    assert late in after.seen
+    assert after.predict([rows[0]]).mean > before.predict([rows[0]]).mean + 0.1
 
 
 def test_no_network_that_failed_is_proposed_again(run_stub, monkeypatch):

@@ -26,7 +26,7 @@ def own_parts():
     module.loss = lambda output, targets: torch.nn.functional.cross_entropy(output, targets) * 2
     module.per_image = lambda output, targets: torch.nn.functional.cross_entropy(output, targets, reduction="none")
     module.number = lambda output, targets: 0.5
-    module.raises = lambda *values: values[99]
+    module.raises = lambda *values, **named: values[99]
     module.metric = lambda logits, targets: float((logits.argmax(1) == targets).float().mean())
     module.nan = lambda logits, targets: float("nan")
     module.augment = lambda images, generator: images.flip(3)

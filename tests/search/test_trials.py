@@ -5,13 +5,17 @@ import subprocess
 import sys
 from collections import Counter
 
+import numpy as np
 import optuna
 import pytest
+import stub_trainer
 from optuna.trial import TrialState
 from optuna_dashboard._note import get_note_from_system_attrs
 
 from chattn_nas.errors import InputError, RunError, SearchStopped
+from chattn_nas.results import leaderboard
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.record import records
 from chattn_nas.study.trials import all_trials, counts, outcome, seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -97,6 +101,21 @@ def test_failures_are_outcomes_and_the_search_goes_on(run_stub, monkeypatch) -> 
             assert trial.state is TrialState.FAIL
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_a_training_that_diverged(run_stub, monkeypatch, score) -> None:
+    """The study refuses it, and the worker died of that."""
+    real = stub_trainer.score
+    monkeypatch.setattr(
+        stub_trainer, "score", lambda network, seed: score if "eca" in str(network) else real(network, seed)
+    )
+    run = run_stub(trials=6)
+    ends = {trial.user_attrs["label"]: outcome(trial) for trial in trials_of(run) if trial.user_attrs.get("label")}
+    assert ends["uniform eca"] == "diverged"
+    assert ends["none"] == ends["uniform se"] == "complete"
+    assert "no number" in next(r.reason for r in records(run.study) if r.outcome == "diverged")
+    assert np.isfinite(leaderboard(run.study)["pooled"]).all()
+
+
 def test_five_failures_in_a_row_stop_the_search_with_the_reason(run_stub, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("STUB_FAULTS", json.dumps({"se": "raise", "eca": "raise"}))
     with pytest.raises(SearchStopped, match=r"the last 5 trials failed, most often: crashed .*planned failure"):
@@ -107,11 +126,13 @@ def test_five_failures_in_a_row_stop_the_search_with_the_reason(run_stub, monkey
 
 
 def test_constraints_that_nothing_meets_end_the_search(run_stub, monkeypatch) -> None:
-    with pytest.raises(InputError, match="no network of this space can keep parameters '<= 10': the cheapest has 20,"):
-        run_stub(constraints={"parameters": "<= 10"}, sampler="random")
+    with pytest.raises(
+        InputError, match="no network of this space can keep parameters '<= 1000': the cheapest has 20,"
+    ):
+        run_stub(constraints={"parameters": "<= 1000"}, sampler="random")
     monkeypatch.setattr("chattn_nas.search.session.check_bounds", lambda *given: None)
-    with pytest.raises(SearchStopped, match=r"the last 300 networks .* violate the constraints, .*allowed <= 10\)"):
-        run_stub(constraints={"parameters": "<= 10"}, sampler="random")
+    with pytest.raises(SearchStopped, match=r"the last 300 networks .* violate the constraints, .*allowed <= 1000\)"):
+        run_stub(constraints={"parameters": "<= 1000"}, sampler="random")
 
 
 def test_every_baseline_failing_stops_the_search(run_stub, monkeypatch) -> None:

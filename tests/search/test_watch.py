@@ -96,7 +96,7 @@ def test_the_board_fits_80_columns_and_tells_what_every_worker_does() -> None:
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert "3 of 24 trials" in lines[0]
-    assert "1 stopped early, 0 failed, about 3 min left" in lines[0]
+    assert "1 stopped early, 0 failed, about 2.8 min left" in lines[0]
     assert "worker 0: trial 3, se8 | eca3 | -, epoch 4 of 16, step 12 of 18, 2,310 images/s" in lines[1]
     assert "worker 1: reading the data" in lines[2]
     assert "worker 2: starts" in lines[3]

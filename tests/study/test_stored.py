@@ -76,8 +76,11 @@ def test_the_first_format_called_scores_accuracies() -> None:
     assert header.rows == [{"epoch": 1, "score": 0.5}]
     assert HeldOutScores.from_dict({"a": {"0": 0.5}}).scores == {"a": {"0": 0.5}}
     plain = STORED[3].to_dict()
-    del plain["format"]
     network = plain["networks"][0]
+    assert network["scores"] == {"10000": 0.91, "10001": 0.92}, "a score is a fraction wherever it is stored"
+    network |= {"scores": {"10000": 91.0, "10001": 92.0}, "search": 90.0}
+    assert Confirmation.from_dict(plain | {"format": 2}) == STORED[3], "up to format 2 it was as it is shown"
+    del plain["format"]
     network["accuracies"] = network.pop("scores")
     network["none"] |= {"p": 0.1, "p_holm": 0.25}
     assert Confirmation.from_dict(plain) == STORED[3], "p-values were corrected by Holm's method"

@@ -213,6 +213,23 @@ def test_an_export_finds_the_same_boxes(data, monkeypatch) -> None:
     torch.testing.assert_close(torch.tensor([box for _, _, box in found]), one[kept, :4])
 
 
+def test_what_a_report_shows(data) -> None:
+    """Boxes as they are beside those found; an answer of another class, or beside the object, is one too many."""
+    targets = torch.cat([target((0, 0, 16, 16, 1, 0), (20, 20, 30, 30, 0, 0)), target()])
+    place = places((2, 16)).expand(2, -1, -1)
+    corners = torch.tensor([[0, 1, 16, 16], [20, 20, 30, 30], [0, 20, 8, 30], [16, 0, 30, 8]]).expand(2, -1, -1)
+    logits = torch.full((2, 4, 3), -9.0)
+    logits[0, 0, [0, 2]] = logits[0, 1, [0, 2]] = logits[1, 2, [0, 1]] = 9  # the second of the wrong class
+    output = torch.cat([corners, place, logits], 2)
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    first, second = data.task.show(output, images, targets)
+    assert first.said == "1 of 2 objects found, 1 too many"
+    assert second.said == "0 of 0 objects found, 1 too many"
+    assert [name for name, _ in first.pictures] == ["boxes", "found"]
+    assert all(picture.shape == (3, 32, 32) and picture.any() for _, picture in first.pictures)
+    assert not second.pictures[0][1].any()
+
+
 def test_presence_hears_objects_but_no_crowds(data) -> None:
     targets = torch.cat([target((0, 0, 4, 4, 1, 0), (0, 0, 9, 9, 0, 1)), target()])
     assert data.task.presence(targets).tolist() == [[0, 1], [0, 0]]

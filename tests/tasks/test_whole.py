@@ -2,6 +2,7 @@
 
 import html
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 
 import pytest
 from PIL import Image
-from task_data import masks, pictures
+from task_data import boxes, masks, pictures
 
 from chattn_nas import api, tasks
 from chattn_nas.data import load_test
@@ -32,6 +33,16 @@ proxy: {rungs: [1, 2], device: cpu}
 search: {trials: 5, workers: 2, sampler: random}
 training: {epochs: 2}
 """,
+    "detection": """\
+name: tiny
+backbone: {model: cifar_resnet8, options: {width: 8}}
+data: {dataset: coco, path: data, image_size: 32, cache: cache}
+task: {type: detection, stride: 2, width: 16}
+space: {all: [none, eca]}
+proxy: {rungs: [1, 8], device: cpu}
+search: {trials: 5, workers: 2, sampler: random}
+training: {epochs: 30}
+""",
     "super_resolution": """\
 name: tiny
 backbone: {model: rcan_tiny, options: {width: 4}}
@@ -45,6 +56,7 @@ training: {epochs: 2}
 }
 SAID = {
     "segmentation": ("mean IoU", "Always answering '0' would score", "%", "image.mask.png"),
+    "detection": ("mAP", "Finding nothing would score", "", "image.boxes.png"),
     "super_resolution": ("PSNR on Y", "Bicubic enlargement would score", "dB", "image.x2.png"),
 }
 COMMAND = [sys.executable, "-m", "chattn_nas"]
@@ -54,7 +66,7 @@ COMMAND = [sys.executable, "-m", "chattn_nas"]
 @pytest.mark.parametrize("task", SPECS)
 def test_from_spec_to_a_network_elsewhere(task, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    {"segmentation": masks, "super_resolution": pictures}[task](tmp_path / "data")
+    {"segmentation": masks, "detection": boxes, "super_resolution": pictures}[task](tmp_path / "data")
     (tmp_path / "spec.yaml").write_text(SPECS[task])
     metric, floor, unit, written = SAID[task]
     with (tmp_path / "log").open("w") as log:
@@ -75,16 +87,17 @@ def test_from_spec_to_a_network_elsewhere(task, tmp_path, monkeypatch) -> None:
     assert found.test
     assert unit in found.words
     best = run.best()
-    assert f" {unit} " in str(best)
+    assert f" {unit} ".strip() in str(best)
     trained = best.train()
     page = html.unescape(write_report(run.directory, run.study).read_text(encoding="utf-8"))
-    for said in (metric, floor, f" {unit}"):
+    for said in (metric, floor, f" {unit}".rstrip()):
         assert said in page
     report = markdown(run.study).partition("<details><summary>The spec")[0]
     assert "accuracy" not in report.lower().replace("pixel accuracy", "")
-    assert ("points" in report) == (unit == "%")
+    assert ("points" in report) == (unit != "dB")
+    assert ("| AP50 |" in report) == (task == "detection")
 
-    formats = ["source", "safetensors", "pt2", "onnx"] if task == "segmentation" else ["source", "onnx"]
+    formats = ["source", "onnx"] if task == "super_resolution" else ["source", "safetensors", "pt2", "onnx"]
     exported = api.export(best, "network", formats)
     assert exported.max_difference < 1e-5
     with pytest.raises(InputError, match="the format timm holds classifiers"):
@@ -108,7 +121,11 @@ def test_from_spec_to_a_network_elsewhere(task, tmp_path, monkeypatch) -> None:
     assert f"wrote {written}" in done.stdout, done.stderr
     made = Image.open(written)
     made.load()  # and so closes the file
-    assert made.size == ((30, 21) if task == "segmentation" else (60, 42))
+    assert made.size == ((60, 42) if task == "super_resolution" else (30, 21))
+    if task == "detection":
+        found = re.findall(r"^ *(\d+\.\d+) %  (square|wide)  ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+)$", done.stdout, re.M)
+        assert found, done.stdout
+        assert all(float(left) < float(right) <= 30 for _, _, left, _, right, _ in found)
     if task == "segmentation":
         assert made.mode == "P"
         assert set(bytes(made.tobytes())) <= {0, 1, 2}

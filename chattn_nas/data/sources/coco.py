@@ -168,24 +168,22 @@ def _part(
         entry = _image(name, file, images, part, called)
         missing.update([name] if entry is None else [])
         size = (row.get("width") or 0, row.get("height") or 0)
-        if not all(isinstance(side, int) and side >= 0 for side in size):
+        if not all(isinstance(side, int | float) and side >= 0 and side == round(side) for side in size):
             raise DataError(f"{called}: image {identity} has no size that makes sense: {size}", where=("path",))
-        found[identity] = None if entry is None else Boxed(entry, called, size if all(size) else (0, 0))
+        told = (int(size[0]), int(size[1])) if all(size) else (0, 0)
+        found[identity] = None if entry is None else Boxed(entry, called, told)
     for place, row in enumerate(content["annotations"]):
         at = row["id"] if isinstance(row.get("id"), int) else place
-        if row.get("image_id") not in found:
+        of, kind = (row.get(key) for key in ("image_id", "category_id"))
+        if not isinstance(of, int | str) or of not in found:
+            raise DataError(f"{called}, annotation {at}: there is no image with id {of!r}", where=("path",))
+        if not isinstance(kind, int) or kind not in number:
             raise DataError(
-                f"{called}, annotation {at}: there is no image with id {row.get('image_id')!r}", where=("path",)
+                f"{called}, annotation {at}: there is no category {kind!r}", where=("path",), value=kind, choices=number
             )
-        if row.get("category_id") not in number:
-            raise DataError(
-                f"{called}, annotation {at}: there is no category {row.get('category_id')!r}",
-                where=("path",), value=row.get("category_id"), choices=number,
-            )  # fmt: skip
-        image = found[row["image_id"]]
+        image, corners = found[of], _corners(row.get("bbox"), called, at)
         if image is not None:
-            box = Box(_corners(row.get("bbox"), called, at), number[row["category_id"]], at, bool(row.get("iscrowd")))
-            image.boxes.append(box)
+            image.boxes.append(Box(corners, number[kind], at, bool(row.get("iscrowd"))))
     return [image for image in found.values() if image is not None]
 
 

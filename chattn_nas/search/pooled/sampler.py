@@ -128,8 +128,8 @@ class PooledSampler(WholeNetworkSampler):
             foretold = None if foretells is None else foretells.standardised
             self._fit = learned, foretells is not None, fitted(thinned(known.seen[:learned], LOOKED_AT), foretold)
         model = self._fit[2]
-        if model is None:
-            return None
+        if model is None or (len(known.seen) == learned and not known.pending):
+            return model
         seen = thinned(known.seen, LOOKED_AT)
         if known.pending:
             expected = model.predict([choices for choices, _ in known.pending]).mean
@@ -137,7 +137,7 @@ class PooledSampler(WholeNetworkSampler):
                 Observation(choices, self.seed if seed is None else seed, float(mean))
                 for (choices, seed), mean in zip(known.pending, expected, strict=True)
             ]
-        return model.of(seen) if len(seen) > learned or len(seen) > LOOKED_AT else model
+        return model.of(seen)
 
     def _costs(self, study: optuna.Study, known: Evidence) -> Costs:
         rows = ((self.networks.row(choices), value) for choices, value in known.latencies.items())
