@@ -83,7 +83,8 @@ def test_it_fits_a_terminal_of_80_columns(typed, monkeypatch, command) -> None:
     monkeypatch.setattr(_app.console, "_force_terminal", True)
     monkeypatch.setattr(_app.console, "_width", 80)
     lines = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", typed(command)).splitlines()
-    assert [line for line in lines if cell_len(line) > 80] == []
+    told = re.compile(r"\d\d:\d\d:\d\d ")  # a search writes its lines to a console of its own, here for a pipe
+    assert [line for line in lines if cell_len(line) > 80 and not told.match(line)] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
