@@ -29,12 +29,14 @@ from chattn_nas.tasks.detection import DetectionSettings
 from chattn_nas.tasks.segmentation import SegmentationSettings
 from chattn_nas.tasks.super_resolution import SuperResolutionSettings
 
-#: Settings, backbone, pixels, classes, batches of an epoch.
+#: Boxes of an image.
+BOXES = 8
+#: Settings, backbone, height and width in pixels, classes, batches of an epoch.
 CASES = {
-    "classification": (tasks.TaskSettings(), Backbone("cifar_resnet8"), 16, 10, 16),
-    "segmentation": (SegmentationSettings(), Backbone("mobilenetv3_small_050"), 96, 11, 6),
-    "detection": (DetectionSettings(), Backbone("mobilenetv3_small_050"), 160, 3, 6),
-    "super_resolution": (SuperResolutionSettings(), Backbone("rcan_tiny"), 24, 0, 6),
+    "classification": (tasks.TaskSettings(), Backbone("cifar_resnet8"), (16, 16), 10, 16),
+    "segmentation": (SegmentationSettings(), Backbone("mobilenetv3_small_050"), (90, 120), 11, 6),
+    "detection": (DetectionSettings(), Backbone("mobilenetv3_small_050"), (120, 160), 3, 6),
+    "super_resolution": (SuperResolutionSettings(), Backbone("rcan_tiny"), (24, 24), 0, 6),
 }
 
 
@@ -45,12 +47,14 @@ def case(name: str) -> tuple[tasks.TaskData, ProxySettings, Callable[[], nn.Modu
     proxy = ProxySettings(rungs=[1], **recipe)
     count = batches * proxy.batch_size
     draw = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (count, 3, size, size), generator=draw, dtype=torch.uint8)
-    held = TensorSet(images, targets(name, count, size, classes, draw))
+    held = TensorSet(
+        torch.randint(256, (count, 3, *size), generator=draw, dtype=torch.uint8),
+        drawn_targets(name, count, size, classes, draw),
+    )
     few = held[torch.arange(16)]
     data = tasks.of(settings, Data(
         train=held, validation=few, num_classes=classes, in_chans=3, image_size=size, mean=(0.5,) * 3, std=(0.25,) * 3,
-        class_names=tuple(map(str, range(classes))), augmentation=Augmentation(size // 8, True),
+        class_names=tuple(map(str, range(classes))), augmentation=Augmentation(min(size) // 8, True),
     ))  # fmt: skip
 
     def build() -> nn.Module:
@@ -61,16 +65,19 @@ def case(name: str) -> tuple[tasks.TaskData, ProxySettings, Callable[[], nn.Modu
     return data, proxy, build
 
 
-def targets(name: str, count: int, size: int, classes: int, draw: torch.Generator) -> torch.Tensor:
-    """Random ones; of detection 14 boxes an image, as BCCD has them."""
-    if name == "detection":
-        low = torch.rand(count, 14, 2, generator=draw) * 0.8 * size
-        side = (0.05 + 0.3 * torch.rand(count, 14, 2, generator=draw)) * size
-        labels = torch.randint(classes, (count, 14, 1), generator=draw)
-        return torch.cat([low, (low + side).clamp(max=size), labels, torch.zeros(count, 14, 1)], 2)
-    shape = {"classification": (), "segmentation": (size, size), "super_resolution": (3, 2 * size, 2 * size)}[name]
-    top, kind = (256, torch.uint8) if name == "super_resolution" else (classes, torch.uint8 if shape else torch.int64)
-    return torch.randint(top, (count, *shape), generator=draw, dtype=kind)
+def drawn_targets(name: str, count: int, size: tuple[int, int], classes: int, draw: torch.Generator) -> torch.Tensor:
+    """Random ones."""
+    height, width = size
+    if name == "classification":
+        return torch.randint(classes, (count,), generator=draw)
+    if name == "segmentation":
+        return torch.randint(classes, (count, height, width), generator=draw, dtype=torch.uint8)
+    if name == "super_resolution":
+        return torch.randint(256, (count, 3, 2 * height, 2 * width), generator=draw, dtype=torch.uint8)
+    corner = torch.rand(count, BOXES, 2, generator=draw) * torch.tensor([width, height]) * 0.7
+    side = torch.tensor([width, height]) * (0.1 + 0.2 * torch.rand(count, BOXES, 2, generator=draw))
+    label = torch.randint(classes, (count, BOXES, 1), generator=draw)
+    return torch.cat([corner, corner + side, label, torch.zeros(count, BOXES, 1)], 2)
 
 
 def floor(name: str, device: torch.device) -> float:
