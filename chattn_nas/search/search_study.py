@@ -44,18 +44,27 @@ class SearchStudy(_optuna.ViewedStudy):
         self._filled: dict[str, BaseDistribution] = {
             name: CategoricalDistribution(tuple(values)) for name, values in (filled or {}).items()
         }
+        self._shown: tuple[int, list[FrozenTrial]] = (0, [])
 
     def view(self, states: Container[TrialState] | None, *, deepcopy: bool, use_cache: bool) -> list[FrozenTrial]:
         """Trials of the space, the last and the best of them, each network with its mean."""
         known = history(self)
-        if len(known.finished) <= LAST + BEST:
-            trials = super().view(states, deepcopy=deepcopy, use_cache=use_cache)
-        else:
-            few = {t.number: t for t in (*known.finished[-LAST:], *known.best_trials(BEST), *known.open.values())}
-            trials = [few[number] for number in sorted(few) if states is None or few[number].state in states]
-            trials = copy.deepcopy(trials) if deepcopy else trials
-        shown = _averaged(trials, known, self._place)
-        return [self._whole(trial) for trial in shown] if self._filled else shown
+        open_ones = [self._whole(trial) for trial in known.open.values() if known.attributes(trial).given is None]
+        trials = [trial for trial in (*self._ended(known), *open_ones) if states is None or trial.state in states]
+        trials.sort(key=lambda trial: trial.number)
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def _ended(self, known: History) -> list[FrozenTrial]:
+        """Those that have ended: a sampler looks once for every parameter, and they change when a trial ends."""
+        count, shown = self._shown
+        if count != len(known.finished):
+            count, trials = len(known.finished), known.finished
+            if count > LAST + BEST:
+                few = {trial.number: trial for trial in (*trials[-LAST:], *known.best_trials(BEST))}
+                trials = list(few.values())
+            shown = [self._whole(trial) for trial in _averaged(trials, known, self._place)]
+            self._shown = count, shown
+        return shown
 
     @cached_property
     def _place(self) -> int | None:
@@ -66,8 +75,8 @@ class SearchStudy(_optuna.ViewedStudy):
         return objectives.index("accuracy") if "accuracy" in objectives else None
 
     def _whole(self, trial: FrozenTrial) -> FrozenTrial:
-        """The trial with every parameter, where it has any."""
-        if not trial.params or len(trial.params) == len(self._filled):
+        """The trial with every parameter, where it has any and they are asked for."""
+        if not self._filled or not trial.params or len(trial.params) == len(self._filled):
             return trial
         first = {name: one.choices[0] for name, one in self._filled.items() if isinstance(one, CategoricalDistribution)}
         return _optuna.with_parameters(trial, first, self._filled)

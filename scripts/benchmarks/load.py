@@ -62,7 +62,12 @@ def spec_of(space: str, name: str, trials: int) -> dict[str, Any]:
     usual = {"model": "cifar_resnet8", "options": {"width": 16}}
     return {
         "name": name,
-        "backbone": usual if space == "usual" else {"model": "load:twelve_stages"},
+        "backbone": usual
+        if space == "usual"
+        else {
+            "model": "load:twelve_stages",
+            "stages": [f"stages.{number}" for number in range(12)],
+        },
         "data": {"dataset": "digits", "image_size": 16},
         "space": {"all": USUAL if space == "usual" else HUGE},
         "proxy": {"rungs": [2, 6], "device": "cpu"},

@@ -126,11 +126,13 @@ def test_five_failures_in_a_row_stop_the_search_with_the_reason(run_stub, monkey
 
 
 def test_constraints_that_nothing_meets_end_the_search(run_stub, monkeypatch) -> None:
-    with pytest.raises(InputError, match="no network of this space can keep parameters '<= 10': the cheapest has 20,"):
-        run_stub(constraints={"parameters": "<= 10"}, sampler="random")
+    with pytest.raises(
+        InputError, match="no network of this space can keep parameters '<= 1000': the cheapest has 20,"
+    ):
+        run_stub(constraints={"parameters": "<= 1000"}, sampler="random")
     monkeypatch.setattr("chattn_nas.search.session.check_bounds", lambda *given: None)
-    with pytest.raises(SearchStopped, match=r"the last 300 networks .* violate the constraints, .*allowed <= 10\)"):
-        run_stub(constraints={"parameters": "<= 10"}, sampler="random")
+    with pytest.raises(SearchStopped, match=r"the last 300 networks .* violate the constraints, .*allowed <= 1000\)"):
+        run_stub(constraints={"parameters": "<= 1000"}, sampler="random")
 
 
 def test_every_baseline_failing_stops_the_search(run_stub, monkeypatch) -> None:
