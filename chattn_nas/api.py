@@ -192,6 +192,8 @@ def search(
     if trainer is None:
         try:
             run_of.show_predictions()
+        except RunError as error:  # nothing was trained to the end
+            log.debug("there are no predictions to show: %s", error)
         except Exception:  # a search whose picture cannot be made has its result all the same
             log.warning("what the network answers cannot be shown", exc_info=True)
     return run_of

@@ -1,6 +1,7 @@
 """The documentation names only files that there are, and its examples run."""
 
 import re
+import runpy
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -57,3 +58,16 @@ def test_the_attention_of_the_page_on_extending_passes_our_battery(tmp_path, mon
         from chattn_nas.attention import registry
 
         registry._types.pop("mean_gate", None)
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "docs" / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_runs(script, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(script.parent)
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    finally:
+        sys.modules.pop(script.stem, None)
+    assert capsys.readouterr().out
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "predictions.json").is_file()

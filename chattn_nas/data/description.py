@@ -126,10 +126,7 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
             found.append(f"{part} has {new_part['images']:,} images, not {old['images']:,}"
                          + _classes(old, new_part, now["classes"]))  # fmt: skip
         elif old["targets"] != new_part["targets"]:
-            found.append(
-                f"{'boxes' if new_part.get('boxes') else 'labels'} of the {part} images differ"
-                + _classes(old, new_part, now["classes"])
-            )
+            found.append(f"labels of the {part} images differ" + _classes(old, new_part, now["classes"]))
         elif old["content"] != new_part["content"] and old["pixels"] != new_part["pixels"]:
             found.append(f"the content of the {part} images differs")
     return found

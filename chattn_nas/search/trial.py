@@ -255,11 +255,12 @@ class TrialRunner:
 
     def _keep(self, network: torch.nn.Module, architecture: str, seed: int, mean: float) -> None:
         """Keep the weights while the architecture is among the best; a full disk costs the file, not the result."""
-        ranking = history(self.study).best_with(architecture, mean, self.checkpoints.keep)
+        known = history(self.study)
+        ranking = known.best_with(architecture, mean, self.checkpoints.keep)
         try:
             if architecture in ranking:
                 self.checkpoints.write(network, architecture, seed)
-                self.checkpoints.prune(ranking)
+                self.checkpoints.prune(ranking, lambda one: bool(known.scores(one)))
         except OSError as error:
             log.warning("the weights of %s, seed %d, are not kept: %s", architecture, seed, error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,13 +40,20 @@ class Checkpoints:
 
         return write_weights(network, self.path(architecture, seed))
 
-    def prune(self, ranking: Sequence[str]) -> None:
-        """Remove the files of all but the first ``keep`` architectures of ``ranking`` (hashes, best first)."""
+    def prune(self, ranking: Sequence[str], ended: Callable[[str], bool]) -> None:
+        """Remove the files of all but the first ``keep`` architectures of ``ranking`` (hashes, best first).
+
+        Args:
+            ranking: As this process knows it.
+            ended: Whether an architecture has a result that this process knows of: another worker may just have written
+                the file of a trial whose end it is about to tell.
+        """
         for partial in self.directory.glob(".*.safetensors.*"):  # of a worker that was killed while it wrote
             with suppress(FileNotFoundError):
                 if time.time() - partial.stat().st_mtime > STALE:
                     partial.unlink()
         kept = set(ranking[: self.keep])
         for path in self.directory.glob("*.safetensors"):
-            if path.name.split("-")[0] not in kept:
+            architecture = path.name.split("-")[0]
+            if architecture not in kept and ended(architecture):
                 path.unlink(missing_ok=True)

@@ -66,17 +66,21 @@ def average_precision(
         np.concatenate([np.full((len(one), 1), number), one[:, :2], one[:, 2:4] - one[:, :2], one[:, 4:]], 1)
         for number, one in enumerate(found)
     ]).astype(np.float64)  # fmt: skip
-    judge = evaluation(truth, truth.loadRes(said) if len(said) else truth.loadRes([]), "bbox")
-    judge.params.areaRng, judge.params.areaRngLbl, judge.params.maxDets = [[0, 1e10]], ["all"], [MOST]
-    judge.evaluate()
-    judge.accumulate()
-    precision = np.asarray(judge.eval["precision"])[:, :, :, 0, -1]  # overlaps, recalls, classes
-    recall = np.asarray(judge.eval["recall"])[:, :, 0, -1]
+    counts = np.bincount(objects[objects[:, CROWD] == 0, CLASS].astype(int), minlength=classes)
+    if len(said):
+        judge = evaluation(truth, truth.loadRes(said), "bbox")
+        judge.params.areaRng, judge.params.areaRngLbl, judge.params.maxDets = [[0, 1e10]], ["all"], [MOST]
+        judge.evaluate()
+        judge.accumulate()
+        precision = np.asarray(judge.eval["precision"])[:, :, :, 0, -1]  # overlaps, recalls, classes
+        recall = np.asarray(judge.eval["recall"])[:, :, 0, -1]
+    else:  # versions before 1.8 cannot judge no answer at all
+        recall = np.where(counts > 0, 0.0, -1.0) * np.ones((10, 1))
+        precision = recall[:, None]
     some = [number for number in range(classes) if (precision[:, :, number] > -1).all()]
     each = [float(precision[:, :, number].mean()) if number in some else None for number in range(classes)]
     at_half = [float(precision[0, :, number].mean()) if number in some else None for number in range(classes)]
     whole = precision[:, :, some]
-    counts = np.bincount(objects[objects[:, CROWD] == 0, CLASS].astype(int), minlength=classes)
     return {
         "map": _mean(whole), "map_50": _mean(whole[0]), "map_75": _mean(whole[5]),
         "recall_100": _mean(recall[:, some]), "ap": each, "ap_50": at_half, "objects": counts.tolist(),

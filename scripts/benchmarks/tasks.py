@@ -25,14 +25,18 @@ from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.optimizer import build_optimizer
 from chattn_nas.proxy.step import autocast
 from chattn_nas.space import Architecture, Backbone, StageChoice
+from chattn_nas.tasks.detection import DetectionSettings
 from chattn_nas.tasks.segmentation import SegmentationSettings
 from chattn_nas.tasks.super_resolution import SuperResolutionSettings
 
-#: Settings, backbone, pixels, classes, batches of an epoch.
+#: Boxes of an image.
+BOXES = 8
+#: Settings, backbone, height and width in pixels, classes, batches of an epoch.
 CASES = {
-    "classification": (tasks.TaskSettings(), Backbone("cifar_resnet8"), 16, 10, 16),
-    "segmentation": (SegmentationSettings(), Backbone("mobilenetv3_small_050"), 96, 11, 6),
-    "super_resolution": (SuperResolutionSettings(), Backbone("rcan_tiny"), 24, 0, 6),
+    "classification": (tasks.TaskSettings(), Backbone("cifar_resnet8"), (16, 16), 10, 16),
+    "segmentation": (SegmentationSettings(), Backbone("mobilenetv3_small_050"), (90, 120), 11, 6),
+    "detection": (DetectionSettings(), Backbone("mobilenetv3_small_050"), (120, 160), 3, 6),
+    "super_resolution": (SuperResolutionSettings(), Backbone("rcan_tiny"), (24, 24), 0, 6),
 }
 
 
@@ -43,16 +47,14 @@ def case(name: str) -> tuple[tasks.TaskData, ProxySettings, Callable[[], nn.Modu
     proxy = ProxySettings(rungs=[1], **recipe)
     count = batches * proxy.batch_size
     draw = torch.Generator().manual_seed(0)
-    shape = {"classification": (), "segmentation": (size, size), "super_resolution": (3, 2 * size, 2 * size)}[name]
-    top, kind = (256, torch.uint8) if name == "super_resolution" else (classes, torch.uint8 if shape else torch.int64)
     held = TensorSet(
-        torch.randint(256, (count, 3, size, size), generator=draw, dtype=torch.uint8),
-        torch.randint(top, (count, *shape), generator=draw, dtype=kind),
+        torch.randint(256, (count, 3, *size), generator=draw, dtype=torch.uint8),
+        drawn_targets(name, count, size, classes, draw),
     )
     few = held[torch.arange(16)]
     data = tasks.of(settings, Data(
         train=held, validation=few, num_classes=classes, in_chans=3, image_size=size, mean=(0.5,) * 3, std=(0.25,) * 3,
-        class_names=tuple(map(str, range(classes))), augmentation=Augmentation(size // 8, True),
+        class_names=tuple(map(str, range(classes))), augmentation=Augmentation(min(size) // 8, True),
     ))  # fmt: skip
 
     def build() -> nn.Module:
@@ -63,20 +65,35 @@ def case(name: str) -> tuple[tasks.TaskData, ProxySettings, Callable[[], nn.Modu
     return data, proxy, build
 
 
+def drawn_targets(name: str, count: int, size: tuple[int, int], classes: int, draw: torch.Generator) -> torch.Tensor:
+    """Random ones."""
+    height, width = size
+    if name == "classification":
+        return torch.randint(classes, (count,), generator=draw)
+    if name == "segmentation":
+        return torch.randint(classes, (count, height, width), generator=draw, dtype=torch.uint8)
+    if name == "super_resolution":
+        return torch.randint(256, (count, 3, 2 * height, 2 * width), generator=draw, dtype=torch.uint8)
+    corner = torch.rand(count, BOXES, 2, generator=draw) * torch.tensor([width, height]) * 0.7
+    side = torch.tensor([width, height]) * (0.1 + 0.2 * torch.rand(count, BOXES, 2, generator=draw))
+    label = torch.randint(classes, (count, BOXES, 1), generator=draw)
+    return torch.cat([corner, corner + side, label, torch.zeros(count, BOXES, 1)], 2)
+
+
 def floor(name: str, device: torch.device) -> float:
     """Images per second of the bare step."""
     data, proxy, build = case(name)
     network = build().to(device).to(memory_format=torch.channels_last).train()
     optimizer, criterion = build_optimizer(network, proxy), criterion_of(data.task, proxy, device)
     batch = data.train[torch.arange(proxy.batch_size)].to(device)
-    inputs, targets = data.task.prepare(batch, torch.Generator(device))
+    inputs, wanted = data.task.prepare(batch, torch.Generator(device))
     steps = len(data.train) // proxy.batch_size
     started = time.perf_counter()
     with own_stream_and_state(device, 0):
         for _ in range(steps):
             with autocast(device):
                 output = network(inputs)
-            loss = criterion(output, targets)
+            loss = criterion(output, wanted)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

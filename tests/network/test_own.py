@@ -52,6 +52,11 @@ def test_stages_may_be_told():
     assert caught.value.where == ("stages", 1)
 
 
+def test_stages_that_the_module_tells_itself_are_taken():
+    found = stages(Backbone("own_backbones:tells"), image_size=16)
+    assert [(stage.name, stage.blocks) for stage in found] == [("layer2", 3)]
+
+
 def test_a_plain_sequential_takes_attention_behind_its_stages():
     found = stages(Backbone("own_backbones:made_of_numbers"), image_size=16)
     assert [stage.kind for stage in found] == ["stage", "stage"]

@@ -9,12 +9,14 @@ import numpy as np
 import optuna
 import pytest
 import stub_trainer
+import torch
 from optuna.trial import TrialState
 from optuna_dashboard._note import get_note_from_system_attrs
 
 from chattn_nas.errors import InputError, RunError, SearchStopped
 from chattn_nas.results import leaderboard
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.record import records
 from chattn_nas.study.trials import all_trials, counts, outcome, seeds
 
@@ -198,6 +200,15 @@ def test_a_run_is_found_by_directory_or_name(run_stub, tmp_path, monkeypatch) ->
     assert RunDirectory("stub").directory == RunDirectory(tmp_path / "runs" / "stub").directory.relative_to(tmp_path)
     with pytest.raises(RunError, match="did you mean 'stub'"):
         RunDirectory("stbu")
+
+
+def test_weights_of_a_trial_that_is_about_to_end_elsewhere_are_left_alone(tmp_path) -> None:
+    """Another worker has written them, and this one does not know its result yet."""
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    for name in ("best", "known", "elsewhere"):
+        checkpoints.write(torch.nn.Linear(1, 1), name, 0)
+    checkpoints.prune(["best", "known"], {"best", "known"}.__contains__)
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {"best-0.safetensors", "elsewhere-0.safetensors"}
 
 
 def test_checkpoints_are_of_the_best_architectures_only(run_stub) -> None:

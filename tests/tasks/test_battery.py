@@ -79,6 +79,17 @@ def test_a_head_that_is_drawn_from_the_global_state_fails(sets, monkeypatch) -> 
         check()
 
 
+@pytest.mark.parametrize("waits", [lambda x: float(x.sum()), lambda x: x[x > 0], lambda x: torch.tensor(x.shape)])
+def test_a_scorer_that_waits_for_the_device_fails(sets, monkeypatch, waits) -> None:
+    data = sets["segmentation"]
+    scorer = type(data.task.scorer(1, torch.device("cpu")))
+    add = scorer.add
+    monkeypatch.setattr(scorer, "add", lambda self, output, *rest: (waits(output), add(self, output, *rest)))
+    check = next(one for one in battery(data) if "leave the host alone" in one.name)
+    with pytest.raises(AssertionError, match="a GPU could not capture this"):
+        check()
+
+
 def test_names_of_tasks() -> None:
     with pytest.raises(InputError, match="there is no task 'segmentatoin'") as error:
         tasks.find("segmentatoin")
