@@ -69,7 +69,8 @@ def confirm(
     level = next((100 * (1 - each.alpha) for one in found.networks for each in (one.uniform, one.none) if each), 95.0)
     print_table(
         _told_in(unit, [_row(one) for one in found.networks]),
-        f"{found.epochs} epochs each; differences in {unit.difference} with intervals that hold together at "
+        f"{found.epochs} epochs each; search: the pooled mean above the raw one; differences in {unit.difference} "
+        "with intervals that hold together at "
         f"{level:.3g} %; scale: the learned channel scale",
     )
     for one in found.networks:
@@ -203,13 +204,22 @@ def _row(one: Network) -> dict[str, str]:
 
     return {
         "network": _short(one.name),
-        "search %": words.searched(one.search_pooled, one.search).replace(" (", "\n("),
+        "search %": _searched(one),
         "retrained %": f"{words.accuracy(one.mean)}\nsd {words.accuracy(one.sd)}\n"
         + words.plural(len(one.scores), "seed"),
         "over uniform": _difference(one.uniform),
         "over none": _difference(one.none),
         "over scale": _difference(one.channel_scale),
     }
+
+
+def _searched(one: Network) -> str:
+    """What the search said: the pooled mean, and the raw one below it."""
+    from chattn_nas.results import words
+
+    if one.search_pooled is None:
+        return f"raw {words.accuracy(one.search)}"
+    return f"{words.accuracy(one.search_pooled)}\nraw {words.accuracy(one.search)}"
 
 
 def _told_in(unit: Unit, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -215,7 +215,7 @@ def _plan(
     like = paces[2:] or others  # what was not timed is taken to be like what was, the dearest left out
 
     def seconds(name: str, rungs: Sequence[int], reached: int | None = None) -> float:
-        """Of a baseline; the controls cost hardly more than ``none``."""
+        """What a baseline takes; the controls cost hardly more than ``none``."""
         if name not in types_of:
             return bare.seconds(rungs, reached)
         return fmean(one.seconds(rungs, reached) for one in ([known[name]] if name in known else like))

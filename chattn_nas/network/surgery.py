@@ -46,7 +46,7 @@ class ChannelsLast(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Installed:
     """Where a call of :func:`place` has put things, in a network whose modules there were untouched before.
 
     Attributes:
@@ -73,7 +73,7 @@ def place(
     placement: Placement,
     modules: list[nn.Module],
     convolutions: tuple[str, ...] = (),
-) -> Placed:
+) -> Installed:
     """Put attention into one block; tells where it is and what it moved.
 
     Args:
@@ -89,7 +89,9 @@ def place(
         for path, attention in zip(convolutions, modules, strict=True):
             pair = (attention, model.get_submodule(path))
             put(model, path, nn.Sequential(*(reversed(pair) if placement == "after_spatial_conv" else pair)))
-        return Placed(tuple(f"{path}.{first}" for path in convolutions), tuple((path, second) for path in convolutions))
+        return Installed(
+            tuple(f"{path}.{first}" for path in convolutions), tuple((path, second) for path in convolutions)
+        )
     (attention,) = modules
     inside = ""
     if block.channels_last:
@@ -97,16 +99,16 @@ def place(
     module = model.get_submodule(block.path)
     if block.kind == "stage" or placement == "after_add":
         put(model, block.path, nn.Sequential(module, attention))
-        return Placed((f"{block.path}.1{inside}",), ((block.path, "0"),))
+        return Installed((f"{block.path}.1{inside}",), ((block.path, "0"),))
     if placement == "before_block":
         put(model, block.path, nn.Sequential(attention, module))
-        return Placed((f"{block.path}.0{inside}",), ((block.path, "1"),))
+        return Installed((f"{block.path}.0{inside}",), ((block.path, "1"),))
     slot = f"{block.path}.{block.slot}"
     if block.kind == "branch":
         old = getattr(module, block.slot)
         bare = old is None or isinstance(old, nn.Identity)
         setattr(module, block.slot, attention if bare else nn.Sequential(attention, old))
-        return Placed((f"{slot}{inside}",)) if bare else Placed((f"{slot}.0{inside}",), ((slot, "1"),))
+        return Installed((f"{slot}{inside}",)) if bare else Installed((f"{slot}.0{inside}",), ((slot, "1"),))
     factor = gain(module)
     setattr(module, block.slot, attention if factor is None else Rescaled(attention, factor))
-    return Placed((f"{slot}{'' if factor is None else '.attention'}{inside}",))
+    return Installed((f"{slot}{'' if factor is None else '.attention'}{inside}",))

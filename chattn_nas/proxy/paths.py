@@ -14,6 +14,7 @@ from chattn_nas.data import Augmentation, Data
 from chattn_nas.proxy import pulse
 from chattn_nas.proxy._train import epochs_of, own_stream_and_state
 from chattn_nas.proxy.criterion import criterion_of
+from chattn_nas.proxy.drop_path import dropped
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.settings import ProxySettings
@@ -53,7 +54,7 @@ def train_paths(
         device: To train on.
         after_epoch: Called with the number of epochs so far and the mean loss of the last one.
     """
-    with own_stream_and_state(device, seed):
+    with own_stream_and_state(device, seed), dropped(network, settings.drop_path):
         # Never captured: a graph would replay the path that it was captured with.
         plain = settings.changed(ema=0.0)  # an average over paths is of none of them
         resident = epochs_of(network, data, plain, torch.Generator(device).manual_seed(seed))

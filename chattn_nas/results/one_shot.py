@@ -39,7 +39,7 @@ class SelfCheck:
 
 
 def self_check(prediction: Prediction, seen: Sequence[Observation]) -> SelfCheck:
-    """Of the first complete trainings of networks that the prediction knows, in the order of their trials."""
+    """How it agrees with the first complete trainings of networks that it knows, in the order of their trials."""
     pairs = [
         (score, one.accuracy) for one in seen if one.complete and (score := prediction.of(one.choices)) is not None
     ]

@@ -27,9 +27,9 @@ def accuracy(value: float | None, digits: int = 2) -> str:
 
 
 def searched(pooled: float | None, mean: float | None) -> str:
-    """``94.10 % (pooled mean; raw mean 95.00 %)``; the raw mean alone where there was no model."""
+    """``94.10 % (pooled mean; raw mean 95.00 %)``; the raw mean alone without a model, a dash before any training."""
     if missing(pooled):
-        return f"{accuracy(mean)} % (raw mean)"
+        return NOT_THERE if missing(mean) else f"{accuracy(mean)} % (raw mean)"
     return f"{accuracy(pooled)} % (pooled mean{'' if missing(mean) else f'; raw mean {accuracy(mean)} %'})"
 
 

@@ -149,7 +149,7 @@ def draft(
         lines += _pair("rungs", [4, 16], "epochs; which length ranks as full training does: chattn-nas calibrate SPEC")
     lines += _pair("batch_size", batch, f"about {max(1, images // batch):,} steps per epoch of {images:,} images")
     lines += _pair("device", "auto", "the GPU, where there is one")
-    lines += _recipe(chosen, pretrained)
+    lines += _recipe(chosen, pretrained, without=("mixup", "cutmix") if facts.multilabel else ())
     lines += ["search:"]
     lines += _pair("trials", 24, "a first look; the same search goes on with --trials 48")
     lines += _pair("objectives", ["accuracy"], "also parameters, macs, latency: then it searches for trade-offs")
@@ -165,9 +165,9 @@ def draft(
     return Draft(text, (*facts.said, *facts.warned))
 
 
-def _recipe(name: str, pretrained: bool) -> list[str]:
-    """How to train, key by key, and the other recipes as comments."""
-    settings = dict(recipe_of(name).proxy)
+def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
+    """How to train, key by key, ``without`` what these data forbid, and the other recipes as comments."""
+    settings = {key: told for key, told in recipe_of(name).proxy.items() if key not in without}
     if pretrained:
         settings["start"] = RECIPES["finetune"].proxy["start"]
     others = [f"  #   {other}: {found.what}" for other, found in RECIPES.items() if other != name]

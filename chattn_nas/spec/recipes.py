@@ -64,20 +64,30 @@ RECIPES: dict[str, NamedRecipe] = {
         proxy=_ADAMW | {"learning_rate": (0.002, _TRY)},
     ),
     "convnext": NamedRecipe(
-        what="AdamW with RandAugment, after ConvNeXt's training of 300 epochs (Liu et al. 2022)",
-        proxy=_ADAMW | {"learning_rate": (0.002, "theirs: 0.004 for a batch of 4,096; not tuned for short trainings")},
-        data={"augment": ("randaugment", "theirs: RandAugment 9, with Mixup, CutMix and random erasing")},
+        what="AdamW, RandAugment, Mixup, CutMix, drop path and EMA, after ConvNeXt (Liu et al. 2022)",
+        proxy=_ADAMW
+        | {
+            "learning_rate": (0.002, "theirs: 0.004 for a batch of 4,096; not tuned for short trainings"),
+            "mixup": (0.8, "alpha: theirs; of classifiers with one label per image"),
+            "cutmix": (1.0, "alpha: theirs"),
+            "drop_path": (0.1, "theirs of ConvNeXt-T"),
+            "ema": (0.99, "theirs: 0.9999, over many more steps"),
+        },
+        data={"augment": ("randaugment", "theirs: RandAugment 9, and random erasing")},
     ),
     "rsb": NamedRecipe(
-        what="LAMB with binary cross-entropy and RandAugment, after ResNet strikes back A2 (Wightman et al. 2021)",
+        what="LAMB, binary cross-entropy, RandAugment, Mixup, CutMix: ResNet strikes back A2 (Wightman et al. 2021)",
         proxy={
             "optimizer": ("lamb", "theirs"),
             "learning_rate": (0.005, "theirs, for a batch of 2,048; not tuned for short trainings"),
             "weight_decay": (0.02, "theirs"),
             "loss": ("bce", "every class by itself: theirs"),
             "label_smoothing": (0.0, "theirs in A2"),
+            "mixup": (0.1, "alpha: theirs; of classifiers with one label per image"),
+            "cutmix": (1.0, "alpha: theirs"),
+            "drop_path": (0.05, "theirs in A2"),
         },
-        data={"augment": ("randaugment", "theirs: RandAugment 7, with Mixup 0.1 and CutMix 1.0")},
+        data={"augment": ("randaugment", "theirs: RandAugment 7")},
     ),
 }  # fmt: skip
 

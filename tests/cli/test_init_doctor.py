@@ -121,7 +121,7 @@ def test_networks_with_layer_norm_are_not_trained_with_plain_sgd(said):
     kinds = {one.type for stage in load_spec("digits.yaml").search_space().candidates for one in stage}
     assert kinds == {"none", "se", "eca", "gct"}, "srm needs more than the one pixel of the last stage"
     assert load_spec("convnext_atto").proxy.optimizer == "adamw"
-    assert "did you mean 'adamw'" in said("init", "--recipe", "adamv", code=2)
+    assert "did you mean 'adamw'" in said("init", "--recipe", "adamv", "--name", "other", code=2)
 
 
 def test_on_a_terminal_an_answer_that_cannot_be_is_asked_for_again(said, monkeypatch, capsys):

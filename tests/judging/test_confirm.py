@@ -15,7 +15,7 @@ from chattn_nas.judging.planning import plan_rows, uniform_networks
 from chattn_nas.judging.test_set import read_test_set
 from chattn_nas.report import html, markdown
 from chattn_nas.report.facts import gather
-from chattn_nas.results import Standing
+from chattn_nas.results import Standing, words
 from chattn_nas.search import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.spec import Spec
@@ -142,6 +142,7 @@ def test_plan_verdict_and_report_have_one_number_for_one_network(run, confirmed)
     assert (row["search"], row["search_pooled"], row["search_seeds"]) == (best.mean, best.pooled, len(best.seeds))
     old = replace(confirmed, networks=tuple(replace(one, search=1.0, search_pooled=2.0) for one in confirmed.networks))
     shown = {one.hash: one for one in old.beside(standing).networks}
+    assert words.searched(None, None) == words.NOT_THERE, "never trained, as a uniform rival may be"
     for pick in standing.picks:
         if pick.hash in shown:
             assert (shown[pick.hash].search, shown[pick.hash].search_pooled) == (pick.mean, pick.pooled)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import random
 
 import numpy as np
@@ -84,6 +85,18 @@ def test_where_every_attention_starts_as_the_identity_it_is_refused(make_spec, t
         search(spec, run=tmp_path / "refused", progress=False)
     assert caught.value.where == ("proxy", "start")
     assert not (tmp_path / "refused").exists(), "nothing is spent before"
+
+
+def test_a_training_of_one_s_own_is_not_the_one_that_it_would_share(make_spec) -> None:
+    with pytest.raises(InputError, match="a trainer of its own"):
+        one_shot.refuse(make_spec().changed(trainer="mine:Trainer"))
+
+
+def test_the_recipe_of_the_proxy_is_its_own_with_all_that_it_can_hold(make_spec) -> None:
+    spec = quick(
+        make_spec(space={"all": ["none", "se"]}), drop_path=0.2, mixup=0.2, ema=0.9, optimizer="adamw", clip=1.0
+    )
+    assert math.isfinite(one_shot.predict(spec).mean)
 
 
 def test_a_setting_that_is_left_out_leaves_the_hash_of_a_spec(make_spec) -> None:

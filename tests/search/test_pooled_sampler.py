@@ -142,7 +142,7 @@ def test_standard_deviations_are_learned_anew_ever_more_rarely(monkeypatch):
     from chattn_nas.search.pooled import sampler as module
 
     fits = []
-    monkeypatch.setattr(module, "fitted", lambda seen: fits.append(len(seen)))
+    monkeypatch.setattr(module, "fitted", lambda seen, foretold: fits.append(len(seen)))
     world = World("world_interactions", 0)
     simulate(world, PooledSampler(world.space, 0, most=3, begin=0), budget=40, seeds=(0, 1, 2), baselines=False)
     assert fits == sorted(set(fits))

@@ -125,7 +125,7 @@ def _data_yaml(tree: Tree) -> dict[str, Any]:
 
 
 def _names(tree: Tree, told: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Of the classes, and what is said of it; none where nothing names them."""
+    """The names of the classes, and what is said of them; none where nothing names them."""
     named = told.get("names")
     if isinstance(named, dict):
         if sorted(named) != list(range(len(named))):

@@ -34,7 +34,7 @@ def refuse(spec: Spec) -> None:
     """See that shared weights may say something of a spec's networks.
 
     Raises:
-        InputError: They start as identities, or nothing is to be chosen.
+        InputError: They start as identities, are trained in another way, or nothing is to be chosen.
     """
     if spec.proxy.start == "identity":
         raise InputError(
@@ -42,6 +42,9 @@ def refuse(spec: Spec) -> None:
             "measured): take another proxy.start",
             where=("proxy", "start"), value="identity", choices=("unit", "official"),
         )  # fmt: skip
+    if spec.trainer is not None:
+        raise InputError("one-shot trains by the recipe of the proxy, and this spec has a trainer of its own",
+                         where=("trainer",))  # fmt: skip
     if spec.search_space().canonical_size < 2:
         raise InputError("one-shot compares the networks of a space, and this one has a single network",
                          where=("space",))  # fmt: skip

@@ -1,0 +1,95 @@
+"""What holds of every command: ``--json`` is JSON and nothing else, ``--quiet`` is silent, all fits 80 columns."""
+
+import json
+import re
+import sys
+
+import pytest
+from rich.cells import cell_len
+from typer.main import get_command
+
+from chattn_nas import Run, export
+from chattn_nas.cli import _app, app, main
+from chattn_nas.search import search
+from chattn_nas.spec import Spec
+
+SPEC = {
+    "name": "small",
+    "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},
+    "data": {"dataset": "digits", "image_size": 8, "train_limit": 300},
+    "space": {"all": ["none", {"se": {"reduction": [2, 4]}}, "eca"]},
+    "proxy": {"rungs": [1, 2], "device": "cpu"},
+    "search": {"trials": 7, "workers": 0, "sampler": "random"},
+}
+#: Every command with what it needs here: RUN is a finished run, SPEC its spec, NETWORK its export, NEW a free place.
+ARGUMENTS = {
+    "attentions": (), "backbones": ("resnet18",), "bench": ("NETWORK",), "compare": ("RUN", "RUN", "--out", "NEW"),
+    "calibrate": ("SPEC", "--run", "CALIBRATED", "--architectures", 4, "--full-epochs", 2, "--epochs", 1,
+                  "--workers", 0),
+    "compare-picks": ("--repeats", 2, "--budget", 10),
+    "compare-samplers": ("--repeats", 2, "--budget", 8, "--method", "random", "--table", "cifar_resnet8_16px"),
+    "confirm": ("RUN", "--top", 1, "--seeds", 2, "--epochs", 1, "--workers", 0), "dashboard": ("RUN",),
+    "data": ("SPEC", "--out", "NEW"), "doctor": (), "effects": ("RUN",),
+    "evaluate": ("NETWORK", "--data", "SPEC"), "export": ("RUN", "--out", "NEW"), "init": ("--yes", "--out", "NEW"),
+    "leaderboard": ("RUN",), "one-shot": ("SPEC",), "nni-config": ("SPEC", "--out", "NEW"), "plan": ("SPEC",),
+    "report": ("RUN",), "schema": (), "search": ("SPEC", "--run", "RUN"), "space": ("SPEC",),
+    "table": ("cifar_resnet8_16px",),
+    "train": ("RUN", "--epochs", 1), "trials": ("RUN",), "worker": ("RUN",),
+}  # fmt: skip
+COMMANDS = sorted(get_command(app).commands)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> dict[str, object]:
+    folder = tmp_path_factory.mktemp("everywhere")
+    run = Run(search(Spec.from_dict(SPEC), run=folder / "small", progress=False).directory)
+    export(run.best(), folder / "network")
+    return {"RUN": run.directory, "SPEC": run.directory / "spec.yaml", "NETWORK": folder / "network",
+            "CALIBRATED": folder / "calibrated"}  # fmt: skip
+
+
+@pytest.fixture
+def typed(places, tmp_path, monkeypatch, capsys):
+    """What a command prints with its arguments of above and these."""
+    monkeypatch.setattr("chattn_nas.dashboard.serve", lambda run, port: None)
+    monkeypatch.setattr("chattn_nas.search.nni.config.write_config", lambda spec, out: out / "config.yml")
+
+    def run(command: str, *more: str) -> str:
+        known = places | {"NEW": tmp_path / f"{command}.yaml"}
+        words = [str(known.get(word, word)) for word in ARGUMENTS[command]]
+        monkeypatch.setattr(sys, "argv", ["chattn-nas", command, *words, *more])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = capsys.readouterr()
+        assert not ended.value.code, out + error
+        return out
+
+    return run
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_is_json_and_nothing_else(typed, command) -> None:
+    json.loads(typed(command, "--json"))
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "schema"])
+def test_quiet_is_silent(typed, command) -> None:
+    assert typed(command, "--quiet") == ""
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "schema"])
+def test_it_fits_a_terminal_of_80_columns(typed, monkeypatch, command) -> None:
+    monkeypatch.setattr(_app.console, "_force_terminal", True)
+    monkeypatch.setattr(_app.console, "_width", 80)
+    lines = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", typed(command)).splitlines()
+    told = re.compile(r"\d\d:\d\d:\d\d ")  # a search writes its lines to a console of its own, here for a pipe
+    assert [line for line in lines if cell_len(line) > 80 and not told.match(line)] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_its_help_has_an_example_of_it(monkeypatch, capsys, command) -> None:
+    monkeypatch.setattr(sys, "argv", ["chattn-nas", command, "-h"])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"Example: chattn-nas {command}" in capsys.readouterr().out
