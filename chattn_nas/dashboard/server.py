@@ -19,6 +19,7 @@ from chattn_nas.report.palette import LIGHT, painted
 from chattn_nas.results import words
 from chattn_nas.results.tables import rows_of
 from chattn_nas.study.artifacts import FOLDER
+from chattn_nas.study.record import UNIFORM
 from chattn_nas.study.short import short_form
 from chattn_nas.study.storage import explained
 from chattn_nas.study.texts import NOTE, as_markdown
@@ -97,13 +98,16 @@ def _titled(figure: figures.Figure, title: str) -> figures.Figure:
 
 def _leaderboard(rows: list[dict[str, Any]], choices: Mapping[str, Sequence[str]]) -> figures.Figure:
     """Few columns and short names: a panel is narrow."""
-    heads = ("#", "network", "pooled %<br>(95 %)", "seeds", "params")
+    heads = ("#", "network", "pooled %<br>and 95 %", "seeds", "params")
     columns = [
         [str(row["rank"]) for row in rows],
-        [short_form(choices[row["hash"]]) + (f"<br>({row['label']})" if row["label"] else "") for row in rows],
+        [
+            short_form(choices[row["hash"]]) if not row["label"] or row["label"].startswith(UNIFORM)
+            else words.called(row["label"]) for row in rows
+        ],
         [
             words.accuracy(row["pooled"])
-            + ("" if words.missing(row["low"]) else f"<br>({row['low']:.1f} to {row['high']:.1f})") for row in rows
+            + ("" if words.missing(row["low"]) else f"<br>{row['low']:.1f} to {row['high']:.1f}") for row in rows
         ],
         [str(row["seeds"]) for row in rows],
         [words.multiple(row["parameters_x"]) for row in rows],
