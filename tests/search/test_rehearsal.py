@@ -66,7 +66,7 @@ def test_what_works_passes(tmp_path, section, key, value) -> None:
         ("proxy", "loss", "own_parts:number", "own_parts:number fails: .*not float"),
         ("proxy", "loss", "own_parts:raises", "own_parts:raises fails: IndexError: tuple index out of range"),
         ("proxy", "loss", "own_parts:nothing", "own_parts has no 'nothing'"),
-        ("proxy", "optimizer", "own_parts:raises", "'own_parts:raises' cannot be an optimiser: it is called with"),
+        ("proxy", "optimizer", "own_parts:raises", "optimiser 'own_parts:raises' cannot be made: IndexError"),
         ("proxy", "optimizer", "own_parts:NoOptimizer", "is a str, not a torch.optim.Optimizer"),
         ("data", "metric", "own_parts:raises", "data.metric: own_parts:raises fails: IndexError"),
         ("data", "metric", "own_parts:nan", "metric 'own_parts:nan' gave no number"),
