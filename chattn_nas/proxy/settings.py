@@ -21,6 +21,12 @@ def _a_device(text: str) -> str:
     return text
 
 
+def _a_scheduler(text: str) -> str:
+    if text != "cosine" and not re.fullmatch(r"[A-Za-z_][\w.]*:\w+", text):
+        raise ValueError("possible schedulers are cosine and module:function")
+    return text
+
+
 DeviceName = Annotated[str, AfterValidator(_a_device)]
 
 
@@ -89,7 +95,7 @@ class ProxySettings(Settings):
     learning_rate: float = Field(default=0.1, gt=0)
     optimizer: str = "sgd"
     loss: str = "task"
-    scheduler: str = "cosine"
+    scheduler: Annotated[str, AfterValidator(_a_scheduler)] = "cosine"
     clip: float | None = Field(default=None, gt=0)
     mixup: float = Field(default=0.0, ge=0)
     cutmix: float = Field(default=0.0, ge=0)
@@ -102,7 +108,13 @@ class ProxySettings(Settings):
     branch_scale: float = Field(default=1.0, gt=0)
     start: Start = "unit"
     patience: Literal["none", "diverged"] = "none"
-    device: DeviceName = "auto"
+    device: def _a_scheduler(text: str) -> str:
+    if text != "cosine" and not re.fullmatch(r"[A-Za-z_][\w.]*:\w+", text):
+        raise ValueError("possible schedulers are cosine and module:function")
+    return text
+
+
+DeviceName = "auto"
     cuda_graphs: bool = True
     data_on: Literal["auto", "device", "disk"] = "auto"
 
