@@ -108,13 +108,7 @@ class ProxySettings(Settings):
     branch_scale: float = Field(default=1.0, gt=0)
     start: Start = "unit"
     patience: Literal["none", "diverged"] = "none"
-    device: def _a_scheduler(text: str) -> str:
-    if text != "cosine" and not re.fullmatch(r"[A-Za-z_][\w.]*:\w+", text):
-        raise ValueError("possible schedulers are cosine and module:function")
-    return text
-
-
-DeviceName = "auto"
+    device: DeviceName = "auto"
     cuda_graphs: bool = True
     data_on: Literal["auto", "device", "disk"] = "auto"
 
