@@ -17,12 +17,17 @@ from chattn_nas.attention.squares import applied, is_traced
 
 def covariance(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, C, C), divided by the number of pixels; in float32 at least."""
+    if is_traced():
+        return plain_covariance(x)
     with without_autocast(x):
-        x = widened(x).flatten(2)
-        if is_traced():
-            return _of_centred(_centred(x))
-        found: Tensor = applied(_Covariance, x)
+        found: Tensor = applied(_Covariance, widened(x).flatten(2))
         return found
+
+
+def plain_covariance(x: Tensor) -> Tensor:
+    """The same in torch's own operations alone, as an export writes them."""
+    with without_autocast(x):
+        return _of_centred(_centred(widened(x).flatten(2)))
 
 
 def _centred(x: Tensor) -> Tensor:
@@ -30,7 +35,7 @@ def _centred(x: Tensor) -> Tensor:
 
 
 def _of_centred(x: Tensor) -> Tensor:
-    return x @ x.mT / x.shape[2]
+    return x @ x.transpose(1, 2) / x.shape[2]
 
 
 class _Covariance(torch.autograd.Function):

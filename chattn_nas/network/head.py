@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chattn_nas.attention.covariance import covariance, newton_schulz
+from chattn_nas.attention.covariance import newton_schulz, plain_covariance
 from chattn_nas.errors import BackboneError
 from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network._timm import pooling_and_classifier
@@ -47,7 +47,7 @@ class CovariancePool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, dim (dim + 1) / 2)."""
-        s = covariance(F.relu(self.norm(self.reduce(x))))
+        s = plain_covariance(F.relu(self.norm(self.reduce(x))))
         trace = s.diagonal(dim1=1, dim2=2).sum(1).clamp_min(self.epsilon)[:, None, None]
         root = newton_schulz(s / trace, self.iterations)[0] * trace.sqrt()
         rows, columns = torch.triu_indices(self.dim, self.dim, device=x.device).unbind()

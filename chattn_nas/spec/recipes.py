@@ -3,7 +3,9 @@
 What attention is worth hangs on the recipe: in timm's own tables SE on a ResNet-50 brings -0.37, +0.27 or -1.02 points
 of ImageNet accuracy under three of them. So a search should train as its user will, in short. A recipe says nothing of
 length (``proxy.rungs``): a long one cut short is another recipe, and its learning rate wants to be tried
-(``calibrate --recipe``).
+(``calibrate --recipe``). The rates here are for short trainings. On the digits (8 px, cifar_resnet8 of width 8, 8
+epochs of batches of 64, one seed, one CPU thread, 2026-11-26) ``adamw`` ends at 77.7 % with 0.002 and at 96.0 % with
+0.01, ``rsb`` without RandAugment at 19.3 % with 0.005 and at 91.0 % with 0.03.
 """
 
 from __future__ import annotations
@@ -61,13 +63,13 @@ RECIPES: dict[str, NamedRecipe] = {
     ),
     "adamw": NamedRecipe(
         what="AdamW, crops and flips: for ConvNeXt and others with LayerNorm in short trainings",
-        proxy=_ADAMW | {"learning_rate": (0.002, _TRY)},
+        proxy=_ADAMW | {"learning_rate": (0.01, _TRY)},
     ),
     "convnext": NamedRecipe(
         what="AdamW, RandAugment, Mixup, CutMix, drop path and EMA, after ConvNeXt (Liu et al. 2022)",
         proxy=_ADAMW
         | {
-            "learning_rate": (0.002, "theirs: 0.004 for a batch of 4,096; not tuned for short trainings"),
+            "learning_rate": (0.01, "theirs: 0.004 for a batch of 4,096; short trainings want more"),
             "mixup": (0.8, "alpha: theirs; of classifiers with one label per image"),
             "cutmix": (1.0, "alpha: theirs"),
             "drop_path": (0.1, "theirs of ConvNeXt-T"),
@@ -79,7 +81,7 @@ RECIPES: dict[str, NamedRecipe] = {
         what="LAMB, binary cross-entropy, RandAugment, Mixup, CutMix: ResNet strikes back A2 (Wightman et al. 2021)",
         proxy={
             "optimizer": ("lamb", "theirs"),
-            "learning_rate": (0.005, "theirs, for a batch of 2,048; not tuned for short trainings"),
+            "learning_rate": (0.03, "theirs: 0.005 for a batch of 2,048; short trainings want more"),
             "weight_decay": (0.02, "theirs"),
             "loss": ("bce", "every class by itself: theirs"),
             "label_smoothing": (0.0, "theirs in A2"),
