@@ -149,7 +149,8 @@ WRONG = (
 )  # fmt: skip
 #: Keys that take any text: what it names is looked for when it is needed.
 ANY_TEXT = {
-    ("backbone", "weights"), ("data", "cache"), ("proxy", "optimizer"), ("proxy", "loss"), ("name",),
+    ("backbone", "weights"), ("data", "cache"), ("proxy", "optimizer"), ("proxy", "loss"), ("proxy", "scheduler"),
+    ("training", "scheduler"), ("trainer",), ("name",),
 }  # fmt: skip
 
 
