@@ -189,11 +189,11 @@ def _interval(value: float | None, low: float | None, high: float | None) -> str
 
 
 def _plain(found: Confirmation) -> dict[str, Any]:
-    """What is stored of it, and what follows from that."""
-    plain = found.to_dict() | {"headline": found.headline, "words": found.words}
+    """What is stored of it, and what follows from that; all in the unit of the score, as format 2 was."""
+    plain = found.to_dict() | {"format": 2, "headline": found.headline, "words": found.words}
     for network, told in zip(found.networks, plain["networks"], strict=True):
         told |= {"mean": network.mean, "sd": network.sd, "seeds": len(network.scores)}
-        told |= {name: getattr(network, name) for name in ("search", "search_pooled")}  # as shown: stored are fractions
+        told |= {name: getattr(network, name) for name in ("search", "search_pooled")}
         told |= {name: dict(getattr(network, name)) for name in ("scores", "left_out", "outliers")}
     return plain
 
