@@ -95,6 +95,8 @@ def _shares(stored: ImageStore, parts: Split) -> list[str]:
 def _boxes(targets: NDArray[np.float32], names: tuple[str, ...]) -> list[str]:
     """How many there are, of what, and how large."""
     there = objects(targets)
+    if not there.any():
+        return ["beware: the training images show no object: there is no box to learn from"]
     counts = counted(targets, len(names))
     sides = np.sort(targets[there][:, 2:4] - targets[there][:, :2], axis=1)
     found = [

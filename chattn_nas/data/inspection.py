@@ -141,7 +141,7 @@ def contact_sheet(settings: DataSettings, seed: int = 0, count: int = 64) -> Ima
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data.train), generator=generator)[:count]
     batch = data.train[order]
-    if data.train.labels.ndim == 3 and data.train.labels.is_floating_point():
+    if are_boxes(batch.labels.numpy()):
         moves = draw_moves(len(batch), batch.images.device, data.augmentation, generator)
         boxes = moved_boxes(batch.labels, moves, pair(data.image_size))
         return _grid(moved(batch.images, moves).numpy(), boxes=boxes.numpy())

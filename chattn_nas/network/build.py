@@ -111,7 +111,7 @@ def prepared_backbone(
     *,
     num_classes: int,
     in_chans: int,
-    image_size: int | tuple[int, int],
+    image_size: ImageSize,
     seed: int,
     pretrained: bool,
     weights: str | Path | None,
@@ -143,7 +143,7 @@ def prepared_backbone(
 
 
 def put_head(
-    model: nn.Module, backbone: Backbone, *, num_classes: int, in_chans: int, image_size: int | tuple[int, int],
+    model: nn.Module, backbone: Backbone, *, num_classes: int, in_chans: int, image_size: ImageSize,
     seed: int,
 ) -> None:  # fmt: skip
     """The head that a backbone names, drawn under a seed of its own; changed in place."""

@@ -76,9 +76,8 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     Raises:
         BackboneError: There are none, they cannot be had, or they do not fit.
     """
-    logging.getLogger("huggingface_hub").setLevel(
-        logging.ERROR
-    )  # it tells of every retry; what it gives up is an error
+    # It tells of every retry; what it gives up on is an error.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     with _timm.noting_loads() as loads:
         model = _timm.create(name, pretrained=True, **options)
     config = _timm.config_of(model)

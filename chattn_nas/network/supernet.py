@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from chattn_nas import attention
 from chattn_nas.attention import Placement
+from chattn_nas.image_size import ImageSize
 from chattn_nas.network import finetune
 from chattn_nas.network.build import build_network, maker, prepared_backbone, put_head
 from chattn_nas.network.layout import Layout, layout
@@ -136,7 +137,7 @@ def build_supernet(
     *,
     num_classes: int = 10,
     in_chans: int = 3,
-    image_size: int | tuple[int, int] = 224,
+    image_size: ImageSize = 224,
     seed: int = 0,
     pretrained: bool = False,
     weights: str | Path | None = None,
@@ -187,7 +188,7 @@ def build_supernet(
 
 def _check_stage_scope(
     backbone: Backbone, plan: Layout, forms: Sequence[Sequence[StageChoice]], num_classes: int, in_chans: int,
-    image_size: int | tuple[int, int],
+    image_size: ImageSize,
 ) -> None:  # fmt: skip
     """A cell whose state does not go from block to block is refused as in a network of its own."""
     for stage, choices in enumerate(forms):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 #: Power of the warm-up: the average keeps 1 - (1 + step) ** -POWER at most.
 POWER = 2 / 3
@@ -28,7 +28,8 @@ class Average:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network, self.decay = network, decay
         self.module = copy.deepcopy(network).eval()
-        pairs = list(zip(self.module.state_dict().values(), network.state_dict().values(), strict=True))
+        # Not of state dicts: weights that two layers share stand twice in them, and would be moved twice.
+        pairs = list(zip(_tensors(self.module), _tensors(network), strict=True))
         self.floats = [pair for pair in pairs if pair[0].is_floating_point()]
         self.others = [pair for pair in pairs if not pair[0].is_floating_point()]
         self.steps = torch.zeros((), device=pairs[0][0].device)
@@ -44,3 +45,7 @@ class Average:
         for average, value in self.others:
             average.copy_(value)
         self.steps += 1
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]

@@ -20,7 +20,6 @@ from chattn_nas.errors import InputError
 
 #: What timm's blocks call the end of a residual branch, of blocks with several the ends.
 _NAME = re.compile(r"drop_path\d?")
-WHERE = ("proxy", "drop_path")
 
 
 def places(network: nn.Module) -> list[tuple[nn.Module, list[str]]]:
@@ -34,20 +33,26 @@ def places(network: nn.Module) -> list[tuple[nn.Module, list[str]]]:
     return found
 
 
-def check(network: nn.Module) -> None:
-    """See whether ``proxy.drop_path`` can do something.
+def check(network: nn.Module, section: str = "proxy") -> None:
+    """See whether ``drop_path`` can do something.
+
+    Args:
+        network: Of any kind.
+        section: Of the spec that asks for it, for the error.
 
     Raises:
         InputError: No block has a place for it, or one drops already.
     """
-    found = places(network)
-    if not found:
+    where = (section, "drop_path")
+    if not places(network):
         raise InputError(
-            "proxy.drop_path: no block of this backbone has a residual branch that timm's drop path belongs to",
-            where=WHERE,
+            f"{section}.drop_path: no block of this backbone has a residual branch that timm's drop path belongs to",
+            where=where,
         )
     if any(isinstance(module, DropPath) and module.drop_prob for module in network.modules()):
-        raise InputError("proxy.drop_path and the backbone's own drop_path_rate contradict each other", where=WHERE)
+        raise InputError(
+            f"{section}.drop_path and the backbone's own drop_path_rate contradict each other", where=where
+        )
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from chattn_nas.errors import InputError
-from chattn_nas.parts import found, is_path
+from chattn_nas.errors import InputError, first_line
+from chattn_nas.parts import found
 from chattn_nas.proxy.settings import ProxySettings
 
 #: Step (from 0), steps of the rung and ``proxy.warmup`` to the factor.
@@ -29,15 +29,11 @@ def factors(settings: ProxySettings, steps: int) -> list[float]:
         steps: Of the rung.
 
     Raises:
-        InputError: The scheduler does not exist, cannot be called so, or gives no finite number from 0 on.
+        InputError: There is no such function, it cannot be called so, or gives no finite number from 0 on.
     """
     name, where = settings.scheduler, ("proxy", "scheduler")
     if name == "cosine":
         return [cosine(step, steps, settings.warmup) for step in range(steps)]
-    if not is_path(name):
-        raise InputError(
-            f"there is no scheduler {name!r}", where=where, value=name, choices=("cosine", "module:function")
-        )
     of_step: Schedule = found(name, "a scheduler", where, takes=("step", "steps", "warmup"))
     given: list[float] = []
     for step in range(steps):
@@ -45,7 +41,8 @@ def factors(settings: ProxySettings, steps: int) -> list[float]:
             given.append(float(of_step(step, steps, settings.warmup)))
         except Exception as error:  # somebody else's code
             raise InputError(
-                f"scheduler {name!r} fails at step {step} of {steps}: {type(error).__name__}: {error}", where=where
+                f"scheduler {name!r} fails at step {step} of {steps}: {type(error).__name__}: {first_line(error)}",
+                where=where,
             ) from error
         if not 0 <= given[-1] < math.inf:
             raise InputError(

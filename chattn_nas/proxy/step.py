@@ -75,9 +75,13 @@ class TrainingStep:
 
     def _shares(self, targets: Sequence[Tensor]) -> list[Tensor | float]:
         """What the mean loss of every part counts for, so that their sum is the mean over the whole batch."""
-        weight = getattr(self.criterion, "weight", len)  # by images, where the loss does not say
+        if len(targets) == 1:
+            return [1.0]
+        weight = getattr(self.criterion, "weight", None)
+        if not callable(weight):  # the loss does not say; in torch's own it is a tensor of class weights
+            weight = len
         weights = [weight(part) for part in targets]
-        return [one / sum(weights) for one in weights] if len(targets) > 1 else [1.0]
+        return [one / sum(weights) for one in weights]
 
     def loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | float]:
         """The task's loss of normalised images (B, C, H, W).

@@ -20,7 +20,7 @@ class TrainingSettings(Settings):
     What is not given here is as in the proxy, whose recipe the network was chosen under.
 
     Attributes:
-        epochs: In one cosine cycle; ``None`` is four times the proxy's last rung.
+        epochs: In one cycle of ``proxy.scheduler``; ``None`` is four times the proxy's last rung.
         with_validation: Train on the validation images as well; nothing but the test set scores the network then.
         batch_size: Images per step on all devices together; ``None`` takes the proxy's.
         learning_rate: Peak, for a batch of 128; ``None`` takes the proxy's.

@@ -38,8 +38,9 @@ def detections(output: torch.Tensor, sure: float = SURE) -> list[tuple[int, floa
     boxes, central, logits = output[0, :, :4], output[0, :, 7:8], output[0, :, 8:]
     scores = (logits.sigmoid() * central.sigmoid()).sqrt()
     places, classes = (scores >= sure).nonzero(as_tuple=True)
-    boxes = torch.minimum(boxes[places].clamp(min=0), torch.tensor([width, height, width, height]))
-    scores = scores[places, classes]
+    limits = torch.tensor([width, height, width, height], device=boxes.device)
+    boxes, scores = torch.minimum(boxes[places].clamp(min=0), limits), scores[places, classes]
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     found = []
     left = scores.argsort(descending=True)
     while len(left):
@@ -48,7 +49,6 @@ def detections(output: torch.Tensor, sure: float = SURE) -> list[tuple[int, floa
         low = torch.maximum(boxes[best, :2], boxes[left, :2])
         high = torch.minimum(boxes[best, 2:], boxes[left, 2:])
         shared = (high - low).clamp(min=0).prod(1)
-        areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
         overlap = shared / (areas[best] + areas[left] - shared)
         left = left[(overlap <= NMS) | (classes[left] != classes[best])]
     return found

@@ -221,10 +221,12 @@ def _objects(targets: Tensor) -> Tensor:
 
 def _met(said: Tensor, true: Tensor) -> int:
     """How many objects (M, 6) an answer (n, 6) of their class overlaps by a half or more, each answer one of them."""
+    if not len(true):
+        return 0
     overlap = box_iou(said[:, :4], true[:, :4]) * (said[:, 5, None] == true[None, :, CLASS])
     free = torch.ones(len(true), dtype=torch.bool)
     for row in overlap:
-        best = (row * free).argmax() if len(true) else 0
-        if len(true) and (row * free)[best] >= 0.5:
+        best = (row * free).argmax()
+        if (row * free)[best] >= 0.5:
             free[best] = False
     return int((~free).sum())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chattn_nas.network.weights import read_weights
+from chattn_nas.proxy import drop_path
 from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.search.same import check_same
 from chattn_nas.search.trainer import build_prepared
@@ -80,10 +81,13 @@ def final_training(
         check_same(run.study, spec)
         training_data = load_training_data(spec.task, spec.data, settings, context.device)
         facts = training_data.facts
-        mixing_of(facts.task, settings.recipe(spec.proxy), "training")  # refused before a network is built
+        recipe = settings.recipe(spec.proxy)
+        mixing_of(facts.task, recipe, "training")  # refused before a network is built
         network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
+        if recipe.drop_path:
+            drop_path.check(network, "training")
         result = train_fully(
-            network, training_data, settings.recipe(spec.proxy), seed=seed, directory=directory, plan=plan,
+            network, training_data, recipe, seed=seed, directory=directory, plan=plan,
             context=context, on_epoch=on_epoch,
         )  # fmt: skip
         if context.is_first:

@@ -84,6 +84,7 @@ EXPECTED = [
         ("yolo", yolo),
         ("yolo", lambda root: yolo(root, "set/{part}/images", "set/{part}/labels")),
         ("yolo", lambda root: yolo(root, "{part}", "{part}")),
+        ("yolo", lambda root: yolo(root, "images/{part}2017", "labels/{part}2017")),
     ],
 )
 def test_layouts_are_found_by_themselves(tmp_path, kind, make) -> None:
@@ -248,6 +249,29 @@ def test_outlines_names_and_what_is_missing(tmp_path) -> None:
         path.unlink()
     with pytest.raises(DataError, match=r"no image of .* has labels: .* are looked for in labels/"):
         load_data(settings(tmp_path, "yolo"))
+
+
+def test_no_image_is_in_two_parts(tmp_path) -> None:
+    """Small example sets name one folder for training and validation: a score on it would say nothing."""
+    yolo(tmp_path)
+    names = "names: [ant, bee]\ntrain: images/train\n"
+    (tmp_path / "data.yaml").write_text(names + "val: images/train\n")
+    told = describe(settings(tmp_path, "yolo"))
+    assert {part: facts.images for part, facts in told.parts.items()} == {"train": 4, "validation": 4, "test": 4}
+    assert "data.yaml says val: images/train, whose images are those of another part: it is left out" in told.said
+    (tmp_path / "data.yaml").write_text(
+        names.replace("images/train", "[images/train, images/val]") + "val: images/val\n"
+    )
+    assert describe(settings(tmp_path, "yolo")).parts.keys() == {"train", "test"}
+    (tmp_path / "data.yaml").write_text(names + "val: [images/train, images/val]\n")
+    with pytest.raises(DataError, match=r"names 4 images for val and for another part, such as images/train/train0"):
+        describe(settings(tmp_path, "yolo"))
+
+
+def test_images_without_annotations_are_told(tmp_path) -> None:
+    coco(tmp_path)
+    image(tmp_path / "train" / "more.png", 99)
+    assert "images that no annotations name are left out: 1" in describe(settings(tmp_path)).said
 
 
 def test_boxes_follow_their_pixels() -> None:

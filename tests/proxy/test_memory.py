@@ -78,8 +78,9 @@ def test_ways_to_say_it() -> None:
     assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
 
 
+@pytest.mark.parametrize("criterion", [LabelLoss(0.1), nn.CrossEntropyLoss()], ids=["ours", "torch's"])
 @pytest.mark.parametrize("accumulate", [2, 3])
-def test_parts_give_the_gradient_of_the_whole(accumulate) -> None:
+def test_parts_give_the_gradient_of_the_whole(accumulate, criterion) -> None:
     torch.manual_seed(0)
     whole = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).double()
     parts = copy.deepcopy(whole)
@@ -95,7 +96,7 @@ def test_parts_give_the_gradient_of_the_whole(accumulate) -> None:
             build_optimizer(network, ProxySettings()),
             prepare,
             task=task,
-            criterion=LabelLoss(0.1),
+            criterion=criterion,
             accumulate=number,
         )(batch)
         for network, number in ((whole, 1), (parts, accumulate))

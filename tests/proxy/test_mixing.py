@@ -98,6 +98,20 @@ def test_the_average_is_timm_s() -> None:
         torch.testing.assert_close(mine.module.state_dict()[name], value, atol=1e-5, rtol=1e-4)
 
 
+def test_weights_that_two_layers_share_are_averaged_once() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    network[1].weight = network[0].weight
+    average, alone = Average(network, 0.9), Average(network[0], 0.9)
+    for _ in range(4):
+        with torch.no_grad():
+            network[0].weight.add_(torch.randn(3, 3))
+        average.update()
+        alone.update()
+    assert torch.equal(average.module[0].weight, alone.module.weight)
+    assert average.module[1].weight is average.module[0].weight
+
+
 def small(kind: str = "se", model: str = "cifar_resnet8", **options):
     architecture = Architecture(Backbone(model, options), (StageChoice(kind),))
     return build_network(architecture, num_classes=10, in_chans=1, image_size=16, seed=0)
@@ -165,8 +179,8 @@ def test_a_backbone_without_branches_or_that_drops_already_is_refused() -> None:
     with pytest.raises(InputError, match="no block of this backbone has a residual branch") as caught:
         stochastic_depth.check(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)))
     assert caught.value.where == ("proxy", "drop_path")
-    with pytest.raises(InputError, match="contradict each other"):
-        stochastic_depth.check(small(drop_path_rate=0.2))
+    with pytest.raises(InputError, match=r"training\.drop_path .* contradict each other"):
+        stochastic_depth.check(small(drop_path_rate=0.2), "training")
 
 
 def test_what_is_left_off_leaves_the_hash_as_it_was() -> None:

@@ -66,6 +66,9 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
                 where=("path",),
             )
         said.append(f"{count} images that the annotations name are not there and are left out: {listed}")
+    named = {one.entry.path for found in parts.values() for one in found}
+    if unnamed := sum(entry.path not in named for found in images.values() for entry in found):
+        said.append(f"images that no annotations name are left out: {unnamed}")
     return listing_of_boxed(tree, parts, names, settings, root=root, said=said, word="annotation", shares=False)
 
 

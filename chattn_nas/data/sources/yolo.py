@@ -128,7 +128,7 @@ def _names(tree: Tree, told: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The names of the classes, and what is said of them; none where nothing names them."""
     named = told.get("names")
     if isinstance(named, dict):
-        if sorted(named) != list(range(len(named))):
+        if set(named) != set(range(len(named))):
             raise DataError(f"{told['file']} must name classes 0, 1, 2, ..., not {', '.join(map(str, named))}",
                             where=("path",))  # fmt: skip
         named = [named[index] for index in range(len(named))]
@@ -153,26 +153,43 @@ def _distinct(names: list[str], called: str) -> list[str]:
 
 
 def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> dict[str, list[Entry]]:
-    """By the folders that ``data.yaml`` names, else by names of folders."""
+    """By the folders that ``data.yaml`` names, else by names of folders, such as ``train`` and ``val2017``.
+
+    Raises:
+        DataError: Some images of one part are those of another, too.
+    """
     found: dict[str, list[Entry]] = {}
+    held: set[str] = set()
     for key in ("train", "val", "test"):
         folders = told.get(key)
         each = [str(one) for one in (folders if isinstance(folders, list) else [folders]) if one]
         inside = [entry for entry in images if any(_below(entry.path, folder) for folder in each)]
-        if inside:
+        twice = [entry.path for entry in inside if entry.path in held]
+        if twice and len(twice) < len(inside):
+            raise DataError(
+                f"{told['file']} names {len(twice)} images for {key} and for another part, such as {twice[0]}: a score "
+                "on images that were trained on says nothing",
+                where=("path",),
+            )
+        if twice:  # small example sets do so
+            said.append(f"{told['file']} says {key}: {each[0]}, whose images are those of another part: it is left out")
+        elif inside:
             found[PARTS[key]] = inside
+            held.update(entry.path for entry in inside)
         elif each:
             said.append(f"{told['file']} says {key}: {each[0]}, where no image lies")
-    told_by = set(found) if "train" in found else set()
-    held = {entry.path for entries in found.values() for entry in entries} if told_by else set()
-    found, aside = ({part: found[part] for part in told_by}, 0)
+    if "train" not in found:
+        found, held = {}, set()
+    told_by, aside = set(found), 0
     for entry in images:
-        words = [folder.lower() for folder in entry.path.split("/")[:-1]]
+        if entry.path in held:
+            continue
+        words = [folder.lower().rstrip("0123456789") for folder in entry.path.split("/")[:-1]]
         part = next((PARTS[word] for word in words if word in PARTS), "train")
-        if part not in told_by:
-            found.setdefault(part, []).append(entry)
-        elif entry.path not in held:
+        if part in told_by:
             aside += 1
+        else:
+            found.setdefault(part, []).append(entry)
     if aside:
         said.append(f"{aside} images lie in no folder that {told['file']} names and are left out")
     return found
