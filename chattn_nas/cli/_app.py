@@ -131,11 +131,21 @@ def open_run(run: Path) -> Run:
 
 
 def show_gates(run: Run) -> None:
-    """See what the gates of the leading network do, for the report; without it a result is one all the same."""
+    """See what the gates of the leading network do, for the report."""
+    _look("what the gates do", lambda: run.chosen().look_at_gates())
+
+
+def show_predictions(run: Run) -> None:
+    """See what the leading network answers, for the report."""
+    _look("what the network answers", run.show_predictions)
+
+
+def _look(what: str, look: Callable[[], object]) -> None:
+    """A result whose picture cannot be made is one all the same."""
     try:
-        run.chosen().look_at_gates()
+        look()
     except Exception:
-        log.warning("what the gates do cannot be shown", exc_info=True)
+        log.warning("%s cannot be shown", what, exc_info=True)
 
 
 def seconds_of(text: str) -> float:

@@ -54,15 +54,15 @@ def attentions(
         )
         for row in rows:
             if row["problem"]:
-                _say(f"{row['type']} cannot sit there: {row['problem']}")
-        _say(
+                say(f"{row['type']} cannot sit there: {row['problem']}")
+        say(
             "MACs are of convolutions and matrix products, per sample; what a type does value by value is not in them. "
             "Values of settings and the equation: chattn-nas attentions TYPE."
         )
         return
     (kind,), (found,) = kinds, rows
     for paragraph in (overview.told(kind) or kind.title or kind.name).split("\n\n"):
-        _say(paragraph if paragraph.startswith("    ") else " ".join(paragraph.split()))
+        say(paragraph if paragraph.startswith("    ") else " ".join(paragraph.split()))
         console.print()
     facts = {
         "settings (default first)": overview.settings(kind) or "none",
@@ -73,11 +73,7 @@ def attentions(
         "paper": " ".join(filter(None, (kind.title, f"({kind.year})" if kind.year else "", kind.paper))) or "not told",
     }
     for key, text in facts.items():
-        _say(f"{key}: {text}")
-
-
-def _say(text: str) -> None:
-    say(text)
+        say(f"{key}: {text}")
 
 
 def _size(text: str) -> tuple[int, int]:

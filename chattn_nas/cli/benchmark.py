@@ -86,7 +86,7 @@ def compare_picks(
 
 
 def _progress(as_json: bool) -> Callable[[str], None]:
-    return (lambda line: None) if as_json else (lambda line: say(line))
+    return (lambda line: None) if as_json else say
 
 
 def _cost(row: Mapping[Hashable, Any]) -> str:

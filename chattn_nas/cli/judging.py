@@ -5,13 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, open_run, print_table, say, show_gates
+from chattn_nas.cli._app import (
+    AsJson,
+    RunPath,
+    SpecPath,
+    command,
+    console,
+    open_run,
+    print_table,
+    say,
+    show_gates,
+    show_predictions,
+)
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, either
 
@@ -59,8 +69,7 @@ def confirm(
         return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
     show_gates(opened)
-    with suppress(Exception):  # the page is written without it
-        opened.show_predictions()
+    show_predictions(opened)
     report.write_report(opened.directory, opened.study)
     if as_json:
         print(json.dumps(_plain(found)))

@@ -212,9 +212,7 @@ def nni_config(
     written = write_config(load_spec(path), out)
     if as_json:
         print(json.dumps({"config": str(written), "run": str(out)}))
-    say(
-        f"Wrote {written}; the baselines wait: chattn-nas search {path} --run {out}",
-    )  # fmt: skip
+    say(f"Wrote {written}; the baselines wait: chattn-nas search {path} --run {out}")
 
 
 @command("Start", "chattn-nas schema > schema.json")
