@@ -7,12 +7,14 @@ import errno
 import functools
 import inspect
 import io
+import json
 import logging
+import math
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -111,6 +113,19 @@ def command(
 def say(text: str) -> None:
     """One line for a reader: broken between words on a terminal, as long as it is elsewhere."""
     console.print(text, soft_wrap=not console.is_terminal)
+
+
+def print_json(value: Any) -> None:
+    """A value for a machine to read; numbers that are none, which JSON does not know, are ``null``."""
+    print(json.dumps(_finite(value), default=str), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def moving(text: str, *, line: bool = True) -> AbstractContextManager[Any]:

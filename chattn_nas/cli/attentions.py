@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, console, print_table, say
+from chattn_nas.cli._app import AsJson, command, console, print_json, print_table, say
 from chattn_nas.errors import InputError
 
 
@@ -32,7 +31,7 @@ def attentions(
     kinds = [registry.get(name) for name in names]
     rows = [overview.row(kind, channels, (height, width)) for kind in kinds]
     if as_json:
-        print(json.dumps(rows if type is None else rows[0] | {"told": overview.told(kinds[0])}))
+        print_json(rows if type is None else rows[0] | {"told": overview.told(kinds[0])})
         return
     where = f"{channels}x{height}x{width}"
     if type is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -17,6 +16,7 @@ from chattn_nas.cli._app import (
     command,
     console,
     open_run,
+    print_json,
     print_table,
     say,
     show_gates,
@@ -52,7 +52,7 @@ def confirm(
 
     planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
-        print(json.dumps(dataclasses.asdict(planned) | {"words": planned.words}))
+        print_json(dataclasses.asdict(planned) | {"words": planned.words})
         return
     if not as_json:
         say(planned.words)
@@ -72,7 +72,7 @@ def confirm(
     show_predictions(opened)
     report.write_report(opened.directory, opened.study)
     if as_json:
-        print(json.dumps(_plain(found)))
+        print_json(_plain(found))
         return
     unit = found.told_in
     level = next((100 * (1 - each.alpha) for one in found.networks for each in (one.uniform, one.none) if each), 95.0)
@@ -139,7 +139,7 @@ def calibrate(
         begins=lambda fidelity: None if as_json else say(str(fidelity)),
     )  # fmt: skip
     if as_json:
-        print(json.dumps(found.to_dict()))
+        print_json(found.to_dict())
         return
     rows = [
         {
@@ -163,7 +163,7 @@ def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_js
 
     found = judging.tune_recipe(spec, run=run, seeds=seeds, workers=workers, progress=not console.quiet)
     if as_json:
-        print(json.dumps(found.to_dict()))
+        print_json(found.to_dict())
         return
     print_table(found.rows(), f"No attention, {found.epochs} epochs")
     say(found.words)
