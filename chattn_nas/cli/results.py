@@ -176,6 +176,7 @@ def _opened(run: Path, trust: bool) -> Run:
     if trust:
         opened.import_plugins()
     else:
+        opened.import_nothing()
         opened.refuse_foreign_storage()
     return opened
 

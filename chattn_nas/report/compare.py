@@ -154,8 +154,9 @@ def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
     """By section and key; what an older version of this package did not write is as it was then."""
     whole = dict(spec)
     with suppress(InputError, RunError, ValueError):  # a spec that is not whole is shown as it is
-        some = {"space": {ALL: [NONE]}}  # its attentions may be known elsewhere only
-        whole = Spec.from_stored(whole | some).to_dict() | {"space": spec.get("space", {})}
+        some = {"space": {ALL: [NONE]}}  # its attentions, as its task, may be known elsewhere only
+        whole = Spec.from_stored(whole | some, imports=False).to_dict()
+        whole |= {section: spec[section] for section in ("space", "task") if section in spec}
     found: dict[str, Any] = {}
     for section, fields in whole.items():
         if isinstance(fields, dict):
