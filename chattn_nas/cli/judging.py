@@ -198,11 +198,15 @@ def _interval(value: float | None, low: float | None, high: float | None) -> str
 
 
 def _plain(found: Confirmation) -> dict[str, Any]:
-    """What is stored of it, and what follows from that."""
+    """What is stored of it, and what follows from that, all scores as they are shown: it is no record of the study."""
     plain = found.to_dict() | {"headline": found.headline, "words": found.words}
+    del plain["format"]
+    plain["test"] = {
+        key: {seed: found.told_in.shown(score) for seed, score in scores.items()} for key, scores in found.test.items()
+    }
     for network, told in zip(found.networks, plain["networks"], strict=True):
         told |= {"mean": network.mean, "sd": network.sd, "seeds": len(network.scores)}
-        told |= {name: getattr(network, name) for name in ("search", "search_pooled")}  # as shown: stored are fractions
+        told |= {name: getattr(network, name) for name in ("search", "search_pooled")}
         told |= {name: dict(getattr(network, name)) for name in ("scores", "left_out", "outliers")}
     return plain
 

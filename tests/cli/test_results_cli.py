@@ -110,8 +110,12 @@ def test_a_confirmation_that_is_killed_goes_on(run, said):
     assert {number: again[number] for number in kept} == kept, "what was there stayed"
     stored = confirmation(Run(run.directory).study)
     assert stored is not None
-    assert type(stored).from_dict(found) == stored
+    told = {one["hash"]: one["scores"] for one in found["networks"]}
+    assert told == {one.hash: {str(seed): score for seed, score in one.scores.items()} for one in stored.networks}
     assert found["headline"] == stored.headline
+    assert found["test"] == {
+        key: {seed: 100 * score for seed, score in scores.items()} for key, scores in stored.test.items()
+    }
     assert len(found["test"]) == 2
     out = said(*arguments)
     assert "sign" in out
