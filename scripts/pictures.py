@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """The pictures in docs/pictures: what a terminal and a browser show.
 
-    pictures.py terminal FOLDER      the quickstart in a terminal of 80 columns and in a pipe: it searches, for minutes
+    pictures.py terminal FOLDER      the quickstart in a terminal of 80 columns: it searches, for minutes
     pictures.py pages RUN OTHER      report and dashboard of a finished run, and its comparison with another one
     pictures.py comparison FOLDER    what `chattn-nas compare-samplers --out FOLDER` wrote
 
@@ -132,7 +132,7 @@ def of_pages(run: Path, other: Path) -> None:
 
 
 def typed(command: list[str], folder: Path, until: Callable[[list[str]], bool]) -> Iterator[pyte.Screen]:
-    """Run a command in a terminal; gives its screen where ``until`` first holds of its lines, and at the end."""
+    """Run a command in a terminal to its end; gives its screen once, where ``until`` first holds of its lines."""
     screen = pyte.Screen(COLUMNS, LINES)
     stream = pyte.ByteStream(screen)
     child, here = pty.fork()
@@ -153,7 +153,6 @@ def typed(command: list[str], folder: Path, until: Callable[[list[str]], bool]) 
             shown = True
             yield screen
     os.waitpid(child, 0)
-    yield screen
 
 
 def marked(screen: pyte.Screen) -> str:
@@ -180,17 +179,14 @@ def draw(driver: webdriver.Chrome, name: str, lines: str) -> None:
 
 
 def of_terminal(place: Path) -> None:
-    """The quickstart, on a terminal and in a pipe, as two runs in a folder."""
+    """The quickstart on a terminal, as a run in a folder."""
     command = [sys.executable, "-m", "chattn_nas", "search", "quickstart", "--workers", "2", "--trials", "12"]
     place.mkdir(parents=True, exist_ok=True)
     with browser(760, 100) as driver:
         half_way = typed(command, place, lambda lines: any("step" in line for line in lines[-9:]) and any(
             "[8/" in line for line in lines))  # fmt: skip
-        for name, screen in zip(("board.png", "end.png"), half_way, strict=True):
-            draw(driver, name, marked(screen))
-        done = subprocess.run([*command, "--name", "piped"], cwd=place, check=True, capture_output=True, text=True)
-        lines = done.stdout.splitlines()
-        draw(driver, "pipe.png", html.escape("\n".join([*lines[:16], "...", *lines[-6:]])))
+        for screen in half_way:
+            draw(driver, "board.png", marked(screen))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,12 @@ WRITTEN = {
 }
 
 
+def anchors(page: Path) -> list[str]:
+    """Of all headings, as GitHub and MkDocs make them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", page.read_text(encoding="utf-8"))
+    return [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_named_is_there(page) -> None:
     text = page.read_text(encoding="utf-8")
@@ -36,8 +42,10 @@ def test_every_file_named_is_there(page) -> None:
         assert ours or named in WRITTEN or Path(named).stem.isupper() or any(place.exists() for place in places), (
             f"{page.name} names {named}"
         )
-    for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", text):
-        assert (page.parent / link).exists(), f"{page.name} links to {link}"
+    for link, anchor in re.findall(r"\]\(([^)#:]+)?(?:#([\w-]+))?\)", text):
+        target = page.parent / link if link else page
+        assert target.exists(), f"{page.name} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to {link}#{anchor}"
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # torch's own, on its first forward-mode derivative

@@ -7,12 +7,14 @@ import errno
 import functools
 import inspect
 import io
+import json
 import logging
+import math
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -113,6 +115,19 @@ def say(text: str) -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
+def print_json(value: Any) -> None:
+    """A value for a machine to read; numbers that are none, which JSON does not know, are ``null``."""
+    print(json.dumps(_finite(value), default=str), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def moving(text: str, *, line: bool = True) -> AbstractContextManager[Any]:
     """Something moves on a terminal while this takes its time; elsewhere it is a ``line``, or nothing."""
     if console.is_terminal and not console.quiet:
@@ -131,11 +146,21 @@ def open_run(run: Path) -> Run:
 
 
 def show_gates(run: Run) -> None:
-    """See what the gates of the leading network do, for the report; without it a result is one all the same."""
+    """See what the gates of the leading network do, for the report."""
+    _look("what the gates do", lambda: run.chosen().look_at_gates())
+
+
+def show_predictions(run: Run) -> None:
+    """See what the leading network answers, for the report."""
+    _look("what the network answers", run.show_predictions)
+
+
+def _look(what: str, look: Callable[[], object]) -> None:
+    """A result whose picture cannot be made is one all the same."""
     try:
-        run.chosen().look_at_gates()
+        look()
     except Exception:
-        log.warning("what the gates do cannot be shown", exc_info=True)
+        log.warning("%s cannot be shown", what, exc_info=True)
 
 
 def seconds_of(text: str) -> float:

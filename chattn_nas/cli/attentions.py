@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, console, print_table, say
+from chattn_nas.cli._app import AsJson, command, console, print_json, print_table, say
 from chattn_nas.errors import InputError
 
 
@@ -32,7 +31,7 @@ def attentions(
     kinds = [registry.get(name) for name in names]
     rows = [overview.row(kind, channels, (height, width)) for kind in kinds]
     if as_json:
-        print(json.dumps(rows if type is None else rows[0] | {"told": overview.told(kinds[0])}))
+        print_json(rows if type is None else rows[0] | {"told": overview.told(kinds[0])})
         return
     where = f"{channels}x{height}x{width}"
     if type is None:
@@ -54,15 +53,15 @@ def attentions(
         )
         for row in rows:
             if row["problem"]:
-                _say(f"{row['type']} cannot sit there: {row['problem']}")
-        _say(
+                say(f"{row['type']} cannot sit there: {row['problem']}")
+        say(
             "MACs are of convolutions and matrix products, per sample; what a type does value by value is not in them. "
             "Values of settings and the equation: chattn-nas attentions TYPE."
         )
         return
     (kind,), (found,) = kinds, rows
     for paragraph in (overview.told(kind) or kind.title or kind.name).split("\n\n"):
-        _say(paragraph if paragraph.startswith("    ") else " ".join(paragraph.split()))
+        say(paragraph if paragraph.startswith("    ") else " ".join(paragraph.split()))
         console.print()
     facts = {
         "settings (default first)": overview.settings(kind) or "none",
@@ -73,11 +72,7 @@ def attentions(
         "paper": " ".join(filter(None, (kind.title, f"({kind.year})" if kind.year else "", kind.paper))) or "not told",
     }
     for key, text in facts.items():
-        _say(f"{key}: {text}")
-
-
-def _say(text: str) -> None:
-    say(text)
+        say(f"{key}: {text}")
 
 
 def _size(text: str) -> tuple[int, int]:

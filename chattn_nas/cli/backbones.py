@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import track
 
-from chattn_nas.cli._app import AsJson, command, print_table
+from chattn_nas.cli._app import AsJson, command, print_json, print_table
 from chattn_nas.errors import BackboneError
 
 
@@ -47,7 +46,7 @@ def backbones(
         except BackboneError as error:
             rows.append({"model": name, "result": f"refused: {error.message}"})
     if as_json:
-        print(json.dumps(rows))
+        print_json(rows)
         return
     taken = [row for row in rows if "kinds" in row]
     print_table(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, print_table, say
+from chattn_nas.cli._app import AsJson, command, print_json, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,11 +29,14 @@ def table(
     if "plan" in rows:
         table = LongTable(rows[rows["plan"].isin(["table", "lengths", "photos"])])
         text = answers_markdown(table)
-        print(json.dumps({"table": name, "answers": text}) if as_json else text)
+        if as_json:
+            print_json({"table": name, "answers": text})
+        else:
+            print(text)
         return
     found = dataclasses.asdict(facts(load(name)))
     if as_json:
-        print(json.dumps(found))
+        print_json(found)
     else:
         print_table([{"fact": key.replace("_", " "), "value": value} for key, value in found.items()])
 
@@ -86,7 +88,7 @@ def compare_picks(
 
 
 def _progress(as_json: bool) -> Callable[[str], None]:
-    return (lambda line: None) if as_json else (lambda line: say(line))
+    return (lambda line: None) if as_json else say
 
 
 def _cost(row: Mapping[Hashable, Any]) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, SpecPath, command, print_table, say
+from chattn_nas.cli._app import AsJson, SpecPath, command, print_json, print_table, say
 
 
 @command("Start", "chattn-nas data photos.yaml")
@@ -39,10 +38,10 @@ def data(
     images = sum(part.images for part in facts.parts.values())
     memory = images * facts.channels * pixels(facts.image_size)
     if as_json:
-        print(json.dumps({
+        print_json({
             "summary": said, "description": facts.to_dict(), "classes": rows,
             "duplicates": [vars(one) for one in twice], "bytes": memory, "pictures": str(folder),
-        }, default=str))  # fmt: skip
+        })  # fmt: skip
         return
     for line in said:
         say(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -14,7 +13,7 @@ from typing import Literal
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, say
+from chattn_nas.cli._app import AsJson, command, print_json, say
 
 PACKAGE = "chattn-nas"
 #: GiB of free memory or disk below which a search will hardly come to its end.
@@ -36,7 +35,7 @@ def doctor(as_json: AsJson = False) -> None:
     found = list(checks())
     wrong = any(one.verdict == "wrong" for one in found)
     if as_json:
-        print(json.dumps({"ok": not wrong, "checks": [asdict(one) for one in found]}))
+        print_json({"ok": not wrong, "checks": [asdict(one) for one in found]})
     else:
         for one in found:
             say(f"{one.verdict:<6}  {one.what:<8}  {one.found}")

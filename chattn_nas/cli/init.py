@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, moving, print_table, say, seconds_of
+from chattn_nas.cli._app import AsJson, command, moving, print_json, print_table, say, seconds_of
 from chattn_nas.errors import InputError
 
 
@@ -45,7 +44,7 @@ def init(
 
     if listed:
         if as_json:
-            print(json.dumps({spec: one_line(path) for spec, path in shipped().items()}))
+            print_json({spec: one_line(path) for spec, path in shipped().items()})
         rows = [{"spec": spec, "what it is for": one_line(path)} for spec, path in shipped().items()]
         print_table(rows, "Shipped specs: chattn-nas search NAME", whole=("spec",))
         return
@@ -79,7 +78,7 @@ def init(
         f"  chattn-nas plan {given}   (minutes or days? what can it show?)\n  chattn-nas search {given}",
     )  # fmt: skip
     if as_json:
-        print(json.dumps({"spec": str(out), "data": list(found.said)}))
+        print_json({"spec": str(out), "data": list(found.said)})
 
 
 def _asked(*given: str | None) -> list[str | None]:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, SpecPath, command, console, open_run, print_table, say, show_gates
+from chattn_nas.cli._app import (
+    AsJson,
+    RunPath,
+    SpecPath,
+    command,
+    console,
+    open_run,
+    print_json,
+    print_table,
+    say,
+    show_gates,
+    show_predictions,
+)
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, either
 
@@ -42,7 +52,7 @@ def confirm(
 
     planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
-        print(json.dumps(dataclasses.asdict(planned) | {"words": planned.words}))
+        print_json(dataclasses.asdict(planned) | {"words": planned.words})
         return
     if not as_json:
         say(planned.words)
@@ -59,11 +69,10 @@ def confirm(
         return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
     show_gates(opened)
-    with suppress(Exception):  # the page is written without it
-        opened.show_predictions()
+    show_predictions(opened)
     report.write_report(opened.directory, opened.study)
     if as_json:
-        print(json.dumps(_plain(found)))
+        print_json(_plain(found))
         return
     unit = found.told_in
     level = next((100 * (1 - each.alpha) for one in found.networks for each in (one.uniform, one.none) if each), 95.0)
@@ -130,7 +139,7 @@ def calibrate(
         begins=lambda fidelity: None if as_json else say(str(fidelity)),
     )  # fmt: skip
     if as_json:
-        print(json.dumps(found.to_dict()))
+        print_json(found.to_dict())
         return
     rows = [
         {
@@ -154,7 +163,7 @@ def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_js
 
     found = judging.tune_recipe(spec, run=run, seeds=seeds, workers=workers, progress=not console.quiet)
     if as_json:
-        print(json.dumps(found.to_dict()))
+        print_json(found.to_dict())
         return
     print_table(found.rows(), f"No attention, {found.epochs} epochs")
     say(found.words)
@@ -189,8 +198,12 @@ def _interval(value: float | None, low: float | None, high: float | None) -> str
 
 
 def _plain(found: Confirmation) -> dict[str, Any]:
-    """What is stored of it, and what follows from that; all in the unit of the score, as format 2 was."""
-    plain = found.to_dict() | {"format": 2, "headline": found.headline, "words": found.words}
+    """What is stored of it, and what follows from that, all scores as they are shown: it is no record of the study."""
+    plain = found.to_dict() | {"headline": found.headline, "words": found.words}
+    del plain["format"]
+    plain["test"] = {
+        key: {seed: found.told_in.shown(score) for seed, score in scores.items()} for key, scores in found.test.items()
+    }
     for network, told in zip(found.networks, plain["networks"], strict=True):
         told |= {"mean": network.mean, "sd": network.sd, "seeds": len(network.scores)}
         told |= {name: getattr(network, name) for name in ("search", "search_pooled")}

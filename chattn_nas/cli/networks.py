@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_table, say
+from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_json, print_table, say
 from chattn_nas.errors import InputError
 
 
@@ -38,8 +37,8 @@ def export(
         say(f"  {check}: largest difference {difference:.3g}")
     say(f"Wrote {', '.join(written.files)} to {written.folder}")
     if as_json:
-        print(json.dumps({"folder": str(written.folder), "files": [str(one) for one in written.files],
-                          "differences": written.differences, "network": str(chosen)}))  # fmt: skip
+        print_json({"folder": str(written.folder), "files": [str(one) for one in written.files],
+                    "differences": written.differences, "network": str(chosen)})  # fmt: skip
 
 
 @command("Take home", "chattn-nas evaluate network --data photos.yaml --part test")
@@ -63,7 +62,7 @@ def evaluate(
     images = load_test(spec.data) if part == "test" else facts.validation
     score = evaluate_folder(folder, images, metric=spec.data.metric, task=facts.task)
     if as_json:
-        print(json.dumps(dataclasses.asdict(score)))
+        print_json(dataclasses.asdict(score))
     else:
         say(
             f"{part}: {facts.task.unit.title} {facts.task.unit.text(score.score)} on {score.images:,} images, "
@@ -84,7 +83,7 @@ def bench(
 
         found = bench_folder(folder, batch_size=batch_size, device=device)
     if as_json:
-        print(json.dumps(dataclasses.asdict(found) | {"relative": found.relative}))
+        print_json(dataclasses.asdict(found) | {"relative": found.relative})
         return
     print_table(
         [

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv as csv_of
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, SpecPath, Wide, command, moving, print_legend, print_table, say
+from chattn_nas.cli._app import AsJson, SpecPath, Wide, command, moving, print_json, print_legend, print_table, say
 from chattn_nas.errors import InputError
 
 #: Networks of a ranking that are printed.
@@ -50,7 +49,7 @@ def one_shot(
             writer.writeheader()
             writer.writerows(rows)
     if as_json:
-        print(json.dumps(rows))
+        print_json(rows)
         return
     shown = rows[:FEW]
     networks = spec.search_space().canonical_size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chattn_nas.cli import _columns
-from chattn_nas.cli._app import AsJson, RunPath, Wide, command, completed_runs, open_run, print_legend, print_table, say
+from chattn_nas.cli._app import (
+    AsJson,
+    RunPath,
+    Wide,
+    command,
+    completed_runs,
+    open_run,
+    print_json,
+    print_legend,
+    print_table,
+    say,
+)
 from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:
@@ -97,7 +107,7 @@ def report(
     path = write_report(opened.directory, opened.study, format, facts)
     lines = summary(facts)
     if as_json:
-        print(json.dumps({"report": str(path), "summary": lines}))
+        print_json({"report": str(path), "summary": lines})
     for line in (*lines, f"Report: {path}"):
         say(line)
 
@@ -121,7 +131,7 @@ def compare(
     out.write_text(compare_html(lines), encoding="utf-8")
     if as_json:
         changed = differing(lines)
-        print(json.dumps({"runs": [line.to_dict() for line in lines], "settings": changed, "page": str(out)}))
+        print_json({"runs": [line.to_dict() for line in lines], "settings": changed, "page": str(out)})
         return
     print_table(
         [
@@ -156,7 +166,7 @@ def dashboard(
     address = f"http://127.0.0.1:{port}"
     say(address)
     if as_json:
-        print(json.dumps({"address": address}), flush=True)
+        print_json({"address": address})
     serve(_opened(run, trust), port=port)
 
 
@@ -166,6 +176,7 @@ def _opened(run: Path, trust: bool) -> Run:
     if trust:
         opened.import_plugins()
     else:
+        opened.import_nothing()
         opened.refuse_foreign_storage()
     return opened
 

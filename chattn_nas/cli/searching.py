@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ from chattn_nas.cli._app import (
     command,
     console,
     moving,
+    print_json,
     print_legend,
     print_table,
     say,
@@ -82,8 +82,8 @@ def search(
     report = write_report(found.directory, found.study)
     if as_json:
         best = found.best()
-        print(json.dumps({"run": str(found.directory), "report": str(report), "best": str(best),
-                          "network": best.architecture.to_dict(), "so_far": found.so_far}))  # fmt: skip
+        print_json({"run": str(found.directory), "report": str(report), "best": str(best),
+                    "network": best.architecture.to_dict(), "so_far": found.so_far})  # fmt: skip
         return
     so_far = found.so_far
     say(f"{so_far[:1].upper()}{so_far[1:]}\nRun: {found.directory}\nReport: {report}")
@@ -112,7 +112,7 @@ def plan(
             say(f"Data: {line}")
         found = _planned(spec, trials, workers, seconds, most=15.0)
     if as_json:
-        print(json.dumps(found.to_dict()))
+        print_json(found.to_dict())
 
 
 def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float | None, *, most: float) -> SearchPlan:
@@ -154,7 +154,7 @@ def worker(
         found = found.changed(name=name)
     join(found, storage, device, progress=not console.quiet)
     if as_json:
-        print(json.dumps({"joined": str(target), "ended": True}))
+        print_json({"joined": str(target), "ended": True})
 
 
 @command("Start", "chattn-nas space quickstart")
@@ -184,7 +184,7 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
         "feasible": dataclasses.asdict(share),
     }
     if as_json:
-        print(json.dumps(summary | {"choices": rows}))
+        print_json(summary | {"choices": rows})
         return
     say(f"{spec.backbone.model}: {plan.share}")
     say(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
@@ -211,10 +211,8 @@ def nni_config(
 
     written = write_config(load_spec(path), out)
     if as_json:
-        print(json.dumps({"config": str(written), "run": str(out)}))
-    say(
-        f"Wrote {written}; the baselines wait: chattn-nas search {path} --run {out}",
-    )  # fmt: skip
+        print_json({"config": str(written), "run": str(out)})
+    say(f"Wrote {written}; the baselines wait: chattn-nas search {path} --run {out}")
 
 
 @command("Start", "chattn-nas schema > schema.json")

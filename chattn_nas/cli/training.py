@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, open_run, say
+from chattn_nas.cli._app import AsJson, RunPath, command, open_run, print_json, say
 
 
 @command("Take home", "chattn-nas train photos --epochs 100")
@@ -47,7 +46,7 @@ def train(
     if speaks:
         report.write_report(opened.directory, opened.study)
         if as_json:
-            print(json.dumps({"network": str(chosen), "test": result.test_score, "plan": result.plan}, default=str))
+            print_json({"network": str(chosen), "test": result.test_score, "plan": result.plan})
         say(
             f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs; "
             "'chattn-nas export' takes these weights",

@@ -19,10 +19,12 @@ from chattn_nas.report.palette import LIGHT, painted
 from chattn_nas.results import words
 from chattn_nas.results.tables import rows_of
 from chattn_nas.study.artifacts import FOLDER
+from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.record import UNIFORM
 from chattn_nas.study.short import short_form
 from chattn_nas.study.storage import explained
 from chattn_nas.study.texts import NOTE, as_markdown
+from chattn_nas.unit import Unit
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +63,10 @@ def annotate(study: optuna.Study) -> list[str]:
         The identifiers of the graph objects.
     """
     facts = gather(study)
-    verdict = facts.verdict
-    sentences = "**".join(as_markdown(part, NOTE) for part in " ".join(verdict.sentences).split("**"))
-    _dashboard.set_note(study, f"# {as_markdown(verdict.headline)} ({as_markdown(verdict.status)})\n\n{sentences}")
+    verdict, unit = facts.verdict, unit_of(study)
+    said, headline = named(" ".join(verdict.sentences), unit), named(verdict.headline, unit)
+    sentences = "**".join(as_markdown(part, NOTE) for part in said.split("**"))
+    _dashboard.set_note(study, f"# {as_markdown(headline)} ({as_markdown(verdict.status)})\n\n{sentences}")
     made: dict[str, figures.Figure] = {}
     if any(not pick.control for pick in facts.standing.picks):
         made["chattn-pareto"] = _titled(
@@ -80,11 +83,23 @@ def annotate(study: optuna.Study) -> list[str]:
         made["chattn-leaderboard"] = _leaderboard(rows_of(facts.board.head(25)), chosen)
     if len(facts.effects):
         made["chattn-effects"] = _titled(
-            figures.effects(facts.effects), "Points that an attention adds per stage<br>(bold: the interval excludes 0)"
+            figures.effects(facts.effects),
+            "What an attention adds per stage, in points<br>(bold: the interval excludes 0)",
         )
     for name, figure in made.items():
-        _dashboard.set_figure(study, painted(figure), name)
+        _dashboard.set_figure(study, painted(_named(figure, unit)), name)
     return list(made)
+
+
+def _named(value: Any, unit: Unit) -> Any:
+    """A figure about accuracy in percent as one about the metric in its unit."""
+    if isinstance(value, str):
+        return named(value, unit)
+    if isinstance(value, list | tuple):
+        return [_named(inner, unit) for inner in value]
+    if isinstance(value, dict):
+        return {key: _named(inner, unit) for key, inner in value.items()}
+    return value
 
 
 def _titled(figure: figures.Figure, title: str) -> figures.Figure:

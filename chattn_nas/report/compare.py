@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
 from markupsafe import Markup
 
+from chattn_nas.errors import InputError, RunError
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, number
 from chattn_nas.report.facts import RunFacts, gather
 from chattn_nas.report.page import file_text, rendered
 from chattn_nas.results import words
 from chattn_nas.results._best import Margin
 from chattn_nas.results._so_far import named
+from chattn_nas.space import NONE
+from chattn_nas.space.settings import ALL
+from chattn_nas.spec import Spec
 from chattn_nas.study.metric import metric_of, unit_of
 from chattn_nas.study.short import explained
 
@@ -82,7 +87,7 @@ def compare_runs(studies: Sequence[optuna.Study], places: Sequence[str] = ()) ->
 def differing(lines: Sequence[RunLine]) -> dict[str, list[str]]:
     """Keys of the specs in which the runs differ, such as ``proxy.rungs``, with the value of every run."""
     keys = dict.fromkeys(key for line in lines for key in line.settings)
-    values = {key: [_written(line.settings.get(key)) for line in lines] for key in keys}
+    values = {key: [_written(line.settings.get(key, words.NOT_THERE)) for line in lines] for key in keys}
     return {key: found for key, found in values.items() if len(set(found)) > 1}
 
 
@@ -129,12 +134,6 @@ def _line(facts: RunFacts) -> RunLine:
     ]
     trained = [one for one in facts.records if one.rungs and one.measurement]
     data = spec.get("data", {})
-    settings = {
-        f"{section}.{key}": value
-        for section, fields in spec.items()
-        if isinstance(fields, dict)
-        for key, value in fields.items()
-    }
     return RunLine(
         name=facts.name,
         backbone=str(spec.get("backbone", {}).get("model", "")),
@@ -147,8 +146,24 @@ def _line(facts: RunFacts) -> RunLine:
         uniform=margins[1], parameters=lead.relative.get("parameters") if lead else None,
         seconds=sum(one.measurement.seconds for one in trained if one.measurement),
         metric=metric_of(facts.study), unit=unit_of(facts.study).unit,
-        settings=settings,
+        settings=_settings(spec),
     )  # fmt: skip
+
+
+def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """By section and key; what an older version of this package did not write is as it was then."""
+    whole = dict(spec)
+    with suppress(InputError, RunError, ValueError):  # a spec that is not whole is shown as it is
+        some = {"space": {ALL: [NONE]}}  # its attentions, as its task, may be known elsewhere only
+        whole = Spec.from_stored(whole | some, imports=False).to_dict()
+        whole |= {section: spec[section] for section in ("space", "task") if section in spec}
+    found: dict[str, Any] = {}
+    for section, fields in whole.items():
+        if isinstance(fields, dict):
+            found |= {f"{section}.{key}": value for key, value in fields.items()}
+        elif section not in ("name", "format"):
+            found[section] = fields
+    return found
 
 
 def _table(lines: Sequence[RunLine]) -> ReportTable:
@@ -197,5 +212,5 @@ def _margin(found: Margin | None) -> Cell:
 
 
 def _written(value: Any) -> str:
-    text = str(value)
+    text = "null" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 DATA, PARTS = "data_fingerprint", "plugin_fingerprint"
 #: Packages whose versions are kept already.
 VERSIONED = ("chattn_nas", "torch", "torchvision", "timm")
+#: Folders that installed packages lie in, of an environment or of a user.
+INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def check_same(study: optuna.Study, spec: Spec) -> None:
@@ -112,10 +114,10 @@ def _free(spec: Spec) -> set[str]:
 
 def _is_own(module: ModuleType) -> bool:
     """Whether a module lies neither among installed packages nor in the standard library."""
-    file = getattr(module, "__file__", None) or ""
-    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    top = module.__name__.split(".")[0]
-    return file != "" and top not in VERSIONED and not any(Path(file).is_relative_to(place) for place in installed)
+    file = Path(getattr(module, "__file__", None) or "")
+    installed = not INSTALLED.isdisjoint(file.parts)
+    standard = any(file.is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+    return file != Path() and module.__name__.split(".")[0] not in VERSIONED and not installed and not standard
 
 
 def _collect(module: ModuleType, known: dict[str, ModuleType]) -> None:

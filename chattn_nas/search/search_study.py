@@ -133,8 +133,9 @@ class SeededByTrial(BaseSampler):
                 if anew:
                     drawn = np.random.SeedSequence([self.seed, number]).spawn(len(states))
                     _optuna.reseed(states, [int(words.generate_state(1)[0]) for words in drawn])
-                for state, mine in zip(states, self._left.get(number, ()) if not anew else (), strict=False):
-                    state.rng.set_state(mine)
+                else:
+                    for state, mine in zip(states, self._left.get(number, ()), strict=False):
+                        state.rng.set_state(mine)
                 self._turn = number
             yield
 

@@ -217,10 +217,14 @@ class Spec(Settings):
         return cls.model_validate(data)
 
     @classmethod
-    def from_stored(cls, data: Any) -> Spec:
+    def from_stored(cls, data: Any, *, imports: bool = True) -> Spec:
         """From what :func:`stored` gave, in this version of the package or another.
 
         What this version does not know is passed over; what an older one did not write is as it was then.
+
+        Args:
+            data: What is stored.
+            imports: ``False`` imports nothing that it names, so that of ``task`` only the type is read.
 
         Raises:
             InputError: It is no spec.
@@ -240,6 +244,8 @@ class Spec(Settings):
             ):
                 known = {*model.model_fields, *EARLIER.get(section, ())}
                 plain[section] = {key: value for key, value in fields.items() if key in known}
+        if not imports and isinstance(plain.get("task"), dict):
+            plain["task"] = TaskSettings(type=str(plain["task"].get("type", CLASSIFICATION)))
         return cls.from_dict(plain)
 
     @property

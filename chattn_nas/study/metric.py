@@ -32,7 +32,7 @@ def metric_of(study: optuna.Study) -> str:
 
 
 def named(text: str, unit: Unit, keep: Sequence[str] = ()) -> str:
-    """A text about accuracy, in percent and points, as one about the metric in its unit.
+    """A text about accuracy, in percent and points, as one about the metric in its unit; one that is so stays.
 
     Args:
         text: Of a report; scores have two digits behind the point, so that ``95 %`` of an interval stays.
@@ -42,10 +42,12 @@ def named(text: str, unit: Unit, keep: Sequence[str] = ()) -> str:
     if unit == ACCURACY:
         return text
     metric = unit.title
+    titled = metric[0].upper() + metric[1:]
+    keep = [*keep, metric, titled]  # what has its name already: "balanced accuracy" holds the word
     for index, part in enumerate(keep):
         text = text.replace(part, f"\0{index}\0")
     text = re.sub(r"\baccuracy\b", lambda _: metric, text)
-    text = re.sub(r"\bAccuracy\b", lambda _: metric[0].upper() + metric[1:], text)
+    text = re.sub(r"\bAccuracy\b", lambda _: titled, text)
     if (unit.unit, unit.difference) != (ACCURACY.unit, ACCURACY.difference):
         text = _SCORE.sub(lambda found: found[1] + (f" {unit.unit}" if unit.unit else ""), text)
         text = text.replace(" (%)", f" ({unit.unit})" if unit.unit else "")

@@ -97,11 +97,22 @@ class RunDirectory:
     @cached_property
     def spec(self) -> Spec:
         """The spec, resolved."""
-        path = self.directory / SPEC
         with suppress(OSError, ValueError, TypeError):
             look_in(json.loads((self.directory / FOLDERS).read_text(encoding="utf-8")))
+        return self._read_spec(imports=True)
+
+    def import_nothing(self) -> None:
+        """Read the spec without its task, whose class a run that somebody sent may name as code of theirs.
+
+        Raises:
+            RunError: It is damaged.
+        """
+        self.__dict__["spec"] = self._read_spec(imports=False)
+
+    def _read_spec(self, *, imports: bool) -> Spec:
+        path = self.directory / SPEC
         try:
-            return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")))
+            return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")), imports=imports)
         except (yaml.YAMLError, InputError, ValueError, OSError) as error:
             again = (
                 f"'chattn-nas confirm {self.directory.parent}'" if self.directory.name == CONFIRM

@@ -26,7 +26,7 @@ def bars(images: int = 240) -> dict[str, Any]:
     return found | {"classes": np.array(["lying", "standing"])}
 
 
-# %% Images twice as wide as high: image_size is [height, width].
+# %% Images wider than high: image_size is [height, width].
 SPEC = {
     "name": "own-data",
     "backbone": {"model": "cifar_resnet8", "options": {"width": 8}},

@@ -39,6 +39,11 @@ ARGUMENTS = {
 COMMANDS = sorted(get_command(app).commands)
 
 
+def test_json_has_no_numbers_that_json_does_not_know(capsys) -> None:
+    _app.print_json({"sd": float("nan"), "losses": (float("inf"), 1.5), "seeds": {3: 0.5}})
+    assert capsys.readouterr().out == '{"sd": null, "losses": [null, 1.5], "seeds": {"3": 0.5}}\n'
+
+
 @pytest.fixture(scope="module")
 def places(tmp_path_factory) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("everywhere")

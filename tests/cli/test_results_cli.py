@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 
 import pandas as pd
 import pytest
+import yaml
 
 from chattn_nas import Run
 from chattn_nas.cli import main
@@ -46,6 +48,20 @@ def said(monkeypatch, capsys):
         return out if code == 0 else error
 
     return run_command
+
+
+def test_what_a_run_names_is_not_imported_by_commands_that_read(run, said, tmp_path):
+    theirs = tmp_path / "theirs"
+    shutil.copytree(run.directory, theirs)
+    (theirs / "planted.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'imported')!r}).touch()\n")
+    (theirs / ".path").write_text(json.dumps([str(theirs)]))
+    spec = yaml.safe_load((theirs / "spec.yaml").read_text())
+    for task in ({"type": "planted:Task", "key": 1}, {"type": "segmentation"}):
+        (theirs / "spec.yaml").write_text(yaml.safe_dump(spec | {"task": task, "imports": ["planted"]}))
+        for command in ("trials", "leaderboard", "effects", "report"):
+            said(command, theirs)
+        said("compare", theirs, run.directory, "--out", tmp_path / "compare.html")
+    assert not (tmp_path / "imported").exists()
 
 
 def test_tables_for_people_and_for_machines(run, said, tmp_path):
@@ -94,8 +110,12 @@ def test_a_confirmation_that_is_killed_goes_on(run, said):
     assert {number: again[number] for number in kept} == kept, "what was there stayed"
     stored = confirmation(Run(run.directory).study)
     assert stored is not None
-    assert type(stored).from_dict(found) == stored
+    told = {one["hash"]: one["scores"] for one in found["networks"]}
+    assert told == {one.hash: {str(seed): score for seed, score in one.scores.items()} for one in stored.networks}
     assert found["headline"] == stored.headline
+    assert found["test"] == {
+        key: {seed: 100 * score for seed, score in scores.items()} for key, scores in stored.test.items()
+    }
     assert len(found["test"]) == 2
     out = said(*arguments)
     assert "sign" in out

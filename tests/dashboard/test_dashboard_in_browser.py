@@ -103,7 +103,7 @@ def test_the_study_shows_our_plots(browser, address):
         "constraints respected",
         "infeasible, not trained",
         "Leaderboard by architecture",
-        "Points that an attention adds per stage",
+        "What an attention adds per stage, in points",
         ".zip",
     )
 

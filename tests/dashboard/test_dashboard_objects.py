@@ -13,6 +13,9 @@ from results_study import make_world, new_study, simulate
 from chattn_nas.dashboard import annotate
 from chattn_nas.report import markdown
 from chattn_nas.results import leaderboard
+from chattn_nas.study.metric import UNIT
+from chattn_nas.study.short import short_form
+from chattn_nas.unit import Unit
 
 
 def test_annotate_writes_note_and_graph_objects_once():
@@ -24,9 +27,20 @@ def test_annotate_writes_note_and_graph_objects_once():
     found = {name: json.loads(text) for name, text in get_plotly_graph_objects(attributes).items()}
     assert set(found) == set(names), "a second call replaces them"
     first = found["chattn-leaderboard"]["data"][0]["cells"]["values"][1][0]
-    assert leaderboard(study)["architecture"][0] in first
+    assert first == short_form(leaderboard(study)["architecture"][0].split(" | "))
     assert "@" not in json.dumps(found).replace("@ ", "")
     assert any("unconfirmed" in str(value) for key, value in attributes.items() if "note" in key)
+
+
+def test_another_metric_is_told_in_its_unit():
+    study = simulate(make_world(2), 20)
+    study.set_user_attr(UNIT, Unit(name="psnr", title="PSNR", unit="dB", difference="dB", scale=1.0).to_dict())
+    annotate(study)
+    text = json.dumps(get_plotly_graph_objects(study._storage.get_study_system_attrs(study._study_id)))
+    assert "pooled dB" in text
+    assert "PSNR against parameters" in text
+    assert "adds per stage, in dB" in text
+    assert "accuracy" not in text.lower()
 
 
 def test_annotate_an_empty_study():

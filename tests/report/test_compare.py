@@ -32,6 +32,19 @@ def test_runs_stand_beside_each_other(studies) -> None:
     assert all(len(values) == 2 for values in differing(lines).values())
 
 
+def test_what_an_older_version_did_not_write_is_as_it_was_then(studies) -> None:
+    spec = {
+        "name": "one", "backbone": {"model": "cifar_resnet8", "identity_init": False}, "data": {"dataset": "digits"},
+        "space": {"all": ["none", "theirs:Elsewhere"]}, "proxy": {"rungs": [2]},
+    }  # fmt: skip
+    newer = spec | {"name": "two", "backbone": {"model": "cifar_resnet8"}, "trainer": "mine:Trainer"}
+    newer["proxy"] = {"rungs": [2], "start": "official", "mixup": 0.2}
+    old, new = (simulate(make_world(1), 4) for _ in range(2))
+    old.set_user_attr("spec", spec)
+    new.set_user_attr("spec", newer)
+    assert differing(compare_runs([old, new])) == {"proxy.mixup": ["0.0", "0.2"], "trainer": ["null", "mine:Trainer"]}
+
+
 def test_a_report_has_five_lines_to_paste_and_the_next_commands(studies) -> None:
     facts = gather(studies[0])
     lines = summary(facts)

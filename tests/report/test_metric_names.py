@@ -77,6 +77,13 @@ def test_accuracy_stays_accuracy() -> None:
     )
 
 
+def test_a_text_that_names_the_metric_already_stays() -> None:
+    unit = percent("balanced_accuracy")
+    once = named("Accuracy and 92.00 % validation accuracy", unit)
+    assert once == "Balanced accuracy and 92.00 % validation balanced accuracy"
+    assert named(once, unit) == once
+
+
 def test_another_unit_takes_the_place_of_percent_and_points() -> None:
     unit = Unit(name="psnr", title="PSNR", unit="dB", difference="dB", scale=1.0)
     said = {

@@ -7,6 +7,7 @@ batches of training images: accuracy, in any form, ranks badly.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -92,7 +93,7 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
 
     def after(epoch: int, loss: float) -> None:
         """Say how far it is."""
-        if loss - loss != 0:
+        if not math.isfinite(loss):
             raise InputError(f"the loss of the supernet was not finite in epoch {epoch}: a lower proxy.learning_rate")
         clock(f"one-shot: epoch {epoch} of {epochs}, loss {loss:.3f}", epoch, epochs, trained)
 
@@ -146,7 +147,7 @@ def prepared_supernet(spec: Spec, data: Data, seed: int) -> Supernet:
 
 
 class _Remaining:
-    """Says a line with the remaining time, at most every few seconds and at the end."""
+    """Says a line with the remaining time, at most every few seconds; the end is said by others."""
 
     EVERY = 10.0
 
