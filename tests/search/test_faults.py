@@ -182,14 +182,19 @@ def test_workers_that_are_stopped_for_good_lose_nothing(chaos) -> None:
 
 
 def stop_in_a_trial(run: Chaos, processes) -> int:
-    """Stop a worker that runs a trial; its process."""
+    """Stop a worker that runs a trial, and see that the trial had not just ended; its process."""
+
+    def busy() -> set[int | None]:
+        running = [trial for trial in run.records() if trial.state is TrialState.RUNNING]
+        return {pid_of(trial.system_attrs.get(OWNER, "")) for trial in running} & set(processes())
+
     deadline = time.monotonic() + 200
     while True:
-        running = [trial for trial in run.records() if trial.state is TrialState.RUNNING]
-        busy = {pid_of(trial.system_attrs.get(OWNER, "")) for trial in running} & set(processes())
-        if busy:
-            os.kill(pid := busy.pop(), signal.SIGSTOP)
-            return pid
+        if found := busy():
+            os.kill(pid := found.pop(), signal.SIGSTOP)
+            if pid in busy():
+                return pid
+            os.kill(pid, signal.SIGCONT)
         assert time.monotonic() < deadline, f"no trial runs in {processes()}"
         time.sleep(0.1)
 
