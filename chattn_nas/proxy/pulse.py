@@ -21,12 +21,12 @@ _told = 0.0
 def heard_by(listener: Listener) -> Iterator[None]:
     """Tell ``listener`` inside: a mapping with ``phase`` (``reading``, ``building``, ``training``, ``scoring``), and of
     a training ``trial, network, epoch, epochs, step, steps, images_per_second`` as far as they are known."""
-    global _listener
-    before, _listener = _listener, listener
+    global _listener, _facts
+    before, (_listener, _facts) = (_listener, _facts), (listener, {})
     try:
         yield
     finally:
-        _listener = before
+        _listener, _facts = before
 
 
 def tell(phase: str, **facts: Any) -> None:

@@ -3,11 +3,12 @@
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -182,17 +183,25 @@ def test_workers_that_are_stopped_for_good_lose_nothing(chaos) -> None:
 
 
 def stop_in_a_trial(run: Chaos, processes) -> int:
-    """Stop a worker that runs a trial, and see that the trial had not just ended; its process."""
+    """Stop a worker inside a trial, neither just behind it nor while it writes, which locks SQLite; its process."""
 
     def busy() -> set[int | None]:
         running = [trial for trial in run.records() if trial.state is TrialState.RUNNING]
         return {pid_of(trial.system_attrs.get(OWNER, "")) for trial in running} & set(processes())
 
+    def free() -> bool:
+        with closing(sqlite3.connect(run.folder / "study.db", timeout=0.5)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            return True
+
     deadline = time.monotonic() + 200
     while True:
         if found := busy():
             os.kill(pid := found.pop(), signal.SIGSTOP)
-            if pid in busy():
+            if free() and pid in busy():
                 return pid
             os.kill(pid, signal.SIGCONT)
         assert time.monotonic() < deadline, f"no trial runs in {processes()}"

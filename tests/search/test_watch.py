@@ -143,6 +143,9 @@ def test_a_training_is_heard_step_by_step_and_costs_nothing_where_nobody_listens
     assert (last["trial"], last["epoch"], last["epochs"], last["step"], last["steps"]) == (7, 2, 2, 1, 3)
     pulse.tell("reading")
     assert heard[-1] == last
+    with pulse.heard_by(heard.append):
+        pulse.tell("reading")
+    assert heard[-1] == {"phase": "reading"}, "what another listener heard is not true any more"
 
 
 def test_a_worker_writes_what_it_does_and_old_words_are_not_believed(tmp_path) -> None:
