@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from chattn_nas.data.boxes import Box, Boxes
-from chattn_nas.data.pictures import Files, Listing, Part
+from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 
@@ -34,7 +35,23 @@ class Boxed:
     boxes: list[Box] = field(default_factory=list)
 
 
-def check_options(settings: DataSettings) -> None:
+def found_boxed(settings: DataSettings, listing: Callable[[Tree, str, DataSettings], Listing]) -> Found:
+    """The files of such a source; none is read.
+
+    Args:
+        settings: With its path.
+        listing: Makes of the files, what the set is called in messages and the settings what is in it.
+
+    Raises:
+        DataError: There is no such folder, or options do not serve.
+    """
+    _check_options(settings)
+    path = path_of(settings)
+    tree, stamps = opened(path)
+    return Found(stamps, lambda: listing(tree, str(path), settings))
+
+
+def _check_options(settings: DataSettings) -> None:
     """Refuse what these sources do not take.
 
     Raises:

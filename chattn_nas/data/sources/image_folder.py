@@ -6,8 +6,8 @@ from chattn_nas.data.classes import label, sorted_names
 from chattn_nas.data.layout import find_layout
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.place import path_of
-from chattn_nas.data.tree import Tree, open_tree
+from chattn_nas.data.sources.place import opened, path_of
+from chattn_nas.data.tree import Tree
 from chattn_nas.errors import DataError
 
 
@@ -21,9 +21,8 @@ def find_image_folder(settings: DataSettings) -> Found:
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".npz", ".npy"):
         kind = {".tsv": "csv"}.get(path.suffix.lower(), path.suffix.lower()[1:])
         raise DataError(f"{path} is no folder of images: say data.dataset: {kind}", where=("dataset",))
-    tree = open_tree(path)
-    stamps = [str(path.absolute()), *(f"{entry.path} {entry.stamp}" for entry in tree.entries), *sorted(tree.folders)]
-    return Found(stamps, lambda: _listing(tree, str(path)))
+    tree, stamps = opened(path)
+    return Found([*stamps, *sorted(tree.folders)], lambda: _listing(tree, str(path)))
 
 
 def _listing(tree: Tree, root: str) -> Listing:

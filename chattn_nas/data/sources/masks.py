@@ -17,8 +17,8 @@ from chattn_nas.data.decoding import Reading, cropped
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.place import path_of
-from chattn_nas.data.tree import Entry, Tree, open_tree
+from chattn_nas.data.sources.place import opened, path_of
+from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 
 #: Names of the folders, in any case; ``img_dir`` and ``ann_dir`` are those of mmsegmentation.
@@ -38,8 +38,7 @@ def find_masks(settings: DataSettings) -> Found:
         DataError: There is no such folder.
     """
     path = path_of(settings)
-    tree = open_tree(path)
-    stamps = [str(path.absolute()), *(f"{entry.path} {entry.stamp}" for entry in tree.entries)]
+    tree, stamps = opened(path)
     if settings.resize == "pad":
         stamps.append("padded as its image")  # before 2026-11-26 by up to one pixel beside it
     return Found(stamps, lambda: _listing(tree, str(path)))

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.tree import _nearby
+from chattn_nas.data.tree import Tree, _nearby, open_tree
 from chattn_nas.errors import DataError
 
 
@@ -19,6 +19,16 @@ def path_of(settings: DataSettings) -> Path:
     if settings.path is None:
         raise DataError(f"data set {settings.dataset} needs a path", where=("path",))
     return Path(os.path.expanduser(os.path.expandvars(settings.path)))
+
+
+def opened(path: Path) -> tuple[Tree, list[str]]:
+    """The files below a folder or in an archive, and what they are recognised by without reading them.
+
+    Raises:
+        DataError: There is none.
+    """
+    tree = open_tree(path)
+    return tree, [str(path.absolute()), *(f"{entry.path} {entry.stamp}" for entry in tree.entries)]
 
 
 def stamp(path: Path) -> str:

@@ -19,9 +19,8 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import Boxed, check_options, listing_of_boxed
-from chattn_nas.data.sources.place import path_of
-from chattn_nas.data.tree import Entry, Tree, open_tree
+from chattn_nas.data.sources.boxed import Boxed, found_boxed, listing_of_boxed
+from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 
 IMAGES, LABELS = "images", "labels"
@@ -39,11 +38,7 @@ def find_yolo(settings: DataSettings) -> Found:
     Raises:
         DataError: There is no such folder.
     """
-    check_options(settings)
-    path = path_of(settings)
-    tree = open_tree(path)
-    stamps = [str(path.absolute()), *(f"{entry.path} {entry.stamp}" for entry in tree.entries)]
-    return Found(stamps, lambda: _listing(tree, str(path), settings))
+    return found_boxed(settings, _listing)
 
 
 def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
