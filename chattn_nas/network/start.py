@@ -173,21 +173,28 @@ def rms(x: Tensor) -> float:
 
 
 @contextmanager
-def undisturbed(network: nn.Module) -> Iterator[None]:
-    """Forwards in train mode that leave no trace: no gradient, buffers, mode and random state as they were."""
+def restored(network: nn.Module) -> Iterator[None]:
+    """Modes and buffers are as they were afterwards."""
     modes = {module: module.training for module in network.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    devices = {p.device for p in network.parameters() if p.device.type == "cuda"}
-    with torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
-        torch.manual_seed(0)
-        network.train()
-        try:
-            yield
-        finally:
+    try:
+        yield
+    finally:
+        with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
-            for module, mode in modes.items():
-                module.training = mode
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def undisturbed(network: nn.Module) -> Iterator[None]:
+    """Forwards in train mode that leave no trace: no gradient, buffers, mode and random state as they were."""
+    devices = {p.device for p in network.parameters() if p.device.type == "cuda"}
+    with torch.no_grad(), restored(network), torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(0)
+        network.train()
+        yield
 
 
 class _Stop(Exception):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from chattn_nas.data import Augmentation, Data
+from chattn_nas.network.start import restored
 from chattn_nas.proxy import pulse
 from chattn_nas.proxy._train import epochs_of, own_stream_and_state
 from chattn_nas.proxy.criterion import criterion_of
@@ -115,16 +116,9 @@ class PathLoss:
 @contextmanager
 def batch_statistics(network: nn.Module) -> Iterator[None]:
     """Norms see the batch alone, all else is in eval mode; modes and buffers are left as they were."""
-    modes = {module: module.training for module in network.modules()}
-    train_mode(network)
-    for module in network.modules():
-        if not isinstance(module, nn.modules.batchnorm._NormBase):
-            module.training = False
-    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    try:
+    with restored(network):
+        train_mode(network)
+        for module in network.modules():
+            if not isinstance(module, nn.modules.batchnorm._NormBase):
+                module.training = False
         yield
-    finally:
-        for buffer, before in buffers:
-            buffer.copy_(before)
-        for module, mode in modes.items():
-            module.training = mode
