@@ -21,9 +21,8 @@ from chattn_nas.tasks import box_answer
 from chattn_nas.tasks.coco_metrics import MOST, average_precision, coco_packages
 from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
 from chattn_nas.tasks.fcos import Head, candidates, mean_of, summed
-from chattn_nas.tasks.segmentation import palette
 from chattn_nas.tasks.settings import TaskSettings
-from chattn_nas.tasks.shown import Shown, coloured
+from chattn_nas.tasks.shown import Shown, coloured, palette
 from chattn_nas.tasks.task import Criterion, Scorer, Task
 from chattn_nas.unit import Unit
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from chattn_nas.data.boxes import CLASS, CROWD
 from chattn_nas.network import FeatureMap
-from chattn_nas.tasks.pyramid import Upsample
+from chattn_nas.tasks.pyramid import TopDown
 
 #: Columns of what the network gives, (B, P, 8 + classes): corners of a box, then x, y and stride of the position that
 #: sees it, all in pixels; then logits: of how central the position is in its object, and of every class.
@@ -30,8 +29,8 @@ SUITS = 2.0
 ALPHA, GAMMA, PRIOR = 0.25, 2.0, 0.01
 
 
-class Head(nn.Module):
-    """Every map to one width, the coarse ones added to the finer ones, then boxes and classes by weights shared by all.
+class Head(TopDown):
+    """Maps that are merged from the coarsest on, then boxes and classes by weights that all share.
 
     Args:
         maps: What the backbone gives, the largest first.
@@ -43,9 +42,7 @@ class Head(nn.Module):
     def __init__(
         self, maps: Sequence[FeatureMap], num_classes: int, image_size: tuple[int, int], width: int = 64
     ) -> None:
-        super().__init__()
-        self.lateral = nn.ModuleList([nn.Conv2d(one.channels, width, 1) for one in maps])
-        self.up = nn.ModuleList([Upsample(low.size, high.size) for high, low in pairwise(maps)])
+        super().__init__(maps, width)
         self.smooth = nn.ModuleList([Separable(width) for _ in maps])
         self.predict = nn.Conv2d(width, 5 + num_classes, 3, padding=1)
         self.place = nn.ModuleList([Placed(one.size, image_size) for one in maps])
@@ -55,12 +52,8 @@ class Head(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Maps (B, C', H', W') to (B, P, 8 + classes), see the columns above."""
-        x = self.lateral[-1](maps[-1])
-        found = [self.place[-1](self.predict(self.smooth[-1](x)))]
-        for index in range(len(self.up) - 1, -1, -1):
-            x = self.lateral[index](maps[index]) + self.up[index](x)
-            found.insert(0, self.place[index](self.predict(self.smooth[index](x))))
-        return torch.cat(found, 1)
+        stages = zip(self.merged(maps), self.smooth, self.place, strict=True)
+        return torch.cat([place(self.predict(smooth(x))) for x, smooth, place in stages], 1)
 
 
 class Separable(nn.Module):

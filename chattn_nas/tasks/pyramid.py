@@ -40,8 +40,29 @@ class Upsample(nn.Module):
         return torch.matmul(torch.matmul(down, x), right.t())
 
 
-class Pyramid(nn.Module):
-    """Every map to one width, the coarse ones added to the finer ones, then classes at the size of the image.
+class TopDown(nn.Module):
+    """Every map to one width, the coarse ones added to the finer ones.
+
+    Args:
+        maps: What the backbone gives, the largest first.
+        width: Channels inside.
+    """
+
+    def __init__(self, maps: Sequence[FeatureMap], width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList([nn.Conv2d(one.channels, width, 1) for one in maps])
+        self.up = nn.ModuleList([Upsample(low.size, high.size) for high, low in pairwise(maps)])
+
+    def merged(self, maps: list[Tensor]) -> list[Tensor]:
+        """Maps (B, C', H', W') to as many of ``width`` channels, the largest first."""
+        found = [self.lateral[-1](maps[-1])]
+        for index in range(len(self.up) - 1, -1, -1):
+            found.insert(0, self.lateral[index](maps[index]) + self.up[index](found[0]))
+        return found
+
+
+class Pyramid(TopDown):
+    """Maps that are merged from the coarsest on, then classes at the size of the image.
 
     Args:
         maps: What the backbone gives, the largest first.
@@ -53,9 +74,7 @@ class Pyramid(nn.Module):
     def __init__(
         self, maps: Sequence[FeatureMap], num_classes: int, image_size: tuple[int, int], width: int = 64
     ) -> None:
-        super().__init__()
-        self.lateral = nn.ModuleList([nn.Conv2d(one.channels, width, 1) for one in maps])
-        self.up = nn.ModuleList([Upsample(low.size, high.size) for high, low in pairwise(maps)])
+        super().__init__(maps, width)
         self.smooth = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
         self.mix = nn.Conv2d(width, width, 1, bias=False)
         self.norm = nn.BatchNorm2d(width)
@@ -65,8 +84,5 @@ class Pyramid(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Maps (B, C', H', W') to logits (B, num_classes, H, W)."""
-        x = self.lateral[-1](maps[-1])
-        for index in range(len(self.up) - 1, -1, -1):
-            x = self.lateral[index](maps[index]) + self.up[index](x)
-        x = self.act(self.norm(self.mix(self.smooth(x))))
+        x = self.act(self.norm(self.mix(self.smooth(self.merged(maps)[0]))))
         return self.enlarge(self.classify(x))

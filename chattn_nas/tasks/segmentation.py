@@ -19,7 +19,7 @@ from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
 from chattn_nas.tasks.label_metrics import matrix_figures
 from chattn_nas.tasks.pyramid import Pyramid
 from chattn_nas.tasks.settings import TaskSettings
-from chattn_nas.tasks.shown import Shown, coloured, painted
+from chattn_nas.tasks.shown import Shown, coloured, painted, palette
 from chattn_nas.tasks.task import Criterion, Scorer, Task
 from chattn_nas.unit import percent
 
@@ -235,15 +235,3 @@ def summed(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> tup
     """Sum of the cross-entropies of all pixels that count, and how many those are."""
     loss = F.cross_entropy(logits.float(), targets, ignore_index=NONE, reduction="sum", label_smoothing=label_smoothing)
     return loss, (targets != NONE).sum()
-
-
-def palette(classes: int) -> list[int]:
-    """Colours of the classes, red green blue by turns, as Pascal VOC paints them."""
-    colours = []
-    for index in range(1, classes + 1):
-        colour = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                colour[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
-        colours += colour
-    return colours

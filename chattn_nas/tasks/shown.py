@@ -32,3 +32,15 @@ def painted(classes: Tensor, palette: list[int]) -> Tensor:
     """Numbers of classes (H, W) in the colours of a palette, uint8 (3, H, W); below 0 is grey."""
     colours = torch.tensor([*palette, 128, 128, 128], dtype=torch.uint8).view(-1, 3)
     return colours[classes.long().where(classes >= 0, torch.tensor(len(colours) - 1))].permute(2, 0, 1)
+
+
+def palette(classes: int) -> list[int]:
+    """Colours of the classes, red green blue by turns, as Pascal VOC paints them."""
+    colours = []
+    for index in range(1, classes + 1):
+        colour = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                colour[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+        colours += colour
+    return colours
