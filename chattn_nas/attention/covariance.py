@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from chattn_nas.attention.precision import widened, without_autocast
-from chattn_nas.attention.squares import applied, is_traced
+from chattn_nas.attention.squares import OfInput, applied, is_traced
 
 
 def covariance(x: Tensor) -> Tensor:
@@ -38,23 +38,15 @@ def _of_centred(x: Tensor) -> Tensor:
     return x @ x.transpose(1, 2) / x.shape[2]
 
 
-class _Covariance(torch.autograd.Function):
+class _Covariance(OfInput):
     """The gradient is written out: one product instead of two, and centring has none, for what is multiplied is centred
     already. The map is centred again rather than kept.
     """
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
         """Maps (B, C, N) to (B, C, C)."""
         return _of_centred(_centred(x))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        """Keep what both derivatives need."""
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:

@@ -32,21 +32,25 @@ def squares(x: Tensor) -> Tensor:
     return x.to(wide).square().sum((2, 3), keepdim=True)
 
 
-class _SumOfSquares(torch.autograd.Function):
-    """The gradient is written out, because that of the norm divides by it first: three more maps."""
+class OfInput(torch.autograd.Function):
+    """A function whose derivatives, both of them, need what it was given and nothing else."""
 
     generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        """The result, and what the derivatives need."""
-        return squares(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         """Keep what both derivatives need."""
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
+
+
+class _SumOfSquares(OfInput):
+    """The gradient is written out, because that of the norm divides by it first: three more maps."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, 1, 1)."""
+        return squares(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
