@@ -75,7 +75,7 @@ def typed(places, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_json_is_json_and_nothing_else(typed, command) -> None:
-    json.loads(typed(command, "--json"))
+    assert isinstance(json.loads(typed(command, "--json")), dict | list)
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "schema"])

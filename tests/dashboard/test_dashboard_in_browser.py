@@ -1,6 +1,5 @@
 """The Optuna dashboard on a real finished run, as it is seen in Debian's chromium."""
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,10 +12,6 @@ from chattn_nas import Run, export
 from chattn_nas.search import search
 from chattn_nas.spec import Spec
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-if not CHROMIUM or not DRIVER:
-    pytest.skip("chromium and chromium-driver are not installed", allow_module_level=True)
 pytestmark = pytest.mark.slow
 
 SPEC = {
@@ -64,20 +59,6 @@ def address(run):
     finally:
         server.terminate()
         server.wait(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000", "--disable-background-networking",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 def shown(browser, url: str, *wanted: str) -> str:

@@ -4,7 +4,6 @@ Nothing runs and nothing is fetched from elsewhere. That the same text as a page
 the content security policy that we serve the dashboard with, shows that these tests would see it.
 """
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -23,10 +22,6 @@ from chattn_nas.dashboard.server import guarded
 from chattn_nas.report import write_report
 from chattn_nas.study._optuna import save_trial_note
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-if not CHROMIUM or not DRIVER:
-    pytest.skip("chromium and chromium-driver are not installed", allow_module_level=True)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
@@ -114,20 +109,6 @@ def serve():
     for server in servers:
         server.shutdown()
         server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000", "--disable-background-networking",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 def ran(browser, url: str, wanted: str) -> int:

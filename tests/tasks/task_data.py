@@ -1,4 +1,4 @@
-"""Small data sets of every task, as files."""
+"""Small data sets of every task, as files, and a network of a task."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import nn
+
+from chattn_nas.network import build_network
+from chattn_nas.space import Architecture, Backbone, StageChoice
+from chattn_nas.tasks import TaskData
 
 SIZE = 32
 
@@ -70,3 +75,10 @@ def boxes(folder: Path, *, images: int = 24, size: int = SIZE) -> Path:
             Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(folder / part / f"{number:03}.png")
         (folder / f"{part}.json").write_text(json.dumps(told))
     return folder
+
+
+def built(data: TaskData, kind: str = "se", seed: int = 0) -> nn.Module:
+    """A small network with the head of the data's task."""
+    architecture = Architecture(Backbone("cifar_resnet8", options={"width": 8}), (StageChoice(kind),))
+    network = build_network(architecture, num_classes=data.num_classes, image_size=data.image_size, seed=seed)
+    return data.task.network(network, seed)

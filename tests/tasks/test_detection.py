@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from task_data import boxes
+from task_data import boxes, built
 from torchvision import ops
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from chattn_nas import tasks
 from chattn_nas.data import DataSettings, TensorSet
 from chattn_nas.errors import DataError, InputError, MissingExtraError
-from chattn_nas.network import build_network, cost
+from chattn_nas.network import cost
 from chattn_nas.proxy import Outcome, ProxySettings, train
-from chattn_nas.space import Architecture, Backbone, StageChoice
 from chattn_nas.tasks import box_answer
 from chattn_nas.tasks.coco_metrics import average_precision
 from chattn_nas.tasks.detection import DetectionSettings
@@ -37,12 +36,6 @@ def settings(folder) -> DataSettings:
 @pytest.fixture(scope="module")
 def data(settings) -> tasks.TaskData:
     return tasks.load(TASK, settings)
-
-
-def built(data: tasks.TaskData, kind: str = "se", seed: int = 0) -> torch.nn.Module:
-    architecture = Architecture(Backbone("cifar_resnet8", options={"width": 8}), (StageChoice(kind),))
-    network = build_network(architecture, num_classes=data.num_classes, image_size=data.image_size, seed=seed)
-    return data.task.network(network, seed)
 
 
 def target(*rows: tuple[float, ...], most: int = 4) -> torch.Tensor:

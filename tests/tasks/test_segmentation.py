@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from task_data import masks
+from task_data import built, masks
 from torch.nn import functional as F
 from torchmetrics.functional.segmentation import mean_iou
 
 from chattn_nas import tasks
 from chattn_nas.data import DataSettings, TensorSet, load_data
 from chattn_nas.errors import DataError, InputError
-from chattn_nas.network import build_network, cost
+from chattn_nas.network import cost
 from chattn_nas.proxy import Outcome, ProxySettings, train
 from chattn_nas.proxy.step import TrainingStep
-from chattn_nas.space import Architecture, Backbone, StageChoice
 from chattn_nas.tasks.pyramid import Upsample
 from chattn_nas.tasks.segmentation import SegmentationSettings, summed
 
@@ -36,12 +35,6 @@ def settings(folder) -> DataSettings:
 @pytest.fixture(scope="module")
 def data(settings) -> tasks.TaskData:
     return tasks.load(TASK, settings)
-
-
-def built(data: tasks.TaskData, kind: str = "se", seed: int = 0) -> torch.nn.Module:
-    architecture = Architecture(Backbone("cifar_resnet8", options={"width": 8}), (StageChoice(kind),))
-    network = build_network(architecture, num_classes=data.num_classes, image_size=data.image_size, seed=seed)
-    return data.task.network(network, seed)
 
 
 def test_an_official_validation_folder_scores_the_search(data) -> None:

@@ -94,7 +94,9 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
     def after(epoch: int, loss: float) -> None:
         """Say how far it is."""
         if not math.isfinite(loss):
-            raise InputError(f"the loss of the supernet was not finite in epoch {epoch}: a lower proxy.learning_rate")
+            raise InputError(
+                f"the loss of the supernet was not finite in epoch {epoch}: a lower proxy.learning_rate may help"
+            )
         clock(f"one-shot: epoch {epoch} of {epochs}, loss {loss:.3f}", epoch, epochs, trained)
 
     train_paths(
