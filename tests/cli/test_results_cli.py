@@ -14,6 +14,7 @@ import yaml
 
 from chattn_nas import Run
 from chattn_nas.cli import main
+from chattn_nas.errors import RunError
 from chattn_nas.judging import confirmation
 from chattn_nas.search import search
 from chattn_nas.spec import Spec
@@ -85,24 +86,27 @@ def test_the_report_as_markdown_weighs_both_objectives(run, said):
 
 def done(run: Run) -> int:
     """Trainings of the confirmation that are complete."""
-    if not (run.directory / "confirm" / "spec.yaml").is_file():
+    try:
+        trials = Run(run.directory / "confirm").study.trials
+    except RunError:  # the directory comes before the study in it
         return 0
-    return sum(trial.state.name == "COMPLETE" for trial in Run(run.directory / "confirm").study.trials)
+    return sum(trial.state.name == "COMPLETE" for trial in trials)
 
 
 @pytest.mark.slow
 def test_a_confirmation_that_is_killed_goes_on(run, said):
     arguments = ("confirm", run.directory, "--top", 1, "--seeds", 2, "--epochs", 30)
-    first = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "chattn_nas", *map(str, arguments)], stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 200
-    while done(run) == 0:
-        assert first.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait(timeout=30)
+    ) as first:
+        try:
+            deadline = time.monotonic() + 200
+            while done(run) == 0:
+                assert first.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
     kept = {trial.number: trial.value for trial in Run(run.directory / "confirm").study.trials if trial.value}
     found = json.loads(said(*arguments, "--json"))
     assert all(one["seeds"] == 2 for one in found["networks"])
