@@ -109,6 +109,9 @@ def test_on_an_index_no_link_leads_nowhere(repository) -> None:
     links = re.findall(r"\]\(([^)]*)\)", text)
     if repository is None:
         assert links == []
+        assert "`chattn-nas docs data`" in text
+        assert "what it is worth: `chattn-nas docs cost`" in text
+        assert not re.search(r"\bdocs/|!\[|\(table\)", text)
     else:
         assert all(link.startswith("https://") for link in links)
         assert "](https://example.org/us/it/blob/main/docs/data.md)" in text
