@@ -64,7 +64,8 @@ class InputError(ChattnError):
         if not self.choices:
             return ""
         names = [str(choice) for choice in self.choices]
-        close = difflib.get_close_matches(str(self.value), names, n=6)
+        in_any_case = {name.lower(): name for name in reversed(names)}
+        close = [in_any_case[one] for one in difflib.get_close_matches(str(self.value).lower(), in_any_case, n=6)]
         if len(names) > SHOWN:
             listed = ", ".join(close[1:] or names[:SHOWN]) + f", ... ({len(names):,} in all)"
         else:

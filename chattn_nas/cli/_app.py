@@ -169,9 +169,10 @@ def seconds_of(text: str) -> float:
     Raises:
         InputError: It is none of these, or nothing.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)", text)
-    seconds = sum(float(number) * {"d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}[unit] for number, unit in parts)
-    if re.sub(r"\d+(\.\d+)?\s*(d|h|min|m|s)|\s", "", text) or seconds <= 0:
+    one = r"(\d+(?:\.\d+)?)\s*(d|h|m|s)(?:ays?|ours?|in(?:ute)?s?|ec(?:ond)?s?)?(?![a-z])"
+    parts = re.findall(one, text)
+    seconds = sum(float(number) * {"d": 86400, "h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
+    if re.sub(rf"{one}|\s", "", text) or seconds <= 0:
         raise InputError(f"--budget is a time such as 30m, 2h or 1h30m, not {text!r}", value=text)
     return seconds
 
