@@ -24,7 +24,8 @@ def one_shot(
 ) -> None:
     """Train one network with shared weights, and rank the space by it: a first guess, on probation.
 
-    What it is worth: chattn-nas docs cost. The column predicted is minus the loss with shared weights, as a sum over stages: more is better.
+    What it is worth: chattn-nas docs cost. The column predicted is minus the loss with shared weights, as a sum
+    over stages: more is better.
     """
     from chattn_nas.spec import load_spec
 

@@ -36,7 +36,7 @@ def line_of(path: Path, words: str) -> int:
         ("proxy:", "proxi:", "unknown key 'proxi'; did you mean 'proxy'?", "proxi"),
         ("  trials: 24", "  trials: many", "search.trials: should be a whole number, not 'many'", "many"),
         ("  batch_size: 64", "  lr: 0.1", "unknown key 'proxy.lr'; did you mean 'learning_rate'?", "lr"),
-        ("  batch_size: 64", "  epochs: 4", "unknown key 'proxy.epochs'; did you mean 'rungs'?", "epochs"),
+        ("  batch_size: 64", "  epochs: 4", "unknown key 'proxy.epochs'; did you mean 'rungs'?", "  epochs: 4"),
         ("  batch_size: 64", "  workers: 4", "did you mean search.workers or training.workers?", "  workers: 4"),
         ("proxy:", "epochs: 4\nproxy:", "did you mean proxy.rungs or training.epochs?", "epochs: 4"),
         ("rungs: [4, 16]", "rungs: 16", r"proxy.rungs: should be a list, such as \[16\], not 16", "rungs: 16"),
