@@ -31,6 +31,7 @@ from chattn_nas.errors import ChattnError, InputError, first_line
 
 if TYPE_CHECKING:  # it loads torch
     from chattn_nas.api import Run
+    from chattn_nas.spec import Spec
 
 log = logging.getLogger(__name__)
 #: Signs that we print, and what stands for them on a terminal that knows ASCII alone.
@@ -135,6 +136,14 @@ def moving(text: str, *, line: bool = True) -> AbstractContextManager[Any]:
     if line:
         say(text)
     return nullcontext()
+
+
+def read_spec(path: Path) -> Spec:
+    """A spec; what it names of torch takes seconds to load."""
+    with moving(f"Reading {path}", line=False):
+        from chattn_nas.spec import load_spec
+
+        return load_spec(path)
 
 
 def open_run(run: Path) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 import yaml
 
 from chattn_nas.data import DataSettings, describe, divide
+from chattn_nas.data._summary import LEAST_UPDATES
 from chattn_nas.data.description import Description, PartFacts
 from chattn_nas.errors import BackboneError, DataError, InputError
 from chattn_nas.network import stages
@@ -120,7 +122,7 @@ def draft(
     classes = "labels, several per image" if facts.multilabel else "classes"
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
-        f"# Written by: chattn-nas init --data {' '.join(data.split())}",
+        f"# Written by: chattn-nas init --data {shlex.quote(' '.join(data.split()))}",
         f"# {train.images:,} training images, {len(facts.class_names)} {classes}, {facts.channels} "
         f"channel{'s' * (facts.channels > 1)}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
@@ -143,11 +145,9 @@ def draft(
         "    # more types: chattn-nas attentions",
         "proxy:",
     ]
-    if pretrained:
-        lines += _pair("rungs", [1, 3], "epochs; fine-tuning needs few")
-    else:
-        lines += _pair("rungs", [4, 16], "epochs; which length ranks as full training does: chattn-nas calibrate SPEC")
-    lines += _pair("batch_size", batch, f"about {max(1, images // batch):,} steps per epoch of {images:,} images")
+    steps = max(1, images // batch)
+    lines += _pair("rungs", *_rungs(steps, pretrained))
+    lines += _pair("batch_size", batch, f"about {steps:,} steps per epoch of {images:,} images")
     lines += _pair("device", "auto", "the GPU, where there is one")
     lines += _recipe(chosen, pretrained, without=("mixup", "cutmix") if facts.multilabel else ())
     lines += ["search:"]
@@ -178,6 +178,17 @@ def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
         "  # (chattn-nas init --recipe NAME)",
         *others,
     ]
+
+
+def _rungs(steps: int, pretrained: bool) -> tuple[list[int], str]:
+    """Epochs of a trial with so many steps each, and why: enough updates that networks differ by what they learn."""
+    first, last = (1, 3) if pretrained else (4, 16)
+    if (enough := -(-LEAST_UPDATES // steps)) > last:
+        return [max(first, enough // 4), enough], f"epochs: in fewer than {LEAST_UPDATES} updates networks hardly learn"
+    why = (
+        "fine-tuning needs few" if pretrained else "which length ranks as full training does: chattn-nas calibrate SPEC"
+    )
+    return [first, last], f"epochs; {why}"
 
 
 def _has_layer_norm(model: str) -> bool:
