@@ -123,7 +123,8 @@ def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float
     from chattn_nas.results import words
 
     changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
-    with moving("Timing a few training steps"):
+    fetched = "Fetching the backbone's weights, where they are not here yet; then " * spec.backbone.pretrained
+    with moving(f"{fetched}timing a few training steps".capitalize()):
         found = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
     for line in found.words:
         say(f"Plan: {line}")

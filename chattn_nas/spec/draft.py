@@ -62,6 +62,7 @@ def draft(
     parameters: str = "1.05x",
     recipe: str | None = None,
     labels: str | None = None,
+    pretrained: bool | None = None,
 ) -> Draft:
     """Write a spec for a data set, which is read for that once, at a small size.
 
@@ -73,6 +74,7 @@ def draft(
         parameters: Most parameters, such as ``1.02x`` of the backbone without attention, or ``300k``.
         labels: Column of a table that holds the labels, or several of them, with commas between.
         recipe: A name of :data:`~chattn_nas.spec.recipes.RECIPES`; ``None`` chooses by the backbone.
+        pretrained: Whether to start from timm's weights; ``None`` takes them for photos where there are some.
 
     Raises:
         InputError: A data set, backbone, limit, name or recipe that is not possible; before the images are read where
@@ -106,9 +108,13 @@ def draft(
     model = backbone or (("cifar_resnet20" if gpu else "cifar_resnet8") if small else "resnet18")
     import_timm()
     weights = timm.models.is_model_pretrained(model)
-    if recipe == "finetune" and not weights:
-        raise InputError(f"--recipe finetune: timm has no pretrained weights for {model}", value=recipe)
-    pretrained = weights and (not small or recipe == "finetune")
+    if (pretrained or recipe == "finetune") and not weights:
+        asked = "--recipe finetune" if recipe == "finetune" else "--pretrained"
+        raise InputError(f"{asked}: timm has no pretrained weights for {model}", value=recipe)
+    if pretrained is None:
+        pretrained = weights and (not small or recipe == "finetune")
+    elif recipe == "finetune" and not pretrained:
+        raise InputError("--recipe finetune starts from pretrained weights: leave one of it and --no-pretrained away")
     chosen = recipe or ("finetune" if pretrained else "adamw" if _has_layer_norm(model) else "plain")
     size, size_why = _size(side, small, gpu)
     least = _least(model, size)

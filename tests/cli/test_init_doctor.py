@@ -149,6 +149,20 @@ def test_on_a_terminal_an_answer_that_cannot_be_is_asked_for_again(said, monkeyp
     assert next(answers, None) is None
 
 
+def test_photos_start_from_pretrained_weights_unless_they_shall_not(said, tmp_path):
+    photos(tmp_path / "photos", 80, {"cat": 16, "dog": 16})
+    said("init", "--data", "photos", "--yes")
+    said("init", "--data", "photos", "--yes", "--no-pretrained", "--name", "scratch")
+    tuned, scratch = load_spec("photos.yaml"), load_spec("scratch.yaml")
+    assert (tuned.backbone.pretrained, tuned.proxy.start) == (True, "identity")
+    assert (scratch.backbone.pretrained, scratch.proxy.start) == (False, "unit")
+    for spec in (tuned, scratch):
+        steps = len(load_data(spec.data).train) // spec.proxy.batch_size
+        assert steps * spec.proxy.rungs[-1] >= 250, "fewer updates show how networks start, not what they learn"
+    clash = said("init", "--data", "photos", "--yes", "--no-pretrained", "--recipe", "finetune", "--name", "x", code=2)
+    assert "leave one of it and --no-pretrained away" in clash
+
+
 def test_a_bad_file_is_left_out_and_said(said, tmp_path):
     photos(tmp_path / "photos", 24, {"cat": 20, "dog": 20})
     (tmp_path / "photos" / "cat" / "broken.png").write_bytes(b"no picture")
