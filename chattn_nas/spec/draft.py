@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ def draft(
     if pretrained is None:
         pretrained = weights and (not small or recipe == "finetune")
     elif recipe == "finetune" and not pretrained:
-        raise InputError("--recipe finetune starts from pretrained weights: leave one of it and --no-pretrained away")
+        raise InputError("--recipe finetune starts from the weights that --no-pretrained forbids: which is it?")
     chosen = recipe or ("finetune" if pretrained else "adamw" if _has_layer_norm(model) else "plain")
     size, size_why = _size(side, small, gpu)
     least = _least(model, size)
@@ -168,7 +169,13 @@ def draft(
     divide(
         DataSettings.model_validate(found["data"] | {"image_size": 32, "bad_files": "skip"}).placed(out.parent)
     )  # read already
-    return Draft(text, (*facts.said, *facts.warned))
+    return Draft(text, (_held(train, facts.class_names, classes), *facts.said, *facts.warned))
+
+
+def _held(train: PartFacts, names: Sequence[str], what: str) -> str:
+    """What there is to learn from, in one sentence."""
+    listed = ", ".join(names[:8]) + ", ..." * (len(names) > 8)
+    return f"{train.images:,} training images of {len(names)} {what}: {listed}"
 
 
 def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:

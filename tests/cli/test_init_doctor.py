@@ -160,7 +160,7 @@ def test_photos_start_from_pretrained_weights_unless_they_shall_not(said, tmp_pa
         steps = len(load_data(spec.data).train) // spec.proxy.batch_size
         assert steps * spec.proxy.rungs[-1] >= 250, "fewer updates show how networks start, not what they learn"
     clash = said("init", "--data", "photos", "--yes", "--no-pretrained", "--recipe", "finetune", "--name", "x", code=2)
-    assert "leave one of it and --no-pretrained away" in clash
+    assert "the weights that --no-pretrained forbids" in clash
 
 
 def test_a_bad_file_is_left_out_and_said(said, tmp_path):
