@@ -78,6 +78,16 @@ def line_of(path: Path, words: str) -> int:
         ("proxy:", "proxy: [fast]\nx:", "should be a mapping of keys to values|unknown key 'x'", "x:"),
         ("name: ", "name: my run #", "a name is made of letters", "my run"),
         ("name: ", "name: ../../x #", "a name is made of letters", "../../x"),
+        ("name: ", "name: 2026 #", "name: should be text, and YAML reads 2026 there: put it in quotes", "2026"),
+        ("    - eca:", "    - ECA:", "unknown attention type 'ECA'; did you mean 'eca'?", "ECA"),
+        ("  image_size: 8", "  image_size: 8\n  metric: F1", "cannot be 'F1'; did you mean 'macro_f1'?", "F1"),
+        ("  image_size: 8", "  image_size: 8\n  channels: 2", "channels cannot be 2; possible: 1, 3", "channels: 2"),
+        (
+            "  options: {width: 16}",
+            "  options: {width: 16}\n  freeze: [layer1]",
+            r"backbone\.freeze\.0: should be 'stem' or a whole number, not 'layer1'",
+            "layer1",
+        ),
     ],
 )
 def test_a_bad_spec_is_one_sentence_with_file_and_line(tmp_path, old, new, message, at) -> None:
