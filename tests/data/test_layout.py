@@ -23,7 +23,7 @@ def images(root) -> dict[str, int]:
     return {part: facts.images for part, facts in describe(settings(root)).parts.items()}
 
 
-@pytest.mark.parametrize("train", ["train", "Train", "TRAINING", "training"])
+@pytest.mark.parametrize("train", ["train", "Train", "TRAINING", "training", "train_2017"])
 @pytest.mark.parametrize(
     ("second", "part"),
     [
@@ -32,6 +32,7 @@ def images(root) -> dict[str, int]:
         ("valid", "validation"),
         ("Test", "test"),
         ("testing", "test"),
+        ("val2017", "validation"),
     ],
 )
 def test_names_of_parts(tmp_path, train, second, part) -> None:
