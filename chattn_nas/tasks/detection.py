@@ -80,6 +80,12 @@ class Detection(Task):
                 "task detection needs boxes around the objects of every image (data.dataset: coco or yolo)",
                 where=("data", "dataset"),
             )
+        for name, part in (("training", targets), ("validation", data.validation.labels)):
+            if not _objects(part).any():
+                raise InputError(
+                    f"none of the {len(part)} {name} images shows an object: every network would score the same",
+                    where=("data", "path"),
+                )
         if data.augmentation.further is not None:
             raise DataError("this data.augment moves pixels without their boxes", where=("data", "augment"))
         self.unit = UNITS[self.metric_of(data, "detection")]

@@ -91,6 +91,33 @@ def test_scores_are_those_of_torchmetrics_and_the_floor_is_pillow_s(data) -> Non
     assert data.task.unit.text(28.66) == "28.66 dB"
 
 
+def test_brightness_is_that_of_bt_601() -> None:
+    """White, black and the primaries as the standard tabulates them: what MATLAB's rgb2ycbcr gives."""
+    colours = torch.tensor([[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]]).float()
+    found = brightness(colours[:, :, None, None]).flatten()
+    assert found.tolist() == pytest.approx([235, 16, 81.48, 144.55, 40.97], abs=0.01)
+
+
+def test_pictures_that_cannot_be_read_right_are_refused(tmp_path) -> None:
+    for number in range(5):
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (48, 48, 4), np.uint8)).save(
+            tmp_path / f"{number}.png"
+        )
+    settings = DataSettings(dataset="patches", path=str(tmp_path), image_size=12, background="black")
+    behind = np.asarray(Image.open(tmp_path / "0.png")).astype(float)
+    behind = behind[..., :3] * behind[..., 3:] / 255
+    data = load_data(settings)
+    patches = torch.cat([data.train.labels, data.validation.labels]).permute(0, 2, 3, 1).numpy()
+    assert (np.abs(patches - behind[:24, :24]).max((1, 2, 3)) <= 1).any(), "transparent pixels show the background"
+    Image.fromarray(np.full((48, 48), 40_000, np.uint16)).save(tmp_path / "4.png")
+    with pytest.raises(DataError, match=r"4\.png has more than eight bits per pixel"):
+        load_data(settings)
+    (tmp_path / "4.png").unlink()
+    Image.new("RGB", (48, 48)).save(tmp_path / "0.jpg")
+    data = load_data(settings)
+    assert len(data.train) + len(data.validation) == 5 * 4, "two pictures of one name are two"
+
+
 def test_picture_and_target_turn_together(data) -> None:
     small = torch.arange(144, dtype=torch.uint8).view(1, 1, 12, 12).repeat(32, 3, 1, 1)
     batch = TensorSet(small, small.repeat_interleave(2, 2).repeat_interleave(2, 3))
