@@ -78,11 +78,12 @@ def kind_of(path: Path) -> DataKind | None:
             return DataKind("masks")
         if (scale := _paired(tree, str(path))) is not None:
             return DataKind("patches", {"scale": scale})
+    foreign = _foreign(tree)
     try:
         find_layout(tree, str(path))
-    except DataError as error:
-        return DataKind(None, seen=f"{error.message}{_foreign(tree)}")
-    return DataKind("image_folder", seen=f"{path} holds images in class folders{_foreign(tree)}")
+    except DataError:
+        return DataKind(None, seen=f"{len(images)} images, but no class folders, masks or boxes{foreign}")
+    return DataKind("image_folder", seen=f"it holds images in class folders{foreign}")
 
 
 def pictures_at(path: Path) -> tuple[int, int]:

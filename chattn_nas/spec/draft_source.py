@@ -60,8 +60,8 @@ def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[st
     table = kind.dataset in (*ENDINGS.values(), "digits")
     if task is None and kind.dataset is None:
         raise DataError(
-            f"--data {data}: {kind.seen}; --task super_resolution learns from pictures alone, other tasks know them by "
-            "COCO's or YOLO's annotations or by folders images and masks (docs/data.md)"
+            f"--data {data}: {kind.seen}; pictures alone are for --task super_resolution, and how the data of other "
+            "tasks lie is told in docs/data.md and docs/tasks.md"
         )
     if task == "multilabel" and kind.dataset not in ("csv", "npz", "npy"):
         raise DataError(

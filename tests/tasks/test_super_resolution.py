@@ -10,7 +10,7 @@ from task_data import pictures
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from chattn_nas import tasks
-from chattn_nas.data import DataSettings, TensorSet, load_data
+from chattn_nas.data import DataSettings, TensorSet, load_data, load_test
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.network import build_network, stages
 from chattn_nas.proxy import Outcome, ProxySettings, train
@@ -53,6 +53,13 @@ def test_patches_of_one_picture_lie_in_one_part(folder, data) -> None:
     assert first.tobytes() in places
     small = Image.fromarray(data.train.labels[0].numpy().transpose(1, 2, 0)).resize((12, 12), Image.Resampling.BICUBIC)
     assert np.array_equal(np.asarray(small).transpose(2, 0, 1), data.train.images[0].numpy())
+
+
+def test_a_test_part_is_kept_by_pictures(folder, settings) -> None:
+    held = settings.changed(path=str(folder / "train"), test=0.2)
+    assert (len(load_data(held).train), len(load_data(held).validation), len(load_test(held))) == (24, 8, 8)
+    with pytest.raises(DataError, match=r"test pictures of its own: data\.test is for sets without"):
+        load_data(settings.changed(test=0.2))
 
 
 def test_pairs_are_read_as_they_are(folder, tmp_path, data) -> None:

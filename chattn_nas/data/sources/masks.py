@@ -184,16 +184,24 @@ class Masks:
         return replace(self, entries=[self.entries[i] for i in index])
 
     def values(self) -> NDArray[np.bool_]:
-        """Which numbers any mask holds, (256,)."""
+        """Which numbers any mask holds, (256,).
 
-        def held(entry: Entry) -> NDArray[np.int64]:
+        Raises:
+            DataError: None of them can be read; where some can, the others are told as bad when their turn comes.
+        """
+
+        def held(entry: Entry) -> NDArray[np.int64] | str:
             try:
                 return np.bincount(self._numbers(entry).ravel(), minlength=256)
-            except (OSError, ValueError):  # it is told as bad when its turn comes
-                return np.zeros(256, np.int64)
+            except (OSError, ValueError) as error:
+                return str(error)
 
         with ThreadPoolExecutor() as pool:
-            found: NDArray[np.bool_] = sum(pool.map(held, self.entries), np.zeros(256, np.int64)) > 0
+            each = list(pool.map(held, self.entries))
+        counts = [one for one in each if not isinstance(one, str)]
+        if not counts:
+            raise DataError(f"no mask can be read: {each[0] if each else 'there is none'}", where=("path",))
+        found: NDArray[np.bool_] = sum(counts) > 0
         return found
 
     def read(self, index: int, image: tuple[int, int], reading: Reading) -> NDArray[Any]:

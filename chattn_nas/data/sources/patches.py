@@ -59,6 +59,8 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
     parts_of = {part: list(found) for part, found in high.items()}
     rng = np.random.default_rng(settings.seed)
     for part, share in (("validation", settings.validation), ("test", settings.test)):
+        if part == "test" and part in parts_of and share is not None:
+            raise DataError(f"{root} has test pictures of its own: data.test is for sets without", where=(part,))
         if part in parts_of or share is None:
             continue
         names = parts_of["train"]
