@@ -21,6 +21,7 @@ from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.benchmark.table import Table, load, table_specs
 from chattn_nas.benchmark.worlds import KINDS, World
 from chattn_nas.errors import InputError
+from chattn_nas.results.pooled import choices_of, choices_of_stages, fit
 from chattn_nas.results.tables import CRITERIA, Z95
 from chattn_nas.search.by_path import made_by_path
 from chattn_nas.search.pooled.acquisition import RULE, RULES
@@ -126,14 +127,12 @@ def compare_samplers(
     Raises:
         InputError: An unknown method.
     """
-    for name in methods:
-        if name not in METHODS and ":" not in name:
-            raise InputError(f"there is no method {name!r}", value=name, choices=METHODS)
+    _known(methods)
     quiet_optuna()
     rows: list[dict[str, object]] = []
     for place, (label, at) in enumerate(tables.items()):
         for name in methods:
-            searches = [_search(at(number), name, number, budget) for number in range(seed, seed + repeats)]
+            searches = [run_search(at(number), name, number, budget) for number in range(seed, seed + repeats)]
             trained = float(np.mean([len({record.hash for record in one.records}) for one in searches]))
             cost = cost_to_come_near(searches, budget)
             for by in CRITERIA:
@@ -165,13 +164,63 @@ class Search:
         return known
 
 
-def _search(table: Table | World, name: str, number: int, budget: int) -> Search:
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """Where a search stood.
+
+    Attributes:
+        trainings: Full ones spent until then, baselines included.
+        short: Points by which the pooled model's pick is worth less than the best network.
+        gain: Points by which it is above the average network, on the unseen seeds; NaN where there are none.
+        tau: Kendall's tau between what the pooled model says of all networks, trained or not, and what they gave on
+            the unseen seeds; of a simulated world 200 networks and their truth. NaN where there is no model yet.
+    """
+
+    trainings: float
+    short: float
+    gain: float
+    tau: float
+
+
+def course(search: Search, asked: Sequence[float]) -> list[Point]:
+    """Where a search stood after so many full trainings each."""
+    crowd = search.table.crowd
+    worth = search.table.above(list(crowd), search.unseen)
+    found = []
+    for trainings in asked:
+        known = search.after(trainings)
+        model, pick = fit(known), ranked(known, "mean")[0]
+        tau = float("nan")
+        if model is not None:
+            trained = {record.hash: choices_of(record) for record in known if record.score is not None}
+            pick = list(trained)[int(model.predict(list(trained.values())).mean.argmax())]
+            every = [choices_of_stages(network.to_dict()["stages"]) for network in crowd.values()]
+            if not np.isnan(worth).any():
+                tau = float(stats.kendalltau(model.marginals(every)[0], worth).statistic)
+        gain = float(search.table.above([pick], search.unseen)[0])
+        found.append(Point(trainings=trainings, short=search.table.short(pick), gain=gain, tau=tau))
+    return found
+
+
+def run_search(table: Table | World, name: str, number: int, budget: int) -> Search:
+    """Search number ``number`` on a table by one of :data:`METHODS`, or a sampler by path; it leaves one seed unseen.
+
+    Raises:
+        InputError: An unknown method.
+    """
+    _known([name])
     method = METHODS.get(name) or _by_path(name)
     sampler, pruner = method(table, number)
     seen, left = _split(table, number, max(1, len(table.seeds) - 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return Search(table, simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner), left)
+
+
+def _known(methods: Sequence[str]) -> None:
+    for name in methods:
+        if name not in METHODS and ":" not in name:
+            raise InputError(f"there is no method {name!r}", value=name, choices=METHODS)
 
 
 def _by_path(name: str) -> Method:
