@@ -246,6 +246,39 @@ def looks(studies: int, most: int = 20) -> None:
         )), most + 1))  # fmt: skip
     for look in (1, 2, 5, 10, most):
         print(f"| {look} | {100 * np.mean(np.array(first) <= look):.1f} % |", flush=True)
+    planned(studies)
+
+
+#: Errors of the looks at five and at ten seeds: as ``confirm`` spends them whether or not a second comes, and as a plan
+#: of exactly two would (nominal levels of Pocock, 1977, and of O'Brien and Fleming, 1979, for 5 % together).
+PLANS = {
+    "as spent": (alpha_of(1), alpha_of(2)), "planned, Pocock": (0.0294, 0.0294),
+    "planned, O'Brien and Fleming": (0.0052, 0.048),
+}  # fmt: skip
+
+
+def planned(studies: int) -> None:
+    """Two looks, at five and at ten seeds: what is shown at either, by how the error is shared out."""
+    heads = ("true difference", "5 seeds alone", "10 seeds alone", *(f"5, then 10: {name}" for name in PLANS))
+    print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for lift in (0.0, 0.6, 1.2):
+        runs = NOISE * np.random.default_rng([7, int(10 * lift)]).standard_normal((studies, len(ROLES), 10))
+        runs[:, 0] += lift
+        looked = {
+            (count, alpha): np.array([_shown(of[:, :count], alpha, lift) for of in runs])
+            for count, alpha in {(5, alpha_of(1)), (10, alpha_of(1)), *((5, one) for one, _ in PLANS.values()),
+                                 *((10, two) for _, two in PLANS.values())}
+        }  # fmt: skip
+        shown = [looked[5, alpha_of(1)], looked[10, alpha_of(1)]]
+        shown += [looked[5, one] | looked[10, two] for one, two in PLANS.values()]
+        named = f"{lift:g}" if lift else "none: any false claim"
+        print(f"| {named} | {' | '.join(f'{100 * one.mean():.1f} %' for one in shown)} |", flush=True)
+
+
+def _shown(runs: np.ndarray, alpha: float, lift: float) -> bool:
+    """Whether the first network is called better than its first rival; without a lift, whether any claim is made."""
+    found = compare_block(runs, PAIRS, alpha=alpha)
+    return found[0].judgement == "better" if lift else any(one.judgement != "no difference shown" for one in found)
 
 
 def calibrate(studies: int) -> None:

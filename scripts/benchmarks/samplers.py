@@ -30,7 +30,7 @@ import pandas as pd
 from scipy import stats
 
 from chattn_nas.benchmark import compare
-from chattn_nas.benchmark.compare import METHODS, NEAR, _crossing, _split, course, run_search
+from chattn_nas.benchmark.compare import METHODS, NEAR, _split, cost_to_come_near, course, run_search
 from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.benchmark.worlds import KINDS
 from chattn_nas.search.pooled.evidence import Reader
@@ -163,17 +163,10 @@ def less(one: pd.DataFrame, trainings: int, other: pd.DataFrame, theirs: int) ->
 
 
 def near(mine: pd.DataFrame) -> str:
-    """Cost to come near on average, with an interval over units and the searches of each (bootstrap)."""
+    """Cost to come near on average, with its interval."""
     short = mine.xs("short", axis=1, level=1)[list(ASKED)].to_numpy()
-    groups = list(mine.reset_index(drop=True).groupby(("unit", "")).indices.values())
-    rng, drawn = np.random.default_rng(0), []
-    for _ in range(500):
-        rows = np.concatenate(
-            [rng.choice(groups[g], len(groups[g])) for g in rng.integers(0, len(groups), len(groups))]
-        )
-        drawn.append(_crossing(ASKED, short[rows].mean(0)))
-    ends = [_crossing(ASKED, short.mean(0)), *np.quantile(drawn, [0.025, 0.975], method="closest_observation")]
-    words = [f"{one:.0f}" if np.isfinite(one) else f"> {ASKED[-1]}" for one in ends]
+    cost = cost_to_come_near(ASKED, short, list(mine["unit", ""]))
+    words = [f"{one:.0f}" if np.isfinite(one) else f"> {ASKED[-1]}" for one in cost.values()]
     return f"{words[0]} [{words[1]}, {words[2]}]"
 
 

@@ -85,7 +85,8 @@ def test_regret_is_counted_from_the_best_network(simulated):
     spread = max(simulated.values.values()) - min(simulated.values.values())
     assert (found["regret"] < spread).all()
     assert (found["gain_low"] < found["gain"]).all()
-    assert (found[["gain", "gain10"]] > 0).all(axis=None), "better than a network drawn blindly"
+    assert (found[["gain", "gain10", "tau"]] > 0).all(axis=None), "better than a network drawn blindly"
+    assert (found["tau"] < found["tau_high"]).all()
     with pytest.raises(InputError, match="did you mean 'tpe'"):
         compare_samplers({"one": lambda number: simulated}, methods=("tpee",))
 
@@ -121,7 +122,8 @@ def test_costs_count_what_a_search_knew_by_then(simulated):
     spent = sum(record.rungs[-1].epoch for record in one.after(7)) / 3
     assert 6 <= spent <= 7
     assert one.after(100) == one.records
-    found = cost_to_come_near([one, one], 12)
+    found = cost_to_come_near([10, 40], np.array([[0.5, 0.1], [0.4, 0.0]]), [one.unit, one.unit])
+    assert one.unit == (2,)
     assert found["cost_low"] <= found["cost"] <= found["cost_high"]
     assert simulated.short(max(simulated.settled, key=simulated.settled.get)) == 0
 
