@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import math
+import os
 import re
 import shutil
 import sys
@@ -28,6 +29,7 @@ from rich.table import Table
 
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import ChattnError, InputError, first_line
+from chattn_nas.openmp import short_waits
 
 if TYPE_CHECKING:  # it loads torch
     from chattn_nas.api import Run
@@ -193,6 +195,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
+    os.environ.update(short_waits())
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.credentials import environment
 from chattn_nas.errors import InputError, SearchStopped, StorageError, first_line
+from chattn_nas.openmp import short_waits
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
@@ -60,7 +61,8 @@ class Worker:
         command += ["--trainer", trainer] if trainer else []
         command += [] if propose else ["--queued"]
         threads = str(slot.threads)
-        handed = environment() | handed_path() | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        handed = environment() | handed_path() | short_waits()
+        handed |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         self.log.trim()
         with self.log.path.open("ab") as output:
             self.process = start_group(command, output, os.environ | handed)
