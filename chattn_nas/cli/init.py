@@ -43,6 +43,10 @@ def init(
     out: Annotated[Path | None, typer.Option(help="File to write; default: <name>.yaml.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take defaults for what is not given.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the shipped specs and end.")] = False,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option("--pretrained/--no-pretrained", help="Start from timm's weights; default: for photos."),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Time that a search may take, such as 2h: plans its trials.")
     ] = None,
@@ -73,7 +77,8 @@ def init(
     if given_place and not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
     found = draft(
-        data, out, name=name, task=task, backbone=backbone, parameters=params, recipe=recipe, labels=labels
+        data, out, name=name, task=task, backbone=backbone, parameters=params, recipe=recipe, labels=labels,
+        pretrained=pretrained,
     )  # fmt: skip
     try:
         with out.open("x", encoding="utf-8") as file:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 import yaml
 
 from chattn_nas.data import DataSettings, describe, divide
+from chattn_nas.data._summary import LEAST_UPDATES
 from chattn_nas.data.description import Description, PartFacts
 from chattn_nas.data.kinds import TASKS
 from chattn_nas.errors import BackboneError, DataError, InputError
@@ -59,6 +62,7 @@ def draft(
     parameters: str | None = None,
     recipe: str | None = None,
     labels: str | None = None,
+    pretrained: bool | None = None,
 ) -> Draft:
     """Write a spec for a data set, which is read for that once, at a small size.
 
@@ -72,6 +76,7 @@ def draft(
             times for classification, and no limit for other tasks.
         labels: Column of a table that holds the labels, or several of them, with commas between.
         recipe: A name of :data:`~chattn_nas.spec.recipes.RECIPES`; ``None`` chooses by the backbone.
+        pretrained: Whether to start from timm's weights; ``None`` takes them for photos where there are some.
 
     Raises:
         InputError: A data set, backbone, limit, name or recipe that is not possible; before the images are read where
@@ -94,7 +99,8 @@ def draft(
         if recipe is not None:
             raise InputError(f"--recipe {recipe}: recipes are for classification; {task} has its own", value=recipe)
         text, facts = draft_task(
-            task, source, out, data=data, name=name, backbone=backbone, parameters=parameters
+            task, source, out, data=data, name=name, backbone=backbone, parameters=parameters,
+            pretrained=bool(pretrained),
         )  # fmt: skip
         _check(found := yaml.safe_load(text))
         return Draft(text, (f"taken for {task}", *facts.said, *facts.warned))
@@ -116,9 +122,13 @@ def draft(
     model = backbone or (("cifar_resnet20" if gpu else "cifar_resnet8") if small else "resnet18")
     import_timm()
     weights = timm.models.is_model_pretrained(model)
-    if recipe == "finetune" and not weights:
-        raise InputError(f"--recipe finetune: timm has no pretrained weights for {model}", value=recipe)
-    pretrained = weights and (not small or recipe == "finetune")
+    if (pretrained or recipe == "finetune") and not weights:
+        asked = "--recipe finetune" if recipe == "finetune" else "--pretrained"
+        raise InputError(f"{asked}: timm has no pretrained weights for {model}", value=recipe)
+    if pretrained is None:
+        pretrained = weights and (not small or recipe == "finetune")
+    elif recipe == "finetune" and not pretrained:
+        raise InputError("--recipe finetune starts from the weights that --no-pretrained forbids: which is it?")
     chosen = recipe or ("finetune" if pretrained else "adamw" if _has_layer_norm(model) else "plain")
     size, size_why = _size(side, small, gpu)
     least = _least(model, size)
@@ -132,7 +142,7 @@ def draft(
     classes = "labels, several per image" if facts.multilabel else "classes"
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
-        f"# Written by: chattn-nas init --data {' '.join(data.split())}",
+        f"# Written by: chattn-nas init --data {shlex.quote(' '.join(data.split()))}",
         f"# {train.images:,} training images, {len(facts.class_names)} {classes}, {facts.channels} "
         f"channel{'s' * (facts.channels > 1)}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
@@ -156,11 +166,9 @@ def draft(
         "    # more types: chattn-nas attentions",
         "proxy:",
     ]
-    if pretrained:
-        lines += _pair("rungs", [1, 3], "epochs; fine-tuning needs few")
-    else:
-        lines += _pair("rungs", [4, 16], "epochs; which length ranks as full training does: chattn-nas calibrate SPEC")
-    lines += _pair("batch_size", batch, f"about {max(1, images // batch):,} steps per epoch of {images:,} images")
+    steps = max(1, images // batch)
+    lines += _pair("rungs", *_rungs(steps, pretrained))
+    lines += _pair("batch_size", batch, f"about {steps:,} steps per epoch of {images:,} images")
     lines += _pair("device", "auto", "the GPU, where there is one")
     lines += _recipe(chosen, pretrained, without=("mixup", "cutmix") if facts.multilabel else ())
     lines += ["search:"]
@@ -173,7 +181,13 @@ def draft(
     divide(
         DataSettings.model_validate(found["data"] | {"image_size": 32, "bad_files": "skip"}).placed(out.parent)
     )  # read already
-    return Draft(text, (*facts.said, *facts.warned))
+    return Draft(text, (_held(train, facts.class_names, classes), *facts.said, *facts.warned))
+
+
+def _held(train: PartFacts, names: Sequence[str], what: str) -> str:
+    """What there is to learn from, in one sentence."""
+    listed = ", ".join(names[:8]) + ", ..." * (len(names) > 8)
+    return f"{train.images:,} training images of {len(names)} {what}: {listed}"
 
 
 def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
@@ -189,6 +203,17 @@ def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
         "  # (chattn-nas init --recipe NAME)",
         *others,
     ]
+
+
+def _rungs(steps: int, pretrained: bool) -> tuple[list[int], str]:
+    """Epochs of a trial with so many steps each, and why: enough updates that networks differ by what they learn."""
+    first, last = (1, 3) if pretrained else (4, 16)
+    if (enough := -(-LEAST_UPDATES // steps)) > last:
+        return [max(first, enough // 4), enough], f"epochs: in fewer than {LEAST_UPDATES} updates networks hardly learn"
+    why = (
+        "fine-tuning needs few" if pretrained else "which length ranks as full training does: chattn-nas calibrate SPEC"
+    )
+    return [first, last], f"epochs; {why}"
 
 
 def _has_layer_norm(model: str) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 import yaml
 
 from chattn_nas.data import DataSettings, describe
 from chattn_nas.data.description import Description
 from chattn_nas.data.kinds import pictures_at
+from chattn_nas.errors import InputError
 from chattn_nas.image_size import either, shown
+from chattn_nas.network._timm import import_timm
 from chattn_nas.spec.draft_lines import SCHEMA, pair_line, parts_lines, scalar
 from chattn_nas.tasks import find
 
@@ -67,7 +71,15 @@ FIRST = {
 
 
 def draft_task(
-    task: str, source: dict[str, Any], out: Path, *, data: str, name: str, backbone: str | None, parameters: str | None
+    task: str,
+    source: dict[str, Any],
+    out: Path,
+    *,
+    data: str,
+    name: str,
+    backbone: str | None,
+    parameters: str | None,
+    pretrained: bool,
 ) -> tuple[str, Description]:
     """The spec as text, and what its data are.
 
@@ -79,9 +91,10 @@ def draft_task(
         name: Name of the run.
         backbone: Any convolutional timm model; ``None`` chooses.
         parameters: Most parameters; ``None`` is no limit.
+        pretrained: Whether to start from timm's weights.
 
     Raises:
-        DataError: The set is malformed.
+        InputError: The set is malformed, or there are no such weights.
     """
     first, gpu = FIRST[task], torch.cuda.is_available()
     asked = {"bad_files": "skip", **source}
@@ -91,9 +104,16 @@ def draft_task(
     keys = dict(first.backbone)
     if backbone:
         keys = {"model": (backbone, "as asked; where attention goes in it: chattn-nas backbones " + backbone)}
+    if pretrained:
+        model = str(keys["model"][0])
+        import_timm()
+        if not timm.models.is_model_pretrained(model):
+            raise InputError(f"--pretrained: timm has no pretrained weights for {model}", value=model)
+        keys.pop("existing", None)  # its own attention is part of what was trained
+        keys["pretrained"] = (True, "timm's weights, downloaded at the first trial; or a file: weights: FILE")
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
-        f"# Written by: chattn-nas init --data {' '.join(data.split())}",
+        f"# Written by: chattn-nas init --data {shlex.quote(' '.join(data.split()))} --task {task}",
         f"# {train.images:,} training {'patches' if patch else 'images'}, {first.targets(facts)}; "
         f"{'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
@@ -126,6 +146,7 @@ def draft_task(
         pair_line("rungs", [max(1, epochs // 4), epochs], f"epochs; about {images * epochs // 16:,} steps"),
         "  # The task's own recipe: " + ", ".join(f"{key} {value}" for key, value in recipe.items()),
         "  # What suits these data: chattn-nas calibrate SPEC --recipe",
+        *([pair_line("start", "identity", "training starts from the pretrained network")] if pretrained else []),
         pair_line("device", "auto", "the GPU, where there is one"),
         "search:",
         pair_line("trials", 24, "a first look; the same search goes on with --trials 48"),

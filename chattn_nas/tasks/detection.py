@@ -30,8 +30,8 @@ UNITS = {
     "map": Unit(name="map", title="mAP", unit=""),
     "map_50": Unit(name="map_50", title="mAP at IoU 0.50", unit=""),
 }
-#: Sureness from which an answer is shown. On BCCD (10 epochs of the shipped spec, validation images, 2026-11-26) 0.3 shows
-#: 90 % of the objects, and four wrong answers for every right one; 0.45 shows 76 %, and every other one is right.
+#: Sureness from which an answer is shown. On BCCD (10 epochs of the shipped spec, validation images, 2026-11-26) 0.3
+#: shows 90 % of the objects, and four wrong answers for a right one; 0.45 shows 76 %, and every other one is right.
 SURE = 0.45
 #: Answers of an image that are kept before duplicates are taken out.
 KEPT = 300

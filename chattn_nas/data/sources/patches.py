@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from chattn_nas.data.decoding import DEEP, TURNED
-from chattn_nas.data.layout import PARTS, is_image
+from chattn_nas.data.layout import is_image, part_of
 from chattn_nas.data.pictures import Found, Listing, Part, Raw
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of
@@ -115,10 +115,10 @@ def high_and_low(tree: Tree, root: str, scale: int) -> tuple[dict[str, dict[str,
             continue
         *folders, name = entry.path.split("/")
         words = [word for folder in folders for word in re.split(r"[\W_]+", folder.lower())]
-        part = next((PARTS[word] for word in words if word in PARTS), "train")
+        part = next(filter(None, map(part_of, words)), "train")
         smaller = bool(LOW & set(words))
         stem = re.sub(rf"x{times}$", "", PurePosixPath(name).stem, flags=re.I) if smaller else PurePosixPath(name).stem
-        classes = [one for one in folders if not (set(re.split(r"[\W_]+", one.lower())) & (HIGH | LOW | PARTS.keys()))]
+        classes = [one for one in folders if not any(map(_says, re.split(r"[\W_]+", one.lower())))]
         place = [one for one in classes if not re.fullmatch(rf"x{times}", one, re.I)]
         held, key = (low if smaller else high).setdefault(part, {}), "/".join([*place, stem])
         if key in held and not smaller:
@@ -127,6 +127,11 @@ def high_and_low(tree: Tree, root: str, scale: int) -> tuple[dict[str, dict[str,
             raise DataError(f"{root} holds {held[key].path} and {entry.path}: which is it?", where=("path",))
         held[key] = entry
     return high, low
+
+
+def _says(word: str) -> bool:
+    """Whether a word in the name of a folder tells the size or the part, and not what its pictures show."""
+    return word in HIGH | LOW or part_of(word) is not None
 
 
 class _Source:
