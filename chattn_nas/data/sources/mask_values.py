@@ -57,7 +57,8 @@ def colours_of(given: Any) -> Colours:
     Raises:
         DataError: It is none.
     """
-    names, table = [], np.full(2**24, UNNAMED, np.uint8)
+    names = list[str]()
+    table = np.full(2**24, UNNAMED, np.uint8)
     for name, colour in given.items() if isinstance(given, Mapping) else ():
         sides = [colour] * 3 if isinstance(colour, int) else colour
         whole = isinstance(sides, list) and all(type(one) is int and 0 <= one <= 255 for one in sides)

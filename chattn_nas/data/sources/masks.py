@@ -71,14 +71,14 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
             raise DataError(f"{len(bare)} image{'s have' if len(bare) > 1 else ' has'} no mask: {listed}{way}",
                             where=("path",))  # fmt: skip
         said.append(f"{len(bare)} images have no mask and are left out: {listed}")
-    every = Masks(tree, [mask for pairs in chosen.values() for _, mask in pairs], colours)
+    every = Masks(tree, [mask for both in chosen.values() for _, mask in both], colours)
     every, class_names = _classes(every, tree, names, said)
     if len(class_names) < 2:
         raise DataError(f"the masks of {root} hold one class: there is nothing to tell apart", where=("path",))
     parts, start = {}, 0
-    for part, pairs in chosen.items():
-        index = np.arange(start, start := start + len(pairs))
-        parts[part] = Part(Files(tree, [entry for entry, _ in pairs]), every.take(index))
+    for part, both in chosen.items():
+        index = np.arange(start, start := start + len(both))
+        parts[part] = Part(Files(tree, [entry for entry, _ in both]), every.take(index))
     return Listing(parts=parts, class_names=class_names, said=tuple(said))
 
 
@@ -201,7 +201,7 @@ class Masks:
         counts = [one for one in each if not isinstance(one, str)]
         if not counts:
             raise DataError(f"no mask can be read: {each[0] if each else 'there is none'}", where=("path",))
-        found: NDArray[np.bool_] = sum(counts) > 0
+        found: NDArray[np.bool_] = np.sum(counts, axis=0) > 0
         return found
 
     def read(self, index: int, image: tuple[int, int], reading: Reading) -> NDArray[Any]:

@@ -158,7 +158,7 @@ class _Source:
         return found, smaller
 
     def _read(self, entry: Entry) -> Image.Image:
-        image = Image.open(BytesIO(self.tree.read(entry)))
+        image: Image.Image = Image.open(BytesIO(self.tree.read(entry)))
         if image.mode.startswith(DEEP):
             raise ValueError(f"{entry.path} has more than eight bits per pixel ({image.mode}): eight are taken")
         image = ImageOps.exif_transpose(image)
