@@ -26,6 +26,13 @@ from pydantic_core import CoreSchema
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError
 
+#: What other programs call a key of ours.
+ELSEWHERE = {
+    "epochs": "rungs", "lr": "learning_rate", "learning_rate_schedule": "scheduler", "bs": "batch_size",
+    "batch": "batch_size", "wd": "weight_decay", "opt": "optimizer", "imgsz": "image_size", "size": "image_size",
+    "resolution": "image_size", "folder": "path", "directory": "path", "labels": "label_column", "gpu": "device",
+    "num_workers": "workers", "jobs": "workers", "objective": "objectives", "augmentation": "augment",
+}  # fmt: skip
 #: Whole numbers of a spec lie below, so that every library can hold them; others below, so that float32 can.
 LARGEST, LARGEST_FLOAT = 2**31, 1e12
 #: What pydantic missed, in words, by the type of its error.
@@ -231,7 +238,11 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         possible = tuple(_model_at(model, error["loc"][:-1]).model_fields)
-        return f"unknown key {where!r}", error["loc"][-1], possible
+        key = str(error["loc"][-1])
+        ours = ELSEWHERE.get(key, key)
+        if ours not in possible and (homes := _homes(model, {key, ours})):
+            return f"unknown key {where!r}; did you mean {' or '.join(homes)}?", None, ()
+        return f"unknown key {where!r}", ours if ours in possible else key, possible
     if error["type"] == "missing":
         return f"key {where!r} is missing", None, ()
     if error["type"] in ("literal_error", "enum"):
@@ -242,9 +253,24 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
         return f"{where}: should be text, and YAML reads {error['input']} there: put it in quotes", None, ()
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("\n", " ")
+    plain = isinstance(error["input"], str | int | float)
     if error["type"] in ("dict_type", "model_type", "mapping_type"):
         message = "should be a mapping of keys to values"
+        needed = [key for key, one in _model_at(model, error["loc"]).model_fields.items() if one.is_required()]
+        if plain and len(needed) == 1 and error["loc"]:
+            message += f", such as {{{needed[0]}: {shown(error['input'], 100)}}}"
+    elif error["type"] in ("list_type", "tuple_type") and plain:
+        message = f"should be a list, such as [{shown(error['input'], 100)}]"
+    elif error["type"] in KINDS:
+        message = f"should be {KINDS[error['type']]}"
     return f"{where or 'the spec'}: {message}, not {shown(error['input'], 100)}", None, ()
+
+
+def _homes(model: type[BaseModel], keys: set[str]) -> list[str]:
+    """Where in the sections of a spec one of these keys stands."""
+    sections = {name: _model_at(model, (name,)) for name in model.model_fields}
+    return [f"{name}.{key}" for name, section in sections.items() if section is not model
+            for key in section.model_fields if key in keys]  # fmt: skip
 
 
 def shown(value: Any, most: int = 200) -> str:

@@ -63,7 +63,12 @@ class RunDirectory:
             if (self.directory / STUDY).is_file():
                 raise RunError(_damaged_spec(self.directory, "it is gone"))
             known = [path.parent.name for path in sorted(Path("runs").glob(f"*/{SPEC}"))]
-            raise RunError(f"{directory} is no run: it holds no {SPEC}", value=str(directory), choices=known)
+            name, why = str(directory), f"it holds no {SPEC}"
+            if self.directory.suffix in (".yaml", ".yml"):
+                name, why = self.directory.stem, "a run goes by its directory or its name below runs/, not by its spec"
+            if not known:
+                why += "; none lies in runs/: 'chattn-nas search SPEC' starts one"
+            raise RunError(f"{directory} is no run: {why}", value=name, choices=known)
 
     @classmethod
     @contextmanager

@@ -172,6 +172,10 @@ def test_compressed_and_broken_archives(tmp_path) -> None:
         (lambda root: folder(root, ("train", "training")), "both (train|training)/ and (training|train)/ for train"),
         (lambda root: folder(root, ("train",)) and folder(root, ("test",), ("ant", "cow")),
          r"test images hold classes that no training image has: 'cow' \(10 images\)"),
+        (lambda root: folder(root, ("train",)) and folder(root, ("test",), ("Ant", "bee")),
+         r"'Ant' \(10 images\); they differ in case alone: .*data\.classes: {Ant: ant}"),
+        (lambda root: [(root / one / f"{n}.heic").write_bytes(b"x") for n in range(2) for one in
+                       ("a", "b") if (root / one).mkdir(exist_ok=True) is None], r"\.heic has to be converted to JPEG"),
         (lambda root: folder(root, ()) and (root / "cow").mkdir(), r"no image is of class 'cow'.*{cow: null}"),
         (lambda root: folder(root, (), ("train", "test")), "(train|test) holds images but no class folders: sort them"),
     ],

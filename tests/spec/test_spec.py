@@ -34,7 +34,13 @@ def line_of(path: Path, words: str) -> int:
             "batchsize",
         ),
         ("proxy:", "proxi:", "unknown key 'proxi'; did you mean 'proxy'?", "proxi"),
-        ("  trials: 24", "  trials: many", "search.trials: .*valid integer.*not 'many'", "many"),
+        ("  trials: 24", "  trials: many", "search.trials: should be a whole number, not 'many'", "many"),
+        ("  batch_size: 64", "  lr: 0.1", "unknown key 'proxy.lr'; did you mean 'learning_rate'?", "lr"),
+        ("  batch_size: 64", "  epochs: 4", "unknown key 'proxy.epochs'; did you mean 'rungs'?", "  epochs: 4"),
+        ("  batch_size: 64", "  workers: 4", "did you mean search.workers or training.workers?", "  workers: 4"),
+        ("proxy:", "epochs: 4\nproxy:", "did you mean proxy.rungs or training.epochs?", "epochs: 4"),
+        ("rungs: [4, 16]", "rungs: 16", r"proxy.rungs: should be a list, such as \[16\], not 16", "rungs: 16"),
+        ("proxy:", "judging: 4\nproxy:", "judging: should be a mapping of keys to values, not 4", "judging"),
         ("  sampler: tpe", "  sampler: tpee", "search.sampler cannot be 'tpee'; did you mean 'tpe'?", "tpee"),
         ("cifar_resnet8 ", "cifar_resnet9 ", "did you mean 'cifar_resnet", "cifar_resnet9"),
         ("    - eca:", "    - ecca:", "unknown attention type 'ecca'; did you mean 'eca'?", "ecca"),
@@ -278,7 +284,7 @@ def test_what_is_no_mapping_is_refused(tmp_path, text) -> None:
 def test_a_file_that_cannot_be_read_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="No such file"):
         load_spec(tmp_path / "missing.yaml")
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="it is a folder"):
         load_spec(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match="not UTF-8"):
