@@ -111,5 +111,5 @@ def _show(found: pd.DataFrame, table: str, as_json: bool) -> None:
             "gain": f"{row['gain']:.2f} ± {row['gain_high'] - row['gain']:.2f}" if row["gain"] == row["gain"] else "",
             "best ten": row["gain10"],
             "found": row["found"],
-        } | ({"cost to come near": _cost(row)} if "cost" in row else {}))  # fmt: skip
+        } | ({"cost to come near": _cost(row), "tau": row["tau"]} if "cost" in row else {}))  # fmt: skip
     print_table(rows, f"Points below the best mean of {table}, and above its average network on a seed not seen; 95 %")

@@ -234,6 +234,7 @@ def test_a_large_true_difference_is_found_and_said():
     assert found.judgement.judgement == "better"
     assert found.headline == f"a is better than uniform by about {found.judgement.size:.2f} points"
     assert "where the search had said 94.00 % (pooled mean; raw mean 95.00 %)" in found.words
+    assert "There is no test set: this rests on the validation images" in found.words
     table = found.table().set_index("network")
     assert table.loc["a", "vs_uniform"] == pytest.approx(found.judgement.mean)
     assert table.loc["none", "vs_uniform"] is None or np.isnan(table.loc["none", "vs_uniform"])
