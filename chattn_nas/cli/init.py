@@ -65,6 +65,10 @@ def init(
         data, task, backbone, params, recipe, budget = _asked(data, task, backbone, params, recipe, budget)
     data = data or "digits"
     seconds = None if budget is None else seconds_of(budget)
+    if data != "digits":
+        from chattn_nas.data.sources.place import existing
+
+        existing(data)  # before torch is imported: a mistake is told at once
     with moving("Loading torch and timm"):
         from chattn_nas.spec.draft import draft
         from chattn_nas.spec.draft_source import default_name
