@@ -154,8 +154,8 @@ def _plan_trials(out: Path, text: str, seconds: float) -> None:
     from chattn_nas.results import words
     from chattn_nas.spec import load_spec
 
-    say("Timing a few training steps")
-    plan = plan_search(load_spec(out))
+    with moving("Timing a few training steps"):
+        plan = plan_search(load_spec(out))
     trials = min(max(plan.trials_within(seconds), plan.baselines + 1), 10_000)
     line = f"  trials: {trials}"
     why = f"about {words.about(seconds)} here by the plan of the day it was written; chattn-nas plan SPEC tells anew"
