@@ -89,8 +89,9 @@ class Progress:
             self._live.start()
         else:
             self.say("the search begins")
-        if known.counted and self._budget is None:
-            self.say(f"{min(known.counted, self.target_trials)} of {self.target_trials} trials had ended before")
+        if known.counted:
+            of = "" if self._budget else f" of {self.target_trials}"
+            self.say(f"{known.counted}{of} trials had ended before")
         self._look()
         return self
 

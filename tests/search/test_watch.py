@@ -120,10 +120,11 @@ def test_lines_say_the_time_count_every_trial_once_and_come_at_least_every_30_se
         shown._said -= 31
         shown.hear(TRAINING)
     lines = out.getvalue().splitlines()
-    assert [line.split()[1] for line in lines[1:3]] == ["[5/6]", "[6/6]"]
+    assert lines[1].endswith(" 4 of 6 trials had ended before")
+    assert [line.split()[1] for line in lines[2:4]] == ["[5/6]", "[6/6]"]
     assert all(line[2] == ":" and line[5] == ":" for line in lines)
-    assert " % accuracy, seed 0" in lines[1]
-    assert "trial 4 complete: " in lines[1]
+    assert " % accuracy, seed 0" in lines[2]
+    assert "trial 4 complete: " in lines[2]
     said = out.getvalue().removeprefix(before)
     assert "6 of 6 trials; trial 3, se8 | eca3 | -, epoch 4 of 16" in said
     assert "best so far: x" in said
