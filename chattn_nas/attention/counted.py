@@ -26,8 +26,7 @@ def counted_cost(make: Make, channels: int, feature_size: Size) -> tuple[int, in
 
 
 def failure(make: Make, channels: int, feature_size: Size) -> str | None:
-    """Why the module cannot sit at that site: what it raises there, that it changes the shape, or that no gradient passes
-    it; else ``None``."""
+    """Why the module cannot sit at that site: it raises, changes the shape, or lets no gradient pass; else ``None``."""
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.enable_grad():
             x = torch.empty(2, channels, *feature_size, requires_grad=True) * 1.0  # may be changed in place
