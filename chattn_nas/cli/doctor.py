@@ -31,7 +31,7 @@ class Check:
 
 @command("Start", "chattn-nas doctor")
 def doctor(as_json: AsJson = False) -> None:
-    """Python, torch, devices, memory, disk, versions, extras; exit code 1 where something is wrong."""
+    """Check Python, torch, devices, memory, disk, versions, extras; exit code 1 if something is wrong."""
     found = list(checks())
     wrong = any(one.verdict == "wrong" for one in found)
     if as_json:
@@ -94,7 +94,7 @@ def installed(name: str) -> str | None:
 
 
 def unmet(name: str, bounds: str) -> str | None:
-    """What is amiss with a distribution that must lie within ``bounds``, such as ``>=2,<3``."""
+    """The fault of a distribution that must be within ``bounds``, such as ``>=2,<3``."""
     from packaging.specifiers import SpecifierSet
 
     version = installed(name)
@@ -104,7 +104,7 @@ def unmet(name: str, bounds: str) -> str | None:
 
 
 def _torch() -> Iterator[Check]:
-    """What ``device: auto`` will be, and whether it computes."""
+    """The device that ``device: auto`` takes, and whether it computes."""
     try:
         import torch
     except (ImportError, OSError) as error:

@@ -154,7 +154,7 @@ class Cache:
 
 
 def read_facts(place: Path) -> dict[str, Any]:
-    """What the entry says of itself."""
+    """The facts that an entry holds about itself."""
     found: dict[str, Any] = json.loads((place / FACTS).read_text())
     return found
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from chattn_nas.arguments import checked
 from chattn_nas.data.description import Description
 from chattn_nas.data.operations import randaugment, trivial
 from chattn_nas.data.settings import DataSettings
@@ -24,8 +25,9 @@ Where = Literal["auto", "device", "disk"]
 SHARE = 0.5
 
 
+@checked
 def describe(settings: DataSettings) -> Description:
-    """What the set is; reads it where that was not done yet.
+    """The description of a data set, which is read where that was not done yet.
 
     Raises:
         DataError: It is missing or malformed.
@@ -33,6 +35,7 @@ def describe(settings: DataSettings) -> Description:
     return open_set(settings).description
 
 
+@checked
 def divide(settings: DataSettings) -> tuple[ImageStore, Split]:
     """The set, and which of its images are for what.
 
@@ -45,6 +48,7 @@ def divide(settings: DataSettings) -> tuple[ImageStore, Split]:
         return stored, split(stored.description, targets if targets.ndim == 1 else None, settings)
 
 
+@checked
 def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto") -> Data:
     """Training and validation images; the test images stay where they are.
 
@@ -109,6 +113,7 @@ def _weights(targets: NDArray[Any], classes: int) -> tuple[float, ...]:
     return tuple((len(targets) / (classes * np.maximum(counts, 1))).tolist())
 
 
+@checked
 def load_test(settings: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto") -> ImageSet:
     """The test images: for the final verdict, scored once, never by a search.
 
@@ -121,6 +126,7 @@ def load_test(settings: DataSettings, *, device: torch.device | str = "cpu", dat
     return _set(stored, parts.test, device, _on_device(stored, parts, torch.device(device), data_on))
 
 
+@checked
 def require_test(settings: DataSettings) -> None:
     """Refuse a set without test images, before anything is spent on what will need them.
 
@@ -134,6 +140,7 @@ def require_test(settings: DataSettings) -> None:
         )
 
 
+@checked
 def has_test(settings: DataSettings) -> bool:
     """Whether there are test images.
 

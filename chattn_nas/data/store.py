@@ -183,7 +183,7 @@ class _Writers:
 
 
 def _targets(part: Part, survey: ReadPart, path: Path) -> NDArray[Any]:
-    """Those of the images that were kept, on disk like them."""
+    """The targets of the images that were kept, on disk like them."""
     if isinstance(part.targets, np.ndarray):
         np.save(path, part.targets[survey.kept])
     found: NDArray[Any] = np.load(path, mmap_mode="r")
@@ -216,7 +216,7 @@ def _refuse_equal(images: NDArray[np.uint8], listing: Listing) -> None:
 
 
 def _odd(parts: dict[str, Any], reading: Reading) -> list[str]:
-    """What the user should hear of the images."""
+    """Lines that the user should read about the images."""
     found = []
     bad = [one for facts in parts.values() for one in facts.bad]
     if bad:

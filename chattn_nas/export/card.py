@@ -1,4 +1,4 @@
-"""What goes with an exported network: where it came from, how good it is, how its input is made."""
+"""The card of an exported network: its origin, its score, how its input is made."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Facts:
-    """What export itself knows of the network it writes.
+    """Facts that the export itself knows of the network.
 
     Attributes:
         attention: Per stage, in words.

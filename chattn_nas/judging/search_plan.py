@@ -1,4 +1,4 @@
-"""What a search will take and what it can show, before it is begun."""
+"""How long a search will take and what it can show, before it starts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Baseline = tuple[str, Architecture]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """What a search will take.
+    """How long a search will take.
 
     Attributes:
         paces: How fast networks train here, ``none`` first.
@@ -215,7 +215,7 @@ def _plan(
     like = paces[2:] or others  # what was not timed is taken to be like what was, the dearest left out
 
     def seconds(name: str, rungs: Sequence[int], reached: int | None = None) -> float:
-        """What a baseline takes; the controls cost hardly more than ``none``."""
+        """Seconds that a baseline takes; the controls cost hardly more than ``none``."""
         if name not in types_of:
             return bare.seconds(rungs, reached)
         return fmean(one.seconds(rungs, reached) for one in ([known[name]] if name in known else like))
@@ -296,7 +296,7 @@ def _wiser(
     spec: Spec, space: SearchSpace, steps: int, *, trials: int, baselines: int, validation: int, noise: float,
     effect: float, types: int, of_images: bool,
 ) -> list[str]:  # fmt: skip
-    """What to change first, where something should be."""
+    """Advice on what to change first, if anything."""
     useful, said = spec.judging.useful, []
     if of_images and 100 / validation > useful / 3:
         said.append(

@@ -209,7 +209,7 @@ def _fill(
 def maker(
     choice: StageChoice, stage: str, num_classes: int, seed: int, identity_init: bool, device: torch.device | str | None
 ) -> Callable[[SlotShape], nn.Module]:
-    """What makes the attentions of one choice in a stage, slot by slot, each drawn under a seed of its slot."""
+    """The functions that make the attentions of one choice in a stage, slot by slot, each under a seed of its slot."""
     numbers: dict[int, count[int]] = {}
 
     def make(shape: SlotShape) -> nn.Module:

@@ -194,7 +194,7 @@ def epochs_of(
 
 
 def trained_by(epochs: Resident) -> nn.Module:
-    """What a training is scored and kept by: the moving average of the weights where there is one."""
+    """The network that is scored and kept: the moving average of the weights where there is one."""
     step = epochs.step
     assert isinstance(step, TrainingStep)
     return step.network if step.average is None else step.average.module

@@ -106,13 +106,13 @@ def plural(number: int, noun: str) -> str:
 
 
 def name_of(pick: Pick) -> str:
-    """What a reader calls an architecture: the baseline's label, else its stages."""
+    """The name of an architecture in texts: the baseline's label, else its stages."""
     if pick.uniform and not pick.label:
         return f"uniform {next(choice for choice in pick.choices if choice != NONE)}"
     return called(pick.label) or pick.description
 
 
 def called(label: str) -> str:
-    """What a reader calls a baseline; of no label nothing."""
+    """The name of a baseline in texts; empty for an empty label."""
     names = {NONE: "no attention", CONTROL: "the random-gate control", RIVAL: "the learned channel scale"}
     return names.get(label, label)

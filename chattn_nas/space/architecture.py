@@ -11,6 +11,7 @@ from typing import Any, cast
 import yaml
 
 from chattn_nas import attention
+from chattn_nas.arguments import plain
 from chattn_nas.attention import BLOCKS, Blocks, Placement
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.space.stage import SlotShape, Stage, of_one_width
@@ -49,7 +50,7 @@ class Backbone:
         if not isinstance(self.model, str):
             raise InputError(f"a backbone is named by a text, not {self.model!r}", where=("model",))
         try:
-            object.__setattr__(self, "options", _frozen(dict(self.options)))
+            object.__setattr__(self, "options", _frozen(plain(dict(self.options))))
         except (TypeError, ValueError):
             raise InputError(f"options are a mapping, not {self.options!r}", where=("options",)) from None
         if isinstance(self.stages, str) or not isinstance(self.stages, Sequence):
@@ -60,12 +61,12 @@ class Backbone:
         """Plain values, defaults left out; :meth:`from_dict` reads them back."""
         full = {"model": self.model, "options": dict(self.options), "existing": self.existing, "head": self.head}
         full |= {"stages": list(self.stages)}
-        plain: dict[str, Any] = {"options": {}, "existing": "replace", "head": "default", "stages": []}
-        return {key: value for key, value in full.items() if key not in plain or value != plain[key]}
+        usual: dict[str, Any] = {"options": {}, "existing": "replace", "head": "default", "stages": []}
+        return {key: value for key, value in full.items() if key not in usual or value != usual[key]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | str) -> Backbone:
-        """From what :meth:`to_dict` gave, or from the mere name of a model.
+        """A backbone from what :meth:`to_dict` gave, or from the mere name of a model.
 
         Raises:
             InputError: It is neither of them.
@@ -102,7 +103,7 @@ class StageChoice:
     def __post_init__(self) -> None:
         kind = attention.get(self.type)
         try:
-            given = dict(self.hyperparameters)
+            given = plain(dict(self.hyperparameters))
         except (TypeError, ValueError):
             raise InputError(f"hyperparameters are a mapping, not {self.hyperparameters!r}") from None
         object.__setattr__(self, "hyperparameters", _frozen(kind.complete(given)))
@@ -173,7 +174,7 @@ class StageChoice:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | str) -> StageChoice:
-        """From what :meth:`to_dict` gave, or from the mere name of a type.
+        """A choice from what :meth:`to_dict` gave, or from the mere name of a type.
 
         Raises:
             InputError: It is neither of them.
@@ -208,7 +209,7 @@ class Architecture:
 
     @classmethod
     def uniform(cls, backbone: Backbone | Mapping[str, Any] | str, type: str, **hyperparameters: Any) -> Architecture:
-        """The same attention in every stage.
+        """An architecture with the same attention in every stage.
 
         Args:
             backbone: A timm model's name, or a mapping ``{"model": ..., "options": {...}}``.
@@ -257,7 +258,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
-        """From what :meth:`to_dict` gave, or from JSON or YAML that holds it.
+        """An architecture from what :meth:`to_dict` gave, or from JSON or YAML that holds it.
 
         Raises:
             InputError: It is no architecture, or a stage has a choice that does not exist.
@@ -274,7 +275,7 @@ class Architecture:
 
     @classmethod
     def from_yaml(cls, text: str) -> Architecture:
-        """From what :meth:`to_yaml` gave.
+        """An architecture from what :meth:`to_yaml` gave.
 
         Raises:
             InputError: It is no YAML, or no architecture.

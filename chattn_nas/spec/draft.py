@@ -237,7 +237,7 @@ def _possible(entry: Any, name: str, model: str, size: int, parameters: str) -> 
 
 
 def _space_why(small: bool) -> list[str]:
-    """What real trainings say of them, as comments."""
+    """Comments on these attentions from real trainings."""
     if small:
         return [
             "  # In our table of small images srm and triplet came nearest to a gain, in the last stage; one learned",

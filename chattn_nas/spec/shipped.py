@@ -37,7 +37,7 @@ def find_spec(path: Path | str) -> Path:
 
 
 def one_line(path: Path) -> str:
-    """What a shipped spec is for: the first sentence of its comment."""
+    """The purpose of a shipped spec: the first sentence of its comment."""
     comments = []
     for line in path.read_text(encoding="utf-8").splitlines()[1:]:
         if not line.startswith("#"):

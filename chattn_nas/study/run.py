@@ -333,7 +333,7 @@ def stage_to_dict(stage: Stage) -> dict[str, Any]:
 
 
 def stage_from_dict(data: Mapping[str, Any]) -> Stage:
-    """From what :func:`stage_to_dict` gave."""
+    """A stage from what :func:`stage_to_dict` gave."""
     places = {
         placement: tuple(SlotShape(s["block"], s["channels"], tuple(s["feature_size"])) for s in slots)
         for placement, slots in data["places"].items()

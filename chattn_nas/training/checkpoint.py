@@ -1,4 +1,4 @@
-"""All that a training needs to go on exactly where it was."""
+"""Checkpoints of a final training, from which it resumes exactly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THEN = {"branch_scale": 1.0, "start": "official"}
 
 @dataclass(frozen=True, kw_only=True)
 class Header(Stored):
-    """What a checkpoint says of itself.
+    """The part of a checkpoint that describes it.
 
     Attributes:
         plan: What is trained and how; a checkpoint of another plan is refused.
@@ -58,7 +58,7 @@ class Checkpoint:
     ema: dict[str, Tensor] | None
 
     def write(self, directory: Path) -> None:
-        """Into a folder; a reader finds the whole file or the one before."""
+        """Write it into a folder; a reader finds the whole file or the one before."""
         states = {"network": self.network, "optimizer": self.optimizer, "ema": self.ema}
         with replacing(directory / NAME) as partial:
             torch.save({"header": self.header.to_dict(), **states}, partial)
@@ -110,7 +110,7 @@ def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) ->
 
 
 def states_of(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """What the optimiser keeps of every parameter, in their order."""
+    """The optimiser's state of every parameter, in their order."""
     return [
         dict(optimizer.state.get(parameter, {})) for group in optimizer.param_groups for parameter in group["params"]
     ]

@@ -1,4 +1,4 @@
-"""What sources of images with boxes give becomes a listing: one way for all of them."""
+"""Listings of images with boxes, made the same way for all sources."""
 
 from __future__ import annotations
 

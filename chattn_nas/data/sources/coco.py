@@ -112,7 +112,7 @@ def _part_of(path: str) -> str | None:
 
 
 def _content(tree: Tree, entry: Entry) -> Content:
-    """What a file of annotations holds.
+    """The content of a file of annotations.
 
     Raises:
         DataError: It is none.

@@ -32,7 +32,7 @@ def opened(path: Path) -> tuple[Tree, list[str]]:
 
 
 def stamp(path: Path) -> str:
-    """What a file is recognised by without reading it.
+    """How a file is recognised without reading it.
 
     Raises:
         DataError: There is none.
