@@ -99,7 +99,7 @@ class Run(study.RunDirectory):
         Raises:
             InputError: Neither of them.
         """
-        if str(trial).isdigit():
+        if str(trial).isdecimal():
             return self.trial(int(trial))
         if trial != "best":
             raise InputError(f"--trial is 'best' or a number, not {trial!r}")

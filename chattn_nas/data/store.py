@@ -26,6 +26,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.image_size import pair, pixels, shown
+from chattn_nas.plural import plural
 
 #: Sets that this process has opened: whoever asks again gets the same arrays.
 HELD = 4
@@ -201,7 +202,7 @@ def _refuse_bad(surveys: dict[str, ReadPart], settings: DataSettings) -> None:
         more = f" (the first {SHOWN} here, and {len(bad) - SHOWN} more)" if len(bad) > SHOWN else ""
         way = "" if empty else "; remove them, or leave them out with data.bad_files: skip"
         raise DataError(
-            f"{len(bad)} image{'s' if len(bad) > 1 else ''} cannot be read{more}: {listed}{way}",
+            f"{plural(len(bad), 'image')} cannot be read{more}: {listed}{way}",
             where=("bad_files",) if settings.bad_files == "skip" else ("path",),
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chattn_nas.plural import plural
 from chattn_nas.unit import ACCURACY, Unit
 
 
@@ -68,7 +69,7 @@ class Card:
             if self.accuracy_se is not None
             else ""
         )
-        count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''}"
+        count = plural(self.seeds, "seed")
         unit = self.unit
         if self.pooled is None:
             return f"Proxy validation {unit.title} {unit.text(self.accuracy)}{spread} over {count}."
@@ -145,7 +146,7 @@ def card_text(card: Card, facts: Facts, files: Mapping[str, str], use: Sequence[
         "## Data and preprocessing",
         f"- trained on: {card.dataset}",
         *([f"- classes: {facts.num_classes}" + (f" ({names})" if names else "")] if facts.num_classes else []),
-        f"- input: {facts.in_chans} channel{'s' if facts.in_chans > 1 else ''}, {height} x {width} pixels, turned as "
+        f"- input: {plural(facts.in_chans, 'channel')}, {height} x {width} pixels, turned as "
         f"EXIF says; {_RESIZE[card.resize]}, {card.interpolation}; transparent pixels show {card.background}",
         *([f"- more than eight bits: {card.value_range[0]:g} is black, {card.value_range[1]:g} is white"]
           if card.value_range else []),

@@ -103,7 +103,7 @@ class SearchPlan:
         average, bare, dearest = (words.about(seconds) for seconds in self.trial)
         spread = max(self.high - self.search, self.search - self.low)
         save = f"; stopping early saves {words.share(self.saved)} of the epochs" if self.saved > 0.005 else ""
-        shared = f", {self.threads} CPU thread{'s' * (self.threads > 1)} each" if self.workers > 1 else ""
+        shared = f", {words.plural(self.threads, 'CPU thread')} each" if self.workers > 1 else ""
         first = []
         if self.one_shot:
             first = [

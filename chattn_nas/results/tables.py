@@ -40,9 +40,8 @@ def trials(study: optuna.Study) -> pd.DataFrame:
     """One row per trial, whatever became of it.
 
     Columns: ``number, outcome, architecture, label, seed``, the metric by its name, such as ``accuracy`` (of a complete
-    training), one ``epoch<n>`` per
-    rung, ``loss``, the costs and their multiples, ``seconds, images_per_second, peak_memory, stage<n>`` (types),
-    ``hash, value_source, reason``.
+    training), one ``epoch<n>`` per rung, ``loss``, the costs and their multiples, ``seconds, images_per_second,
+    peak_memory, stage<n>`` (types), ``hash, value_source, reason``.
     """
     found = records(study)
     epochs = sorted({rung.epoch for record in found for rung in record.rungs})

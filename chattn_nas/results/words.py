@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from chattn_nas.plural import plural as plural
 from chattn_nas.results._best import Margin, Pick
 from chattn_nas.study.record import CONTROL, NONE, RIVAL
 
@@ -98,11 +99,6 @@ def about(seconds: float | None) -> str:
             value = seconds / unit
             return f"{value:.1f} {noun}" if value < 10 and noun != "s" else f"{max(1, round(value))} {noun}"
     return f"{seconds / 86400:.1f} days"
-
-
-def plural(number: int, noun: str) -> str:
-    """``1 seed``, ``3 seeds``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def name_of(pick: Pick) -> str:

@@ -20,6 +20,7 @@ from chattn_nas.errors import BackboneError, DataError, InputError
 from chattn_nas.network import stages
 from chattn_nas.network._timm import import_timm
 from chattn_nas.network.model import create_backbone
+from chattn_nas.plural import plural
 from chattn_nas.space import NONE, Backbone
 from chattn_nas.spec.plugins import look_in
 from chattn_nas.spec.recipes import RECIPES, recipe_of
@@ -121,8 +122,8 @@ def draft(
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
         f"# Written by: chattn-nas init --data {' '.join(data.split())}",
-        f"# {train.images:,} training images, {len(facts.class_names)} {classes}, {facts.channels} "
-        f"channel{'s' * (facts.channels > 1)}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
+        f"# {train.images:,} training images, {len(facts.class_names)} {classes}, "
+        f"{plural(facts.channels, 'channel')}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
         f"name: {_scalar(name)}",
         "backbone:",
