@@ -15,6 +15,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Index, Split, split
 from chattn_nas.data.store import ImageStore, in_section, open_set
 from chattn_nas.data.tensors import Augmentation, Data, Further, ImageSet, MappedSet, TensorSet, channel_statistics
+from chattn_nas.device import resolve_device
 from chattn_nas.errors import DataError, TooLargeError
 from chattn_nas.image_size import pair
 from chattn_nas.parts import found, is_path
@@ -60,10 +61,12 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
     Raises:
         DataError: The set is missing or malformed.
         TooLargeError: It does not fit the device.
+        InputError: There is no such device.
     """
+    device = resolve_device(device)
     stored, parts = divide(settings)
     facts = stored.description
-    on_device = _on_device(stored, parts, torch.device(device), data_on)
+    on_device = _on_device(stored, parts, device, data_on)
     train = _set(stored, ("train", parts.train), device, on_device)
     mean, std = channel_statistics(stored.images["train"], parts.train)
     targets = stored.targets["train"][parts.train]
@@ -120,10 +123,11 @@ def load_test(settings: DataSettings, *, device: torch.device | str = "cpu", dat
     Raises:
         DataError: There are none; or as :func:`load_data`.
     """
+    device = resolve_device(device)
     require_test(settings)
     stored, parts = divide(settings)
     assert parts.test is not None
-    return _set(stored, parts.test, device, _on_device(stored, parts, torch.device(device), data_on))
+    return _set(stored, parts.test, device, _on_device(stored, parts, device, data_on))
 
 
 @checked

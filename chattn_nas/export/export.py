@@ -68,7 +68,7 @@ def check_request(formats: Sequence[str], out_dir: Path | str, *, force: bool = 
         MissingExtraError: A format whose packages are not installed.
     """
     if not formats:
-        raise InputError("no export format is asked for", where=("formats",), choices=FORMATS)
+        raise InputError("no export format was given", where=("formats",), choices=FORMATS)
     for name in formats:
         if name not in FORMATS:
             raise InputError(f"unknown export format {name!r}", where=("formats",), value=name, choices=FORMATS)

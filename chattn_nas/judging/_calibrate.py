@@ -70,14 +70,21 @@ def calibrate(
         begins: Called before the trainings of a fidelity.
 
     Raises:
-        InputError: Fewer than 4 architectures (or a space of fewer), fewer than 2 seeds, or a part outside 0 to 1.
+        InputError: Fewer than 4 architectures (or a space of fewer), fewer than 2 seeds, a part outside 0 to 1, or no
+            epochs or budget.
         RunError: Too few trainings succeeded to compare anything.
     """
-    for name, value, least in (("architectures", architectures, LEAST_ARCHITECTURES), ("seeds", seeds, 2)):
+    for name, value, least in (
+        ("architectures", architectures, LEAST_ARCHITECTURES),
+        ("seeds", seeds, 2),
+        ("full_epochs", 1 if full_epochs is None else full_epochs, 1),
+    ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, not {value}", value=value)
     if not 0 < part <= 1:
-        raise InputError(f"part lies above 0 and up to 1, not {part:g}", value=part)
+        raise InputError(f"part must be above 0 and at most 1, not {part:g}", value=part)
+    if budget is not None and not budget > 0:
+        raise InputError(f"budget must be seconds above 0, not {budget:g}", value=budget)
     quiet_optuna()
     space = spec.search_space()
     chosen = stratified(space, architectures, spec.search.seed)

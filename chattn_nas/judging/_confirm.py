@@ -176,7 +176,7 @@ def _same_length(run: RunDirectory, spec: Spec) -> None:
     if before != length:
         raise RunError(
             f"this run was confirmed with {before} epochs, which cannot be compared with {length}: say "
-            f"--epochs {before}, or remove {run.directory / CONFIRM} and its study {spec.name!r} to begin anew"
+            f"--epochs {before}, or remove {run.directory / CONFIRM} and its study {spec.name!r} to start over"
         )
 
 

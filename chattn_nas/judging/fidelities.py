@@ -98,7 +98,13 @@ class Fidelity:
 
 @checked
 def of_spec(spec: Spec, images: int) -> Fidelity:
-    """The fidelity that the spec itself trains at; ``images``: how many training images it has."""
+    """The fidelity that the spec itself trains at; ``images``: how many training images it has.
+
+    Raises:
+        InputError: No images.
+    """
+    if images < 1:
+        raise InputError(f"images must be at least 1, not {images}", value=images)
     return Fidelity(
         rungs=tuple(spec.proxy.rungs), image_size=spec.data.image_size, width=spec.backbone.options.get("width"),
         images=images, start=spec.proxy.start,
@@ -131,7 +137,7 @@ def candidates(
                 raise InputError(f"{name} must be at least 1, not {value}", value=value)
     for part in data:
         if not 0 < part <= 1:
-            raise InputError(f"a part of the data lies above 0 and up to 1, not {part:g}", value=part)
+            raise InputError(f"a part of the data must be above 0 and at most 1, not {part:g}", value=part)
     for start in starts:
         if start not in get_args(Start):
             raise InputError(f"there is no start {start!r}", value=start, choices=get_args(Start))

@@ -11,12 +11,14 @@ from typing import Any, cast
 import yaml
 
 from chattn_nas import attention
-from chattn_nas.arguments import plain
+from chattn_nas.arguments import checked, plain
 from chattn_nas.attention import BLOCKS, Blocks, Placement
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.space.stage import SlotShape, Stage, of_one_width
 
 NONE = "none"
+#: What becomes of an attention that a slot already holds, and what stands before the classifier.
+EXISTING, HEADS = ("replace", "keep"), ("default", "isqrt_cov")
 
 
 def _frozen(value: Any) -> Any:
@@ -50,9 +52,19 @@ class Backbone:
         if not isinstance(self.model, str):
             raise InputError(f"a backbone is named by a text, not {self.model!r}", where=("model",))
         try:
-            object.__setattr__(self, "options", _frozen(plain(dict(self.options))))
+            options = plain(dict(self.options))
+            object.__setattr__(self, "options", _frozen(options))
+            hash(self.options)
         except (TypeError, ValueError):
-            raise InputError(f"options are a mapping, not {self.options!r}", where=("options",)) from None
+            raise InputError(
+                f"options are a mapping of plain values, not {self.options!r}", where=("options",)
+            ) from None
+        if odd := [key for key in options if not isinstance(key, str)]:
+            raise InputError(f"options are named by texts, not {odd[0]!r}", where=("options",))
+        for name, possible in (("existing", EXISTING), ("head", HEADS)):
+            value = getattr(self, name)
+            if value not in possible:
+                raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=possible)
         if isinstance(self.stages, str) or not isinstance(self.stages, Sequence):
             raise InputError(f"stages are a list of modules' names, not {self.stages!r}", where=("stages",))
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -220,6 +232,7 @@ class Architecture:
             backbone = Backbone.from_dict(backbone)
         return cls(backbone, (StageChoice.from_dict({"type": type, **hyperparameters}),))
 
+    @checked
     def choices(self, stages: int) -> tuple[StageChoice, ...]:
         """One choice per stage for a backbone of that many stages.
 
@@ -232,6 +245,7 @@ class Architecture:
             raise InputError(f"the architecture has {len(self.stages)} stages, {self.backbone.model} has {stages}")
         return self.stages
 
+    @checked
     def canonical(self, stages: Sequence[Stage]) -> Architecture:
         """One form for all architectures that build the very same network on a backbone with these stages.
 
@@ -283,7 +297,7 @@ class Architecture:
         try:
             data = yaml.safe_load(text)
         except (yaml.YAMLError, AttributeError) as error:
-            raise InputError(f"an architecture is written in YAML, and this is none: {first_line(error)}") from None
+            raise InputError(f"an architecture is written in YAML, and this is not YAML: {first_line(error)}") from None
         return cls.from_dict(data)
 
     def __str__(self) -> str:

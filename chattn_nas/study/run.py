@@ -65,6 +65,7 @@ class RunDirectory:
 
     @classmethod
     @contextmanager
+    @checked
     def held(cls, spec: Spec, directory: Path | None = None) -> Iterator[RunDirectory]:
         """Make the run of a spec, or open it where it exists, and hold it: one search at a time works in a directory.
 
@@ -319,7 +320,7 @@ def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.S
 
 def _lost(directory: Path, reason: str) -> RunError:
     return RunError(
-        f"the trials of the run in {directory} are gone: {reason}; put it back, or remove {directory} to begin anew"
+        f"the trials of the run in {directory} are gone: {reason}; put it back, or remove {directory} to start over"
     )
 
 

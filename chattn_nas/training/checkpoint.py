@@ -87,7 +87,7 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
         raise
     except Exception as error:  # whatever torch and zip files say of half a file
         reason = first_line(error)
-        log.warning("%s is damaged (%s): the training begins anew", path, reason)
+        log.warning("%s is damaged (%s): the training starts over", path, reason)
         return None
     refuse_another(directory, header.plan, plan)
     return found
@@ -104,7 +104,7 @@ def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) ->
     if changed:
         words = ", ".join(f"{name} {old.get(name)!r}, not {new.get(name)!r}" for name in changed)
         raise RunError(
-            f"the training in {directory} was started with {words}: remove that folder to begin anew, or take another "
+            f"the training in {directory} was started with {words}: remove that folder to start over, or take another "
             "seed (--seed)"
         )
 
