@@ -64,7 +64,7 @@ class InputError(ChattnError):
         if not self.choices:
             return ""
         names = [str(choice) for choice in self.choices]
-        close = difflib.get_close_matches(str(self.value), names, n=6)
+        close = _close(str(self.value), names)
         if len(names) > SHOWN:
             listed = ", ".join(close[1:] or names[:SHOWN]) + f", ... ({len(names):,} in all)"
         else:
@@ -75,6 +75,15 @@ class InputError(ChattnError):
         """This error with its place prefixed by ``where``: a room knows its own keys, its caller the rest."""
         self.where = (*where, *self.where)
         return self
+
+
+def _close(value: str, names: list[str]) -> list[str]:
+    """Names that may have been meant, nearest first: written alike, whatever the case, or holding what was written."""
+    if close := difflib.get_close_matches(value, names, n=6):
+        return close
+    lower = {name.lower(): name for name in reversed(names)}
+    close = [lower[one] for one in difflib.get_close_matches(value.lower(), lower, n=6)]
+    return close or [name for name in names if len(value) > 1 and value.lower() in name.lower()][:6]
 
 
 class SpecError(InputError):

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import PurePath
 from typing import Any, Self, get_args
 
@@ -28,8 +29,23 @@ from chattn_nas.arguments import plain
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError
 
+#: What other programs call a key of ours.
+ELSEWHERE = {
+    "epochs": "rungs", "lr": "learning_rate", "learning_rate_schedule": "scheduler", "bs": "batch_size",
+    "batch": "batch_size", "wd": "weight_decay", "opt": "optimizer", "imgsz": "image_size", "size": "image_size",
+    "resolution": "image_size", "folder": "path", "directory": "path", "labels": "label_column", "gpu": "device",
+    "num_workers": "workers", "jobs": "workers", "objective": "objectives", "augmentation": "augment",
+}  # fmt: skip
 #: Whole numbers of a spec lie below, so that every library can hold them; others below, so that float32 can.
 LARGEST, LARGEST_FLOAT = 2**31, 1e12
+#: What pydantic missed, in words, by the type of its error.
+KINDS = {
+    "string_type": "text", "list_type": "a list", "dict_type": "a mapping", "int_type": "a whole number",
+    "int_parsing": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
+    "float_parsing": "a number", "bool_type": "true or false", "bool_parsing": "true or false",
+}  # fmt: skip
+#: What pydantic puts into a place where a value may be of several kinds.
+_KIND = re.compile(r"str|int|float|bool|(literal|list|dict|tuple|constrained|function)[-\[].*")
 
 
 class Refusing(BaseModel):
@@ -223,8 +239,20 @@ def refusal(
     """
     rank = {"extra_forbidden": 0, "missing": 2}
     first = min(error.errors(), key=lambda one: (rank.get(one["type"], 1), order(one["loc"])))
-    message, value, choices = _in_words(model, first)
-    return InputError(message, where=first["loc"], value=value, choices=choices)
+    place = _place(first["loc"])
+    others = [one for one in error.errors() if _place(one["loc"]) == place]
+    if len(others) > 1 and place != first["loc"]:  # of several kinds of values none was met
+        kinds = " or ".join(dict.fromkeys(KINDS.get(one["type"]) or one["ctx"].get("expected", "") for one in others
+                                          if one["type"] in KINDS or one["type"] == "literal_error"))  # fmt: skip
+        where = ".".join(map(str, place))
+        return InputError(f"{where}: should be {kinds}, not {shown(first['input'], 100)}", where=place)
+    message, value, choices = _in_words(model, first | {"loc": place})
+    return InputError(message, where=place, value=value, choices=choices)
+
+
+def _place(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Where a value stands in the spec: pydantic adds which of several kinds of values it was tried as."""
+    return tuple(part for part in loc if not (isinstance(part, str) and _KIND.fullmatch(part)))
 
 
 def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, ...]]:
@@ -232,7 +260,11 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         possible = tuple(_model_at(model, error["loc"][:-1]).model_fields)
-        return f"unknown key {where!r}", error["loc"][-1], possible
+        key = str(error["loc"][-1])
+        ours = ELSEWHERE.get(key, key)
+        if ours not in possible and (homes := _homes(model, {key, ours})):
+            return f"unknown key {where!r}; did you mean {' or '.join(homes)}?", None, ()
+        return f"unknown key {where!r}", ours if ours in possible else key, possible
     if error["type"] == "frozen_instance":
         return f"{model.__name__} does not change: .changed({where}=...) gives a changed copy", None, ()
     if error["type"] == "json_invalid":
@@ -240,19 +272,36 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     if error["type"] == "missing":
         return f"key {where!r} is missing", None, ()
     if error["type"] in ("literal_error", "enum"):
-        possible = tuple(re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+        possible = tuple(map("".join, re.findall(r"'([^']*)'|\b(\d+)\b", error["ctx"]["expected"])))
         return f"{where} cannot be {shown(error['input'])}", error["input"], possible
     if error["type"] == "too_short":
         return f"{where} needs at least {error['ctx']['min_length']} entry", None, ()
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
+        return f"{where}: should be text, and YAML reads {error['input']} there: put it in quotes", None, ()
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("\n", " ")
+    plain = isinstance(error["input"], str | int | float)
     if error["type"] in ("dict_type", "model_type", "mapping_type"):
         message = "should be a mapping of keys to values"
+        needed = [key for key, one in _model_at(model, error["loc"]).model_fields.items() if one.is_required()]
+        if plain and len(needed) == 1 and error["loc"]:
+            message += f", such as {{{needed[0]}: {shown(error['input'], 100)}}}"
+    elif error["type"] in ("list_type", "tuple_type") and plain:
+        message = f"should be a list, such as [{shown(error['input'], 100)}]"
+    elif error["type"] in KINDS:
+        message = f"should be {KINDS[error['type']]}"
     return f"{where or _called(model)}: {message}, not {shown(error['input'], 100)}", None, ()
 
 
 def _called(model: type[BaseModel]) -> str:
     """The name of the whole in errors: the spec, or a section by its class."""
     return "the spec" if model.__name__ == "Spec" else model.__name__
+
+
+def _homes(model: type[BaseModel], keys: set[str]) -> list[str]:
+    """Where in the sections of a spec one of these keys stands."""
+    sections = {name: _model_at(model, (name,)) for name in model.model_fields}
+    return [f"{name}.{key}" for name, section in sections.items() if section is not model
+            for key in section.model_fields if key in keys]  # fmt: skip
 
 
 def shown(value: Any, most: int = 200) -> str:

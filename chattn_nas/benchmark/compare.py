@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.benchmark.table import Table, load, table_specs
 from chattn_nas.benchmark.worlds import KINDS, World
 from chattn_nas.errors import InputError
+from chattn_nas.results.pooled import choices_of, choices_of_stages, fit
 from chattn_nas.results.tables import CRITERIA, Z95
 from chattn_nas.search.by_path import made_by_path
 from chattn_nas.search.pooled.acquisition import RULE, RULES
@@ -123,26 +124,31 @@ def compare_samplers(
         highest, which hangs less on the luck of one), ``found`` (share of searches that picked the network with the
         best mean), ``trained`` (different networks, mean), ``cost`` (trainings after which the pick of the pooled
         model is :data:`NEAR` the best on average; infinite where it never is), ``cost_low, cost_high`` (95 %, over
-        unseen seeds and searches).
+        unseen seeds and searches), ``tau, tau_low, tau_high`` (Kendall's tau of the pooled model's ranking in the end,
+        see :class:`Point`).
 
     Raises:
         InputError: An unknown method.
     """
-    for name in methods:
-        if name not in METHODS and ":" not in name:
-            raise InputError(f"there is no method {name!r}", value=name, choices=METHODS)
+    _known(methods)
     quiet_optuna()
     rows: list[dict[str, object]] = []
     for place, (label, at) in enumerate(tables.items()):
         for name in methods:
-            searches = [_search(at(number), name, number, budget) for number in range(seed, seed + repeats)]
+            searches = [run_search(at(number), name, number, budget) for number in range(seed, seed + repeats)]
             trained = float(np.mean([len({record.hash for record in one.records}) for one in searches]))
-            cost = cost_to_come_near(searches, budget)
+            spent = [max(4.0, round(part * budget)) for part in ASKED]
+            courses = [course(one, spent) for one in searches]
+            cost = cost_to_come_near(
+                spent, np.array([[point.short for point in one] for one in courses]), [one.unit for one in searches]
+            )
+            taus = np.array([one[-1].tau for one in courses])
+            tau = dict(zip(("tau", "tau_low", "tau_high"), _over(taus, [one.unit for one in searches]), strict=True))
             for by in CRITERIA:
                 rankings = [ranked(one.records, by) for one in searches]
-                judged = _judged([one.table for one in searches], rankings, [one.unseen for one in searches])
+                judged = _judged(searches, rankings)
                 rows.append({"table": label, "method": name, "by": by, "budget": budget, **judged, "trained": trained,
-                             **cost})  # fmt: skip
+                             **cost, **tau})  # fmt: skip
             progress(f"{label} ({place + 1} of {len(tables)}), {name}: {repeats} searches of {budget} trainings")
     return pd.DataFrame(rows)
 
@@ -154,6 +160,11 @@ class Search:
     table: Table | World
     records: list[Record]
     unseen: list[int]
+
+    @property
+    def unit(self) -> Hashable:
+        """Searches of one unit share luck: those that leave the same seeds unseen; a world is its own."""
+        return tuple(sorted(self.unseen)) if isinstance(self.table, Table) else self.table.number
 
     def after(self, spent: float) -> list[Record]:
         """The records after so many full trainings."""
@@ -167,7 +178,51 @@ class Search:
         return known
 
 
-def _search(table: Table | World, name: str, number: int, budget: int) -> Search:
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """Where a search stood.
+
+    Attributes:
+        trainings: Full ones spent until then, baselines included.
+        short: Points by which the pooled model's pick is worth less than the best network.
+        gain: Points by which it is above the average network, on the unseen seeds; NaN where there are none.
+        tau: Kendall's tau between what the pooled model says of all networks, trained or not, and what they gave on
+            the unseen seeds; of a simulated world 200 networks and their truth. NaN where there is no model yet.
+    """
+
+    trainings: float
+    short: float
+    gain: float
+    tau: float
+
+
+def course(search: Search, asked: Sequence[float]) -> list[Point]:
+    """Where a search stood after so many full trainings each."""
+    crowd = search.table.crowd
+    worth = search.table.above(list(crowd), search.unseen)
+    found = []
+    for trainings in asked:
+        known = search.after(trainings)
+        model, pick = fit(known), ranked(known, "mean")[0]
+        tau = float("nan")
+        if model is not None:
+            trained = {record.hash: choices_of(record) for record in known if record.score is not None}
+            pick = list(trained)[int(model.predict(list(trained.values())).mean.argmax())]
+            every = [choices_of_stages(network.to_dict()["stages"]) for network in crowd.values()]
+            if not np.isnan(worth).any():
+                tau = float(stats.kendalltau(model.marginals(every)[0], worth).statistic)
+        gain = float(search.table.above([pick], search.unseen)[0])
+        found.append(Point(trainings=trainings, short=search.table.short(pick), gain=gain, tau=tau))
+    return found
+
+
+def run_search(table: Table | World, name: str, number: int, budget: int) -> Search:
+    """Search number ``number`` on a table by one of :data:`METHODS`, or a sampler by path; it leaves one seed unseen.
+
+    Raises:
+        InputError: An unknown method.
+    """
+    _known([name])
     method = METHODS.get(name) or _by_path(name)
     sampler, pruner = method(table, number)
     seen, left = _split(table, number, max(1, len(table.seeds) - 1))
@@ -176,21 +231,30 @@ def _search(table: Table | World, name: str, number: int, budget: int) -> Search
         return Search(table, simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner), left)
 
 
+def _known(methods: Sequence[str]) -> None:
+    for name in methods:
+        if name not in METHODS and ":" not in name:
+            raise InputError(f"there is no method {name!r}", value=name, choices=METHODS)
+
+
 def _by_path(name: str) -> Method:
     return lambda table, seed: (made_by_path(name, BaseSampler, seed=seed, space=table.space), None)
 
 
-def cost_to_come_near(searches: Sequence[Search], budget: int) -> dict[str, float]:
+def cost_to_come_near(spent: Sequence[float], short: np.ndarray, units: Sequence[Hashable]) -> dict[str, float]:
     """Trainings after which the pooled pick is on average within :data:`NEAR` points of the best, and a 95 % interval.
 
     The interval draws unseen seeds, and searches of each, with replacement: searches that saw the same seeds share
     their luck.
+
+    Args:
+        spent: Trainings after which searches were asked.
+        short: (searches, asked) points below the best.
+        units: Of each search, such as its unseen seeds.
     """
-    spent = [max(4.0, round(part * budget)) for part in ASKED]
-    short = np.array([[one.table.short(ranked(one.after(cost), "pooled")[0]) for cost in spent] for one in searches])
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, one in enumerate(searches):
-        groups.setdefault(tuple(one.unseen) if isinstance(one.table, Table) else (index,), []).append(index)
+    groups: dict[Hashable, list[int]] = {}
+    for index, unit in enumerate(units):
+        groups.setdefault(unit, []).append(index)
     rng, found = np.random.default_rng(0), list(groups.values())
     drawn = []
     for _ in range(500):
@@ -229,16 +293,15 @@ def compare_picks(
     networks = list(table.networks.values())
     for budget in budgets:
         for seeds in range(1, len(table.seeds) + 1):
-            found, unseen = [], []
+            found = []
             for number in range(seed, seed + repeats):
                 seen, left = _split(table, number, seeds)
-                unseen.append(left)
                 drawn = random.Random(number).sample(networks, min(budget // seeds, len(networks)))
                 sampler = _InTurn([params for network in drawn if (params := table.space.params(network)) is not None])
-                found.append(simulate(table, sampler, budget=len(drawn) * seeds, seeds=seen, baselines=False))
+                records = simulate(table, sampler, budget=len(drawn) * seeds, seeds=seen, baselines=False)
+                found.append(Search(table, records, left))
             for by in (*CRITERIA, "accuracy"):
-                rankings = [ranked(search, by) for search in found]
-                judged = _judged([table] * len(rankings), rankings, unseen)
+                judged = _judged(found, [ranked(search.records, by) for search in found])
                 rows.append({"budget": budget, "seeds": seeds, "by": by, **judged})
             progress(f"{seeds} seeds per network: {repeats} searches of {budget} trainings")
     return pd.DataFrame(rows)
@@ -261,29 +324,25 @@ def _split(table: Table | World, number: int, seeds: int) -> tuple[list[int], li
     return order[:seeds], order[seeds:]
 
 
-def _judged(
-    tables: Sequence[Table | World], rankings: Sequence[list[str]], unseen: Sequence[list[int]]
-) -> dict[str, float | int]:
-    every = list(zip(tables, rankings, unseen, strict=True))
-    regrets = np.array([table.best - table.values[ranking[0]] for table, ranking, _ in every])
+def _judged(searches: Sequence[Search], rankings: Sequence[list[str]]) -> dict[str, float | int]:
+    every = list(zip(searches, rankings, strict=True))
+    regrets = np.array([one.table.best - one.table.values[ranking[0]] for one, ranking in every])
     regret, low, high = _mean(regrets)
-    gains = [table.above(ranking[:10], left) for table, ranking, left in every]
-    # a world is its own unit, as a seed of a table is
-    units = [left if isinstance(table, Table) else [table.number] for table, _, left in every]
-    gain, gain_low, gain_high = _over_seeds(np.array([one[0] for one in gains]), units)
+    gains = [one.table.above(ranking[:10], one.unseen) for one, ranking in every]
+    gain, gain_low, gain_high = _over(np.array([one[0] for one in gains]), [one.unit for one in searches])
     ten = _mean(np.array([one.mean() for one in gains]))[0]
     return {"repeats": len(rankings), "regret": regret, "low": low, "high": high, "gain": gain, "gain_low": gain_low,
             "gain_high": gain_high, "gain10": ten, "found": float((regrets == 0).mean())}  # fmt: skip
 
 
-def _over_seeds(values: np.ndarray, unseen: Sequence[Sequence[int]]) -> tuple[float, float, float]:
+def _over(values: np.ndarray, units: Sequence[Hashable]) -> tuple[float, float, float]:
     """Mean and a 95 % interval that holds for another seed as well: over the seeds left unseen, by Student's t.
 
     Searches that are judged on one seed share its luck: their number makes no interval true.
     """
-    groups: dict[tuple[int, ...], list[float]] = {}
-    for value, left in zip(values, unseen, strict=True):
-        groups.setdefault(tuple(sorted(left)), []).append(float(value))
+    groups: dict[Hashable, list[float]] = {}
+    for value, unit in zip(values, units, strict=True):
+        groups.setdefault(unit, []).append(float(value))
     means = np.array([np.mean(group) for group in groups.values()])
     if len(means) < 2 or np.isnan(means).any():
         return _mean(values)

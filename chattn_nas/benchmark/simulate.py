@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -15,20 +15,24 @@ from chattn_nas.benchmark.table import Table
 from chattn_nas.benchmark.worlds import World
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.results.pooled import choices_of, fit, fitted, observations, rungs_of
+from chattn_nas.search.pruning import passes
 from chattn_nas.search.samplers import shown_whole
 from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.space import Architecture
+from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.record import Record
 from chattn_nas.study.trials import ANSWERED, TRAINED
 
+#: Share of the trials stopped at a rung that go on all the same, as in a real search.
+PASSING: float = SearchSettings().pass_at_random
 #: Proposals per training that the budget allows; more are answered from the record, and the search has converged.
 PATIENCE = 5
 
 
 def simulate(
     table: Table | World, sampler: BaseSampler, *, budget: float, seeds: Sequence[int],
-    pruner: BasePruner | None = None, baselines: bool = True,
+    pruner: BasePruner | None = None, baselines: bool = True, settled: Callable[[optuna.Study], bool] | None = None,
 ) -> list[Record]:  # fmt: skip
     """Search until ``budget`` full trainings are spent; a training stopped at a rung costs its epochs.
 
@@ -41,6 +45,7 @@ def simulate(
             were asked for.
         pruner: Sees a trial's rungs; none by default.
         baselines: Begin with ``none`` and every uniform network.
+        settled: Asked after every training whether the search ends here, as a real one may; never by default.
     """
     made = optuna.create_study(direction="maximize")
     filled = shown_whole(sampler, table.space)
@@ -79,6 +84,8 @@ def simulate(
             study.tell(trial, fmean(seen[key]))
         else:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        if settled is not None and settled(study):
+            break
     return found
 
 
@@ -116,7 +123,7 @@ def _reached(trial: optuna.Trial, measured: Measurement, *, protected: bool) -> 
     """Index of the rung at which the trial ends; baselines are never stopped."""
     for index, rung in enumerate(measured.rungs[:-1]):
         trial.report(rung.score, rung.epoch)
-        if trial.should_prune() and not protected:
+        if trial.should_prune() and not protected and not passes(0, trial.number, index, PASSING):
             return index
     return len(measured.rungs) - 1
 

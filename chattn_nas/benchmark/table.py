@@ -67,6 +67,11 @@ class Table:
         """Part of the space's networks that were trained, 0 to 1."""
         return len(self.networks) / self.space.size
 
+    @property
+    def crowd(self) -> dict[str, Architecture]:
+        """Networks on which rankings are judged, by hash: all."""
+        return self.networks
+
     def holds(self, architecture: Architecture) -> bool:
         """Whether a network of the space was trained."""
         return architecture.canonical(self.space.stages).hash in self.networks

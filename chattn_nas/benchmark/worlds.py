@@ -40,6 +40,9 @@ class Kind:
         type, setting, pair: Of the effect of a type in a stage, of its settings, and of pairs of types in two stages.
         type_seed: Of what one seed does to a type in a stage.
         noise: Of one training.
+        rungs: Epochs at which a training is scored.
+        early: At every rung but the last: of how far a type in a stage is ahead or behind there, and of a noise of
+            its own.
     """
 
     space: Mapping[str, Any]
@@ -49,6 +52,8 @@ class Kind:
     pair: float = 0.05
     type_seed: float = 0.1
     noise: float = 0.5
+    rungs: tuple[int, ...] = (1,)
+    early: float = 0.25
 
 
 _SMALL = {"model": "cifar_resnet8", "options": {"width": 16}}
@@ -56,6 +61,8 @@ KINDS = {
     "world_settings": Kind({"all": _SETTINGS}, _SMALL),
     "world_interactions": Kind({"all": _TYPES}, _SMALL, type=0.2, pair=0.25),
     "world_deep": Kind({"all": _TYPES}, {"model": "cifar_resnet20", "stages": _CHAIN}, type=0.2),
+    "world_rungs": Kind({"all": _SETTINGS}, _SMALL, rungs=(4, 16)),
+    "world_quiet": Kind({"all": _SETTINGS}, _SMALL, type_seed=0.05, noise=0.15),
 }
 
 
@@ -68,16 +75,17 @@ class World:
 
     Attributes:
         seeds: That may be asked for.
+        rungs: Epochs at which a training is scored.
         share: Of the space's networks that can be asked for: all.
     """
 
     share = 1.0
-    rungs = (1,)
 
     def __init__(self, name: str, number: int) -> None:
         if name not in KINDS:
             raise InputError(f"there is no world {name!r}", value=name, choices=KINDS)
         self.kind, self.number, self.seeds = KINDS[name], number, (0, 1, 2, 3)
+        self.rungs = self.kind.rungs
         self.space = _space(name)
         self.values: dict[str, float] = {}
         rng = np.random.default_rng([number, 1])
@@ -151,8 +159,27 @@ class World:
         for stage, choice in enumerate(network.stages):
             value += self._drawn(seed, stage, choice.type) * self.kind.type_seed
         value += self._drawn(seed, network.hash) * self.kind.noise
-        rung = Rung(epoch=self.rungs[0], score=value / 100, loss=float("nan"))
-        return Measurement(outcome=Outcome.COMPLETE, rungs=(rung,), seed=seed)
+        types = [choice.type for choice in network.stages]
+        scores = [*(self._at(epoch, types, network.hash, seed, value) for epoch in self.rungs[:-1]), value]
+        rungs = [
+            Rung(epoch=epoch, score=score / 100, loss=float("nan"))
+            for epoch, score in zip(self.rungs, scores, strict=True)
+        ]
+        return Measurement(outcome=Outcome.COMPLETE, rungs=tuple(rungs), seed=seed)
+
+    def _at(self, epoch: int, types: Sequence[str], key: str, seed: int, end: float) -> float:
+        """The score at an early rung: less is told apart there, and types have departures of their own."""
+        ahead = sum(self._drawn("ahead", epoch, stage, name) for stage, name in enumerate(types))
+        return 50 + 0.8 * (end - 60) + self.kind.early * (ahead + self._drawn("rung", epoch, key, seed))
+
+    @cached_property
+    def crowd(self) -> dict[str, Architecture]:
+        """Networks on which rankings are judged, by hash: 200 of the space."""
+        draw = random.Random(self.number + 1)
+        drawn = [self.space.random(draw).canonical(self.space.stages) for _ in range(200)]
+        for one in drawn:
+            self.worth(one)
+        return {one.hash: one for one in drawn}
 
     def _drawn(self, *key: Any) -> float:
         words = "|".join(map(str, (self.number, *key))).encode()

@@ -2,7 +2,7 @@
 
 # Importing adds the commands; help lists them in this order.
 # isort: off
-from chattn_nas.cli import init, doctor  # noqa: F401
+from chattn_nas.cli import init, doctor, docs  # noqa: F401
 from chattn_nas.cli import data, searching, ranking, results, judging  # noqa: F401
 from chattn_nas.cli import networks, training, backbones, attentions, benchmark  # noqa: F401
 from chattn_nas.cli._app import app, main

@@ -9,6 +9,7 @@ import inspect
 import io
 import json
 import math
+import os
 import re
 import shutil
 import sys
@@ -27,9 +28,11 @@ from rich.table import Table
 
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import ChattnError, InputError, first_line
+from chattn_nas.openmp import short_waits
 
 if TYPE_CHECKING:  # it loads torch
     from chattn_nas.api import Run
+    from chattn_nas.spec import Spec
 
 #: Signs that we print, and what stands for them on a terminal that knows ASCII alone.
 _PLAIN = {
@@ -135,6 +138,14 @@ def moving(text: str, *, line: bool = True) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
+def read_spec(path: Path) -> Spec:
+    """A spec; what it names of torch takes seconds to load."""
+    with moving(f"Reading {path}", line=False):
+        from chattn_nas.spec import load_spec
+
+        return load_spec(path)
+
+
 def open_run(run: Path) -> Run:
     """A run; what reads it takes a second or two to load."""
     with moving(f"Reading {run}", line=False):
@@ -149,9 +160,10 @@ def seconds_of(text: str) -> float:
     Raises:
         InputError: It is none of these, or nothing.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)", text)
-    seconds = sum(float(number) * {"d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}[unit] for number, unit in parts)
-    if re.sub(r"\d+(\.\d+)?\s*(d|h|min|m|s)|\s", "", text) or seconds <= 0:
+    one = r"(\d+(?:\.\d+)?)\s*(d|h|m|s)(?:ays?|ours?|in(?:ute)?s?|ec(?:ond)?s?)?(?![a-z])"
+    parts = re.findall(one, text)
+    seconds = sum(float(number) * {"d": 86400, "h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
+    if re.sub(rf"{one}|\s", "", text) or seconds <= 0:
         raise InputError(f"--budget is a time such as 30m, 2h or 1h30m, not {text!r}", value=text)
     return seconds
 
@@ -173,6 +185,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
+    os.environ.update(short_waits())
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, console, print_json, print_table, say
+from chattn_nas.cli._app import AsJson, command, console, moving, print_json, print_table, say
 from chattn_nas.errors import InputError
 
 
@@ -20,7 +20,8 @@ def attentions(
     as_json: AsJson = False,
 ) -> None:
     """List every attention type: ours, timm's and installed plug-ins, with settings and costs on a map."""
-    from chattn_nas.attention import overview, registry
+    with moving("Loading torch", line=False):
+        from chattn_nas.attention import overview, registry
 
     if type is not None and ":" in type:
         from chattn_nas.spec.plugins import look_in

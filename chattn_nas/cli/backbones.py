@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import track
 
-from chattn_nas.cli._app import AsJson, command, print_json, print_table
+from chattn_nas.cli._app import AsJson, command, moving, print_json, print_table
 from chattn_nas.errors import BackboneError
 
 
@@ -25,14 +25,15 @@ def backbones(
 ) -> None:
     """List timm models that can take attention: kind of slot, stages, slots and channels per stage, and how many of a
     model's blocks have a slot of their own; in a stage without any, attention sits behind the whole stage."""
-    import timm
+    with moving("Loading torch and timm", line=False):
+        import timm
 
-    from chattn_nas.network._timm import import_timm
-    from chattn_nas.network.survey import check as try_out
-    from chattn_nas.network.survey import survey
-    from chattn_nas.spec.plugins import look_in
+        from chattn_nas.network._timm import import_timm
+        from chattn_nas.network.survey import check as try_out
+        from chattn_nas.network.survey import survey
+        from chattn_nas.spec.plugins import look_in
 
-    import_timm()
+        import_timm()
     if ":" in pattern:
         look_in([Path.cwd()])
     names = [pattern] if ":" in pattern else timm.list_models(pattern)

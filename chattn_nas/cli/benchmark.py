@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, print_json, print_table, say
+from chattn_nas.cli._app import AsJson, command, moving, print_json, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,8 @@ def table(
     as_json: AsJson = False,
 ) -> None:
     """What a table of real trainings shows: what attention is worth, whether mixing pays, what predicts it."""
-    from chattn_nas.benchmark import LongTable, answers_markdown, facts, load, read_table
+    with moving("Loading torch", line=False):
+        from chattn_nas.benchmark import LongTable, answers_markdown, facts, load, read_table
 
     rows = read_table(name)
     if "plan" in rows:
@@ -110,5 +111,5 @@ def _show(found: pd.DataFrame, table: str, as_json: bool) -> None:
             "gain": f"{row['gain']:.2f} ± {row['gain_high'] - row['gain']:.2f}" if row["gain"] == row["gain"] else "",
             "best ten": row["gain10"],
             "found": row["found"],
-        } | ({"cost to come near": _cost(row)} if "cost" in row else {}))  # fmt: skip
+        } | ({"cost to come near": _cost(row), "tau": row["tau"]} if "cost" in row else {}))  # fmt: skip
     print_table(rows, f"Points below the best mean of {table}, and above its average network on a seed not seen; 95 %")

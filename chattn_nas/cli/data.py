@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, SpecPath, command, print_json, print_table, say
+from chattn_nas.cli._app import AsJson, SpecPath, command, moving, print_json, print_table, read_spec, say
 
 
 @command("Start", "chattn-nas data photos.yaml")
@@ -17,14 +17,13 @@ def data(
     as_json: AsJson = False,
 ) -> None:
     """Show a spec's data: classes, splits, sizes, unreadable files, duplicate images, pictures."""
-    from chattn_nas.spec import load_spec
-
-    spec = load_spec(path)
-    from chattn_nas.data import describe, summary
-    from chattn_nas.data.cache import default_folder
-    from chattn_nas.data.inspection import contact_sheet, counts, duplicates, mean_pictures
-    from chattn_nas.image_size import pixels
-    from chattn_nas.spec.load import lines_of
+    spec = read_spec(path)
+    with moving("Loading torch", line=False):
+        from chattn_nas.data import describe, summary
+        from chattn_nas.data.cache import default_folder
+        from chattn_nas.data.inspection import contact_sheet, counts, duplicates, mean_pictures
+        from chattn_nas.image_size import pixels
+        from chattn_nas.spec.load import lines_of
 
     with lines_of(path):
         said = summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1])

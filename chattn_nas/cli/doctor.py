@@ -13,7 +13,7 @@ from typing import Literal
 
 import typer
 
-from chattn_nas.cli._app import AsJson, command, print_json, say
+from chattn_nas.cli._app import AsJson, command, moving, print_json, say
 
 PACKAGE = "chattn-nas"
 #: GiB of free memory or disk below which a search will hardly come to its end.
@@ -32,13 +32,14 @@ class Check:
 @command("Start", "chattn-nas doctor")
 def doctor(as_json: AsJson = False) -> None:
     """Check Python, torch, devices, memory, disk, versions, extras; exit code 1 if something is wrong."""
-    found = list(checks())
+    found = []
+    with moving("Looking", line=False):
+        for one in checks():
+            found.append(one)
+            say(f"{one.verdict:<6}  {one.what:<8}  {one.found}")
     wrong = any(one.verdict == "wrong" for one in found)
     if as_json:
         print_json({"ok": not wrong, "checks": [asdict(one) for one in found]})
-    else:
-        for one in found:
-            say(f"{one.verdict:<6}  {one.what:<8}  {one.found}")
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -38,6 +38,10 @@ def init(
     out: Annotated[Path | None, typer.Option(help="File to write; default: <name>.yaml.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take defaults for what is not given.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the shipped specs and exit.")] = False,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option("--pretrained/--no-pretrained", help="Start from timm's weights; default: for photos."),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Time the search may take, such as 2h: sets its number of trials.")
     ] = None,
@@ -66,7 +70,10 @@ def init(
         raise InputError(f"{out} exists and is left as it is; another place: --out FILE, or --name NAME")
     if given_place and not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
-    found = draft(data, out, name=name, backbone=backbone, parameters=params or "1.05x", recipe=recipe, labels=labels)
+    found = draft(
+        data, out, name=name, backbone=backbone, parameters=params or "1.05x", recipe=recipe, labels=labels,
+        pretrained=pretrained,
+    )  # fmt: skip
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(found.text)

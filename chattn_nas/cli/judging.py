@@ -15,9 +15,11 @@ from chattn_nas.cli._app import (
     SpecPath,
     command,
     console,
+    moving,
     open_run,
     print_json,
     print_table,
+    read_spec,
     say,
 )
 from chattn_nas.errors import InputError
@@ -44,11 +46,12 @@ def confirm(
 ) -> None:
     """Retrain the best and the baselines at full length on new seeds, and say whether the lead is real."""
     opened = open_run(run)
-    from chattn_nas import api, judging, report
-    from chattn_nas.results import words
-    from chattn_nas.study.metric import named
+    with moving("Loading torch", line=False):
+        from chattn_nas import api, judging, report
+        from chattn_nas.results import words
+        from chattn_nas.study.metric import named
 
-    planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
+        planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
         print_json(dataclasses.asdict(planned) | {"words": planned.words})
         return
@@ -66,9 +69,10 @@ def confirm(
         print_table(_told_in(planned.unit, rows))
         return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
-    api.try_to_show("what the gates do", lambda: opened.chosen().look_at_gates())
-    api.try_to_show("what the network answers", opened.show_predictions)
-    report.write_report(opened.directory, opened.study)
+    with moving("Writing the report", line=False):
+        api.try_to_show("what the gates do", lambda: opened.chosen().look_at_gates())
+        api.try_to_show("what the network answers", opened.show_predictions)
+        report.write_report(opened.directory, opened.study)
     if as_json:
         print_json(_plain(found))
         return
@@ -119,11 +123,11 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Can this spec's short trainings be trusted? Compare how they rank networks with full training."""
-    from chattn_nas import judging
-    from chattn_nas.data import load_data
-    from chattn_nas.spec import load_spec
+    spec = read_spec(path)
+    with moving("Loading torch", line=False):
+        from chattn_nas import judging
+        from chattn_nas.data import load_data
 
-    spec = load_spec(path)
     if recipe:
         _recipe(spec, run, seeds, workers, as_json)
         return

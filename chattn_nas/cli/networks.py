@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_json, print_table, say
+from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_json, print_table, read_spec, say
 from chattn_nas.errors import InputError
 
 
@@ -26,13 +26,15 @@ def export(
 ) -> None:
     """Write a network that needs only torch, and prove that it computes the same."""
     opened = open_run(run)
-    from chattn_nas import api
-    from chattn_nas.export import DEFAULT_FORMATS
+    with moving("Loading torch", line=False):
+        from chattn_nas import api
+        from chattn_nas.export import DEFAULT_FORMATS
 
-    chosen = opened.chosen(trial, by)
+        chosen = opened.chosen(trial, by)
     say(f"Exporting {chosen}")
     formats = [name.strip() for name in format.split(",") if name.strip()] or DEFAULT_FORMATS
-    written = api.export(chosen, out, formats, force=force)
+    with moving("Writing it, and proving that it computes the same", line=False):
+        written = api.export(chosen, out, formats, force=force)
     for check, difference in written.differences.items():
         say(f"  {check}: largest difference {difference:.3g}")
     say(f"Wrote {', '.join(written.files)} to {written.folder}")
@@ -49,18 +51,18 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score an exported network on a data set."""
+    if part not in ("validation", "test"):
+        raise InputError(f"--part cannot be {part!r}", value=part, choices=("validation", "test"))
+    spec = read_spec(data)
     with moving("Loading torch", line=False):
         from chattn_nas import tasks
         from chattn_nas.data import load_test
         from chattn_nas.export import evaluate_folder
-        from chattn_nas.spec import load_spec
 
-    if part not in ("validation", "test"):
-        raise InputError(f"--part cannot be {part!r}", value=part, choices=("validation", "test"))
-    spec = load_spec(data)
     facts = tasks.load(spec.task, spec.data)
     images = load_test(spec.data) if part == "test" else facts.validation
-    score = evaluate_folder(folder, images, metric=spec.data.metric, task=facts.task)
+    with moving(f"Scoring {folder}", line=False):
+        score = evaluate_folder(folder, images, metric=spec.data.metric, task=facts.task)
     if as_json:
         print_json(dataclasses.asdict(score))
     else:

@@ -24,9 +24,10 @@ def one_shot(
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:
-    """Train one network with shared weights, and rank the space by it: a first guess, on probation (docs/cost.md).
+    """Train one network with shared weights, and rank the space by it: a first guess, on probation.
 
-    The column predicted is minus the loss with shared weights, as a sum over stages: more is better.
+    What it is worth: chattn-nas docs cost. The column predicted is minus the loss with shared weights, as a sum
+    over stages: more is better.
     """
     from chattn_nas.spec import load_spec
 
@@ -64,7 +65,7 @@ def one_shot(
         print_legend(choice for one in stages for choice in one)
     if csv is not None:
         say(f"Wrote {csv}: {len(rows):,} networks" + (", the best of the space" if networks > LISTED else ""))
-    say("A first guess that decides nothing; what it is worth: docs/cost.md")
+    say("A first guess that decides nothing; what it is worth: chattn-nas docs cost")
 
 
 def _check_place(csv: Path) -> None:

@@ -18,6 +18,7 @@ from chattn_nas.cli._app import (
     print_json,
     print_legend,
     print_table,
+    read_spec,
     say,
     seconds_of,
 )
@@ -78,9 +79,10 @@ def search(
     except KeyboardInterrupt:
         say("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None
-    found.write_trials()
-    api.try_to_show("what the gates do", lambda: found.chosen().look_at_gates())
-    report = write_report(found.directory, found.study)
+    with moving("Writing the report", line=False):
+        found.write_trials()
+        api.try_to_show("what the gates do", lambda: found.chosen().look_at_gates())
+        report = write_report(found.directory, found.study)
     if as_json:
         best = found.best()
         print_json({"run": str(found.directory), "report": str(report), "best": str(best),
@@ -122,7 +124,8 @@ def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float
     from chattn_nas.results import words
 
     changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
-    with moving("Timing a few training steps"):
+    fetched = "Fetching the backbone's weights, where they are not here yet; then " * spec.backbone.pretrained
+    with moving(f"{fetched}timing a few training steps".capitalize()):
         found = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
     for line in found.words:
         say(f"Plan: {line}")
@@ -140,10 +143,11 @@ def worker(
     as_json: AsJson = False,
 ) -> None:
     """Join a search that was started elsewhere, and run its trials until enough have ended."""
-    from chattn_nas.search import join
-    from chattn_nas.spec import load_spec
-    from chattn_nas.spec.shipped import shipped
-    from chattn_nas.study import RunDirectory
+    with moving("Loading torch", line=False):
+        from chattn_nas.search import join
+        from chattn_nas.spec import load_spec
+        from chattn_nas.spec.shipped import shipped
+        from chattn_nas.study import RunDirectory
 
     try:
         found = load_spec(target) if target.is_file() else RunDirectory(target)
@@ -161,22 +165,23 @@ def worker(
 @command("Start", "chattn-nas space quickstart")
 def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
     """Show the size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
-    from chattn_nas.image_size import shown
-    from chattn_nas.network.layout import layout
-    from chattn_nas.search.feasible import feasible_share
-    from chattn_nas.spec import load_spec
-    from chattn_nas.study.short import short
+    spec = read_spec(path)
+    with moving("Loading torch", line=False):
+        from chattn_nas.image_size import shown
+        from chattn_nas.network.layout import layout
+        from chattn_nas.search.feasible import feasible_share
+        from chattn_nas.study.short import short
 
-    spec = load_spec(path)
-    found = spec.search_space()
-    plan = layout(spec.backbone.backbone, 3, spec.data.image_size)
+        found = spec.search_space()
+        plan = layout(spec.backbone.backbone, 3, spec.data.image_size)
     rows: list[dict[str, Any]] = [
         {"stage": number, "module": stage.name, "choice": str(form), "parameters": cost[0], "MACs": cost[1]}
         for number, (stage, choices) in enumerate(zip(found.stages, found.canonical, strict=True), 1)
         for form in dict.fromkeys(choices.values())
         for cost in (form.cost(stage),)
     ]
-    share = feasible_share(spec)
+    with moving("Counting the networks that satisfy the constraints", line=False):
+        share = feasible_share(spec)
     summary = {
         "blocks": plan.all_blocks,
         "blocks_with_slot": plan.slotted,
@@ -188,6 +193,8 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
         print_json(summary | {"choices": rows})
         return
     say(f"{spec.backbone.model}: {plan.share}")
+    if not plan.slotted and ":" in spec.backbone.model:
+        say("How a network of yours has places in its blocks: chattn-nas docs backbones")
     say(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
     title = f"What each choice adds to {spec.backbone.model}, per image of {shown(spec.data.image_size)}"
     if wide:
@@ -208,9 +215,8 @@ def nni_config(
 ) -> None:
     """Write config.yml and search_space.json for: nnictl create --config OUT/config.yml."""
     from chattn_nas.search.nni.config import write_config
-    from chattn_nas.spec import load_spec
 
-    written = write_config(load_spec(path), out)
+    written = write_config(read_spec(path), out)
     if as_json:
         print_json({"config": str(written), "run": str(out)})
     say(f"Wrote {written}; the baselines wait: chattn-nas search {path} --run {out}")

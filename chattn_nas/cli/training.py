@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, open_run, print_json, say
+from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_json, say
 
 
 @command("Take home", "chattn-nas train photos --epochs 100")
@@ -30,11 +31,12 @@ def train(
     On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
     """
     opened = open_run(run)
-    from chattn_nas import report
-    from chattn_nas.study.metric import unit_of
-
     speaks = os.environ.get("RANK", "0") == "0"
-    chosen, unit = opened.chosen(trial), unit_of(opened.study)
+    with moving("Loading torch", line=False):
+        from chattn_nas import report
+        from chattn_nas.study.metric import unit_of
+
+        chosen, unit = opened.chosen(trial), unit_of(opened.study)
     if speaks:
         say(f"Training {chosen}")
 
@@ -42,9 +44,10 @@ def train(
         scored = f", validation {unit.text(row['score'])}" if "score" in row else ""
         say(f"epoch {row['epoch']}: loss {row['train_loss']:.4f}{scored}, {row['seconds']:.1f} s")
 
-    result = chosen.train(
-        epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, on_epoch=on_epoch
-    )
+    with moving("Training", line=False) if speaks else nullcontext():
+        result = chosen.train(
+            epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, on_epoch=on_epoch
+        )
     if speaks:
         report.write_report(opened.directory, opened.study)
         if as_json:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,12 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chattn_nas.errors import DataError
+from chattn_nas.errors import DataError, first_line
 from chattn_nas.files import lock_at, temporary_folder
 
+log = logging.getLogger(__name__)
 #: Of what lies in the cache: raised whenever the same key would hold other bytes.
 FORMAT = 1
 FACTS = "description.json"
+#: Says of every file of an entry its size, when it was written, and its checksum.
+SEAL = "files.json"
+#: Bytes of a file that are looked at together.
+PIECE = 1 << 20
 VARIABLE = "CHATTN_NAS_CACHE"
 
 
@@ -72,7 +79,7 @@ class Cache:
         """The folder of an entry, made by ``make`` where it is not there.
 
         Several processes may ask at once: one makes it, the others wait. One that is killed leaves nothing behind that
-        another would take for whole.
+        another would take for whole, and one whose files are not what was written is made again.
 
         Args:
             key: From :func:`key_of`.
@@ -93,6 +100,7 @@ class Cache:
             try:
                 partial.mkdir()
                 make(partial)
+                _seal(partial)
                 shutil.rmtree(place, ignore_errors=True)
                 partial.rename(place)
             except OSError as error:
@@ -106,11 +114,17 @@ class Cache:
     @staticmethod
     def _there(place: Path) -> bool:
         """Whether the entry is whole; it was used now, and so is the last to go."""
-        if not (place / FACTS).is_file():
+        if not (place / FACTS).is_file() or not _is_whole(place):
             return False
         with suppress(OSError):
             os.utime(place)
         return True
+
+    def remove(self, place: Path, error: Exception) -> None:
+        """An entry that cannot be read, so that it is made again."""
+        tell_damaged(place, error)
+        with self._locked(place.name):
+            shutil.rmtree(place, ignore_errors=True)
 
     def make_room(self, size: int) -> None:
         """Remove the entries that were used longest ago; what maps them keeps them until it ends.
@@ -151,6 +165,51 @@ class Cache:
     def _locked(self, key: str) -> Iterator[None]:
         with lock_at(self.folder / f"{key}.lock"):  # these files stay: one that is removed no longer excludes anybody
             yield
+
+
+def _seal(place: Path) -> None:
+    """Keep what the files of an entry are."""
+    files = {file.name: _stamp(file) | {"crc32": _checksum(file)} for file in place.iterdir() if file.name != SEAL}
+    (place / SEAL).write_text(json.dumps(files))
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether the files of an entry are what was written.
+
+    Sums are only taken of what was touched since: they take a second per GB. Entries of earlier versions have no seal,
+    and are seen to be damaged where they cannot be read.
+    """
+    seal = place / SEAL
+    try:
+        if not seal.exists():
+            return True
+        for name, told in json.loads(seal.read_text()).items():
+            stamp = _stamp(place / name)
+            touched = any(told[key] != value for key, value in stamp.items())
+            if touched and (told["size"] != stamp["size"] or told["crc32"] != _checksum(place / name)):
+                raise ValueError(f"{name} is not what was written")
+        return True
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        tell_damaged(place, error)
+        return False
+
+
+def tell_damaged(place: Path, error: Exception) -> None:
+    """Log that an entry is of no use."""
+    log.warning("%s in the cache of images is damaged (%s): the set is read again", place, first_line(error))
+
+
+def _stamp(file: Path) -> dict[str, int]:
+    told = file.stat()
+    return {"size": told.st_size, "written": told.st_mtime_ns}
+
+
+def _checksum(file: Path) -> int:
+    found = 0
+    with file.open("rb") as stream:
+        while piece := stream.read(PIECE):
+            found = zlib.crc32(piece, found)
+    return found
 
 
 def read_facts(place: Path) -> dict[str, Any]:

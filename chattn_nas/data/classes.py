@@ -102,6 +102,15 @@ def check_classes(listing: Listing) -> list[str]:
     for part, odd in strange.items():
         if odd:
             listed = ", ".join(f"{name!r} ({images} {units})" for name, images in odd.items())
+            known = {name.lower(): name for name, images in zip(names, train) if images}
+            alike = {name: known[name.lower()] for name in odd if name.lower() in known}
+            if alike:
+                merged = ", ".join(f"{name}: {to}" for name, to in alike.items())
+                raise DataError(
+                    f"the {part} images hold classes that no training image has: {listed}; they differ in case alone: "
+                    f"rename the folders, or merge them with data.classes: {{{merged}}}",
+                    where=("path",),
+                )
             raise DataError(
                 f"the {part} images hold classes that no training image has: {listed}; rename or leave them out with "
                 "data.classes, or add training images",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,11 @@ class FolderLayout:
     parts: dict[str, list[tuple[Entry, str]]] = field(default_factory=dict)
     folders: dict[str, set[str]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+
+
+def part_of(name: str) -> str | None:
+    """The part that a folder, file or column of this name holds; it may bear a year, as COCO's ``val2017`` does."""
+    return PARTS.get(re.sub(r"[-_ ]?(19|20)\d\d$", "", name.lower()))
 
 
 def is_image(path: str) -> bool:
@@ -79,9 +85,9 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
         )
     if _parts_first(deep):
         _by_part(deep, folders, found, root)
-    elif all(len(path) > 2 and path[1].lower() in PARTS for _, path in deep):
+    elif all(len(path) > 2 and part_of(path[1]) for _, path in deep):
         for entry, path in deep:
-            _add(found, PARTS[path[1].lower()], entry, path[0])
+            _add(found, part_of(path[1]) or "", entry, path[0])
     else:
         found.folders["train"] = {folder[0] for folder in folders if len(folder) == 1}
         for entry, path in deep:
@@ -105,18 +111,18 @@ def _wrapping(paths: Sequence[list[str]]) -> int:
         heads = {tuple(path[: depth + 1]) for path in paths}
         if len(heads) > 1 or any(len(path) < depth + 3 for path in paths):
             return depth
-        if next(iter(heads))[-1].lower() in PARTS:
+        if part_of(next(iter(heads))[-1]):
             return depth
         inner = {path[depth + 1].lower() for path in paths}
-        if len(inner) == 1 and not inner & PARTS.keys() and any(len(path) < depth + 4 for path in paths):
+        if len(inner) == 1 and not any(map(part_of, inner)) and any(len(path) < depth + 4 for path in paths):
             return depth  # one class with one folder in it
         depth += 1
 
 
 def _parts_first(deep: Sequence[tuple[Entry, list[str]]]) -> bool:
     """Whether a folder called ``train`` holds class folders; a class may be called so as well."""
-    return any(PARTS.get(path[0].lower()) == "train" and len(path) > 2 for _, path in deep) or {
-        PARTS.get(path[0].lower(), "") for _, path in deep
+    return any(part_of(path[0]) == "train" and len(path) > 2 for _, path in deep) or {
+        part_of(path[0]) or "" for _, path in deep
     } <= {"validation", "test", "train"}
 
 
@@ -126,7 +132,7 @@ def _by_part(
     called: dict[str, str] = {}
     aside: Counter[str] = Counter()
     for entry, path in deep:
-        part = PARTS.get(path[0].lower())
+        part = part_of(path[0])
         if part is None:
             aside[path[0]] += 1
             continue
@@ -139,7 +145,7 @@ def _by_part(
             _add(found, part, entry, path[1])
     for folder in folders:
         if len(folder) == 2 and folder[0] in called.values():
-            found.folders.setdefault(PARTS[folder[0].lower()], set()).add(folder[1])
+            found.folders.setdefault(part_of(folder[0]) or "", set()).add(folder[1])
     for part, name in called.items():
         if part not in found.parts:
             raise DataError(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from chattn_nas.data.decoding import (
     decode_arrays,
     seen_array,
 )
+from chattn_nas.data.layout import FOREIGN
 from chattn_nas.data.pictures import Arrays, Part, Pictures
 from chattn_nas.data.values import bounds, guess_range, needs_range
 from chattn_nas.errors import DataError
@@ -153,7 +155,12 @@ def _one(part: Part, index: int, reading: Reading) -> Any:
         if isinstance(error, OSError) and error.strerror:
             return error.strerror
         words = " ".join(str(error).split()) or type(error).__name__
-        return "it is no image that Pillow knows" if "cannot identify image file" in words else words
+        if "cannot identify image file" not in words:
+            return words
+        ending = PurePath(part.images.name(index)).suffix.lower()
+        return (
+            f"{ending} has to be converted to JPEG or PNG" if ending in FOREIGN else "it is no image that Pillow knows"
+        )
 
 
 def _take(found: Any, index: int, part: Part, write: Callable[..., None], survey: ReadPart) -> None:

@@ -97,9 +97,10 @@ def _check_sizes(
         listed = ", ".join(f"{description.class_names[number]!r} ({images})" for number, images in small[:20])
         more = f" and {len(small) - 20} more" if len(small) > 20 else ""
         which = description.class_names[small[0][0]]
+        noun, have, them = ("classes", "have", "them") if len(small) > 1 else ("class", "has", "it")
         raise DataError(
-            f"class {listed}{more} has too few training images for {share:g} of them to be the {name} set: add images, "
-            f"leave it out (data.classes: {{{which}: null}}) or merge it with another",
+            f"{noun} {listed}{more} {have} too few training images for {share:g} of them to be the {name} set: add "
+            f"images, leave {them} out (data.classes: {{{which}: null}}) or merge {them} with another",
             where=(name,),
         )
 

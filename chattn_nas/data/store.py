@@ -82,12 +82,15 @@ def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -
         int(settings.cache_limit * 2**30),
     )
     for attempt in range(3):
+        place = cache.entry(key, lambda place: _fill(place, cache, found, settings))
         try:
-            stored = _opened(cache.entry(key, lambda place: _fill(place, cache, found, settings)))
+            stored = _opened(place)
             break
-        except FileNotFoundError:  # another process made room just now
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
             if attempt == 2:
                 raise
+            if attempt or not isinstance(error, FileNotFoundError):  # else another process made room just now
+                cache.remove(place, error)
     _open[key] = stored
     while len(_open) > HELD:
         _open.popitem(last=False)

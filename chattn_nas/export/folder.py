@@ -29,8 +29,16 @@ class ExportedFolder:
 
     @property
     def architecture(self) -> Architecture:
-        """The architecture that the network was built from."""
-        return Architecture.from_yaml((self.path / "architecture.yaml").read_text(encoding="utf-8"))
+        """The architecture that the network was built from.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        file = self.path / "architecture.yaml"
+        try:
+            return Architecture.from_yaml(file.read_text(encoding="utf-8"))
+        except (InputError, OSError, ValueError) as error:
+            raise InputError(f"{file} is damaged ({first_line(error)}): export the network again") from None
 
     @property
     def in_chans(self) -> int:
@@ -53,7 +61,7 @@ class ExportedFolder:
             network: nn.Module = self.model.load()
         except Exception as error:  # torch raises a dozen kinds for a broken file
             reason = f"{type(error).__name__}: {first_line(error)}"
-            raise InputError(f"the weights in {self.path} cannot be loaded: {reason}") from error
+            raise InputError(f"{self.path / 'weights.pt'} cannot be loaded: {reason}") from error
         try:
             return network.to(device)
         except (RuntimeError, AssertionError) as error:

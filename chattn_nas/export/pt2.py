@@ -17,6 +17,7 @@ from chattn_nas.export.clean_process import CLEAN
 from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference_of_all
 from chattn_nas.export.training_step import tensors
+from chattn_nas.quiet import quiet
 
 FILE = "network.pt2"
 
@@ -85,12 +86,5 @@ def export_program(network: nn.Module, images: torch.Tensor, *, free_size: bool)
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the warnings and log lines of torch.export, which concern its own insides."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with quiet("torch", below=logging.CRITICAL), warnings.catch_warnings(action="ignore"):
+        yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ def load(path: str | Path | None = None) -> nn.Module:
     """The trained network in evaluation mode; ``path`` is a file of weights, by default weights.pt beside this one."""
     network = build()
     file = Path(path) if path else Path(__file__).with_name("weights.pt")
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:  # torch does not look at its checksums
+            if damaged := archive.testzip():
+                raise ValueError(f"{file} is damaged: {damaged} is not what was written")
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     return network.eval()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from chattn_nas.arguments import checked
-from chattn_nas.data._summary import LEAST_UPDATES
 from chattn_nas.errors import InputError
+from chattn_nas.judging.advice import SHOWN, more_workers, wiser
 from chattn_nas.judging.planning import NOISE
 from chattn_nas.proxy.paths import SCORED_BATCHES
 from chattn_nas.results import words
@@ -35,8 +35,6 @@ from chattn_nas.unit import ACCURACY, Unit
 STARTUP = 6.0
 #: Networks and seeds of a confirmation by its defaults: three best, the best uniform, none, two controls; five seeds.
 CONFIRMED, SEEDS = 7, 5
-#: Standard errors at which a difference is shown at 95 % with a probability of 80 %.
-SHOWN = 1.96 + 0.84
 #: What a step without backward and update takes of a whole one.
 FORWARD = 1 / 3
 #: Where networks are taken to end, and on what share of their mistakes two trainings of one network differ.
@@ -158,22 +156,30 @@ def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
     space, baselines = spec.search_space(), feasible_baselines(spec)
     slots = device_slots(spec.search.changed(workers=spec.search.workers or 1) if spec.search.workers == 0
                          else spec.search, spec.proxy.device)  # fmt: skip
-    slot = slots[0]
+    slot, bare = slots[0], Architecture.uniform(space.backbone, NONE)
     before, begun = torch.get_num_threads(), time.perf_counter()
     torch.set_num_threads(slot.threads)
     try:
         trainer = ProxyTrainer(spec, slot.device)
         on_cpu = trainer.device.type == "cpu"
         with others_at_work((len(slots) - 1) * slot.threads if on_cpu else 0):
-            paces = _paces(trainer, space, baselines, seconds, begun)
+            paces = _paces(trainer, space, bare, baselines, seconds, begun)
+        alone = len(slots) == 1 and on_cpu and spec.search.workers is None
+        advice = more_workers(trainer, bare, paces[0], slot.threads, spec.search.trials) if alone else []
     finally:
         torch.set_num_threads(before)
     names = [name for name, _ in baselines]
-    return _plan(spec, space, trainer, paces, names, workers=len(slots), threads=slot.threads)
+    found = _plan(spec, space, trainer, paces, names, workers=len(slots), threads=slot.threads)
+    return replace(found, wiser=[*found.wiser, *advice])
 
 
 def _paces(
-    trainer: ProxyTrainer, space: SearchSpace, baselines: Sequence[Baseline], seconds: float, begun: float
+    trainer: ProxyTrainer,
+    space: SearchSpace,
+    bare: Architecture,
+    baselines: Sequence[Baseline],
+    seconds: float,
+    begun: float,
 ) -> list[Pace]:
     """``none`` first, then the dearest type by the formulas, then the others in the order in which they are trained."""
     networks = [(name, found) for name, found in baselines if name.startswith("uniform ")]
@@ -185,7 +191,6 @@ def _paces(
 
     dearest = max(networks, key=lambda one: cost(one[1]), default=None)
     networks.sort(key=lambda one: one is not dearest)
-    bare = Architecture.uniform(space.backbone, NONE)
     paces = [pace(trainer, bare, "no attention")]
     for index, (name, found) in enumerate(networks):
         if index and time.perf_counter() - begun > seconds:
@@ -264,7 +269,7 @@ def _plan(
         saved=saved, memory=max(one.memory for one in paces), networks=space.canonical_size, validation=validation,
         image=100 / validation if of_images else None, effect=effect,
         difference=SHOWN * noise * math.sqrt(2 / SEEDS), noise=noise,
-        wiser=_wiser(spec, space, bare.steps, trials=trials, baselines=baselines, validation=validation,
+        wiser=wiser(spec, space, bare.steps, trials=trials, baselines=baselines, validation=validation,
                      noise=noise, effect=effect, types=types, of_images=of_images),
         unit=unit,
     )  # fmt: skip
@@ -290,37 +295,3 @@ def _reached(trials: int, baselines: int, rungs: int, factor: int, passing: floa
                     break
         found.append(ends)
     return found
-
-
-def _wiser(
-    spec: Spec, space: SearchSpace, steps: int, *, trials: int, baselines: int, validation: int, noise: float,
-    effect: float, types: int, of_images: bool,
-) -> list[str]:  # fmt: skip
-    """Advice on what to change first, if anything."""
-    useful, said = spec.judging.useful, []
-    if of_images and 100 / validation > useful / 3:
-        said.append(
-            f"one of {validation:,} validation images is {100 / validation:.2g} points, and {useful:g} are worth "
-            "having: more validation images (data.validation) before more trials"
-        )
-    if steps * spec.proxy.rungs[-1] < LEAST_UPDATES:
-        said.append(
-            f"a full trial makes only {steps * spec.proxy.rungs[-1]} updates: more epochs (proxy.rungs) before more "
-            "trials"
-        )
-    if trials <= 2 * baselines:
-        said.append(
-            f"{baselines} of {trials} trials are baselines: fewer types, or from about {3 * baselines} trials on"
-        )
-    if effect > useful:
-        needed = math.ceil(2 * types * (SHOWN * noise / useful) ** 2)
-        said.append(
-            f"{words.plural(trials, 'trial')} over {space.canonical_size:,} networks are a first look: about "
-            f"{_rounded(needed)} full trainings would show an effect of {useful:g} points; fewer types need fewer"
-        )
-    return said
-
-
-def _rounded(number: int) -> str:
-    digits = max(0, len(str(number)) - 2)
-    return f"{round(number, -digits):,}"

@@ -108,7 +108,10 @@ def create(model: str, **options: Any) -> nn.Module:
     except Exception as error:  # timm asserts, and its loaders raise whatever the hub or the file made them raise
         reason = first_line(error).rstrip(".")
         if options.get("pretrained"):
-            way = "backbone.weights takes a local file, and pretrained: false trains from the start"
+            way = (
+                "backbone.weights takes a local file, and pretrained: false trains from the start "
+                "(chattn-nas init --no-pretrained writes how)"
+            )
             raise BackboneError(f"{model} cannot load its weights: {reason}; {way}", where=("pretrained",)) from error
         raise BackboneError(f"{model} cannot be built with these options: {reason}", where=("options",)) from error
     return made

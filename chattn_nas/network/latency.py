@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.errors import first_line
+from chattn_nas.quiet import quiet
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ def measure_latency(
         graphs: On a GPU, replay CUDA graphs, as deployed networks do; eager where a network cannot be captured.
     """
     # Importing the timer imports torch's builder of extensions, which warns where nvcc is installed without a GPU.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    from torch.utils.benchmark import Timer
+    with quiet("torch.utils.cpp_extension"):
+        from torch.utils.benchmark import Timer
 
     cast = dtype != torch.float32
     context = torch.autocast(images.device.type, dtype) if cast else nullcontext()

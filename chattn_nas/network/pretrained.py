@@ -9,7 +9,6 @@ convolution is adapted, to other channels of the images.
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network import _timm
 from chattn_nas.parts import TIMM
+from chattn_nas.quiet import quiet
 
 State = dict[str, Tensor]
 
@@ -76,9 +76,8 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     Raises:
         BackboneError: There are none, they cannot be had, or they do not fit.
     """
-    # It tells of every retry; what it gives up on is an error.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    with _timm.noting_loads() as loads:
+    # The hub tells of every retry; what it gives up on is an error.
+    with quiet("huggingface_hub"), _timm.noting_loads() as loads:
         model = _timm.create(name, pretrained=True, **options)
     config = _timm.config_of(model)
     tag = ".".join(str(config[key]) for key in ("architecture", "tag") if config.get(key))

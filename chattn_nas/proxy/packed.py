@@ -3,25 +3,26 @@
 A small network leaves most of a GPU idle, since each of its kernels is shorter than the way to the next one. Here one
 graph holds a step of every network, each on a stream of its own, so that their kernels run beside each other. Every
 network keeps its own order, augmentation and optimiser: on a CPU its result is that of ``train`` alone, to the bit.
+Layers that draw (dropout, drop path) draw from the one state of the process, so networks with such are refused.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 
 import timm
 import torch
+from timm.layers import DropPath
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from chattn_nas.data import Data
 from chattn_nas.errors import InputError
 from chattn_nas.proxy._evaluate import Evaluation
 from chattn_nas.proxy._train import epochs_of, own_stream_and_state, trained_by
 from chattn_nas.proxy.capture import Replayed, cuda_graphs
-from chattn_nas.proxy.drop_path import dropped
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.resident import Resident
@@ -52,17 +53,30 @@ def train_packed(
         after_epoch: Called with the number of epochs so far and every network's mean training loss in the last one.
 
     Raises:
-        InputError: The images are read from disk batch by batch.
+        InputError: The images are read from disk batch by batch, or layers draw (dropout, drop path).
 
     Returns:
         One measurement per network. ``seconds`` and ``images_per_second`` are its share of the whole; memory, which
         cannot be shared out, is left open. What diverges is told so and goes on to the end with the others.
     """
     device = torch.device(device)
-    with own_stream_and_state(device, seeds[0]), ExitStack() as stack:
-        for network in networks:
-            stack.enter_context(dropped(network, settings.drop_path))
+    if settings.drop_path or any(map(_draws, networks)):
+        raise InputError(
+            "networks with dropout or drop path are not packed: side by side they would draw from one state, and so "
+            "learn something else than alone; train them one by one"
+        )
+    with own_stream_and_state(device, seeds[0]):
         return _train(networks, data, settings, seeds, device, after_epoch)
+
+
+def _draws(network: nn.Module) -> bool:
+    """Whether a layer draws in training: timm's models drop before the classifier by a rate of their own."""
+    return any(
+        (isinstance(module, _DropoutNd) and module.p)
+        or (isinstance(module, DropPath) and module.drop_prob)
+        or getattr(module, "drop_rate", 0.0)
+        for module in network.modules()
+    )
 
 
 def _train(

@@ -48,9 +48,9 @@ class FeasibleShare:
 
     def __str__(self) -> str:
         low, high = self.interval
-        about = "" if self.exact else f"about {low:.1%} to {high:.1%} (95 %, {self.networks:,} drawn), "
+        about = "" if self.exact else f"about {100 * low:.1f} to {100 * high:.1f} % (95 %, {self.networks:,} drawn), "
         rest = "; latency is measured in the search" if self.latency_unknown else ""
-        return f"{about}{self.share:.1%} of them satisfy the constraints{rest}"
+        return f"{about}{100 * self.share:.3g} % of them satisfy the constraints{rest}"
 
 
 def feasible_share(spec: Spec) -> FeasibleShare:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 from chattn_nas.errors import InputError, MissingExtraError, first_line
 from chattn_nas.parts import found, is_path
+from chattn_nas.quiet import quiet
 from chattn_nas.search.callbacks import Callback
 from chattn_nas.study.record import Record
 from chattn_nas.study.run import RunDirectory
@@ -161,7 +161,7 @@ class MlflowLogger(_Logger):
         from mlflow.entities import RunStatus
 
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.directory / 'mlflow.db'}"
-        with _quiet_mlflow():
+        with quiet("alembic", "mlflow"):  # its database's first making is told in dozens of lines
             client = MlflowClient(tracking_uri=uri)
             known = client.get_experiment_by_name(self.name)
             place = None if os.environ.get("MLFLOW_TRACKING_URI") else (self.directory / "mlruns").as_uri()
@@ -178,22 +178,6 @@ class MlflowLogger(_Logger):
             client.set_tag(run, "reason", trial.reason)
             ended = trial.outcome in ("complete", "pruned", "infeasible")
             client.set_terminated(run, RunStatus.to_string(RunStatus.FINISHED if ended else RunStatus.FAILED))
-
-
-@contextmanager
-def _quiet_mlflow() -> Iterator[None]:
-    """Its database's first making is told in dozens of lines."""
-    import logging
-
-    loud = [logging.getLogger(name) for name in ("alembic", "mlflow")]
-    before = [one.level for one in loud]
-    for one in loud:
-        one.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for one, level in zip(loud, before, strict=True):
-            one.setLevel(level)
 
 
 KINDS: dict[str, Callable[[RunDirectory], Callback]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -16,7 +17,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.credentials import environment
-from chattn_nas.errors import InputError, SearchStopped, StorageError, first_line
+from chattn_nas.errors import InputError, SearchStopped, StorageError
+from chattn_nas.openmp import short_waits
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
@@ -31,9 +33,12 @@ from chattn_nas.spec.plugins import handed_path
 from chattn_nas.study._optuna import id_of, save_trial_note
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.history import history
+from chattn_nas.study.lock_holder import holder
 from chattn_nas.study.notes import note
 from chattn_nas.study.run import RunDirectory
-from chattn_nas.study.storage import HEARTBEAT
+from chattn_nas.study.storage import HEARTBEAT, explained, file_of
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the processes, and at the study.
 LOOK, READ = 0.1, 1.0
@@ -60,7 +65,8 @@ class Worker:
         command += ["--trainer", trainer] if trainer else []
         command += [] if propose else ["--queued"]
         threads = str(slot.threads)
-        handed = environment() | handed_path() | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        handed = environment() | handed_path() | short_waits()
+        handed |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         self.log.trim()
         with self.log.path.open("ab") as output:
             self.process = start_group(command, output, os.environ | handed)
@@ -140,10 +146,14 @@ class Supervisor:
                         check_failures(history(self.study), since)
                     away = 0.0
                 except StorageInternalError as error:
+                    said = explained(error, self.run_.storage_url)
+                    if not away:
+                        log.warning("%s; the search waits for it", said)
                     away = away or time.monotonic()
-                    if time.monotonic() - away > AWAY:
-                        reason = first_line(error.__cause__ or error)
-                        raise StorageError(f"the storage cannot be reached or written: {reason}") from error
+                    if self._free_the_storage():
+                        away = 0.0
+                    elif time.monotonic() - away > AWAY:
+                        raise StorageError(said) from error
                     time.sleep(1.0)
                 time.sleep(LOOK)
         finally:
@@ -226,6 +236,18 @@ class Supervisor:
             elif not trials and self.done_since is not None and now - self.done_since > LINGER:
                 worker.kill()
                 del self.workers[worker.slot.index]
+
+    def _free_the_storage(self) -> bool:
+        """End and replace a worker that was stopped in the middle of a write, and so keeps an SQLite file from all."""
+        file = file_of(self.run_.storage_url)
+        pid = holder(file) if file is not None else None
+        for worker in list(self.workers.values()):
+            if worker.process.pid == pid and is_stopped(pid):
+                worker.kill()
+                del self.workers[worker.slot.index]
+                self._start(worker.slot)
+                return True
+        return False
 
     def _processes(self) -> list[int]:
         return [worker.process.pid for worker in self.workers.values()]

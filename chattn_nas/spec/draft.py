@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ import torch
 import yaml
 
 from chattn_nas.data import DataSettings, describe, divide
+from chattn_nas.data._summary import LEAST_UPDATES
 from chattn_nas.data.description import Description, PartFacts
 from chattn_nas.errors import BackboneError, DataError, InputError
 from chattn_nas.network import stages
@@ -61,6 +64,7 @@ def draft(
     parameters: str = "1.05x",
     recipe: str | None = None,
     labels: str | None = None,
+    pretrained: bool | None = None,
 ) -> Draft:
     """Write a spec for a data set, which is read for that once, at a small size.
 
@@ -72,6 +76,7 @@ def draft(
         parameters: Most parameters, such as ``1.02x`` of the backbone without attention, or ``300k``.
         labels: Column of a table that holds the labels, or several of them, with commas between.
         recipe: A name of :data:`~chattn_nas.spec.recipes.RECIPES`; ``None`` chooses by the backbone.
+        pretrained: Whether to start from timm's weights; ``None`` takes them for photos where there are some.
 
     Raises:
         InputError: A data set, backbone, limit, name or recipe that is not possible; before the images are read where
@@ -105,9 +110,13 @@ def draft(
     model = backbone or (("cifar_resnet20" if gpu else "cifar_resnet8") if small else "resnet18")
     import_timm()
     weights = timm.models.is_model_pretrained(model)
-    if recipe == "finetune" and not weights:
-        raise InputError(f"--recipe finetune: timm has no pretrained weights for {model}", value=recipe)
-    pretrained = weights and (not small or recipe == "finetune")
+    if (pretrained or recipe == "finetune") and not weights:
+        asked = "--recipe finetune" if recipe == "finetune" else "--pretrained"
+        raise InputError(f"{asked}: timm has no pretrained weights for {model}", value=recipe)
+    if pretrained is None:
+        pretrained = weights and (not small or recipe == "finetune")
+    elif recipe == "finetune" and not pretrained:
+        raise InputError("--recipe finetune starts from the weights that --no-pretrained forbids: which is it?")
     chosen = recipe or ("finetune" if pretrained else "adamw" if _has_layer_norm(model) else "plain")
     size, size_why = _size(side, small, gpu)
     least = _least(model, size)
@@ -121,7 +130,7 @@ def draft(
     classes = "labels, several per image" if facts.multilabel else "classes"
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
-        f"# Written by: chattn-nas init --data {' '.join(data.split())}",
+        f"# Written by: chattn-nas init --data {shlex.quote(' '.join(data.split()))}",
         f"# {train.images:,} training images, {len(facts.class_names)} {classes}, "
         f"{plural(facts.channels, 'channel')}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
@@ -144,11 +153,9 @@ def draft(
         "    # more types: chattn-nas attentions",
         "proxy:",
     ]
-    if pretrained:
-        lines += _pair("rungs", [1, 3], "epochs; fine-tuning needs few")
-    else:
-        lines += _pair("rungs", [4, 16], "epochs; which length ranks as full training does: chattn-nas calibrate SPEC")
-    lines += _pair("batch_size", batch, f"about {max(1, images // batch):,} steps per epoch of {images:,} images")
+    steps = max(1, images // batch)
+    lines += _pair("rungs", *_rungs(steps, pretrained))
+    lines += _pair("batch_size", batch, f"about {steps:,} steps per epoch of {images:,} images")
     lines += _pair("device", "auto", "the GPU, where there is one")
     lines += _recipe(chosen, pretrained, without=("mixup", "cutmix") if facts.multilabel else ())
     lines += ["search:"]
@@ -163,7 +170,13 @@ def draft(
     divide(
         DataSettings.model_validate(found["data"] | {"image_size": 32, "bad_files": "skip"}).placed(out.parent)
     )  # read already
-    return Draft(text, (*facts.said, *facts.warned))
+    return Draft(text, (_held(train, facts.class_names, classes), *facts.said, *facts.warned))
+
+
+def _held(train: PartFacts, names: Sequence[str], what: str) -> str:
+    """What there is to learn from, in one sentence."""
+    listed = ", ".join(names[:8]) + ", ..." * (len(names) > 8)
+    return f"{train.images:,} training images of {len(names)} {what}: {listed}"
 
 
 def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
@@ -179,6 +192,17 @@ def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
         "  # (chattn-nas init --recipe NAME)",
         *others,
     ]
+
+
+def _rungs(steps: int, pretrained: bool) -> tuple[list[int], str]:
+    """Epochs of a trial with so many steps each, and why: enough updates that networks differ by what they learn."""
+    first, last = (1, 3) if pretrained else (4, 16)
+    if (enough := -(-LEAST_UPDATES // steps)) > last:
+        return [max(first, enough // 4), enough], f"epochs: in fewer than {LEAST_UPDATES} updates networks hardly learn"
+    why = (
+        "fine-tuning needs few" if pretrained else "which length ranks as full training does: chattn-nas calibrate SPEC"
+    )
+    return [first, last], f"epochs; {why}"
 
 
 def _has_layer_norm(model: str) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from chattn_nas.errors import InputError
 
+#: What holds data, and is given where a spec is asked for.
+_DATA = (".csv", ".tsv", ".npz", ".npy", ".tar", ".zip", ".json")
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -33,6 +35,15 @@ def find_spec(path: Path | str) -> Path:
         raise InputError(
             f"cannot read the spec {path}: No such file or directory", value=str(path), choices=(*here, *ours)
         )
+    if path.is_dir() or path.suffix.lower() in _DATA:
+        what = "a folder" if path.is_dir() else f"no YAML, but {path.suffix}"
+        if (path / "spec.yaml").is_file():
+            way = f"the spec of the run that lies there is {path / 'spec.yaml'}"
+        elif (near := path.with_name(f"{path.name}.yaml")).is_file():
+            way = f"did you mean {near}?"
+        else:
+            way = f"where it holds your data, 'chattn-nas init --data {path}' writes a spec for them"
+        raise InputError(f"cannot read the spec {path}: it is {what}; {way}", value=str(path))
     return path
 
 

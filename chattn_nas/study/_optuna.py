@@ -10,7 +10,7 @@ import json
 import threading
 import time
 import warnings
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from typing import Any
@@ -20,13 +20,14 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.samplers._lazy_random_state import LazyRandomState
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import get_lock_file
+from optuna.storages.journal._storage import NOT_FOUND_MSG
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy import select
 
@@ -47,6 +48,27 @@ def cached(storage: RDBStorage) -> BaseStorage:
 def locked(journal: JournalFileBackend) -> AbstractContextManager[None]:
     """The lock of a journal file that all its writers take."""
     return get_lock_file(journal._lock)
+
+
+class ToldJournal(JournalStorage):
+    """Optuna's journal, which tells of lines that are JSON and make no sense.
+
+    Args:
+        backend: As Optuna's.
+        nonsense: Makes the error of the number of the line and of what was raised.
+    """
+
+    def __init__(self, backend: JournalFileBackend, nonsense: Callable[[int, Exception], Exception]) -> None:
+        self._nonsense = nonsense
+        super().__init__(backend)
+
+    def _sync_with_backend(self) -> None:
+        try:
+            super()._sync_with_backend()
+        except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+            if NOT_FOUND_MSG in error.args:  # a question of ours
+                raise
+            raise self._nonsense(self._replay_result.log_number_read, error) from error
 
 
 class ViewedStudy(optuna.Study):

@@ -8,10 +8,11 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from chattn_nas.errors import StorageError
-from chattn_nas.study._optuna import locked
+from chattn_nas.study._optuna import ToldJournal, locked
 
 #: Bytes read at a time from the end, looking for the last whole line.
 PIECE = 1 << 16
@@ -32,6 +33,8 @@ class WholeLines(JournalFileBackend):
         if os.access(self.path, os.W_OK):
             with locked(self):
                 _cut_unfinished_line(self.path)
+        if not _is_json(_last_line(self.path)):  # Optuna would pass over it, too
+            raise self.damaged(_whole_lines(self.path))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """As Optuna's, behind a whole line."""
@@ -52,21 +55,50 @@ class WholeLines(JournalFileBackend):
         try:
             yield from super().read_logs(log_number_from)
         except ValueError as error:
-            whole = _whole_lines(self.path)
-            raise StorageError(
-                f"the journal {self.path} is damaged after {whole} whole lines: put back a copy of it, or keep those "
-                f"lines with 'head -n {whole}'"
-            ) from error
+            raise self.damaged(_whole_lines(self.path)) from error
+
+    def damaged(self, whole: int) -> StorageError:
+        """What is said of it where so many lines are whole."""
+        return StorageError(
+            f"the journal {self.path} is damaged after {whole} whole lines: put back a copy of it, or keep those "
+            f"lines with 'head -n {whole}'"
+        )
+
+
+def open_journal(path: str) -> JournalStorage:
+    """A journal file as a storage.
+
+    Raises:
+        StorageError: It is damaged.
+    """
+    file = WholeLines(path)
+    return ToldJournal(file, lambda line, error: file.damaged(line - 1))
 
 
 def _whole_lines(path: Path) -> int:
     with path.open("rb") as file:
-        for number, line in enumerate(file):
-            try:
-                json.loads(line)
-            except ValueError:
-                return number
-    return 0
+        return next((number for number, line in enumerate(file) if not _is_json(line)), 0)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line or b"0")
+    except ValueError:
+        return False
+    return True
+
+
+def _last_line(path: Path) -> bytes:
+    """The last line that is whole; nothing where there is none."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        found, begin = b"", end
+        while begin > 0 and found.count(b"\n") < 3:
+            begin = max(0, begin - PIECE)
+            file.seek(begin)
+            found = file.read(end - begin)
+    lines = found.split(b"\n")
+    return lines[-2] if len(lines) > 1 else b""
 
 
 def _cut_unfinished_line(path: Path) -> None:

@@ -61,7 +61,12 @@ class RunDirectory:
             self.directory = Path("runs") / directory
         if not (self.directory / SPEC).is_file():
             known = [path.parent.name for path in sorted(Path("runs").glob(f"*/{SPEC}"))]
-            raise RunError(f"{directory} is no run: it holds no {SPEC}", value=str(directory), choices=known)
+            name, why = str(directory), f"it holds no {SPEC}"
+            if self.directory.suffix in (".yaml", ".yml"):
+                name, why = self.directory.stem, "a run goes by its directory or its name below runs/, not by its spec"
+            if not known:
+                why += "; none lies in runs/: 'chattn-nas search SPEC' starts one"
+            raise RunError(f"{directory} is no run: {why}", value=name, choices=known)
 
     @classmethod
     @contextmanager
@@ -277,8 +282,8 @@ def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.S
         RunError: It is of another spec, or the trials that the directory once had are gone.
     """
     mark = directory / STUDY
-    known = mark.read_text(encoding="utf-8").strip() if mark.is_file() else None
-    had_trials = known is not None or any((directory / name).exists() for name in TRACES)
+    known = _identity(mark)
+    had_trials = mark.is_file() or any((directory / name).exists() for name in TRACES)
     file = file_of(url)
     if file is not None:
         if had_trials and not file.is_file():
@@ -316,6 +321,13 @@ def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.S
             study.set_user_attr("spec_hash", spec.hash)
     write_whole(mark, identity + "\n")
     return spec, study
+
+
+def _identity(mark: Path) -> str | None:
+    """What the mark of a directory says; one that is damaged says nothing, and is written again."""
+    with suppress(OSError, ValueError):
+        return uuid.UUID(hex=mark.read_text(encoding="utf-8").strip()).hex
+    return None
 
 
 def _lost(directory: Path, reason: str) -> RunError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
+import shutil
 import sys
 import time
 import warnings
@@ -15,7 +17,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -23,7 +25,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
 from chattn_nas.errors import MissingExtraError, RunError, StorageError, first_line
 from chattn_nas.study._optuna import Database, cached
-from chattn_nas.study.journal import WholeLines
+from chattn_nas.study.journal import open_journal
+from chattn_nas.study.lock_holder import told_holder
 
 #: Seconds between two signs of life of a running trial, and after which silence it counts as lost. Trials whose worker
 #: ran on this machine are found lost at once, by their process; this is for those of other machines.
@@ -33,6 +36,10 @@ JOURNAL, SQLITE = "journal://", "sqlite:///"
 RUN = "{run}"
 #: Times that a new database is tried: two processes that create its tables at once get in each other's way.
 TRIES = 5
+#: What SQLite says where it cannot write, for one of several reasons; bytes below which a disk is full.
+FULL, LEAST_FREE = re.compile("is full|disk I/O error"), 1 << 20
+#: Seconds that SQLite waits for another process to finish its writing, and what it says then.
+WAIT, LOCKED = 60.0, "database is locked"
 #: What SQLite says of a file that is damaged, and goes on saying whenever it is asked.
 DAMAGED = ("malformed", "not a database", "disk image", "corrupt", "disk I/O error", "not decode")
 
@@ -66,7 +73,7 @@ def open_storage(url: str) -> BaseStorage:
         raise RunError(str(error), where=("search", "storage")) from None
     with storage_errors(url):
         if url.startswith(JOURNAL):
-            return JournalStorage(WholeLines(url.removeprefix(JOURNAL)))
+            return open_journal(url.removeprefix(JOURNAL))
         file = file_of(url)
         if file is not None and file.is_file() and not _writable(file):
             return cached(_read_only(file))
@@ -102,6 +109,8 @@ def storage_errors(url: str) -> Iterator[None]:
             ) from error
         raise RunError(f"the storage {redacted(url)} needs a driver: {error}") from error
     except (StorageInternalError, SQLAlchemyError, OSError) as error:
+        if isinstance(error, OSError) and _is_elsewhere(error, file_of(url)):
+            raise  # an image, say, in the middle of a search
         raise StorageError(explained(error, url)) from error
 
 
@@ -109,12 +118,31 @@ def explained(error: BaseException, url: str = "") -> str:
     """One sentence on what is wrong with a storage, and on the way out where there is one."""
     while isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
-    reason = redacted(first_line(getattr(error, "orig", None) or error))
+    said = getattr(error, "orig", None) or error
+    reason = redacted(first_line(said))
+    url = url or next(iter(getattr(said, "__notes__", ())), "")
     file = file_of(url) if url else None
     named = f"the storage {file or redacted(url)}" if url else "the storage"
+    if file is not None and FULL.search(reason) and _is_full(file):
+        return f"{named} cannot be written: the disk is full"
+    if LOCKED in reason:
+        return f"{named} {told_holder(file)}"
     if any(words in reason for words in DAMAGED):
         return _damaged(named, reason, file)
     return f"{named} cannot be reached, read or written: {reason}"
+
+
+def _is_elsewhere(error: OSError, file: Path | None) -> bool:
+    """Whether an error is of another file than the storage, its lock or its folder."""
+    if error.filename is None:
+        return False
+    return file is None or not (str(error.filename).startswith(str(file)) or str(error.filename) == str(file.parent))
+
+
+def _is_full(file: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(file.parent).free < LEAST_FREE
+    return False
 
 
 def _damaged(named: str, reason: str, file: Path | None) -> str:
@@ -176,12 +204,13 @@ def _tell_damage(engine: Engine, url: str) -> None:
     def _told(context: Any) -> None:
         if any(words in str(context.original_exception) for words in DAMAGED):
             raise StorageError(explained(context.original_exception, url)) from context.original_exception
+        context.original_exception.add_note(url)  # for the sentence, where it does not pass
 
 
 def _database(url: str, **options: Any) -> Database:
     url, secrets = url.replace("postgresql://", "postgresql+psycopg://", 1), secrets_of(url)
     sqlite = url.startswith("sqlite")
-    connect = {"timeout": 60} if sqlite else secrets
+    connect = {"timeout": WAIT} if sqlite else secrets
     engine: dict[str, Any] = {"connect_args": connect} | ({} if sqlite else {"pool_pre_ping": True})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9

@@ -3,6 +3,8 @@
     python scripts/benchmarks/judging.py coverage --studies 100    # the pooled model, worlds of worlds.py
     python scripts/benchmarks/judging.py confirm --studies 4000    # families of differences, by kind of noise
     python scripts/benchmarks/judging.py methods --studies 2000    # the same by other corrections
+    python scripts/benchmarks/judging.py borrowed --studies 2000   # and with other weights of the rest's scatter
+    python scripts/benchmarks/judging.py prior --studies 40        # which terms of the model make intervals wide
     python scripts/benchmarks/judging.py looks --studies 400       # confirm again and again with more seeds
     python scripts/benchmarks/judging.py calibrate --studies 300   # recommended proxies that do not suffice
 
@@ -25,16 +27,22 @@ import worlds
 from scipy import stats
 
 from chattn_nas.judging import comparison
-from chattn_nas.judging._confirmation import alpha_of
+from chattn_nas.judging._confirmation import alpha_of, families
 from chattn_nas.judging.agreement import excess
 from chattn_nas.judging.comparison import compare_block
+from chattn_nas.results.pooled import likelihood
+from chattn_nas.study.record import RIVAL
 
 comparison.bootstrap = lambda differences: (None, None)  # stands beside the verdict, and takes nine tenths of the time
 
 #: Standard deviation of one training in the shipped table, points.
 NOISE = 0.51
-#: Three candidates and the best uniform network against it, none; the sixth network is a control.
-PAIRS = [(0, 3), (1, 3), (2, 3), (0, 4), (1, 4), (2, 4), (3, 4)]
+#: What ``confirm`` trains: three candidates, the best uniform network, none, the learned factor, the random gate.
+ROLES = ("candidate", "candidate", "candidate", "uniform", "none", RIVAL, "control")
+#: What it claims: the first four against each of the three rivals.
+PAIRS = [(one, other) for one, other, _ in families([[role] for role in ROLES])[0]]
+#: Of these, the first candidate's.
+RIVALS = [place for place, (one, _) in enumerate(PAIRS) if one == 0]
 KINDS = (
     "normal", "heavy tails", "skewed", "one scatters 2.5 times as much", "one scatters 4 times as much",
     "two scatter twice as much", "all scatter differently", "collapses", "type by seed",
@@ -65,10 +73,34 @@ def coverage(studies: int, keep: Path | None, minutes: float, only: Sequence[str
     for name in wanted:
         mine = [row for row in rows if row["world"] == name]
         if mine:
-            means = {key: np.mean([float(row[key]) for row in mine]) for key in worlds.Coverage.__dataclass_fields__}
-            keys = ("networks", "pairs", "effects", "rival", "claimed", "false")
-            shares = " | ".join(f"{100 * means[key]:.0f} %" for key in keys)
-            print(f"| {name} | {len(mine)} | {shares} | {means['regret']:.2f} | {means['single']:.2f} |", flush=True)
+            shares = [_with_error([100 * float(row[key]) for row in mine], 0) + " %" for key in
+                      ("networks", "pairs", "effects", "rival", "claimed", "false")]  # fmt: skip
+            points = [_with_error([float(row[key]) for row in mine], 2) for key in ("regret", "single")]
+            print(f"| {name} | {len(mine)} | {' | '.join([*shares, *points])} |", flush=True)
+
+
+def _with_error(values: Sequence[float], digits: int) -> str:
+    """Mean and its standard error over studies."""
+    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1) / len(values) ** 0.5:.{digits or 1}f}"
+
+
+def prior(studies: int) -> None:
+    """Which terms of the model make intervals wide where they are not in the truth, and what they do where they are."""
+    heads = ("world", "prior shares", "networks", "pairs", "effects")
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    small: dict[str, tuple[str, ...]] = {
+        "as they are": (), "type x seed 0.02": ("type_seed",), "pairs 0.02": ("pair",),
+        "both 0.02": ("type_seed", "pair"), "both and whole 0.02": ("type_seed", "pair", "architecture"),
+    }  # fmt: skip
+    shipped = dict(likelihood.SHARE)
+    for name in ("effects add up", "type x seed, 80 trainings", "pairs as large as types, 40"):
+        for label, terms in small.items():
+            likelihood.SHARE |= shipped | dict.fromkeys(terms, 0.02)
+            found = [worlds.cover(worlds.WORLDS[name], np.random.default_rng([2026, one])) for one in range(studies)]
+            cells = [_with_error([100 * getattr(one, key) for one in found], 0) + " %" for key in
+                     ("networks", "pairs", "effects")]  # fmt: skip
+            print(f"| {name} | {label} | {' | '.join(cells)} |", flush=True)
+    likelihood.SHARE |= shipped
 
 
 def noise(kind: str, size: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
@@ -83,7 +115,7 @@ def noise(kind: str, size: tuple[int, int, int], rng: np.random.Generator) -> np
     elif kind == "type by seed":  # three stages, 0.24 points each
         return 0.43 * drawn + 0.24 * _by_type(size, rng)
     scale = np.ones((1, size[1], 1))
-    if kind.startswith("one scatters"):  # the rival of four comparisons
+    if kind.startswith("one scatters"):  # the rival of three comparisons
         scale[0, 3] = 2.5 if "2.5" in kind else 4.0
     elif kind == "two scatter twice as much":
         scale[0, [0, 3]] = 2.0
@@ -92,24 +124,24 @@ def noise(kind: str, size: tuple[int, int, int], rng: np.random.Generator) -> np
     return NOISE * drawn * scale / np.sqrt((scale**2).mean(1, keepdims=True))
 
 
-#: Types by stage of the six networks.
-TYPES = ("abc", "abd", "aab", "aaa", "nnn", "rrr")
+#: Types by stage of the networks.
+TYPES = ("abc", "abd", "aab", "aaa", "nnn", "sss", "rrr")
 
 
 def _by_type(size: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
     """What each study's seeds do to the types of each network, summed over stages."""
-    luck = {(stage, name): rng.standard_normal((size[0], size[2])) for stage in range(3) for name in "abcdnr"}
+    luck = {(stage, name): rng.standard_normal((size[0], size[2])) for stage in range(3) for name in "abcdnsr"}
     return np.stack([sum(luck[place] for place in enumerate(types)) for types in TYPES], axis=1)
 
 
 def confirm(studies: int, kinds: Sequence[str] = KINDS) -> None:
-    """Family-wise error, power and what is announced of seven differences of six networks, at the first look."""
-    heads = ("seeds", "noise", "any false claim", "0.6 shown", "1.2 shown", "1.2 shown against either rival",
+    """Family-wise error, power and what is announced of all that ``confirm`` claims, at the first look."""
+    heads = ("seeds", "noise", "any false claim", "0.6 shown", "1.2 shown", "1.2 shown against any rival",
              "a shown 0.6 is announced as", "its mean")  # fmt: skip
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for seeds, kind in itertools.product((5, 10), kinds):
         rng = np.random.default_rng([seeds, KINDS.index(kind)])
-        runs = noise(kind, (studies, 6, seeds), rng)
+        runs = noise(kind, (studies, len(ROLES), seeds), rng)
         false = np.mean([any(c.judgement != "no difference shown" for c in judged(one)) for one in runs])
         found = {}
         for lift in (0.6, 1.2):
@@ -123,48 +155,82 @@ def confirm(studies: int, kinds: Sequence[str] = KINDS) -> None:
         cells = (
             f"{100 * false:.1f} %", f"{100 * better[0.6][:, 0].mean():.0f} %",
             f"{100 * better[1.2][:, 0].mean():.0f} %",
-            f"{100 * better[1.2][:, [0, 3]].any(1).mean():.0f} %", f"{announced:.2f}", f"{plain:.2f}",
+            f"{100 * better[1.2][:, RIVALS].any(1).mean():.0f} %", f"{announced:.2f}", f"{plain:.2f}",
         )  # fmt: skip
         print(f"| {seeds} | {kind} | {' | '.join(cells)} |", flush=True)
 
 
 def methods(studies: int) -> None:
-    """What Holm's correction and the whole block's error would have shown, and how often the latter claims falsely."""
-    print("| one training scatters by | true difference | Holm | as judged | the whole block's error | noise known |")
-    print("|---|---|---|---|---|---|")
-    limit = comparison._limit(comparison._largest(tuple(PAIRS), 6, 1e9), 1e9, len(PAIRS), comparison.ALPHA)
+    """What other corrections would have shown, step by step to how it is judged, and how often they claim falsely."""
+    heads = ("one training scatters by", "true difference", "Holm", "as judged", "all 5 % spent at this look",
+             "and the whole block's error", "and one rival alone (Dunnett)", "and the noise known")  # fmt: skip
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    alone = [pair for pair in PAIRS if pair[1] == PAIRS[0][1]]
+    limit = comparison._limit(comparison._largest(tuple(alone), len(ROLES), 1e9), 1e9, len(alone), comparison.ALPHA)
     for spread, lift in itertools.product((0.51, 0.4), (0.6, 1.2)):
         rng = np.random.default_rng([int(100 * spread), int(10 * lift)])
-        runs = spread * rng.standard_normal((studies, 6, 5))
+        runs = spread * rng.standard_normal((studies, len(ROLES), 5))
         runs[:, 0] += lift
-        ours = np.mean([judged(one)[0].judgement == "better" for one in runs])
-        known = stats.norm.sf(limit - lift / (spread * (2 / 5) ** 0.5))
-        cells = (np.mean([_holm(one) for one in runs]), ours, np.mean([_block(one)[0] for one in runs]), known)
+        cells = (
+            np.mean([_holm(one) for one in runs]),
+            np.mean([judged(one)[0].judgement == "better" for one in runs]),
+            np.mean([compare_block(one, PAIRS)[0].judgement == "better" for one in runs]),
+            np.mean([_block(one)[0] for one in runs]), np.mean([_block(one, alone)[0] for one in runs]),
+            stats.norm.sf(limit - lift / (spread * (2 / 5) ** 0.5)),
+        )  # fmt: skip
         print(f"| {spread:g} | {lift:g} | {' | '.join(f'{100 * cell:.0f} %' for cell in cells)} |", flush=True)
 
     print("\n| seeds | noise | false claims as judged | with the whole block's error |")
     print("|---|---|---|---|")
     for seeds, kind in itertools.product((5, 10), KINDS):
-        runs = noise(kind, (studies, 6, seeds), np.random.default_rng([seeds, KINDS.index(kind)]))
-        ours = np.mean([any(one.judgement != "no difference shown" for one in judged(of)) for of in runs])
+        runs = noise(kind, (studies, len(ROLES), seeds), np.random.default_rng([seeds, KINDS.index(kind)]))
         whole = np.mean([_block(of).any() for of in runs])
-        print(f"| {seeds} | {kind} | {100 * ours:.1f} % | {100 * whole:.1f} % |", flush=True)
+        print(f"| {seeds} | {kind} | {100 * _false(runs):.1f} % | {100 * whole:.1f} % |", flush=True)
+
+
+def borrowed(studies: int) -> None:
+    """Worst false claims and power by the weight of the other networks' scatter in a difference's own."""
+    print(
+        "| weight | worst false claims, 5 seeds | 10 seeds | 1.2 shown by 5 seeds | 0.6 by 10 |\n|---|---|---|---|---|"
+    )
+    shipped = comparison.BORROWED
+    for weight in (0.0, 0.04, 0.15, 1.0):
+        comparison.BORROWED = weight
+        worst = {}
+        for seeds in (5, 10):
+            runs = {kind: noise(kind, (studies, len(ROLES), seeds), np.random.default_rng([seeds, place]))
+                    for place, kind in enumerate(KINDS)}  # fmt: skip
+            worst[seeds] = max((_false(of), kind) for kind, of in runs.items())
+        power = []
+        for seeds, lift in ((5, 1.2), (10, 0.6)):
+            better = NOISE * np.random.default_rng([seeds, 9]).standard_normal((studies, len(ROLES), seeds))
+            better[:, 0] += lift
+            power.append(np.mean([judged(one)[0].judgement == "better" for one in better]))
+        cells = [f"{100 * worst[seeds][0]:.1f} % ({worst[seeds][1]})" for seeds in (5, 10)]
+        print(f"| {weight:g} | {' | '.join([*cells, *(f'{100 * one:.0f} %' for one in power)])} |", flush=True)
+    comparison.BORROWED = shipped
+
+
+def _false(runs: np.ndarray) -> float:
+    """Share of sets of equal networks of which any two are called different."""
+    return float(np.mean([any(one.judgement != "no difference shown" for one in judged(of)) for of in runs]))
 
 
 def _holm(runs: np.ndarray) -> bool:
-    """Whether the first of seven paired t tests is shown at 5 % after Holm's correction."""
+    """Whether the first of the paired t tests is shown at 5 % after Holm's correction."""
     p = np.array([stats.ttest_rel(runs[one], runs[other]).pvalue for one, other in PAIRS])
     order = np.argsort(p)
     kept = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)) < comparison.ALPHA
     return bool(kept[list(order).index(0)] and runs[0].mean() > runs[3].mean())
 
 
-def _block(runs: np.ndarray) -> np.ndarray:
+def _block(runs: np.ndarray, pairs: Sequence[tuple[int, int]] = PAIRS) -> np.ndarray:
     """Which are shown by the error of networks by seeds and the limit of the largest difference (Dunnett 1955)."""
     networks, seeds = runs.shape
     freedom = (networks - 1) * (seeds - 1)
-    limit = comparison._limit(comparison._largest(tuple(PAIRS), networks, freedom), freedom, 7, comparison.ALPHA)
-    differences = np.array([runs[one].mean() - runs[other].mean() for one, other in PAIRS])
+    largest = comparison._largest(tuple(pairs), networks, freedom)
+    limit = comparison._limit(largest, freedom, len(pairs), comparison.ALPHA)
+    differences = np.array([runs[one].mean() - runs[other].mean() for one, other in pairs])
     return np.abs(differences) > limit * comparison.block_error(runs) * (2 / seeds) ** 0.5
 
 
@@ -180,12 +246,45 @@ def looks(studies: int, most: int = 20) -> None:
     print("|---|---|")
     first = []
     for _ in range(studies):
-        runs = NOISE * rng.standard_normal((6, 4 + most))
+        runs = NOISE * rng.standard_normal((len(ROLES), 4 + most))
         first.append(next((look for look in range(1, most + 1) if any(
             one.judgement == "better" for one in compare_block(runs[:, : 4 + look], PAIRS, alpha=alpha_of(look))
         )), most + 1))  # fmt: skip
     for look in (1, 2, 5, 10, most):
         print(f"| {look} | {100 * np.mean(np.array(first) <= look):.1f} % |", flush=True)
+    planned(studies)
+
+
+#: Errors of the looks at five and at ten seeds: as ``confirm`` spends them whether or not a second comes, and as a plan
+#: of exactly two would (nominal levels of Pocock, 1977, and of O'Brien and Fleming, 1979, for 5 % together).
+PLANS = {
+    "as spent": (alpha_of(1), alpha_of(2)), "planned, Pocock": (0.0294, 0.0294),
+    "planned, O'Brien and Fleming": (0.0052, 0.048),
+}  # fmt: skip
+
+
+def planned(studies: int) -> None:
+    """Two looks, at five and at ten seeds: what is shown at either, by how the error is shared out."""
+    heads = ("true difference", "5 seeds alone", "10 seeds alone", *(f"5, then 10: {name}" for name in PLANS))
+    print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for lift in (0.0, 0.6, 1.2):
+        runs = NOISE * np.random.default_rng([7, int(10 * lift)]).standard_normal((studies, len(ROLES), 10))
+        runs[:, 0] += lift
+        looked = {
+            (count, alpha): np.array([_shown(of[:, :count], alpha, lift) for of in runs])
+            for count, alpha in {(5, alpha_of(1)), (10, alpha_of(1)), *((5, one) for one, _ in PLANS.values()),
+                                 *((10, two) for _, two in PLANS.values())}
+        }  # fmt: skip
+        shown = [looked[5, alpha_of(1)], looked[10, alpha_of(1)]]
+        shown += [looked[5, one] | looked[10, two] for one, two in PLANS.values()]
+        named = f"{lift:g}" if lift else "none: any false claim"
+        print(f"| {named} | {' | '.join(f'{100 * one.mean():.1f} %' for one in shown)} |", flush=True)
+
+
+def _shown(runs: np.ndarray, alpha: float, lift: float) -> bool:
+    """Whether the first network is called better than its first rival; without a lift, whether any claim is made."""
+    found = compare_block(runs, PAIRS, alpha=alpha)
+    return found[0].judgement == "better" if lift else any(one.judgement != "no difference shown" for one in found)
 
 
 def calibrate(studies: int) -> None:
@@ -215,7 +314,7 @@ def _tau(spread: float) -> float:
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("coverage", "confirm", "methods", "looks", "calibrate"))
+    parser.add_argument("what", choices=("coverage", "prior", "confirm", "methods", "borrowed", "looks", "calibrate"))
     parser.add_argument("--studies", type=int, default=40)
     parser.add_argument("--keep", type=Path, help="CSV file of coverage's studies")
     parser.add_argument("--minutes", type=float, default=1e9, help="no study of coverage begins later")
@@ -227,7 +326,8 @@ def main() -> None:
     elif arguments.what == "confirm":
         confirm(arguments.studies, arguments.kind or KINDS)
     else:
-        kinds = {"methods": methods, "looks": looks, "calibrate": calibrate}
+        kinds = {"prior": prior, "methods": methods, "borrowed": borrowed, "looks": looks,
+                 "calibrate": calibrate}  # fmt: skip
         kinds[arguments.what](arguments.studies)
 
 

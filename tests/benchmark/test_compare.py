@@ -1,8 +1,10 @@
+import random
+
 import numpy as np
 import pytest
 
 from chattn_nas.benchmark import METHODS, compare_picks, compare_samplers, ground, write_comparison
-from chattn_nas.benchmark.compare import NEAR, Search, _crossing, _ours, cost_to_come_near
+from chattn_nas.benchmark.compare import NEAR, Search, _crossing, _InTurn, _ours, cost_to_come_near, course, run_search
 from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.errors import InputError
 from chattn_nas.search.pruning import build_pruner
@@ -19,6 +21,34 @@ def test_a_simulated_search_spends_its_budget_and_repeats_nothing(simulated):
         assert len(set(trained)) == len(trained)
         for record in found:
             assert len(record.rungs) == (2 if record.outcome == "complete" else 1)
+
+
+def test_an_answer_from_the_record_costs_what_it_costs_in_a_search(simulated):
+    """Answered trials cost budget in a search, and were free here: what proposes the same again looked cheap."""
+    one = simulated.space.params(next(iter(simulated.networks.values())))
+    asked = []
+    found = simulate(simulated, _InTurn([one]), budget=10, seeds=(0, 1), baselines=False,
+                     settled=lambda study: asked.append(len(study.trials)) or False)  # fmt: skip
+    assert [record.seed for record in found] == [0, 1]
+    assert asked == [1, 2]
+    sampler, _ = METHODS["random"](simulated, 0)
+    looks = iter([False, False, False, True])
+    assert len(simulate(simulated, sampler, budget=30, seeds=(0,), settled=lambda study: next(looks))) == 4
+
+
+def test_the_course_of_a_search_says_how_far_it_was_and_how_it_ranked(simulated):
+    early, late = course(run_search(simulated, "random", 1, 60), (8, 60))
+    assert (early.trainings, late.trainings) == (8, 60)
+    assert 0 <= late.short <= early.short
+    assert 0.4 < late.tau <= 1
+    assert early.tau < late.tau
+    world = ground("world_rungs")(3)
+    assert [rung.epoch for rung in world.measurement(world.space.random(random.Random(0)), 1).rungs] == [4, 16]
+    found = run_search(world, "random + halving", 3, 16)
+    assert {record.outcome for record in found.records} == {"complete", "pruned"}
+    (end,) = course(found, (16,))
+    assert end.short >= 0
+    assert -1 <= end.tau <= 1
 
 
 def test_baselines_come_first_and_are_never_stopped(simulated):
@@ -55,7 +85,8 @@ def test_regret_is_counted_from_the_best_network(simulated):
     spread = max(simulated.values.values()) - min(simulated.values.values())
     assert (found["regret"] < spread).all()
     assert (found["gain_low"] < found["gain"]).all()
-    assert (found[["gain", "gain10"]] > 0).all(axis=None), "better than a network drawn blindly"
+    assert (found[["gain", "gain10", "tau"]] > 0).all(axis=None), "better than a network drawn blindly"
+    assert (found["tau"] < found["tau_high"]).all()
     with pytest.raises(InputError, match="did you mean 'tpe'"):
         compare_samplers({"one": lambda number: simulated}, methods=("tpee",))
 
@@ -91,7 +122,8 @@ def test_costs_count_what_a_search_knew_by_then(simulated):
     spent = sum(record.rungs[-1].epoch for record in one.after(7)) / 3
     assert 6 <= spent <= 7
     assert one.after(100) == one.records
-    found = cost_to_come_near([one, one], 12)
+    found = cost_to_come_near([10, 40], np.array([[0.5, 0.1], [0.4, 0.0]]), [one.unit, one.unit])
+    assert one.unit == (2,)
     assert found["cost_low"] <= found["cost"] <= found["cost_high"]
     assert simulated.short(max(simulated.settled, key=simulated.settled.get)) == 0
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from chattn_nas.benchmark import facts, load
 from chattn_nas.benchmark.answers import LongTable, interactions, mixing, stage_effects, uniform_effects
-from chattn_nas.benchmark.lookup import TABLES, read_table
+from chattn_nas.benchmark.lookup import TABLES, read_table, table_names
 from chattn_nas.cli import app
 
 
@@ -282,3 +283,81 @@ def test_every_fact_of_the_short_table_follows_from_its_csv():
     explained = (whole - apart - effects * error) / (whole - (len(y) - 1) * error)
     assert found["additive"] == pytest.approx(min(1.0, max(0.0, explained)))
     assert found["interaction"] == pytest.approx(max(0.0, apart / apart_df - error) ** 0.5)
+
+
+def test_what_the_page_of_starts_says_follows_from_its_rows():
+    """Every mean, and every Kendall's tau of docs/start.md between the generated marks, but the bootstrap's limits."""
+    root = Path(__file__).parents[2]
+    rows = pd.read_csv(root / "scripts" / "benchmarks" / "start.csv")
+    said = (root / "docs" / "start.md").read_text().split("<!-- begin")[1]
+    assert len(rows) == sum(int(count) for count in re.findall(r"^(\d+) trainings, ", said, re.M))
+    rows["accuracy"] *= 100
+    rows.loc[rows["network"] == "none", "start"] = "any"
+    rows = rows.drop_duplicates([one for one in rows.columns if one not in ("seconds", "date", "device")])
+    long = rows[(rows["images"] == 20_000) & (rows["branch_scale"] == 1)]
+
+    def table(head: str) -> dict[str, list[str]]:
+        lines = said[said.index(head) :].split("\n\n")[0].splitlines()[2:]
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        return {first: others for first, *others in cells}
+
+    found = table("| network | 3 epochs, official |")
+    assert len(found) == 10
+    for name, cells in found.items():
+        columns = [(epochs, start) for epochs in (3, 6, 15, 20) for start in ("official", "identity", "unit", "any")]
+        for (epochs, start), cell in zip(columns, cells, strict=True):
+            mine = long[(long["network"] == name) & (long["epochs"] == epochs) & (long["start"] == start)]["accuracy"]
+            spread = f" ± {mine.std():.1f}" if len(mine) > 1 else ""
+            assert cell == (f"{mine.mean():.1f}{spread} ({len(mine)})" if len(mine) else ""), (name, epochs, start)
+
+    means = {
+        (epochs, start): long[(long["epochs"] == epochs) & long["start"].isin([start, "any"])]
+        .groupby("network")["accuracy"].mean()
+        for epochs in (3, 6, 15, 20) for start in ("official", "identity", "unit")
+    }  # fmt: skip
+    names = sorted(set.intersection(*(set(one.index) for one in means.values())))
+    assert f"start, over {len(names)} networks" in said
+    end = sum(means[20, start][names] for start in ("official", "identity", "unit"))
+    taus = {key: stats.kendalltau(one[names], end).statistic for key, one in means.items()}
+    for epochs, (unit, *others) in table("| epochs | unit | official | identity |").items():
+        lengths = [3, 6, 15] if epochs == "mean" else [int(epochs)]
+        wanted = {start: np.mean([taus[length, start] for length in lengths]) for start in ("official", "identity")}
+        own = np.mean([taus[length, "unit"] for length in lengths])
+        assert unit == f"{own:.2f}"
+        for start, cell in zip(wanted, others, strict=True):
+            assert cell.startswith(f"{wanted[start]:.2f} ({own - wanted[start]:+.2f} [")
+
+
+def test_the_words_about_the_tables_follow_from_them():
+    """What docs/tables.md and docs/cost.md say in sentences, beside what the command prints."""
+    root = Path(__file__).parents[2] / "docs"
+    words = " ".join((root / "tables.md").read_text().split())
+    rows = {name: pd.read_csv(TABLES / f"{name}.csv.xz") for name in table_names()}
+    for name, found in rows.items():
+        assert f"| `{name}` | {len(found):,} |" in words
+    long = rows["cifar_resnet8_16px_20ep"]
+    long["name"] = long["stages"].map(lambda text: " | ".join(choice["type"] for choice in json.loads(text)))
+    ends = long[(long["plan"] == "table") & (long["epochs"] == 20)]
+    tests = 100 * ends.pivot(index="name", columns="seed", values="test_accuracy")
+    uniform = {name.split(" | ")[0]: name for name in tests.index if len(set(name.split(" | "))) == 1}
+    for kind in ("se", "eca", "fca", "shuffle"):  # "lie within their intervals of none, and of the random gate"
+        for rival in ("none", "random_gate"):
+            assert stats.ttest_rel(tests.loc[uniform[kind]], tests.loc[uniform[rival]]).pvalue > 0.05
+    own = ends[~ends["name"].str.contains("random_gate|channel_scale")]
+    y = 100 * own["accuracy"].to_numpy()
+    squares, freedom = left(y, dummies(own["name"]), dummies(own["seed"]))
+    alone = (100 * own.set_index("name")["accuracy"]).groupby("name").var().mean()
+    pair = f"{(2 * squares / freedom) ** 0.5:.2f}", f"{(2 * alone) ** 0.5:.2f}"
+    assert pair == ("0.42", "0.42")
+    assert "the standard deviation of a difference of two networks is 0.42 points on one seed and on two" in words
+    pilot = long[(long["plan"] == "pilot") & long["name"].str.startswith("sge")]["accuracy"]
+    assert f"SGE learned hardly anything ({' and '.join(f'{100 * one:.0f} %' for one in sorted(pilot))}" in words
+    costs = (root / "cost.md").read_text()
+    truth = tests.loc[own["name"].unique()].mean(axis=1)
+    first = own.drop_duplicates("name").set_index("name").loc[truth.index]
+    for column, label in (("parameters", "parameters"), ("macs", "MACs")):
+        assert f"| {label} | 1 | {stats.kendalltau(first[column], truth).statistic:+.2f} [" in costs
+    short = long[(long["plan"] == "lengths") & (long["epochs"] == 3) & long["name"].isin(truth.index)]
+    taus = [stats.kendalltau(one.set_index("name")["test_accuracy"][truth.index], truth).statistic
+            for _, one in short.groupby("seed")]  # fmt: skip
+    assert f"reaches {taus[0]:.2f} and {taus[1]:.2f} (test accuracy" in " ".join(costs.split())

@@ -29,7 +29,7 @@ ARGUMENTS = {
     "compare-picks": ("--repeats", 2, "--budget", 10),
     "compare-samplers": ("--repeats", 2, "--budget", 8, "--method", "random", "--table", "cifar_resnet8_16px"),
     "confirm": ("RUN", "--top", 1, "--seeds", 2, "--epochs", 1, "--workers", 0), "dashboard": ("RUN",),
-    "data": ("SPEC", "--out", "NEW"), "doctor": (), "effects": ("RUN",),
+    "data": ("SPEC", "--out", "NEW"), "docs": (), "doctor": (), "effects": ("RUN",),
     "evaluate": ("NETWORK", "--data", "SPEC"), "export": ("RUN", "--out", "NEW"), "init": ("--yes", "--out", "NEW"),
     "leaderboard": ("RUN",), "one-shot": ("SPEC",), "nni-config": ("SPEC", "--out", "NEW"), "plan": ("SPEC",),
     "report": ("RUN",), "schema": (), "search": ("SPEC", "--run", "RUN"), "space": ("SPEC",),

@@ -77,6 +77,20 @@ def test_a_mistyped_name_is_told_with_the_nearest_one(said, command):
         assert "did you mean 'quickstart'" in message
 
 
+def test_data_or_a_run_where_a_spec_is_asked_for_are_told_with_the_way_on(said, tmp_path):
+    photos(tmp_path / "photos", 24, {"cat": 2, "dog": 2})
+    (tmp_path / "table.csv").write_text("path,label\n")
+    for given in ("photos", "table.csv"):
+        assert f"'chattn-nas init --data {given}' writes a spec for them" in said("search", given, code=2)
+    (tmp_path / "photos.yaml").write_text("name: photos")
+    assert "it is a folder; did you mean photos.yaml?" in said("plan", "photos", code=2)
+    assert "'chattn-nas search SPEC' starts one" in said("trials", "phots", code=2)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "spec.yaml").write_text("name: mine")
+    assert "did you mean 'mine'?" in said("trials", "mine.yaml", code=2)
+    assert "the run that lies there is runs/mine/spec.yaml" in said("data", "runs/mine", code=2)
+
+
 def test_a_spec_for_digits_loads_and_can_be_trained(said, tmp_path):
     text = said("init", "--data", "digits", "--params", "1.02x", "--name", "first", "--yes")
     assert "Wrote first.yaml" in text
@@ -133,6 +147,20 @@ def test_on_a_terminal_an_answer_that_cannot_be_is_asked_for_again(said, monkeyp
     assert (spec.backbone.model, spec.proxy.optimizer) == ("cifar_resnet8", "lamb")
     assert spec.search.constraints == {"parameters": "<= 1.02x"}
     assert next(answers, None) is None
+
+
+def test_photos_start_from_pretrained_weights_unless_they_shall_not(said, tmp_path):
+    photos(tmp_path / "photos", 80, {"cat": 16, "dog": 16})
+    said("init", "--data", "photos", "--yes")
+    said("init", "--data", "photos", "--yes", "--no-pretrained", "--name", "scratch")
+    tuned, scratch = load_spec("photos.yaml"), load_spec("scratch.yaml")
+    assert (tuned.backbone.pretrained, tuned.proxy.start) == (True, "identity")
+    assert (scratch.backbone.pretrained, scratch.proxy.start) == (False, "unit")
+    for spec in (tuned, scratch):
+        steps = len(load_data(spec.data).train) // spec.proxy.batch_size
+        assert steps * spec.proxy.rungs[-1] >= 250, "fewer updates show how networks start, not what they learn"
+    clash = said("init", "--data", "photos", "--yes", "--no-pretrained", "--recipe", "finetune", "--name", "x", code=2)
+    assert "the weights that --no-pretrained forbids" in clash
 
 
 def test_a_bad_file_is_left_out_and_said(said, tmp_path):

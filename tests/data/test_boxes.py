@@ -135,6 +135,10 @@ def test_crowds_and_images_without_objects(tmp_path) -> None:
     said = " ".join(describe(settings(tmp_path)).said)
     assert "3 crowds" in said
     assert "3 images show no object" in said
+    coco(tmp_path, annotations=lambda rows: [row.update(iscrowd=1) for row in rows if row["category_id"] == 1])
+    told = describe(settings(tmp_path))
+    assert told.class_names == ("bee",)
+    assert "nothing is of class things, ant: left out, with 6 crowds, whose places are background" in told.said
 
 
 def test_archives(tmp_path) -> None:
@@ -266,6 +270,15 @@ def test_no_image_is_in_two_parts(tmp_path) -> None:
     (tmp_path / "data.yaml").write_text(names + "val: [images/train, images/val]\n")
     with pytest.raises(DataError, match=r"names 4 images for val and for another part, such as images/train/train0"):
         describe(settings(tmp_path, "yolo"))
+
+
+def test_an_image_that_two_files_of_annotations_name_is_refused(tmp_path) -> None:
+    coco(tmp_path, places="images/{name}.png", file="annotations/instances_{part}2017.json", parts=("train", "val"))
+    held = json.loads((tmp_path / "annotations/instances_val2017.json").read_text())
+    held["images"][0]["file_name"] = "train0.png"
+    (tmp_path / "annotations/instances_val2017.json").write_text(json.dumps(held))
+    with pytest.raises(DataError, match=r"val2017\.json name the same 1 image, such as images/train0\.png: a score"):
+        describe(settings(tmp_path))
 
 
 def test_images_without_annotations_are_told(tmp_path) -> None:

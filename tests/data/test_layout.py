@@ -23,7 +23,7 @@ def images(root) -> dict[str, int]:
     return {part: facts.images for part, facts in describe(settings(root)).parts.items()}
 
 
-@pytest.mark.parametrize("train", ["train", "Train", "TRAINING", "training"])
+@pytest.mark.parametrize("train", ["train", "Train", "TRAINING", "training", "train_2017"])
 @pytest.mark.parametrize(
     ("second", "part"),
     [
@@ -32,6 +32,7 @@ def images(root) -> dict[str, int]:
         ("valid", "validation"),
         ("Test", "test"),
         ("testing", "test"),
+        ("val2017", "validation"),
     ],
 )
 def test_names_of_parts(tmp_path, train, second, part) -> None:
@@ -171,6 +172,10 @@ def test_compressed_and_broken_archives(tmp_path) -> None:
         (lambda root: folder(root, ("train", "training")), "both (train|training)/ and (training|train)/ for train"),
         (lambda root: folder(root, ("train",)) and folder(root, ("test",), ("ant", "cow")),
          r"test images hold classes that no training image has: 'cow' \(10 images\)"),
+        (lambda root: folder(root, ("train",)) and folder(root, ("test",), ("Ant", "bee")),
+         r"'Ant' \(10 images\); they differ in case alone: .*data\.classes: {Ant: ant}"),
+        (lambda root: [(root / one / f"{n}.heic").write_bytes(b"x") for n in range(2) for one in
+                       ("a", "b") if (root / one).mkdir(exist_ok=True) is None], r"\.heic has to be converted to JPEG"),
         (lambda root: folder(root, ()) and (root / "cow").mkdir(), r"no image is of class 'cow'.*{cow: null}"),
         (lambda root: folder(root, (), ("train", "test")), "(train|test) holds images but no class folders: sort them"),
     ],

@@ -49,12 +49,23 @@ def test_usual_columns(tmp_path, header) -> None:
 
 def test_columns_by_name(tmp_path) -> None:
     table(tmp_path, header=("bild", "art"))
-    with pytest.raises(DataError, match=r"no column called path or image or file: data\.image_column names it.*bild"):
-        load_data(settings(tmp_path))
+    found = describe(settings(tmp_path))
+    assert found.class_names == ("ant", "bee")
+    assert "image files are read from column 'bild', the only one that names some" in found.said
+    assert "labels are read from column 'art', the only one that is left" in found.said
     named = settings(tmp_path, image_column="bild", label_column="art")
     assert describe(named).class_names == ("ant", "bee")
     with pytest.raises(DataError, match="no column 'arts'; did you mean 'art'"):
         load_data(settings(tmp_path, image_column="bild", label_column="arts"))
+
+
+def test_the_column_of_images_is_the_one_that_names_files(tmp_path) -> None:
+    paths = images(tmp_path)
+    write(tmp_path, "id,photo,place,y\n" + "".join(f"{n},{p},x,{n % 2}\n" for n, p in enumerate(paths)))
+    assert describe(settings(tmp_path, label_column="y")).parts["train"].counts == [10, 10], "id is no file"
+    write(tmp_path, "left,right,y\n" + "".join(f"{p},{p},{n % 2}\n" for n, p in enumerate(paths)))
+    with pytest.raises(DataError, match=r"no column called path or image or file: data\.image_column names it.*left"):
+        load_data(settings(tmp_path))
 
 
 def test_labels_are_texts(tmp_path) -> None:
@@ -113,6 +124,7 @@ def test_several_columns_of_labels(tmp_path) -> None:
         ("", "holds no table"),
         ("path,label\n", "a header but no row"),
         ("path,path\na,b\n", "two columns 'path'"),
+        ("images/000.png,ant\nimages/001.png,bee\n", "first line of .* names an image, images/000.png: a line such as"),
         ("path,label\nimages/000.png,\n", "lacks the label in 1 of 1 rows: the first is row 2"),
         ("path,label\n,ant\n", "lacks the image in 1 of 1 rows"),
         ("path,label\nimages/000.png,ant\nimages/000.png,bee\n", "two labels: ant and bee"),

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from chattn_nas.errors import ExportError, InputError
-from chattn_nas.export import FORMATS, Card, export_network
+from chattn_nas.export import FORMATS, Card, export_network, open_folder
 from chattn_nas.network import build_network
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
@@ -137,3 +137,32 @@ def test_what_cannot_be_a_folder_is_refused_in_a_sentence(network, tmp_path):
         (tmp_path / "closed").mkdir(mode=0o500)
         with pytest.raises(InputError, match="cannot be written: Permission denied"):
             _export(network, tmp_path / "closed", "safetensors")
+
+
+def _harmed(whole: bytes):
+    """Cut off, turned round in the middle, emptied, something else."""
+    middle = len(whole) // 2
+    yield whole[:middle]
+    yield whole[:middle] + bytes(byte ^ 0x5A for byte in whole[middle : middle + 64]) + whole[middle + 64 :]
+    yield b""
+    yield b"\xff\x00" * 200
+
+
+def _read(folder):
+    opened = open_folder(folder)
+    return opened.network(), opened.architecture
+
+
+def test_a_damaged_folder_is_one_sentence_that_names_the_file(network, tmp_path):
+    _export(network, tmp_path / "out", "source")
+    for name in ("weights.pt", "architecture.yaml", "model.py"):
+        file = tmp_path / "out" / name
+        whole = file.read_bytes()
+        for index, content in enumerate(_harmed(whole)):
+            file.write_bytes(content)
+            with pytest.raises(InputError) as caught:
+                _read(tmp_path / "out")
+            assert str(file) in str(caught.value), (name, index)
+            assert "\n" not in str(caught.value)
+        file.write_bytes(whole)
+    assert _read(tmp_path / "out")[1] == ARCHITECTURE

@@ -169,6 +169,15 @@ def test_longer_trainings_of_the_same_seeds_are_another_look():
     assert _look(study, networks, 4) == 1, "what was judged before is no new look"
 
 
+def test_a_look_of_version_0_1_is_known_again_and_counts_once():
+    """It kept networks and seeds, and no scores."""
+    study = optuna.create_study()
+    networks = [network("a", "candidate", [91, 92]), network("none", "none", [90, 91])]
+    study.set_user_attr("confirmation_looks", ['[["a", [0, 1]], ["none", [0, 1]]]'])
+    assert _look(study, networks, 4) == 1
+    assert _look(study, [replace(networks[0], scores={0: 91.0, 1: 92.0, 2: 93.0}), networks[1]], 4) == 2
+
+
 def test_more_seeds_only_add_and_are_another_look(run, confirmed):
     more = confirm(run, top=2, seeds=3, epochs=2, workers=0, progress=False)
     for one in more.networks:
@@ -225,6 +234,7 @@ def test_a_large_true_difference_is_found_and_said():
     assert found.judgement.judgement == "better"
     assert found.headline == f"a is better than uniform by about {found.judgement.size:.2f} points"
     assert "where the search had said 94.00 % (pooled mean; raw mean 95.00 %)" in found.words
+    assert "There is no test set: this rests on the validation images" in found.words
     table = found.table().set_index("network")
     assert table.loc["a", "vs_uniform"] == pytest.approx(found.judgement.mean)
     assert table.loc["none", "vs_uniform"] is None or np.isnan(table.loc["none", "vs_uniform"])

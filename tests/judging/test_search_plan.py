@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from chattn_nas.errors import InputError
 from chattn_nas.judging import plan_search
@@ -76,3 +77,24 @@ def test_of_a_few_trials_the_first_baselines_are_counted_not_the_dearest_type(mo
     assert few.baselines == 3
     many = plan_search(Spec.from_dict(SPEC | {"space": {"all": types}, "search": search | {"trials": 30}}), seconds=1e9)
     assert many.search - STARTUP > 30
+
+
+@pytest.mark.parametrize(
+    ("trials", "slower", "said"), [(24, 1.2, "search.workers: 2 trains"), (24, 1.9, ""), (8, 1.2, "")]
+)
+def test_several_workers_are_proposed_where_they_get_through_more(trials, slower, said, monkeypatch) -> None:
+    """A step on one thread that takes 1.2 times as long as on two: two workers do 1.67 times as many."""
+
+    def timed(trainer, architecture, name, seconds=1.0):
+        step = 1.0 if torch.get_num_threads() == 2 else slower
+        return Pace(network=name, build=0.0, step=step, evaluation=0.0, steps=1, memory=1)
+
+    monkeypatch.setattr("chattn_nas.judging.search_plan.pace", timed)
+    monkeypatch.setattr("chattn_nas.judging.advice.pace", timed)
+    monkeypatch.setattr("chattn_nas.search.devices.cpus", lambda: 2)
+    before = torch.get_num_threads()
+    plan = plan_search(Spec.from_dict(SPEC | {"search": {"trials": trials}}), seconds=0.0)
+    assert torch.get_num_threads() == before
+    lines = [line for line in plan.wiser if line.startswith("search.workers")]
+    assert [line.startswith(said) for line in lines] == [True] * bool(said)
+    assert all("about 1.7 times" in line for line in lines)

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
+from chattn_nas.errors import InputError
 from chattn_nas.proxy import train
 from chattn_nas.proxy.measurement import Outcome
 from chattn_nas.proxy.packed import train_packed
@@ -37,3 +39,12 @@ def test_balanced_sampling_is_that_of_a_training_alone(data, build, settings) ->
     together = train_packed([build()], balanced, settings, seeds=[1], device="cpu")
     assert together[0].train_loss_sum == alone.train_loss_sum
     assert alone.train_loss_sum != train(build(), data, settings, seed=1).train_loss_sum
+
+
+def test_networks_that_draw_are_not_packed(data, build, settings) -> None:
+    """They would share one state: a training beside another would not be the one that it is alone."""
+    dropping = build()
+    dropping.drop_rate = 0.1
+    for networks, how in (([build()], settings.model_copy(update={"drop_path": 0.1})), ([build(), dropping], settings)):
+        with pytest.raises(InputError, match="not packed"):
+            train_packed(networks, data, how, seeds=[1] * len(networks), device="cpu")

@@ -6,6 +6,7 @@ import os
 import time
 
 import torch
+from optuna.pruners import BasePruner
 from torch import nn
 
 from chattn_nas.network import stages
@@ -55,6 +56,13 @@ class StubTrainer:
                     outcome=Outcome.PRUNED, reason=f"stopped at rung {index}", rungs=tuple(rungs), seed=seed
                 )
         return Measurement(outcome=Outcome.COMPLETE, rungs=tuple(rungs), seed=seed)
+
+
+class StopsAll(BasePruner):
+    """Stops every trial at its first rung."""
+
+    def prune(self, study, trial) -> bool:
+        return True
 
 
 def _raise(fault: str) -> None:

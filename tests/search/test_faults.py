@@ -222,7 +222,7 @@ def test_a_full_disk_ends_with_one_sentence_and_the_search_goes_on_later(tmp_pat
         run.until(3)
         _fill(disk / "filler")
         assert run.wait(300) != 0
-        assert "the storage cannot be reached or written" in run.log.read_text()
+        assert "disk is full" in run.log.read_text()
         done = run.ended()
         assert 0 < done < 30
         (disk / "filler").unlink()

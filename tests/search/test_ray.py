@@ -10,7 +10,9 @@ import pytest
 from chaos import Chaos
 
 from chattn_nas.errors import MissingExtraError
+from chattn_nas.search.pruning import passes
 from chattn_nas.search.ray import _ray
+from chattn_nas.study.record import records
 from chattn_nas.study.trials import outcome
 
 HERE = Path(__file__).parent
@@ -53,14 +55,21 @@ def test_a_node_is_lost_and_nothing_else(on_ray) -> None:
 @needs_ray
 @pytest.mark.slow
 def test_a_training_that_kills_its_process_is_begun_again_and_then_crashed(on_ray) -> None:
+    """And of what every rung would stop a share goes on, as with every engine: the number of the trial draws it."""
     faults = {"random_gate | random_gate": "die"}
-    run = on_ray(trials=8, seconds=0.1, retries=1, faults=faults, pruner="successive_halving", keep_checkpoints=2)
+    run = on_ray(trials=8, seconds=0.1, retries=1, faults=faults, pruner="stub_trainer:StopsAll", pass_at_random=0.3,
+                 keep_checkpoints=2)  # fmt: skip
     assert run.wait(300) == 0, run.log.read_text()[-3000:]
     ends = {trial.user_attrs.get("label"): outcome(trial) for trial in run.records()}
     assert ends["random_gate"] == "crashed"
     assert ends["none"] == "complete"
     assert run.ended() == 8
     assert len({path.name.split("-")[0] for path in (run.folder / "checkpoints").iterdir()}) == 2
+    proposed = [one for one in records(run.study) if not one.label and one.trained]
+    assert proposed
+    assert {one.number: one.outcome for one in proposed} == {
+        one.number: "complete" if passes(0, one.number, 0, 0.3) else "pruned" for one in proposed
+    }
 
 
 def test_without_ray_the_message_says_what_to_install(monkeypatch) -> None:

@@ -11,10 +11,12 @@ import optuna
 import pytest
 
 from chattn_nas.errors import RunError, StorageError
+from chattn_nas.search.processes import is_stopped
 from chattn_nas.search.session import enqueue_baselines, enqueue_trainings, quiet_optuna
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.exclusive import exclusively
-from chattn_nas.study.storage import open_storage
+from chattn_nas.study.lock_holder import LOCKS, holder
+from chattn_nas.study.storage import open_storage, storage_errors
 from chattn_nas.study.trials import all_trials, counts
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -64,10 +66,14 @@ def test_a_journal_damaged_in_the_middle_is_one_sentence(tmp_path) -> None:
     for index in range(5):
         study.set_user_attr(str(index), index)
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:3], b"\x00\xff" * 20 + b"\n", *lines[4:]]))
-    with pytest.raises(StorageError, match=r"study\.log is damaged after 3 whole lines.*head -n 3") as caught:
+    for damaged in (b"\x00\xff" * 20, b"3", b'["op_code"]', b'{"op_code": 99, "worker_id": "x"}', b'{"op_code": 2}'):
+        path.write_bytes(b"".join([*lines[:3], damaged + b"\n", *lines[4:]]))
+        with pytest.raises(StorageError, match=r"study\.log is damaged after 3 whole lines.*head -n 3") as caught:
+            open_storage(f"journal://{path}")
+        assert "\n" not in str(caught.value)
+    path.write_bytes(b"".join(lines[:-1]) + b"\x00" * 40 + b"\n")
+    with pytest.raises(StorageError, match=rf"is damaged after {len(lines) - 1} whole lines"):
         open_storage(f"journal://{path}")
-    assert "\n" not in str(caught.value)
 
 
 def test_one_at_a_time_and_a_dead_holder_is_passed_over(url, monkeypatch) -> None:
@@ -102,6 +108,7 @@ import json, sys
 from pathlib import Path
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
+from chattn_nas.search.processes import is_stopped
 from chattn_nas.search.session import enqueue_baselines, quiet_optuna
 quiet_optuna()
 spec = Spec.from_dict(json.loads(sys.argv[1]))
@@ -174,9 +181,13 @@ def test_trials_that_are_gone_are_missed_not_begun_anew(run_stub, tmp_path, old)
 def test_the_study_of_another_run_under_the_same_name_is_not_taken_for_this_ones(run_stub) -> None:
     run = run_stub(trials=4)
     assert (run.directory / ".study").read_text().strip() == run.study.user_attrs["run_id"]
-    (run.directory / ".study").write_text("0123456789abcdef")
+    (run.directory / ".study").write_text("0123456789abcdef" * 2)
     with pytest.raises(RunError, match="is another one"):
         run_stub(trials=5)
+    for damaged in (b"", b"\xff\x00" * 16, b"0123456789abcdef"):
+        (run.directory / ".study").write_bytes(damaged)
+        run_stub(trials=4)
+        assert (run.directory / ".study").read_text().strip() == run.study.user_attrs["run_id"]
 
 
 def test_a_run_goes_on_where_it_was_moved_and_so_does_its_confirmation(run_stub, tmp_path) -> None:
@@ -191,6 +202,45 @@ def test_a_run_goes_on_where_it_was_moved_and_so_does_its_confirmation(run_stub,
     opened = RunDirectory.create(spec.model_copy(update={"name": "stub-confirm"}), moved / "confirm")
     assert {one.study_name for one in opened.study._storage.get_all_studies()} == {"stub", "stub-confirm"}
     assert sum(map(counts, all_trials(run_stub(directory=moved, trials=5).study))) == 5
+
+
+def test_an_image_that_cannot_be_read_is_not_taken_for_the_storage(tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    for name, kind in (("image.png", FileNotFoundError), ("study.db-wal", StorageError)):
+        with pytest.raises(kind, match=name), storage_errors(url):
+            raise FileNotFoundError(2, "No such file or directory", f"{tmp_path}/{name}")
+
+
+HOLD = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+print("holds it", flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.skipif(not LOCKS.exists(), reason="this system does not tell who holds a lock")
+def test_who_keeps_sqlite_from_all_others_is_named(run_stub, monkeypatch) -> None:
+    run = run_stub(trials=4)
+    close(run.study._storage)
+    path = run.directory / "study.db"
+    holds = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holds.stdout.readline() == "holds it\n"
+        while not is_stopped(holds.pid):
+            threading.Event().wait(0.02)
+        assert holder(path) == holds.pid
+        monkeypatch.setattr("chattn_nas.study.storage.WAIT", 0.2)
+        with pytest.raises(RunError, match=rf"study\.db is locked by process {holds.pid} .* 'kill -CONT {holds.pid}'"):
+            _ = RunDirectory(run.directory).study
+        with pytest.raises(RunError, match=rf"process {holds.pid} "):
+            run_stub(trials=5)
+    finally:
+        holds.kill()
+        holds.communicate()
+    assert holder(path) is None
+    assert sum(map(counts, all_trials(run_stub(trials=5).study))) == 5
 
 
 def test_a_damaged_database_is_one_sentence_with_a_way_out(run_stub) -> None:

@@ -216,14 +216,9 @@ def test_time_ends_a_search_and_the_same_search_goes_on(make_spec, tmp_path) -> 
 def test_a_budget_is_a_time() -> None:
     from chattn_nas.cli._app import seconds_of
 
-    assert [seconds_of(text) for text in ("90s", "30m", "2h", "1h30m", "1.5 h", "2d")] == [
-        90,
-        1800,
-        7200,
-        5400,
-        5400,
-        172800,
-    ]
-    for text in ("", "2", "soon", "0h", "2x", "-1h"):
+    seconds = {"90s": 90, "30m": 1800, "2h": 7200, "1h30m": 5400, "1.5 h": 5400, "2d": 172800, "2 hours": 7200,
+               "1 hour 30 minutes": 5400, "90 sec": 90}  # fmt: skip
+    assert {text: seconds_of(text) for text in seconds} == seconds
+    for text in ("", "2", "soon", "0h", "2x", "-1h", "2 hm", "1h 30"):
         with pytest.raises(InputError, match="--budget is a time"):
             seconds_of(text)

@@ -12,14 +12,25 @@ import pytest
 
 from chattn_nas.search import supervisor
 from chattn_nas.search.owner import is_dead, owner, pid_of
-from chattn_nas.search.processes import began, end_group, memory_of, start_group
+from chattn_nas.search.processes import began, end_group, is_stopped, memory_of, start_group
 from chattn_nas.search.worker_log import BYTES, KEPT, LARGEST, WorkerLog
+from chattn_nas.study.lock_holder import LOCKS
 
 CHILD = "import sys, time; held = bytearray({}); print('there', flush=True); time.sleep(600)"
 PARENT = f"""
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", {CHILD!r}.format(200 << 20)])
 print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+#: Holds the write lock of an SQLite file.
+HOLD = """
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA journal_mode=WAL")
+database.execute("BEGIN IMMEDIATE")
+print("holds it", flush=True)
 time.sleep(600)
 """
 
@@ -152,3 +163,45 @@ def test_a_stopped_process_is_ended_and_only_after_it_was_silent_for_long(tmp_pa
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_worker_that_does_not_end_when_all_is_done_is_ended(monkeypatch) -> None:
+    now, killed = [100.0], []
+    worker = SimpleNamespace(process=SimpleNamespace(pid=os.getpid()), slot=SimpleNamespace(index=0))
+    worker.kill = lambda: killed.append(worker)
+    watch = SimpleNamespace(
+        workers={0: worker}, study=None, settings=SimpleNamespace(trials=3), stopped_since={}, done_since=None,
+        _processes=lambda: [os.getpid()], _trials_of=lambda worker: [],
+    )  # fmt: skip
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now[0])
+    long = supervisor.LINGER
+    for done, later, ended in ((True, long, 0), (False, 2, 0), (True, long + 1, 0), (True, 1, 1)):
+        monkeypatch.setattr(supervisor.queue, "is_done", lambda *given, done=done: done)
+        supervisor.Supervisor._look_after_workers(watch)
+        assert len(killed) == ended
+        now[0] += later
+    assert not watch.workers
+
+
+@pytest.mark.skipif(not LOCKS.exists(), reason="this system does not tell who holds a lock")
+def test_a_worker_that_was_stopped_while_it_wrote_is_replaced_and_nobody_elses_is(tmp_path) -> None:
+    database = tmp_path / "study.db"
+    holds = subprocess.Popen([sys.executable, "-c", HOLD, str(database)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holds.stdout.readline() == "holds it\n"
+        worker = SimpleNamespace(process=holds, slot=SimpleNamespace(index=0), kill=holds.kill)
+        begun = []
+        watch = SimpleNamespace(
+            run_=SimpleNamespace(storage_url=f"sqlite:///{database}"), workers={0: worker}, _start=begun.append
+        )
+        assert not supervisor.Supervisor._free_the_storage(watch), "it works: it is waited for"
+        os.kill(holds.pid, signal.SIGSTOP)
+        while not is_stopped(holds.pid):
+            time.sleep(0.02)
+        assert supervisor.Supervisor._free_the_storage(watch)
+        assert begun == [worker.slot]
+        assert holds.wait(timeout=60) == -signal.SIGKILL
+        assert not supervisor.Supervisor._free_the_storage(watch)
+    finally:
+        holds.kill()
+        holds.communicate()

@@ -34,7 +34,13 @@ def line_of(path: Path, words: str) -> int:
             "batchsize",
         ),
         ("proxy:", "proxi:", "unknown key 'proxi'; did you mean 'proxy'?", "proxi"),
-        ("  trials: 24", "  trials: many", "search.trials: .*valid integer.*not 'many'", "many"),
+        ("  trials: 24", "  trials: many", "search.trials: should be a whole number, not 'many'", "many"),
+        ("  batch_size: 64", "  lr: 0.1", "unknown key 'proxy.lr'; did you mean 'learning_rate'?", "lr"),
+        ("  batch_size: 64", "  epochs: 4", "unknown key 'proxy.epochs'; did you mean 'rungs'?", "  epochs: 4"),
+        ("  batch_size: 64", "  workers: 4", "did you mean search.workers or training.workers?", "  workers: 4"),
+        ("proxy:", "epochs: 4\nproxy:", "did you mean proxy.rungs or training.epochs?", "epochs: 4"),
+        ("rungs: [4, 16]", "rungs: 16", r"proxy.rungs: should be a list, such as \[16\], not 16", "rungs: 16"),
+        ("proxy:", "judging: 4\nproxy:", "judging: should be a mapping of keys to values, not 4", "judging"),
         ("  sampler: tpe", "  sampler: tpee", "search.sampler cannot be 'tpee'; did you mean 'tpe'?", "tpee"),
         ("cifar_resnet8 ", "cifar_resnet9 ", "did you mean 'cifar_resnet", "cifar_resnet9"),
         ("    - eca:", "    - ecca:", "unknown attention type 'ecca'; did you mean 'eca'?", "ecca"),
@@ -78,6 +84,16 @@ def line_of(path: Path, words: str) -> int:
         ("proxy:", "proxy: [fast]\nx:", "should be a mapping of keys to values|unknown key 'x'", "x:"),
         ("name: ", "name: my run #", "a name is made of letters", "my run"),
         ("name: ", "name: ../../x #", "a name is made of letters", "../../x"),
+        ("name: ", "name: 2026 #", "name: should be text, and YAML reads 2026 there: put it in quotes", "2026"),
+        ("    - eca:", "    - ECA:", "unknown attention type 'ECA'; did you mean 'eca'?", "ECA"),
+        ("  image_size: 8", "  image_size: 8\n  metric: F1", "cannot be 'F1'; did you mean 'macro_f1'?", "F1"),
+        ("  image_size: 8", "  image_size: 8\n  channels: 2", "channels cannot be 2; possible: 1, 3", "channels: 2"),
+        (
+            "  options: {width: 16}",
+            "  options: {width: 16}\n  freeze: [layer1]",
+            r"backbone\.freeze\.0: should be 'stem' or a whole number, not 'layer1'",
+            "layer1",
+        ),
     ],
 )
 def test_a_bad_spec_is_one_sentence_with_file_and_line(tmp_path, old, new, message, at) -> None:
@@ -268,7 +284,7 @@ def test_what_is_no_mapping_is_refused(tmp_path, text) -> None:
 def test_a_file_that_cannot_be_read_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="No such file"):
         load_spec(tmp_path / "missing.yaml")
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="it is a folder"):
         load_spec(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match="not UTF-8"):

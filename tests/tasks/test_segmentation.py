@@ -45,14 +45,16 @@ def test_an_official_validation_folder_scores_the_search(data) -> None:
 def test_other_layouts_are_the_same_set(folder, tmp_path, data) -> None:
     for part in ("train", "val"):
         for kind, there in (("images", "img_dir"), ("masks", "ann_dir")):
-            (tmp_path / there / part).mkdir(parents=True)
+            place = tmp_path / there / f"{part}2017"
+            place.mkdir(parents=True)
             for path in (folder / part / kind).iterdir():
                 ending = "_labelTrainIds" if kind == "masks" else ""
-                (tmp_path / there / part / f"{path.stem}{ending}.png").write_bytes(path.read_bytes())
+                (place / f"{path.stem}{ending}.png").write_bytes(path.read_bytes())
     other = load_data(DataSettings(dataset="masks", path=str(tmp_path), image_size=16))
     assert torch.equal(other.train.labels, data.train.labels)
-    next((tmp_path / "ann_dir" / "train").iterdir()).unlink()
-    with pytest.raises(DataError, match="1 image has no mask: img_dir/train/"):
+    assert torch.equal(other.validation.labels, data.validation.labels)
+    next((tmp_path / "ann_dir" / "train2017").iterdir()).unlink()
+    with pytest.raises(DataError, match="1 image has no mask: img_dir/train2017/"):
         load_data(DataSettings(dataset="masks", path=str(tmp_path), image_size=16))
 
 

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from chattn_nas.data import load_data
-from chattn_nas.errors import InputError, MissingExtraError, RunError, TrainingStopped
+from chattn_nas.errors import DataError, InputError, MissingExtraError, RunError, TrainingStopped
 from chattn_nas.report import html, markdown
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.study import hold as hold_module
@@ -77,6 +77,14 @@ def test_the_test_set_is_read_once(run, monkeypatch) -> None:
     first = run.best().train()
     assert run.best().train() == first
     assert len(read) == 1
+
+
+def test_a_missing_test_set_is_found_before_the_first_epoch(run, monkeypatch) -> None:
+    monkeypatch.setattr("chattn_nas.data.load.has_test", lambda settings: False)
+    on_epoch = []
+    with pytest.raises(DataError, match=r"no test images.*data\.test: 0\.2"):
+        run.best().train(on_epoch=on_epoch.append)
+    assert on_epoch == []
 
 
 @pytest.mark.parametrize("data_on", ["device", "disk"])

@@ -113,7 +113,11 @@ def listing_of_boxed(
     used = [index for index, count in enumerate(counts.tolist()) if count]
     if len(used) < len(names):
         unused = [name for index, name in enumerate(names) if index not in used]
-        told.append(f"nothing is of class {', '.join(unused)}: left out")
+        gone = sum(int((one.crowd & ~np.isin(one.labels, used)).sum()) for one in boxes)
+        told.append(
+            f"nothing is of class {', '.join(unused)}: left out"
+            + (f", with {gone} crowd{'s' if gone > 1 else ''}, whose places are background" if gone else "")
+        )
         number = np.full(len(names), -1)
         number[used] = np.arange(len(used))
         found = {
@@ -123,7 +127,7 @@ def listing_of_boxed(
     empty = sum(not one.boxes for images in parts.values() for one in images)
     if empty:
         told.append(f"{empty} image{'s show' if empty > 1 else ' shows'} no object, which is learned, too")
-    crowds = sum(int(one.crowd.sum()) for one in boxes)
+    crowds = sum(int((one.crowd & np.isin(one.labels, used)).sum()) for one in boxes)
     if crowds:
         told.append(f"{plural(crowds, 'crowd')} of objects that are not told apart: what lies in them "
                     "counts for nothing")  # fmt: skip

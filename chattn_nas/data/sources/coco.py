@@ -52,6 +52,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     parts, missing = {}, Counter[str]()
     for part, (entry, content) in files.items():
         parts[part] = _part(content, entry, tree, images, number, part, missing)
+    _refuse_shared(parts)
     if count := missing.total():
         listed = ", ".join(list(missing)[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
         if settings.bad_files == "fail":
@@ -66,6 +67,28 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     if unnamed := sum(entry.path not in named for found in images.values() for entry in found):
         said.append(f"images that no annotations name are left out: {unnamed}")
     return listing_of_boxed(tree, parts, names, settings, root=root, said=said, word="annotation", shares=False)
+
+
+def _refuse_shared(parts: Mapping[str, Sequence[Boxed]]) -> None:
+    """Refuse images that two parts name.
+
+    Raises:
+        DataError: Names one, and the files.
+    """
+    seen: dict[str, Boxed] = {}
+    twice = [
+        (seen[one.entry.path], one)
+        for found in parts.values()
+        for one in found
+        if seen.setdefault(one.entry.path, one).file != one.file
+    ]
+    if twice:
+        first, second = twice[0]
+        raise DataError(
+            f"{first.file} and {second.file} name the same {len(twice)} image{'s' if len(twice) > 1 else ''}, such as "
+            f"{first.entry.path}: a score on images that were trained on says nothing",
+            where=("path",),
+        )
 
 
 def _annotations(tree: Tree, root: str) -> dict[str, tuple[Entry, Content]]:

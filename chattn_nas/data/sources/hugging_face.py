@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chattn_nas.data.classes import label, sorted_names
-from chattn_nas.data.layout import PARTS
+from chattn_nas.data.layout import part_of
 from chattn_nas.data.pictures import Found, Items, Listing, Part
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of
@@ -34,13 +34,13 @@ def find_hf(settings: DataSettings) -> Found:
     sets = dict(found) if isinstance(found, dict) else {"train": found}
     named: dict[str, Any] = {}
     for name, one in sets.items():
-        part = PARTS.get(str(name).lower())
+        part = part_of(str(name))
         if part is not None and part not in named:
             named[part] = one
     if "train" not in named:
         raise DataError(f"the set has no part to train on: {', '.join(map(str, sets))}", where=("name",))
     stamps = [f"{part} {one._fingerprint} {len(one)}" for part, one in named.items()]
-    aside = [str(name) for name in sets if PARTS.get(str(name).lower()) is None]
+    aside = [str(name) for name in sets if part_of(str(name)) is None]
     return Found(stamps, lambda: _listing(named, settings, datasets, aside))
 
 

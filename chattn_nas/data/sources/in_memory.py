@@ -46,7 +46,7 @@ def listing_of_arrays(found: Mapping[str, NDArray[Any]], called: str, settings: 
         else:
             parts[part][kind] = name
     if "images" not in parts.get("train", {}):
-        raise DataError(f"{called} has no array 'x_train'", where=("path",), value="x_train", choices=found)
+        raise DataError(f"{called} has no array 'x_train' or 'x'", where=("path",), value="x_train", choices=found)
     for part, roles in parts.items():
         for kind, letter in (("images", "x"), ("labels", "y")):
             if kind not in roles:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from chattn_nas.data.decoding import Reading, cropped
-from chattn_nas.data.layout import PARTS, is_image
+from chattn_nas.data.layout import is_image, part_of
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import opened, path_of
@@ -56,8 +56,8 @@ def _listing(tree: Tree, root: str) -> Listing:
         kinds = [IMAGES if one in IMAGES else MASKS for one in lower if one in IMAGES | MASKS]
         if not kinds or not is_image(name):
             continue
-        part = next((PARTS[one] for one in lower if one in PARTS), "train")
-        rest = [one for one in folders if one.lower() not in PARTS.keys() | IMAGES | MASKS]
+        part = next(filter(None, map(part_of, lower)), "train")
+        rest = [one for one in folders if one.lower() not in IMAGES | MASKS and not part_of(one)]
         key = "/".join([*rest, PurePosixPath(name).stem])
         held = (images if kinds[0] is IMAGES else masks).setdefault(part, {})
         if key in held:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from chattn_nas.data.decoding import TURNED
-from chattn_nas.data.layout import PARTS, is_image
+from chattn_nas.data.layout import is_image, part_of
 from chattn_nas.data.pictures import Found, Listing, Part, Raw
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of
@@ -59,10 +59,10 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
             continue
         *folders, name = entry.path.split("/")
         words = [word for folder in folders for word in re.split(r"[\W_]+", folder.lower())]
-        part = next((PARTS[word] for word in words if word in PARTS), "train")
+        part = next(filter(None, map(part_of, words)), "train")
         smaller = bool(LOW & set(words))
         stem = re.sub(rf"x{scale}$", "", PurePosixPath(name).stem, flags=re.I) if smaller else PurePosixPath(name).stem
-        classes = [one for one in folders if not (set(re.split(r"[\W_]+", one.lower())) & (HIGH | LOW | PARTS.keys()))]
+        classes = [one for one in folders if not any(map(_says, re.split(r"[\W_]+", one.lower())))]
         place = [one for one in classes if not re.fullmatch(rf"x{scale}", one, re.I)]
         (low if smaller else high).setdefault(part, {})["/".join([*place, stem])] = entry
     if not high.get("train"):
@@ -103,6 +103,11 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
             )
         parts[part] = Part(Patches(source, index), HighPatches(source, index))
     return Listing(parts=parts, class_names=(), said=tuple(said))
+
+
+def _says(word: str) -> bool:
+    """Whether a word in the name of a folder tells the size or the part, and not what its pictures show."""
+    return word in HIGH | LOW or part_of(word) is not None
 
 
 class _Source:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chattn_nas.data.classes import label, sorted_names
-from chattn_nas.data.layout import PARTS
+from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of, stamp
@@ -94,13 +94,21 @@ def _rows(path: Path) -> list[dict[str, str]]:
         stamp(path)  # says what lies nearby
         raise DataError(f"cannot read {path}: {error.strerror}", where=("path",)) from None
     except UnicodeDecodeError:
-        raise DataError(f"cannot read {path}: it is not UTF-8 text", where=("path",)) from None
+        raise DataError(
+            f"cannot read {path}: it is not UTF-8 text (spreadsheets save that as 'CSV UTF-8')", where=("path",)
+        ) from None
     first = next((line for line in text.splitlines() if line.strip()), "")
     if "\0" in text or not first:
         raise DataError(f"{path} holds no table: its first line is the header, such as path,label", where=("path",))
     delimiter = max(",;\t|", key=first.count)
     table = csv.DictReader(text.splitlines(), delimiter=delimiter, restval="", skipinitialspace=True)
     header = [name.strip() for name in table.fieldnames or ()]
+    if any(map(is_image, header)):
+        raise DataError(
+            f"the first line of {path} names an image, {next(filter(is_image, header))}: a line such as path,label "
+            "must stand above it",
+            where=("path",),
+        )
     if len(header) != len(set(header)):
         twice = next(name for name in header if header.count(name) > 1)
         raise DataError(f"{path} has two columns {twice!r}", where=("path",))
@@ -122,7 +130,7 @@ def _columns(
     for _, file, row in rows:
         if list(row) != header:
             raise DataError(f"{file} has other columns than {rows[0][1]}: {', '.join(row)}", where=("path",))
-    image = _column(header, settings.image_column, IMAGES, "image_column", rows[0][1])
+    image = _image_column(header, rows, settings, said)
     several = settings.label_column if isinstance(settings.label_column, list) else None
     if several is None:
         one = settings.label_column if isinstance(settings.label_column, str) else None
@@ -155,6 +163,20 @@ def _columns(
         presence = np.array([[value.lower() in ("1", "1.0", "true") for value in row] for row in hot], np.uint8)
         return parts, (labelled, presence), entries
     return parts, [row[labelled[0]] for _, _, row in rows], entries
+
+
+def _image_column(
+    header: Sequence[str], rows: Sequence[tuple[str, Path, Mapping[str, str]]], settings: DataSettings, said: list[str]
+) -> str:
+    """As asked, else the one that names image files, else the one with a usual name."""
+    if settings.image_column is None:
+        named = [name for name in header if sum(is_image(row[name]) for _, _, row in rows) > 0.5 * len(rows)]
+        usual = [name for name in named if name.lower() in IMAGES]
+        if len(found := usual or named) == 1:
+            if not usual:
+                said.append(f"image files are read from column {found[0]!r}, the only one that names some")
+            return found[0]
+    return _column(header, settings.image_column, IMAGES, "image_column", rows[0][1])
 
 
 def _column(header: Sequence[str], asked: str | None, usual: Sequence[str], key: str, file: Path) -> str:

@@ -50,7 +50,7 @@ class Outlook:
     def __str__(self) -> str:
         return (
             f"after {self.trainings} trainings the chance that a network of the space is "
-            f"{self.unit.apart(self.useful)} better than the pick is {self.chance:.1%}"
+            f"{self.unit.apart(self.useful)} better than the pick is {100 * self.chance:.1f} %"
         )
 
 

@@ -1,0 +1,84 @@
+"""What would be wiser than what a spec asks for, one sentence each."""
+
+from __future__ import annotations
+
+import math
+
+import psutil
+import torch
+
+from chattn_nas.data._summary import LEAST_UPDATES
+from chattn_nas.results import words
+from chattn_nas.search.pace import Pace, others_at_work, pace
+from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.space import Architecture, SearchSpace
+from chattn_nas.spec.spec import Spec
+
+#: Standard errors at which a difference is shown at 95 % with a probability of 80 %.
+SHOWN = 1.96 + 0.84
+#: Trials per worker that a search should have: those that run at once learn nothing from each other.
+TRIALS_PER_WORKER = 6
+#: So many times as many trials in an hour are worth a line.
+WORTH = 1.2
+
+
+def wiser(
+    spec: Spec, space: SearchSpace, steps: int, *, trials: int, baselines: int, validation: int, noise: float,
+    effect: float, types: int, of_images: bool,
+) -> list[str]:  # fmt: skip
+    """What to change first, where something should be."""
+    useful, said = spec.judging.useful, []
+    if of_images and 100 / validation > useful / 3:
+        said.append(
+            f"one of {validation:,} validation images is {100 / validation:.2g} points, and {useful:g} are worth "
+            "having: more validation images (data.validation) before more trials"
+        )
+    if steps * spec.proxy.rungs[-1] < LEAST_UPDATES:
+        said.append(
+            f"a full trial makes only {steps * spec.proxy.rungs[-1]} updates: more epochs (proxy.rungs) before more "
+            "trials"
+        )
+    if trials <= 2 * baselines:
+        said.append(
+            f"{baselines} of {trials} trials are baselines: fewer types, or from about {3 * baselines} trials on"
+        )
+    if effect > useful:
+        needed = math.ceil(2 * types * (SHOWN * noise / useful) ** 2)
+        said.append(
+            f"{words.plural(trials, 'trial')} over {space.canonical_size:,} networks are a first look: about "
+            f"{_rounded(needed)} full trainings would show an effect of {useful:g} points; fewer types need fewer"
+        )
+    return said
+
+
+def more_workers(trainer: ProxyTrainer, bare: Architecture, one: Pace, threads: int, trials: int) -> list[str]:
+    """Several workers that share the CPU's threads, where they were timed to get through clearly more trials.
+
+    So many are tried as fit into half of the free memory and leave each several trials.
+
+    Args:
+        bare: The backbone without attention.
+        one: Its pace on one worker with all the threads.
+        threads: How many these are.
+        trials: Asked for.
+    """
+    fit = psutil.virtual_memory().available // (2 * max(one.memory, 1))
+    workers = min(threads, fit, trials // TRIALS_PER_WORKER)
+    if workers < 2:
+        return []
+    each = threads // workers
+    torch.set_num_threads(each)
+    with others_at_work((workers - 1) * each):
+        shared = pace(trainer, bare, one.network)
+    gain = workers * one.step / shared.step
+    if gain < WORTH:
+        return []
+    return [
+        f"search.workers: {workers} trains with {words.plural(each, 'thread')} each and gets through about {gain:.1f} "
+        "times as many trials in an hour; those that run at once learn nothing from each other"
+    ]
+
+
+def _rounded(number: int) -> str:
+    digits = max(0, len(str(number)) - 2)
+    return f"{round(number, -digits):,}"

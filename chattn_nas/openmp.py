@@ -1,0 +1,19 @@
+"""How the threads of one training wait for each other: briefly, so that a busy machine does not stall it.
+
+A layer's threads meet at barriers, thousands in a second. GNU's OpenMP, which torch uses on Linux, lets a thread
+that waits spin 300,000 times before it sleeps. Where another process takes the core of the thread that is waited
+for, the spinning keeps that thread from its turn: a training beside one busy program takes 4 to 20 times as long
+instead of twice (``scripts/benchmarks/busy.py``).
+"""
+
+from __future__ import annotations
+
+import os
+
+#: Turns of a thread that waits. Enough to bridge the gaps of an idle machine, too few to hold up a busy one.
+SPIN = "5000"
+
+
+def short_waits() -> dict[str, str]:
+    """For the environment of a process that has not loaded torch yet; nothing where the user has set either."""
+    return {} if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys() else {"GOMP_SPINCOUNT": SPIN}

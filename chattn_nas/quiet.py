@@ -1,0 +1,21 @@
+"""Loggers of other libraries, quiet for a while."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet(*names: str, below: int = logging.ERROR) -> Iterator[None]:
+    """These loggers say nothing below a level inside; behind it their level is the user's again."""
+    loud = [logging.getLogger(name) for name in names]
+    before = [one.level for one in loud]
+    for one in loud:
+        one.setLevel(below)
+    try:
+        yield
+    finally:
+        for one, level in zip(loud, before, strict=True):
+            one.setLevel(level)
