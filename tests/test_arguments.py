@@ -160,6 +160,7 @@ def build(**options: Any) -> Any:
         lambda: chattn_nas.export(3, "out"),
         lambda: chattn_nas.load_spec(3),
         lambda: chattn_nas.load_spec(["spec.yaml"]),
+        lambda: chattn_nas.load_spec(""),
         lambda: chattn_nas.confirm(3),
         lambda: chattn_nas.train(3),
         lambda: chattn_nas.cost(3, 32),
