@@ -21,7 +21,7 @@ from chattn_nas.image_size import ImageSize, either
 from chattn_nas.network import build_network
 from chattn_nas.network import cifar as cifar  # importing registers
 from chattn_nas.network import restoration as restoration
-from chattn_nas.network.start import put_constants
+from chattn_nas.network.scaled import put_constants
 from chattn_nas.space import Architecture
 
 

@@ -19,7 +19,16 @@ from chattn_nas.errors import InputError
 def init(
     data: Annotated[
         str | None,
-        typer.Option(help="digits, a folder of images by class, a .tar or .zip of one, .csv, .tsv, .npz or .npy."),
+        typer.Option(
+            help="digits; a folder, .tar or .zip of images by class, with masks, with COCO's or YOLO's boxes, or of "
+            "pictures; .csv, .tsv, .npz or .npy."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="classification, multilabel, segmentation, detection or super_resolution; default: by the data."
+        ),
     ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Column of a table with the labels; several of 0 and 1 as a,b,c.")
@@ -53,11 +62,12 @@ def init(
         print_table(rows, "Shipped specs: chattn-nas search NAME", whole=("spec",))
         return
     if not yes and sys.stdin.isatty():
-        data, backbone, params, recipe, budget = _asked(data, backbone, params, recipe, budget)
+        data, task, backbone, params, recipe, budget = _asked(data, task, backbone, params, recipe, budget)
     data = data or "digits"
     seconds = None if budget is None else seconds_of(budget)
     with moving("Loading torch and timm"):
-        from chattn_nas.spec.draft import default_name, draft
+        from chattn_nas.spec.draft import draft
+        from chattn_nas.spec.draft_source import default_name
 
     name = name or default_name(data)
     given_place = out is not None
@@ -67,7 +77,7 @@ def init(
     if given_place and not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
     found = draft(
-        data, out, name=name, backbone=backbone, parameters=params or "1.05x", recipe=recipe, labels=labels,
+        data, out, name=name, task=task, backbone=backbone, parameters=params, recipe=recipe, labels=labels,
         pretrained=pretrained,
     )  # fmt: skip
     try:
@@ -88,23 +98,37 @@ def init(
         print_json({"spec": str(out), "data": list(found.said)})
 
 
-def _asked(*given: str | None) -> list[str | None]:
-    """Data, backbone, most parameters, recipe and time: what was given, and answers for the rest."""
+def _asked(
+    data: str | None, task: str | None, backbone: str | None, params: str | None, recipe: str | None, budget: str | None
+) -> list[str | None]:
+    """The same, with answers for what was not given; of a task, where the data do not tell it."""
+    from chattn_nas.data.kinds import TASKS
     from chattn_nas.network import stages
     from chattn_nas.space import Backbone
     from chattn_nas.spec import SearchSettings
-    from chattn_nas.spec.draft import source_of
+    from chattn_nas.spec.draft_source import look, source_of
     from chattn_nas.spec.recipes import RECIPES, recipe_of
 
-    questions: list[tuple[str, str, Callable[[str], Any]]] = [
-        ("Data: a folder of images by class, a table, arrays, or", "digits", lambda data: source_of(data, Path())),
-        ("Backbone: any timm model, or", "by the images", lambda model: stages(Backbone(model))),
-        ("Most parameters", "1.05x", lambda most: SearchSettings(constraints={"parameters": f"<= {most}"})),
-        (f"Recipe: {', '.join(RECIPES)}, or", "by the backbone", recipe_of),
-        ("Time for the search, such as 30m or 2h, or", "24 trials", seconds_of),
-    ]
-    asked = [answer or _answer(*question) for answer, question in zip(given, questions, strict=True)]
-    return [None if answer == default else answer for answer, (_, default, _) in zip(asked, questions, strict=True)]
+    data = data or _answer(
+        "Data: a folder of images by class, with masks or boxes, a table, arrays, or", "digits", look
+    )
+    if task is None and look(data).task is None:
+        words = "There are pictures alone; for other tasks labels, boxes or masks are missing. Task"
+        task = _answer(words, "super_resolution", lambda task: source_of(data, Path(), task))
+    classified = (task or look(data).task) not in TASKS.values()
+    questions: list[tuple[str | None, str, str, Callable[[str], Any]]] = [
+        (backbone, "Backbone: any timm model, or", "by the images", lambda model: stages(Backbone(model))),
+        (params, "Most parameters", "1.05x" if classified else "any",
+         lambda most: SearchSettings(constraints={"parameters": f"<= {most}"})),
+        (recipe, f"Recipe: {', '.join(RECIPES)}, or", "by the backbone", recipe_of),
+        (budget, "Time for the search, such as 30m or 2h, or", "24 trials", seconds_of),
+    ]  # fmt: skip
+    answers: list[str | None] = [data, task]
+    for given, question, default, check in questions:
+        ask = classified or check is not recipe_of
+        answer = given or (_answer(question, default, check) if ask else default)
+        answers.append(None if answer == default else answer)
+    return answers
 
 
 def _answer(question: str, default: str, check: Callable[[str], Any]) -> str:

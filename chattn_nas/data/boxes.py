@@ -51,6 +51,7 @@ class Boxes:
         shares: Corners are shares of the image.
         most: Rows of every target.
         outside: What is done with boxes beyond the image.
+        way: What cuts them at the border, for the error.
     """
 
     corners: NDArray[np.float64]
@@ -64,6 +65,7 @@ class Boxes:
     shares: bool = field(kw_only=True)
     most: int = field(kw_only=True)
     outside: Outside = field(kw_only=True)
+    way: str = field(kw_only=True, default="data.options: {outside: clip} cuts boxes at the border")
 
     def __len__(self) -> int:
         return len(self.files)
@@ -126,8 +128,7 @@ class Boxes:
             more = f", and {len(beyond) - 1} more of its boxes" if len(beyond) > 1 else ""
             raise ValueError(
                 f"{self.files[index]}, {self.word} {self.at[rows[beyond[0]]]}: the box from ({left:g}, {top:g}) to "
-                f"({right:g}, {bottom:g}) reaches beyond the image of {_px(image)}{more} (data.options: {{outside: "
-                "clip} cuts boxes at the border)"
+                f"({right:g}, {bottom:g}) reaches beyond the image of {_px(image)}{more} ({self.way})"
             )
         target = np.zeros((self.most, COLUMNS), np.float32)
         target[:, CLASS] = NOTHING

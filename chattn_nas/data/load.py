@@ -41,6 +41,8 @@ def divide(settings: DataSettings) -> tuple[ImageStore, Split]:
     """
     stored = open_set(settings)
     targets = stored.targets["train"]
+    if settings.dataset == "patches":
+        settings = settings.changed(test=None)  # split by pictures already, not by patches
     with in_section():
         return stored, split(stored.description, targets if targets.ndim == 1 else None, settings)
 

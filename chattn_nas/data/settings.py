@@ -26,7 +26,7 @@ SOURCE_KEYS: dict[str, tuple[str, ...]] = {
     "torchvision": ("name", "root", "download", "options"),
     "hf": ("path", "name", "options", "image_column", "label_column", "download"),
     "webdataset": ("path", "image_column", "label_column"),
-    "masks": ("path",),
+    "masks": ("path", "options"),
     "patches": ("path", "options"),
     "coco": ("path", "options"),
     "yolo": ("path", "options"),
@@ -57,7 +57,8 @@ class DataSettings(Settings):
         name: Name of the torchvision class, such as ``CIFAR10``, or of the set on the Hugging Face hub.
         root: Where torchvision looks for the set.
         download: Whether the set may be downloaded.
-        options: Further arguments of the torchvision class, of ``datasets.load_dataset``, or of the function.
+        options: Further arguments of the torchvision class, of ``datasets.load_dataset``, or of the function; of masks
+            ``colours``, of boxes ``outside``, of pictures ``scale``.
         image_column: Column of a table that names the image files.
         label_column: Column of a table that holds the label; several columns of 0 and 1 are several labels per image.
         multilabel: Labels of a table are several per image, separated by ``|``, ``;`` or blanks.

@@ -23,7 +23,7 @@ from chattn_nas.export.source_format import write_safetensors, write_source_form
 from chattn_nas.export.timm_folder import write_timm
 from chattn_nas.export.usage import CLASSIFICATION, SEVERAL_LABELS, Usage
 from chattn_nas.image_size import ImageSize, pair
-from chattn_nas.network.start import fix_scales
+from chattn_nas.network.scaled import fix_scales
 from chattn_nas.space import Architecture
 
 #: Every format, and what writes and proves it.

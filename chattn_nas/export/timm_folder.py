@@ -13,7 +13,7 @@ from chattn_nas.errors import ExportError, first_line
 from chattn_nas.export.context import Context, Written, python
 from chattn_nas.export.proof import difference
 from chattn_nas.network import _timm
-from chattn_nas.network.start import constants
+from chattn_nas.network.scaled import constants
 
 
 def write_timm(context: Context) -> Written:

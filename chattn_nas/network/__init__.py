@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from chattn_nas.network.latency import Latency as Latency
     from chattn_nas.network.latency import measure_latency as measure_latency
     from chattn_nas.network.layout import stages as stages
+    from chattn_nas.network.scaled import restore_scales as restore_scales
     from chattn_nas.network.settings import BackboneSettings as BackboneSettings
     from chattn_nas.network.start import SlotStart as SlotStart
-    from chattn_nas.network.start import restore_scales as restore_scales
     from chattn_nas.network.start import start_at_unit as start_at_unit
 
 __all__, __getattr__, __dir__ = hand_on(
@@ -29,7 +29,8 @@ __all__, __getattr__, __dir__ = hand_on(
         ".features": "FeatureExtractor FeatureMap feature_extractor",
         ".latency": "Latency measure_latency",
         ".layout": "stages",
+        ".scaled": "restore_scales",
         ".settings": "BackboneSettings",
-        ".start": "SlotStart restore_scales start_at_unit",
+        ".start": "SlotStart start_at_unit",
     },
 )

@@ -21,8 +21,9 @@ from chattn_nas.image_size import ImageSize
 from chattn_nas.network import finetune
 from chattn_nas.network.build import build_network, maker, prepared_backbone, put_head
 from chattn_nas.network.layout import Layout, layout
+from chattn_nas.network.scaled import Scaled
 from chattn_nas.network.stage_scope import cells, hand_on
-from chattn_nas.network.start import AttentionSlot, Measuring, Scaled, undisturbed
+from chattn_nas.network.start import AttentionSlot, Measuring, undisturbed
 from chattn_nas.network.surgery import place, put
 from chattn_nas.space import NONE, Architecture, Backbone, SlotShape, Stage, StageChoice
 

@@ -10,6 +10,7 @@ import optuna
 
 from chattn_nas.results._best import Pick
 from chattn_nas.study.attributes import study_attributes
+from chattn_nas.tasks.settings import CLASSIFICATION
 
 WIDTH, HEIGHT, GAP, LEFT = 168, 188, 34, 92
 
@@ -18,11 +19,13 @@ def picture_of(study: optuna.Study, pick: Pick, colours: Mapping[str, str]) -> s
     """The picture of an architecture of a study."""
     stored = study_attributes(study)
     backbone = str(stored.section("backbone").get("model", "backbone"))
-    return picture(pick.choices, stored.stages, backbone=backbone, colours=colours)
+    task = str(stored.section("task").get("type", CLASSIFICATION)).rpartition(":")[2]
+    head = "classifier" if task in (CLASSIFICATION, "multilabel") else task.replace("_", " ")
+    return picture(pick.choices, stored.stages, backbone=backbone, head=head, colours=colours)
 
 
 def picture(
-    choices: Sequence[str], stages: Sequence[Mapping[str, Any]], *, backbone: str, colours: Mapping[str, str]
+    choices: Sequence[str], stages: Sequence[Mapping[str, Any]], *, backbone: str, head: str, colours: Mapping[str, str]
 ) -> str:
     """SVG text of a network.
 
@@ -30,6 +33,7 @@ def picture(
         choices: Per stage the attention in words.
         stages: Per stage what the study knows of it: ``name``, ``blocks``, ``places`` where it has them.
         backbone: Name of the model.
+        head: What stands behind it.
         colours: Attention type to a CSS colour.
     """
     count = len(choices)
@@ -46,7 +50,7 @@ def picture(
         x = LEFT + GAP + index * (WIDTH + GAP)
         parts += [_arrow(x - GAP, x), _stage(x, index + 1, choice, stage, colours)]
     last = LEFT + GAP + count * (WIDTH + GAP)
-    parts += [_arrow(last - GAP, last), _end(last, "head", "classifier"), "</svg>"]
+    parts += [_arrow(last - GAP, last), _end(last, "head", head), "</svg>"]
     return "".join(parts)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,20 +16,21 @@ import yaml
 from chattn_nas.data import DataSettings, describe, divide
 from chattn_nas.data._summary import LEAST_UPDATES
 from chattn_nas.data.description import Description, PartFacts
+from chattn_nas.data.kinds import TASKS
 from chattn_nas.errors import BackboneError, DataError, InputError
 from chattn_nas.network import stages
 from chattn_nas.network._timm import import_timm
 from chattn_nas.network.model import create_backbone
 from chattn_nas.space import NONE, Backbone
+from chattn_nas.spec.draft_lines import SCHEMA, pair_line, parts_lines, scalar
+from chattn_nas.spec.draft_source import source_of
+from chattn_nas.spec.draft_task import draft_task
 from chattn_nas.spec.plugins import look_in
 from chattn_nas.spec.recipes import RECIPES, recipe_of
 from chattn_nas.spec.spec import Spec
 
-#: Data sets by the ending of their file.
-ENDINGS = {".tar": "image_folder", ".zip": "image_folder", ".csv": "csv", ".tsv": "csv", ".npz": "npz", ".npy": "npy"}
 #: Images with a shorter side up to this many pixels are small: for a CIFAR network, without pretrained weights.
 SMALL = 64
-SCHEMA = Path(__file__).with_name("schema.json")
 #: What every suggestion holds: cheap in parameters and in time (scripts/benchmarks/attention.md).
 _SPACE: list[Any] = ["none", {"se": {"reduction": [4, 16]}}, {"eca": {"kernel_size": [3, 5]}}, "gct"]
 #: What came nearest to a gain on small images (docs/tables.md). ``triplet`` takes 22 to 36 times as long as a bare gate
@@ -59,8 +57,9 @@ def draft(
     out: Path,
     *,
     name: str,
+    task: str | None = None,
     backbone: str | None = None,
-    parameters: str = "1.05x",
+    parameters: str | None = None,
     recipe: str | None = None,
     labels: str | None = None,
     pretrained: bool | None = None,
@@ -68,11 +67,13 @@ def draft(
     """Write a spec for a data set, which is read for that once, at a small size.
 
     Args:
-        data: ``digits``, or a folder of images by class, a ``.tar`` or ``.zip`` of one, a table or arrays.
+        data: ``digits``, a folder of images, a ``.tar`` or ``.zip`` of one, a table or arrays.
         out: Where the spec will lie: paths in it start there.
         name: Name of the run.
+        task: What is learned; ``None`` tells it by how the data lie.
         backbone: Any convolutional timm model; ``None`` chooses.
-        parameters: Most parameters, such as ``1.02x`` of the backbone without attention, or ``300k``.
+        parameters: Most parameters, such as ``1.02x`` of the backbone without attention, or ``300k``; ``None`` is 1.05
+            times for classification, and no limit for other tasks.
         labels: Column of a table that holds the labels, or several of them, with commas between.
         recipe: A name of :data:`~chattn_nas.spec.recipes.RECIPES`; ``None`` chooses by the backbone.
         pretrained: Whether to start from timm's weights; ``None`` takes them for photos where there are some.
@@ -83,15 +84,27 @@ def draft(
     """
     if recipe is not None:
         recipe_of(recipe)
-    source: dict[str, Any] = dict(source_of(data, out.parent))
+    source, task = source_of(data, out.parent, task)
     if labels is not None:
         if source["dataset"] != "csv":
             raise InputError(f"--labels {labels}: only a table (.csv, .tsv) has columns", value=labels)
         columns = [one.strip() for one in labels.split(",") if one.strip()]
         source["label_column"] = columns if len(columns) > 1 else labels
+    if task == "multilabel" and source["dataset"] == "csv":
+        source["multilabel"] = not isinstance(source.get("label_column"), list)
     look_in([out.parent.resolve()])  # as from the spec: a module of a backbone may lie beside it
     model = backbone or "cifar_resnet8"
-    _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters))
+    _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters or "1.05x"))
+    if task in TASKS.values():
+        if recipe is not None:
+            raise InputError(f"--recipe {recipe}: recipes are for classification; {task} has its own", value=recipe)
+        text, facts = draft_task(
+            task, source, out, data=data, name=name, backbone=backbone, parameters=parameters,
+            pretrained=bool(pretrained),
+        )  # fmt: skip
+        _check(found := yaml.safe_load(text))
+        return Draft(text, (f"taken for {task}", *facts.said, *facts.warned))
+    parameters = parameters or "1.05x"
     try:
         facts = describe(
             DataSettings.model_validate({"image_size": 32, "bad_files": "skip", **source}).placed(out.parent)
@@ -133,7 +146,7 @@ def draft(
         f"# {train.images:,} training images, {len(facts.class_names)} {classes}, {facts.channels} "
         f"channel{'s' * (facts.channels > 1)}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
-        f"name: {_scalar(name)}",
+        f"name: {scalar(name)}",
         "backbone:",
         *_pair("model", model, _model_why(backbone, small, gpu)),
     ]
@@ -145,6 +158,7 @@ def draft(
     lines += [line for key, (value, why) in recipe_of(chosen).data.items() for line in _pair(key, value, why)]
     lines += _parts(facts)
     lines += [
+        *(["task: {type: multilabel}"] if task == "multilabel" else []),
         "space:",
         *_space_why(small),
         "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
@@ -160,9 +174,7 @@ def draft(
     lines += ["search:"]
     lines += _pair("trials", 24, "a first look; the same search goes on with --trials 48")
     lines += _pair("objectives", ["accuracy"], "also parameters, macs, latency: then it searches for trade-offs")
-    lines += [
-        f"  constraints: {{parameters: {json.dumps(f'<= {parameters}')}}}  # x: of the backbone without attention"
-    ]
+    lines += [f'  constraints: {{parameters: "<= {parameters}"}}  # x: of the backbone without attention']
     lines += _pair("seed", 0, "of the search; trials with one seed share weights and batches")
     text = "\n".join(lines) + "\n"
     _check(found := yaml.safe_load(text))
@@ -208,34 +220,6 @@ def _has_layer_norm(model: str) -> bool:
     """Whether plain SGD will hardly train it in a short time."""
     network = create_backbone(Backbone(model), num_classes=10, in_chans=3, device="meta")
     return any(isinstance(module, torch.nn.LayerNorm) for module in network.modules())
-
-
-def default_name(data: str) -> str:
-    """A name for the run: the data set's, without what a name cannot hold."""
-    stem = Path(os.path.abspath(data)).stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:200] or "search"
-
-
-def source_of(data: str, folder: Path) -> dict[str, str]:
-    """The keys of ``data`` in a spec in ``folder`` that name this set.
-
-    Raises:
-        DataError: There is no such set, or it is of another kind.
-    """
-    if data == "digits":
-        return {"dataset": "digits"}
-    place = Path(os.path.expanduser(data))
-    if not place.exists():
-        near = [str(one) for one in sorted(place.parent.iterdir())[:20]] if place.parent.is_dir() else []
-        raise DataError(f"--data {data}: there is no such file or folder", value=data, choices=("digits", *near))
-    kind = "image_folder" if place.is_dir() else ENDINGS.get(place.suffix.lower())
-    if kind is None:
-        raise DataError(
-            f"--data {data}: not a kind that init knows; possible are digits, a folder of images, and files that end "
-            f"in {', '.join(ENDINGS)}; other sources (torchvision, hf, webdataset) are written into a spec by hand"
-        )
-    inside = place.is_absolute() or folder.resolve() == Path.cwd()
-    return {"dataset": kind, "path": str(place) if inside else os.path.relpath(place, folder)}
 
 
 def _plain(name: str, model: str, data: dict[str, Any], parameters: str) -> dict[str, Any]:
@@ -328,19 +312,7 @@ def _model_why(asked: str | None, small: bool, gpu: bool) -> str:
 
 def _parts(facts: Description) -> list[str]:
     """How the set is divided, and scored."""
-    lines = []
-    if bad := sum(len(part.bad) for part in facts.parts.values()):
-        lines += _pair("bad_files", "skip", f"{bad} cannot be read and {'is' if bad == 1 else 'are'} left out")
-    if "validation" in facts.parts:
-        lines.append(
-            f"  # the search is scored on the {facts.parts['validation'].images:,} validation images of the set"
-        )
-    else:
-        lines += _pair("validation", 0.2, "of the training images, to score the search on: the set has no such part")
-    if "test" in facts.parts:
-        lines.append(f"  # its {facts.parts['test'].images:,} test images are for the last word; no search sees them")
-    else:
-        lines += _pair("test", 0.2, "of the training images, for the last word: the set has no test part")
+    lines = parts_lines(facts)
     counts = facts.parts["train"].counts
     if counts and not facts.multilabel and max(counts) > 3 * max(1, min(counts)):
         why = f"classes have {min(counts):,} to {max(counts):,} images: all shall count the same"
@@ -349,9 +321,4 @@ def _parts(facts: Description) -> list[str]:
 
 
 def _pair(key: str, value: Any, why: str) -> list[str]:
-    line = f"  {key}: {_scalar(value)}"
-    return [f"{line:<31} # {why}" if why else line]
-
-
-def _scalar(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).splitlines()[0]
+    return [pair_line(key, value, why)]

@@ -42,7 +42,7 @@ def named(text: str, unit: Unit, keep: Sequence[str] = ()) -> str:
     if unit == ACCURACY:
         return text
     metric = unit.title
-    titled = metric[0].upper() + metric[1:]
+    titled = metric if metric[1:2].isupper() else metric[0].upper() + metric[1:]  # mAP
     keep = [*keep, metric, titled]  # what has its name already: "balanced accuracy" holds the word
     for index, part in enumerate(keep):
         text = text.replace(part, f"\0{index}\0")

@@ -12,7 +12,7 @@ IMAGE_SIZE = (1, 1)
 RESIZE = "squash"
 PALETTE: tuple[int, ...] = ()
 NMS = 0.6
-SURE = 0.3
+SURE = 0.45
 
 
 def open_image(path: str | Path, size: tuple[int, int] | None = None) -> Any:

@@ -25,6 +25,8 @@ from chattn_nas.unit import percent
 
 #: Target of pixels that count for nothing.
 NONE = -1
+#: Value of masks that counts for nothing always.
+VOID = 255
 
 
 class SegmentationSettings(TaskSettings):
@@ -71,16 +73,35 @@ class Segmentation(Task):
         if data.augmentation.further is not None:
             raise DataError("this data.augment moves pixels without their masks", where=("data", "augment"))
         void = settings.ignore_index
-        names = [name for value, name in enumerate(data.class_names) if value not in (void, 255)]
+        self._check_values(data, void)
+        names = [name for value, name in enumerate(data.class_names) if value not in (void, VOID)]
         kept = {field.name: getattr(data, field.name) for field in fields(Data)}
         super().__init__(settings, Data(**kept | {"class_names": tuple(names), "num_classes": len(names)}))
         self.settings: SegmentationSettings = settings
         self.unit = percent(name)
         # 0 stands for void, so that the border that crops bring in is void.
         table = torch.zeros(256, dtype=torch.uint8)
-        values = [value for value in range(len(data.class_names)) if value not in (void, 255)]
+        values = [value for value in range(len(data.class_names)) if value not in (void, VOID)]
         table[values] = torch.arange(1, len(values) + 1, dtype=torch.uint8)
         self._tables = {torch.device("cpu"): table}
+
+    @staticmethod
+    def _check_values(data: Data, void: int | None) -> None:
+        """Refuse masks that hold more than there are classes, which would silently count for nothing, or nothing."""
+        classes = len(data.class_names)
+        for name, part in (("training", data.train), ("validation", data.validation)):
+            held: set[int] = set()
+            for masks in part.labels.split(256):  # type: ignore[attr-defined]
+                held.update(masks.flatten().bincount().nonzero().flatten().tolist())
+            held -= {void, VOID}
+            if not held:
+                raise InputError(f"the {name} masks are void everywhere: nothing is scored", where=("data", "path"))
+            if (top := max(held)) >= classes:
+                raise InputError(
+                    f"masks hold {top}, and there are {classes} classes, 0 to {classes - 1}: name it in classes.txt, "
+                    f"or say task.ignore_index: {top}",
+                    where=("task", "ignore_index"),
+                )
 
     def network(self, network: nn.Module, seed: int) -> nn.Module:
         """A light pyramid over the maps of the backbone, to logits (B, classes, H, W)."""

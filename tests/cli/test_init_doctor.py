@@ -14,7 +14,8 @@ from PIL import Image
 from chattn_nas.cli import doctor, main
 from chattn_nas.data import load_data, load_test
 from chattn_nas.proxy.optimizer import optimizer_of
-from chattn_nas.spec import draft, load_spec
+from chattn_nas.spec import load_spec
+from chattn_nas.spec.draft_source import default_name
 from chattn_nas.spec.recipes import RECIPES
 from chattn_nas.spec.shipped import shipped
 
@@ -237,8 +238,8 @@ def test_what_cannot_be_is_told_and_nothing_is_written(said, tmp_path, arguments
 
 
 def test_a_name_is_made_of_any_path():
-    assert draft.default_name("/data/Meine Bilder (2).zip") == "Meine-Bilder-2"
-    assert draft.default_name("/") == "search"
+    assert default_name("/data/Meine Bilder (2).zip") == "Meine-Bilder-2"
+    assert default_name("/") == "search"
 
 
 def test_a_healthy_machine(said):

@@ -190,6 +190,21 @@ def test_what_can_be_left_out_or_cut(tmp_path) -> None:
         load_data(settings(tmp_path, options={"outsides": "clip"}))
 
 
+@pytest.mark.parametrize("kind", ["coco", "yolo"])
+def test_boxes_without_area_can_be_left_out(tmp_path, kind) -> None:
+    """COCO's own training images have some."""
+    if kind == "coco":
+        coco(tmp_path, annotations=lambda rows: rows[1].update(bbox=[5, 3, 0, 10]))
+    else:
+        yolo(tmp_path)
+        (tmp_path / "labels" / "train" / "train0.txt").write_text("0 0.225 0.3 0.25 0.4\n1 0.5 0.5 0 0.5\n")
+    with pytest.raises(DataError, match=r"shows nothing; remove it, or leave such boxes out with data.bad_files: skip"):
+        load_data(settings(tmp_path, kind))
+    skipped = settings(tmp_path, kind, bad_files="skip")
+    np.testing.assert_allclose(load_data(skipped).train.labels[0, 0].numpy(), EXPECTED[0][0], atol=1e-5)
+    assert any("boxes are left out, such as " in one for one in describe(skipped).said)
+
+
 def test_broken_files(tmp_path) -> None:
     coco(tmp_path)
     (tmp_path / "train.json").write_text('{"images": [')
@@ -219,7 +234,7 @@ def test_broken_files(tmp_path) -> None:
         ("2 0.5 0.5 0.2 0.2", r"train0\.txt:2: there is no class 2: there are 2 classes, 0 to 1"),
         ("0.5 0.5 0.5 0.2 0.2", r"train0\.txt:2: there is no class 0.5"),
         ("0 0.5 0.5 -0.2 0.2", r"train0\.txt:2: the box 0.5 0.5 -0.2 0.2 shows nothing"),
-        ("0 nan 0.5 0.2 0.2", r"train0\.txt:2: the box nan 0.5 0.2 0.2 shows nothing"),
+        ("0 nan 0.5 0.2 0.2", r"train0\.txt:2: the box nan 0.5 0.2 0.2 is no box"),
         ("0 20 10 8 4", r"train0\.txt:2: 20 lies beyond the image: numbers are shares"),
         ("0 0.9 0.5 0.4 0.2", r"train0\.txt, line 2: the box from \(28, 8\) to \(44, 12\) reaches beyond"),
     ],

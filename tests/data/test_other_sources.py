@@ -130,7 +130,7 @@ def test_a_function_of_the_user(own) -> None:
         ("broken", {}, "raised KeyError: 'no such column'"),
         ("wrong", {}, "must give arrays by name.*not int"),
         ("arrays", {"sacle": 2}, "raised TypeError.*sacle"),
-        ("boxes", {}, "no classification set"),
+        ("boxes", {}, r"must hold boxes \(n, 4\) and labels \(n,\), not box"),
     ],
 )
 def test_functions_that_cannot_be_used(own, name, options, words) -> None:

@@ -12,7 +12,7 @@ import torch
 from chattn_nas.errors import MissingExtraError
 from chattn_nas.export import Card, export_network, open_folder
 from chattn_nas.network import build_network, start_at_unit
-from chattn_nas.network.start import constants
+from chattn_nas.network.scaled import constants
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
 MIXED = Architecture(

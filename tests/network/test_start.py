@@ -9,7 +9,8 @@ from chattn_nas import Architecture, attention, build_network
 from chattn_nas.attention import PLACEMENTS
 from chattn_nas.errors import InputError
 from chattn_nas.network import restore_scales, start_at_unit
-from chattn_nas.network.start import TOLERANCE, constants, rms, undisturbed
+from chattn_nas.network.scaled import constants
+from chattn_nas.network.start import TOLERANCE, rms, undisturbed
 from chattn_nas.space import Backbone, StageChoice
 
 TYPES = [name for name in attention.names() if not name.startswith("timm/") and name != "none"] + ["timm/cbam"]

@@ -152,10 +152,15 @@ def test_marked_text_is_escaped():
 
 def test_the_picture_names_every_stage_and_escapes():
     svg = picture(
-        ["se(reduction=4)", "none", "<x>"], [{"name": "layer1", "blocks": 6}], backbone="net&co", colours={"se": "red"}
+        ["se(reduction=4)", "none", "<x>"],
+        [{"name": "layer1", "blocks": 6}],
+        backbone="net&co",
+        head="detection",
+        colours={"se": "red"},
     )
     assert svg.count('class="stage"') == 3
     assert "reduction=4" in svg
     assert "6 blocks" in svg
     assert "<x>" not in svg
     assert "net&amp;co" in svg
+    assert ">detection<" in svg

@@ -1,13 +1,17 @@
 """Detection: what every position learns, the losses and the metric; references are torchvision's and pycocotools'."""
 
+import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from task_data import boxes, built
 from torchvision import ops
+from torchvision.models.detection import FCOS
+from torchvision.models.detection._utils import BoxLinearCoder
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from chattn_nas import tasks
@@ -18,7 +22,7 @@ from chattn_nas.proxy import Outcome, ProxySettings, train
 from chattn_nas.tasks import box_answer
 from chattn_nas.tasks.coco_metrics import average_precision
 from chattn_nas.tasks.detection import DetectionSettings
-from chattn_nas.tasks.fcos import Head, assigned, candidates, mean_of, summed
+from chattn_nas.tasks.fcos import Head, Placed, assigned, candidates, mean_of, summed
 
 TASK = DetectionSettings(stride=2, width=16)
 
@@ -71,6 +75,36 @@ def test_positions_learn_the_smallest_object_whose_middle_is_near_on_the_map_tha
     _, none, all_count = assigned(target(), place)
     assert not none.any()
     assert all_count.all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_positions_learn_what_they_do_in_torchvision(seed) -> None:
+    """On one map, where no object suits another better; its code decides by anchors as large as the stride."""
+    generator = torch.Generator().manual_seed(seed)
+    low, side = 50 * torch.rand(6, 2, generator=generator), 3 + 30 * torch.rand(6, 2, generator=generator)
+    corners = torch.cat([low, low + side], 1)
+    place = places((8, 8))
+    row, learns, _ = assigned(torch.cat([corners, torch.zeros(6, 2)], 1)[None], place)
+    anchors = torch.cat([place[:, :2] - 4, place[:, :2] + 4], 1)
+    theirs = SimpleNamespace(
+        center_sampling_radius=1.5,
+        head=SimpleNamespace(compute_loss=lambda targets, outputs, anchors, matched: matched),
+    )
+    (matched,) = FCOS.compute_loss(theirs, [{"boxes": corners}], {}, [anchors], [64])
+    assert torch.equal(torch.where(learns, row, -1)[0], matched)
+    assert 5 < (matched >= 0).sum() < 64
+
+
+def test_boxes_are_decoded_as_in_torchvision() -> None:
+    placed = Placed((4, 6), (32, 48))
+    raw = 0.4 * torch.randn(2, 7, 4, 6, generator=torch.Generator().manual_seed(0))
+    found = placed(raw)
+    middle = found[0, :, 4:6]
+    told = raw.flatten(2).transpose(1, 2)
+    anchors = torch.cat([middle - 4, middle + 4], 1).expand(2, -1, -1)
+    torch.testing.assert_close(found[..., :4], BoxLinearCoder().decode(told[..., :4].exp(), anchors))
+    assert middle[[0, 1, 6]].tolist() == [[4, 4], [12, 4], [4, 12]]
+    assert torch.equal(found[..., 7:], told[..., 4:])
 
 
 def test_losses_are_torchvision_s() -> None:
@@ -259,13 +293,22 @@ def test_images_and_boxes_go_the_same_way(data) -> None:
     assert not torch.equal(targets, batch.labels)
 
 
-def test_what_does_not_fit_is_refused_in_a_sentence(settings, monkeypatch) -> None:
+def bare(folder: Path) -> Path:
+    """Whose validation images show nothing."""
+    told = json.loads((boxes(folder) / "val.json").read_text())
+    (folder / "val.json").write_text(json.dumps(told | {"annotations": []}))
+    return folder
+
+
+def test_what_does_not_fit_is_refused_in_a_sentence(settings, tmp_path, monkeypatch) -> None:
     with pytest.raises(InputError, match="the targets of this data set are no labels"):
         tasks.load(tasks.TaskSettings(), settings)
     with pytest.raises(InputError, match="needs boxes around the objects of every image"):
         tasks.load(TASK, DataSettings(image_size=8))
     with pytest.raises(DataError, match="no metric 'auroc' for detection"):
         tasks.load(TASK, settings.changed(metric="auroc"))
+    with pytest.raises(InputError, match="none of the 10 validation images shows an object"):
+        tasks.load(TASK, DataSettings(dataset="coco", path=str(bare(tmp_path)), image_size=32))
     with pytest.raises(DataError, match="moves pixels without their boxes"):
         tasks.load(TASK, settings.changed(augment="trivial"))
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)

@@ -1,4 +1,5 @@
-"""Segmentation: masks as they are read, trained on and scored; references are torch's and torchmetrics'."""
+"""Segmentation: masks as they are read, trained on and scored; references are torch's, torchmetrics' and
+scikit-learn's."""
 
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn import metrics
 from task_data import built, masks
 from torch.nn import functional as F
 from torchmetrics.functional.segmentation import mean_iou
@@ -13,10 +15,10 @@ from torchmetrics.functional.segmentation import mean_iou
 from chattn_nas import tasks
 from chattn_nas.data import DataSettings, TensorSet, load_data
 from chattn_nas.errors import DataError, InputError
-from chattn_nas.network import cost
+from chattn_nas.network import FeatureMap, cost
 from chattn_nas.proxy import Outcome, ProxySettings, train
 from chattn_nas.proxy.step import TrainingStep
-from chattn_nas.tasks.pyramid import Upsample
+from chattn_nas.tasks.pyramid import Pyramid, Upsample
 from chattn_nas.tasks.segmentation import SegmentationSettings, summed
 
 TASK = SegmentationSettings(stride=1, width=16)
@@ -80,21 +82,6 @@ def test_a_mask_lies_on_its_image_whatever_their_proportions(tmp_path, resize, s
         assert shown[masks_of == 255].eq(128).all(), "what is void is what padding added, to the pixel"
 
 
-def test_wrong_masks_are_named(folder, tmp_path) -> None:
-    for kind in ("images", "masks"):
-        (tmp_path / "train" / kind).mkdir(parents=True)
-        for path in sorted((folder / "train" / kind).iterdir())[:5]:
-            (tmp_path / "train" / kind / path.name).write_bytes(path.read_bytes())
-    mask = tmp_path / "train" / "masks" / "002.png"
-    Image.open(mask).convert("RGB").save(mask)
-    settings = DataSettings(dataset="masks", path=str(tmp_path), image_size=16)
-    with pytest.raises(DataError, match=r"002\.png is RGB, not the number of a class per pixel"):
-        load_data(settings)
-    Image.fromarray(np.zeros((9, 7), np.uint8)).save(mask)
-    with pytest.raises(DataError, match="its mask is 7x9 px, the image 32x32"):
-        load_data(settings)
-
-
 def test_image_and_mask_go_the_same_way_and_the_border_is_void(data) -> None:
     """The mask as a third channel of an image tells where every pixel came from."""
     mask = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).repeat(32, 1, 1) % 3
@@ -108,7 +95,7 @@ def test_image_and_mask_go_the_same_way_and_the_border_is_void(data) -> None:
     assert 0 < (~inside).float().mean() < 0.3
 
 
-def test_scores_are_those_of_torchmetrics(data) -> None:
+def test_scores_are_those_of_torchmetrics_and_scikit_learn(data) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(12, 3, 16, 16, generator=generator)
     masks = torch.randint(3, (12, 16, 16), generator=generator, dtype=torch.uint8)
@@ -127,7 +114,12 @@ def test_scores_are_those_of_torchmetrics(data) -> None:
         scorer.add(changed, masks, torch.arange(12))
         found.append((scorer.result(), scorer.figures()))
     assert found[0] == found[1]
-    assert len(found[0][1]["iou"]) == 3
+    said, true = (one[:, 8:].flatten() for one in (logits.argmax(1), masks))
+    wanted = metrics.jaccard_score(true, said, average=None, labels=range(3))
+    assert found[0][1]["iou"] == pytest.approx(wanted, abs=1e-4)
+    assert found[0][0][0] == pytest.approx(metrics.jaccard_score(true, said, average="macro"), abs=1e-6)
+    assert found[0][1]["accuracy"] == pytest.approx(metrics.accuracy_score(true, said), abs=1e-6)
+    assert found[0][1]["recall"] == pytest.approx(metrics.recall_score(true, said, average=None), abs=1e-4)
 
 
 def test_the_loss_leaves_void_out_and_survives_nothing_but_void(data) -> None:
@@ -149,9 +141,38 @@ def test_a_value_that_is_ignored_is_no_class(settings) -> None:
     assert set(data.task.targets(data.train.labels).unique().tolist()) == {-1, 0, 1}
 
 
+def test_a_value_that_is_no_class_is_refused(folder, tmp_path) -> None:
+    """Silently it would count for nothing."""
+    for path in folder.rglob("*.png"):
+        (tmp_path / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path.relative_to(folder)).write_bytes(path.read_bytes())
+    (tmp_path / "classes.txt").write_text("noise\nsquare\n")
+    named = DataSettings(dataset="masks", path=str(tmp_path), image_size=16)
+    with pytest.raises(InputError, match=r"masks hold 2, and there are 2 classes, 0 to 1: .*task.ignore_index: 2"):
+        tasks.load(TASK, named)
+    assert tasks.load(SegmentationSettings(ignore_index=2), named).class_names == ("noise", "square")
+
+
 def test_upsampling_is_torch_s() -> None:
     x = torch.randn(2, 3, 5, 7)
     torch.testing.assert_close(Upsample((5, 7), (13, 28))(x), F.interpolate(x, (13, 28), mode="bilinear"))
+
+
+def test_the_pyramid_is_the_paper_s() -> None:
+    """Written down once more, with torch's own functions: laterals, enlarged and added from the coarsest on."""
+    sizes = [(12, 16), (6, 8), (3, 4)]
+    head = Pyramid([FeatureMap(n, 4 + n, 2**n, size) for n, size in enumerate(sizes)], 5, (24, 32), 8).eval()
+    maps = [torch.randn(2, 4 + n, *size) for n, size in enumerate(sizes)]
+    with torch.no_grad():
+        head.norm.running_mean.normal_()
+        x = None
+        for lateral, one in reversed(list(zip(head.lateral, maps, strict=True))):
+            mine = F.conv2d(one, lateral.weight, lateral.bias)
+            x = mine if x is None else mine + F.interpolate(x, one.shape[2:], mode="bilinear")
+        x = F.conv2d(F.conv2d(x, head.smooth.weight, padding=1, groups=8), head.mix.weight)
+        x = F.relu(F.batch_norm(x, head.norm.running_mean, head.norm.running_var, head.norm.weight, head.norm.bias))
+        x = F.conv2d(x, head.classify.weight, head.classify.bias)
+        torch.testing.assert_close(head(maps), F.interpolate(x, (24, 32), mode="bilinear"), atol=1e-5, rtol=1e-5)
 
 
 def test_the_head_is_drawn_apart_and_counted(data) -> None:

@@ -10,7 +10,7 @@ from task_data import pictures
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from chattn_nas import tasks
-from chattn_nas.data import DataSettings, TensorSet, load_data
+from chattn_nas.data import DataSettings, TensorSet, load_data, load_test
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.network import build_network, stages
 from chattn_nas.proxy import Outcome, ProxySettings, train
@@ -55,6 +55,13 @@ def test_patches_of_one_picture_lie_in_one_part(folder, data) -> None:
     assert np.array_equal(np.asarray(small).transpose(2, 0, 1), data.train.images[0].numpy())
 
 
+def test_a_test_part_is_kept_by_pictures(folder, settings) -> None:
+    held = settings.changed(path=str(folder / "train"), test=0.2)
+    assert (len(load_data(held).train), len(load_data(held).validation), len(load_test(held))) == (24, 8, 8)
+    with pytest.raises(DataError, match=r"test pictures of its own: data\.test is for sets without"):
+        load_data(settings.changed(test=0.2))
+
+
 def test_pairs_are_read_as_they_are(folder, tmp_path, data) -> None:
     for path in (folder / "train").iterdir():
         high = Image.open(path)
@@ -89,6 +96,33 @@ def test_scores_are_those_of_torchmetrics_and_the_floor_is_pillow_s(data) -> Non
         assert float(ssim(one[None], other[None])) == pytest.approx(float(whole[..., 5:-5, 5:-5].mean()), abs=1e-4)
     assert data.task.floor()["score"] == pytest.approx(float(psnr(*y).mean()), abs=0.02)
     assert data.task.unit.text(28.66) == "28.66 dB"
+
+
+def test_brightness_is_that_of_bt_601() -> None:
+    """White, black and the primaries as the standard tabulates them: what MATLAB's rgb2ycbcr gives."""
+    colours = torch.tensor([[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]]).float()
+    found = brightness(colours[:, :, None, None]).flatten()
+    assert found.tolist() == pytest.approx([235, 16, 81.48, 144.55, 40.97], abs=0.01)
+
+
+def test_pictures_that_cannot_be_read_right_are_refused(tmp_path) -> None:
+    for number in range(5):
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (48, 48, 4), np.uint8)).save(
+            tmp_path / f"{number}.png"
+        )
+    settings = DataSettings(dataset="patches", path=str(tmp_path), image_size=12, background="black")
+    behind = np.asarray(Image.open(tmp_path / "0.png")).astype(float)
+    behind = behind[..., :3] * behind[..., 3:] / 255
+    data = load_data(settings)
+    patches = torch.cat([data.train.labels, data.validation.labels]).permute(0, 2, 3, 1).numpy()
+    assert (np.abs(patches - behind[:24, :24]).max((1, 2, 3)) <= 1).any(), "transparent pixels show the background"
+    Image.fromarray(np.full((48, 48), 40_000, np.uint16)).save(tmp_path / "4.png")
+    with pytest.raises(DataError, match=r"4\.png has more than eight bits per pixel"):
+        load_data(settings)
+    (tmp_path / "4.png").unlink()
+    Image.new("RGB", (48, 48)).save(tmp_path / "0.jpg")
+    data = load_data(settings)
+    assert len(data.train) + len(data.validation) == 5 * 4, "two pictures of one name are two"
 
 
 def test_picture_and_target_turn_together(data) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chattn_nas.data.boxes import Box, Boxes
-from chattn_nas.data.pictures import Files, Found, Listing, Part
+from chattn_nas.data.pictures import Files, Found, Listing, Part, Pictures
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
@@ -18,21 +18,51 @@ from chattn_nas.errors import DataError
 OUTSIDE = ("fail", "clip")
 
 
-@dataclass
-class Boxed:
-    """One image with its boxes.
+@dataclass(kw_only=True)
+class Told:
+    """The boxes of one image.
 
     Attributes:
-        entry: Of the image.
-        file: What tells the boxes.
+        file: What tells them.
         size: Width and height that are told; 0 where they are not.
         boxes: Of its objects.
     """
 
-    entry: Entry
     file: str
     size: tuple[int, int] = (0, 0)
     boxes: list[Box] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Boxed(Told):
+    """The same, of an image in a file.
+
+    Attributes:
+        entry: Of the image.
+    """
+
+    entry: Entry
+
+
+class Flat:
+    """Boxes without width or height: refused, or counted where the settings leave out what cannot be read."""
+
+    def __init__(self, settings: DataSettings) -> None:
+        self.skip, self.found = settings.bad_files == "skip", list[str]()
+
+    def met(self, told: str) -> None:
+        """One more.
+
+        Raises:
+            DataError: It is not left out.
+        """
+        if not self.skip:
+            raise DataError(f"{told}; remove it, or leave such boxes out with data.bad_files: skip", where=("path",))
+        self.found.append(told)
+
+    def said(self) -> list[str]:
+        """What the user is told of them."""
+        return [f"{len(self.found)} boxes are left out, such as {min(self.found)}"] if self.found else []
 
 
 def found_boxed(settings: DataSettings, listing: Callable[[Tree, str, DataSettings], Listing]) -> Found:
@@ -55,7 +85,7 @@ def _check_options(settings: DataSettings) -> None:
     """Refuse what these sources do not take.
 
     Raises:
-        DataError: Options that there are not; or cropping, which cuts objects.
+        DataError: Options that there are not; or cropping.
     """
     outside = settings.options.get("outside", "fail")
     if set(settings.options) - {"outside"} or outside not in OUTSIDE:
@@ -63,6 +93,15 @@ def _check_options(settings: DataSettings) -> None:
             f"data.options of {settings.dataset} are outside: fail or clip, not {settings.options}",
             where=("options",), value=outside, choices=OUTSIDE,
         )  # fmt: skip
+    refuse_crop(settings)
+
+
+def refuse_crop(settings: DataSettings) -> None:
+    """Cropping cuts objects.
+
+    Raises:
+        DataError: ``resize`` asks for it.
+    """
     if settings.resize == "crop":
         raise DataError(
             "data.resize: crop would cut objects away: pad shows the whole image, squash changes its proportions",
@@ -74,9 +113,7 @@ def listing_of_boxed(
     tree: Tree, parts: Mapping[str, Sequence[Boxed]], names: Sequence[str], settings: DataSettings,
     *, root: str, said: Sequence[str], **how: Any,
 ) -> Listing:  # fmt: skip
-    """Images and boxes of every part.
-
-    Classes that nothing is of are left out, as exports of annotation tools hold some.
+    """Images and boxes of every part, of images in files.
 
     Args:
         tree: Where the images lie.
@@ -90,15 +127,40 @@ def listing_of_boxed(
     Raises:
         DataError: There is no box to learn from.
     """
+    pictures = {part: Files(tree, [one.entry for one in images]) for part, images in parts.items()}
+    how["outside"] = settings.options.get("outside", "fail")
+    return listing_of_told(pictures, parts, names, root=root, said=said, **how)
+
+
+def listing_of_told(
+    pictures: Mapping[str, Pictures], parts: Mapping[str, Sequence[Told]], names: Sequence[str],
+    *, root: str, said: Sequence[str], threads: bool = True, **how: Any,
+) -> Listing:  # fmt: skip
+    """Images and boxes of every part.
+
+    Classes that nothing is of are left out, as exports of annotation tools hold some.
+
+    Args:
+        pictures: The images.
+        parts: Their boxes.
+        names: Of the classes.
+        root: As the user knows the place.
+        said: How it was understood.
+        threads: Whether images may be opened from several threads at once.
+        how: What else :class:`~chattn_nas.data.boxes.Boxes` takes.
+
+    Raises:
+        DataError: There is no box to learn from.
+    """
     if not parts.get("train"):
         raise DataError(f"{root} holds no images to train on", where=("path",))
     most = max(len(one.boxes) for images in parts.values() for one in images)
     found = {
         part: Part(
-            Files(tree, [one.entry for one in images]),
+            pictures[part],
             Boxes.of(
                 [one.boxes for one in images], [one.size for one in images], [one.file for one in images],
-                most=max(1, most), outside=settings.options.get("outside", "fail"), **how,
+                most=max(1, most), **how,
             ),
         )
         for part, images in sorted(parts.items(), key=lambda item: item[0] != "train")
@@ -130,4 +192,4 @@ def listing_of_boxed(
     if crowds:
         told.append(f"{crowds} crowd{'s' if crowds > 1 else ''} of objects that are not told apart: what lies in them "
                     "counts for nothing")  # fmt: skip
-    return Listing(parts=found, class_names=tuple(names[index] for index in used), said=tuple(told))
+    return Listing(parts=found, class_names=tuple(names[index] for index in used), said=tuple(told), threads=threads)

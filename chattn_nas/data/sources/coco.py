@@ -19,7 +19,7 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import Boxed, found_boxed, listing_of_boxed
+from chattn_nas.data.sources.boxed import Boxed, Flat, found_boxed, listing_of_boxed
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 
@@ -48,9 +48,10 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     names, number = _categories({tree.name(entry): content for entry, content in files.values()})
     said = [f"{', '.join(f'{entry.path} ({part})' for part, (entry, _) in files.items())} "
             f"{'tell' if len(files) > 1 else 'tells'} the boxes"]  # fmt: skip
-    parts, missing = {}, Counter[str]()
+    parts, missing, flat = {}, Counter[str](), Flat(settings)
     for part, (entry, content) in files.items():
-        parts[part] = _part(content, entry, tree, images, number, part, missing)
+        parts[part] = _part(content, entry, tree, images, number, part, missing, flat)
+    said += flat.said()
     _refuse_shared(parts)
     if count := missing.total():
         listed = ", ".join(list(missing)[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
@@ -176,7 +177,7 @@ def _categories(held: Mapping[str, Content]) -> tuple[list[str], dict[int, int]]
 
 def _part(
     content: Content, file: Entry, tree: Tree, images: Mapping[str, Sequence[Entry]],
-    number: Mapping[int, int], part: str, missing: Counter[str],
+    number: Mapping[int, int], part: str, missing: Counter[str], flat: Flat,
 ) -> list[Boxed]:  # fmt: skip
     called = tree.name(file)
     found: dict[Any, Boxed | None] = {}
@@ -192,7 +193,7 @@ def _part(
         if not all(isinstance(side, int | float) and side >= 0 and side == round(side) for side in size):
             raise DataError(f"{called}: image {identity} has no size that makes sense: {size}", where=("path",))
         told = (int(size[0]), int(size[1])) if all(size) else (0, 0)
-        found[identity] = None if entry is None else Boxed(entry, called, told)
+        found[identity] = None if entry is None else Boxed(entry=entry, file=called, size=told)
     for place, row in enumerate(content["annotations"]):
         at = row["id"] if isinstance(row.get("id"), int) else place
         of, kind = (row.get(key) for key in ("image_id", "category_id"))
@@ -203,7 +204,10 @@ def _part(
                 f"{called}, annotation {at}: there is no category {kind!r}", where=("path",), value=kind, choices=number
             )
         image, corners = found[of], _corners(row.get("bbox"), called, at)
-        if image is not None:
+        if corners[2] <= corners[0] or corners[3] <= corners[1]:
+            sides = f"width {corners[2] - corners[0]:g} and height {corners[3] - corners[1]:g} px"
+            flat.met(f"{called}, annotation {at}: a box of {sides} shows nothing")
+        elif image is not None:
             image.boxes.append(Box(corners, number[kind], at, bool(row.get("iscrowd"))))
     return [image for image in found.values() if image is not None]
 
@@ -217,11 +221,6 @@ def _corners(bbox: Any, called: str, at: int) -> tuple[float, float, float, floa
             where=("path",),
         )
     left, top, width, height = map(float, numbers)
-    if width <= 0 or height <= 0:
-        raise DataError(
-            f"{called}, annotation {at}: a box of width {width:g} and height {height:g} px shows nothing; remove it",
-            where=("path",),
-        )
     return left, top, left + width, top + height
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from chattn_nas.data.pictures import Items, Listing, Part
 from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.item_targets import listing_of_targets
 from chattn_nas.errors import DataError
 
 #: Items that a data set is recognised by, where reading all of them would take as long as reading the set.
@@ -24,15 +26,19 @@ def listing_of_sets(
     sets: Mapping[str, Any], called: str, settings: DataSettings, *, may_flip: bool = True, said: tuple[str, ...] = (),
     threads: bool = True,
 ) -> Listing:  # fmt: skip
-    """Parts of data sets whose items are pairs of an image and a label, or of the presence of every class.
+    """Parts of data sets whose items are pairs of an image and its target.
+
+    That is a label, the presence of every class, or what :mod:`~chattn_nas.data.sources.item_targets` takes.
 
     Raises:
         DataError: Items are something else.
     """
+    if (found := listing_of_targets(sets, called, settings, said=said, threads=threads)) is not None:
+        return replace(found, may_flip=may_flip)
     parts = {}
-    for part, found in sets.items():
-        labels = _labels(found, called)
-        parts[part] = Part(Items(partial(_image, found), np.arange(len(labels)), f"{called}, {part}"), labels)
+    for part, one in sets.items():
+        labels = _labels(one, called)
+        parts[part] = Part(Items(partial(_image, one), np.arange(len(labels)), f"{called}, {part}"), labels)
     train = parts["train"].targets
     assert isinstance(train, np.ndarray)
     names = getattr(sets["train"], "classes", None)
@@ -78,7 +84,11 @@ def _labels(found: Any, called: str) -> NDArray[Any]:
     if not labels:
         raise DataError(f"{called} is empty", where=("dataset",))
     if any(one.dtype.kind not in "iub" or one.shape != labels[0].shape or one.ndim > 1 for one in labels):
-        raise DataError(f"{called} is no classification set: a label is {labels[0].tolist()!r}", where=("dataset",))
+        raise DataError(
+            f"{called} has targets that no task takes, such as {str(labels[0].tolist())[:60]}: a label, presence of "
+            "classes, boxes with labels, a mask or a larger picture (docs/data.md)",
+            where=("dataset",),
+        )
     stacked = np.stack(labels)
     return stacked.astype(np.int64 if stacked.ndim == 1 else np.uint8)
 
@@ -89,8 +99,8 @@ def stamps_of(sets: Mapping[str, Any]) -> list[str]:
     for part, one in sets.items():
         digest = hashlib.blake2b(digest_size=16)
         for index in np.unique(np.linspace(0, len(one) - 1, SAMPLED).astype(int)) if len(one) else ():
-            image, label = one[int(index)][:2]
-            digest.update(np.asarray(image).tobytes())
-            digest.update(str(label).encode())
+            image, target = one[int(index)][:2]
+            for held in (image, *(target.values() if isinstance(target, Mapping) else (target,))):
+                digest.update(str(held).encode() if isinstance(held, str) else np.asarray(held).tobytes())
         found.append(f"{part} {type(one).__name__} {len(one)} {digest.hexdigest()}")
     return found

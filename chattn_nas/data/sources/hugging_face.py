@@ -1,4 +1,8 @@
-"""Image classification sets of the Hugging Face library ``datasets``: on disk, or by name."""
+"""Sets of the Hugging Face library ``datasets``, on disk or by name: images with labels, boxes or masks.
+
+Boxes are a column of objects, each with ``bbox`` (left, top, width and height in pixels, as COCO's) and ``category``;
+masks a second column of images.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,14 @@ from chattn_nas.data.classes import label, sorted_names
 from chattn_nas.data.layout import part_of
 from chattn_nas.data.pictures import Found, Items, Listing, Part
 from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.boxed import Told
+from chattn_nas.data.sources.item_targets import boxes_told, listing_of_masks, listing_of_objects
 from chattn_nas.data.sources.place import path_of
 from chattn_nas.data.sources.table import IMAGES, LABELS
 from chattn_nas.errors import DataError, MissingExtraError
+
+#: What a column of objects holds of each; COCO's names and usual others.
+BBOX, CATEGORIES, CROWD = "bbox", ("category", "category_id", "categories", "label", "labels"), "iscrowd"
 
 
 def find_hf(settings: DataSettings) -> Found:
@@ -79,21 +88,70 @@ def _listing(sets: dict[str, Any], settings: DataSettings, datasets: Any, aside:
     if isinstance(asked, list):
         raise DataError("data.label_column of the data set hf is one column", where=("label_column",))
     labelled = asked or next((n for n, f in features.items() if isinstance(f, datasets.ClassLabel)), None)
-    labelled = labelled or next((name for name in features if name.lower() in LABELS), None)
+    labelled = labelled or next((name for name, feature in features.items() if _boxes_of(feature)), None)
+    labelled = labelled or next((name for name in features if name.lower() in LABELS and name != image), None)
+    labelled = labelled or next((n for n, f in features.items() if isinstance(f, datasets.Image) and n != image), None)
     if labelled is None or labelled not in features:
         raise DataError(
             f"the set has no column of labels{f' called {labelled!r}' if labelled else ''}", where=("label_column",),
             value=labelled or "label", choices=features,
         )  # fmt: skip
+    images = {part: Items(_opener(one, image), np.arange(len(one)), f"{part} image ") for part, one in sets.items()}
+    said = [f"{', '.join(aside)} of the set is left out"] if aside else []
+    if boxes := _boxes_of(features[labelled]):
+        told, kinds = _told({part: one[labelled] for part, one in sets.items()}, boxes, features[labelled], labelled)
+        said.append(f"column {image!r} holds the images, {labelled!r} their boxes (left, top, width, height in pixels)")
+        return listing_of_objects(images, told, "the set", settings, names=kinds, said=said, threads=True)
+    if isinstance(features[labelled], datasets.Image):
+        masks = {part: Items(_opener(one, labelled), np.arange(len(one)), f"{part} mask ")
+                 for part, one in sets.items()}  # fmt: skip
+        said.append(f"column {image!r} holds the images, {labelled!r} their masks")
+        return listing_of_masks(images, masks, "the set", names=None, said=tuple(said), threads=True)
     targets, names = _targets({part: one[labelled] for part, one in sets.items()}, features[labelled], labelled)
-    parts = {
-        part: Part(Items(_opener(one, image), np.arange(len(one)), f"{part} image "), targets[part])
-        for part, one in sets.items()
-    }
-    said = [f"column {image!r} holds the images, {labelled!r} their labels"]
-    if aside:
-        said.append(f"{', '.join(aside)} of the set is left out")
-    return Listing(parts=parts, class_names=tuple(names), said=tuple(said))
+    said.insert(0, f"column {image!r} holds the images, {labelled!r} their labels")
+    return Listing(
+        parts={part: Part(one, targets[part]) for part, one in images.items()}, class_names=tuple(names),
+        said=tuple(said),
+    )  # fmt: skip
+
+
+def _fields(feature: Any) -> dict[str, Any]:
+    """Of a list of records, however its type is written; none where it is something else."""
+    inner = getattr(feature, "feature", feature[0] if isinstance(feature, list) and feature else feature)
+    return dict(inner) if isinstance(inner, dict) else {}
+
+
+def _boxes_of(feature: Any) -> tuple[str, str] | None:
+    """The names of boxes and categories in a column of objects."""
+    fields = _fields(feature)
+    category = next((name for name in CATEGORIES if name in fields), None)
+    return (BBOX, category) if BBOX in fields and category else None
+
+
+def _told(
+    columns: dict[str, Any], keys: tuple[str, str], feature: Any, name: str
+) -> tuple[dict[str, list[Told]], list[str] | None]:
+    """The boxes of every image, and names of the classes where the set has them."""
+    bbox, category = keys
+    kind = _fields(feature)[category]
+    names = getattr(getattr(kind, "feature", kind), "names", None)
+    found: dict[str, list[Told]] = {}
+    for part, rows in columns.items():
+        found[part] = []
+        for number, row in enumerate(rows):
+            if isinstance(row, dict):
+                corners, labels, crowd = row[bbox], row[category], row.get(CROWD)
+            else:
+                corners, labels = ([one[key] for one in row] for key in keys)
+                crowd = [one.get(CROWD) for one in row]
+            place = f"{part} image {number}, column {name!r}"
+            try:
+                sides = np.asarray(corners, np.float64).reshape(-1, 4)
+            except (ValueError, TypeError):
+                raise DataError(f"{place}: {bbox} is four numbers for every object", where=("label_column",)) from None
+            sides[:, 2:] += sides[:, :2]
+            found[part].append(boxes_told(sides, labels, place, crowd=crowd, names=names))
+    return found, names
 
 
 def _opener(one: Any, column: str) -> Any:

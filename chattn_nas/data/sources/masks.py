@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from chattn_nas.data.decoding import Reading, cropped
+from chattn_nas.data.decoding import Reading
 from chattn_nas.data.layout import is_image, part_of
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.mask_values import VOID, Colours, colours_of, fitted_mask, numbers_of
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
@@ -27,26 +28,71 @@ MASKS = {"masks", "mask", "ann_dir", "annotations", "labels", "label", "segmenta
 #: What the name of a mask may have behind that of its image, and an image itself.
 ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_L", "_gtFine_labelTrainIds", "_labelTrainIds")
 IMAGE_ENDINGS = ("", "_leftImg8bit")
-#: The value of pixels that count for nothing, unless a task says another.
-VOID = 255
 
 
 def find_masks(settings: DataSettings) -> Found:
     """The files; none is read.
 
     Raises:
-        DataError: There is no such folder.
+        DataError: There is no such folder, or options do not serve.
     """
+    if set(settings.options) - {"colours"}:
+        raise DataError(f"data.options of masks are colours, not {settings.options}", where=("options",))
+    colours = colours_of(settings.options["colours"]) if settings.options else None
     path = path_of(settings)
     tree, stamps = opened(path)
     if settings.resize == "pad":
         stamps.append("padded as its image")  # before 2026-11-26 by up to one pixel beside it
-    return Found(stamps, lambda: _listing(tree, str(path)))
+    return Found(stamps, lambda: _listing(tree, str(path), colours, skip=settings.bad_files == "skip"))
 
 
-def _listing(tree: Tree, root: str) -> Listing:
-    images: dict[str, dict[str, Entry]] = {}
-    masks: dict[str, dict[str, Entry]] = {}
+def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> Listing:
+    images, masks, names = grouped(tree, root)
+    if "train" not in images or not any(masks.values()):
+        raise DataError(
+            f"{root} holds no images to train on with masks: they are looked for as train/images and train/masks, or "
+            "as img_dir/train and ann_dir/train",
+            where=("path",),
+        )
+    chosen: dict[str, list[tuple[Entry, Entry]]] = {}
+    said: list[str] = []
+    for part, found in images.items():
+        pairs = [(entry, _mask_of(key, masks.get(part, {}))) for key, entry in found.items()]
+        bare = [entry.path for entry, mask in pairs if mask is None]
+        if bare and part == "test" and len(bare) == len(pairs):
+            said.append(f"the {len(bare)} test images have no masks and are left out")
+            continue
+        chosen[part] = [(entry, mask) for entry, mask in pairs if mask is not None]
+        if not bare:
+            continue
+        listed = ", ".join(bare[:5]) + (", ..." if len(bare) > 5 else "")
+        if not skip or not chosen[part]:
+            way = "; data.bad_files: skip leaves them out" if chosen[part] else ""
+            raise DataError(f"{len(bare)} image{'s have' if len(bare) > 1 else ' has'} no mask: {listed}{way}",
+                            where=("path",))  # fmt: skip
+        said.append(f"{len(bare)} images have no mask and are left out: {listed}")
+    every = Masks(tree, [mask for both in chosen.values() for _, mask in both], colours)
+    every, class_names = _classes(every, tree, names, said)
+    if len(class_names) < 2:
+        raise DataError(f"the masks of {root} hold one class: there is nothing to tell apart", where=("path",))
+    parts, start = {}, 0
+    for part, both in chosen.items():
+        index = np.arange(start, start := start + len(both))
+        parts[part] = Part(Files(tree, [entry for entry, _ in both]), every.take(index))
+    return Listing(parts=parts, class_names=class_names, said=tuple(said))
+
+
+Grouped = dict[str, dict[str, Entry]]
+
+
+def grouped(tree: Tree, root: str) -> tuple[Grouped, Grouped, Entry | None]:
+    """Images and masks by part and name, as their folders are called, and a file that names the classes.
+
+    Raises:
+        DataError: Two files of one name.
+    """
+    images: Grouped = {}
+    masks: Grouped = {}
     names: Entry | None = None
     for entry in tree.entries:
         *folders, name = entry.path.split("/")
@@ -63,36 +109,45 @@ def _listing(tree: Tree, root: str) -> Listing:
         if key in held:
             raise DataError(f"{root} holds {held[key].path} and {entry.path}: which is it?", where=("path",))
         held[key] = entry
-    if "train" not in images or not any(masks.values()):
-        raise DataError(
-            f"{root} holds no images to train on with masks: they are looked for as train/images and train/masks, or "
-            "as img_dir/train and ann_dir/train",
-            where=("path",),
-        )
-    parts, said = {}, []
-    for part, found in images.items():
-        pairs = [(entry, _mask_of(key, masks.get(part, {}))) for key, entry in found.items()]
-        bare = [entry.path for entry, mask in pairs if mask is None]
-        if bare and part == "test" and len(bare) == len(pairs):
-            said.append(f"the {len(bare)} test images have no masks and are left out")
-            continue
-        if bare:
-            raise DataError(
-                f"{len(bare)} image{'s have' if len(bare) > 1 else ' has'} no mask: {', '.join(bare[:5])}"
-                f"{', ...' if len(bare) > 5 else ''}",
-                where=("path",),
-            )
-        chosen = [mask for _, mask in pairs if mask is not None]
-        parts[part] = Part(Files(tree, [entry for entry, _ in pairs]), Masks(tree, chosen))
+    return images, masks, names
+
+
+def _classes(masks: Masks, tree: Tree, names: Entry | None, said: list[str]) -> tuple[Masks, tuple[str, ...]]:
+    """The masks as they are to be read, and their classes: by colours, by a file that names them, else by what is held.
+
+    Args:
+        masks: Of all parts.
+        tree: Where they lie.
+        names: A file with a class a line.
+        said: Takes what the user is told.
+    """
+    if masks.colours is not None:
+        return masks, masks.colours.names
+    class_names: tuple[str, ...] = ()
     if names is not None:
-        class_names = tuple(line.strip() for line in tree.read(names).decode().splitlines() if line.strip())
+        lines = tree.read(names).decode(errors="replace").splitlines()
+        class_names = tuple(line.strip() for line in lines if line.strip())
         said.append(f"classes are named by {names.path}")
-    else:
-        top = max(max(part.targets.values(), default=0) for part in parts.values())  # type: ignore[union-attr]
-        class_names = tuple(map(str, range(top + 1)))
-    if len(class_names) < 2:
-        raise DataError(f"the masks of {root} hold one class: there is nothing to tell apart", where=("path",))
-    return Listing(parts=parts, class_names=class_names, said=tuple(said))
+    if len(class_names) not in (0, 2):
+        return masks, class_names
+    held = masks.values()
+    if held[0] and held[VOID] and not held[1:VOID].any():  # as void, they would leave one class
+        masks = replace(masks, white=1)
+        held[1] = True
+        said.append(f"masks hold 0 and {VOID} alone: {VOID} is class {class_names[1] if class_names else 1}")
+    if not class_names:
+        class_names = tuple(map(str, range(int(np.flatnonzero(held[:VOID]).max(initial=0)) + 1)))
+        if gaps := np.flatnonzero(~held[: len(class_names)]).tolist():
+            said.append(_gaps(gaps, len(class_names)))
+    return masks, class_names
+
+
+def _gaps(gaps: Sequence[int], classes: int) -> str:
+    listed = ", ".join(map(str, gaps[:5])) + (", ..." if len(gaps) > 5 else "")
+    return (
+        f"beware: no mask holds {listed}, and yet {classes} classes, 0 to {classes - 1}, are learned "
+        "(data.options: {colours: {name: value}} says which there are)"
+    )
 
 
 def _mask_of(key: str, masks: dict[str, Entry]) -> Entry | None:
@@ -108,30 +163,46 @@ def _mask_of(key: str, masks: dict[str, Entry]) -> Entry | None:
 
 @dataclass(frozen=True)
 class Masks:
-    """Masks whose pixels are the numbers of classes: grey or palette images of eight bits."""
+    """Masks whose pixels are the numbers of classes: grey or palette images, or of colours that have names.
+
+    Attributes:
+        tree, entries: Where they lie.
+        colours: What the colours are; ``None`` takes the numbers themselves.
+        white: Class of pixels of 255 where those are not void.
+    """
 
     tree: Tree
     entries: Sequence[Entry]
+    colours: Colours | None = None
+    white: int = VOID
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def take(self, index: NDArray[np.int64]) -> Masks:
         """Some of them."""
-        return Masks(self.tree, [self.entries[i] for i in index])
+        return replace(self, entries=[self.entries[i] for i in index])
 
-    def values(self) -> Iterator[int]:
-        """The largest class of every mask."""
+    def values(self) -> NDArray[np.bool_]:
+        """Which numbers any mask holds, (256,).
 
-        def largest(entry: Entry) -> int:
+        Raises:
+            DataError: None of them can be read; where some can, the others are told as bad when their turn comes.
+        """
+
+        def held(entry: Entry) -> NDArray[np.int64] | str:
             try:
-                held = np.asarray(self._open(entry))
-            except (OSError, ValueError):
-                return 0  # it is told as bad when its turn comes
-            return int(held[held != VOID].max(initial=0))
+                return np.bincount(self._numbers(entry).ravel(), minlength=256)
+            except (OSError, ValueError) as error:
+                return str(error)
 
         with ThreadPoolExecutor() as pool:
-            yield from pool.map(largest, self.entries)
+            each = list(pool.map(held, self.entries))
+        counts = [one for one in each if not isinstance(one, str)]
+        if not counts:
+            raise DataError(f"no mask can be read: {each[0] if each else 'there is none'}", where=("path",))
+        found: NDArray[np.bool_] = np.sum(counts, axis=0) > 0
+        return found
 
     def read(self, index: int, image: tuple[int, int], reading: Reading) -> NDArray[Any]:
         """(H, W) uint8; what padding adds is void.
@@ -139,20 +210,9 @@ class Masks:
         Raises:
             ValueError: It is no mask, or not of the image's size.
         """
-        mask = self._open(self.entries[index])
-        if mask.size != image:
-            raise ValueError(f"its mask is {'x'.join(map(str, mask.size))} px, the image {'x'.join(map(str, image))}")
-        size = reading.size[::-1]
-        if reading.resize == "crop":
-            mask = cropped(mask, reading.size)
-        elif reading.resize == "pad" and mask.size != size:  # by Pillow, as its image: they lie on each other
-            return np.asarray(ImageOps.pad(mask, size, Image.Resampling.NEAREST, color=VOID))
-        return np.asarray(mask.resize(size, Image.Resampling.NEAREST))
+        return fitted_mask(self._numbers(self.entries[index]), image, reading)
 
-    def _open(self, entry: Entry) -> Image.Image:
-        mask = Image.open(BytesIO(self.tree.read(entry)))
-        mask.load()
-        if mask.mode not in ("L", "P", "1"):
-            raise ValueError(f"its mask {entry.path} is {mask.mode}, not the number of a class per pixel (index PNG)")
-        # A palette only colours the numbers, which are what counts.
-        return Image.fromarray(np.asarray(mask).astype(np.uint8), "L") if mask.mode != "L" else mask
+    def _numbers(self, entry: Entry) -> NDArray[np.uint8]:
+        with Image.open(BytesIO(self.tree.read(entry))) as mask:
+            numbers = numbers_of(mask, entry.path, self.colours)
+        return np.where(numbers == VOID, np.uint8(self.white), numbers) if self.white != VOID else numbers

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from chattn_nas.data.decoding import TURNED
+from chattn_nas.data.decoding import DEEP, TURNED
 from chattn_nas.data.layout import is_image, part_of
 from chattn_nas.data.pictures import Found, Listing, Part, Raw
 from chattn_nas.data.settings import DataSettings
@@ -52,25 +52,15 @@ def find_patches(settings: DataSettings) -> Found:
 
 
 def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listing:
-    high: dict[str, dict[str, Entry]] = {}
-    low: dict[str, dict[str, Entry]] = {}
-    for entry in tree.entries:
-        if not is_image(entry.path):
-            continue
-        *folders, name = entry.path.split("/")
-        words = [word for folder in folders for word in re.split(r"[\W_]+", folder.lower())]
-        part = next(filter(None, map(part_of, words)), "train")
-        smaller = bool(LOW & set(words))
-        stem = re.sub(rf"x{scale}$", "", PurePosixPath(name).stem, flags=re.I) if smaller else PurePosixPath(name).stem
-        classes = [one for one in folders if not any(map(_says, re.split(r"[\W_]+", one.lower())))]
-        place = [one for one in classes if not re.fullmatch(rf"x{scale}", one, re.I)]
-        (low if smaller else high).setdefault(part, {})["/".join([*place, stem])] = entry
+    high, low = high_and_low(tree, root, scale)
     if not high.get("train"):
         raise DataError(f"there are no pictures to train on in {root}", where=("path",))
     said = []
     parts_of = {part: list(found) for part, found in high.items()}
     rng = np.random.default_rng(settings.seed)
     for part, share in (("validation", settings.validation), ("test", settings.test)):
+        if part == "test" and part in parts_of and share is not None:
+            raise DataError(f"{root} has test pictures of its own: data.test is for sets without", where=(part,))
         if part in parts_of or share is None:
             continue
         names = parts_of["train"]
@@ -91,7 +81,8 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
         if paired and (bare := [one for one in names if one not in low.get(part, {})]):
             raise DataError(f"{len(bare)} pictures have no low resolution: {', '.join(bare[:5])}", where=("path",))
         pairs = [(high[part][one], low[part][one] if paired else None) for one in names]
-        source = _Source(tree, pairs, pair(settings.image_size), scale, "L" if settings.channels == 1 else "RGB")
+        mode = "L" if settings.channels == 1 else "RGB"
+        source = _Source(tree, pairs, pair(settings.image_size), scale, mode, settings.background)
         index, small = source.grid()
         if small:
             said.append(f"{small} {part} pictures are smaller than a patch and are left out")
@@ -105,6 +96,39 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
     return Listing(parts=parts, class_names=(), said=tuple(said))
 
 
+def high_and_low(tree: Tree, root: str, scale: int) -> tuple[dict[str, dict[str, Entry]], dict[str, dict[str, Entry]]]:
+    """Pictures by part and name; those of low resolution lie in folders that are called so.
+
+    Args:
+        tree: The files.
+        root: As the user knows the place.
+        scale: How many times larger the high ones are: ``x2`` may stand in the names of the low ones. 0 takes any.
+
+    Raises:
+        DataError: Two pictures in low resolution of one name.
+    """
+    times = str(scale) if scale else f"[{min(SCALES)}-{max(SCALES)}]"
+    high: dict[str, dict[str, Entry]] = {}
+    low: dict[str, dict[str, Entry]] = {}
+    for entry in tree.entries:
+        if not is_image(entry.path):
+            continue
+        *folders, name = entry.path.split("/")
+        words = [word for folder in folders for word in re.split(r"[\W_]+", folder.lower())]
+        part = next(filter(None, map(part_of, words)), "train")
+        smaller = bool(LOW & set(words))
+        stem = re.sub(rf"x{times}$", "", PurePosixPath(name).stem, flags=re.I) if smaller else PurePosixPath(name).stem
+        classes = [one for one in folders if not any(map(_says, re.split(r"[\W_]+", one.lower())))]
+        place = [one for one in classes if not re.fullmatch(rf"x{times}", one, re.I)]
+        held, key = (low if smaller else high).setdefault(part, {}), "/".join([*place, stem])
+        if key in held and not smaller:
+            key += PurePosixPath(name).suffix  # another picture of the same name
+        if key in held:
+            raise DataError(f"{root} holds {held[key].path} and {entry.path}: which is it?", where=("path",))
+        held[key] = entry
+    return high, low
+
+
 def _says(word: str) -> bool:
     """Whether a word in the name of a folder tells the size or the part, and not what its pictures show."""
     return word in HIGH | LOW or part_of(word) is not None
@@ -115,9 +139,10 @@ class _Source:
 
     def __init__(
         self, tree: Tree, pairs: Sequence[tuple[Entry, Entry | None]], size: tuple[int, int], scale: int,
-        mode: str,
+        mode: str, background: str,
     ) -> None:  # fmt: skip
         self.tree, self.pairs, self.size, self.scale, self.mode = tree, pairs, size, scale, mode
+        self.background = background
         self.large = (size[0] * scale, size[1] * scale)
         self.opened = lru_cache(32)(self._opened)
 
@@ -133,8 +158,14 @@ class _Source:
         return found, smaller
 
     def _read(self, entry: Entry) -> Image.Image:
-        image = Image.open(BytesIO(self.tree.read(entry)))
-        return ImageOps.exif_transpose(image).convert(self.mode)
+        image: Image.Image = Image.open(BytesIO(self.tree.read(entry)))
+        if image.mode.startswith(DEEP):
+            raise ValueError(f"{entry.path} has more than eight bits per pixel ({image.mode}): eight are taken")
+        image = ImageOps.exif_transpose(image)
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, self.background), image)
+        return image.convert(self.mode)
 
     def grid(self) -> tuple[NDArray[np.int64], int]:
         """Picture, top and left of every patch that lies side by side in it, (n, 3), and how many are too small."""

@@ -19,7 +19,7 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import Boxed, found_boxed, listing_of_boxed
+from chattn_nas.data.sources.boxed import Boxed, Flat, found_boxed, listing_of_boxed
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 
@@ -52,11 +52,11 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     told = _data_yaml(tree)
     names, said = _names(tree, told)
     parts = _parts(images, told, said)
-    labels = {entry.path: next((one for one in _labels_of(entry.path) if one in texts), None) for entry in images}
+    labels = {entry.path: next((one for one in labels_of(entry.path) if one in texts), None) for entry in images}
     if not any(labels.values()):
         raise DataError(
             f"no image of {root} has labels: those of {images[0].path} are looked for in "
-            f"{_labels_of(images[0].path)[0]}",
+            f"{labels_of(images[0].path)[0]}",
             where=("path",),
         )
     lonely = sorted(texts.keys() - set(labels.values()))
@@ -70,16 +70,18 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
             )
         said.append(f"{len(lonely)} label files have no image and are left out: {listed}")
     chosen = {entry.path: entry for found in parts.values() for entry in found}
+    flat = Flat(settings)
 
     def read(entry: Entry) -> Boxed:
         label = labels[entry.path]
         if label is None:
-            return Boxed(entry, tree.name(entry))
+            return Boxed(entry=entry, file=tree.name(entry))
         called = tree.name(texts[label])
-        return Boxed(entry, called, boxes=_boxes(tree, texts[label], called, names))
+        return Boxed(entry=entry, file=called, boxes=_boxes(tree, texts[label], called, names, flat))
 
     with ThreadPoolExecutor() as pool:
         every = dict(zip(chosen, pool.map(read, chosen.values())))
+    said += flat.said()
     bare = sum(labels[path] is None for path in chosen)
     if bare:
         said.append(f"{bare} image{'s have' if bare > 1 else ' has'} no label file")
@@ -91,7 +93,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     return listing_of_boxed(tree, found, names, settings, root=root, said=said, word="line", shares=True)
 
 
-def _labels_of(image: str) -> list[str]:
+def labels_of(image: str) -> list[str]:
     """Where the labels of an image may lie: its last folder ``images`` is called ``labels`` there, or beside it."""
     text = PurePosixPath(image).with_suffix(".txt")
     places = [str(text)]
@@ -196,7 +198,7 @@ def _below(path: str, folder: str) -> bool:
     return any(f"/{path}".find(f"/{'/'.join(words[start:])}/") >= 0 for start in range(max(1, len(words) - 1)))
 
 
-def _boxes(tree: Tree, entry: Entry, called: str, names: Sequence[str]) -> list[Box]:
+def _boxes(tree: Tree, entry: Entry, called: str, names: Sequence[str], flat: Flat) -> list[Box]:
     """The objects of one image.
 
     Raises:
@@ -208,10 +210,11 @@ def _boxes(tree: Tree, entry: Entry, called: str, names: Sequence[str]) -> list[
         raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
     except UnicodeDecodeError:
         raise DataError(f"cannot read {called}: it is not UTF-8 text", where=("path",)) from None
-    return [_box(line.split(), f"{called}:{at}", at, names) for at, line in enumerate(lines, 1) if line.strip()]
+    every = [_box(line.split(), f"{called}:{at}", at, names, flat) for at, line in enumerate(lines, 1) if line.strip()]
+    return [box for box in every if box is not None]
 
 
-def _box(words: list[str], place: str, at: int, names: Sequence[str]) -> Box:
+def _box(words: list[str], place: str, at: int, names: Sequence[str], flat: Flat) -> Box | None:
     try:
         label, *numbers = (float(word) for word in words)
     except ValueError:
@@ -233,8 +236,11 @@ def _box(words: list[str], place: str, at: int, names: Sequence[str]) -> Box:
     else:
         x, y, width, height = numbers
         corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    if not all(map(math.isfinite, corners)) or corners[2] <= corners[0] or corners[3] <= corners[1]:
-        raise DataError(f"{place}: the box {' '.join(words[1:])} shows nothing; remove it", where=("path",))
+    if not all(map(math.isfinite, corners)):
+        raise DataError(f"{place}: the box {' '.join(words[1:])} is no box", where=("path",))
+    if corners[2] <= corners[0] or corners[3] <= corners[1]:
+        flat.met(f"{place}: the box {' '.join(words[1:])} shows nothing")
+        return None
     if max(corners) > 2 or max(numbers) > 1 + ROUNDED:
         raise DataError(
             f"{place}: {max(numbers):g} lies beyond the image: numbers are shares of its width and height, 0 to 1",

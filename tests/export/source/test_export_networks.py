@@ -16,7 +16,7 @@ from chattn_nas import attention
 from chattn_nas.attention import IdentityStart
 from chattn_nas.errors import ExportError, InputError
 from chattn_nas.network import build_network, feature_extractor, start_at_unit
-from chattn_nas.network.start import fix_scales
+from chattn_nas.network.scaled import fix_scales
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
 

@@ -1,0 +1,174 @@
+"""What kind of set lies somewhere, told by how its files lie: for who does not know what we call it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from chattn_nas.data.layout import find_layout, is_image
+from chattn_nas.data.sources.coco import OTHERS
+from chattn_nas.data.sources.masks import grouped
+from chattn_nas.data.sources.patches import SCALES, high_and_low
+from chattn_nas.data.sources.yolo import NO_LABELS, labels_of
+from chattn_nas.data.tree import Entry, Tree, open_tree
+from chattn_nas.errors import DataError
+
+#: What is learned from a source, where that is no label.
+TASKS = {"masks": "segmentation", "coco": "detection", "yolo": "detection", "patches": "super_resolution"}
+#: Sources by the ending of a file; a folder and an archive are looked into.
+ENDINGS = {".csv": "csv", ".tsv": "csv", ".npz": "npz", ".npy": "npy"}
+ARCHIVES = (".tar", ".zip")
+#: What a COCO file of boxes holds.
+COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"', b'"bbox"')
+#: Files that are looked into.
+LOOKED = 50
+
+
+@dataclass(frozen=True)
+class DataKind:
+    """A source that a set can be read by.
+
+    Attributes:
+        dataset: As ``data.dataset`` has it; ``None`` where there are pictures and nothing else.
+        options: ``data.options`` that suit it.
+        seen: What it holds, for who asks why it cannot serve a task.
+    """
+
+    dataset: str | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seen: str = ""
+
+    @property
+    def task(self) -> str | None:
+        """What is learned from it."""
+        return self.dataset and TASKS.get(self.dataset, "classification")
+
+
+def kind_of(path: Path) -> DataKind | None:
+    """The kind of set at a path; ``None`` where its ending is unknown. Few files are read.
+
+    Args:
+        path: Of a file or folder that is there.
+
+    Raises:
+        DataError: It cannot be opened, or holds no image.
+    """
+    if not path.is_dir() and path.suffix.lower() not in ARCHIVES:
+        ending = ENDINGS.get(path.suffix.lower())
+        return ending and DataKind(ending)  # type: ignore[return-value]
+    tree = open_tree(path)
+    images = [entry for entry in tree.entries if is_image(entry.path)]
+    if not images:
+        find_layout(tree, str(path))  # says so
+    if _is_coco(tree):
+        return DataKind("coco")
+    if _is_yolo(tree, images):
+        return DataKind("yolo")
+    with suppress(DataError):  # two files of one name may be images of two classes
+        pictures, masks, _ = grouped(tree, str(path))
+        if pictures.get("train") and any(masks.values()):
+            return DataKind("masks")
+        if (scale := _paired(tree, str(path))) is not None:
+            return DataKind("patches", {"scale": scale})
+    foreign = _foreign(tree)
+    try:
+        find_layout(tree, str(path))
+    except DataError:
+        return DataKind(None, seen=f"{len(images)} images, but no class folders, masks or boxes{foreign}")
+    return DataKind("image_folder", seen=f"it holds images in class folders{foreign}")
+
+
+def pictures_at(path: Path) -> tuple[int, int]:
+    """How many pictures in high resolution there are, and pixels of the shortest side of some, by their headers.
+
+    Raises:
+        DataError: It holds none.
+    """
+    tree = open_tree(path)
+    images = [entry for found in high_and_low(tree, str(path), 0)[0].values() for entry in found.values()]
+    if not images:
+        raise DataError(f"there are no images in {path}", where=("path",))
+    return len(images), min(min(_size(tree, one)) for one in images[:: max(1, len(images) // LOOKED)])
+
+
+def _is_coco(tree: Tree) -> bool:
+    files = [entry for entry in tree.entries if entry.path.lower().endswith(".json")]
+    files = [entry for entry in files if not PurePosixPath(entry.path).name.lower().startswith(OTHERS)]
+    for entry in files[:LOOKED]:
+        content = _content(tree, entry)
+        if all(key in content for key in COCO_KEYS):
+            return True
+    return False
+
+
+def _is_yolo(tree: Tree, images: list[Entry]) -> bool:
+    """Whether the text of an image is numbers, five or more a line; an empty one is of an image without objects."""
+    texts = {entry.path: entry for entry in tree.entries if entry.path.endswith(".txt")}
+    texts = {path: one for path, one in texts.items() if PurePosixPath(path).name.lower() not in NO_LABELS}
+    mine = [texts[place] for image in images for place in labels_of(image.path) if place in texts]
+    for entry in mine[:LOOKED]:
+        words = _content(tree, entry).split(b"\n")[0].split()
+        if words:
+            return len(words) >= 5 and all(_is_number(word) for word in words)
+    return bool(mine)
+
+
+def _paired(tree: Tree, root: str) -> int | None:
+    """How many times larger the pictures in high resolution are, where most have one in low resolution."""
+    high, low = high_and_low(tree, root, 0)
+    names = [(part, name) for part, found in high.items() for name in found]
+    pairs = [(high[part][name], low[part][name]) for part, name in names if name in low.get(part, {})]
+    if not pairs or 2 * len(pairs) < len(names):
+        return None
+    large, small = _size(tree, pairs[0][0]), _size(tree, pairs[0][1])
+    return next((one for one in SCALES if (large[0] // one, large[1] // one) == small), None)
+
+
+def _foreign(tree: Tree) -> str:
+    """Annotations that are not read, in words."""
+    endings = Counter(PurePosixPath(entry.path).suffix.lower() for entry in tree.entries)
+    if endings[".xml"]:
+        return (
+            f"; its {endings['.xml']} .xml files may be Pascal VOC's boxes: convert them to COCO's JSON or YOLO's texts"
+        )
+    files = [entry for entry in tree.entries if entry.path.lower().endswith(".json")][:1]
+    for entry in files:
+        try:
+            held = json.loads(_content(tree, entry))
+        except ValueError:
+            continue
+        if isinstance(held, dict) and "shapes" in held:
+            return f"; its {endings['.json']} .json files are labelme's: convert them to COCO's JSON or to masks"
+    return ""
+
+
+def _content(tree: Tree, entry: Entry) -> bytes:
+    try:
+        return tree.read(entry)
+    except OSError:
+        return b""
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _size(tree: Tree, entry: Entry) -> tuple[int, int]:
+    """Width and height; of what is no picture, those of a very large one: reading it says so."""
+    try:
+        with Image.open(BytesIO(tree.read(entry))) as image:
+            return image.size
+    except Exception:  # whatever a broken file makes Pillow raise
+        return 2**16, 2**16

@@ -1,0 +1,49 @@
+"""Lines of a spec that is written for somebody: a key, its value, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chattn_nas.data.description import Description
+
+SCHEMA = Path(__file__).with_name("schema.json")
+
+
+def scalar(value: Any) -> str:
+    """A value in one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).splitlines()[0]
+
+
+def pair_line(key: str, value: Any, why: str) -> str:
+    """A key of a section, and a comment where there is one."""
+    line = f"  {key}: {scalar(value)}"
+    return f"{line:<31} # {why}" if why else line
+
+
+def parts_lines(facts: Description, *, scored: float | None = None) -> list[str]:
+    """How the set is divided.
+
+    Args:
+        facts: The data.
+        scored: Share of the training images that is enough to be scored on; ``None`` takes a fifth.
+    """
+    share = 0.2 if scored is None else min(0.2, -(-scored // 0.001) / 1000)  # rounded up
+    lines = []
+    if bad := sum(len(part.bad) for part in facts.parts.values()):
+        lines.append(pair_line("bad_files", "skip", f"{bad} cannot be read and {'is' if bad == 1 else 'are'} left out"))
+    if "validation" in facts.parts:
+        lines.append(
+            f"  # the search is scored on the {facts.parts['validation'].images:,} validation images of the set"
+        )
+    else:
+        why = "of the training images, to score the search on: the set has no such part"
+        lines.append(pair_line("validation", share, why))
+    if "test" in facts.parts:
+        lines.append(f"  # its {facts.parts['test'].images:,} test images are for the last word; no search sees them")
+    else:
+        why = "of the training images, for the last word: the set has no test part"
+        lines.append(pair_line("test", share, why))
+    return lines

@@ -1,0 +1,85 @@
+"""What data somebody names for a first spec: which source reads them, and what is learned from them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from chattn_nas.data.kinds import ARCHIVES, ENDINGS, TASKS, DataKind, kind_of
+from chattn_nas.errors import DataError
+
+#: What ``--task`` can be: the source of a folder or archive for it.
+SOURCES = {"classification": ("image_folder",), "multilabel": (), "segmentation": ("masks",),
+           "detection": ("coco", "yolo"), "super_resolution": ("patches",)}  # fmt: skip
+
+
+def default_name(data: str) -> str:
+    """A name for the run: the data set's, without what a name cannot hold."""
+    stem = Path(os.path.abspath(data)).stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:200] or "search"
+
+
+def look(data: str) -> DataKind:
+    """What kind of set that is.
+
+    Raises:
+        DataError: There is no such set, or it is of another kind.
+    """
+    if data == "digits":
+        return DataKind("digits", seen="digits are images of ten classes")
+    place = Path(os.path.expanduser(data))
+    if not place.exists():
+        near = [str(one) for one in sorted(place.parent.iterdir())[:20]] if place.parent.is_dir() else []
+        raise DataError(f"--data {data}: there is no such file or folder", value=data, choices=("digits", *near))
+    kind = kind_of(place)
+    if kind is None:
+        raise DataError(
+            f"--data {data}: not a kind that init knows; possible are digits, a folder of images, and files that end "
+            f"in {', '.join((*ARCHIVES, *ENDINGS))}; other sources (torchvision, hf, webdataset) are written into a "
+            "spec by hand"
+        )
+    return kind
+
+
+def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[str, Any], str]:
+    """The keys of ``data`` in a spec in ``folder`` that name this set, and what is learned from it.
+
+    Args:
+        data: As the user names it.
+        folder: Of the spec.
+        task: What the user wants; ``None`` is what the set is for.
+
+    Raises:
+        DataError: There is no such set, or it does not serve the task.
+    """
+    if task is not None and task not in SOURCES:
+        raise DataError(f"--task {task}: there is no such task", value=task, choices=tuple(SOURCES))
+    kind = look(data)
+    table = kind.dataset in (*ENDINGS.values(), "digits")
+    if task is None and kind.dataset is None:
+        raise DataError(
+            f"--data {data}: {kind.seen}; pictures alone are for --task super_resolution, and how the data of other "
+            "tasks lie is told in docs/data.md and docs/tasks.md"
+        )
+    if task == "multilabel" and kind.dataset not in ("csv", "npz", "npy"):
+        raise DataError(
+            f"--task multilabel: several labels per image stand in a table (.csv, .tsv) or arrays, not {data}"
+        )
+    if task == "super_resolution" and not table:
+        kind = DataKind("patches", kind.options if kind.dataset == "patches" else {"scale": 2})
+    elif task is not None and (task in TASKS.values() if table else kind.dataset not in SOURCES[task]):
+        wanted = {"segmentation": "masks: folders images and masks, or img_dir and ann_dir, are looked for",
+                  "detection": "boxes: COCO's JSON or YOLO's texts are looked for",
+                  "classification": "class folders"}  # fmt: skip
+        other = f"; it looks like {kind.task}" if kind.task not in (None, task) else f"; {kind.seen}" * bool(kind.seen)
+        raise DataError(f"--task {task}: {data} has no {wanted.get(task, 'larger pictures')}{other}", value=task)
+    keys: dict[str, Any] = {"dataset": kind.dataset}
+    if kind.dataset != "digits":
+        place = Path(os.path.expanduser(data))
+        inside = place.is_absolute() or folder.resolve() == Path.cwd()
+        keys["path"] = str(place) if inside else os.path.relpath(place, folder)
+    if kind.options:
+        keys["options"] = dict(kind.options)
+    return keys, task or kind.task or "classification"

@@ -1,0 +1,175 @@
+"""A first spec for another task than classification."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import yaml
+
+from chattn_nas.data import DataSettings, describe
+from chattn_nas.data.description import Description
+from chattn_nas.data.kinds import pictures_at
+from chattn_nas.errors import InputError
+from chattn_nas.image_size import either, shown
+from chattn_nas.network._timm import import_timm
+from chattn_nas.spec.draft_lines import SCHEMA, pair_line, parts_lines, scalar
+from chattn_nas.tasks import find
+
+#: Pixels of the longer side, without and with a GPU; what is smaller stays as it is.
+LONGEST, LONGEST_ON_GPU = 160, 512
+#: Images that a trial looks at at least, over all its epochs; and the epochs that this may come to.
+LOOKS, FEWEST, MOST = 4000, 4, 40
+#: Pixels of a patch in low resolution at least (SSIM needs so many) and at most, and patches that a first search trains
+#: on and is scored on.
+LEAST, PATCH, TRAINED, SCORED = 8, 48, 2000, 400
+#: Worth a first look everywhere: cheap in parameters and in time (scripts/benchmarks/attention.md).
+_SPACE: list[Any] = ["none", {"se": {"reduction": [4, 16]}}, {"eca": {"kernel_size": [3, 5]}}, "gct"]
+
+
+@dataclass(frozen=True)
+class FirstSpec:
+    """What a first spec for a task holds.
+
+    Attributes:
+        backbone: Keys and values with their reasons.
+        space: Types of attention.
+        targets: What the training images have, in words, by number and classes.
+        note: What the task may be told besides, as a comment.
+    """
+
+    backbone: Mapping[str, tuple[Any, str]]
+    space: list[Any]
+    targets: Callable[[Description], str]
+    note: str = ""
+
+
+_MOBILE = {
+    "model": ("mobilenetv3_small_050", "small and quick; any timm model: chattn-nas backbones"),
+    "existing": ("replace", "its own squeeze-and-excite is one candidate among others"),
+}
+FIRST = {
+    "segmentation": FirstSpec(
+        _MOBILE, [*_SPACE, "enc_module"], lambda facts: f"masks of {len(facts.class_names)} classes",
+        "ignore_index: 11, where a value of the masks counts for nothing; 255 does always",
+    ),
+    "detection": FirstSpec(
+        _MOBILE, [*_SPACE, {"coordinate": {"reduction": [8, 32]}}],
+        lambda facts: f"{facts.parts['train'].boxes:,} boxes of {len(facts.class_names)} classes",
+        "stride: 4 finds smaller objects and costs more",
+    ),
+    "super_resolution": FirstSpec(
+        {"model": ("rcan_tiny", "three residual groups, which are the stages; larger: rcan_small")},
+        ["none", {"rcan": {"reduction": [4, 8]}}, "soca", "eca", "gct"], lambda facts: "pictures in high resolution",
+    ),
+}  # fmt: skip
+
+
+def draft_task(
+    task: str,
+    source: dict[str, Any],
+    out: Path,
+    *,
+    data: str,
+    name: str,
+    backbone: str | None,
+    parameters: str | None,
+    pretrained: bool,
+) -> tuple[str, Description]:
+    """The spec as text, and what its data are.
+
+    Args:
+        task: One of :data:`FIRST`.
+        source: Keys of ``data`` that name the set, relative to the folder of ``out``.
+        out: Where the spec will lie.
+        data: As the user named the set.
+        name: Name of the run.
+        backbone: Any convolutional timm model; ``None`` chooses.
+        parameters: Most parameters; ``None`` is no limit.
+        pretrained: Whether to start from timm's weights.
+
+    Raises:
+        InputError: The set is malformed, or there are no such weights.
+    """
+    first, gpu = FIRST[task], torch.cuda.is_available()
+    asked = {"bad_files": "skip", **source}
+    pictures, patch = _patches(source, out.parent) if task == "super_resolution" else (0, None)
+    facts = describe(DataSettings.model_validate(asked | {"image_size": patch or 32}).placed(out.parent))
+    train = facts.parts["train"]
+    keys = dict(first.backbone)
+    if backbone:
+        keys = {"model": (backbone, "as asked; where attention goes in it: chattn-nas backbones " + backbone)}
+    if pretrained:
+        model = str(keys["model"][0])
+        import_timm()
+        if not timm.models.is_model_pretrained(model):
+            raise InputError(f"--pretrained: timm has no pretrained weights for {model}", value=model)
+        keys.pop("existing", None)  # its own attention is part of what was trained
+        keys["pretrained"] = (True, "timm's weights, downloaded at the first trial; or a file: weights: FILE")
+    lines = [
+        f"# yaml-language-server: $schema={SCHEMA}",
+        f"# Written by: chattn-nas init --data {shlex.quote(' '.join(data.split()))} --task {task}",
+        f"# {train.images:,} training {'patches' if patch else 'images'}, {first.targets(facts)}; "
+        f"{'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
+        "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
+        f"name: {scalar(name)}",
+        "backbone:",
+        *(pair_line(key, value, why) for key, (value, why) in keys.items()),
+        "data:",
+        *(pair_line(key, value, "") for key, value in source.items()),
+    ]
+    if patch:
+        lines.append(pair_line("image_size", patch, "of a low-resolution patch"))
+    else:
+        lines.append(pair_line("image_size", *_size(facts, LONGEST_ON_GPU if gpu else LONGEST)))
+    lines += parts_lines(facts, scored=max(SCORED / train.images, 1 / pictures) if patch else None)
+    images = train.images
+    if patch and images > TRAINED:
+        lines.append(pair_line("train_limit", TRAINED, "patches, for a first look"))
+        images = TRAINED
+    epochs = min(MOST, max(FEWEST, -(-LOOKS // images)))
+    recipe = find(task).recipe
+    lines += [
+        "task:",
+        pair_line("type", task, ""),
+        *([f"  # {first.note}"] if first.note else []),
+        "space:",
+        "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
+        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in first.space),
+        "    # more types: chattn-nas attentions",
+        "proxy:",
+        pair_line("rungs", [max(1, epochs // 4), epochs], f"epochs; about {images * epochs // 16:,} steps"),
+        "  # The task's own recipe: " + ", ".join(f"{key} {value}" for key, value in recipe.items()),
+        "  # What suits these data: chattn-nas calibrate SPEC --recipe",
+        *([pair_line("start", "identity", "training starts from the pretrained network")] if pretrained else []),
+        pair_line("device", "auto", "the GPU, where there is one"),
+        "search:",
+        pair_line("trials", 24, "a first look; the same search goes on with --trials 48"),
+    ]
+    if parameters:
+        lines.append(f'  constraints: {{parameters: "<= {parameters}"}}  # x: of the bare backbone')
+    lines.append(pair_line("seed", 0, "of the search; trials with one seed share weights and batches"))
+    return "\n".join(lines) + "\n", facts
+
+
+def _size(facts: Description, longest: int) -> tuple[Any, str]:
+    """Of the commonest proportions, sides that divide by 16."""
+    width, height, _ = facts.parts["train"].sizes[0]
+    scale = min(1.0, longest / max(width, height))
+    size = either([max(32, round(side * scale / 16) * 16) for side in (height, width)])
+    why = f"most images are {shown([height, width])}"
+    if scale < 1:
+        why += "; larger ones see smaller things and cost more"
+    return size if isinstance(size, int) else list(size), why
+
+
+def _patches(source: Mapping[str, Any], folder: Path) -> tuple[int, int]:
+    """How many pictures there are, and pixels of a patch of which every one of them holds four or more."""
+    settings = DataSettings.model_validate(source).placed(folder)
+    pictures, side = pictures_at(Path(str(settings.path)))
+    return pictures, max(LEAST, min(PATCH, side // (2 * int(settings.options.get("scale", 2))) // 4 * 4))

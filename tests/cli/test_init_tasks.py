@@ -1,0 +1,164 @@
+"""``init`` for data of every task, however they lie: recognised, asked for, or refused in a sentence."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chattn_nas import tasks
+from chattn_nas.cli import main
+from chattn_nas.data import describe
+from chattn_nas.spec import load_spec
+
+SIZE = 64
+
+
+@pytest.fixture
+def said(monkeypatch, capsys, tmp_path):
+    """What a command prints in an empty folder; on stderr where it is to fail."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHATTN_NAS_CACHE", str(tmp_path / "cache"))
+
+    def run_command(*arguments: object, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["chattn-nas", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = capsys.readouterr()
+        assert (ended.value.code or 0) == code, out + error
+        return error if code == 2 else out + error
+
+    return run_command
+
+
+def picture(path: Path, seed: int, width: int = SIZE, height: int = 48) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def pictures(root: Path) -> None:
+    for number in range(12):
+        picture(root / f"{number}.png", number)
+
+
+def classes(root: Path) -> None:
+    for number in range(12):
+        picture(root / "ab"[number % 2] / f"{number}.png", number)
+
+
+def pairs(root: Path) -> None:
+    for number in range(12):
+        picture(root / "HR" / f"{number}.png", number)
+        picture(root / "LR" / f"{number}x4.png", number, SIZE // 4, 12)
+
+
+def masks(images: str, names: str, parts=("train", "val")):
+    def make(root: Path) -> None:
+        for part in parts:
+            for number in range(12):
+                picture(root / images.format(part=part) / f"{number}.jpg", number)
+                mask = np.zeros((48, SIZE), np.uint8)
+                mask[:, : number + 20] = 1
+                folder = root / names.format(part=part)
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(mask).save(folder / f"{number}.png")
+
+    return make
+
+
+def coco(root: Path) -> None:
+    told = {"images": [], "annotations": [], "categories": [{"id": 7, "name": "cell"}]}
+    for number in range(12):
+        picture(root / "images" / f"{number}.png", number)
+        told["images"].append({"id": number, "file_name": f"{number}.png"})
+        told["annotations"].append({"id": number, "image_id": number, "category_id": 7, "bbox": [4, 4, 30, 20]})
+    (root / "annotations.json").write_text(json.dumps(told))
+
+
+def yolo(root: Path) -> None:
+    for number in range(12):
+        picture(root / "images" / f"{number}.png", number)
+        (root / "labels").mkdir(exist_ok=True)
+        (root / "labels" / f"{number}.txt").write_text("0 0.5 0.5 0.3 0.4\n" if number else "")
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "task", "dataset"),
+    [
+        (classes, (), "classification", "image_folder"),
+        (masks("{part}/images", "{part}/masks"), (), "segmentation", "masks"),
+        (masks("img_dir/{part}", "ann_dir/{part}"), (), "segmentation", "masks"),
+        (masks("JPEGImages", "SegmentationClass", ("",)), (), "segmentation", "masks"),
+        (coco, (), "detection", "coco"),
+        (yolo, (), "detection", "yolo"),
+        (pairs, (), "super_resolution", "patches"),
+        (pictures, ("--task", "super_resolution"), "super_resolution", "patches"),
+        (classes, ("--task", "super_resolution"), "super_resolution", "patches"),
+    ],
+)
+def test_the_task_is_told_by_how_the_data_lie_and_the_spec_can_be_searched(
+    said, tmp_path, make, arguments, task, dataset
+):
+    make(tmp_path / "set")
+    shutil.make_archive("packed", "zip", "set")
+    for place in ("set", "packed.zip"):
+        said("init", "--data", place, *arguments, "--yes", "--out", "spec.yaml")
+        spec = load_spec("spec.yaml")
+        Path("spec.yaml").unlink()
+        assert (spec.task.type, spec.data.dataset) == (task, dataset)
+    types = {candidate.type for stage in spec.search_space().candidates for candidate in stage}
+    assert types > {"none", "eca"}
+    found = tasks.load(spec.task, spec.data)  # at the size of the spec, with its split
+    assert len(found.validation)
+    if task in ("segmentation", "detection"):
+        assert spec.data.image_size == (48, SIZE)
+        assert spec.proxy.rungs == [10, 40]
+    if make is pairs:
+        assert (spec.data.options, spec.data.image_size) == ({"scale": 4}, 8)
+        assert describe(spec.data).parts["train"].images > 12
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "expected"),
+    [
+        (pictures, (), "12 images, but no class folders, masks or boxes"),
+        (pictures, (), "pictures alone are for --task super_resolution"),
+        (pictures, ("--task", "detection"), "--task detection: set has no boxes: COCO's JSON or YOLO's texts"),
+        (classes, ("--task", "segmentation"), "has no masks: folders images and masks, or img_dir and ann_dir"),
+        (coco, ("--task", "segmentation"), "it looks like detection"),
+        (yolo, ("--task", "classification"), "it looks like detection"),
+        (classes, ("--task", "multilabel"), "several labels per image stand in a table"),
+        (classes, ("--task", "segmentaton"), "did you mean 'segmentation'"),
+        (coco, ("--recipe", "plain"), "recipes are for classification; detection has its own"),
+        (coco, ("--labels", "kind"), "only a table"),
+        (coco, ("--backbone", "resnet81"), "did you mean"),
+    ],
+)
+def test_what_does_not_serve_is_refused_and_nothing_is_written(said, tmp_path, make, arguments, expected):
+    make(tmp_path / "set")
+    assert expected in " ".join(said("init", "--data", "set", *arguments, "--yes", code=2).split())
+    assert not list(tmp_path.glob("*.yaml"))
+
+
+def test_other_annotations_are_named(said, tmp_path):
+    pictures(tmp_path / "set")
+    (tmp_path / "set" / "0.xml").write_text("<annotation/>")
+    assert "1 .xml files may be Pascal VOC's boxes" in " ".join(said("init", "--data", "set", "--yes", code=2).split())
+    (tmp_path / "set" / "0.xml").unlink()
+    (tmp_path / "set" / "0.json").write_text('{"shapes": [], "imagePath": "0.png"}')
+    assert "1 .json files are labelme's" in " ".join(said("init", "--data", "set", "--yes", code=2).split())
+
+
+def test_on_a_terminal_the_task_of_pictures_alone_is_asked(said, tmp_path, monkeypatch):
+    pictures(tmp_path / "set")
+    answers = iter(["set", "detection", "super_resolution", "by the images", "any", "24 trials"])
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", lambda question, default: next(answers))
+    assert "Wrote set.yaml" in said("init")
+    assert load_spec("set.yaml").task.type == "super_resolution"
+    assert next(answers, None) is None

@@ -1,0 +1,112 @@
+"""Masks as people have them: colours, black and white, sixteen bits, void or not; what cannot be read is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import noise
+from PIL import Image
+
+from chattn_nas.data import DataSettings, describe, load_data
+from chattn_nas.errors import DataError
+
+SIZE = 16
+
+
+def masks(folder: Path, made=lambda mask: Image.fromarray(mask), *, images: int = 6, ending: str = "png") -> Path:
+    """Left half 0, right half 1, a corner of 255 (void)."""
+    for number in range(images):
+        mask = np.zeros((SIZE, SIZE), np.uint8)
+        mask[:, SIZE // 2 :] = 1
+        mask[0, 0] = 255
+        for kind in ("images", "masks"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(number, SIZE, SIZE)).save(folder / "images" / f"{number}.jpg")
+        made(mask).save(folder / "masks" / f"{number}.{ending}")
+    return folder
+
+
+def settings(folder: Path, **changes) -> DataSettings:
+    return DataSettings(dataset="masks", path=str(folder), **{"image_size": SIZE} | changes)
+
+
+def painted(mask: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.array([[10, 20, 30], [200, 0, 0], [0, 0, 0]], np.uint8)[np.minimum(mask, 2)])
+
+
+def palette(mask: np.ndarray) -> Image.Image:
+    image = Image.fromarray(mask, "P")
+    image.putpalette(list(np.random.default_rng(0).integers(0, 256, 768)))
+    return image
+
+
+COLOURS = {"ground": [10, 20, 30], "thing": [200, 0, 0], "void": [0, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "names"),
+    [
+        (Image.fromarray, {}, ("0", "1")),
+        (palette, {}, ("0", "1")),
+        (lambda mask: Image.fromarray(mask.astype(np.uint16)), {}, ("0", "1")),
+        (lambda mask: Image.fromarray(mask).convert("RGB"), {}, ("0", "1")),
+        (lambda mask: Image.fromarray(mask).convert("LA"), {}, ("0", "1")),
+        (painted, {"colours": COLOURS}, ("ground", "thing")),
+        (lambda mask: painted(mask).convert("RGBA"), {"colours": COLOURS}, ("ground", "thing")),
+        (lambda mask: painted(mask).convert("P", palette=Image.Palette.ADAPTIVE), {"colours": COLOURS},
+         ("ground", "thing")),
+        (lambda mask: Image.fromarray(np.array([7, 90, 255], np.uint8)[np.minimum(mask, 2)]),
+         {"colours": {"ground": 7, "thing": 90, "void": 255}}, ("ground", "thing")),
+    ],
+)  # fmt: skip
+def test_the_same_masks_in_any_form(tmp_path, made, options, names) -> None:
+    data = load_data(settings(masks(tmp_path, made), options=options))
+    assert data.class_names == names
+    row = [255] + [0] * (SIZE // 2 - 1) + [1] * (SIZE // 2)
+    assert data.train.labels[:, 0].tolist() == [row] * len(data.train)
+
+
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_black_and_white(tmp_path, mode) -> None:
+    """As most tools write two classes: 255 is no void where there is nothing else."""
+    masks(tmp_path, lambda mask: Image.fromarray(np.where(mask == 1, 255, 0).astype(np.uint8)).convert(mode))
+    found = load_data(settings(tmp_path))
+    assert found.class_names == ("0", "1")
+    assert found.train.labels[0, 0].tolist() == [0] * (SIZE // 2) + [1] * (SIZE // 2)
+    assert ("masks hold 0 and 255 alone: 255 is class 1" in describe(settings(tmp_path)).said) == (mode == "L")
+    (tmp_path / "classes.txt").write_text("ground\nthing\n")
+    assert load_data(settings(tmp_path)).train.labels[0, 0].tolist() == found.train.labels[0, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("made", "ending", "options", "words"),
+    [
+        (painted, "png", {}, r"0\.png holds colours, such as \(10, 20, 30\), not the number .*data\.options: .colours"),
+        (painted, "png", {"colours": {"ground": [10, 20, 30], "thing": [200, 0, 0]}},
+         r"0\.png holds \(0, 0, 0\) at x 0, y 0, which data\.options: colours does not name"),
+        (Image.fromarray, "jpg", {}, r"0\.jpg is a JPEG, which blurs numbers at every border: masks are PNG"),
+        (lambda mask: Image.fromarray(mask.astype(np.uint16) * 300), "png", {},
+         r"0\.png holds \w+ from 0 to 10964, not numbers of classes"),
+        (lambda mask: Image.fromarray(mask[:8]), "png", {}, "its mask is 16x8 px, the image 16x16"),
+        (lambda mask: Image.fromarray(mask * 0), "png", {}, "hold one class: there is nothing to tell apart"),
+        (lambda mask: Image.fromarray(mask * 0 + 255), "png", {}, "hold one class: there is nothing to tell apart"),
+        (Image.fromarray, "png", {"colors": {}}, "data.options of masks are colours, not"),
+        (Image.fromarray, "png", {"colours": {"a": [1, 2]}}, r"colours of a is \[red, green, blue\] or one number"),
+        (Image.fromarray, "png", {"colours": {"a": 1, "b": 1}}, "colours names 1 twice"),
+        (Image.fromarray, "png", {"colours": {"a": 1}}, "colours names two classes or more"),
+        (Image.fromarray, "png", {"colours": [1, 2]}, "colours names two classes or more"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named(tmp_path, made, ending, options, words) -> None:
+    with pytest.raises(DataError, match=words):
+        load_data(settings(masks(tmp_path, made, ending=ending), options=options))
+
+
+def test_gaps_are_told_and_bare_images_can_be_left_out(tmp_path) -> None:
+    masks(tmp_path, lambda mask: Image.fromarray(np.where(mask == 1, 40, mask)))
+    said = " ".join(describe(settings(tmp_path)).said)
+    assert "no mask holds 1, 2, 3, 4, 5, ..., and yet 41 classes, 0 to 40, are learned" in said
+    (tmp_path / "masks" / "3.png").unlink()
+    with pytest.raises(DataError, match=r"1 image has no mask: images/3\.jpg; data\.bad_files: skip"):
+        load_data(settings(tmp_path))
+    assert describe(settings(tmp_path, bad_files="skip")).parts["train"].images == 5
