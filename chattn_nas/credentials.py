@@ -34,6 +34,10 @@ def keep_password(url: str) -> str:
     """
     if "://" not in url:
         raise ValueError("a storage is a URL: sqlite:///FILE, journal://FILE, postgresql://USER@HOST/DATABASE")
+    if re.match(r"sqlite(\+\w+)?://($|[^/])", url):
+        raise ValueError("a file of SQLite is named with three slashes, sqlite:///FILE")
+    if url.partition("?")[0] in ("sqlite:///", "sqlite:///:memory:"):
+        raise ValueError("a storage in memory is gone with its process: sqlite:///FILE is one that stays")
     if not re.search(r"[@?]", url) or url.startswith("journal://"):
         return url
     from sqlalchemy.engine import URL, make_url

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,23 @@ Refusal = type[InputError]
 def is_path(name: str) -> bool:
     """Whether a name in a spec is ``module:name``."""
     return ":" in name and not name.startswith((*TIMM, HUB))
+
+
+def refuse_file(
+    module: str, where: tuple[str | int, ...], refusal: Refusal = InputError, behind: str = ""
+) -> None:  # fmt: skip
+    """Refuse a path of a file where a module is named.
+
+    Raises:
+        InputError: It is one; the message names the module.
+    """
+    if module.endswith(".py") or "/" in module or "\\" in module:
+        name = re.split(r"[/\\]", module.removesuffix(".py"))[-1]
+        raise refusal(
+            f"{module + behind!r} names a file where a module belongs: write {name + behind!r}; modules are looked for "
+            "in the spec's folder, and where Python does",
+            where=where,
+        )
 
 
 def found(
@@ -43,9 +61,10 @@ def found(
         InputError: The module cannot be imported, has no such name that can be called, or cannot be called so.
     """
     module_name, _, name = path.partition(":")
+    refuse_file(module_name, where, refusal, f":{name}")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # somebody else's code
+    except (Exception, SystemExit) as error:  # somebody else's code, perhaps a script that reads its arguments
         reason = f"{type(error).__name__}: {first_line(error)}"
         looked = "; modules are looked for in the spec's folder, and where Python does"
         missing = isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]

@@ -81,3 +81,17 @@ def test_what_is_no_url_is_refused_without_being_repeated(wrong) -> None:
     with pytest.raises(ValueError, match="URL") as caught:
         keep_password(wrong)
     assert not wrong or wrong not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite://study.db", "three slashes"),
+        ("sqlite+pysqlite://study.db", "three slashes"),
+        ("sqlite:///:memory:", "gone with its process"),
+        ("sqlite://", "three slashes"),
+    ],
+)
+def test_a_storage_that_cannot_stay_is_refused(url, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        keep_password(url)

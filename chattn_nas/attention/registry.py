@@ -303,6 +303,9 @@ def get(name: str) -> AttentionType:
         raise InputError(f"attention type {name!r} cannot be used: {_refused[name]}", value=name)
     if ":" in name:
         return _from_path(name)
+    if "." in name:
+        module, _, cls = name.rpartition(".")
+        raise InputError(f"unknown attention type {name!r}: a class of your own is named '{module}:{cls}'")
     raise InputError(f"unknown attention type {name!r}", value=name, choices=names())
 
 

@@ -183,8 +183,8 @@ def _to_paste(lines: str) -> None:
 
 def _size(text: str) -> ImageSize:
     """``32``, or ``120x90``: width first, as sizes of pictures are told."""
-    width, _, height = text.partition("x")
-    return either((int(height), int(width))) if height else int(width)
+    width, both, height = text.partition("x")
+    return either((int(height), int(width))) if both else int(width)
 
 
 def _numbers(option: str, text: str, kind: Callable[[str], One]) -> list[One]:

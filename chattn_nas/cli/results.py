@@ -33,7 +33,9 @@ Csv = Annotated[Path | None, typer.Option(help="Write the whole table to this fi
 Trust = Annotated[
     bool, typer.Option("--trust", help="Let the run's spec import modules and name a storage outside its directory.")
 ]
-Where = Annotated[str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and type~se'.")]
+Where = Annotated[
+    str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and architecture~se'.")
+]
 #: Rows that are printed.
 MOST = 200
 #: Columns of a table with ``--wide``; all of it is in --csv and --json.

@@ -70,12 +70,17 @@ def calibrate(
         begins: Called before the trainings of a fidelity.
 
     Raises:
-        InputError: Fewer than 4 architectures (or a space of fewer), fewer than 2 seeds, or a part outside 0 to 1.
+        InputError: Fewer than 4 architectures (or a space of fewer), fewer than 2 seeds, less than an
+            epoch, no budget, or a part outside 0 to 1.
         RunError: Too few trainings succeeded to compare anything.
     """
     for name, value, least in (("architectures", architectures, LEAST_ARCHITECTURES), ("seeds", seeds, 2)):
         if value < least:
             raise InputError(f"{name} must be at least {least}, not {value}", value=value)
+    if full_epochs is not None and full_epochs < 1:
+        raise InputError(f"full_epochs must be at least 1, not {full_epochs}", value=full_epochs)
+    if budget is not None and not budget > 0:
+        raise InputError(f"budget must be above 0, not {budget:g}", value=budget)
     if not 0 < part <= 1:
         raise InputError(f"part lies above 0 and up to 1, not {part:g}", value=part)
     quiet_optuna()

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -154,7 +155,9 @@ def _read(path: Path) -> Any:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors each raise their own
-        reason = first_line(error)
+        # What torch says of a file that is none of its own is how to run the code in it.
+        none = isinstance(error, UnpicklingError | EOFError)
+        reason = "it holds no tensors that torch or safetensors wrote" if none else first_line(error)
         raise BackboneError(f"cannot read the weights {str(path)!r}: {reason}", where=("weights",)) from error
 
 

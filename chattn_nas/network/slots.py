@@ -84,7 +84,9 @@ def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:
     modules = {path for path, _ in model.named_modules()}
     told = {entry["module"]: entry.get("num_chs") for entry in feature_info(model) if entry["module"] in modules}
     if not told:
-        raise BackboneError(f"{name} does not tell its stages (timm's feature_info)", where=("model",))
+        raise BackboneError(
+            f"{name} does not tell its stages (timm's feature_info): name them in backbone.stages", where=("model",)
+        )
     return tuple(Feature(path, channels) for path, channels in told.items())
 
 

@@ -23,7 +23,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "!=": operator.ne,
 }
 _FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9}
-_ALIASES = {"params": "parameters", "flops": "macs", "time": "seconds", "acc": "accuracy"}
+_ALIASES = {"params": "parameters", "time": "seconds", "acc": "accuracy"}
 #: Columns of which less is better, or which count from the first.
 _ASCENDING = ("number", "seed", "loss", "parameters", "macs", "latency", "seconds", "rank", "peak_memory", "se")
 

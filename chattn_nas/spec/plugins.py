@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chattn_nas.errors import InputError, first_line
+from chattn_nas.parts import refuse_file
 
 #: Hands the path of a process to those that it starts.
 PATH = "CHATTN_NAS_PATH"
@@ -51,9 +52,10 @@ def import_first(modules: Sequence[str]) -> None:
         InputError: One cannot be imported; ``where`` is its place in the spec.
     """
     for index, name in enumerate(modules):
+        refuse_file(name, ("imports", index))
         try:
             importlib.import_module(name)
-        except Exception as error:  # somebody else's code
+        except (Exception, SystemExit) as error:  # somebody else's code, perhaps a script that reads its arguments
             reason = first_line(error)
             raise InputError(
                 f"imports: {name} cannot be imported ({type(error).__name__}: {reason}); modules are looked for in the "

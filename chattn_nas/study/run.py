@@ -60,6 +60,8 @@ class RunDirectory:
         if not (self.directory / SPEC).is_file() and (Path("runs") / directory / SPEC).is_file():
             self.directory = Path("runs") / directory
         if not (self.directory / SPEC).is_file():
+            if (self.directory / STUDY).is_file():
+                raise RunError(_damaged_spec(self.directory, "it is gone"))
             known = [path.parent.name for path in sorted(Path("runs").glob(f"*/{SPEC}"))]
             name, why = str(directory), f"it holds no {SPEC}"
             if self.directory.suffix in (".yaml", ".yml"):
@@ -119,11 +121,7 @@ class RunDirectory:
         try:
             return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")), imports=imports)
         except (yaml.YAMLError, InputError, ValueError, OSError) as error:
-            again = (
-                f"'chattn-nas confirm {self.directory.parent}'" if self.directory.name == CONFIRM
-                else f"'chattn-nas search SPEC --run {self.directory}' with the spec that the run was started with"
-            )  # fmt: skip
-            raise RunError(f"{path} is damaged ({first_line(error)}): {again} writes it again and goes on") from None
+            raise RunError(_damaged_spec(self.directory, first_line(error))) from None
 
     @property
     def storage_url(self) -> str:
@@ -139,7 +137,7 @@ class RunDirectory:
         url, above = self.storage_url, self.directory.resolve()
         file = file_of(url)
         near = above.parent if above.name == CONFIRM else above  # a confirmation lies in the study of its run
-        if file is None or not file.resolve().is_relative_to(near):
+        if file is None or not Path(os.path.realpath(file)).is_relative_to(near):
             raise RunError(
                 f"the trials of the run in {self.directory} lie outside of it, in {redacted(url)}: where you trust "
                 "whoever made it, say --trust"
@@ -238,6 +236,14 @@ class RunDirectory:
         if found is None:
             raise RunError(f"the run in {self.directory} has no trial yet")
         return found
+
+
+def _damaged_spec(directory: Path, reason: str) -> str:
+    again = (
+        f"'chattn-nas confirm {directory.parent}'" if directory.name == CONFIRM
+        else f"'chattn-nas search SPEC --run {directory}' with the spec that the run was started with"
+    )  # fmt: skip
+    return f"{directory / SPEC} is damaged ({reason}): {again} writes it again and goes on"
 
 
 def _name_of(entry: Any) -> str:

@@ -46,7 +46,7 @@ DAMAGED = ("malformed", "not a database", "disk image", "corrupt", "disk I/O err
 
 def default_url(directory: Path) -> str:
     """SQLite in the run's directory."""
-    return f"{SQLITE}{(directory / 'study.db').resolve()}"
+    return f"{SQLITE}{os.path.realpath(directory / 'study.db')}"
 
 
 def file_of(url: str) -> Path | None:

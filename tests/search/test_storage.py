@@ -271,3 +271,8 @@ def test_a_damaged_spec_of_a_run_is_one_sentence_and_the_search_mends_it(run_stu
     run_stub(trials=4)
     assert sum(map(counts, all_trials(run.study))) == 4
     assert (run.directory / "spec.yaml").read_text() == whole
+    (run.directory / "spec.yaml").unlink()
+    with pytest.raises(RunError, match=r"spec\.yaml is damaged \(it is gone\): 'chattn-nas search SPEC --run"):
+        RunDirectory(run.directory)
+    run_stub(trials=4)
+    assert (run.directory / "spec.yaml").read_text() == whole

@@ -88,6 +88,24 @@ def test_a_module_that_is_not_there_is_named_with_its_line(tmp_path) -> None:
     assert str(caught.value).startswith(f"{path}:")
 
 
+@pytest.mark.parametrize(
+    ("choice", "imports", "message"),
+    [
+        ("'parts_beside.py:Beside'", "", r"names a file where a module belongs: write 'parts_beside:Beside'"),
+        ("'./parts_beside:Beside'", "", r"write 'parts_beside:Beside'; modules are looked for in the spec's folder"),
+        ("parts_beside.Beside", "", "a class of your own is named 'parts_beside:Beside'"),
+        ("'a_script:Beside'", "", r"'a_script:Beside' cannot be imported as an attention \(SystemExit: 2\)"),
+        ("se", "imports: [a_script]", r"imports: a_script cannot be imported \(SystemExit: 2\)"),
+        ("se", "imports: [parts_beside.py]", "write 'parts_beside'"),
+    ],
+)
+def test_parts_named_in_another_way_are_one_sentence(tmp_path, choice, imports, message) -> None:
+    path = written(tmp_path / "specs", choice=choice, imports=imports)
+    (path.parent / "a_script.py").write_text("import argparse\nargparse.ArgumentParser().parse_args(['--nothing'])\n")
+    with pytest.raises(SpecError, match=message):
+        load_spec(path)
+
+
 def test_a_file_beside_the_spec_hides_no_installed_module(tmp_path) -> None:
     path = written(tmp_path / "specs", imports="imports: [json]")
     (path.parent / "json.py").write_text("raise SystemExit('hidden')")
