@@ -1,4 +1,4 @@
-"""What a module costs where no formula tells it, and whether it can sit there: found on the meta device."""
+"""Costs of modules without formulas, and whether they fit a site: found on the meta device."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _bare(spec: Spec, data: TaskData) -> nn.Module:
 
 @contextmanager
 def _blamed(part: str, where: tuple[str, ...]) -> Iterator[None]:
-    """What a part of somebody else's raises, ``module:name``, as a sentence; our own parts say it themselves."""
+    """An exception of a user's part, ``module:name``, as a sentence of ours; our own parts raise such themselves."""
     try:
         yield
     except ChattnError:

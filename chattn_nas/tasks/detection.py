@@ -190,7 +190,7 @@ class BoxScorer:
         self.sums.zero_()
 
     def add(self, output: Tensor, targets: Tensor, rows: Tensor) -> None:
-        """What the network gives, and boxes."""
+        """Add the network's output for some images and their true boxes."""
         answers = candidates(output.float(), self.task.size, KEPT)
         whole = torch.nn.functional.pad(answers, (0, 0, 0, KEPT - answers.shape[1]))
         self.found.index_copy_(0, rows, whole)

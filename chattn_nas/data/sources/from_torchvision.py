@@ -10,6 +10,7 @@ from typing import Any
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.data_set import listing_of_sets, stamps_of
+from chattn_nas.data.tree import stamp_of
 from chattn_nas.errors import DataError
 
 #: Mirrored, these are other signs.
@@ -80,6 +81,5 @@ def _files(root: Path) -> list[str]:
     found = []
     for folder, _, files in os.walk(root):
         for file in files:
-            told = os.stat(os.path.join(folder, file))
-            found.append(f"{folder}/{file} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}")
+            found.append(f"{folder}/{file} {stamp_of(os.stat(os.path.join(folder, file)))}")
     return sorted(found)

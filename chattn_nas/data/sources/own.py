@@ -20,7 +20,7 @@ from chattn_nas.parts import found
 
 
 def own(settings: DataSettings) -> Found:
-    """What the function gives when it is called with ``data.options``.
+    """The result of the user's function, called with ``data.options``.
 
     That is a mapping of arrays as an ``.npz`` holds them (``x_train``, ``y_train``, ...), a ``torch`` data set, or a
     mapping of data sets by part (``train``, ``val``, ``test``).

@@ -244,7 +244,7 @@ class Patches(_Chosen):
 
 
 class HighPatches(_Chosen):
-    """The same in high resolution: what the network shall give."""
+    """The picture in high resolution, which the network is to produce."""
 
     def read(self, index: int, image: tuple[int, int], reading: Any) -> NDArray[np.uint8]:
         """(C, scale H, scale W) uint8."""
