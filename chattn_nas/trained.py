@@ -100,6 +100,7 @@ class Trained:
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
         return restored(spec, self.architecture, seed=self.seed, data=data, state=state).cpu().eval()
 
+    @checked
     def look_at_gates(self, images: int = 512) -> bool:
         """Keep in the study what the gates of the trained network do, class by class, for the report.
 
@@ -138,7 +139,7 @@ class Trained:
         return found.figures(self.pick.hash) if found else {}
 
     def card(self) -> Card:
-        """What an export says of this network."""
+        """The card of an export of this network."""
         from chattn_nas import tasks
         from chattn_nas.export import Card
 
@@ -171,7 +172,7 @@ class Trained:
         )
 
     def _final(self) -> str:
-        """What the card says of the final training behind the weights."""
+        """The card's words on the final training behind the weights."""
         final = training.trained_weights(self.run, self.pick.hash)
         if final is None:
             return ""

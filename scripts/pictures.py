@@ -3,7 +3,6 @@
 
     pictures.py terminal FOLDER      the quickstart in a terminal of 80 columns: it searches, for minutes
     pictures.py pages RUN OTHER      report and dashboard of a finished run, and its comparison with another one
-    pictures.py comparison FOLDER    what `chattn-nas compare-samplers --out FOLDER` wrote
 
 Browsers are headless Chromium at 1280 and 390 pixels. Needs Debian's packages chromium and chromium-driver, and the
 project's dev extra.
@@ -97,16 +96,6 @@ def shoot(driver: webdriver.Chrome, name: str, most: int, scale: float = 1.0) ->
     print(PLACE / name)
 
 
-def of_comparison(folder: Path) -> None:
-    """A comparison of samplers."""
-    with browser(980, 640) as driver:
-        driver.get((folder / "comparison.html").resolve().as_uri())
-        time.sleep(3)
-        for bar in driver.find_elements("css selector", ".modebar-container"):
-            driver.execute_script("arguments[0].style.display = 'none'", bar)
-        shoot(driver, "comparison.png", driver.find_element("css selector", ".main-svg").size["height"])
-
-
 def of_pages(run: Path, other: Path) -> None:
     """What a browser shows of a run, and of two."""
     ours = [sys.executable, "-m", "chattn_nas"]
@@ -191,4 +180,4 @@ def of_terminal(place: Path) -> None:
 
 if __name__ == "__main__":
     kind, *given = sys.argv[1:]
-    {"terminal": of_terminal, "pages": of_pages, "comparison": of_comparison}[kind](*map(Path, given))
+    {"terminal": of_terminal, "pages": of_pages}[kind](*map(Path, given))

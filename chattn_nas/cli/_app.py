@@ -10,7 +10,6 @@ import gc
 import inspect
 import io
 import json
-import logging
 import math
 import os
 import re
@@ -37,7 +36,6 @@ if TYPE_CHECKING:  # it loads torch
     from chattn_nas.api import Run
     from chattn_nas.spec import Spec
 
-log = logging.getLogger(__name__)
 #: Signs that we print, and what stands for them on a terminal that knows ASCII alone.
 _PLAIN = {
     "\N{PLUS-MINUS SIGN}": "+-",
@@ -158,24 +156,6 @@ def open_run(run: Path) -> Run:
         return api.Run(run)
 
 
-def show_gates(run: Run) -> None:
-    """See what the gates of the leading network do, for the report."""
-    _look("what the gates do", lambda: run.chosen().look_at_gates())
-
-
-def show_predictions(run: Run) -> None:
-    """See what the leading network answers, for the report."""
-    _look("what the network answers", run.show_predictions)
-
-
-def _look(what: str, look: Callable[[], object]) -> None:
-    """A result whose picture cannot be made is one all the same."""
-    try:
-        look()
-    except Exception:
-        log.warning("%s cannot be shown", what, exc_info=True)
-
-
 def seconds_of(text: str) -> float:
     """Seconds of ``90s``, ``30m``, ``2h``, ``1h30m`` or ``2d``.
 
@@ -249,7 +229,7 @@ def _filled(text: str) -> str:
 
 
 def _of_a_storage(error: Exception) -> str | None:
-    """What a database said, where it is one; Optuna and SQLAlchemy are loaded then."""
+    """The message of a database's error, where it is one; Optuna and SQLAlchemy are loaded then."""
     kinds = [
         getattr(sys.modules.get(module), name, None)
         for module, name in (("optuna.exceptions", "StorageInternalError"), ("sqlalchemy.exc", "SQLAlchemyError"))
@@ -304,7 +284,7 @@ def _is_number(value: Any) -> bool:
 
 
 def print_legend(choices: Iterable[str], *, wide: bool = True) -> None:
-    """What the short forms of these choices stand for; ``wide``: where the long ones are to be had."""
+    """Explain the short forms of these choices; ``wide``: say how to see the long ones."""
     from chattn_nas.study.short import explained
 
     if said := explained(choices):

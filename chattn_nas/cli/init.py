@@ -31,24 +31,28 @@ def init(
         ),
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Column of a table with the labels; several of 0 and 1 as a,b,c.")
+        str | None, typer.Option(help="Label column of a table; several columns of 0 and 1: a,b,c.")
     ] = None,
-    backbone: Annotated[str | None, typer.Option(help="Any convolutional timm model; default: by the images.")] = None,
-    params: Annotated[str | None, typer.Option(help="Most parameters: 1.02x of the bare backbone, 300k, 2.5M.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Any convolutional timm model; default: chosen for the images.")
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option(help="Limit of parameters: 1.02x (of the bare backbone), 300k, 2.5M.")
+    ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="How to train: plain, finetune, adamw, convnext or rsb; default: by the backbone."),
+        typer.Option(help="How to train: plain, finetune, adamw, convnext or rsb; default: chosen for the backbone."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: the data set's.")] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; default: <name>.yaml.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take defaults for what is not given.")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="List the shipped specs and end.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the shipped specs and exit.")] = False,
     pretrained: Annotated[
         bool | None,
         typer.Option("--pretrained/--no-pretrained", help="Start from timm's weights; default: for photos."),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Time that a search may take, such as 2h: plans its trials.")
+        str | None, typer.Option(help="Time the search may take, such as 2h: sets its number of trials.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

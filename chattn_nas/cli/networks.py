@@ -82,7 +82,7 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Latency of an exported network against the same backbone without attention, measured in turns."""
+    """Time an exported network against the same backbone without attention, in turns."""
     with moving(f"Timing {folder}", line=False):
         from chattn_nas.export import bench_folder
 

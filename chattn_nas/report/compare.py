@@ -92,7 +92,7 @@ def differing(lines: Sequence[RunLine]) -> dict[str, list[str]]:
 
 
 def caution(lines: Sequence[RunLine]) -> str:
-    """What of the runs can be compared."""
+    """The figures in which the runs can be compared."""
     if len({(line.data, line.metric) for line in lines}) > 1:
         return (
             "The runs are of other data or metrics: their scores cannot be compared, only what attention brings in "
@@ -150,7 +150,7 @@ def _line(facts: RunFacts) -> RunLine:
 
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """By section and key; what an older version of this package did not write is as it was then."""
+    """A run's settings by section and key; what an older version did not write is as it was then."""
     whole = dict(spec)
     with suppress(InputError, RunError, ValueError):  # a spec that is not whole is shown as it is
         some = {"space": {ALL: [NONE]}}  # its attentions, as its task, may be known elsewhere only

@@ -10,6 +10,7 @@ import optuna
 import torch
 
 from chattn_nas import attention, tasks
+from chattn_nas.arguments import checked
 from chattn_nas.data.inspection import write_contact_sheet
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import stages
@@ -89,6 +90,7 @@ def _refuse_types_that_need_classes(spec: Spec) -> None:
                 )
 
 
+@checked
 def search(
     spec: Spec,
     *,

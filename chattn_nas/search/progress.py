@@ -123,7 +123,7 @@ class Progress:
         self._look()
 
     def hear(self, facts: Facts) -> None:
-        """What this process does itself, where no worker does."""
+        """The state of this process, where it trains itself."""
         self.workers = lambda: [facts]
         if self.shown:
             self._look()

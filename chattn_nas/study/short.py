@@ -42,7 +42,7 @@ def short_form(choices: Sequence[str]) -> str:
 
 
 def legend(choices: Iterable[str]) -> list[str]:
-    """What the short forms stand for, where that is not plain: ``se8: se(reduction=8)``."""
+    """The meanings of short forms that are not obvious: ``se8: se(reduction=8)``."""
     long = {short(choice): choice for choice in choices}
     return [f"{form}: {choice}" for form, choice in sorted(long.items()) if form != choice]
 

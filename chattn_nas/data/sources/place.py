@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.tree import Tree, _nearby, open_tree
+from chattn_nas.data.tree import Tree, _nearby, open_tree, stamp_of
 from chattn_nas.errors import DataError
 
 
@@ -45,13 +45,12 @@ def opened(path: Path) -> tuple[Tree, list[str]]:
 
 
 def stamp(path: Path) -> str:
-    """What a file is recognised by without reading it.
+    """How a file is recognised without reading it.
 
     Raises:
         DataError: There is none.
     """
     try:
-        told = path.stat()
+        return f"{path.absolute()} {stamp_of(path.stat())}"
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}{_nearby(path)}", where=("path",)) from None
-    return f"{path.absolute()} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"
