@@ -10,6 +10,7 @@ import gc
 import inspect
 import io
 import json
+import logging
 import math
 import os
 import re
