@@ -15,6 +15,7 @@ from chattn_nas.cli._app import (
     Wide,
     command,
     completed_runs,
+    moving,
     open_run,
     print_json,
     print_legend,
@@ -98,11 +99,12 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the report: what won, by how much, at what cost, and how sure that is."""
-    from chattn_nas.report import write_report
-    from chattn_nas.report.facts import gather
-    from chattn_nas.report.summary import summary
-
     opened = _opened(run, trust)
+    with moving("Loading what draws it", line=False):
+        from chattn_nas.report import write_report
+        from chattn_nas.report.facts import gather
+        from chattn_nas.report.summary import summary
+
     with suppress(OSError):  # a run that can only be read
         opened.write_trials()
     facts = gather(opened.study)

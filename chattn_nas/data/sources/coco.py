@@ -163,7 +163,9 @@ def _categories(held: Mapping[str, Content]) -> tuple[list[str], dict[int, int]]
         for row in content["categories"]:
             identity, name = row.get("id"), row.get("name")
             if not isinstance(identity, int) or not isinstance(name, str) or not name.strip():
-                raise DataError(f"{called} has a category without id or name: {row}", where=("path",))
+                raise DataError(
+                    f"{called} has a category without a name, or whose id is no whole number: {row}", where=("path",)
+                )
             if names.setdefault(identity, name) != name:
                 raise DataError(
                     f"{called} calls category {identity} {name!r}, and another part calls it {names[identity]!r}",
