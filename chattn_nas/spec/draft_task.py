@@ -158,10 +158,10 @@ def draft_task(
 
 
 def _size(facts: Description, longest: int) -> tuple[Any, str]:
-    """Of the commonest proportions, sides that divide by 16."""
+    """Of the commonest proportions, sides that divide by 8."""
     width, height, _ = facts.parts["train"].sizes[0]
     scale = min(1.0, longest / max(width, height))
-    size = either([max(32, round(side * scale / 16) * 16) for side in (height, width)])
+    size = either([max(32, round(side * scale / 8) * 8) for side in (height, width)])
     why = f"most images are {shown([height, width])}"
     if scale < 1:
         why += "; larger ones see smaller things and cost more"
