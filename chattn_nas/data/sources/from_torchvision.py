@@ -53,7 +53,8 @@ def find_torchvision(settings: DataSettings) -> Found:
         flip = not any(word in name for word in NEVER_FLIPPED)
         return listing_of_sets(sets, f"torchvision's {name}", settings, may_flip=flip, said=tuple(said))
 
-    return Found([*stamps_of(sets), *_files(root)] if "root" in takes else stamps_of(sets), listing)
+    stamps = stamps_of(sets, f"torchvision's {name}")
+    return Found([*stamps, *_files(root)] if "root" in takes else stamps, listing)
 
 
 def _part(cls: Any, name: str, part: str, shared: dict[str, Any], takes: Any) -> Any:

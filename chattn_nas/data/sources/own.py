@@ -57,7 +57,8 @@ def own(settings: DataSettings) -> Found:
         )
     source = inspect.getsourcefile(function)
     code = _hash(Path(source).read_bytes()) if source else ""
-    return Found([code, *stamps_of(named)], lambda: listing_of_sets(named, settings.dataset, settings, threads=False))
+    stamps = [code, *stamps_of(named, settings.dataset)]
+    return Found(stamps, lambda: listing_of_sets(named, settings.dataset, settings, threads=False))
 
 
 def _hash(content: Any) -> str:
