@@ -99,19 +99,26 @@ class Run(study.RunDirectory):
         Raises:
             InputError: Neither of them.
         """
-        if str(trial).isdigit():
+        if str(trial).isdecimal():
             return self.trial(int(trial))
         if trial != "best":
-            raise InputError(f"--trial is 'best' or a number, not {trial!r}")
+            raise InputError(f"a trial is 'best' or a number, not {trial!r}")
         winner = judging.confirmed_winner(self.study, self.standing) if by is None else None
         return self.best(by or "pooled") if winner is None else Trained(self, winner)
 
+    @checked
     def show_predictions(self, images: int = 6) -> bool:
         """Keep in the run's directory what the network that leads answers on a few validation images, for the report.
 
         Returns:
             Whether there was anything to see: its weights were kept, and the task has pictures of its answers.
+
+        Raises:
+            InputError: No images.
+            RunError: Nothing was trained to the end.
         """
+        if images < 1:
+            raise InputError(f"images must be at least 1, not {images}", value=images)
         import torch
 
         from chattn_nas import tasks
@@ -131,7 +138,7 @@ class Run(study.RunDirectory):
 
     @property
     def so_far(self) -> str:
-        """What is best, in one line; empty before anything was trained to the end."""
+        """The best network so far, in one line; empty before anything was trained to the end."""
         return results.so_far(self.study)
 
     def _repr_html_(self) -> str:
@@ -190,13 +197,23 @@ def search(
     )  # fmt: skip
     run_of = Run(found.directory)
     if trainer is None:
-        try:
-            run_of.show_predictions()
-        except RunError as error:  # nothing was trained to the end
-            log.debug("there are no predictions to show: %s", error)
-        except Exception:  # a search whose picture cannot be made has its result all the same
-            log.warning("what the network answers cannot be shown", exc_info=True)
+        try_to_show("what the network answers", run_of.show_predictions)
     return run_of
+
+
+def try_to_show(what: str, look: Callable[[], object]) -> None:
+    """Take a look at a trained network for the report; a run has its result also where the look fails, which is logged.
+
+    Args:
+        what: What is looked at, for the log.
+        look: Raises :class:`RunError` where nothing was trained to the end.
+    """
+    try:
+        look()
+    except RunError as error:
+        log.debug("%s cannot be shown: %s", what, error)
+    except Exception:
+        log.warning("%s cannot be shown", what, exc_info=True)
 
 
 @checked

@@ -15,22 +15,28 @@ from chattn_nas.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-#: What a reader calls these.
+#: What a reader calls these, one and several.
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", NoneType: "None"}
+PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+#: Items of a list that are looked at: longer ones are data.
+LOOKED_AT = 1000
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """The function, which raises :class:`InputError` where an argument is of no type that its signature names.
 
-    Else whatever breaks first inside would say it, after an hour perhaps, as an ``AttributeError``. Annotations whose
-    names are only imported for type checkers are passed over until somebody has imported them.
+    Otherwise whatever breaks first inside would say it, after an hour perhaps, as an ``AttributeError``. NumPy's
+    scalars arrive as Python's own numbers: a seed of ``np.int64(3)`` is the seed 3. Annotations whose names are only
+    imported for type checkers are passed over until somebody has imported them.
     """
     signature, known = inspect.signature(function), {}
     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        bound = signature.bind(*args, **kwargs)
+        for name, given in bound.arguments.items():
+            bound.arguments[name] = value = plain(given)
             if name not in known and (found := _resolved(function, signature.parameters[name].annotation)) is not None:
                 known[name] = found
             if name in known and not fits(value, known[name]):
@@ -38,13 +44,28 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                     f"{called}: {name} must be {' or '.join(dict.fromkeys(_words(known[name])))}, not {_shown(value)}",
                     where=(name,),
                 )
-        return function(*args, **kwargs)
+        return function(*bound.args, **bound.kwargs)
 
     return call
 
 
+def plain(value: Any) -> Any:
+    """NumPy's scalars as Python's own, also inside lists, tuples and dicts; anything else as it is.
+
+    They count as numbers everywhere, but JSON and the seeds that are derived from them would see the difference.
+    """
+    numpy = sys.modules.get("numpy")  # where nobody imported it, no value is one of its own
+    if numpy is None:
+        return value
+    if isinstance(value, numpy.generic):
+        return value.item()
+    if type(value) in (list, tuple) and len(value) <= LOOKED_AT:
+        return type(value)(map(plain, value))
+    return {plain(key): plain(item) for key, item in value.items()} if type(value) is dict else value
+
+
 def fits(value: Any, annotation: Any) -> bool:
-    """Whether a value is of an annotated type, as far as that can be seen without a look at all of its items.
+    """Whether a value is of an annotated type; of lists and tuples, so are the items.
 
     NumPy's numbers are numbers, ``True`` is none, a whole number is a number; a text is no sequence of texts.
     """
@@ -53,7 +74,7 @@ def fits(value: Any, annotation: Any) -> bool:
     if annotation in WORDS and type(value) is annotation:  # most of all
         return True
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin in (Union, UnionType):
+    if _is_union(annotation):
         return any(fits(value, part) for part in parts)
     if origin is Literal:
         return value in parts
@@ -69,7 +90,10 @@ def fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
     if kind in (collections.abc.Sequence, collections.abc.Iterable, list, tuple):
         inner = next((part for part in parts if part is not Ellipsis), Any)
-        return isinstance(value, kind) and (not isinstance(value, str | bytes) or inner is Any)
+        if not isinstance(value, kind) or inner is Any or get_origin(inner) is Literal:  # a function tells which words
+            return isinstance(value, kind)
+        listed = isinstance(value, list | tuple) and len(value) <= LOOKED_AT
+        return not isinstance(value, str | bytes) and (not listed or all(fits(item, inner) for item in value))
     try:
         return isinstance(value, kind)
     except TypeError:  # a protocol that cannot be asked
@@ -87,7 +111,7 @@ def _resolved(function: Callable[..., Any], annotation: Any) -> Any:
 
 
 def _words(annotation: Any) -> Iterator[str]:
-    if get_origin(annotation) in (Union, UnionType):
+    if _is_union(annotation):
         for part in get_args(annotation):
             yield from _words(part)
     elif get_origin(annotation) is Literal:
@@ -101,9 +125,23 @@ def _words(annotation: Any) -> Iterator[str]:
     elif kind is tuple and Ellipsis not in get_args(annotation):
         yield f"a tuple ({', '.join(' or '.join(_words(part)) for part in get_args(annotation))})"
     elif kind in (collections.abc.Sequence, collections.abc.Iterable, list, tuple):
-        yield "a list"
+        inner = next((part for part in get_args(annotation) if part is not Ellipsis), Any)
+        items = [_plural(part) for part in (get_args(inner) if _is_union(inner) else [inner])]
+        yield "a list" if "" in items else f"a list of {' or '.join(items)}"
     else:
         yield f"a {kind.__name__}"
+
+
+def _plural(annotation: Any) -> str:
+    """What a reader calls several of a type; empty where there is no short word for it."""
+    if annotation in PLURALS:
+        return PLURALS[annotation]
+    named = inspect.isclass(annotation) and get_origin(annotation) is None and annotation is not Any
+    return annotation.__name__ if named else ""
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
 
 
 def _shown(value: Any) -> str:

@@ -62,7 +62,7 @@ def keep_password(url: str) -> str:
 
 
 def secrets_of(url: str) -> dict[str, Any]:
-    """What a connection needs beside the URL, as keyword arguments of its driver; nothing where nothing is known."""
+    """Keyword arguments that a driver needs besides the URL; empty where no password is known."""
     known: dict[str, Any] = _all().get(url, {})
     given = os.environ.get(PASSWORD)
     return dict(known) or ({"password": given} if given and "@" in url else {})
@@ -101,7 +101,7 @@ def reveal(name: str, settings: Any) -> Any:
 
 
 def environment() -> dict[str, str]:
-    """What a process that is started needs in its environment, which only its own user can read."""
+    """Environment variables that a new process needs; only its own user can read them."""
     known = _all()
     return {HANDED: json.dumps(known)} if known else {}
 

@@ -72,7 +72,7 @@ class InputError(ChattnError):
         return (f"; did you mean {close[0]!r}?" if close else ";") + f" possible: {listed}"
 
     def at(self, *where: str | int) -> InputError:
-        """The same error, its place prefixed by ``where``: a room knows its own keys, its caller the rest."""
+        """This error with its place prefixed by ``where``: a room knows its own keys, its caller the rest."""
         self.where = (*where, *self.where)
         return self
 
@@ -138,5 +138,5 @@ class ExportError(ChattnError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of somebody else says first, for a sentence of ours; its type where it says nothing."""
+    """The first line of an error's message, or its type where it has none: for a sentence of ours."""
     return str(error).strip().partition("\n")[0].strip() or type(error).__name__

@@ -46,7 +46,7 @@ def found(
     path: str, what: str, where: tuple[str | int, ...], *, takes: Sequence[str] | None = None,
     keywords: Sequence[str] = (), refusal: Refusal = InputError,
 ) -> Any:  # fmt: skip
-    """What stands at ``module:name``.
+    """The object at ``module:name``.
 
     Args:
         path: Of a spec.

@@ -7,7 +7,9 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
+from pathlib import PurePath
 from typing import Any, Self, get_args
 
 import yaml
@@ -23,6 +25,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from chattn_nas.arguments import plain
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError
 
@@ -51,10 +54,8 @@ class Refusing(BaseModel):
     def __init__(self, /, *args: Any, **fields: Any) -> None:
         if args and not issubclass(type(self), RootModel):
             raise InputError(f"{type(self).__name__} takes its keys by name, not {shown(args[0])}")
-        try:
-            super().__init__(*args, **fields)
-        except ValidationError as error:
-            raise refusal(type(self), error) from error
+        with _refused(type(self)):
+            super().__init__(*plain(args), **plain(fields))
 
     # Else pydantic takes __init__ for one that nested values have to go through, and loses where they stand.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
@@ -66,10 +67,29 @@ class Refusing(BaseModel):
         Raises:
             InputError: The first wrong value; ``where`` is its path of keys.
         """
-        try:
-            return super().model_validate(obj, **options)
-        except ValidationError as error:
-            raise refusal(cls, error) from error
+        with _refused(cls):
+            return super().model_validate(plain(obj), **options)
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """As :meth:`model_validate`, from JSON."""
+        with _refused(cls):
+            return super().model_validate_json(json_data, **options)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        with _refused(type(self)):
+            super().__setattr__(name, value)
+
+
+@contextmanager
+def _refused(model: type[BaseModel]) -> Iterator[None]:
+    """Turn pydantic's errors inside into :class:`InputError`."""
+    try:
+        yield
+    except ValidationError as error:
+        raise refusal(model, error) from error
+    except RecursionError:
+        raise InputError("a list or a mapping cannot hold itself") from None
 
 
 class Settings(Refusing):
@@ -86,6 +106,8 @@ class Settings(Refusing):
     @classmethod
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
         kinds = cls._kinds_of(info.field_name)
+        if str in kinds and isinstance(value, PurePath):
+            value = str(value)
         if Any in kinds:
             _check_plain(value)
         if bool not in kinds and any(kind in (int, float) or type(kind) is int for kind in kinds):
@@ -131,6 +153,14 @@ class Settings(Refusing):
             property.pop("title", None)
         return schema
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refused.
+
+        Raises:
+            InputError: Settings never change; the message says how to get others.
+        """
+        raise InputError(f"{type(self).__name__} never changes: .changed({name}=...) gives a copy", where=(name,))
+
     def changed(self, **fields: Any) -> Self:
         """A copy with other values, checked like the first ones.
 
@@ -148,7 +178,7 @@ class Settings(Refusing):
 
 
 def told(doc: str, section: str) -> dict[str, str]:
-    """What a section of a docstring, such as ``Attributes``, says of every name, in one line each."""
+    """The entries of a docstring's section, such as ``Attributes``, by name, in one line each."""
     found: dict[str, str] = {}
     names: list[str] = []
     for line in _section(doc, section):
@@ -243,6 +273,10 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
         if ours not in possible and (homes := _homes(model, {key, ours})):
             return f"unknown key {where!r}; did you mean {' or '.join(homes)}?", None, ()
         return f"unknown key {where!r}", ours if ours in possible else key, possible
+    if error["type"] == "frozen_instance":
+        return f"{model.__name__} does not change: .changed({where}=...) gives a changed copy", None, ()
+    if error["type"] == "json_invalid":
+        return f"not JSON: {error['ctx']['error']}", None, ()
     if error["type"] == "missing":
         return f"key {where!r} is missing", None, ()
     if error["type"] in ("literal_error", "enum"):
@@ -263,7 +297,12 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
         message = f"should be a list, such as [{shown(error['input'], 100)}]"
     elif error["type"] in KINDS:
         message = f"should be {KINDS[error['type']]}"
-    return f"{where or 'the spec'}: {message}, not {shown(error['input'], 100)}", None, ()
+    return f"{where or _called(model)}: {message}, not {shown(error['input'], 100)}", None, ()
+
+
+def _called(model: type[BaseModel]) -> str:
+    """The name of the whole in errors: the spec, or a section by its class."""
+    return "the spec" if model.__name__ == "Spec" else model.__name__
 
 
 def _homes(model: type[BaseModel], keys: set[str]) -> list[str]:

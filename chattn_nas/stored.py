@@ -31,7 +31,7 @@ class Stored:
 
     @classmethod
     def from_dict(cls, data: Any, what: str = "") -> Self:
-        """From what :meth:`to_dict` gave, in this version or an older one; unknown fields are passed over.
+        """A record from what :meth:`to_dict` gave, in this version or an older one; unknown fields are passed over.
 
         Args:
             data: Plain values.

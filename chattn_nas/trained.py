@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chattn_nas import judging, report, results, study, training
 from chattn_nas.arguments import checked
+from chattn_nas.errors import InputError
 from chattn_nas.results import words
 from chattn_nas.space import Architecture
 from chattn_nas.spec import TrainingSettings
@@ -100,6 +101,7 @@ class Trained:
             log.warning("The weights of trial %d were not kept: training it again.", self.pick.number)
         return restored(spec, self.architecture, seed=self.seed, data=data, state=state).cpu().eval()
 
+    @checked
     def look_at_gates(self, images: int = 512) -> bool:
         """Keep in the study what the gates of the trained network do, class by class, for the report.
 
@@ -108,7 +110,12 @@ class Trained:
 
         Returns:
             Whether there was anything to see: its weights were kept, it has attention, and an image has one label.
+
+        Raises:
+            InputError: No images.
         """
+        if images < 1:
+            raise InputError(f"images must be at least 1, not {images}", value=images)
         import torch
 
         from chattn_nas.data import Normalize, load_data
@@ -138,7 +145,7 @@ class Trained:
         return found.figures(self.pick.hash) if found else {}
 
     def card(self) -> Card:
-        """What an export says of this network."""
+        """The card of an export of this network."""
         from chattn_nas import tasks
         from chattn_nas.export import Card
 
@@ -171,7 +178,7 @@ class Trained:
         )
 
     def _final(self) -> str:
-        """What the card says of the final training behind the weights."""
+        """The card's words on the final training behind the weights."""
         final = training.trained_weights(self.run, self.pick.hash)
         if final is None:
             return ""

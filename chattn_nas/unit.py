@@ -38,7 +38,7 @@ class Unit:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """What a shown score can lie between: no interval of a share goes beyond 100 %."""
+        """The least and the largest possible score, as shown: no interval of a share exceeds 100 %."""
         return (0.0, 100.0) if self.unit == "%" else (-math.inf, math.inf)
 
     def shown(self, score: float | None) -> float:
@@ -71,7 +71,7 @@ class Unit:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Unit:
-        """From what :meth:`to_dict` gave, in this version of the package or another."""
+        """A unit from what :meth:`to_dict` gave, in this version of the package or another."""
         return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
 
 

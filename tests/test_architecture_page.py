@@ -24,7 +24,7 @@ def test_every_file_and_name_is_there() -> None:
 
 def test_every_room_is_told() -> None:
     rooms = {path.parent.name for path in (ROOT / "chattn_nas").glob("*/__init__.py")}
-    table = PAGE.partition("| room |")[2].partition("Three habits")[0]
+    table = PAGE.partition("| room |")[2].partition("Three rules")[0]
     assert {room for room in rooms if f"`{room}/`" not in table} == set()
 
 

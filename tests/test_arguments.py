@@ -1,18 +1,25 @@
 """Wrong types from Python: our errors, at the door, wherever the package is entered."""
 
+import importlib
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 
 import chattn_nas
-from chattn_nas import Architecture, Run, Spec, attention
+from chattn_nas import Architecture, Run, Spec, attention, judging, results
 from chattn_nas.arguments import checked, fits
+from chattn_nas.data import DataSettings, load_data, load_test
 from chattn_nas.errors import InputError
-from chattn_nas.space import Backbone, StageChoice
+from chattn_nas.export import evaluate_folder
+from chattn_nas.proxy import ProxySettings
+from chattn_nas.space import Backbone, SearchSpace, SpaceSettings, StageChoice
+from chattn_nas.spec import SearchSettings
 
 
 @pytest.mark.parametrize(
@@ -25,7 +32,9 @@ from chattn_nas.space import Backbone, StageChoice
         ((7,), tuple[int, int], False), ((7, "x"), tuple[int, int], False), ((), tuple[str, ...], True),
         ({}, Mapping[str, Any], True), ([], Mapping[str, Any], False), (len, Callable[[Any], int], True),
         (3, Callable[[Any], int], False), ("a", Literal["a", "b"], True), ("c", Literal["a", "b"], False),
-        (object(), Any, True), (3, "Unknown", True),
+        (object(), Any, True), (3, "Unknown", True), ([1, "x"], Sequence[int], False),
+        ([1, np.int64(2)], list[int], True),
+        (["x"], Sequence[Literal["a"]], True), ([None], Sequence[str | int], False),
     ],
 )  # fmt: skip
 def test_what_fits_an_annotation(value, annotation, fitting) -> None:
@@ -44,6 +53,18 @@ def test_the_sentence_names_function_argument_and_what_is_possible() -> None:
         crop(3, mode="x")
     with pytest.raises(TypeError, match="unexpected keyword"):
         crop(3, other=1)
+
+    @checked
+    def taken(sizes: Sequence[int | str], part: float = 1.0, **others: Any) -> Any:
+        return sizes, part, others
+
+    with pytest.raises(
+        InputError, match=r"taken: sizes must be a list of whole numbers or texts, not \[2\.5\] \(list\)"
+    ):
+        taken([2.5])
+    given = taken([np.int64(3), "x"], np.float32(0.5), seed=np.int64(7))
+    assert given == ([3, "x"], 0.5, {"seed": 7})
+    assert [type(one) for one in (given[0][0], given[1], given[2]["seed"])] == [int, float, int]
 
 
 WRONG = (None, 3, "text", 2.5, [], {}, object(), b"bytes", lambda: None)
@@ -76,6 +97,57 @@ def test_every_argument_of_every_public_function_is_checked(name, function) -> N
                 function(**{first: value}, **rest)
 
 
+#: Rooms whose functions a user calls, and those of them that our own code calls for every batch, trial or module.
+ROOMS = ("data", "export", "judging", "report", "results", "search", "study", "training", "benchmark", "space")
+INNER = {
+    "answers_markdown", "augment", "compare", "compare_block", "confirmed_winner", "differences", "draw_moves", "facts",
+    "fold_batchnorm", "ground", "join_distributed", "joined", "load_training_data", "majority", "moved", "moved_boxes",
+    "network_html", "of_one_width", "read_result", "refuse_another", "sample_batch", "summary", "train_fully",
+    "trained_weights",
+}  # fmt: skip
+
+
+def test_functions_of_the_rooms_are_checked() -> None:
+    for room in map(importlib.import_module, (f"chattn_nas.{name}" for name in ROOMS)):
+        functions = {name for name in room.__all__ if inspect.isfunction(getattr(room, name))}
+        unchecked = {name for name in functions if not hasattr(getattr(room, name), "__wrapped__")}
+        assert unchecked <= INNER, room.__name__
+
+
+def test_numbers_of_numpy_and_paths_are_taken_as_what_they_are() -> None:
+    one, two = (Architecture.uniform("cifar_resnet8", "se", reduction=value) for value in (np.int64(4), 4))
+    assert (one, one.hash, json.dumps(one.to_dict())) == (two, two.hash, json.dumps(two.to_dict()))
+    first, second = (
+        chattn_nas.build_network(two, image_size=size, seed=seed).state_dict()
+        for size, seed in ((np.int64(8), np.int64(3)), (8, 3))
+    )
+    assert all(torch.equal(first[name], second[name]) for name in second)
+    assert SearchSettings(trials=np.int64(4), timeout=np.float32(2.5)) == SearchSettings(trials=4, timeout=2.5)
+    assert DataSettings(dataset="npz", path=Path("a") / "b.npz", image_size=(np.int64(8), 9)).path == "a/b.npz"
+    assert SpaceSettings({np.int64(1): [{"se": {"reduction": [np.int64(2), 4]}}]}).candidates(1)[0][0].open == {
+        "reduction": (2, 4)
+    }
+
+
+def test_a_spec_does_not_change_in_place() -> None:
+    settings = SearchSettings(trials=3)
+    with pytest.raises(InputError, match=r"SearchSettings does not change: \.changed\(trials=\.\.\.\)"):
+        settings.trials = 4
+    assert settings.changed(trials=np.int64(4)).trials == 4
+
+
+SE = Architecture.uniform("cifar_resnet8", "se")
+
+
+def quickstart() -> Spec:
+    data, space = {"dataset": "digits"}, {"all": ["none", "se"]}
+    return Spec.from_dict({"name": "x", "backbone": {"model": "cifar_resnet8"}, "data": data, "space": space})
+
+
+def build(**options: Any) -> Any:
+    return chattn_nas.build_network(SE, **{"image_size": 8, **options})
+
+
 @pytest.mark.parametrize(
     "attempt",
     [
@@ -88,6 +160,7 @@ def test_every_argument_of_every_public_function_is_checked(name, function) -> N
         lambda: chattn_nas.export(3, "out"),
         lambda: chattn_nas.load_spec(3),
         lambda: chattn_nas.load_spec(["spec.yaml"]),
+        lambda: chattn_nas.load_spec(""),
         lambda: chattn_nas.confirm(3),
         lambda: chattn_nas.train(3),
         lambda: chattn_nas.cost(3, 32),
@@ -124,6 +197,45 @@ def test_every_argument_of_every_public_function_is_checked(name, function) -> N
         lambda: attention.build("se", 8, num_classes="ten"),
         lambda: attention.get(["se"]),
         lambda: attention.get(None),
+        lambda: Backbone("resnet18", existing="drop"),
+        lambda: Backbone("resnet18", head=3),
+        lambda: Backbone("resnet18", options={3: 3}),
+        lambda: Backbone("resnet18", options={"a": {1, 2}}),
+        lambda: SE.choices("3"),
+        lambda: SE.canonical(3),
+        lambda: build(device="gpu"),
+        lambda: build(seed=-1),
+        lambda: build(seed=2**70),
+        lambda: build(num_classes=-1),
+        lambda: build(layer_decay=float("nan")),
+        lambda: build(branch_scale=2.0),
+        lambda: build(branch_scale=float("nan")),
+        lambda: build(branch_scale=2.0, images=torch.zeros(2, 1, 8, 8)),
+        lambda: build(branch_scale=2.0, images=torch.zeros(2, 3, 8, 8, dtype=torch.uint8)),
+        lambda: chattn_nas.cost(build(), 0),
+        lambda: chattn_nas.cost(build(), 8, in_chans=1),
+        lambda: chattn_nas.cost(build(), 8, device="gpu"),
+        lambda: chattn_nas.cost(build(), 8, device="cpu", batch_size=0),
+        lambda: chattn_nas.cost(build(), 8, device="cpu", dtype=torch.int8),
+        lambda: chattn_nas.cost(build(), 8, device="cpu", against=torch.nn.Linear(3, 3)),
+        lambda: load_test(3),
+        lambda: load_test({"dataset": "digits"}),
+        lambda: load_test(DataSettings(dataset="digits"), device="gpu"),
+        lambda: load_data(DataSettings(dataset="digits"), data_on="ram"),
+        lambda: evaluate_folder("nowhere", [1]),
+        lambda: SpaceSettings(None),
+        lambda: SpaceSettings({"all": "se"}),
+        lambda: SearchSpace({"all": ["se"]}, Backbone("cifar_resnet8"), ()),
+        lambda: SearchSpace(SpaceSettings({"all": ["se"]}), "cifar_resnet8", ()),
+        lambda: SearchSettings.model_validate_json("{"),
+        lambda: ProxySettings(rungs="2,6"),
+        lambda: results.leaderboard(object()),
+        lambda: judging.calibrate(quickstart(), ["proxy"]),
+        lambda: judging.calibrate(quickstart(), [], full_epochs=0),
+        lambda: judging.calibrate(quickstart(), [], budget=-1.0),
+        lambda: judging.candidates(quickstart()),
+        lambda: judging.of_spec(quickstart(), 0),
+        lambda: chattn_nas.search(quickstart(), callbacks=print),
     ],
 )
 def test_a_wrong_type_is_one_sentence(attempt) -> None:

@@ -1,4 +1,4 @@
-"""What a module costs where no formula tells it, and whether it can sit there: found on the meta device."""
+"""Costs of modules without formulas, and whether they fit a site: found on the meta device."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ def counted_cost(make: Make, channels: int, feature_size: Size) -> tuple[int, in
 
 
 def failure(make: Make, channels: int, feature_size: Size) -> str | None:
-    """Why the module cannot sit at that site: what it raises there, or that it changes the shape; else ``None``."""
+    """Why the module cannot sit at that site: it raises, changes the shape, or lets no gradient pass; else ``None``."""
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
-            x = torch.empty(2, channels, *feature_size)
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.enable_grad():
+            x = torch.empty(2, channels, *feature_size, requires_grad=True) * 1.0  # may be changed in place
             y = make()(x)
     except Exception as error:  # somebody else's code
         return f"{type(error).__name__}: {first_line(error)}"
     shape = tuple(getattr(y, "shape", ()))
-    return None if shape == tuple(x.shape) else f"it turns the map {tuple(x.shape)} into {shape or type(y).__name__}"
+    if shape != tuple(x.shape):
+        return f"it turns the map {tuple(x.shape)} into {shape or type(y).__name__}"
+    return None if y.requires_grad else "no gradient passes it: it runs under torch.no_grad, or detaches its result"

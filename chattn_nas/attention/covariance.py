@@ -25,7 +25,7 @@ def covariance(x: Tensor) -> Tensor:
 
 
 def plain_covariance(x: Tensor) -> Tensor:
-    """The same in torch's own operations alone, as an export writes them."""
+    """The same function in torch's own operations only, as an export writes them."""
     with without_autocast(x):
         return _of_centred(_centred(widened(x).flatten(2)))
 

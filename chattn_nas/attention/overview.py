@@ -54,7 +54,7 @@ def place(kind: AttentionType) -> str:
 
 
 def needs(kind: AttentionType) -> list[str]:
-    """What it needs, in words."""
+    """Its requirements, in words."""
     return [
         words
         for given, words in (

@@ -52,7 +52,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Effect:
-    """What one type is worth against ``none``, in points of test accuracy.
+    """The value of one type against ``none``, in points of test accuracy.
 
     Attributes:
         type: Name of the type.

@@ -10,14 +10,15 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
+from chattn_nas.arguments import checked
 from chattn_nas.benchmark.rows import COLUMNS, read_rows, row_of
 from chattn_nas.data import load_test
 from chattn_nas.files import replacing
+from chattn_nas.judging.given import spec_of_given
 from chattn_nas.proxy import Measurement, Report, evaluate
 from chattn_nas.search import search
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.search.trainer import ProxyTrainer
-from chattn_nas.space import SpaceSettings
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.attributes import study_attributes, trial_attributes
@@ -42,6 +43,7 @@ class TestedTrainer(ProxyTrainer):
         return replace(measured, test_score=accuracy)
 
 
+@checked
 def build_table(
     spec: Spec, *, seeds: int, out: Path, run: Path, part: int = 20, workers: int | None = None, progress: bool = True
 ) -> pd.DataFrame:
@@ -66,9 +68,7 @@ def build_table(
     rows = read_rows(out, spec.search_space()) if out.exists() else pd.DataFrame(columns=COLUMNS)
     wanted = [training for training in _trainings(spec, seeds) if training[1:3] not in _keys(rows)]
     for start in range(0, len(wanted), part):
-        # What is trained is given trial by trial; the space only has to know none.
-        space = SpaceSettings.model_validate({"all": ["none"]})
-        opened = RunDirectory.create(_without_choice(spec, space), run)
+        opened = RunDirectory.create(spec_of_given(spec, spec.name, keep_checkpoints=0), run)
         enqueue_trainings(opened.study, wanted[start : start + part])
         target_trials = len(all_trials(opened.study))
         search(
@@ -93,17 +93,6 @@ def _trainings(spec: Spec, seeds: int) -> Iterator[tuple[dict[str, Any], str, in
     for seed in range(spec.search.seed, spec.search.seed + seeds):
         for architecture in networks:
             yield architecture.to_dict(), architecture.hash, seed, labels.get(architecture, "")
-
-
-def _without_choice(spec: Spec, space: SpaceSettings) -> Spec:
-    changes = {
-        "sampler": "random",
-        "pruner": "none",
-        "objectives": ["accuracy"],
-        "constraints": {},
-        "keep_checkpoints": 0,
-    }
-    return spec.model_copy(update={"space": space, "search": spec.search.model_copy(update=changes)})
 
 
 def _keys(rows: pd.DataFrame) -> set[tuple[str, int]]:

@@ -16,6 +16,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 from scipy import stats
 
+from chattn_nas.arguments import checked
 from chattn_nas.benchmark.evolution import RegularizedEvolution
 from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.benchmark.table import Table, load, table_specs
@@ -83,7 +84,7 @@ ASKED = (0.25, 0.35, 0.5, 0.7, 1.0)
 
 
 def ground(name: str) -> Ground:
-    """What is called so: a table that ships with the package, or a kind of simulated worlds (:data:`.worlds.KINDS`).
+    """The table or the kind of simulated worlds (:data:`.worlds.KINDS`) of that name.
 
     Raises:
         InputError: There is neither.
@@ -96,11 +97,12 @@ def ground(name: str) -> Ground:
     return lambda number: table
 
 
+@checked
 def compare_samplers(
     tables: Mapping[str, Ground], *, budget: int = 40, repeats: int = 100, methods: Sequence[str] = USUAL,
     seed: int = 0, progress: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:  # fmt: skip
-    """What every method finds on every table, for every way to pick the winner, and at which cost it comes near.
+    """The regret of every method on every table, for every way to pick the winner, and the cost to come near the best.
 
     Every search leaves one seed of the table unseen. ``regret`` counts from the table's means, in which the trainings
     that the search saw have a part, luck included: it favours who picks the luckiest. ``gain`` is measured on the
@@ -165,7 +167,7 @@ class Search:
         return tuple(sorted(self.unseen)) if isinstance(self.table, Table) else self.table.number
 
     def after(self, spent: float) -> list[Record]:
-        """What it knew after so many full trainings."""
+        """The records after so many full trainings."""
         known: list[Record] = []
         cost = 0.0
         for record in self.records:
@@ -274,11 +276,12 @@ def _crossing(spent: Sequence[float], short: np.ndarray) -> float:
     return float("inf")
 
 
+@checked
 def compare_picks(
     table: Table, *, budgets: Sequence[int] = (10, 20, 40, 80), repeats: int = 100, seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:  # fmt: skip
-    """The same by the way to pick the winner and by seeds per network, at equal cost: networks are drawn at random.
+    """The regret of every way to pick the winner, by seeds per network at equal cost; networks are drawn at random.
 
     Returns:
         One row per budget, seeds per network and criterion; columns as :func:`compare_samplers`, with ``seeds``.

@@ -8,10 +8,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from chattn_nas.arguments import checked
 from chattn_nas.report.palette import LIGHT
 from chattn_nas.results.tables import CRITERIA
 
 
+@checked
 def write_comparison(table: pd.DataFrame, folder: Path) -> None:
     """Write ``comparison.csv`` and ``comparison.html``, a page that needs no network.
 

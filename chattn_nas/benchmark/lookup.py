@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 
 TABLES = Path(str(files("chattn_nas.benchmark") / "tables"))
@@ -20,6 +21,7 @@ def table_names() -> tuple[str, ...]:
     return tuple(sorted(path.name.removesuffix(".csv.xz") for path in TABLES.glob("*.csv.xz")))
 
 
+@checked
 def read_table(name: str, plan: str | None = None) -> pd.DataFrame:
     """All rows of a shipped table, one per training; ``stages`` is JSON, one mapping per stage.
 

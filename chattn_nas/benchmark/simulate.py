@@ -129,7 +129,7 @@ def _reached(trial: optuna.Trial, measured: Measurement, *, protected: bool) -> 
 
 
 def _attributes(record: Record) -> dict[str, Any]:
-    """What a search writes of a training that ended: samplers may read all of it."""
+    """The attributes that a search writes for a training that ended: samplers may read all of them."""
     assert record.measurement is not None
     return {
         "hash": record.hash,

@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from chattn_nas.arguments import checked
 from chattn_nas.benchmark.lookup import TABLES
 from chattn_nas.benchmark.rows import read_rows
 from chattn_nas.errors import InputError
@@ -22,7 +23,7 @@ from chattn_nas.spec import Spec, load_spec
 
 
 class Table:
-    """What the networks of a space gave on several seeds: all of them, or those that a design chose.
+    """Trainings of the networks of a space on several seeds: of all networks, or of those that a design chose.
 
     Args:
         spec: The spec that was trained.
@@ -77,7 +78,7 @@ class Table:
 
     @cached_property
     def values(self) -> dict[str, float]:
-        """What a network is worth: accuracy on the test set, mean over seeds, in percent, by hash."""
+        """The value of every network by hash: accuracy on the test set, mean over seeds, in percent."""
         return {
             str(key): 100 * float(value) for key, value in self.rows.groupby("hash")["test_accuracy"].mean().items()
         }
@@ -89,7 +90,7 @@ class Table:
 
     @cached_property
     def settled(self) -> dict[str, float]:
-        """What networks are worth as the pooled model sees all test accuracies: luck makes less of it than of means."""
+        """The value of every network by the pooled model of all test accuracies: less luck than in means."""
         seen = [
             Observation(choices_of_stages(self.networks[row["hash"]].to_dict()["stages"]), row["seed"],
                         100 * row["test_accuracy"])
@@ -117,7 +118,7 @@ class Table:
         return tests - tests.mean()
 
     def measurement(self, architecture: Architecture, seed: int) -> Measurement:
-        """What training a network of the space on one of :attr:`seeds` gave.
+        """The result of training a network of the space on one of :attr:`seeds`.
 
         Raises:
             InputError: The network is not in the space, or was not trained on this seed.
@@ -178,6 +179,7 @@ def table_specs() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in TABLES.glob("*.yaml")))
 
 
+@checked
 def load(name: str) -> Table:
     """A table of a space that ships with the package, such as ``cifar_resnet8_16px``.
 

@@ -57,7 +57,7 @@ class Training:
 
     @property
     def key(self) -> str:
-        """What tells it from every other training of one file."""
+        """The key of this training in its file."""
         fields = asdict(self) | {"architecture": self.architecture.to_dict()}
         return json.dumps(fields, sort_keys=True)
 

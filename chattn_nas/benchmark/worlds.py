@@ -32,7 +32,7 @@ _CHAIN = [f"layer{layer}.{block}" for layer in (1, 2, 3) for block in (0, 1, 2)]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a world is drawn from; standard deviations in points.
+    """The distribution of worlds; standard deviations in points.
 
     Attributes:
         space: The ``space`` section.
@@ -105,7 +105,7 @@ class World:
         return True
 
     def worth(self, architecture: Architecture) -> float:
-        """What a network is worth over all seeds, in points; it is remembered in :attr:`values`."""
+        """The value of a network over all seeds, in points; remembered in :attr:`values`."""
         network = architecture.canonical(self.space.stages)
         types = [choice.type for choice in network.stages]
         value = 60.0 + sum(effects[name] for effects, name in zip(self._type, types, strict=True))
@@ -153,7 +153,7 @@ class World:
         return Architecture(self.space.backbone, tuple(stages))
 
     def measurement(self, architecture: Architecture, seed: int) -> Measurement:
-        """What training a network on a seed gave: the same at every call."""
+        """The result of training a network on a seed: the same at every call."""
         network = architecture.canonical(self.space.stages)
         value = self.worth(network)
         for stage, choice in enumerate(network.stages):

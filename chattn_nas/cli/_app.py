@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import errno
 import functools
+import gc
 import inspect
 import io
 import json
@@ -35,7 +37,6 @@ if TYPE_CHECKING:  # it loads torch
     from chattn_nas.api import Run
     from chattn_nas.spec import Spec
 
-log = logging.getLogger(__name__)
 #: Signs that we print, and what stands for them on a terminal that knows ASCII alone.
 _PLAIN = {
     "\N{PLUS-MINUS SIGN}": "+-",
@@ -156,24 +157,6 @@ def open_run(run: Path) -> Run:
         return api.Run(run)
 
 
-def show_gates(run: Run) -> None:
-    """See what the gates of the leading network do, for the report."""
-    _look("what the gates do", lambda: run.chosen().look_at_gates())
-
-
-def show_predictions(run: Run) -> None:
-    """See what the leading network answers, for the report."""
-    _look("what the network answers", run.show_predictions)
-
-
-def _look(what: str, look: Callable[[], object]) -> None:
-    """A result whose picture cannot be made is one all the same."""
-    try:
-        look()
-    except Exception:
-        log.warning("%s cannot be shown", what, exc_info=True)
-
-
 def seconds_of(text: str) -> float:
     """Seconds of ``90s``, ``30m``, ``2h``, ``1h30m`` or ``2d``.
 
@@ -203,8 +186,22 @@ def _options(
     """Neural architecture search over channel attention."""
 
 
+class _Warnings(logging.Handler):
+    """Warnings on stderr, broken between words on a terminal, and not the same one twice in a row."""
+
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """As logging calls it."""
+        before, self.last = self.last, self.format(record)
+        if self.last != before:
+            print(_filled(self.last), file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
+    logging.lastResort = _Warnings(logging.WARNING)
+    atexit.register(gc.freeze)  # else Python looks once more through all that torch made, for a second
     os.environ.update(short_waits())
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
@@ -221,15 +218,19 @@ def main() -> None:
 
 
 def _end(said: str, code: int) -> NoReturn:
-    said = f"chattn-nas: {redacted(said)}"
-    if sys.stderr.isatty():
-        said = textwrap.fill(said, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
-    print(said, file=sys.stderr)
+    print(_filled(f"chattn-nas: {redacted(said)}"), file=sys.stderr)
     sys.exit(code)
 
 
+def _filled(text: str) -> str:
+    """One line for stderr: broken between words on a terminal, as long as it is elsewhere."""
+    if not sys.stderr.isatty():
+        return text
+    return textwrap.fill(text, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+
+
 def _of_a_storage(error: Exception) -> str | None:
-    """What a database said, where it is one; Optuna and SQLAlchemy are loaded then."""
+    """The message of a database's error, where it is one; Optuna and SQLAlchemy are loaded then."""
     kinds = [
         getattr(sys.modules.get(module), name, None)
         for module, name in (("optuna.exceptions", "StorageInternalError"), ("sqlalchemy.exc", "SQLAlchemyError"))
@@ -284,7 +285,7 @@ def _is_number(value: Any) -> bool:
 
 
 def print_legend(choices: Iterable[str], *, wide: bool = True) -> None:
-    """What the short forms of these choices stand for; ``wide``: where the long ones are to be had."""
+    """Explain the short forms of these choices; ``wide``: say how to see the long ones."""
     from chattn_nas.study.short import explained
 
     if said := explained(choices):

@@ -1,4 +1,4 @@
-"""What of a run's tables fits 80 columns: short forms of networks, and every number with its unit."""
+"""The columns of a run's tables that fit 80 characters: short forms of networks, every number with its unit."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from chattn_nas.errors import InputError
 
 @command("Start", "chattn-nas attentions eca --channels 256 --size 14")
 def attentions(
-    type: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="One of them, with its equation.")] = None,
-    channels: Annotated[int, typer.Option(min=1, help="Channels of the map that costs are told for.")] = 64,
+    type: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="Show this type, with its equation.")] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Channels of the feature map that costs are given for.")] = 64,
     size: Annotated[str, typer.Option(help="Size of that map: one number, or HEIGHTxWIDTH.")] = "56",
     as_json: AsJson = False,
 ) -> None:
-    """Every attention type: ours, timm's and installed plug-ins, with settings and costs on a map."""
+    """List every attention type: ours, timm's and installed plug-ins, with settings and costs on a map."""
     with moving("Loading torch", line=False):
         from chattn_nas.attention import overview, registry
 

@@ -18,10 +18,12 @@ def backbones(
     pattern: Annotated[
         str, typer.Argument(metavar="[PATTERN]", help="Models as in timm, such as 'resnet*', or module:function.")
     ] = "*",
-    check: Annotated[bool, typer.Option("--check", help="Build each with attention, run it forward and back.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Build each with attention, run it forward and backward.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """timm models that can take attention: kind of slot, stages, slots and channels per stage, and how many of a
+    """List timm models that can take attention: kind of slot, stages, slots and channels per stage, and how many of a
     model's blocks have a slot of their own; in a stage without any, attention sits behind the whole stage."""
     with moving("Loading torch and timm", line=False):
         import timm

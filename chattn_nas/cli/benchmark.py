@@ -22,7 +22,7 @@ def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A table that ships with the package.")],
     as_json: AsJson = False,
 ) -> None:
-    """What a table of real trainings says: what attention is worth, whether mixing pays, what foretells it."""
+    """What a table of real trainings shows: what attention is worth, whether mixing pays, what predicts it."""
     with moving("Loading torch", line=False):
         from chattn_nas.benchmark import LongTable, answers_markdown, facts, load, read_table
 
@@ -47,18 +47,18 @@ def compare_samplers(
     table: Annotated[
         list[str] | None,
         typer.Option(
-            help="A table that ships with the package, or a world_... to simulate; several times. [all tables]"
+            help="A table that ships with the package, or world_... to simulate one; may be repeated. [all tables]"
         ),
     ] = None,
     budget: Annotated[int, typer.Option(min=8, help="Full trainings per search.")] = 40,
     repeats: Annotated[int, typer.Option(min=2, help="Searches per method.")] = 100,
     method: Annotated[
-        list[str] | None, typer.Option(help="Only these, or others as module:Class or optunahub:NAME; several times.")
+        list[str] | None, typer.Option(help="Only this one, also module:Class or optunahub:NAME; may be repeated.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for comparison.csv and comparison.html.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search tables many times with every sampler: how far from the best does each end, at which cost is it near?"""
+    """Run every sampler many times on tables: how far from the best does it end, and what does it cost to get near?"""
     from chattn_nas.benchmark import USUAL, ground, write_comparison
     from chattn_nas.benchmark import compare_samplers as compare
     from chattn_nas.benchmark.table import table_specs
@@ -73,12 +73,12 @@ def compare_samplers(
 @command("Tables", "chattn-nas compare-picks --repeats 20")
 def compare_picks(
     table: TableName = "cifar_resnet8_16px",
-    budget: Annotated[list[int] | None, typer.Option(min=8, help="Trainings per search; several times.")] = None,
+    budget: Annotated[list[int] | None, typer.Option(min=8, help="Trainings per search; may be repeated.")] = None,
     repeats: Annotated[int, typer.Option(min=2, help="Searches per budget and number of seeds.")] = 100,
     out: Annotated[Path | None, typer.Option(help="A CSV file to write.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """How to pick the winner: one, two or three seeds per network at equal cost, best single, mean or pooled model."""
+    """Compare ways to pick the winner at equal cost: one to three seeds per network; best single, mean, pooled."""
     from chattn_nas.benchmark import compare_picks as compare
     from chattn_nas.benchmark import load
 

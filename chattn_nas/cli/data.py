@@ -16,7 +16,7 @@ def data(
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: <name>-data.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a spec's data are: classes, parts, sizes, bad files, images that come twice, and how they look."""
+    """Show a spec's data: classes, splits, sizes, unreadable files, duplicate images, pictures."""
     spec = read_spec(path)
     with moving("Loading torch", line=False):
         from chattn_nas.data import describe, summary

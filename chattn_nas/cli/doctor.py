@@ -31,7 +31,7 @@ class Check:
 
 @command("Start", "chattn-nas doctor")
 def doctor(as_json: AsJson = False) -> None:
-    """Python, torch, devices, memory, disk, versions, extras; exit code 1 where something is wrong."""
+    """Check Python, torch, devices, memory, disk, versions, extras; exit code 1 if something is wrong."""
     found = []
     with moving("Looking", line=False):
         for one in checks():
@@ -95,7 +95,7 @@ def installed(name: str) -> str | None:
 
 
 def unmet(name: str, bounds: str) -> str | None:
-    """What is amiss with a distribution that must lie within ``bounds``, such as ``>=2,<3``."""
+    """The fault of a distribution that must be within ``bounds``, such as ``>=2,<3``."""
     from packaging.specifiers import SpecifierSet
 
     version = installed(name)
@@ -105,7 +105,7 @@ def unmet(name: str, bounds: str) -> str | None:
 
 
 def _torch() -> Iterator[Check]:
-    """What ``device: auto`` will be, and whether it computes."""
+    """The device that ``device: auto`` takes, and whether it computes."""
     try:
         import torch
     except (ImportError, OSError) as error:

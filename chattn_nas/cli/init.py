@@ -31,24 +31,28 @@ def init(
         ),
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Column of a table with the labels; several of 0 and 1 as a,b,c.")
+        str | None, typer.Option(help="Label column of a table; several columns of 0 and 1: a,b,c.")
     ] = None,
-    backbone: Annotated[str | None, typer.Option(help="Any convolutional timm model; default: by the images.")] = None,
-    params: Annotated[str | None, typer.Option(help="Most parameters: 1.02x of the bare backbone, 300k, 2.5M.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Any convolutional timm model; default: chosen for the images.")
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option(help="Limit of parameters: 1.02x (of the bare backbone), 300k, 2.5M.")
+    ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="How to train: plain, finetune, adamw, convnext or rsb; default: by the backbone."),
+        typer.Option(help="How to train: plain, finetune, adamw, convnext or rsb; default: chosen for the backbone."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: the data set's.")] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; default: <name>.yaml.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take defaults for what is not given.")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="List the shipped specs and end.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the shipped specs and exit.")] = False,
     pretrained: Annotated[
         bool | None,
         typer.Option("--pretrained/--no-pretrained", help="Start from timm's weights; default: for photos."),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Time that a search may take, such as 2h: plans its trials.")
+        str | None, typer.Option(help="Time the search may take, such as 2h: sets its number of trials.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,6 +69,10 @@ def init(
         data, task, backbone, params, recipe, budget = _asked(data, task, backbone, params, recipe, budget)
     data = data or "digits"
     seconds = None if budget is None else seconds_of(budget)
+    if data != "digits":
+        from chattn_nas.data.sources.place import existing
+
+        existing(data)  # before torch is imported: a mistake is told at once
     with moving("Loading torch and timm"):
         from chattn_nas.spec.draft import draft
         from chattn_nas.spec.draft_source import default_name
@@ -150,8 +158,8 @@ def _plan_trials(out: Path, text: str, seconds: float) -> None:
     from chattn_nas.results import words
     from chattn_nas.spec import load_spec
 
-    say("Timing a few training steps")
-    plan = plan_search(load_spec(out))
+    with moving("Timing a few training steps"):
+        plan = plan_search(load_spec(out))
     trials = min(max(plan.trials_within(seconds), plan.baselines + 1), 10_000)
     line = f"  trials: {trials}"
     why = f"about {words.about(seconds)} here by the plan of the day it was written; chattn-nas plan SPEC tells anew"

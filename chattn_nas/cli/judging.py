@@ -21,8 +21,6 @@ from chattn_nas.cli._app import (
     print_table,
     read_spec,
     say,
-    show_gates,
-    show_predictions,
 )
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, either
@@ -49,9 +47,10 @@ def confirm(
     """Retrain the best and the baselines at full length on new seeds, and say whether the lead is real."""
     opened = open_run(run)
     with moving("Loading torch", line=False):
-        from chattn_nas import judging, report
+        from chattn_nas import api, judging, report
         from chattn_nas.results import words
         from chattn_nas.study.metric import named
+        from chattn_nas.study.short import in_short
 
         planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
@@ -72,8 +71,8 @@ def confirm(
         return
     found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
     with moving("Writing the report", line=False):
-        show_gates(opened)
-        show_predictions(opened)
+        api.try_to_show("what the gates do", lambda: opened.chosen().look_at_gates())
+        api.try_to_show("what the network answers", opened.show_predictions)
         report.write_report(opened.directory, opened.study)
     if as_json:
         print_json(_plain(found))
@@ -89,7 +88,8 @@ def confirm(
     for one in found.networks:
         for claim in _claims(one) if "candidate" in one.roles else ():
             say(named(claim, unit))
-    say(f"{found.headline}: {found.words.replace('**', '')}")
+    say(in_short(f"{found.headline}: {found.words.replace('**', '')}"))
+    say(f"Report: {opened.directory / 'report.html'}\nNext: chattn-nas train {run}   (then export takes it home)")
 
 
 @command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18")
@@ -97,13 +97,17 @@ def calibrate(
     path: SpecPath,
     run: Annotated[Path | None, typer.Option(help="Directory; default: runs/<name>-calibrate.")] = None,
     architectures: Annotated[int, typer.Option(help="Size of the stratified sample.")] = 16,
-    epochs: Annotated[str, typer.Option(help="Candidates, as 1,2,6; any list: every combination is tried.")] = "",
-    image_sizes: Annotated[str, typer.Option(help="Candidates in pixels, as 16,32 or 120x90 (wide x high).")] = "",
-    widths: Annotated[str, typer.Option(help="Candidates for the backbone's option width, as 8,16.")] = "",
-    data: Annotated[str, typer.Option(help="Candidates as parts of the training images, as 0.25,1.")] = "",
-    starts: Annotated[str, typer.Option(help="Candidates for the start of attention, as unit,official.")] = "",
+    epochs: Annotated[
+        str, typer.Option(help="Epochs to try, such as 1,2,6; of several lists every combination is tried.")
+    ] = "",
+    image_sizes: Annotated[
+        str, typer.Option(help="Image sizes to try in pixels, such as 16,32 or 120x90 (width x height).")
+    ] = "",
+    widths: Annotated[str, typer.Option(help="Values of the backbone's option width to try, such as 8,16.")] = "",
+    data: Annotated[str, typer.Option(help="Fractions of the training images to try, such as 0.25,1.")] = "",
+    starts: Annotated[str, typer.Option(help="Starts of attention to try, such as unit,official.")] = "",
     recipes: Annotated[
-        str, typer.Option(help="Candidates for the way to train, as own,plain,adamw: chattn-nas init --recipe.")
+        str, typer.Option(help="Recipes to try, such as own,plain,adamw: see chattn-nas init --recipe.")
     ] = "",
     recipe: Annotated[
         bool,
@@ -113,12 +117,14 @@ def calibrate(
         int | None, typer.Option(help="Length of full training; default: 4 x the last rung.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Full trainings per architecture.")] = 2,
-    part: Annotated[float, typer.Option(help="Part of the noise ceiling that a proxy shall reach.")] = 0.8,
-    budget: Annotated[float | None, typer.Option(help="Minutes of training; candidates beyond are left out.")] = None,
+    part: Annotated[float, typer.Option(help="Fraction of the noise ceiling that a proxy must reach.")] = 0.8,
+    budget: Annotated[
+        float | None, typer.Option(help="Minutes of training; candidates that would exceed them are left out.")
+    ] = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """May this spec's short trainings be trusted? Compare rankings at many fidelities with full training."""
+    """Can this spec's short trainings be trusted? Compare how they rank networks with full training."""
     spec = read_spec(path)
     with moving("Loading torch", line=False):
         from chattn_nas import judging
@@ -273,9 +279,8 @@ def _claims(one: Network) -> list[str]:
 
     rivals = {"the best uniform": one.uniform, "none": one.none, "channel_scale": one.channel_scale}
     return [
-        f"{_short(one.name)} against {name}: {found.words}; bootstrap "
-        f"{words.interval(found.bootstrap_low, found.bootstrap_high)}, sign test p {found.sign_p:.3f}, p of all "
-        f"{found.p:.3f}"
+        f"{_short(one.name)} against {name}: {found.words}; p {found.p:.3f}, sign test p {found.sign_p:.3f}"
+        + (f", bootstrap {words.interval(found.bootstrap_low, found.bootstrap_high)}" if found.bootstrap_low else "")
         for name, found in rivals.items()
         if found is not None
     ]

@@ -18,7 +18,9 @@ FEW = 20
 @command("Start", "chattn-nas one-shot quickstart --csv ranking.csv", "one-shot")
 def one_shot(
     path: SpecPath,
-    csv: Annotated[Path | None, typer.Option(help="Write all networks here; of a huge space the best.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the ranking to this file; of a huge space only the best networks.")
+    ] = None,
     as_json: AsJson = False,
     wide: Wide = False,
 ) -> None:

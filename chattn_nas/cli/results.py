@@ -15,6 +15,7 @@ from chattn_nas.cli._app import (
     Wide,
     command,
     completed_runs,
+    moving,
     open_run,
     print_json,
     print_legend,
@@ -34,7 +35,7 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Let the run's spec import modules and name a storage outside its directory.")
 ]
 Where = Annotated[
-    str | None, typer.Option(help="Only rows for which this holds, as 'params<1.02x and architecture~se'.")
+    str | None, typer.Option(help="Only rows for which this holds, such as 'params<1.02x and architecture~se'.")
 ]
 #: Rows that are printed.
 MOST = 200
@@ -52,13 +53,13 @@ SHOWN = {
 def trials(
     run: RunPath,
     csv: Csv = None,
-    sort: Annotated[str | None, typer.Option(help="Column to sort by, best first; -column turns it round.")] = None,
+    sort: Annotated[str | None, typer.Option(help="Column to sort by, best first; -column reverses it.")] = None,
     where: Where = None,
     as_json: AsJson = False,
     trust: Trust = False,
     wide: Wide = False,
 ) -> None:
-    """Every trial of a run: architecture, accuracy per rung, costs, outcome."""
+    """List every trial of a run: architecture, accuracy per rung, costs, outcome."""
 
     opened = _opened(run, trust)
     _give("trials", opened.trials(sort=sort, where=where), opened, csv, as_json, wide)
@@ -74,7 +75,7 @@ def leaderboard(
     trust: Trust = False,
     wide: Wide = False,
 ) -> None:
-    """Every architecture of a run that was trained to the end, best first."""
+    """List every architecture of a run that was trained to the end, best first."""
     from chattn_nas import results
 
     opened = _opened(run, trust)
@@ -83,7 +84,7 @@ def leaderboard(
 
 @command("Judge", "chattn-nas effects photos --csv effects.csv")
 def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False, trust: Trust = False, wide: Wide = False) -> None:
-    """What every attention adds in every stage, in points with 95 % intervals, from the pooled model."""
+    """Show what every attention adds in every stage, in points with 95 % intervals, from the pooled model."""
     from chattn_nas import results
 
     opened = _opened(run, trust)
@@ -93,16 +94,17 @@ def effects(run: RunPath, csv: Csv = None, as_json: AsJson = False, trust: Trust
 @command("Judge", "chattn-nas report photos --format md")
 def report(
     run: RunPath,
-    format: Annotated[str, typer.Option(help="html, or md: the same for a pull request.")] = "html",
+    format: Annotated[str, typer.Option(help="html, or md, for a pull request.")] = "html",
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the report: what won, by how much, at what cost, and how sure that is."""
-    from chattn_nas.report import write_report
-    from chattn_nas.report.facts import gather
-    from chattn_nas.report.summary import summary
-
     opened = _opened(run, trust)
+    with moving("Loading what draws it", line=False):
+        from chattn_nas.report import write_report
+        from chattn_nas.report.facts import gather
+        from chattn_nas.report.summary import summary
+
     with suppress(OSError):  # a run that can only be read
         opened.write_trials()
     facts = gather(opened.study)
@@ -123,7 +125,7 @@ def compare(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Several runs beside each other: other backbones, budgets or recipes, on one page."""
+    """Compare runs on one page: other backbones, budgets or recipes."""
     from chattn_nas.report.compare import caution, compare_html, compare_runs, differing, score_column
     from chattn_nas.results import words
 
@@ -158,11 +160,11 @@ def compare(
 @command("Search", "chattn-nas dashboard photos --port 8081")
 def dashboard(
     run: RunPath,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run's trials in the Optuna dashboard; Ctrl-C ends it."""
+    """Show a run's trials in the Optuna dashboard; Ctrl-C stops it."""
     from chattn_nas.dashboard import serve
 
     address = f"http://127.0.0.1:{port}"

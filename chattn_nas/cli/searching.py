@@ -21,7 +21,6 @@ from chattn_nas.cli._app import (
     read_spec,
     say,
     seconds_of,
-    show_gates,
 )
 from chattn_nas.errors import RunError
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from chattn_nas.judging import SearchPlan
     from chattn_nas.spec import Spec
 
-Budget = Annotated[str | None, typer.Option(help="Time for it, such as 30m or 2h, in place of a number of trials.")]
+Budget = Annotated[str | None, typer.Option(help="Time limit, such as 30m or 2h, instead of a number of trials.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
 
@@ -37,20 +36,22 @@ Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: t
 def search(
     path: SpecPath,
     run: Annotated[Path | None, typer.Option(help="Run directory; default: runs/<name> below this folder.")] = None,
-    name: Annotated[str | None, typer.Option(help="Another name than the spec's: starts a run of its own.")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Finished trials asked for, over the whole run.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run instead of the spec's: starts a new run.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials to finish over the whole run; default: the spec's.")
+    ] = None,
     budget: Budget = None,
     workers: Workers = None,
     early_stop: Annotated[
         bool,
-        typer.Option("--early-stop/--no-early-stop", help="End where more trials cannot change the answer."),
+        typer.Option("--early-stop/--no-early-stop", help="Stop when more trials cannot change the answer."),
     ] = True,
     plan: Annotated[
-        bool, typer.Option("--plan/--no-plan", help="First time some steps, and say what it takes.")
+        bool, typer.Option("--plan/--no-plan", help="Time a few steps first, and say what the search will take.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Search; run again to continue to the asked number of trials."""
+    """Search; run the same command again to continue."""
     from chattn_nas.spec import load_spec
 
     seconds = None if budget is None else seconds_of(budget)
@@ -80,7 +81,7 @@ def search(
         raise typer.Exit(130) from None
     with moving("Writing the report", line=False):
         found.write_trials()
-        show_gates(found)
+        api.try_to_show("what the gates do", lambda: found.chosen().look_at_gates())
         report = write_report(found.directory, found.study)
     if as_json:
         best = found.best()
@@ -100,7 +101,7 @@ def plan(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time a few real training steps: what a search takes, what it can show, and what would be wiser."""
+    """Time a few training steps, and say what a search takes, what it can show, and what would be wiser."""
     from chattn_nas.spec import load_spec
     from chattn_nas.spec.load import lines_of
 
@@ -138,10 +139,10 @@ def worker(
     target: Annotated[Path, typer.Argument(metavar="RUN|SPEC", help="A run, or its spec on another machine.")],
     storage: Annotated[str | None, typer.Option(help="URL of the study; default: the run's or the spec's.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; default: the spec's.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the search, where it was started with --name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the search, if it was started with --name.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Join a search that was started elsewhere, and train until its asked number of trials has ended."""
+    """Join a search that was started elsewhere, and run its trials until enough have ended."""
     with moving("Loading torch", line=False):
         from chattn_nas.search import join
         from chattn_nas.spec import load_spec
@@ -163,7 +164,7 @@ def worker(
 
 @command("Start", "chattn-nas space quickstart")
 def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
-    """Size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
+    """Show the size of a spec's space, how much of it is feasible, and what every choice costs in every stage."""
     spec = read_spec(path)
     with moving("Loading torch", line=False):
         from chattn_nas.image_size import shown
@@ -223,7 +224,7 @@ def nni_config(
 
 @command("Start", "chattn-nas schema > schema.json")
 def schema(as_json: AsJson = False) -> None:
-    """The JSON Schema of a spec, for editors; it is JSON with --json and without."""
+    """Print the JSON Schema of a spec, for editors."""
     from chattn_nas.spec.schema import schema_text
 
     print(schema_text(), end="")

@@ -15,8 +15,10 @@ from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, prin
 def train(
     run: RunPath,
     trial: Annotated[str, typer.Option(help="best, or a trial's number.")] = "best",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the spec's, else 4 times the last rung.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Default: the search's.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Length; default: the spec's, else 4 times the last rung.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed; default: the search's.")] = None,
     with_validation: Annotated[
         bool | None,
         typer.Option("--with-validation/--without-validation", help="Train on the validation images as well."),
@@ -24,7 +26,7 @@ def train(
     tensorboard: Annotated[bool | None, typer.Option(help="Write TensorBoard's files as well.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a run's network at full length, as the spec's section ``training`` says; run again to go on.
+    """Train a run's network at full length, as the spec's section ``training`` says; run again to resume.
 
     On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
     """
@@ -33,10 +35,11 @@ def train(
     with moving("Loading torch", line=False):
         from chattn_nas import report
         from chattn_nas.study.metric import unit_of
+        from chattn_nas.study.short import in_short
 
         chosen, unit = opened.chosen(trial), unit_of(opened.study)
     if speaks:
-        say(f"Training {chosen}")
+        say(f"Training {in_short(str(chosen))}")
 
     def on_epoch(row: dict[str, Any]) -> None:
         scored = f", validation {unit.text(row['score'])}" if "score" in row else ""
@@ -51,6 +54,6 @@ def train(
         if as_json:
             print_json({"network": str(chosen), "test": result.test_score, "plan": result.plan})
         say(
-            f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs; "
-            "'chattn-nas export' takes these weights",
+            f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs\n"
+            f"Next: chattn-nas export {run} --out network   (takes these weights)",
         )

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.exceptions import StorageInternalError
 
+from chattn_nas.arguments import checked
 from chattn_nas.dashboard import _dashboard
 from chattn_nas.errors import InputError
 from chattn_nas.report import figures
@@ -44,7 +45,7 @@ PHONE = (
 
 
 class HasStudy(Protocol):
-    """What serving needs of a run."""
+    """The part of a run that serving needs."""
 
     directory: Path
 
@@ -53,6 +54,7 @@ class HasStudy(Protocol):
         """The study."""
 
 
+@checked
 def annotate(study: optuna.Study) -> list[str]:
     """Write the verdict as the study's note, and our plots as its graph objects.
 

@@ -1,4 +1,4 @@
-"""What is told of a data set before anything is trained on it."""
+"""Lines that describe a data set before anything is trained on it."""
 
 from __future__ import annotations
 

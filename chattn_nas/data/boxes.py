@@ -88,7 +88,7 @@ class Boxes:
         )
 
     def take(self, index: NDArray[np.int64]) -> Boxes:
-        """Those of some images."""
+        """The boxes of some images."""
         rows = [np.arange(self.first[one], self.first[one + 1]) for one in index]
         kept = self._rows(np.concatenate([np.empty(0, np.int64), *rows]))
         first = np.cumsum([0, *map(len, rows)])

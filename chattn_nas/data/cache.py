@@ -213,7 +213,7 @@ def _checksum(file: Path) -> int:
 
 
 def read_facts(place: Path) -> dict[str, Any]:
-    """What the entry says of itself."""
+    """The facts that an entry holds about itself."""
     found: dict[str, Any] = json.loads((place / FACTS).read_text())
     return found
 

@@ -93,7 +93,7 @@ def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Original]:
 
 
 def seen_array(image: NDArray[Any]) -> Original:
-    """What an image (H, W, C) was."""
+    """The kind of an image (H, W, C)."""
     height, width, channels = image.shape
     return Original(width, height, f"{image.dtype}x{channels}", channels == 1)
 

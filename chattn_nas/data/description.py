@@ -1,4 +1,4 @@
-"""What a data set is: found once, kept with its cached images, and compared wherever the set is used again."""
+"""The description of a data set: made once, kept with its cached images, compared wherever the set is used again."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Description:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Description:
-        """From what :meth:`to_dict` gave."""
+        """A description from what :meth:`to_dict` gave."""
         lists = {name: tuple(data[name]) for name in ("class_names", "said", "warned")}
         parts = {name: PartFacts(**facts) for name, facts in data["parts"].items()}
         found = data.get("value_range")
@@ -90,7 +90,7 @@ class Description:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What makes the set this one, small enough to be kept with every study."""
+        """The identity of the set, small enough to be kept with every study."""
         return {
             "classes": list(self.class_names),
             "channels": self.channels,
@@ -102,7 +102,7 @@ class Description:
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What makes another data set of what was the same: sentences, none where content is the same.
+    """The differences between two data sets as sentences; none where their content is the same.
 
     Files that are the same byte for byte are the same set, whatever their names; so are files that decode to the same
     tensors.
@@ -144,7 +144,7 @@ def _classes(old: dict[str, Any], new: dict[str, Any], names: Sequence[str]) -> 
 
 
 def part_facts(survey: ReadPart, targets: NDArray[Any], classes: int) -> PartFacts:
-    """What a part that was read holds."""
+    """The content of a part that was read."""
     counts = counted(targets, classes).tolist() if are_boxes(targets) else None
     if targets.ndim == 1 and targets.dtype.kind == "i":
         counts = np.bincount(targets, minlength=classes).tolist()

@@ -176,7 +176,7 @@ def _hashes(images: NDArray[np.uint8]) -> list[bytes]:
 
 
 def _names(settings: DataSettings, stored: ImageStore):  # type: ignore[no-untyped-def]
-    """What an image is called by its part and place; its place where files were left out."""
+    """The name of an image by its part and place; its place where files were left out."""
     listing = find_source(settings)(settings).listing()
     whole = not settings.classes and not any(facts.bad for facts in stored.description.parts.values())
 

@@ -44,7 +44,7 @@ def part_of(name: str) -> str | None:
 
 
 def is_image(path: str) -> bool:
-    """By the ending of its name."""
+    """Whether a file is an image, by the ending of its name."""
     ending = PurePosixPath(path).suffix.lower()
     Image.init()
     return ending in FOREIGN or (ending in Image.EXTENSION and ending not in (".pdf", ".ps", ".eps", ".h5", ".hdf"))

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from chattn_nas.arguments import checked
 from chattn_nas.data.description import Description
 from chattn_nas.data.operations import randaugment, trivial
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Index, Split, split
 from chattn_nas.data.store import ImageStore, in_section, open_set
 from chattn_nas.data.tensors import Augmentation, Data, Further, ImageSet, MappedSet, TensorSet, channel_statistics
+from chattn_nas.device import resolve_device
 from chattn_nas.errors import DataError, TooLargeError
 from chattn_nas.image_size import pair
 from chattn_nas.parts import found, is_path
@@ -24,8 +26,9 @@ Where = Literal["auto", "device", "disk"]
 SHARE = 0.5
 
 
+@checked
 def describe(settings: DataSettings) -> Description:
-    """What the set is; reads it where that was not done yet.
+    """The description of a data set, which is read where that was not done yet.
 
     Raises:
         DataError: It is missing or malformed.
@@ -33,6 +36,7 @@ def describe(settings: DataSettings) -> Description:
     return open_set(settings).description
 
 
+@checked
 def divide(settings: DataSettings) -> tuple[ImageStore, Split]:
     """The set, and which of its images are for what.
 
@@ -47,6 +51,7 @@ def divide(settings: DataSettings) -> tuple[ImageStore, Split]:
         return stored, split(stored.description, targets if targets.ndim == 1 else None, settings)
 
 
+@checked
 def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto") -> Data:
     """Training and validation images; the test images stay where they are.
 
@@ -58,10 +63,12 @@ def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", dat
     Raises:
         DataError: The set is missing or malformed.
         TooLargeError: It does not fit the device.
+        InputError: There is no such device.
     """
+    device = resolve_device(device)
     stored, parts = divide(settings)
     facts = stored.description
-    on_device = _on_device(stored, parts, torch.device(device), data_on)
+    on_device = _on_device(stored, parts, device, data_on)
     train = _set(stored, ("train", parts.train), device, on_device)
     mean, std = channel_statistics(stored.images["train"], parts.train)
     targets = stored.targets["train"][parts.train]
@@ -111,18 +118,21 @@ def _weights(targets: NDArray[Any], classes: int) -> tuple[float, ...]:
     return tuple((len(targets) / (classes * np.maximum(counts, 1))).tolist())
 
 
+@checked
 def load_test(settings: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto") -> ImageSet:
     """The test images: for the final verdict, scored once, never by a search.
 
     Raises:
         DataError: There are none; or as :func:`load_data`.
     """
+    device = resolve_device(device)
     require_test(settings)
     stored, parts = divide(settings)
     assert parts.test is not None
-    return _set(stored, parts.test, device, _on_device(stored, parts, torch.device(device), data_on))
+    return _set(stored, parts.test, device, _on_device(stored, parts, device, data_on))
 
 
+@checked
 def require_test(settings: DataSettings) -> None:
     """Refuse a set without test images, before anything is spent on what will need them.
 
@@ -136,6 +146,7 @@ def require_test(settings: DataSettings) -> None:
         )
 
 
+@checked
 def has_test(settings: DataSettings) -> bool:
     """Whether there are test images.
 

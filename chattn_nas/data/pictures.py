@@ -23,7 +23,7 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
-        """What an error calls the image."""
+        """The name of the image in errors."""
 
     def open(self, index: int) -> tuple[Raw, bytes]:
         """The image, and the bytes that its content is known by."""

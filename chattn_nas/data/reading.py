@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass
 class ReadPart:
-    """What was met while a part was read.
+    """Observations while a part was read.
 
     Attributes:
         sizes: Images by width and height.

@@ -267,7 +267,7 @@ def _known() -> list[str]:
 
 
 def _proposal(path: str | None, given: set[str]) -> str:
-    """What the path looks like."""
+    """The kind of the path, in words."""
     if path is None:
         fitting = [name for name, keys in SOURCE_KEYS.items() if given <= set(keys)]
         return f" ({' or '.join(fitting)})" if fitting else ""

@@ -26,6 +26,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.image_size import pair, pixels, shown
+from chattn_nas.plural import plural
 
 #: Sets that this process has opened: whoever asks again gets the same arrays.
 HELD = 4
@@ -186,7 +187,7 @@ class _Writers:
 
 
 def _targets(part: Part, survey: ReadPart, path: Path) -> NDArray[Any]:
-    """Those of the images that were kept, on disk like them."""
+    """The targets of the images that were kept, on disk like them."""
     if isinstance(part.targets, np.ndarray):
         np.save(path, part.targets[survey.kept])
     found: NDArray[Any] = np.load(path, mmap_mode="r")
@@ -204,7 +205,7 @@ def _refuse_bad(surveys: dict[str, ReadPart], settings: DataSettings) -> None:
         more = f" (the first {SHOWN} here, and {len(bad) - SHOWN} more)" if len(bad) > SHOWN else ""
         way = "" if empty else "; remove them, or leave them out with data.bad_files: skip"
         raise DataError(
-            f"{len(bad)} image{'s' if len(bad) > 1 else ''} cannot be read{more}: {listed}{way}",
+            f"{plural(len(bad), 'image')} cannot be read{more}: {listed}{way}",
             where=("bad_files",) if settings.bad_files == "skip" else ("path",),
         )
 
@@ -219,7 +220,7 @@ def _refuse_equal(images: NDArray[np.uint8], listing: Listing) -> None:
 
 
 def _odd(parts: dict[str, Any], reading: Reading) -> list[str]:
-    """What the user should hear of the images."""
+    """Lines that the user should read about the images."""
     found = []
     bad = [one for facts in parts.values() for one in facts.bad]
     if bad:

@@ -31,7 +31,7 @@ class TensorSet:
         return TensorSet(self.images[index], self.labels[index])
 
     def to(self, device: torch.device | str) -> TensorSet:
-        """The same set on another device."""
+        """This set on another device."""
         return TensorSet(self.images.to(device), self.labels.to(device))
 
 
@@ -80,7 +80,7 @@ class MappedSet:
         return TensorSet(self.read(index).to(device), self.labels[index.to(device)])
 
     def to(self, device: torch.device | str) -> MappedSet:
-        """The same set with its targets on another device."""
+        """This set with its targets on another device."""
         return MappedSet(self.held, self.rows, self.labels.to(device))
 
 
@@ -104,7 +104,7 @@ Further = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What is done to training batches.
+    """The augmentation of training batches.
 
     Attributes:
         crop_padding, flip: Padded random crops and horizontal flips.
@@ -118,7 +118,7 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Images:
-    """What is known of a data set, wherever its images lie.
+    """Facts of a data set, wherever its images are.
 
     Attributes:
         num_classes, in_chans, image_size: What the images and labels have.
@@ -148,7 +148,7 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Data(Images):
-    """What a search sees of a data set: training and validation images, never the test set.
+    """A data set as a search sees it: training and validation images, never the test set.
 
     Attributes:
         train, validation: Disjoint.

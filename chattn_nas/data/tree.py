@@ -58,6 +58,11 @@ class Tree(Protocol):
         """
 
 
+def stamp_of(status: os.stat_result) -> str:
+    """How a file is recognised without reading it: a change of its content shows in its size or its times."""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
 def open_tree(path: Path) -> Tree:
     """A folder, ``.tar`` or ``.zip``.
 
@@ -103,8 +108,7 @@ class Folder:
                         continue
                     try:
                         told = item.stat()
-                        stamp = f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"
-                        yield Entry(path, told.st_size, stamp)
+                        yield Entry(path, told.st_size, stamp_of(told))
                     except OSError:  # a link to nothing: reading it says so
                         yield Entry(path, -1, "")
         except PermissionError as error:
@@ -136,7 +140,7 @@ class Tar:
             name = _clean(member.name)
             at, size = offsets.get(member.linkname if member.islnk() else member.name, (0, -1))
             if not any(map(hidden, name.split("/"))):
-                entries.append(Entry(name, size, f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}", at))
+                entries.append(Entry(name, size, stamp_of(told), at))
         self.entries = tuple(sorted(entries, key=lambda entry: entry.path))
         self.folders = _folders(self.entries)
 
@@ -165,7 +169,7 @@ class Zip:
             self.archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError) as error:
             raise DataError(f"cannot read the archive {path}: {error}", where=("path",)) from None
-        stamp = f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"
+        stamp = stamp_of(told)
         entries = [
             Entry(_clean(info.filename), info.file_size, f"{stamp} {info.filename}", number)
             for number, info in enumerate(self.archive.infolist())

@@ -1,4 +1,4 @@
-"""What number is black and what is white, for images of more than eight bits."""
+"""Which numbers are black and white in images of more than eight bits."""
 
 from __future__ import annotations
 

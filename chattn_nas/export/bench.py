@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 from chattn_nas.export.fold import fold_batchnorm
 from chattn_nas.export.folder import open_folder
@@ -40,6 +41,7 @@ class Timing:
         return self.network / self.reference
 
 
+@checked
 def bench_folder(
     path: Path | str, *, batch_size: int = 1, device: torch.device | str = "cpu", seconds: float = 2.0
 ) -> Timing:

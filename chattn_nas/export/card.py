@@ -1,4 +1,4 @@
-"""What goes with an exported network: where it came from, how good it is, how its input is made."""
+"""The card of an exported network: its origin, its score, how its input is made."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chattn_nas.plural import plural
 from chattn_nas.unit import ACCURACY, Unit
 
 
@@ -68,7 +69,7 @@ class Card:
             if self.accuracy_se is not None
             else ""
         )
-        count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''}"
+        count = plural(self.seeds, "seed")
         unit = self.unit
         if self.pooled is None:
             return f"Proxy validation {unit.title} {unit.text(self.accuracy)}{spread} over {count}."
@@ -81,7 +82,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Facts:
-    """What export itself knows of the network it writes.
+    """Facts that the export itself knows of the network.
 
     Attributes:
         attention: Per stage, in words.
@@ -145,7 +146,7 @@ def card_text(card: Card, facts: Facts, files: Mapping[str, str], use: Sequence[
         "## Data and preprocessing",
         f"- trained on: {card.dataset}",
         *([f"- classes: {facts.num_classes}" + (f" ({names})" if names else "")] if facts.num_classes else []),
-        f"- input: {facts.in_chans} channel{'s' if facts.in_chans > 1 else ''}, {height} x {width} pixels, turned as "
+        f"- input: {plural(facts.in_chans, 'channel')}, {height} x {width} pixels, turned as "
         f"EXIF says; {_RESIZE[card.resize]}, {card.interpolation}; transparent pixels show {card.background}",
         *([f"- more than eight bits: {card.value_range[0]:g} is black, {card.value_range[1]:g} is white"]
           if card.value_range else []),

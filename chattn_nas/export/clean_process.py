@@ -54,7 +54,7 @@ class CleanProcess:
             self._process = None
 
     def run(self, what: Path, **given: Any) -> Any:
-        """What it answers.
+        """Its answer.
 
         Args:
             what: A ``model.py`` or a ``.pt2`` file.

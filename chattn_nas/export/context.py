@@ -1,4 +1,4 @@
-"""What every format's writer gets and gives."""
+"""The arguments and the result of every format's writer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Context:
 
     @property
     def meaning(self) -> str:
-        """What the network takes and gives, as a comment in examples."""
+        """Input and output of the network, as a comment in examples."""
         height, width = self.facts.image_size
         taken = f"float images (B, {self.facts.in_chans}, {height}, {width}), normalised as below"
         return f"  # {taken}, give {self.usage.gives}"
@@ -78,7 +78,7 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What one format wrote.
+    """The result of writing one format.
 
     Attributes:
         files: Name of each file to what it is.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from chattn_nas.arguments import checked
 from chattn_nas.data import ImageSet
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.export.folder import ExportedFolder, open_folder
@@ -39,6 +40,7 @@ class Score:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
+@checked
 def evaluate_folder(
     path: Path | str,
     images: ImageSet,

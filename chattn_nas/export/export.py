@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 from chattn_nas.export.card import Card, Facts, card_text
 from chattn_nas.export.clean_process import CLEAN
@@ -40,7 +41,7 @@ DEFAULT_FORMATS = ("source", "safetensors")
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export wrote and how well it was proved.
+    """The files of an export, and how well they were proved.
 
     Attributes:
         folder: Where everything lies.
@@ -58,6 +59,7 @@ class ExportReport:
         return max(self.differences.values(), default=0.0)
 
 
+@checked
 def check_request(formats: Sequence[str], out_dir: Path | str, *, force: bool = False) -> OutputFolder:
     """The folder to write into; raises where an export could not even begin.
 
@@ -66,7 +68,7 @@ def check_request(formats: Sequence[str], out_dir: Path | str, *, force: bool = 
         MissingExtraError: A format whose packages are not installed.
     """
     if not formats:
-        raise InputError("no export format is asked for", where=("formats",), choices=FORMATS)
+        raise InputError("no export format was given", where=("formats",), choices=FORMATS)
     for name in formats:
         if name not in FORMATS:
             raise InputError(f"unknown export format {name!r}", where=("formats",), value=name, choices=FORMATS)
@@ -75,6 +77,7 @@ def check_request(formats: Sequence[str], out_dir: Path | str, *, force: bool = 
     return OutputFolder(out_dir, force=force)
 
 
+@checked
 def export_network(
     network: nn.Module,
     *,

@@ -90,7 +90,7 @@ def _pairs(module: nn.Module, call: object) -> list[tuple[nn.Module, nn.Module, 
 
 
 def _last(module: nn.Module) -> nn.Module:
-    """What computes the output of ``module``: the last of a sequence, else itself."""
+    """The module that computes the output of ``module``: the last of a sequence, else itself."""
     while type(module) is nn.Sequential and len(module):
         module = module[-1]
     return module

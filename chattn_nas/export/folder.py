@@ -10,6 +10,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.space import Architecture
 
@@ -28,7 +29,7 @@ class ExportedFolder:
 
     @property
     def architecture(self) -> Architecture:
-        """What the network was built from.
+        """The architecture that the network was built from.
 
         Raises:
             InputError: The file is damaged.
@@ -68,6 +69,7 @@ class ExportedFolder:
             raise InputError(f"there is no device {str(device)!r} here: {reason}", value=str(device)) from None
 
 
+@checked
 def open_folder(path: Path | str) -> ExportedFolder:
     """Import the ``model.py`` of an exported folder. This runs the file: open only folders that you trust.
 

@@ -22,7 +22,7 @@ def numbered(name: str, output: Any) -> dict[str, torch.Tensor]:
 
 
 def training_step(network: torch.nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What the network gives in training mode, and every weight and statistic after one SGD step.
+    """The output of the network in training mode, and every weight and statistic after one SGD step.
 
     The loss draws all outputs towards fixed values, so that it is there whatever the network is for. Random layers
     (dropout, drop path) draw from a generator seeded here.

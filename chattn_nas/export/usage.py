@@ -1,4 +1,4 @@
-"""What an exported network is for: how an image file becomes its input, and what is made of its output."""
+"""How an exported network is used: how an image file becomes its input, and what its output means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chattn_nas.export.source.refusal import Refusal
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What a task says to an export; the default is classification.
+    """What a task tells the export; the default is classification.
 
     Attributes:
         outputs: Names of the tensors that the network gives, in order, as ONNX calls them.

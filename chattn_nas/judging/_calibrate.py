@@ -14,15 +14,15 @@ from typing import Any
 from chattn_nas.arguments import checked
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError, SearchStopped
-from chattn_nas.judging._confirm import FRESH, FULL, counts_to_target
+from chattn_nas.judging._confirm import FRESH, FULL
 from chattn_nas.judging.agreement import Agreement, agreement, excess
 from chattn_nas.judging.calibration import Calibration, Tried
 from chattn_nas.judging.counted import chance_of, counted
 from chattn_nas.judging.fidelities import Fidelity, of_spec
+from chattn_nas.judging.given import spec_of_given, time_limit, train_given
 from chattn_nas.results import words
-from chattn_nas.search import search
-from chattn_nas.search.session import enqueue_trainings, quiet_optuna
-from chattn_nas.space import NONE, Architecture, SearchSpace, SpaceSettings, StageChoice
+from chattn_nas.search.session import quiet_optuna
+from chattn_nas.space import Architecture, SearchSpace, StageChoice
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.record import records
@@ -74,15 +74,17 @@ def calibrate(
             epoch, no budget, or a part outside 0 to 1.
         RunError: Too few trainings succeeded to compare anything.
     """
-    for name, value, least in (("architectures", architectures, LEAST_ARCHITECTURES), ("seeds", seeds, 2)):
+    for name, value, least in (
+        ("architectures", architectures, LEAST_ARCHITECTURES),
+        ("seeds", seeds, 2),
+        ("full_epochs", 1 if full_epochs is None else full_epochs, 1),
+    ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, not {value}", value=value)
-    if full_epochs is not None and full_epochs < 1:
-        raise InputError(f"full_epochs must be at least 1, not {full_epochs}", value=full_epochs)
     if budget is not None and not budget > 0:
         raise InputError(f"budget must be above 0, not {budget:g}", value=budget)
     if not 0 < part <= 1:
-        raise InputError(f"part lies above 0 and up to 1, not {part:g}", value=part)
+        raise InputError(f"part must be above 0 and at most 1, not {part:g}", value=part)
     quiet_optuna()
     space = spec.search_space()
     chosen = stratified(space, architectures, spec.search.seed)
@@ -180,9 +182,8 @@ def _train(
     networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in chosen]
     with RunDirectory.held(at, directory / fidelity.name) as opened:
         different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
-        enqueue_trainings(opened.study, ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different))
-        target_trials = sum(map(counts_to_target, opened.study.get_trials(deepcopy=False)))
-        search(at, run=opened.directory, trials=target_trials, workers=workers, progress=progress, baselines=False)
+        trainings = ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different)
+        train_given(opened, trainings, workers=workers, progress=progress)
     found = records(opened.study)
     done = counted(found, chance_of(at))
     seconds = [one.measurement.seconds for one in found if one.score is not None and one.measurement is not None]
@@ -196,19 +197,13 @@ def _train(
 
 
 def _spec_at(spec: Spec, fidelity: Fidelity, seeds: int) -> Spec:
-    """The spec of one study: the fidelity's, with nothing stopped early and nothing refused for its cost."""
-    at = fidelity.applied(spec)
-    limit, length = spec.search.timeout, fidelity.rungs[-1] / spec.proxy.rungs[-1]
-    changes: dict[str, Any] = {
-        "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {}, "max_seeds": seeds,
-        "keep_checkpoints": 0, "timeout": limit and limit * max(1.0, length),
-    }  # fmt: skip
-    return at.model_copy(
-        update={
-            "name": f"{spec.name}-calibrate-{fidelity.name}",
-            "space": SpaceSettings.model_validate({"all": [NONE]}),  # every training is given
-            "search": spec.search.model_copy(update=changes),
-        }
+    """The spec of the study that trains at a fidelity."""
+    return spec_of_given(
+        fidelity.applied(spec),
+        f"{spec.name}-calibrate-{fidelity.name}",
+        max_seeds=seeds,
+        keep_checkpoints=0,
+        timeout=time_limit(spec, fidelity.rungs[-1]),
     )
 
 

@@ -15,19 +15,17 @@ from chattn_nas.data import has_test
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, judge
 from chattn_nas.judging.counted import chance_of, counted
+from chattn_nas.judging.given import spec_of_given, time_limit, train_given
 from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
 from chattn_nas.judging.test_set import read_test_set
-from chattn_nas.proxy import Outcome
 from chattn_nas.results._best import Standing
 from chattn_nas.results.words import FAILED
-from chattn_nas.search import search
 from chattn_nas.search.same import check_same
-from chattn_nas.search.session import enqueue_trainings, quiet_optuna
-from chattn_nas.space import NONE, SpaceSettings
+from chattn_nas.search.session import quiet_optuna
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study._optuna import storage_of
-from chattn_nas.study.attributes import study_attributes, trial_attributes
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import once_per_seed, records
 from chattn_nas.study.run import CONFIRM
@@ -75,18 +73,15 @@ def confirm(
         RunError: Nothing was trained to the end, or an earlier confirmation of this run had another length.
     """
     run = run if isinstance(run, RunDirectory) else RunDirectory(run)
-    spec = _checked(run, top, seeds, epochs)
+    spec = _possible(run, top, seeds, epochs)
     tested = has_test(run.spec.data)
     check_same(run.study, run.spec)
     with RunDirectory.held(spec, run.directory / CONFIRM) as opened:
         plan = plan_rows(run, Standing(run.study), list(study_attributes(opened.study).plan), top)
         opened.study.set_user_attr(PLAN, plan)
         fresh = range(spec.search.seed, spec.search.seed + seeds)
-        enqueue_trainings(
-            opened.study, ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
-        )
-        target_trials = sum(counts_to_target(trial) for trial in opened.study.get_trials(deepcopy=False))
-        search(spec, run=opened.directory, trials=target_trials, workers=workers, progress=progress)
+        trainings = ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
+        train_given(opened, trainings, workers=workers, progress=progress)
     networks = _measured(opened.study, plan, chance=chance_of(run.spec))
     found = judge(
         networks,
@@ -104,7 +99,7 @@ def confirm(
 
 @checked
 def confirm_plan(run: RunDirectory, top: int = 3, seeds: int = 5, epochs: int | None = None) -> ConfirmPlan:
-    """What :func:`confirm` would train, how many seeds a useful difference takes, and what that costs; trains nothing.
+    """Plan a confirmation without training: its networks, the seeds that a useful difference takes, and its costs.
 
     Args:
         run: A run with at least one complete training.
@@ -115,7 +110,7 @@ def confirm_plan(run: RunDirectory, top: int = 3, seeds: int = 5, epochs: int | 
     Raises:
         InputError, RunError: As :func:`confirm`.
     """
-    spec = _checked(run, top, seeds, epochs)
+    spec = _possible(run, top, seeds, epochs)
     return plan_confirmation(run, _confirmed(run), top=top, seeds=seeds, epochs=spec.proxy.rungs[-1])
 
 
@@ -127,13 +122,18 @@ def _confirmed(run: RunDirectory) -> optuna.Study | None:
         return None
 
 
-def _checked(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spec:
+def _possible(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spec:
+    """The spec of a confirmation that can be made or gone on with; nothing is made yet.
+
+    Raises:
+        InputError, RunError: As :func:`confirm`.
+    """
     for name, value, least in (("top", top, 1), ("seeds", seeds, 2), ("epochs", 1 if epochs is None else epochs, 1)):
         if value < least:
             raise InputError(f"{name} must be at least {least}, not {value}", value=value)
     quiet_optuna()
-    Standing(run.study).best()  # raises where there is none, before anything is made
-    spec = spec_of(run, seeds, epochs)
+    Standing(run.study).best()  # raises where nothing was trained to the end
+    spec = _spec_of(run, seeds, epochs)
     _same_length(run, spec)
     return spec
 
@@ -152,47 +152,39 @@ def _look(study: optuna.Study, networks: Sequence[Network], epochs: int) -> int:
     return seen.index(judged) + 1
 
 
-def spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
-    """The spec of a run's confirmation: one long rung, nothing stopped early, nothing refused for its cost."""
+def _spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
+    """The spec of a run's confirmation: one long rung."""
     spec = run.spec
     length = epochs or FULL * spec.proxy.rungs[-1]
-    limit = spec.search.timeout
-    changes: dict[str, Any] = {
-        "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {},
-        "seed": spec.search.seed + FRESH, "max_seeds": seeds,
-        "storage": run.storage_seen_from(run.directory / CONFIRM),
-        "timeout": limit and limit * max(1.0, length / spec.proxy.rungs[-1]),
-        "keep_checkpoints": 1000,  # all: the test set is read from them
-    }  # fmt: skip
-    return spec.model_copy(
-        update={
-            "name": f"{spec.name}-confirm",
-            # What is trained is given trial by trial; the space only has to know none and the control.
-            "space": SpaceSettings.model_validate({"all": [NONE]}),
-            "proxy": spec.proxy.model_copy(update={"rungs": [length]}),
-            "search": spec.search.model_copy(update=changes),
-        }
+    return spec_of_given(
+        spec.changed(proxy=spec.proxy.changed(rungs=[length])),
+        f"{spec.name}-confirm",
+        seed=spec.search.seed + FRESH,
+        max_seeds=seeds,
+        storage=run.storage_seen_from(run.directory / CONFIRM),
+        timeout=time_limit(spec, length),
+        keep_checkpoints=1000,  # all: the test set is read from them
     )
 
 
 def _same_length(run: RunDirectory, spec: Spec) -> None:
-    study = _confirmed(run)
-    told = study_attributes(study).spec if study is not None else None
-    before = Spec.from_stored(dict(told)).proxy.rungs[-1] if told else spec.proxy.rungs[-1]
-    if before != spec.proxy.rungs[-1]:
+    """See that an earlier confirmation of the run trained as long as ``spec`` does.
+
+    Raises:
+        RunError: It did not.
+    """
+    study, length = _confirmed(run), spec.proxy.rungs[-1]
+    stored = study_attributes(study).spec if study is not None else None
+    before = Spec.from_stored(dict(stored)).proxy.rungs[-1] if stored else length
+    if before != length:
         raise RunError(
-            f"this run was confirmed with {before} epochs, which cannot be compared with {spec.proxy.rungs[-1]}: say "
-            f"--epochs {before}, or remove {run.directory / CONFIRM} and its study {spec.name!r} to begin anew"
+            f"this run was confirmed with {before} epochs, which cannot be compared with {length}: say "
+            f"--epochs {before}, or remove {run.directory / CONFIRM} and its study {spec.name!r} to start over"
         )
 
 
-def counts_to_target(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether the trial is one of those that a search has to end."""
-    return trial_attributes(trial).outcome is not Outcome.INFEASIBLE
-
-
 def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float) -> list[Network]:
-    """What every network of the plan gave by seed."""
+    """The networks of the plan with their scores and failures by seed."""
     done: dict[str, dict[int, float]] = {}
     failed: dict[str, dict[int, str]] = {}
     found = records(study)

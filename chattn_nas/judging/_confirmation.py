@@ -1,4 +1,4 @@
-"""What a confirmation found: per network its scores, its paired differences to two rivals, and the verdict."""
+"""The result of a confirmation: scores per network, paired differences to its rivals, and the verdict."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import RunError
 from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block, outliers
 from chattn_nas.results import words
@@ -70,12 +71,12 @@ class Network:
 
     @property
     def mean(self) -> float:
-        """Over seeds; NaN where all failed."""
+        """Mean score over seeds; NaN where all failed."""
         return float(np.mean(list(self.scores.values()))) if self.scores else float("nan")
 
     @property
     def sd(self) -> float:
-        """Over seeds; NaN with fewer than two."""
+        """Standard deviation over seeds; NaN with fewer than two."""
         return float(np.std(list(self.scores.values()), ddof=1)) if len(self.scores) > 1 else float("nan")
 
 
@@ -147,7 +148,7 @@ class Confirmation(Stored):
 
     @property
     def sentences(self) -> list[str]:
-        """What :attr:`words` is made of, one finding each."""
+        """The findings that :attr:`words` consists of."""
         return [named(one, self.told_in) for one in self._sentences]
 
     @property
@@ -188,7 +189,7 @@ class Confirmation(Stored):
         return said
 
     def _failures(self) -> list[str]:
-        """What failed, and which seeds were left out for it."""
+        """Which trainings failed, and which seeds were left out for it."""
         said = []
         for one in self.networks:
             kinds = Counter(one.failures.values())
@@ -214,7 +215,7 @@ class Confirmation(Stored):
         return self.told_in.text(float(np.mean(list(scores.values()))))
 
     def figures(self, hash: str) -> dict[str, str]:
-        """What was confirmed of one network, in words by name; nothing where it was not among those retrained."""
+        """The findings on one network, by name; empty if it was not retrained."""
         found = next((one for one in self.networks if one.hash == hash and one.scores), None)
         if found is None:
             return {}
@@ -247,7 +248,7 @@ class Confirmation(Stored):
         return pd.DataFrame(rows)
 
     def beside(self, standing: Standing) -> Confirmation:
-        """The same beside what the search says today: it may have gone on since, and one network has one number."""
+        """This confirmation with today's scores of the search, which may have gone on: a network has one number."""
         today = {pick.hash: pick for pick in standing.picks}
         networks = [
             replace(one, search=pick.mean, search_pooled=pick.pooled, search_seeds=len(pick.seeds))
@@ -257,7 +258,7 @@ class Confirmation(Stored):
         return replace(self, networks=tuple(networks))
 
     def with_test(self, test: Mapping[str, Mapping[str, float]], images: int) -> Confirmation:
-        """The same with what the test set said."""
+        """This confirmation with the scores on the test set."""
         return replace(self, test=test, test_images=images)
 
     def to_dict(self) -> dict[str, Any]:
@@ -291,8 +292,9 @@ def _with_scores(network: Mapping[str, Any], told: Callable[[float | None], floa
     return {**network, **{name: told(network.get(name)) for name in ("search", "search_pooled")}, **by_seed}
 
 
+@checked
 def confirmation(study: optuna.Study) -> Confirmation | None:
-    """What ``confirm`` found for this study, or ``None`` before it was run."""
+    """The result of ``confirm`` for this study; ``None`` before it was run."""
     kept = study_attributes(study).confirmation
     return Confirmation.from_dict(kept, "the confirmation") if kept else None
 

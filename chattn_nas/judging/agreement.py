@@ -58,7 +58,7 @@ def agreement(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Agree
 
 @dataclass(frozen=True, kw_only=True)
 class Excess:
-    """By how much one agreement lies above a part of another, with what so few architectures leave open.
+    """How far one agreement is above a fraction of another, with the uncertainty of so few architectures.
 
     Attributes:
         mean: tau of the one less ``part`` times tau of the other.

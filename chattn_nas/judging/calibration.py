@@ -1,4 +1,4 @@
-"""What a calibration found: how far each fidelity ranks as full training does, and the cheapest that may do."""
+"""The result of a calibration: how well each fidelity ranks networks, and the cheapest that suffices."""
 
 from __future__ import annotations
 

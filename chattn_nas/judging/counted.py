@@ -1,4 +1,4 @@
-"""What a training counts with where networks are judged: one that diverged is no missing value."""
+"""The score that a training counts with where networks are judged; a training that diverged is not left out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def counted(found: Sequence[Record], chance: float) -> dict[tuple[str, int], flo
 
 
 def chance_of(spec: Spec) -> float:
-    """What a network that learnt nothing is taken to have, as shown."""
+    """The score of a network that learnt nothing, as shown."""
     data = tasks.load(spec.task, spec.data)
     if data.task.unit.name == "accuracy":
         return 100 / data.num_classes

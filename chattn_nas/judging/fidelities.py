@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, either, pair, pixels, shown
 from chattn_nas.proxy.settings import Start
@@ -42,7 +43,7 @@ class Fidelity:
 
     @property
     def name(self) -> str:
-        """For folders and studies."""
+        """A short name, used for folders and studies."""
         width = "" if self.width is None else f"-width{self.width}"
         start = "" if self.start == "unit" else f"-{self.start}"
         size = shown(self.image_size).removesuffix(" px")
@@ -77,7 +78,7 @@ class Fidelity:
         )
 
     def spec_lines(self, spec: Fidelity) -> dict[str, Any]:
-        """What of a spec at fidelity ``spec`` has to change, as it is nested there."""
+        """The keys that differ from a spec at fidelity ``spec``, nested as there."""
         lines: dict[str, Any] = {}
         if self.width != spec.width:
             lines["backbone"] = {"options": {"width": self.width}}
@@ -95,14 +96,22 @@ class Fidelity:
         return lines
 
 
+@checked
 def of_spec(spec: Spec, images: int) -> Fidelity:
-    """The fidelity that the spec itself trains at; ``images``: how many training images it has."""
+    """The fidelity that the spec itself trains at; ``images``: how many training images it has.
+
+    Raises:
+        InputError: No images.
+    """
+    if images < 1:
+        raise InputError(f"images must be at least 1, not {images}", value=images)
     return Fidelity(
         rungs=tuple(spec.proxy.rungs), image_size=spec.data.image_size, width=spec.backbone.options.get("width"),
         images=images, start=spec.proxy.start,
     )  # fmt: skip
 
 
+@checked
 def candidates(
     spec: Fidelity,
     *,
@@ -113,7 +122,7 @@ def candidates(
     starts: Sequence[Start] = (),
     recipes: Sequence[str] = (),
 ) -> list[Fidelity]:
-    """What might do, the least work first.
+    """Fidelities to try, the least work first.
 
     Given any list: every combination, the spec's own value where a list is missing. Else the spec's own fidelity, and
     it with half and a quarter of the epochs, half the pixels a side, half the width, half the images.
@@ -128,7 +137,7 @@ def candidates(
                 raise InputError(f"{name} must be at least 1, not {value}", value=value)
     for part in data:
         if not 0 < part <= 1:
-            raise InputError(f"a part of the data lies above 0 and up to 1, not {part:g}", value=part)
+            raise InputError(f"a part of the data must be above 0 and at most 1, not {part:g}", value=part)
     for start in starts:
         if start not in get_args(Start):
             raise InputError(f"there is no start {start!r}", value=start, choices=get_args(Start))
@@ -168,7 +177,7 @@ def candidates(
 
 
 def _start(recipe: str, spec: Fidelity) -> Start:
-    """That of the recipe, where it has one."""
+    """The start that a recipe names, else the spec's."""
     if recipe == OWN or "start" not in (values := recipe_of(recipe).proxy):
         return spec.start
     start: Start = values["start"][0]
@@ -176,5 +185,5 @@ def _start(recipe: str, spec: Fidelity) -> Start:
 
 
 def shortened(spec: Fidelity, epochs: int) -> Fidelity:
-    """The same with another length: its rungs below that length, and the length."""
+    """A fidelity with another length: its rungs below that length, and the length itself."""
     return replace(spec, rungs=(*(rung for rung in spec.rungs if rung < epochs), epochs))

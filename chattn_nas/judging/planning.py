@@ -1,4 +1,4 @@
-"""What a confirmation trains, how many seeds the wished difference takes, and what that costs."""
+"""The plan of a confirmation: its networks, the seeds that a useful difference takes, and its costs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmPlan:
-    """What a confirmation would do.
+    """The plan of a confirmation.
 
     Attributes:
         networks: One row per network: ``hash, name, label, roles, search, search_pooled, search_seeds, architecture``.
@@ -88,7 +88,7 @@ class ConfirmPlan:
 def plan_confirmation(
     run: RunDirectory, study: optuna.Study | None, *, top: int, seeds: int, epochs: int
 ) -> ConfirmPlan:
-    """What ``confirm`` would train; ``study`` is the confirmation's own, where there is one."""
+    """The plan of ``confirm``; ``study`` is the confirmation's own, where there is one."""
     standing = Standing(run.study)
     found = [] if study is None else records(study)
     rows = plan_rows(run, standing, [] if study is None else list(study_attributes(study).plan), top)
@@ -129,7 +129,7 @@ def _noise(standing: Standing, found: Sequence[Record], guess: float) -> tuple[f
 
 
 def plan_rows(run: RunDirectory, standing: Standing, before: list[Row], top: int) -> list[Row]:
-    """What an earlier call planned, and what is new. The rival, once chosen, stays."""
+    """The rows of an earlier call, then new ones. The rival, once chosen, stays."""
     today = {pick.hash: _searched(pick) for pick in standing.picks}
     known = {row["hash"]: row | today.get(row["hash"], {}) for row in before}  # the search may have gone on
     for pick in [pick for pick in standing.picks if not pick.control][:top]:

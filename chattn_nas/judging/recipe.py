@@ -18,11 +18,12 @@ from typing import Any
 import yaml
 
 from chattn_nas import tasks
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, RunError, SearchStopped
+from chattn_nas.judging.given import spec_of_given, train_given
 from chattn_nas.results.words import plural
-from chattn_nas.search.engine import search
-from chattn_nas.search.session import enqueue_trainings, quiet_optuna
-from chattn_nas.space import NONE, Architecture, SpaceSettings
+from chattn_nas.search.session import quiet_optuna
+from chattn_nas.space import NONE, Architecture
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.record import once_per_seed, records
@@ -54,7 +55,7 @@ class TriedRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What was tried.
+    """The recipes that were tried.
 
     Attributes:
         spec: The spec's own recipe.
@@ -70,7 +71,7 @@ class Recipe:
 
     @property
     def best(self) -> TriedRecipe:
-        """That with the lowest validation loss, which shows differences where accuracy is too coarse."""
+        """The recipe with the lowest validation loss, which shows differences where accuracy is too coarse."""
         return min(self.tried, key=lambda one: one.loss)
 
     @property
@@ -120,6 +121,7 @@ class Recipe:
         return asdict(self) | {"best": asdict(self.best), "words": self.words, "spec_lines": self.spec_lines}
 
 
+@checked
 def tune_recipe(
     spec: Spec, *, run: Path | str | None = None, seeds: int = 2, workers: int | None = None, progress: bool = True
 ) -> Recipe:
@@ -171,25 +173,18 @@ def _train(
     """The candidate with what its trainings gave."""
     values = {name: getattr(candidate, name) for name in FIELDS}
     name = "-".join(f"{field.replace('_', '')}{value:g}" for field, value in values.items())
-    at = spec.model_copy(
-        update={
-            "name": f"{spec.name}-recipe-{name}",
-            "space": SpaceSettings.model_validate({"all": [NONE]}),
-            "proxy": spec.proxy.model_copy(update=values | {"rungs": spec.proxy.rungs[-1:]}),
-            "search": spec.search.model_copy(
-                update={
-                    "sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {},
-                    "max_seeds": seeds, "keep_checkpoints": 0,
-                }
-            ),
-        }
-    )  # fmt: skip
+    at = spec_of_given(
+        spec.changed(proxy=spec.proxy.changed(**values, rungs=spec.proxy.rungs[-1:])),
+        f"{spec.name}-recipe-{name}",
+        max_seeds=seeds,
+        keep_checkpoints=0,
+    )
     bare = Architecture.uniform(at.backbone.backbone, NONE).canonical(at.search_space().stages)
     first = at.search.seed
     with RunDirectory.held(at, directory / name) as opened:
-        enqueue_trainings(opened.study, ((bare.to_dict(), bare.hash, seed, "") for seed in range(first, first + seeds)))
+        trainings = ((bare.to_dict(), bare.hash, seed, "") for seed in range(first, first + seeds))
         with suppress(SearchStopped):  # a rate that is too high for every seed is a finding
-            search(at, run=opened.directory, trials=seeds, workers=workers, progress=progress, baselines=False)
+            train_given(opened, trainings, workers=workers, progress=progress)
     ended = [record for record in once_per_seed(records(opened.study)) if record.score is not None]
     if not ended:
         return candidate

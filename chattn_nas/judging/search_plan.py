@@ -1,4 +1,4 @@
-"""What a search will take and what it can show, before it is begun."""
+"""How long a search will take and what it can show, before it starts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Baseline = tuple[str, Architecture]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """What a search will take.
+    """How long a search will take.
 
     Attributes:
         paces: How fast networks train here, ``none`` first.
@@ -101,7 +101,7 @@ class SearchPlan:
         average, bare, dearest = (words.about(seconds) for seconds in self.trial)
         spread = max(self.high - self.search, self.search - self.low)
         save = f"; stopping early saves {words.share(self.saved)} of the epochs" if self.saved > 0.005 else ""
-        shared = f", {self.threads} CPU thread{'s' * (self.threads > 1)} each" if self.workers > 1 else ""
+        shared = f", {words.plural(self.threads, 'CPU thread')} each" if self.workers > 1 else ""
         first = []
         if self.one_shot:
             first = [
@@ -220,7 +220,7 @@ def _plan(
     like = paces[2:] or others  # what was not timed is taken to be like what was, the dearest left out
 
     def seconds(name: str, rungs: Sequence[int], reached: int | None = None) -> float:
-        """What a baseline takes; the controls cost hardly more than ``none``."""
+        """Seconds that a baseline takes; the controls cost hardly more than ``none``."""
         if name not in types_of:
             return bare.seconds(rungs, reached)
         return fmean(one.seconds(rungs, reached) for one in ([known[name]] if name in known else like))

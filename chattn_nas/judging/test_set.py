@@ -25,7 +25,7 @@ Scores = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutScores(Stored):
-    """What the test set said.
+    """Scores on the test set.
 
     Attributes:
         scores: 0 to 1, by hash and seed.

@@ -1,4 +1,4 @@
-"""What a network costs, known before it is trained."""
+"""Costs of a network, known before it is trained."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chattn_nas.arguments import checked
 from chattn_nas.attention import AuxiliaryHead
+from chattn_nas.device import resolve_device
+from chattn_nas.errors import InputError, first_line
 from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network.latency import measure_latency
 
@@ -67,16 +69,24 @@ def cost(
         batch_size, dtype: Size and data type of the measured batch.
         against: The network, usually the same backbone without attention, that is measured in turns with this one.
         seconds: To measure each of them for.
+
+    Raises:
+        InputError: The network does not take such images, or there is no such device.
     """
     size = pair(image_size)
+    for name, value in (("image_size", min(size)), ("in_chans", in_chans), ("batch_size", batch_size)):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}", where=(name,), value=value)
+    if not dtype.is_floating_point:
+        raise InputError(f"dtype must be one of floating point, not {dtype}", where=("dtype",))
     meta = copy.deepcopy(network).to("meta").eval()
     counted: list[int] = []
     for module in meta.modules():
         if isinstance(module, _LAYERS):
             module.register_forward_hook(lambda _m, _i, output: counted.append(output.numel()))
     counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        meta(torch.empty(1, in_chans, *size, device="meta"))
+    with counter:
+        _run(meta, torch.empty(1, in_chans, *size, device="meta"))
     heads = {id(p) for module in network.modules() if isinstance(module, AuxiliaryHead) for p in module.parameters()}
     static = {
         "parameters": sum(p.numel() for p in network.parameters() if id(p) not in heads),
@@ -85,11 +95,28 @@ def cost(
     }
     if device is None:
         return Cost(**static)
+    device = resolve_device(device)
     images = torch.randn(batch_size, in_chans, *size, device=device)
     networks = [one for one in (against, network) if one is not None]
     placed = [copy.deepcopy(one).to(device).eval() for one in networks]
+    for one in placed:
+        _run(one, images[:1])
     found = measure_latency(placed, images, dtype=dtype, seconds=seconds)[-1]
     return Cost(
         **static, latency=found.median, latency_low=found.low, latency_high=found.high,
         latency_relative=None if against is None else found.relative,
     )  # fmt: skip
+
+
+@torch.no_grad()
+def _run(network: nn.Module, images: torch.Tensor) -> None:
+    """Run a network once.
+
+    Raises:
+        InputError: It does not take such images.
+    """
+    try:
+        network(images)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:  # what torch says of shapes that do not fit
+        shape = "x".join(map(str, images.shape[1:]))
+        raise InputError(f"the network does not take images of {shape}: {first_line(error)}") from error

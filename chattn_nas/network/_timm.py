@@ -153,7 +153,7 @@ def input_size(model: str) -> int | None:
 
 
 def feature_info(model: nn.Module) -> list[dict[str, Any]]:
-    """What a model tells of its stages: ``module``, and mostly ``num_chs``; empty where it tells none."""
+    """The stages that a model declares: ``module``, and mostly ``num_chs``; empty where it declares none."""
     info = getattr(model, "feature_info", None)
     try:
         return [dict(entry) for entry in info if "module" in entry]  # type: ignore[union-attr]
@@ -172,7 +172,7 @@ def is_stem(feature: str) -> bool:
 
 
 def gain(block: nn.Module) -> float | None:
-    """What a block multiplies by behind its slot (NFNet: 2); ``None`` where it does not, and may hold ``Identity``."""
+    """The factor of a block behind its slot (NFNet: 2); ``None`` where there is none, and it may hold ``Identity``."""
     found = getattr(block, "attn_gain", None)
     return None if found is None else float(found)
 
@@ -215,7 +215,7 @@ def slots_of(module: nn.Module) -> Iterator[tuple[Kind, str, bool]]:
 
 @dataclass
 class Load:
-    """What one ``load_state_dict`` found missing and unexpected."""
+    """The missing and unexpected names of one ``load_state_dict``."""
 
     missing: list[str]
     unexpected: list[str]

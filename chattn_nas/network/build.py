@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -76,6 +77,14 @@ def build_network(
     for name, value in (("in_chans", in_chans), ("image_size", min(pair(image_size)))):
         if value < 1:
             raise InputError(f"{name} must be at least 1, not {value}", where=(name,), value=value)
+    if num_classes < 0:
+        raise InputError(f"num_classes must be at least 0, not {num_classes}", where=("num_classes",))
+    if seed is not None and not 0 <= seed < 2**63:
+        raise InputError(f"seed must be at least 0 and below 2**63, not {seed}", where=("seed",))
+    if not 0 < layer_decay <= 1:
+        raise InputError(f"layer_decay must be above 0 and at most 1, not {layer_decay:g}", where=("layer_decay",))
+    if branch_scale != 1:
+        _check_images_for_scale(branch_scale, images, in_chans)
     backbone = architecture.backbone
     plan = layout(backbone, in_chans, image_size)
     if not plan.stages and any(choice.type != NONE for choice in architecture.stages):
@@ -103,6 +112,23 @@ def build_network(
     if layer_decay != 1:
         model.rate_factors = finetune.rate_factors(model, parts, layer_decay)  # type: ignore[assignment]
     return model.train()
+
+
+def _check_images_for_scale(branch_scale: float, images: Tensor | None, in_chans: int) -> None:
+    """See that branches can be brought to a scale.
+
+    Raises:
+        InputError: It is no scale, or there are no images to measure it on.
+    """
+    if not 0 < branch_scale < math.inf:
+        raise InputError(f"branch_scale must be above 0, not {branch_scale:g}", where=("branch_scale",))
+    if images is None:
+        raise InputError("a branch_scale other than 1 is measured on images: give some", where=("images",))
+    if images.ndim != 4 or not len(images) or images.shape[1] != in_chans or not images.is_floating_point():
+        raise InputError(
+            f"images must be normalised ones (B, {in_chans}, H, W), not {images.dtype} of {tuple(images.shape)}",
+            where=("images",),
+        )
 
 
 def prepared_backbone(
@@ -134,8 +160,7 @@ def prepared_backbone(
     for block in plan.held:
         empty(model, block)
     if branch_scale != 1 and torch.device(device or "cpu").type != "meta":
-        if images is None:
-            raise ValueError("a branch_scale other than 1 is measured on images")
+        assert images is not None, "build_network has seen to it"
         scale_branches(model, (block for stage in plan.blocks for block in stage), images, branch_scale)
     parts = parts_of(model, plan)
     finetune.freeze(parts, freeze)
@@ -209,7 +234,7 @@ def _fill(
 def maker(
     choice: StageChoice, stage: str, num_classes: int, seed: int, identity_init: bool, device: torch.device | str | None
 ) -> Callable[[SlotShape], nn.Module]:
-    """What makes the attentions of one choice in a stage, slot by slot, each drawn under a seed of its slot."""
+    """The functions that make the attentions of one choice in a stage, slot by slot, each under a seed of its slot."""
     numbers: dict[int, count[int]] = {}
 
     def make(shape: SlotShape) -> nn.Module:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network._timm import gives_intermediates, prune
@@ -64,6 +65,7 @@ class FeatureExtractor(nn.Module):
         return _maps(self.body, x, [one.index for one in self.maps], self.taps)
 
 
+@checked
 def feature_extractor(
     network: nn.Module,
     *,

@@ -1,4 +1,4 @@
-"""What the attentions of a trained network do: their gates, class by class."""
+"""The gates of a trained network's attentions, class by class."""
 
 from __future__ import annotations
 

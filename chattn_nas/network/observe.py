@@ -1,4 +1,4 @@
-"""What one forward pass shows of the places for attention: shapes, and whether a gate there changes the output.
+"""Observes the places for attention in one forward pass: shapes, and whether a gate there changes the output.
 
 Everything runs on the meta device, which knows shapes and the graph of derivatives, and no values: so a proof costs
 no memory and no arithmetic, whatever the size of the network. A slot that is called proves nothing (ResNeSt calls its
@@ -44,7 +44,7 @@ class Probe(nn.Module):
 
 @dataclass
 class Observed:
-    """What one forward showed, by paths.
+    """The observations of one forward pass, by paths.
 
     Attributes:
         slots: Probes, by the path of their block.

@@ -37,7 +37,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a backbone's weights are.
+    """The origin of a backbone's weights.
 
     Attributes:
         source: File, or timm's name of the weights.
@@ -216,7 +216,7 @@ def _dictionaries(content: Any, place: str = "", depth: int = DEPTH) -> Iterator
 
 
 def _prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """What may stand before the model's names in a dictionary: the commonest few, and nothing."""
+    """Possible prefixes of the model's names in a dictionary: the most frequent few, and none."""
     ends: dict[str, list[str]] = {}
     for key in wanted:
         ends.setdefault(key.rpartition(".")[2], []).append(key)

@@ -28,7 +28,7 @@ ROUNDS = 6
 
 @dataclass
 class Proved:
-    """What became of the places that names suggest.
+    """The outcome for all places that names suggest.
 
     Attributes:
         blocks: With a slot that serves, in the order of the network; kind ``stage`` where a stage has no other.
@@ -148,7 +148,7 @@ def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
 
 
 def _observe_larger(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observed | None:
-    """The same on an image twice as high: the axis that grows is no axis of channels."""
+    """Observe an image twice as high: the axis that grows is no axis of channels."""
     batch, channels, height, width = image.shape
     try:
         return observe(model, blocks, torch.empty(batch, channels, 2 * height, width, device="meta"))

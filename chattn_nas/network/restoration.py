@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
         self.se = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
+        """(B, C, H, W) to the same shape."""
         return x + self.se(self.conv2(self.act(self.conv1(x))))
 
 

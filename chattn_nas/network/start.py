@@ -60,7 +60,7 @@ class AttentionSlot:
 
 @dataclass(frozen=True, slots=True)
 class SlotStart:
-    """What was measured and done at one slot.
+    """Measurement and correction of one slot.
 
     Attributes:
         slot: Which.

@@ -46,7 +46,7 @@ class Switch(nn.Module):
         self.active: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the active choice gives; without one the map itself."""
+        """The output of the active choice; without one the map itself."""
         if self.active is None:
             return x
         y: Tensor = self.choices[self.active](x)

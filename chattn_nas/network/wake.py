@@ -83,7 +83,7 @@ def _zeros(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
 
 
 def _inputs(model: nn.Module, blocks: Sequence[Block], in_chans: int, image_size: tuple[int, int]) -> dict[str, Any]:
-    """What each block is given for two random images."""
+    """The input of each block for two random images."""
     device = next(model.parameters()).device
     found: dict[str, Any] = {}
 

@@ -56,7 +56,7 @@ class Evaluation:
         return self.scorer.result()
 
     def figures(self) -> dict[str, Any]:
-        """What else the task knows from the last call, such as the score of every class."""
+        """Further figures of the task from the last call, such as the score of every class."""
         return self.scorer.figures()
 
     def _at(self, batch: torch.Tensor) -> tuple[TensorSet, torch.Tensor]:

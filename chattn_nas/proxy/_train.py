@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.data import Data, TensorSet
-from chattn_nas.errors import InputError
+from chattn_nas.device import resolve_device as resolve_device
 from chattn_nas.proxy import pulse
 from chattn_nas.proxy._evaluate import Evaluation
 from chattn_nas.proxy.average import Average
@@ -33,34 +33,6 @@ from chattn_nas.proxy.streamed import Streamed
 from chattn_nas.tasks import task_of
 
 Report = Callable[[int, Rung], bool]
-
-
-def resolve_device(device: str) -> torch.device:
-    """``auto`` is the first GPU where there is one, else the CPU.
-
-    Raises:
-        InputError: This machine has no such device.
-    """
-    gpus = torch.cuda.device_count()
-    if device == "auto":
-        device = "cuda" if gpus else "cpu"
-    try:
-        found = torch.device(device)
-        there = found.type == "cpu" or (gpus > (found.index or 0) if found.type == "cuda" else _usable(found))
-    except RuntimeError:  # no name of a device
-        there = False
-    if not there:
-        known = ["cpu", *(f"cuda:{index}" for index in range(gpus))]
-        raise InputError(f"this machine has no device {device!r}", where=("device",), value=device, choices=known)
-    return found
-
-
-def _usable(device: torch.device) -> bool:
-    try:
-        torch.empty(1, device=device)
-    except Exception:  # each backend has its own
-        return False
-    return True
 
 
 def train(
@@ -194,7 +166,7 @@ def epochs_of(
 
 
 def trained_by(epochs: Resident) -> nn.Module:
-    """What a training is scored and kept by: the moving average of the weights where there is one."""
+    """The network that is scored and kept: the moving average of the weights where there is one."""
     step = epochs.step
     assert isinstance(step, TrainingStep)
     return step.network if step.average is None else step.average.module

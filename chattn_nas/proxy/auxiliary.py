@@ -21,7 +21,7 @@ Heard = list[tuple[float, Tensor]]
 
 
 class AuxiliaryHeads:
-    """Those of a network whose loss counts.
+    """The auxiliary heads of a network whose loss counts.
 
     Args:
         network: Searched once; a head with weight 0 is left out, so it has no gradient.

@@ -15,7 +15,7 @@ LOSSES = ("task", "ce", "bce")
 
 
 def criterion_of(task: Task, settings: ProxySettings, device: torch.device) -> Criterion:
-    """What a network's output and the targets of its batch are compared by.
+    """The loss between a network's output and the targets of its batch.
 
     Raises:
         InputError: There is no such loss, or it is not for this task; ``where`` is its place in the spec.

@@ -1,4 +1,4 @@
-"""What one training run gave."""
+"""The result of one training run."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Measurement(Stored):
         return self.rungs[-1].loss if self.rungs else None
 
     def with_costs(self, costs: Mapping[str, float]) -> Measurement:
-        """The same with the costs of its network, by name."""
+        """This measurement with the costs of its network, by name."""
         found = {name: costs.get(name, getattr(self, name)) for name in ("parameters", "macs", "latency")}
         return replace(self, **found)
 

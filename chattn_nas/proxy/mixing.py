@@ -81,7 +81,7 @@ def _window(share: Tensor, row: Tensor, column: Tensor, height: int, width: int)
 
 
 def mixing_of(task: Task, settings: ProxySettings, section: str = "proxy") -> BatchMixing | None:
-    """What mixes the batches of a training; ``None`` where nothing is asked for.
+    """The function that mixes the batches of a training; ``None`` where nothing is to be mixed.
 
     Args:
         task: What is learned.

@@ -1,4 +1,4 @@
-"""What this process is doing, told to whoever listens in it: a board that shows it, a file that another one reads."""
+"""The state of this process, sent to whoever listens in it: a board on the terminal, a file that another reads."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ class Beat:
 
 
 def beat(epochs: int, steps: int, batch_size: int) -> Beat | None:
-    """What a training calls after its steps; ``None`` where nobody listens."""
+    """The function that a training calls after its steps; ``None`` where nobody listens."""
     return None if _listener is None else Beat(epochs, steps, batch_size)

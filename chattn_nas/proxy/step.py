@@ -74,7 +74,7 @@ class TrainingStep:
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
     def _shares(self, targets: Sequence[Tensor]) -> list[Tensor | float]:
-        """What the mean loss of every part counts for, so that their sum is the mean over the whole batch."""
+        """The weight of the mean loss of every part, so that their sum is the mean over the whole batch."""
         if len(targets) == 1:
             return [1.0]
         weight = getattr(self.criterion, "weight", None)

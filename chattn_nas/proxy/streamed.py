@@ -19,7 +19,7 @@ THREADS = 2
 
 
 class Streamed(Resident):
-    """The same to the same bits; only where the images lie is another.
+    """Epochs over images that stay on disk, with the same results to the bit as over images in memory.
 
     A batch is copied into a tensor that stays where it is, so the step can be captured; the host waits for the disk,
     never for the device. ``images`` has its targets on the training device.

@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 
+from chattn_nas.arguments import checked
 from chattn_nas.judging._confirmation import Confirmation
 from chattn_nas.judging.comparison import Comparison
 from chattn_nas.report.classes import class_heads, class_rows
@@ -19,6 +20,7 @@ from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.record import CONTROLS
 
 
+@checked
 def markdown(study: optuna.Study, top: int = 10) -> str:
     """The report of a study as GitHub-flavoured Markdown; ``top`` rows of the leaderboard."""
     return markdown_of(gather(study), top)

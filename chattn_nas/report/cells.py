@@ -1,4 +1,4 @@
-"""What the tables of the report are made of: cells with what is shown and, for sorting, what it is."""
+"""Tables of the report: cells with the text that is shown and the value that is sorted by."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chattn_nas.results import words
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown and what sorting compares (a number or text); ``tone`` is a CSS class."""
+    """The text that is shown and the number or text that is sorted by; ``tone`` is a CSS class."""
 
     shown: Any
     sorting: Any = ""

@@ -25,7 +25,7 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """Over the complete trainings of one network, at their last rung, on the validation images.
+    """Figures by class of one network: its complete trainings, at their last rung, on the validation images.
 
     Attributes:
         names: Of the K classes.

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, number
-from chattn_nas.report.facts import RunFacts, gather
+from chattn_nas.report.facts import RunFacts, data_name, gather
 from chattn_nas.report.page import file_text, rendered
 from chattn_nas.results import words
 from chattn_nas.results._best import Margin
@@ -92,7 +92,7 @@ def differing(lines: Sequence[RunLine]) -> dict[str, list[str]]:
 
 
 def caution(lines: Sequence[RunLine]) -> str:
-    """What of the runs can be compared."""
+    """The figures in which the runs can be compared."""
     if len({(line.data, line.metric) for line in lines}) > 1:
         return (
             "The runs are of other data or metrics: their scores cannot be compared, only what attention brings in "
@@ -133,11 +133,10 @@ def _line(facts: RunFacts) -> RunLine:
         for rival in (standing.none(), standing.best_uniform())
     ]
     trained = [one for one in facts.records if one.rungs and one.measurement]
-    data = spec.get("data", {})
     return RunLine(
         name=facts.name,
         backbone=str(spec.get("backbone", {}).get("model", "")),
-        data=" ".join(str(data[key]) for key in ("dataset", "name") if data.get(key)),
+        data=data_name(spec.get("data", {})),
         epochs=max((one.rungs[-1].epoch for one in trained), default=0),
         trials=len(trained),
         network="nothing yet" if lead is None else named(lead),
@@ -151,7 +150,7 @@ def _line(facts: RunFacts) -> RunLine:
 
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """By section and key; what an older version of this package did not write is as it was then."""
+    """A run's settings by section and key; what an older version did not write is as it was then."""
     whole = dict(spec)
     with suppress(InputError, RunError, ValueError):  # a spec that is not whole is shown as it is
         some = {"space": {ALL: [NONE]}}  # its attentions, as its task, may be known elsewhere only

@@ -1,9 +1,11 @@
-"""What the report says, gathered once and free of any markup: both of its forms are written from this."""
+"""The content of the report without markup, gathered once: HTML and Markdown are written from it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 import optuna
@@ -60,7 +62,7 @@ class RunFacts:
 
     @cached_property
     def confirmation(self) -> Confirmation | None:
-        """What ``confirm`` found, once it was run."""
+        """The result of ``confirm``, once it was run."""
         found = confirmation(self.study)
         return None if found is None else found.beside(self.standing)
 
@@ -98,14 +100,14 @@ class RunFacts:
 
     @cached_property
     def lead(self) -> Pick | None:
-        """What the page is about: the winner of the confirmation, else the best by pooled mean."""
+        """The network that the page is about: the winner of the confirmation, else the best by pooled mean."""
         if self.verdict.confirmed and self.confirmation is not None:
             return next(pick for pick in self.standing.picks if pick.hash == self.confirmation.winner)
         return next((pick for pick in self.standing.picks if not pick.control), None)
 
     @property
     def gates(self) -> dict[str, Any]:
-        """What the gates of the lead do, class by class, where its weights were looked at."""
+        """The gates of the leading network, class by class, where its weights were looked at."""
         found = dict(self.stored.gates or {})
         return found if self.lead is not None and found.get("hash") == self.lead.hash else {}
 
@@ -117,11 +119,11 @@ class RunFacts:
 
     @property
     def cost(self) -> str:
-        """What accuracy is weighed against: the first cost among the objectives, else parameters."""
+        """The cost that accuracy is weighed against: the first among the objectives, else parameters."""
         return cost_of(self.study)
 
     def refused(self, cost: str) -> list[float]:
-        """That cost of every infeasible architecture where it was counted."""
+        """The same cost of every infeasible architecture for which it was counted."""
         found = {
             record.hash: getattr(record.measurement, cost)
             for record in self.records
@@ -142,7 +144,6 @@ class RunFacts:
     def searched(self) -> str:
         """One line on what was searched."""
         backbone = self.spec.get("backbone", {}).get("model", "a backbone")
-        dataset = self.spec.get("data", {}).get("dataset", "its data")
         listed = {stage["type"] for record in self.records for stage in record.stages}
         for entries in self.spec.get("space", {}).values():
             listed |= {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
@@ -150,7 +151,7 @@ class RunFacts:
         count = max((len(record.stages) for record in self.records), default=0)
         return (
             f"Which channel attention belongs in which of the {words.plural(count, 'stage')} of {backbone} "
-            f"on {dataset}? "
+            f"on {data_name(self.spec.get('data', {}))}? "
             f"{words.plural(len(self.records), 'trial')}; types in the race: none, {', '.join(types) or 'no other'}."
         )
 
@@ -162,7 +163,7 @@ class RunFacts:
         return [{"type": name, **{column: int((best[column] == name).sum()) for column in columns}} for name in types]
 
     def reproduction(self) -> list[tuple[str, str]]:
-        """What another one needs to get the same numbers."""
+        """Everything that somebody else needs to get the same numbers."""
         measured = [record.measurement for record in self.records if record.rungs and record.measurement]
         versions = self.stored.versions or (measured[0].versions if measured else {})
         seeds = sorted({record.seed for record in self.records if record.rungs and record.seed is not None})
@@ -258,3 +259,9 @@ def _baselines(standing: Standing, found: Confirmation | None) -> Rows:
             }
         )  # fmt: skip
     return rows
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """What a reader calls the data set of a spec: its name, its file or folder, else its source."""
+    path = str(data.get("path") or "").rstrip("/")
+    return str(data.get("name") or PurePath(path).name or data.get("dataset") or "its data")

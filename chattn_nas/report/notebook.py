@@ -7,6 +7,7 @@ from html import escape
 
 import optuna
 
+from chattn_nas.arguments import checked
 from chattn_nas.report.figures import colours
 from chattn_nas.report.page import file_text, strong
 from chattn_nas.report.palette import LIGHT
@@ -31,6 +32,7 @@ STYLE = """
 """
 
 
+@checked
 def run_html(study: optuna.Study, top: int = 8) -> str:
     """A study: its verdict and the first ``top`` of its leaderboard."""
     standing, board = Standing(study), leaderboard(study)

@@ -13,6 +13,7 @@ import optuna
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from chattn_nas.arguments import checked
 from chattn_nas.report import figures, progress_figures
 from chattn_nas.report.classes import confusion
 from chattn_nas.report.facts import RunFacts, gather
@@ -34,6 +35,7 @@ PLOTLY_FILE = "plotly-cartesian.min.js.gz"
 PLOTLY = "/* plotly.js */"
 
 
+@checked
 def html(study: optuna.Study, contact_sheet: Path | None = None, predictions: Path | None = None) -> str:
     """The whole page as text; under 1.5 MB, most of it Plotly, which is embedded once, compressed.
 

@@ -1,4 +1,4 @@
-"""What the leading network answers on a few validation images: kept in the run's directory, shown in the report."""
+"""The leading network's answers on a few validation images, kept in the run's directory for the report."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_predictions(path: Path, network: str, shown: Sequence[Shown]) -> None:
 
 
 def read_predictions(path: Path, network: str | None) -> list[dict[str, Any]]:
-    """Those of a network; none where there are none of it, or where the file is not what we write."""
+    """The predictions of a network; none where there is no file of them, or one that we did not write."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["hash"] != network:

@@ -93,7 +93,7 @@ def _baselines(facts: RunFacts) -> ReportTable:
 
 
 def _searched(one: Network) -> Cell:
-    """What the search said of a network: the pooled mean, the raw one named beside it."""
+    """The score of a network in the search: the pooled mean, with the raw mean named."""
     pooled, raw = one.search_pooled, one.search
     if pooled is None:
         return number(raw, words.accuracy(raw))

@@ -1,4 +1,4 @@
-"""What of a large study a page shows: all of a small one; of a large one the best, and an even spread of the others."""
+"""Which trials a page shows: all of a small study; of a large one the best, and an even spread of the others."""
 
 from __future__ import annotations
 

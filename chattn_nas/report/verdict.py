@@ -1,4 +1,4 @@
-"""What a study found, in one paragraph: what won, by how much, how sure that is, what it costs, confirmed or not."""
+"""The verdict on a search in one paragraph: the winner, its margin, how sure that is, its cost, confirmed or not."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def _more(standing: Standing, first: Pick, second: Pick) -> Iterator[str]:
 
 
 def _rests(standing: Standing) -> Iterator[str]:
-    """What every interval above rests on where the study itself is too small to say, shown differences included."""
+    """The assumption behind every interval above where the study itself is too small to tell."""
     if not standing.modelled:
         return
     if standing.seeds < 2:
@@ -216,7 +216,7 @@ def _rounded(number: int) -> str:
 
 
 def _images(stored: StudyAttributes, best: Pick) -> Iterator[str]:
-    """What one validation image is worth."""
+    """How much one validation image is worth."""
     images, unit = stored.validation_images, Unit.from_dict(stored.unit) if stored.unit else percent(stored.metric)
     if images and not unit.of_images:  # neither is one image worth as much as another, nor do they add up
         yield f"Scores are read from {images:,} validation images."

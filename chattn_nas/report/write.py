@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 from chattn_nas.report._markdown import markdown_of
 from chattn_nas.report.facts import RunFacts, gather
@@ -18,6 +19,7 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 FORMATS = ("html", "md")
 
 
+@checked
 def write_report(
     run_directory: Path | str, study: optuna.Study, format: str = "html", facts: RunFacts | None = None
 ) -> Path:

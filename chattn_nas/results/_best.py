@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.results.pooled import Choices, choices_of
 from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, pooled
@@ -65,7 +66,7 @@ class Pick:
         )  # fmt: skip
 
     def value(self, by: str) -> float:
-        """What a ranking by ``pooled``, ``mean`` or ``single`` looks at."""
+        """The value by which ``pooled``, ``mean`` or ``single`` ranks."""
         if by not in CRITERIA:
             raise InputError(f"cannot rank by {by!r}", value=by, choices=CRITERIA)
         return {"pooled": self.mean if self.pooled is None else self.pooled, "mean": self.mean, "single": self.single}[
@@ -220,6 +221,7 @@ class Standing:
         return None if self._model is None else self._model.deviations["noise"]
 
 
+@checked
 def best(study: optuna.Study, by: str = "pooled") -> Pick:
     """The recommended architecture of a study; see :meth:`Standing.best`."""
     return Standing(study).best(by)

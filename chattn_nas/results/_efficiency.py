@@ -6,12 +6,14 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from chattn_nas.arguments import checked
 from chattn_nas.results._best import Standing
 from chattn_nas.study.record import records
 
 COLUMNS = ("networks", "trial", "best", "random")
 
 
+@checked
 def efficiency(study: optuna.Study) -> pd.DataFrame:
     """After each further network that was trained to the end, the best so far and what random order would have found.
 

@@ -15,6 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
+from chattn_nas.arguments import checked
 from chattn_nas.study.record import Record, key_of, once_per_seed, records
 
 #: With fewer complete trainings any stage may look decisive.
@@ -26,6 +27,7 @@ BEST_PART = 0.25
 COLUMNS = ("stage", "parameter", "values", "trainings", "fanova", "ped_anova")
 
 
+@checked
 def importance(study: optuna.Study) -> pd.DataFrame:
     """Importance of every stage's attention, and of every setting that took several values there.
 
@@ -80,7 +82,7 @@ def _parameters(record: Record) -> dict[str, str]:
 def _rebuilt(
     records: Sequence[Record], rows: Sequence[dict[str, str]], open_ones: Mapping[str, BaseDistribution]
 ) -> optuna.Study:
-    """The same trainings as a study whose every trial names its choices: given ones have no parameters."""
+    """The trainings as a study whose every trial names its choices: given trainings have no parameters."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")

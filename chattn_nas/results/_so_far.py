@@ -1,9 +1,10 @@
-"""What is best so far, in a few words: for the progress of a search and its last line."""
+"""The best network so far in a few words, for the progress of a search and its last line."""
 
 from __future__ import annotations
 
 import optuna
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import RunError
 from chattn_nas.results import words
 from chattn_nas.results._best import Pick, Standing
@@ -19,6 +20,7 @@ def named(pick: Pick) -> str:
     return short_form(pick.choices)
 
 
+@checked
 def so_far(study: optuna.Study) -> str:
     """The first place with its interval and its lead over no attention; all of those who share it; else nothing."""
     standing, unit = Standing(study), unit_of(study)

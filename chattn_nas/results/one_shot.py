@@ -55,7 +55,7 @@ def trusted(prediction: Prediction | None, seen: Sequence[Observation]) -> Predi
 
 
 def in_words(study: optuna.Study) -> str:
-    """What a report says of a study's shared weights; empty where there are none."""
+    """The report's sentences on a study's shared weights; empty where there are none."""
     prediction = prediction_of(study)
     if prediction is None:
         return ""

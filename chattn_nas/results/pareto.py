@@ -6,9 +6,11 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from chattn_nas.arguments import checked
 from chattn_nas.study.record import CONTROLS, records
 
 
+@checked
 def front(table: pd.DataFrame, cost: str = "parameters", accuracy: str = "pooled") -> pd.DataFrame:
     """The rows of a leaderboard that no other row beats in both: higher ``accuracy`` and lower ``cost``.
 
@@ -34,6 +36,7 @@ def hypervolume(points: np.ndarray, reference: tuple[float, float]) -> float:
     return float(area)
 
 
+@checked
 def hypervolume_over_time(study: optuna.Study, cost: str = "parameters") -> pd.DataFrame:
     """After each complete training: the best accuracy so far and the hypervolume of (accuracy, cost).
 

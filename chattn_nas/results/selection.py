@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(<=|>=|==|!=|<|>|=|~)\s*(.+?)\s*")
@@ -28,6 +29,7 @@ _ALIASES = {"params": "parameters", "time": "seconds", "acc": "accuracy"}
 _ASCENDING = ("number", "seed", "loss", "parameters", "macs", "latency", "seconds", "rank", "peak_memory", "se")
 
 
+@checked
 def select(table: pd.DataFrame, where: str | None = None, sort: str | None = None) -> pd.DataFrame:
     """The rows of ``table`` for which all conditions hold, sorted best first.
 

@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 from chattn_nas.results.pooled import Pooled, choices_of, fit
 from chattn_nas.study.metric import unit_of
@@ -34,13 +35,13 @@ def rows_of(table: pd.DataFrame) -> Rows:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
+@checked
 def trials(study: optuna.Study) -> pd.DataFrame:
     """One row per trial, whatever became of it.
 
     Columns: ``number, outcome, architecture, label, seed``, the metric by its name, such as ``accuracy`` (of a complete
-    training), one ``epoch<n>`` per
-    rung, ``loss``, the costs and their multiples, ``seconds, images_per_second, peak_memory, stage<n>`` (types),
-    ``hash, value_source, reason``.
+    training), one ``epoch<n>`` per rung, ``loss``, the costs and their multiples, ``seconds, images_per_second,
+    peak_memory, stage<n>`` (types), ``hash, value_source, reason``.
     """
     found = records(study)
     epochs = sorted({rung.epoch for record in found for rung in record.rungs})
@@ -86,6 +87,7 @@ def _costs(record: Record) -> dict[str, Any]:
     return values
 
 
+@checked
 def leaderboard(study: optuna.Study, by: str = "pooled") -> pd.DataFrame:
     """One row per architecture that was trained to the end at least once, best first.
 
@@ -161,6 +163,7 @@ def pooled(records: Sequence[Record]) -> Pooled | None:
     return _models[key]
 
 
+@checked
 def rungs(study: optuna.Study) -> pd.DataFrame:
     """One row per trial and rung reached: ``number, hash, architecture, label, seed, outcome, rung, epoch``, the metric
     by its name, ``loss``."""
@@ -183,6 +186,7 @@ def rungs(study: optuna.Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@checked
 def stages(study: optuna.Study) -> pd.DataFrame:
     """Effect of every attention type in every stage, from the pooled model.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from chattn_nas.plural import plural as plural
 from chattn_nas.results._best import Margin, Pick
 from chattn_nas.study.record import CONTROL, NONE, RIVAL
 
@@ -100,19 +101,14 @@ def about(seconds: float | None) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-def plural(number: int, noun: str) -> str:
-    """``1 seed``, ``3 seeds``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def name_of(pick: Pick) -> str:
-    """What a reader calls an architecture: the baseline's label, else its stages."""
+    """The name of an architecture in texts: the baseline's label, else its stages."""
     if pick.uniform and not pick.label:
         return f"uniform {next(choice for choice in pick.choices if choice != NONE)}"
     return called(pick.label) or pick.description
 
 
 def called(label: str) -> str:
-    """What a reader calls a baseline; of no label nothing."""
+    """The name of a baseline in texts; empty for an empty label."""
     names = {NONE: "no attention", CONTROL: "the random-gate control", RIVAL: "the learned channel scale"}
     return names.get(label, label)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import RunError
 from chattn_nas.search.loop import sigterm_as_interrupt, work
 from chattn_nas.search.progress import Progress
@@ -20,6 +21,7 @@ from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.storage import load_study, open_storage, storage_errors
 
 
+@checked
 def join(
     run: RunDirectory | Spec | Path | str,
     storage: str | None = None,

@@ -21,7 +21,7 @@ PHASES = {"reading": "reading the data", "building": "building", "training": "tr
 
 @dataclass(frozen=True, kw_only=True)
 class BoardState:
-    """What there is to show.
+    """The content of the board.
 
     Attributes:
         target, ended: Trials asked for (``None`` where only time ends the search), and ended.
@@ -61,7 +61,7 @@ class BoardState:
 
 
 def doing(facts: Facts) -> str:
-    """What one worker does: ``trial 3, se8 | eca3 | -, epoch 4 of 16, step 12 of 18, 2,310 images/s``."""
+    """The state of one worker: ``trial 3, se8 | eca3 | -, epoch 4 of 16, step 12 of 18, 2,310 images/s``."""
     phase = str(facts.get("phase", ""))
     if not phase:
         return "starts: imports, which takes some seconds"
@@ -77,7 +77,7 @@ def doing(facts: Facts) -> str:
 
 
 def board(state: BoardState) -> RenderableType:
-    """For :class:`rich.live.Live`; fits 80 columns."""
+    """The board for :class:`rich.live.Live`; it fits 80 columns."""
     top = Table.grid(padding=(0, 1), expand=True)
     top.add_column(no_wrap=True)
     top.add_column(ratio=1)

@@ -1,4 +1,4 @@
-"""What a worker process is doing now: a small file of its own, which it writes and its supervisor reads."""
+"""The state of a worker process: a small file that it writes and its supervisor reads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def written_to(path: Path) -> Listener:
 
 
 def read_from(path: Path) -> Facts:
-    """What was written last, with its age in seconds as ``age``; nothing where it is too old, or not there."""
+    """The state written last, with its age in seconds as ``age``; empty if it is too old or missing."""
     with suppress(OSError, ValueError):
         facts = json.loads(path.read_text(encoding="utf-8"))
         age = time.time() - float(facts["time"])

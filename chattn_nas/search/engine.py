@@ -10,6 +10,7 @@ import optuna
 import torch
 
 from chattn_nas import attention, tasks
+from chattn_nas.arguments import checked
 from chattn_nas.data.inspection import write_contact_sheet
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import stages
@@ -19,7 +20,7 @@ from chattn_nas.proxy import drop_path, resolve_device
 from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.search._join import join
-from chattn_nas.search.callbacks import Callback, Observer
+from chattn_nas.search.callbacks import Callback, Observer, check_callbacks
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.ending import Budget, ended, reopen
 from chattn_nas.search.log_to import check_log_to, loggers
@@ -89,6 +90,7 @@ def _refuse_types_that_need_classes(spec: Spec) -> None:
                 )
 
 
+@checked
 def search(
     spec: Spec,
     *,
@@ -138,6 +140,7 @@ def search(
     if spec.search.engine == "ray":
         require_ray()
     check_log_to(spec.search.log_to)
+    check_callbacks(callbacks)
     elsewhere = spec.search.workers != 0 or spec.search.engine != "optuna"
     for where, path in spec.own_parts.items() if elsewhere else ():
         refuse_main(path, path.partition(":")[0], where)

@@ -108,7 +108,7 @@ def _reference(spec: Spec, space: SearchSpace) -> tuple[int, int]:
 
 
 def _sums(space: SearchSpace) -> Counter[tuple[int, int]] | None:
-    """What all networks add to the backbone, with how many add it; ``None`` where the sums are too many."""
+    """The costs that networks add to the backbone, with how many networks add each; ``None`` if too many."""
     sums = Counter({(0, 0): 1})
     for stage, choices in zip(space.stages, space.canonical, strict=True):
         costs = [form.cost(stage) for form in dict.fromkeys(choices.values())]

@@ -34,7 +34,7 @@ def check_log_to(names: Sequence[str]) -> None:
 
 
 def loggers(run: RunDirectory) -> list[Callback]:
-    """What a run's spec asks for.
+    """The loggers that a run's spec asks for.
 
     Raises:
         InputError: What stands at a path cannot be made, or is no :class:`.Callback`.
@@ -66,7 +66,7 @@ def _by_path(name: str, index: int) -> Callable[[RunDirectory], Any]:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    """What was trained, in one level."""
+    """The parameters of a trial, in one level."""
     stages = {f"stage{number}": choice for number, choice in enumerate(record.choices, 1)}
     return {"trial": record.number, "seed": record.seed, "network": record.description, "label": record.label, **stages}
 
@@ -88,7 +88,7 @@ def _curve(record: Record) -> Iterator[tuple[int, dict[str, float]]]:
 
 
 class _Logger(Callback):
-    """What all have in common: each writes a trial when it has ended, whatever became of it."""
+    """Base of all loggers: each writes a trial when it has ended, whatever its outcome."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.name, self.directory = run.spec.name, run.directory.resolve()

@@ -89,6 +89,9 @@ class Progress:
             self._live.start()
         else:
             self.say("the search begins")
+        if known.counted:
+            of = "" if self._budget else f" of {self.target_trials}"
+            self.say(f"{known.counted}{of} trials had ended before")
         self._look()
         return self
 
@@ -120,7 +123,7 @@ class Progress:
         self._look()
 
     def hear(self, facts: Facts) -> None:
-        """What this process does itself, where no worker does."""
+        """The state of this process, where it trains itself."""
         self.workers = lambda: [facts]
         if self.shown:
             self._look()

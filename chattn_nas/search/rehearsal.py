@@ -58,6 +58,7 @@ def rehearse(spec: Spec, data: TaskData) -> None:
             if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad:
                 raise TypeError(f"a mean loss is one number with a gradient, not {_kind(loss)}")
             loss.backward()  # type: ignore[no-untyped-call]
+            _check_finite(loss, network, spec)
         optimizer = build_optimizer(network, spec.proxy, images=len(data.train))
         with _blamed(spec.proxy.optimizer, ("proxy", "optimizer")):
             _check_step(optimizer, network)
@@ -82,6 +83,19 @@ def _check_augmentation(images: Tensor, data: TaskData) -> None:
         raise ValueError("it draws from elsewhere than its generator: networks of one seed would see other images")
 
 
+def _check_finite(loss: Tensor, network: nn.Module, spec: Spec) -> None:
+    if is_path(spec.proxy.loss):
+        gradients = [one.grad for one in network.parameters() if one.grad is not None]
+        if not all(bool(one.isfinite().all()) for one in (loss, *gradients)):
+            raise ValueError(f"the loss ({loss.item():g}), or its gradient, is not finite")
+    elif not loss.isfinite():
+        raise InputError(
+            f"the bare backbone has a loss of {loss.item():g} on {IMAGES} images: its weights, or the images, hold "
+            "what is no number",
+            where=("backbone",),
+        )
+
+
 def _check_step(optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
     before = [value.detach().clone() for value in network.parameters()]
     Rates(optimizer).set(torch.zeros(1))
@@ -101,7 +115,7 @@ def _bare(spec: Spec, data: TaskData) -> nn.Module:
 
 @contextmanager
 def _blamed(part: str, where: tuple[str, ...]) -> Iterator[None]:
-    """What a part of somebody else's raises, ``module:name``, as a sentence; our own parts say it themselves."""
+    """An exception of a user's part, ``module:name``, as a sentence of ours; our own parts raise such themselves."""
     try:
         yield
     except ChattnError:

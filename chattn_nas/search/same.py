@@ -55,7 +55,8 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
         )
     before = parts if kept.plugin_fingerprint is None else dict(kept.plugin_fingerprint)
     edited = [name for name, code in before.items() if parts.get(name, code) != code]
-    bound = [name for name in edited if name not in _free(spec)]
+    free = _free(spec)
+    bound = [name for name in edited if name not in free]
     if bound and not fresh:
         were = "was" if len(bound) == 1 else "were"
         raise RunError(
@@ -97,18 +98,19 @@ def plugins(spec: Spec) -> dict[str, str]:
         module = sys.modules.get(registry.get(choice).cls.__module__)
         if module is not None and module.__name__.split(".")[0] not in VERSIONED:
             modules[choice] = module
+    sources, free = _Sources(), _free(spec)
     for name, module in modules.items():
-        codes[name] = _hash_of(module, name)
+        codes[name] = sources.hash(module, name)
     helpers: dict[str, ModuleType] = {}
     for name, module in modules.items():
-        if module is not None and name not in _free(spec) and _is_own(module):
-            _collect(module, helpers)
+        if module is not None and name not in free and _is_own(module):
+            sources.collect(module, helpers)
     own = {module.__name__ for module in modules.values() if module is not None}
-    return codes | {name: _hash_of(helper, name) for name, helper in helpers.items() if name not in own}
+    return codes | {name: sources.hash(helper, name) for name, helper in helpers.items() if name not in own}
 
 
 def _free(spec: Spec) -> set[str]:
-    """What proposes, stops and logs may be another in every session: old trials stay what they are."""
+    """Parts that may differ between sessions, since old trials stay valid: what proposes, stops and logs."""
     return {path for where, path in spec.own_parts.items() if where[0] == "search"}
 
 
@@ -120,37 +122,42 @@ def _is_own(module: ModuleType) -> bool:
     return file != Path() and module.__name__.split(".")[0] not in VERSIONED and not installed and not standard
 
 
-def _collect(module: ModuleType, known: dict[str, ModuleType]) -> None:
-    """Add the user's own modules that this one imports, and those that they import."""
-    for name in _imported(module):
-        other = sys.modules.get(name)
-        if other is not None and other is not module and other.__name__ not in known and _is_own(other):
-            known[other.__name__] = other
-            _collect(other, known)
+class _Sources:
+    """The code of modules, each read and parsed once."""
 
+    def __init__(self) -> None:
+        self._parsed: dict[ModuleType, ast.Module | None] = {}
 
-def _imported(module: ModuleType) -> Iterator[str]:
-    tree = _code_of(module)
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            dots = "." * node.level
-            base = resolve_name(dots + (node.module or ""), module.__package__) if dots else node.module or ""
-            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
+    def hash(self, module: ModuleType | None, name: str) -> str:
+        """A fingerprint of a module's code; of the name, where there is none to read."""
+        tree = None if module is None else self._code(module)
+        return hashlib.sha256((name if tree is None else ast.dump(tree)).encode()).hexdigest()[:16]
 
+    def collect(self, module: ModuleType, known: dict[str, ModuleType]) -> None:
+        """Add the user's own modules that this one imports, and those that they import."""
+        for name in self._imported(module):
+            other = sys.modules.get(name)
+            if other is not None and other is not module and other.__name__ not in known and _is_own(other):
+                known[other.__name__] = other
+                self.collect(other, known)
 
-def _code_of(module: ModuleType | None) -> ast.Module | None:
-    try:
-        return ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
-    except (OSError, TypeError, SyntaxError):
-        return None
+    def _imported(self, module: ModuleType) -> Iterator[str]:
+        tree = self._code(module)
+        for node in ast.walk(tree) if tree is not None else ():
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                dots = "." * node.level
+                base = resolve_name(dots + (node.module or ""), module.__package__) if dots else node.module or ""
+                yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
 
-
-def _hash_of(module: ModuleType | None, name: str) -> str:
-    """A fingerprint of a module's code; of the name, where there is none to read."""
-    tree = _code_of(module)
-    return hashlib.sha256((name if tree is None else ast.dump(tree)).encode()).hexdigest()[:16]
+    def _code(self, module: ModuleType) -> ast.Module | None:
+        if module not in self._parsed:
+            try:
+                self._parsed[module] = ast.parse(inspect.getsource(module))
+            except (OSError, TypeError, SyntaxError):
+                self._parsed[module] = None
+        return self._parsed[module]
 
 
 def warn_of_changes(study: optuna.Study, now: dict[str, Any]) -> list[str]:

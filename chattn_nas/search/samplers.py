@@ -1,4 +1,4 @@
-"""What proposes architectures: Optuna's samplers, and a grid of the different networks."""
+"""Samplers by their names in a spec: Optuna's, ours, and a grid of the different networks."""
 
 from __future__ import annotations
 

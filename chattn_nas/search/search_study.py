@@ -1,4 +1,4 @@
-"""What a sampler is shown of a study: only trials of the space, every network with the mean of its trainings."""
+"""A study as a sampler sees it: only trials of the space, every network with the mean of its trainings."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SearchStudy(_optuna.ViewedStudy):
         return copy.deepcopy(trials) if deepcopy else trials
 
     def _ended(self, known: History) -> list[FrozenTrial]:
-        """Those that have ended: a sampler looks once for every parameter, and they change when a trial ends."""
+        """The trials that have ended, remembered until another ends: a sampler asks once for every parameter."""
         count, shown = self._shown
         if count != len(known.finished):
             count, trials = len(known.finished), known.finished

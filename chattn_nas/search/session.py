@@ -43,6 +43,9 @@ from chattn_nas.study.run import stage_to_dict
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
+#: What is to be trained: a canonical architecture as :meth:`Architecture.to_dict` gives it, its hash, seed and label.
+Training = tuple[Mapping[str, Any], str, int, str]
+
 
 def open_search_study(spec: Spec, storage_url: str, space: SearchSpace) -> SearchStudy:
     """The study with the sampler and pruner of the spec."""
@@ -160,14 +163,14 @@ def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
             _optuna.queue_trial(study, params or {}, attributes)
 
 
-def enqueue_trainings(study: optuna.Study, trainings: Iterable[tuple[Mapping[str, Any], str, int, str]]) -> None:
+def enqueue_trainings(study: optuna.Study, trainings: Iterable[Training]) -> None:
     """Queue given networks on given seeds, where they have no result there and are not on their way to one.
 
     To have diverged is a result: trained until it goes well, a network would be judged by its luck.
 
     Args:
         study: A study of any space; a training needs none.
-        trainings: Architecture (canonical, as :meth:`Architecture.to_dict` gives it), its hash, seed and label.
+        trainings: The networks, with the seed and the label of each.
     """
     with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
         results = (Outcome.COMPLETE, Outcome.DIVERGED)

@@ -1,4 +1,4 @@
-"""What a worker sets up once and uses for every trial: data on the device, stages, costs of the bare backbone."""
+"""The trainer of a worker, set up once for all trials: data on the device, stages, costs of the bare backbone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LATENCY_RATIO = "latency_relative"
 
 
 class Trainer(Protocol):
-    """What running one trial needs; another way of training (``trainer: module:Class``) stands in for ours.
+    """The protocol of trainers: what running a trial needs. ``trainer: module:Class`` in a spec names one.
 
     It is called with the spec and the device (``None`` leaves it open), once per worker. It may have ``data``, the
     data set with its task; what it does not say is read from the spec.
@@ -172,7 +172,7 @@ METHODS = ("build", "costs", "train")
 
 
 def import_trainer(path: str) -> TrainerFactory:
-    """What stands at ``module:Class``.
+    """The class at ``module:Class``.
 
     Raises:
         InputError: There is nothing, or it cannot be called with a spec and a device.
@@ -182,7 +182,7 @@ def import_trainer(path: str) -> TrainerFactory:
 
 
 def trainer_of(spec: Spec) -> TrainerFactory:
-    """What makes the trainer of a spec.
+    """The function that makes the trainer of a spec.
 
     Raises:
         InputError: As :func:`import_trainer`.
@@ -256,7 +256,7 @@ def reference_costs(trainer: Trainer, spec: Spec) -> Costs:
 
 
 def loaded_weights(trainer: Trainer, spec: Spec) -> str | None:
-    """What the backbone was given before training, in words; ``None`` where it starts from random weights."""
+    """The weights that the backbone starts from, in words; ``None`` where they are random."""
     if not (spec.backbone.pretrained or spec.backbone.weights):
         return None
     bare = trainer.build(Architecture.uniform(spec.backbone.backbone, NONE).canonical(trainer.stages), seed=0)
@@ -270,7 +270,7 @@ def consistent(costs: Costs, reference: Costs) -> Costs:
 
 
 def hardware() -> str:
-    """What the numbers were measured on: processor, cores, and the GPUs that are visible."""
+    """The hardware that numbers are measured on: processor, cores, and the GPUs that are visible."""
     told: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch know none
     processor = told.get("cpu_name") or platform.processor() or platform.machine()
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -143,31 +143,20 @@ class TrialRunner:
             return Ending(Outcome.CRASHED, _where_and_what(error), broken=broken)
 
     def _train(self, trial: optuna.Trial) -> Ending:
-        """Propose, build, measure, refuse or train; or answer from the record."""
-        given = trial_attributes(trial).given
-        proposed = Architecture.from_dict(given) if given else self.space.sample(trial)
-        architecture = proposed.canonical(self.trainer.stages)
-        trial.set_user_attr("architecture", architecture.to_dict())
+        """Propose a network, and refuse it for its costs or train it; or answer from the record."""
+        architecture = self._proposed(trial)
         search = self.spec.search
         seed = claim_seed(self.study, trial, architecture.hash, first=search.seed, most=search.max_seeds)
         if seed is None:
             return self._answer(trial, architecture)
-        name = trial.user_attrs.get("label") or short_form(
-            [in_words(stage, searched_in(trial.params)) for stage in architecture.to_dict()["stages"]]
-        )
-        pulse.tell("building", trial=trial.number, network=name)
-        network = self.trainer.build(architecture, seed)
+        network = self._built(trial, architecture, seed)
         costs = consistent(self.trainer.costs(network), self.reference)
         trial.set_user_attr("costs_relative", {cost: costs[cost] / self.reference[cost] for cost in costs})
-        broken_bounds = self._violations(trial, costs)
-        if broken_bounds:
-            reason = "; ".join(broken_bounds)
+        if exceeded := self._violations(trial, costs):
+            reason = "; ".join(exceeded)
             refused = Measurement(outcome=Outcome.INFEASIBLE, reason=reason, seed=seed)
             return Ending(Outcome.INFEASIBLE, reason, measurement=refused.with_costs(costs))
-        measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
-        if not isinstance(measured, Measurement) or (measured.outcome is Outcome.COMPLETE and not measured.rungs):
-            raise TypeError(f"a training gives a Measurement, a complete one with its rungs, not {measured!r:.100}")
-        measured = _scored(replace(measured, seed=seed).with_costs(costs))
+        measured = self._measured(trial, network, seed, costs)
         ending = Ending(measured.outcome, measured.reason, measurement=measured)
         if measured.outcome is not Outcome.COMPLETE:
             return ending
@@ -175,6 +164,32 @@ class TrialRunner:
         mean = fmean(known.values())
         self._keep(network, architecture.hash, seed, mean)
         return replace(ending, values=self._values(mean, costs))
+
+    def _proposed(self, trial: optuna.Trial) -> Architecture:
+        """The architecture that the trial was given, else the sampler's; in canonical form, which is stored."""
+        given = trial_attributes(trial).given
+        proposed = Architecture.from_dict(given) if given else self.space.sample(trial)
+        architecture = proposed.canonical(self.trainer.stages)
+        trial.set_user_attr("architecture", architecture.to_dict())
+        return architecture
+
+    def _built(self, trial: optuna.Trial, architecture: Architecture, seed: int) -> torch.nn.Module:
+        name = trial.user_attrs.get("label") or short_form(
+            [in_words(stage, searched_in(trial.params)) for stage in architecture.to_dict()["stages"]]
+        )
+        pulse.tell("building", trial=trial.number, network=name)
+        return self.trainer.build(architecture, seed)
+
+    def _measured(self, trial: optuna.Trial, network: torch.nn.Module, seed: int, costs: Costs) -> Measurement:
+        """Train the network rung by rung.
+
+        Raises:
+            TypeError: A trainer of the user's own gives something else than a measurement.
+        """
+        measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
+        if not isinstance(measured, Measurement) or (measured.outcome is Outcome.COMPLETE and not measured.rungs):
+            raise TypeError(f"a training gives a Measurement, a complete one with its rungs, not {measured!r:.100}")
+        return _scored(replace(measured, seed=seed).with_costs(costs))
 
     def _answer(self, trial: optuna.Trial, architecture: Architecture) -> Ending:
         """All seeds of the architecture were trained, or are being trained: the record answers."""
@@ -219,30 +234,32 @@ class TrialRunner:
         return found
 
     def _at_rung(self, trial: optuna.Trial, costs: Costs, rung: int, result: Rung) -> bool:
-        """Report a rung; ``True`` stops the training."""
+        """Report a rung; ``True`` stops the training. Baselines are never stopped, and some trials pass at random."""
         if not queue.is_mine(self.study, id_of(trial), self.owner):
             raise TakenAway
         self._check_time(trial)
-        settings = self.spec.search
         last = rung == len(self.spec.proxy.rungs) - 1
-        if result.score != result.score:
+        if math.isnan(result.score):
             return False
+        if not self._is_behind(trial, costs, rung, result, last=last) or last or trial_attributes(trial).label:
+            return False
+        if passes(self.spec.search.seed, trial.number, rung, self.spec.search.pass_at_random):
+            trial.set_user_attr("passed_at_random", [*trial_attributes(trial).passed_at_random, rung])
+            return False
+        return True
+
+    def _is_behind(self, trial: optuna.Trial, costs: Costs, rung: int, result: Rung, *, last: bool) -> bool:
+        """Tell the pruner of a rung; whether it would stop the trial there."""
+        settings = self.spec.search
         if settings.objectives == ["accuracy"]:
             known = trial_now(self.study, trial).intermediate_values
             if result.epoch not in known:  # a trial that was given back has some already
                 trial.report(result.score, result.epoch)
-            stop = not last and trial.should_prune()
-        elif "accuracy" in settings.objectives:
-            others = [costs[name] for name in settings.objectives if name != "accuracy"]
-            stop = should_stop(self.study, trial, settings, rung=rung, costs=others, score=result.score)
-        else:
-            stop = False
-        if not stop or last or trial_attributes(trial).label:
+            return not last and trial.should_prune()
+        if "accuracy" not in settings.objectives:
             return False
-        if passes(settings.seed, trial.number, rung, settings.pass_at_random):
-            trial.set_user_attr("passed_at_random", [*trial_attributes(trial).passed_at_random, rung])
-            return False
-        return True
+        others = [costs[name] for name in settings.objectives if name != "accuracy"]
+        return should_stop(self.study, trial, settings, rung=rung, costs=others, score=result.score)
 
     def _check_time(self, trial: optuna.Trial) -> None:
         limit = self.spec.search.timeout

@@ -1,4 +1,4 @@
-"""What a worker prints: a file that does not grow without end, and whose last lines are short enough to be kept."""
+"""The log of a worker: a file of limited size, whose last lines are short enough to be kept."""
 
 from __future__ import annotations
 

@@ -11,11 +11,14 @@ from typing import Any, cast
 import yaml
 
 from chattn_nas import attention
+from chattn_nas.arguments import checked, plain
 from chattn_nas.attention import BLOCKS, Blocks, Placement
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.space.stage import SlotShape, Stage, of_one_width
 
 NONE = "none"
+#: What becomes of an attention that a slot already holds, and what stands before the classifier.
+EXISTING, HEADS = ("replace", "keep"), ("default", "isqrt_cov")
 
 
 def _frozen(value: Any) -> Any:
@@ -49,9 +52,19 @@ class Backbone:
         if not isinstance(self.model, str):
             raise InputError(f"a backbone is named by a text, not {self.model!r}", where=("model",))
         try:
-            object.__setattr__(self, "options", _frozen(dict(self.options)))
+            options = plain(dict(self.options))
+            object.__setattr__(self, "options", _frozen(options))
+            hash(self.options)
         except (TypeError, ValueError):
-            raise InputError(f"options are a mapping, not {self.options!r}", where=("options",)) from None
+            raise InputError(
+                f"options are a mapping of plain values, not {self.options!r}", where=("options",)
+            ) from None
+        if odd := [key for key in options if not isinstance(key, str)]:
+            raise InputError(f"options are named by texts, not {odd[0]!r}", where=("options",))
+        for name, possible in (("existing", EXISTING), ("head", HEADS)):
+            value = getattr(self, name)
+            if value not in possible:
+                raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=possible)
         if isinstance(self.stages, str) or not isinstance(self.stages, Sequence):
             raise InputError(f"stages are a list of modules' names, not {self.stages!r}", where=("stages",))
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -60,12 +73,12 @@ class Backbone:
         """Plain values, defaults left out; :meth:`from_dict` reads them back."""
         full = {"model": self.model, "options": dict(self.options), "existing": self.existing, "head": self.head}
         full |= {"stages": list(self.stages)}
-        plain: dict[str, Any] = {"options": {}, "existing": "replace", "head": "default", "stages": []}
-        return {key: value for key, value in full.items() if key not in plain or value != plain[key]}
+        usual: dict[str, Any] = {"options": {}, "existing": "replace", "head": "default", "stages": []}
+        return {key: value for key, value in full.items() if key not in usual or value != usual[key]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | str) -> Backbone:
-        """From what :meth:`to_dict` gave, or from the mere name of a model.
+        """A backbone from what :meth:`to_dict` gave, or from the mere name of a model.
 
         Raises:
             InputError: It is neither of them.
@@ -102,7 +115,7 @@ class StageChoice:
     def __post_init__(self) -> None:
         kind = attention.get(self.type)
         try:
-            given = dict(self.hyperparameters)
+            given = plain(dict(self.hyperparameters))
         except (TypeError, ValueError):
             raise InputError(f"hyperparameters are a mapping, not {self.hyperparameters!r}") from None
         object.__setattr__(self, "hyperparameters", _frozen(kind.complete(given)))
@@ -173,7 +186,7 @@ class StageChoice:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | str) -> StageChoice:
-        """From what :meth:`to_dict` gave, or from the mere name of a type.
+        """A choice from what :meth:`to_dict` gave, or from the mere name of a type.
 
         Raises:
             InputError: It is neither of them.
@@ -208,7 +221,7 @@ class Architecture:
 
     @classmethod
     def uniform(cls, backbone: Backbone | Mapping[str, Any] | str, type: str, **hyperparameters: Any) -> Architecture:
-        """The same attention in every stage.
+        """An architecture with the same attention in every stage.
 
         Args:
             backbone: A timm model's name, or a mapping ``{"model": ..., "options": {...}}``.
@@ -219,6 +232,7 @@ class Architecture:
             backbone = Backbone.from_dict(backbone)
         return cls(backbone, (StageChoice.from_dict({"type": type, **hyperparameters}),))
 
+    @checked
     def choices(self, stages: int) -> tuple[StageChoice, ...]:
         """One choice per stage for a backbone of that many stages.
 
@@ -231,6 +245,7 @@ class Architecture:
             raise InputError(f"the architecture has {len(self.stages)} stages, {self.backbone.model} has {stages}")
         return self.stages
 
+    @checked
     def canonical(self, stages: Sequence[Stage]) -> Architecture:
         """One form for all architectures that build the very same network on a backbone with these stages.
 
@@ -257,7 +272,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
-        """From what :meth:`to_dict` gave, or from JSON or YAML that holds it.
+        """An architecture from what :meth:`to_dict` gave, or from JSON or YAML that holds it.
 
         Raises:
             InputError: It is no architecture, or a stage has a choice that does not exist.
@@ -274,7 +289,7 @@ class Architecture:
 
     @classmethod
     def from_yaml(cls, text: str) -> Architecture:
-        """From what :meth:`to_yaml` gave.
+        """An architecture from what :meth:`to_yaml` gave.
 
         Raises:
             InputError: It is no YAML, or no architecture.
@@ -282,7 +297,7 @@ class Architecture:
         try:
             data = yaml.safe_load(text)
         except (yaml.YAMLError, AttributeError) as error:
-            raise InputError(f"an architecture is written in YAML, and this is none: {first_line(error)}") from None
+            raise InputError(f"an architecture is written in YAML, and this is not YAML: {first_line(error)}") from None
         return cls.from_dict(data)
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 from chattn_nas.space.architecture import NONE, Architecture, Backbone, StageChoice
 from chattn_nas.space.settings import SpaceSettings
@@ -34,6 +35,7 @@ class SearchSpace:
             take; ``where`` is the path of keys below ``space``.
     """
 
+    @checked
     def __init__(self, settings: SpaceSettings, backbone: Backbone, stages: Sequence[Stage]) -> None:
         self.backbone = backbone
         self.stages = tuple(stages)
@@ -73,6 +75,7 @@ class SearchSpace:
         for stages in itertools.product(*(dict.fromkeys(choices.values()) for choices in self.canonical)):
             yield Architecture(self.backbone, stages)
 
+    @checked
     def random(self, rng: random.Random) -> Architecture:
         """One of the different networks, all equally likely, in canonical form."""
         stages = (rng.choice(list(dict.fromkeys(choices.values()))) for choices in self.canonical)
@@ -130,7 +133,7 @@ class SearchSpace:
         return params
 
     def baselines(self) -> list[tuple[str, Architecture]]:
-        """What every search must beat: ``none``, each type uniformly, the random gate and the learned channel scale.
+        """The baselines that a winner must beat: ``none``, each type uniformly, the random gate, the channel scale.
 
         A uniform baseline takes a type with its default settings (or the first listed) in every stage that allows
         it, and ``none`` in the others. ``none``, ``random_gate`` and ``channel_scale`` are there even where the space

@@ -1,4 +1,4 @@
-"""What a space must know of a backbone: its stages, and where attention could sit in each."""
+"""Stages of a backbone, as a search space sees them: where attention could sit in each."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from chattn_nas.errors import BackboneError, DataError, InputError
 from chattn_nas.network import stages
 from chattn_nas.network._timm import import_timm
 from chattn_nas.network.model import create_backbone
+from chattn_nas.plural import plural
 from chattn_nas.space import NONE, Backbone
 from chattn_nas.spec.draft_lines import SCHEMA, pair_line, parts_lines, scalar
 from chattn_nas.spec.draft_source import source_of
@@ -143,8 +144,8 @@ def draft(
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
         f"# Written by: chattn-nas init --data {shlex.quote(' '.join(data.split()))}",
-        f"# {train.images:,} training images, {len(facts.class_names)} {classes}, {facts.channels} "
-        f"channel{'s' * (facts.channels > 1)}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
+        f"# {train.images:,} training images, {len(facts.class_names)} {classes}, "
+        f"{plural(facts.channels, 'channel')}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
         f"name: {scalar(name)}",
         "backbone:",
@@ -245,7 +246,7 @@ def _possible(entry: Any, name: str, model: str, size: int, parameters: str) -> 
 
 
 def _space_why(small: bool) -> list[str]:
-    """What real trainings say of them, as comments."""
+    """Comments on these attentions from real trainings."""
     if small:
         return [
             "  # In our table of small images srm and triplet came nearest to a gain, in the last stage; one learned",

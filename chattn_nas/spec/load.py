@@ -95,7 +95,7 @@ def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SpecError(
-            f"not YAML: the sign {chr(error.character)!r} cannot stand in it", file=path, line=line
+            f"not YAML: the character {chr(error.character)!r} is not allowed", file=path, line=line
         ) from None
     try:
         root = loader.get_single_node()
@@ -121,7 +121,7 @@ def _places(
 ) -> Iterator[tuple[Place, int]]:
     line = node.start_mark.line + 1
     if any(node is other for other in above):
-        raise SpecError("an alias stands inside what it is an alias of", file=path, line=line)
+        raise SpecError("an alias refers to something that contains it", file=path, line=line)
     yield place, line
     above = (*above, node)
     if isinstance(node, yaml.SequenceNode):

@@ -28,12 +28,12 @@ def look_in(folders: Sequence[Path | str]) -> None:
 
 
 def folders() -> list[str]:
-    """What :func:`look_in` was given in this process."""
+    """The folders that :func:`look_in` was given in this process."""
     return list(_folders)
 
 
 def handed_path() -> dict[str, str]:
-    """For the environment of a process that is started: where this one looks for modules."""
+    """Environment variables that let a process look for modules where this one does."""
     return {PATH: json.dumps([folder or os.getcwd() for folder in sys.path])}
 
 

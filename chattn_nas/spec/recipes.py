@@ -106,7 +106,7 @@ def recipe_of(name: str) -> NamedRecipe:
 
 
 def whole(name: str) -> dict[str, dict[str, Any]]:
-    """All that recipes differ in, by section: the values of this one, and the defaults where it says nothing.
+    """The values in which recipes differ, by section: this recipe's, and the defaults where it names none.
 
     Without ``start``, which is no matter of the optimiser.
 

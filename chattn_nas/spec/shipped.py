@@ -39,7 +39,7 @@ def find_spec(path: Path | str) -> Path:
         what = "a folder" if path.is_dir() else f"no YAML, but {path.suffix}"
         if (path / "spec.yaml").is_file():
             way = f"the spec of the run that lies there is {path / 'spec.yaml'}"
-        elif (near := path.with_name(f"{path.name}.yaml")).is_file():
+        elif path.name and (near := path.with_name(f"{path.name}.yaml")).is_file():
             way = f"did you mean {near}?"
         else:
             way = f"where it holds your data, 'chattn-nas init --data {path}' writes a spec for them"
@@ -48,7 +48,7 @@ def find_spec(path: Path | str) -> Path:
 
 
 def one_line(path: Path) -> str:
-    """What a shipped spec is for: the first sentence of its comment."""
+    """The purpose of a shipped spec: the first sentence of its comment."""
     comments = []
     for line in path.read_text(encoding="utf-8").splitlines()[1:]:
         if not line.startswith("#"):

@@ -209,7 +209,7 @@ class Spec(Settings):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Spec:
-        """From what :meth:`to_dict` gave, or from JSON that holds it.
+        """A spec from plain values, such as :meth:`to_dict` gives or JSON holds.
 
         Raises:
             InputError: It is no spec.
@@ -218,7 +218,7 @@ class Spec(Settings):
 
     @classmethod
     def from_stored(cls, data: Any, *, imports: bool = True) -> Spec:
-        """From what :func:`stored` gave, in this version of the package or another.
+        """A spec from what :func:`stored` gave, in this version of the package or another.
 
         What this version does not know is passed over; what an older one did not write is as it was then.
 

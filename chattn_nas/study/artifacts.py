@@ -1,4 +1,4 @@
-"""What the dashboard shows of a trial beside numbers: its learning curve and its log, in Optuna's artifact store."""
+"""Files that the dashboard shows of a trial: its learning curve and its log, in Optuna's artifact store."""
 
 from __future__ import annotations
 

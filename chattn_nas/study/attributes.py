@@ -1,4 +1,4 @@
-"""What is stored in a trial and in a study beside what Optuna keeps: its user attributes, typed."""
+"""The user attributes of trials and studies, typed: all that is stored besides what Optuna keeps itself."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class StudyAttributes(Stored):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What the search weighs."""
+        """The objectives of the search."""
         return tuple(self.section("search").get("objectives", ("accuracy",)))
 
     def section(self, name: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What a process has to know of a study at every trial, kept up to date by looking only at what changed.
+"""The history of a study that every trial needs, kept up to date by looking only at what changed.
 
 A study of 20,000 trials takes tens of milliseconds to go through, and a trial asks a dozen questions: how many have
 ended, which seeds of an architecture were trained, which architectures are the best. So every trial that has ended is
@@ -91,7 +91,7 @@ class History:
         return {**self._trained.get(architecture, {}), **dict(running)}
 
     def attributes(self, trial: FrozenTrial) -> TrialAttributes:
-        """What is stored in a trial, read once where it has ended."""
+        """The attributes of a trial, read once where it has ended."""
         found = self._stored.get(trial.number)
         return trial_attributes(trial) if found is None else found
 

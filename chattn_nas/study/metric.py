@@ -1,4 +1,4 @@
-"""What the score of a study is called: sentences are written about accuracy, and another metric takes its place."""
+"""The name of a study's score: sentences are written about accuracy, and another metric takes its place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _POINTS = re.compile(r"(?<![.\w-])(?:percentage )?points\b(?![=\[\"'(])")
 
 
 def unit_of(study: optuna.Study) -> Unit:
-    """What scores of a study are told in; of a study from before there were tasks: percent."""
+    """The unit of a study's scores; percent for a study from before there were tasks."""
     known = study_attributes(study)
     return Unit.from_dict(known.unit) if known.unit else percent(known.metric)
 

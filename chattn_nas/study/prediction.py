@@ -1,4 +1,4 @@
-"""What shared weights say of every network of a space, as a study keeps it."""
+"""Scores of every network of a space by shared weights, as a study keeps them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Prediction(Stored):
 
 
 def prediction_of(study: optuna.Study) -> Prediction | None:
-    """What the shared weights of a study say; ``None`` where none were trained."""
+    """The scores by the shared weights of a study; ``None`` where none were trained."""
     held = study_attributes(study).one_shot
     return None if held is None else Prediction.from_dict(dict(held), "the one-shot prediction of the study")
 

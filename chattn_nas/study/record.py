@@ -14,6 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas import attention
+from chattn_nas.arguments import checked
 from chattn_nas.proxy.measurement import Measurement, Rung
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.metric import unit_of
@@ -132,6 +133,7 @@ def key_of(stage: Mapping[str, Any]) -> str:
     return json.dumps(stage, sort_keys=True)
 
 
+@checked
 def records(study: optuna.Study) -> list[Record]:
     """All trials of a study, in the order of their numbers."""
     trials = study.get_trials(deepcopy=False)

@@ -72,6 +72,7 @@ class RunDirectory:
 
     @classmethod
     @contextmanager
+    @checked
     def held(cls, spec: Spec, directory: Path | None = None) -> Iterator[RunDirectory]:
         """Make the run of a spec, or open it where it exists, and hold it: one search at a time works in a directory.
 
@@ -337,7 +338,7 @@ def _identity(mark: Path) -> str | None:
 
 def _lost(directory: Path, reason: str) -> RunError:
     return RunError(
-        f"the trials of the run in {directory} are gone: {reason}; put it back, or remove {directory} to begin anew"
+        f"the trials of the run in {directory} are gone: {reason}; put it back, or remove {directory} to start over"
     )
 
 
@@ -351,7 +352,7 @@ def stage_to_dict(stage: Stage) -> dict[str, Any]:
 
 
 def stage_from_dict(data: Mapping[str, Any]) -> Stage:
-    """From what :func:`stage_to_dict` gave."""
+    """A stage from what :func:`stage_to_dict` gave."""
     places = {
         placement: tuple(SlotShape(s["block"], s["channels"], tuple(s["feature_size"])) for s in slots)
         for placement, slots in data["places"].items()

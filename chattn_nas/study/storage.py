@@ -115,7 +115,7 @@ def storage_errors(url: str) -> Iterator[None]:
 
 
 def explained(error: BaseException, url: str = "") -> str:
-    """What is wrong with a storage, and the way out where there is one, in one sentence."""
+    """One sentence on what is wrong with a storage, and on the way out where there is one."""
     while isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
     said = getattr(error, "orig", None) or error

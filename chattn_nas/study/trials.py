@@ -1,4 +1,4 @@
-"""What a study knows: which trials count, which seeds of an architecture were trained, and what they gave."""
+"""Questions to a study: which trials count, which seeds of an architecture were trained, and their results."""
 
 from __future__ import annotations
 

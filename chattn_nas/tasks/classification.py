@@ -43,7 +43,7 @@ class Classification(Task):
         return LabelLoss(label_smoothing, None if weights is None else torch.tensor(weights, device=device))
 
     def scorer(self, images: int, device: torch.device) -> Scorer:
-        """By the metric of the data; figures of every class beside it."""
+        """Scores by the metric of the data, and figures of every class."""
         return LabelScorer(self, images, device)
 
     def floor(self) -> dict[str, Any] | None:

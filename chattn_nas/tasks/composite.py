@@ -31,7 +31,7 @@ class MapsAndHead(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> Any:
-        """What the head gives."""
+        """The output of the head."""
         return self.head(self.body(x))
 
 

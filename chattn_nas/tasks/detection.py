@@ -78,7 +78,8 @@ class Detection(Task):
         targets = data.train.labels
         if targets.ndim != 3 or targets.dtype != torch.float32 or targets.shape[2] != COLUMNS:
             raise InputError(
-                "task detection needs boxes around the objects of every image (data.dataset: coco or yolo)",
+                "task detection needs boxes around the objects of every image (data.dataset: coco, yolo, hf, or a "
+                "function that gives them)",
                 where=("data", "dataset"),
             )
         for name, part in (("training", targets), ("validation", data.validation.labels)):
@@ -189,7 +190,7 @@ class BoxScorer:
         self.sums.zero_()
 
     def add(self, output: Tensor, targets: Tensor, rows: Tensor) -> None:
-        """What the network gives, and boxes."""
+        """Add the network's output for some images and their true boxes."""
         answers = candidates(output.float(), self.task.size, KEPT)
         whole = torch.nn.functional.pad(answers, (0, 0, 0, KEPT - answers.shape[1]))
         self.found.index_copy_(0, rows, whole)

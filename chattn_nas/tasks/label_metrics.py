@@ -1,4 +1,4 @@
-"""What a classifier is scored by: one number where more is better, from its logits and the targets."""
+"""Metrics of classifiers: one number, more is better, from logits and targets."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def floor(data: Images) -> dict[str, Any] | None:
 
 
 def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Over all images: cross-entropy against labels (N,), mean binary cross-entropy against presence (N, K)."""
+    """Loss over all images: cross-entropy against labels (N,), mean binary cross-entropy against presence (N, K)."""
     if targets.ndim > 1:
         return F.binary_cross_entropy_with_logits(logits, targets.float(), reduction="none").mean(1).sum()
     return F.cross_entropy(logits, targets, reduction="sum")
 
 
 def figures(logits: Tensor, targets: Tensor) -> dict[str, Any]:
-    """Beside the score: recall and precision of every class (0 to 1), and which classes are taken for which.
+    """Recall and precision of every class (0 to 1), and which classes are taken for which.
 
     Args:
         logits, targets: (N, K), and labels (N,) or presence (N, K).
@@ -106,7 +106,7 @@ def figures(logits: Tensor, targets: Tensor) -> dict[str, Any]:
 
 
 def matrix_figures(matrix: Tensor) -> dict[str, Any]:
-    """The same from counts (K, K), one row per true class: of images, or of pixels."""
+    """The figures of every class from counts (K, K) of images or pixels, one row per true class."""
     right = matrix.diagonal()
     known: dict[str, Any] = {"accuracy": float(right.sum() / matrix.sum().clamp(min=1))}
     if len(matrix) <= MATRIX:

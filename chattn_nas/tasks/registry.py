@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
+from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
 from chattn_nas.parts import found, is_path
 
@@ -44,6 +45,7 @@ def register(name: str) -> Callable[[T], T]:
     return add
 
 
+@checked
 def find(name: str) -> type[Task]:
     """The class of a task: ours, registered, or ``module:Class``.
 

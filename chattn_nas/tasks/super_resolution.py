@@ -104,7 +104,7 @@ class SuperResolution(Task):
         return _absolute
 
     def pixels(self, output: Tensor) -> Tensor:
-        """What the network gives as numbers in 0 to 255, rounded as a file would hold them."""
+        """The network's output as numbers from 0 to 255, rounded as in a file."""
         channels = zip(output.float().split(1, 1), self.data.mean, self.data.std, strict=True)
         return (torch.cat([one * std + mean for one, mean, std in channels], 1) * 255).round().clamp(0, 255)
 
@@ -198,7 +198,7 @@ class PictureScorer:
             total.zero_()
 
     def add(self, output: Tensor, targets: Tensor, rows: Tensor) -> None:
-        """What the network gives, and the pictures that it should be."""
+        """Add the network's output for some images and the true pictures."""
         self.loss += _absolute(output, self.task.inputs(targets)) * len(targets)
         self.score(self.task.pixels(output), targets)
 

@@ -1,4 +1,4 @@
-"""What a task is: everything that training, scoring and export must know of what is learned."""
+"""The base class of tasks: everything that training, scoring and export must know of what is learned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.arguments import checked
 from chattn_nas.data import Data, DataSettings, Normalize, TensorSet, augment, load_data
 from chattn_nas.data.load import Where
 from chattn_nas.errors import DataError, InputError
@@ -44,7 +45,7 @@ class Scorer(Protocol):
         """Score, more is better, and mean loss over all images that were added."""
 
     def figures(self) -> dict[str, Any]:
-        """What else is known, such as the score of every class; plain values."""
+        """Further figures, such as the score of every class; plain values."""
 
 
 class Task:
@@ -154,7 +155,7 @@ class Task:
         return []
 
     def export(self) -> dict[str, Any]:
-        """What ``model.py`` of an export is and does: arguments of :class:`~chattn_nas.export.usage.Usage`.
+        """How ``model.py`` of an export is used: arguments of :class:`~chattn_nas.export.usage.Usage`.
 
         None are those of a classifier.
         """
@@ -175,6 +176,7 @@ def of(settings: TaskSettings, data: Data) -> TaskData:
     return TaskData(**held | {"metric": task.unit.name}, task=task)
 
 
+@checked
 def load(
     settings: TaskSettings, data: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto"
 ) -> TaskData:
@@ -199,7 +201,7 @@ def load(
 
 
 def task_of(data: Data) -> Task:
-    """What is learned from a data set: classification where nothing else is said."""
+    """The task of a data set: classification unless it names another."""
     if isinstance(data, TaskData):
         return data.task
     from chattn_nas.tasks.classification import Classification

@@ -1,4 +1,4 @@
-"""All that a training needs to go on exactly where it was."""
+"""Checkpoints of a final training, from which it resumes exactly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THEN = {"branch_scale": 1.0, "start": "official"}
 
 @dataclass(frozen=True, kw_only=True)
 class Header(Stored):
-    """What a checkpoint says of itself.
+    """The part of a checkpoint that describes it.
 
     Attributes:
         plan: What is trained and how; a checkpoint of another plan is refused.
@@ -58,7 +58,7 @@ class Checkpoint:
     ema: dict[str, Tensor] | None
 
     def write(self, directory: Path) -> None:
-        """Into a folder; a reader finds the whole file or the one before."""
+        """Write it into a folder; a reader finds the whole file or the one before."""
         states = {"network": self.network, "optimizer": self.optimizer, "ema": self.ema}
         with replacing(directory / NAME) as partial:
             torch.save({"header": self.header.to_dict(), **states}, partial)
@@ -87,7 +87,7 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
         raise
     except Exception as error:  # whatever torch and zip files say of half a file
         reason = first_line(error)
-        log.warning("%s is damaged (%s): the training begins anew", path, reason)
+        log.warning("%s is damaged (%s): the training starts over", path, reason)
         return None
     refuse_another(directory, header.plan, plan)
     return found
@@ -104,13 +104,13 @@ def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) ->
     if changed:
         words = ", ".join(f"{name} {old.get(name)!r}, not {new.get(name)!r}" for name in changed)
         raise RunError(
-            f"the training in {directory} was started with {words}: remove that folder to begin anew, or take another "
+            f"the training in {directory} was started with {words}: remove that folder to start over, or take another "
             "seed (--seed)"
         )
 
 
 def states_of(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """What the optimiser keeps of every parameter, in their order."""
+    """The optimiser's state of every parameter, in their order."""
     return [
         dict(optimizer.state.get(parameter, {})) for group in optimizer.param_groups for parameter in group["params"]
     ]

@@ -28,7 +28,7 @@ class DistributedContext:
         return self.rank == 0
 
     def wait(self) -> None:
-        """For all to come here."""
+        """Wait until all processes are here."""
         if self.size > 1:
             distributed.barrier()
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from chattn_nas.arguments import checked
+from chattn_nas.errors import InputError
 from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import drop_path
 from chattn_nas.proxy.mixing import mixing_of
@@ -38,6 +40,7 @@ ATTRIBUTE = "final_trainings"
 ELSEWHERE = {"data_on", "workers", "checkpoint_every", "tensorboard"}
 
 
+@checked
 def final_training(
     run: RunDirectory,
     architecture: Architecture,
@@ -66,6 +69,8 @@ def final_training(
     spec = run.spec
     settings = settings or spec.training
     seed = spec.search.seed if seed is None else seed
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, not {seed}", value=seed)
     directory = run.directory / FOLDER / f"{architecture.hash}-{seed}"
     plan = plan_of(spec, settings, architecture, seed)
     finished = read_result(directory)
@@ -96,7 +101,7 @@ def final_training(
 
 
 def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
-    """All that the trained weights depend on, beside the run's own spec."""
+    """Everything that the trained weights depend on besides the run's spec."""
     recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs", "data_on"})
     for name, only in AT_FIRST.items():
         if recipe[name] == only:

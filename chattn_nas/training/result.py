@@ -1,4 +1,4 @@
-"""What a final training gave."""
+"""The result of a final training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TrainingResult(Stored):
     versions: dict[str, str]
 
     def write(self, directory: Path) -> None:
-        """Into a folder, at once."""
+        """Write it into a folder, whole or not at all."""
         with replacing(directory / NAME) as partial:
             partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
 

@@ -89,7 +89,7 @@ def train_fully(
 
 
 class _Session:
-    """What the epochs of one session share: optimiser, moving average, generators, and the step over the images.
+    """The state that the epochs of one session share: optimiser, moving average, generators, and the training step.
 
     All that is random in an epoch is drawn under seeds that ``seed`` and the number of the epoch give, so a training
     that was killed goes on as if nothing had happened: on a CPU with as many threads to the same bits.
@@ -126,7 +126,7 @@ class _Session:
 
     @property
     def trained(self) -> nn.Module:
-        """What is scored and kept: the moving average of the weights where there is one."""
+        """The network that is scored and kept: the moving average of the weights where there is one."""
         return self.network if self.average is None else self.average.module
 
     def train(self, epoch: int) -> float:
@@ -149,7 +149,7 @@ class _Session:
         return loss
 
     def checkpoint(self, header: Header) -> Checkpoint:
-        """All that the next session needs."""
+        """The checkpoint of this moment."""
         return Checkpoint(
             header=header, network=self.network.state_dict(), optimizer=states_of(self.optimizer),
             ema=self.average.module.state_dict() if self.average is not None else None,

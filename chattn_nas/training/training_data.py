@@ -57,7 +57,7 @@ class TrainingData:
         self, step: Step, batch_size: int, rates: Rates, order: torch.Generator, capture: Capture | None,
         context: DistributedContext,
     ) -> Epochs:  # fmt: skip
-        """Over the training images, or those and the validation images."""
+        """The epochs over the training images, or over those and the validation images."""
         images = self.facts.train
         if self.settings.with_validation:
             images = joined(images, self.facts.validation)

@@ -42,6 +42,14 @@ MODULE = """
         def forward(self, x):
             return x[:, ::2]
 
+    class Frozen(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.mix = nn.Conv2d(channels, channels, 1)
+
+        def forward(self, x):
+            return self.mix(x).detach()
+
     class Needy(nn.Module):
         def __init__(self, channels, heads):
             super().__init__()
@@ -106,6 +114,8 @@ def test_wrong_values_and_wrong_shapes_are_told(mine):
         attention.build(f"{mine}:Plain", 16, widht=4)
     with pytest.raises(InputError, match=r"turns the map \(2, 16, 2, 2\) into \(2, 8, 2, 2\)"):
         attention.build(f"{mine}:Halving", 16)
+    with pytest.raises(InputError, match=r"no gradient passes it: it runs under torch\.no_grad"):
+        attention.build(f"{mine}:Frozen", 16)
 
 
 def test_it_is_searched_and_its_own_loss_weight_makes_it_no_auxiliary_head(mine, tmp_path):

@@ -92,6 +92,20 @@ def test_a_damaged_file_is_named_or_done_without(run, monkeypatch, name, damage)
         assert command not in FILES[name], told
 
 
+def test_a_study_that_is_no_file_is_named(run, monkeypatch) -> None:
+    study = run / "study.db"
+    study.unlink()
+    for make in (lambda: None, lambda: study.symlink_to(study), lambda: (study.unlink(), study.mkdir())):
+        make()
+        for command, words in commands(run).items():
+            if command == "train":
+                continue  # as above
+            code, told = said(monkeypatch, *words)
+            assert code == 2, told
+            assert told.strip().splitlines()[-1].startswith("chattn-nas: the trials of the run in "), told
+            assert "study.db" in told.strip().splitlines()[-1]
+
+
 def test_places_that_cannot_be_written_and_ports_that_are_taken_are_one_sentence(run, monkeypatch, tmp_path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -110,3 +110,6 @@ def test_gaps_are_told_and_bare_images_can_be_left_out(tmp_path) -> None:
     with pytest.raises(DataError, match=r"1 image has no mask: images/3\.jpg; data\.bad_files: skip"):
         load_data(settings(tmp_path))
     assert describe(settings(tmp_path, bad_files="skip")).parts["train"].images == 5
+    (tmp_path / "images" / "5.jpg").unlink()
+    said = describe(settings(tmp_path, bad_files="skip")).said
+    assert "1 masks have no image and are left out, such as masks/5.png" in said

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from scipy import stats
 
+from chattn_nas.cli.judging import _size
 from chattn_nas.errors import InputError
 from chattn_nas.judging._calibrate import calibrate, stratified
 from chattn_nas.judging.agreement import Agreement, Excess, agreement, excess
@@ -168,11 +169,26 @@ def test_a_candidate_that_cannot_be_built_is_said_to_be_so(calibrated):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"), [({"architectures": 3}, "at least 4"), ({"seeds": 1}, "at least 2"), ({"part": 0.0}, "part")]
+    ("wrong", "message"),
+    [
+        ({"architectures": 3}, "at least 4"),
+        ({"seeds": 1}, "at least 2"),
+        ({"part": 0.0}, "part"),
+        ({"full_epochs": 0}, "full_epochs must be at least 1, not 0"),
+        ({"budget": 0.0}, "budget must be above 0"),
+    ],
 )
 def test_senseless_requests_are_refused(wrong, message, tmp_path):
     with pytest.raises(InputError, match=message):
         calibrate(Spec.from_dict(SPEC), [], run=tmp_path, **wrong)
+
+
+def test_a_size_of_the_command_line_has_both_sides_or_one():
+    assert _size("32") == 32
+    assert _size("120x90") == (90, 120)
+    for text in ("8x", "x8", "8x8x8", ""):
+        with pytest.raises(ValueError, match="invalid literal"):
+            _size(text)
 
 
 def agreed(tau: float, half: float) -> Agreement:

@@ -121,7 +121,7 @@ def test_an_unreadable_test_set_is_found_before_the_first_training(run, monkeypa
         raise DataError("the test part cannot be read")
 
     monkeypatch.setattr("chattn_nas.judging._confirm.has_test", missing)
-    monkeypatch.setattr("chattn_nas.judging._confirm.search", lambda *args, **kwargs: pytest.fail("it was trained"))
+    monkeypatch.setattr("chattn_nas.judging.given.search", lambda *args, **kwargs: pytest.fail("it was trained"))
     with pytest.raises(DataError):
         confirm(run, top=2, seeds=2, epochs=2, workers=0, progress=False)
 

@@ -131,7 +131,7 @@ def test_what_loads_nothing_or_half_is_refused_with_names_and_share(tmp_path, sa
 def test_a_file_that_cannot_be_read_or_holds_no_tensors_is_refused(tmp_path):
     path = tmp_path / "broken.pth"
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(BackboneError, match="cannot read the weights"):
+    with pytest.raises(BackboneError, match=r"cannot read the weights .*: it holds no tensors that torch"):
         load(path)
     torch.save({"epoch": 3}, path)
     with pytest.raises(BackboneError, match="holds no tensors"):

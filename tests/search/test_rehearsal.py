@@ -25,6 +25,7 @@ def own_parts():
     module = ModuleType("own_parts")
     module.loss = lambda output, targets: torch.nn.functional.cross_entropy(output, targets) * 2
     module.per_image = lambda output, targets: torch.nn.functional.cross_entropy(output, targets, reduction="none")
+    module.infinite = lambda output, targets: output.square().sum() * float("inf")
     module.number = lambda output, targets: 0.5
     module.raises = lambda *values, **named: values[99]
     module.metric = lambda logits, targets: float((logits.argmax(1) == targets).float().mean())
@@ -65,6 +66,7 @@ def test_what_works_passes(tmp_path, section, key, value) -> None:
         ("proxy", "loss", "own_parts:per_image", r"proxy.loss: own_parts:per_image fails: TypeError: .*not a tensor"),
         ("proxy", "loss", "own_parts:number", "own_parts:number fails: .*not float"),
         ("proxy", "loss", "own_parts:raises", "own_parts:raises fails: IndexError: tuple index out of range"),
+        ("proxy", "loss", "own_parts:infinite", r"own_parts:infinite fails: ValueError: the loss \(inf\), or its"),
         ("proxy", "loss", "own_parts:nothing", "own_parts has no 'nothing'"),
         ("proxy", "optimizer", "own_parts:raises", "optimiser 'own_parts:raises' cannot be made: IndexError"),
         ("proxy", "optimizer", "own_parts:NoOptimizer", "is a str, not a torch.optim.Optimizer"),

@@ -68,7 +68,7 @@ def line_of(path: Path, words: str) -> int:
         ("  all: ", "  1.0: [se]\n  all: ", "a key is a word or the number of a stage, not '1.0'", "1.0: [se]"),
         ("  all: ", "  true: [se]\n  all: ", "a key is a word or the number of a stage, not 'true'", "true: [se]"),
         ("  all: ", "  ? [a, b]\n  : [se]\n  all: ", "not a list or a mapping", "? [a, b]"),
-        ("proxy:", "x: &x [*x]\nproxy:", "an alias stands inside what it is an alias of", "x: &x"),
+        ("proxy:", "x: &x [*x]\nproxy:", "an alias refers to something that contains it", "x: &x"),
         ("  image_size: 8", "  image_size: 2024-13-45", "cannot be read: month must be", "2024-13-45"),
         ('"<= 1.05x"', '"<= 0.5x"', "'<= 0.5x' can never hold", "0.5x"),
         ("backbone:", "backbon:", "unknown key 'backbon'; did you mean 'backbone'?", "backbon:"),
@@ -80,7 +80,7 @@ def line_of(path: Path, words: str) -> int:
             "set",
         ),
         ("  options: {width: 16}", "  options: {widht: 16}", "'widht'; did you mean 'width'", "widht"),
-        ("  trials: 24", "  trials: 24\x07", "not YAML: the sign '.x07' cannot stand in it", "trials: 24"),
+        ("  trials: 24", "  trials: 24\x07", "not YAML: the character '.x07' is not allowed", "trials: 24"),
         ("proxy:", "proxy: [fast]\nx:", "should be a mapping of keys to values|unknown key 'x'", "x:"),
         ("name: ", "name: my run #", "a name is made of letters", "my run"),
         ("name: ", "name: ../../x #", "a name is made of letters", "../../x"),
@@ -300,3 +300,11 @@ def test_quickstart_is_what_the_issue_asks_for() -> None:
     assert [len(set(forms.values())) for forms in space.canonical] == [18, 17, 19]
     assert space.canonical_size == 18 * 17 * 19
     assert spec.model_validate(spec.model_dump(mode="json")) == spec, "the resolved spec reads back"
+
+
+def test_settings_never_change_and_say_how_to_get_others() -> None:
+    spec = load_spec("quickstart")
+    with pytest.raises(InputError, match=r"SearchSettings never changes: .changed\(trials=...\) gives a copy"):
+        spec.search.trials = 3
+    assert spec.changed(search=spec.search.changed(trials=3)).search.trials == 3
+    assert spec.search.trials == 24

@@ -76,6 +76,12 @@ def test_pairs_are_read_as_they_are(folder, tmp_path, data) -> None:
     Image.new("RGB", (23, 24)).save(next((tmp_path / "Set_train_LR_bicubic" / "X2").iterdir()))
     with pytest.raises(DataError, match=r"is \(23, 24\), not \(24, 24\): 1/2 of"):
         load_data(DataSettings(dataset="patches", path=str(tmp_path), image_size=12))
+    for path in (folder / "train").iterdir():
+        for there, side in (("high", 48), ("low", 16)):
+            (tmp_path / "other" / there).mkdir(parents=True, exist_ok=True)
+            Image.open(path).resize((side, side)).save(tmp_path / "other" / there / path.name)
+    with pytest.raises(DataError, match=r"is 48 px and .* 16 px, and data\.options say scale: 2: it is 3"):
+        load_data(DataSettings(dataset="patches", path=str(tmp_path / "other"), image_size=12))
 
 
 def test_scores_are_those_of_torchmetrics_and_the_floor_is_pillow_s(data) -> None:

@@ -1,4 +1,4 @@
-"""What sources of images with boxes give becomes a listing: one way for all of them."""
+"""Listings of images with boxes, made the same way for all sources."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
+from chattn_nas.plural import plural
 
 OUTSIDE = ("fail", "clip")
 
@@ -190,6 +191,6 @@ def listing_of_told(
         told.append(f"{empty} image{'s show' if empty > 1 else ' shows'} no object, which is learned, too")
     crowds = sum(int((one.crowd & np.isin(one.labels, used)).sum()) for one in boxes)
     if crowds:
-        told.append(f"{crowds} crowd{'s' if crowds > 1 else ''} of objects that are not told apart: what lies in them "
+        told.append(f"{plural(crowds, 'crowd')} of objects that are not told apart: what lies in them "
                     "counts for nothing")  # fmt: skip
     return Listing(parts=found, class_names=tuple(names[index] for index in used), said=tuple(told), threads=threads)

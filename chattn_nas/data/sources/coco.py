@@ -22,6 +22,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.boxed import Boxed, Flat, found_boxed, listing_of_boxed
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
+from chattn_nas.plural import plural
 
 #: What else COCO's own folder of annotations holds.
 OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
@@ -57,7 +58,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
         listed = ", ".join(list(missing)[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
         if settings.bad_files == "fail":
             raise DataError(
-                f"{count} image{'s' if count > 1 else ''} that the annotations of {root} name "
+                f"{plural(count, 'image')} that the annotations of {root} name "
                 f"{'are' if count > 1 else 'is'} not there: {listed}; add them, or leave them out with "
                 "data.bad_files: skip",
                 where=("path",),
@@ -136,7 +137,7 @@ def _part_of(path: str) -> str | None:
 
 
 def _content(tree: Tree, entry: Entry) -> Content:
-    """What a file of annotations holds.
+    """The content of a file of annotations.
 
     Raises:
         DataError: It is none.
@@ -162,7 +163,9 @@ def _categories(held: Mapping[str, Content]) -> tuple[list[str], dict[int, int]]
         for row in content["categories"]:
             identity, name = row.get("id"), row.get("name")
             if not isinstance(identity, int) or not isinstance(name, str) or not name.strip():
-                raise DataError(f"{called} has a category without id or name: {row}", where=("path",))
+                raise DataError(
+                    f"{called} has a category without a name, or whose id is no whole number: {row}", where=("path",)
+                )
             if names.setdefault(identity, name) != name:
                 raise DataError(
                     f"{called} calls category {identity} {name!r}, and another part calls it {names[identity]!r}",

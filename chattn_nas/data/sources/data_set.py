@@ -66,6 +66,20 @@ def _name(name: Any) -> str:
     return ", ".join(map(str, name)) if isinstance(name, tuple | list) else str(name)
 
 
+def _item(found: Any, index: int, called: str) -> Any:
+    """One item of a set: image and label first.
+
+    Raises:
+        DataError: It is something else.
+    """
+    item = found[index]
+    if not isinstance(item, tuple | list) or len(item) < 2:
+        raise DataError(
+            f"items of {called} are pairs of image and label, not {type(item).__name__}", where=("dataset",)
+        )
+    return item
+
+
 def _labels(found: Any, called: str) -> NDArray[Any]:
     """Labels of all items, without opening the images where the set keeps them apart."""
     for name in LABELS:
@@ -76,11 +90,7 @@ def _labels(found: Any, called: str) -> NDArray[Any]:
                 return array.astype(np.int64 if array.ndim == 1 else np.uint8)
     labels = []
     for index in range(len(found)):
-        item = found[index]
-        if not isinstance(item, tuple | list) or len(item) < 2:
-            raise DataError(f"items of {called} are pairs of image and label, not {type(item).__name__}",
-                            where=("dataset",))  # fmt: skip
-        labels.append(np.asarray(item[1]))
+        labels.append(np.asarray(_item(found, index, called)[1]))
     if not labels:
         raise DataError(f"{called} is empty", where=("dataset",))
     if any(one.dtype.kind not in "iub" or one.shape != labels[0].shape or one.ndim > 1 for one in labels):
@@ -93,13 +103,13 @@ def _labels(found: Any, called: str) -> NDArray[Any]:
     return stacked.astype(np.int64 if stacked.ndim == 1 else np.uint8)
 
 
-def stamps_of(sets: Mapping[str, Any]) -> list[str]:
+def stamps_of(sets: Mapping[str, Any], called: str) -> list[str]:
     """Length, labels and some images: what a data set is recognised by when nothing says where its content lies."""
     found = []
     for part, one in sets.items():
         digest = hashlib.blake2b(digest_size=16)
         for index in np.unique(np.linspace(0, len(one) - 1, SAMPLED).astype(int)) if len(one) else ():
-            image, target = one[int(index)][:2]
+            image, target = _item(one, int(index), called)[:2]
             for held in (image, *(target.values() if isinstance(target, Mapping) else (target,))):
                 digest.update(str(held).encode() if isinstance(held, str) else np.asarray(held).tobytes())
         found.append(f"{part} {type(one).__name__} {len(one)} {digest.hexdigest()}")

@@ -10,6 +10,7 @@ from typing import Any
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.data_set import listing_of_sets, stamps_of
+from chattn_nas.data.tree import stamp_of
 from chattn_nas.errors import DataError
 
 #: Mirrored, these are other signs.
@@ -52,7 +53,8 @@ def find_torchvision(settings: DataSettings) -> Found:
         flip = not any(word in name for word in NEVER_FLIPPED)
         return listing_of_sets(sets, f"torchvision's {name}", settings, may_flip=flip, said=tuple(said))
 
-    return Found([*stamps_of(sets), *_files(root)] if "root" in takes else stamps_of(sets), listing)
+    stamps = stamps_of(sets, f"torchvision's {name}")
+    return Found([*stamps, *_files(root)] if "root" in takes else stamps, listing)
 
 
 def _part(cls: Any, name: str, part: str, shared: dict[str, Any], takes: Any) -> Any:
@@ -80,6 +82,5 @@ def _files(root: Path) -> list[str]:
     found = []
     for folder, _, files in os.walk(root):
         for file in files:
-            told = os.stat(os.path.join(folder, file))
-            found.append(f"{folder}/{file} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}")
+            found.append(f"{folder}/{file} {stamp_of(os.stat(os.path.join(folder, file)))}")
     return sorted(found)

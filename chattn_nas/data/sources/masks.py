@@ -71,6 +71,9 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
             raise DataError(f"{len(bare)} image{'s have' if len(bare) > 1 else ' has'} no mask: {listed}{way}",
                             where=("path",))  # fmt: skip
         said.append(f"{len(bare)} images have no mask and are left out: {listed}")
+    used = {mask.path for both in chosen.values() for _, mask in both}
+    if lonely := sorted(mask.path for found in masks.values() for mask in found.values() if mask.path not in used):
+        said.append(f"{len(lonely)} masks have no image and are left out, such as {lonely[0]}")
     every = Masks(tree, [mask for both in chosen.values() for _, mask in both], colours)
     every, class_names = _classes(every, tree, names, said)
     if len(class_names) < 2:

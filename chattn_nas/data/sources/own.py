@@ -20,7 +20,7 @@ from chattn_nas.parts import found
 
 
 def own(settings: DataSettings) -> Found:
-    """What the function gives when it is called with ``data.options``.
+    """The result of the user's function, called with ``data.options``.
 
     That is a mapping of arrays as an ``.npz`` holds them (``x_train``, ``y_train``, ...), a ``torch`` data set, or a
     mapping of data sets by part (``train``, ``val``, ``test``).
@@ -57,7 +57,8 @@ def own(settings: DataSettings) -> Found:
         )
     source = inspect.getsourcefile(function)
     code = _hash(Path(source).read_bytes()) if source else ""
-    return Found([code, *stamps_of(named)], lambda: listing_of_sets(named, settings.dataset, settings, threads=False))
+    stamps = [code, *stamps_of(named, settings.dataset)]
+    return Found(stamps, lambda: listing_of_sets(named, settings.dataset, settings, threads=False))
 
 
 def _hash(content: Any) -> str:

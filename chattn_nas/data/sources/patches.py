@@ -83,6 +83,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
         pairs = [(high[part][one], low[part][one] if paired else None) for one in names]
         mode = "L" if settings.channels == 1 else "RGB"
         source = _Source(tree, pairs, pair(settings.image_size), scale, mode, settings.background)
+        source.check_scale()
         index, small = source.grid()
         if small:
             said.append(f"{small} {part} pictures are smaller than a patch and are left out")
@@ -167,6 +168,27 @@ class _Source:
             image = Image.alpha_composite(Image.new("RGBA", image.size, self.background), image)
         return image.convert(self.mode)
 
+    def check_scale(self) -> None:
+        """Refuse pairs by another scale than is said, as far as the first one tells.
+
+        Raises:
+            DataError: It is so many times as large as its picture in low resolution.
+        """
+        high, low = self.pairs[0]
+        if low is None:
+            return
+        try:
+            large, small = (self._read(one).size for one in (high, low))
+        except Exception:  # told as bad when its turn comes
+            return
+        fitting = [one for one in SCALES if small == (large[0] // one, large[1] // one)]
+        if fitting and self.scale not in fitting:
+            raise DataError(
+                f"{high.path} is {shown(large[::-1])} and {low.path} {shown(small[::-1])}, and data.options say scale: "
+                f"{self.scale}: it is {fitting[0]}",
+                where=("options",),
+            )
+
     def grid(self) -> tuple[NDArray[np.int64], int]:
         """Picture, top and left of every patch that lies side by side in it, (n, 3), and how many are too small."""
         found, small = [], 0
@@ -222,7 +244,7 @@ class Patches(_Chosen):
 
 
 class HighPatches(_Chosen):
-    """The same in high resolution: what the network shall give."""
+    """The picture in high resolution, which the network is to produce."""
 
     def read(self, index: int, image: tuple[int, int], reading: Any) -> NDArray[np.uint8]:
         """(C, scale H, scale W) uint8."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.tree import Tree, _nearby, open_tree
+from chattn_nas.data.tree import Tree, _nearby, open_tree, stamp_of
 from chattn_nas.errors import DataError
 
 
@@ -21,6 +21,19 @@ def path_of(settings: DataSettings) -> Path:
     return Path(os.path.expanduser(os.path.expandvars(settings.path)))
 
 
+def existing(data: str) -> Path:
+    """The file or folder that somebody names with ``--data``.
+
+    Raises:
+        DataError: There is none.
+    """
+    place = Path(os.path.expanduser(data))
+    if not place.exists():
+        near = [str(one) for one in sorted(place.parent.iterdir())[:20]] if place.parent.is_dir() else []
+        raise DataError(f"--data {data}: there is no such file or folder", value=data, choices=("digits", *near))
+    return place
+
+
 def opened(path: Path) -> tuple[Tree, list[str]]:
     """The files below a folder or in an archive, and what they are recognised by without reading them.
 
@@ -32,13 +45,12 @@ def opened(path: Path) -> tuple[Tree, list[str]]:
 
 
 def stamp(path: Path) -> str:
-    """What a file is recognised by without reading it.
+    """How a file is recognised without reading it.
 
     Raises:
         DataError: There is none.
     """
     try:
-        told = path.stat()
+        return f"{path.absolute()} {stamp_of(path.stat())}"
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}{_nearby(path)}", where=("path",)) from None
-    return f"{path.absolute()} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"

@@ -29,7 +29,7 @@ SOURCES = {
 
 
 def find_source(settings: DataSettings) -> Source:
-    """What looks at the set of these settings.
+    """The source that reads the set of these settings.
 
     Raises:
         DataError: There is no such source.

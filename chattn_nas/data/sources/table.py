@@ -16,7 +16,7 @@ from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of, stamp
-from chattn_nas.data.tree import Entry
+from chattn_nas.data.tree import Entry, stamp_of
 from chattn_nas.errors import DataError
 
 #: Usual names of the columns, in any case.
@@ -212,7 +212,7 @@ def _entry(folder: Path, name: str) -> Entry:
     path = path if path.is_absolute() else folder / path
     try:
         told = path.stat()
-        return Entry(str(path), told.st_size, f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}")
+        return Entry(str(path), told.st_size, stamp_of(told))
     except OSError:
         return Entry(str(path), -1, "")
 

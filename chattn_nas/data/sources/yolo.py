@@ -106,7 +106,7 @@ def labels_of(image: str) -> list[str]:
 
 
 def _data_yaml(tree: Tree) -> dict[str, Any]:
-    """What a YAML file says that names classes or parts; ``file`` is its own path."""
+    """The content of a YAML file that names classes or parts; ``file`` is its own path."""
     for entry in tree.entries:
         if not entry.path.lower().endswith((".yaml", ".yml")):
             continue
@@ -150,7 +150,7 @@ def _distinct(names: list[str], called: str) -> list[str]:
 
 
 def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> dict[str, list[Entry]]:
-    """By the folders that ``data.yaml`` names, else by names of folders, such as ``train`` and ``val2017``.
+    """Parts by the folders that ``data.yaml`` names, else by names of folders, such as ``train`` and ``val2017``.
 
     Raises:
         DataError: Some images of one part are those of another, too.

@@ -123,7 +123,7 @@ def _changes(user: fx.Node, node: fx.Node) -> bool:
 
 
 def _wish(node: fx.Node) -> str:
-    """What a person might call the value of ``node``."""
+    """A name that a person might give the value of ``node``."""
     if node.op == "call_module":
         *before, last = str(node.target).split(".")
         return f"{before[-1]}{last}" if before and last.isdigit() else last

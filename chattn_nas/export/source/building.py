@@ -95,7 +95,7 @@ class Builder:
         return f"{definition.name}({', '.join([*before, *(f'{name}={text}' for name, text in arguments)])})"
 
     def _tensor(self, module: nn.Module, name: str) -> str:
-        """What stands for a tensor until the weights are loaded; a buffer that no file of weights holds is written."""
+        """A placeholder for a tensor until weights are loaded; a buffer that no file of weights has is written out."""
         value = getattr(module, name).detach()
         if name in module._parameters:
             filler = "ones" if name in ("weight", "scale") and value.ndim == 1 else "zeros"

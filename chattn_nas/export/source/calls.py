@@ -114,7 +114,7 @@ def _holds_tensor(value: Any) -> bool:
 
 
 def _contents(value: Any) -> Any:
-    """What every list and dict in ``value`` holds, by identity."""
+    """The content of every list and dict in ``value``, by identity."""
     if isinstance(value, dict):
         return [(key, id(item), _contents(item)) for key, item in value.items()]
     if isinstance(value, list | tuple):

@@ -98,7 +98,7 @@ class _Copier:
         return name
 
     def placeholder(self, name: str, value: Any) -> ast.expr:
-        """What stands for a setting, in which modules of one class may differ."""
+        """The placeholder of a setting, in which modules of one class may differ."""
         literal(value)  # raises where it cannot be written
         if name not in self.numbers:
             self.numbers[name] = len(self.placeholders)

@@ -121,7 +121,7 @@ def _camel(name: str) -> str:
 
 
 def lifted_constants(definition: Definition) -> dict[int, str]:
-    """For every placeholder in which the members differ the name of its constructor argument."""
+    """The name of a constructor argument for every placeholder in which the members differ."""
     named: dict[tuple[Any, ...], str] = {}
     found: dict[int, str] = {}
     taken = {*definition.source.children, *definition.source.tensors, "self", "training"}

@@ -88,7 +88,7 @@ class _Expressions:
         raise Refusal(f"an argument of type {type(value).__name__} cannot be written down")
 
     def expression(self, node: fx.Node) -> str:
-        """What computes ``node``."""
+        """The expression that computes ``node``."""
         if node.op == "call_module":
             return self._module_call(node)
         if node.op == "get_attr":
@@ -107,7 +107,7 @@ class _Expressions:
         return f"{qualified(function)}({self._arguments(node, names=parameter_names(function))})"
 
     def index(self, index: Any) -> str:
-        """What stands in square brackets."""
+        """An index, as it stands in square brackets."""
         if isinstance(index, tuple) and index:
             return ", ".join(self.index(item) for item in index) + ("," if len(index) == 1 else "")
         if not isinstance(index, slice):

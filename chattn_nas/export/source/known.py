@@ -1,4 +1,4 @@
-"""What the settings of one module decide about its source, before it ever runs."""
+"""The values in a module's source that its settings decide, before it ever runs."""
 
 from __future__ import annotations
 

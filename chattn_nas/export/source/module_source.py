@@ -1,4 +1,4 @@
-"""What is known of one module before classes are shared: its methods, with placeholders where instances may differ."""
+"""One module as source, before classes are shared: its methods, with placeholders where instances may differ."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Dependencies(Protocol):
         """Copy a module-level function; the name it goes by."""
 
     def placeholder(self, name: str, value: Any) -> ast.expr:
-        """What stands for a setting, in which modules of one class may differ."""
+        """The placeholder of a setting, in which modules of one class may differ."""
 
 
 class Reducer(Decided):
@@ -76,7 +76,7 @@ class Reducer(Decided):
         return self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
-        """What hangs on ``self``, or comes from outside the function."""
+        """Resolve an attribute of ``self``, or of something outside the function."""
         if self.is_me(node.value):
             return self._own(node)
         value = self.value(node)
@@ -92,7 +92,7 @@ class Reducer(Decided):
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> Any:
-        """What comes from outside the function."""
+        """Resolve a name from outside the function."""
         if self.is_me(node):
             return ast.copy_location(ast.Name("self", node.ctx), node)
         if node.id in self.local or not isinstance(node.ctx, ast.Load):

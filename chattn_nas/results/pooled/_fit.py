@@ -25,7 +25,7 @@ def fit(records: Sequence[Record]) -> Pooled | None:
 
 
 def fitted(seen: Sequence[Observation], foretold: Foretold | None = None) -> Pooled | None:
-    """The same from observations.
+    """Fit the pooled model to observations.
 
     Rungs are always read: they say why a training was stopped. Losses are read where the study shows what they are
     worth: where, with them, the model foretells the accuracy of a training from all others better than without.

@@ -1,4 +1,4 @@
-"""What the pooled model is linear in: one column per type, setting, pair, seed and type on a seed that a study saw."""
+"""The design matrix of the pooled model: one column per type, setting, pair, seed, and type on a seed of the study."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def network_row(choices: Choices, *, pairs: bool, foretold: Foretold | None = No
 def effect_row(
     choices: Iterable[tuple[str, str]], stage: int, others: Mapping[int, Sequence[str]], *, pairs: bool
 ) -> dict[Key, float]:
-    """What a type adds in ``stage`` on average over its settings ``choices`` and over the types of the other stages."""
+    """The effect of a type in ``stage``, as a mean over its settings ``choices`` and the types of the other stages."""
     known = list(choices)
     row: dict[Key, float] = {("type", stage, known[0][0]): 1.0}
     for _, setting in known:

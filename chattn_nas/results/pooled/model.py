@@ -127,7 +127,7 @@ class Pooled:
             self._integrate()
 
     def of(self, seen: Sequence[Observation]) -> Pooled:
-        """The same model of other trainings, say of some more; its standard deviations are not learned anew, which
+        """This model with other trainings, say with some more; its standard deviations are not learned anew, which
         takes most of the time, and :attr:`held_out` is not computed."""
         return Pooled(seen, self.views, like=self, foretold=self._foretold)
 
@@ -237,7 +237,7 @@ class Pooled:
         return float((drawn[:, 1:].max(1) - drawn[:, 0] > by).mean())
 
     def effects(self, stage: int, wanted: Sequence[str]) -> Estimate:
-        """What each type in ``wanted`` adds in ``stage`` (from 0), against ``none`` there or the mean of the types.
+        """The effect of each type in ``wanted`` in ``stage`` (from 0), against ``none`` there or the mean of the types.
 
         On average over that type's settings seen there, over the types seen in the other stages, and over seeds.
         """

@@ -1,4 +1,4 @@
-"""What the pooled model sees of a study: one observation per training, with all that was read of it."""
+"""Observations of the pooled model: one per training, with all that was read of it."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def choices_of(record: Record) -> Choices:
 
 
 def choices_of_stages(stages: Sequence[Mapping[str, Any]]) -> Choices:
-    """The same from a network's stages as plain mappings."""
+    """The choices of a network whose stages are plain mappings."""
     return tuple((str(stage["type"]), key_of(stage)) for stage in stages)
 
 
 def observations(records: Sequence[Record]) -> list[Observation]:
-    """What a study saw: every training with its accuracy at the end, its rungs and its losses.
+    """The observations of a study: every training with its accuracy at the end, its rungs and its losses.
 
     Rungs are views where a training was stopped there and enough others went on; of a complete training the losses
     (validation loss, sum of training losses) are views too.

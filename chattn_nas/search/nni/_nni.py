@@ -62,7 +62,7 @@ class Manager:
         return False
 
     def status(self) -> str:
-        """What the manager says of the experiment.
+        """The manager's status of the experiment.
 
         Raises:
             OSError: It does not answer (what requests raises).
@@ -125,7 +125,7 @@ def place_of_trial() -> int:
 
 
 def names_of_trial() -> dict[str, Any]:
-    """What NNI calls the trial that this process is, by the name under which the study keeps it."""
+    """NNI's name of the trial that this process runs, as the study keeps it."""
     return {
         "nni_experiment": experiment_of_trial(),
         "nni_trial": nni.get_trial_id(),
@@ -134,7 +134,7 @@ def names_of_trial() -> dict[str, Any]:
 
 
 def next_parameters() -> dict[str, Any] | None:
-    """What NNI proposes to this trial; ``None`` where it has nothing."""
+    """NNI's proposal for this trial; ``None`` where it has none."""
     found: dict[str, Any] | None = nni.get_next_parameter()
     return found
 

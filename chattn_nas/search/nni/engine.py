@@ -126,7 +126,7 @@ class NniExperiment:
             )
 
     def state(self) -> dict[str, Any]:
-        """What the monitor has told: ``experiment``, ``port``, ``manager``, and ``reason`` once it ended."""
+        """The monitor's state: ``experiment``, ``port``, ``manager``, and ``reason`` once it ended."""
         return dict(json.loads(self.path.read_text())) if self.path.exists() else {}
 
     def follow(self, progress: Progress) -> int:

@@ -1,7 +1,8 @@
-"""Starts one NNI experiment, watches it, and leaves nothing of it: ``python -m chattn_nas.search.nni.monitor RUN``.
+"""Runs one NNI experiment and cleans up behind it: ``python -m chattn_nas.search.nni.monitor RUN``.
 
-It is a process of its own, so that it can still clean up when the search that started it dies: it then reads the end
-of its standard input. Told to stop, it lets the running trials go back to the queue. Its exit code says how it ended.
+It is a process of its own, so that it can clean up even when the search that started it dies, which it notices by the
+end of its standard input. When it is stopped, the running trials go back to the queue. Its exit code says how the
+experiment ended.
 """
 
 from __future__ import annotations
@@ -68,12 +69,12 @@ class Monitor:
         self.until = float("inf") if seconds is None else time.monotonic() + seconds
         config = experiment(run, trainer=trainer)
         self.places = config["maxTrialNumber"]
-        self.told = run.directory / "nni" / STATE
+        self.state = run.directory / "nni" / STATE
         self.manager = _nni.Manager(config)
         self.known = _known(run) if self.settings.nni_tuner in LEARNING else []
         self.refused, self.busy, self.heard = 0, time.monotonic(), time.monotonic()
 
-    def keep(self, stop: threading.Event) -> int:
+    def run(self, stop: threading.Event) -> int:
         """Run the experiment to its end.
 
         Returns:
@@ -82,14 +83,14 @@ class Monitor:
         try:
             port = self.settings.nni_port or _free_port()
             pid = self.manager.start(port)
-            self._tell(experiment=self.manager.id, port=port, manager=pid)
+            self._note(experiment=self.manager.id, port=port, manager=pid)
             code, reason = self._watch(stop)
         except Exception as error:
             log.exception("the experiment failed")
             code, reason = DIED, f"{type(error).__name__}: {first_line(error)}"
         finally:
             self._end()
-        self._tell(reason=reason)
+        self._note(reason=reason)
         return code
 
     def _watch(self, stop: threading.Event) -> Ending:
@@ -99,12 +100,13 @@ class Monitor:
             if ending is None:
                 end_overdue(self.study, self._mine(), self.settings)
                 lose_lost(self.study, self.settings.retries)
-                ending = self._what_it_says()
+                ending = self._ask()
             if ending is not None:
                 return ending
         return DONE, "stopped"
 
     def _death(self) -> Ending | None:
+        """Whether time is over, or a process of NNI is gone."""
         if time.monotonic() > self.until:
             return OUT_OF_TIME, "nni_duration is over"
         if not self.manager.is_alive():
@@ -113,8 +115,8 @@ class Monitor:
             return DIED, "NNI's tuner died"
         return None
 
-    def _what_it_says(self) -> Ending | None:
-        """How the experiment ended, by what NNI says of it; else its tuner is taught, and refused trials replaced."""
+    def _ask(self) -> Ending | None:
+        """Ask NNI how the experiment goes; while it goes on, its tuner is taught and refused trials are replaced."""
         try:
             status, busy = self.manager.status(), self.manager.open_trials()
         except OSError as error:
@@ -124,6 +126,13 @@ class Monitor:
         if busy:
             self.busy = self.heard
             self._teach()
+        ending = self._ending(status, bool(busy))
+        if ending is None:
+            self._replace_refused()
+        return ending
+
+    def _ending(self, status: str, busy: bool) -> Ending | None:
+        """How the experiment ended, by NNI's status of it; ``None`` while it goes on."""
         if status in _nni.FAILED:
             return DIED, f"NNI's status is {status}"
         if status == _nni.ENDED:
@@ -132,7 +141,6 @@ class Monitor:
             return EXHAUSTED, "NNI's tuner has no more to propose"
         if self.heard - self.busy > IDLE:
             return DIED, f"NNI starts no more trials, its status is {status}"
-        self._replace_refused()
         return None
 
     def _teach(self) -> None:
@@ -158,9 +166,10 @@ class Monitor:
         for trial in queue.lost(self.study):
             queue.give_back(self.study, id_of(trial))
 
-    def _tell(self, **state: Any) -> None:
-        known = json.loads(self.told.read_text()) if self.told.exists() else {}
-        with replacing(self.told) as partial:
+    def _note(self, **state: Any) -> None:
+        """Add to the file that the search reads."""
+        known = json.loads(self.state.read_text()) if self.state.exists() else {}
+        with replacing(self.state) as partial:
             partial.write_text(json.dumps(known | state))
 
 
@@ -207,7 +216,7 @@ def main() -> None:
         stop.set()
 
     threading.Thread(target=until_the_search_ends, daemon=True).start()
-    sys.exit(Monitor(RunDirectory(arguments.run), arguments.trainer, arguments.seconds).keep(stop))
+    sys.exit(Monitor(RunDirectory(arguments.run), arguments.trainer, arguments.seconds).run(stop))
 
 
 if __name__ == "__main__":

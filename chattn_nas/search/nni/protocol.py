@@ -1,4 +1,4 @@
-"""What a search, the monitor of its NNI experiment, its tuner and its trials tell each other."""
+"""The protocol between a search, the monitor of its NNI experiment, its tuner and its trials."""
 
 #: The monitor's exit codes.
 DONE, EXHAUSTED, OUT_OF_TIME, DIED = 0, 3, 4, 5

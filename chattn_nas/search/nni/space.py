@@ -33,7 +33,7 @@ def nni_layers(space: SearchSpace) -> dict[str, Any]:
 
 
 def nni_sample(space: SearchSpace, architecture: Architecture) -> dict[str, Any] | None:
-    """What a tuner would propose for this architecture; ``None`` where the space lacks it."""
+    """This architecture as a tuner would propose it; ``None`` where the space lacks it."""
     params = space.params(architecture)
     if params is None:
         return None

@@ -115,7 +115,7 @@ def run_trial(run: RunDirectory, parameters: dict[str, Any], trainer: str | None
 
 
 def score_of(trial: optuna.trial.FrozenTrial) -> float:
-    """What NNI is told of an ended trial: a score from 0 to 1."""
+    """The result of an ended trial as NNI gets it: a score from 0 to 1."""
     if len(trial.values or ()) == 1:
         return float(trial.values[0])
     measured = trial_attributes(trial).measurement if trial.state.name != "FAIL" else None

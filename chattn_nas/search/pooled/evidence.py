@@ -1,4 +1,4 @@
-"""What a search knows when it proposes: trainings that ended, those under way, and what was refused."""
+"""The evidence that proposals are based on: trainings that ended, those that run, and refused networks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Reader:
         self._records: dict[int, Record] = {}
 
     def read(self, study: optuna.Study, but: int) -> Evidence:
-        """What is known; trial ``but``, which is about to be proposed, is left out."""
+        """All that is known, without trial ``but``, which is about to be proposed."""
         known, found, ended = history(study), Evidence(), self.ended(study)
         found.seen = observations(ended)
         for record in ended:

@@ -65,7 +65,7 @@ class Networks:
         return tuple(keys[place] for keys, place in zip(self.keys, row, strict=True))
 
     def row(self, choices: Choices) -> tuple[int, ...] | None:
-        """What :meth:`choices` made; ``None`` where the space lacks the network."""
+        """The inverse of :meth:`choices`; ``None`` where the space lacks the network."""
         if len(choices) != len(self._place):
             return None
         places = [known.get(key) for known, key in zip(self._place, choices, strict=True)]
@@ -89,7 +89,7 @@ class Networks:
 
 
 class Costs:
-    """What networks cost, before they are built: parameters and MACs exactly, latency as the sum of what stages add.
+    """Costs of networks before they are built: parameters and MACs exactly, latency as the sum over stages.
 
     Args:
         networks: Of the space.

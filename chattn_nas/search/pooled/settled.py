@@ -28,7 +28,7 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is still to be won.
+    """The gain that is still possible.
 
     Attributes:
         trainings: So many were seen.

@@ -113,7 +113,7 @@ def actor_here(kind: type[Any]) -> Any:
 
 
 def ready(waited_for: Sequence[Any], seconds: float) -> list[Any]:
-    """Those that are done, once one is, or after so many seconds."""
+    """The references that are done, once one is, or after so many seconds."""
     import ray
 
     done: list[Any] = ray.wait(list(waited_for), timeout=seconds)[0]
@@ -121,7 +121,7 @@ def ready(waited_for: Sequence[Any], seconds: float) -> list[Any]:
 
 
 def result_of(started: Any) -> Any:
-    """What a task or a call gave; what it raised on its node is raised here."""
+    """The result of a task or a call; an exception on its node is raised here."""
     import ray
     from ray.exceptions import RayTaskError
 

@@ -1,4 +1,4 @@
-"""What runs on a node of a Ray cluster: one training, and the broker at which it asks whether to go on."""
+"""The task on a node of a Ray cluster: one training, and the broker that it asks whether to go on."""
 
 from __future__ import annotations
 

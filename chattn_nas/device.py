@@ -1,0 +1,43 @@
+"""Devices by the names that specs and callers give them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chattn_nas.errors import InputError
+
+if TYPE_CHECKING:  # a spec that is refused needs none
+    import torch
+
+
+def resolve_device(device: torch.device | str) -> torch.device:
+    """``auto`` is the first GPU where there is one, else the CPU.
+
+    Raises:
+        InputError: This machine has no such device.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if device == "auto":
+        device = "cuda" if gpus else "cpu"
+    try:
+        found = torch.device(device)
+        there = found.type == "cpu" or (gpus > (found.index or 0) if found.type == "cuda" else _usable(found))
+    except RuntimeError:  # no name of a device
+        there = False
+    if not there:
+        known = ["cpu", *(f"cuda:{index}" for index in range(gpus))]
+        named = str(device)
+        raise InputError(f"this machine has no device {named!r}", where=("device",), value=named, choices=known)
+    return found
+
+
+def _usable(device: torch.device) -> bool:
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except Exception:  # each backend has its own
+        return False
+    return True

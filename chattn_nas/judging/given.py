@@ -1,0 +1,58 @@
+"""Trainings that are given one by one: nothing is proposed, stopped early, or refused for its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from chattn_nas.proxy import Outcome
+from chattn_nas.search import search
+from chattn_nas.search.session import Training, enqueue_trainings
+from chattn_nas.space import NONE, SpaceSettings
+from chattn_nas.space.settings import ALL
+from chattn_nas.spec import Spec
+from chattn_nas.study import RunDirectory
+from chattn_nas.study.attributes import trial_attributes
+from chattn_nas.study.trials import all_trials
+
+
+def spec_of_given(spec: Spec, name: str, **search_settings: Any) -> Spec:
+    """The spec of a study whose trainings are all given.
+
+    Args:
+        spec: Backbone, data and proxy are taken as they are.
+        name: Name of the study.
+        search_settings: Keys of section ``search`` that are to be others than the spec's.
+    """
+    fixed = {"sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {}}
+    return spec.changed(
+        name=name,
+        space=SpaceSettings({ALL: [NONE]}),  # no training is drawn from it
+        search=spec.search.changed(**fixed, **search_settings),
+    )
+
+
+def time_limit(spec: Spec, epochs: int) -> float | None:
+    """Seconds that a training of so many epochs may take: the spec's own limit, longer as the training is longer."""
+    limit = spec.search.timeout
+    return None if limit is None else limit * max(1.0, epochs / spec.proxy.rungs[-1])
+
+
+def train_given(
+    run: RunDirectory, trainings: Iterable[Training], *, workers: int | None = None, progress: bool = True
+) -> None:
+    """Queue the trainings that a run lacks, and go on until all of its trainings have ended.
+
+    Args:
+        run: Its spec is of :func:`spec_of_given`.
+        trainings: Architecture, hash, seed and label, as for :func:`enqueue_trainings`.
+        workers: As for ``search``.
+        progress: As for ``search``.
+
+    Raises:
+        SearchStopped: They keep failing.
+    """
+    enqueue_trainings(run.study, trainings)
+    outcomes = [trial_attributes(trial).outcome for trial in all_trials(run.study)]
+    target_trials = sum(outcome is not Outcome.INFEASIBLE for outcome in outcomes)  # which no target counts
+    search(run.spec, run=run.directory, trials=target_trials, workers=workers, progress=progress, baselines=False)
