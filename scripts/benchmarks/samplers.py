@@ -7,8 +7,9 @@
     python scripts/benchmarks/samplers.py ends --keep OTHER
 
 Every search adds its rows to the CSV file as it ends, and what stands there is not searched again: calls with
-``--minutes`` add up. Beside this file, samplers.csv holds the searches that docs/cost.md shows. Search n of every method
-has the same world or the same unseen seed, so methods are compared in pairs; the unit of every interval is a world, or a seed of a table (Student's t).
+``--minutes`` add up. Beside this file, samplers.csv holds the searches that docs/cost.md shows. Search n of every
+method has the same world or the same unseen seed, so methods are compared in pairs; the unit of every interval is a
+world, or a seed of a table (Student's t).
 """
 
 from __future__ import annotations
