@@ -126,11 +126,12 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare runs on one page: other backbones, budgets or recipes."""
-    from chattn_nas.report.compare import caution, compare_html, compare_runs, differing, score_column
-    from chattn_nas.results import words
-
     if len(runs) < 2:
         raise InputError("compare needs two runs or more")
+    with moving("Loading what draws it", line=False):
+        from chattn_nas.report.compare import caution, compare_html, compare_runs, differing, score_column
+        from chattn_nas.results import words
+
     lines = compare_runs([_opened(run, trust).study for run in runs], [str(run) for run in runs])
     out.write_text(compare_html(lines), encoding="utf-8")
     if as_json:
