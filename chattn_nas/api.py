@@ -102,7 +102,7 @@ class Run(study.RunDirectory):
         if str(trial).isdecimal():
             return self.trial(int(trial))
         if trial != "best":
-            raise InputError(f"--trial is 'best' or a number, not {trial!r}")
+            raise InputError(f"a trial is 'best' or a number, not {trial!r}")
         winner = judging.confirmed_winner(self.study, self.standing) if by is None else None
         return self.best(by or "pooled") if winner is None else Trained(self, winner)
 
@@ -112,7 +112,13 @@ class Run(study.RunDirectory):
 
         Returns:
             Whether there was anything to see: its weights were kept, and the task has pictures of its answers.
+
+        Raises:
+            InputError: No images.
+            RunError: Nothing was trained to the end.
         """
+        if images < 1:
+            raise InputError(f"images must be at least 1, not {images}", value=images)
         import torch
 
         from chattn_nas import tasks

@@ -153,6 +153,14 @@ class Settings(Refusing):
             property.pop("title", None)
         return schema
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refused.
+
+        Raises:
+            InputError: Settings never change; the message says how to get others.
+        """
+        raise InputError(f"{type(self).__name__} never changes: .changed({name}=...) gives a copy", where=(name,))
+
     def changed(self, **fields: Any) -> Self:
         """A copy with other values, checked like the first ones.
 

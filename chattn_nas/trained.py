@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chattn_nas import judging, report, results, study, training
 from chattn_nas.arguments import checked
+from chattn_nas.errors import InputError
 from chattn_nas.results import words
 from chattn_nas.space import Architecture
 from chattn_nas.spec import TrainingSettings
@@ -109,7 +110,12 @@ class Trained:
 
         Returns:
             Whether there was anything to see: its weights were kept, it has attention, and an image has one label.
+
+        Raises:
+            InputError: No images.
         """
+        if images < 1:
+            raise InputError(f"images must be at least 1, not {images}", value=images)
         import torch
 
         from chattn_nas.data import Normalize, load_data

@@ -79,6 +79,9 @@ COMMANDS = {
     "not YAML": (["search", "{spec}"], 2),
     "unknown key": (["search", "{spec}"], 2),
     "wrong value": (["search", "{spec}"], 2),
+    "no data": (["init", "--data", "nowhere"], 2),
+    "data for a spec": (["search", "{spec}.csv"], 2),
+    "pages": (["docs", "data"], 0),
 }
 MISTAKES = {
     "not YAML": "name: [",

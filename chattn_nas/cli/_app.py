@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import errno
 import functools
+import gc
 import inspect
 import io
 import json
+import logging
 import math
 import os
 import re
@@ -183,8 +186,22 @@ def _options(
     """Neural architecture search over channel attention."""
 
 
+class _Warnings(logging.Handler):
+    """Warnings on stderr, broken between words on a terminal, and not the same one twice in a row."""
+
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """As logging calls it."""
+        before, self.last = self.last, self.format(record)
+        if self.last != before:
+            print(_filled(self.last), file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
+    logging.lastResort = _Warnings(logging.WARNING)
+    atexit.register(gc.freeze)  # else Python looks once more through all that torch made, for a second
     os.environ.update(short_waits())
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
@@ -201,11 +218,15 @@ def main() -> None:
 
 
 def _end(said: str, code: int) -> NoReturn:
-    said = f"chattn-nas: {redacted(said)}"
-    if sys.stderr.isatty():
-        said = textwrap.fill(said, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
-    print(said, file=sys.stderr)
+    print(_filled(f"chattn-nas: {redacted(said)}"), file=sys.stderr)
     sys.exit(code)
+
+
+def _filled(text: str) -> str:
+    """One line for stderr: broken between words on a terminal, as long as it is elsewhere."""
+    if not sys.stderr.isatty():
+        return text
+    return textwrap.fill(text, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
 
 
 def _of_a_storage(error: Exception) -> str | None:

@@ -69,6 +69,10 @@ def init(
         data, task, backbone, params, recipe, budget = _asked(data, task, backbone, params, recipe, budget)
     data = data or "digits"
     seconds = None if budget is None else seconds_of(budget)
+    if data != "digits":
+        from chattn_nas.data.sources.place import existing
+
+        existing(data)  # before torch is imported: a mistake is told at once
     with moving("Loading torch and timm"):
         from chattn_nas.spec.draft import draft
         from chattn_nas.spec.draft_source import default_name
@@ -154,8 +158,8 @@ def _plan_trials(out: Path, text: str, seconds: float) -> None:
     from chattn_nas.results import words
     from chattn_nas.spec import load_spec
 
-    say("Timing a few training steps")
-    plan = plan_search(load_spec(out))
+    with moving("Timing a few training steps"):
+        plan = plan_search(load_spec(out))
     trials = min(max(plan.trials_within(seconds), plan.baselines + 1), 10_000)
     line = f"  trials: {trials}"
     why = f"about {words.about(seconds)} here by the plan of the day it was written; chattn-nas plan SPEC tells anew"

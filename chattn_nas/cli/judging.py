@@ -50,6 +50,7 @@ def confirm(
         from chattn_nas import api, judging, report
         from chattn_nas.results import words
         from chattn_nas.study.metric import named
+        from chattn_nas.study.short import in_short
 
         planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
@@ -87,7 +88,8 @@ def confirm(
     for one in found.networks:
         for claim in _claims(one) if "candidate" in one.roles else ():
             say(named(claim, unit))
-    say(f"{found.headline}: {found.words.replace('**', '')}")
+    say(in_short(f"{found.headline}: {found.words.replace('**', '')}"))
+    say(f"Report: {opened.directory / 'report.html'}\nNext: chattn-nas train {run}   (then export takes it home)")
 
 
 @command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18")
@@ -277,9 +279,8 @@ def _claims(one: Network) -> list[str]:
 
     rivals = {"the best uniform": one.uniform, "none": one.none, "channel_scale": one.channel_scale}
     return [
-        f"{_short(one.name)} against {name}: {found.words}; bootstrap "
-        f"{words.interval(found.bootstrap_low, found.bootstrap_high)}, sign test p {found.sign_p:.3f}, p of all "
-        f"{found.p:.3f}"
+        f"{_short(one.name)} against {name}: {found.words}; p {found.p:.3f}, sign test p {found.sign_p:.3f}"
+        + (f", bootstrap {words.interval(found.bootstrap_low, found.bootstrap_high)}" if found.bootstrap_low else "")
         for name, found in rivals.items()
         if found is not None
     ]

@@ -29,15 +29,18 @@ def export(
     with moving("Loading torch", line=False):
         from chattn_nas import api
         from chattn_nas.export import DEFAULT_FORMATS
+        from chattn_nas.study.short import in_short
 
         chosen = opened.chosen(trial, by)
-    say(f"Exporting {chosen}")
+    say(f"Exporting {in_short(str(chosen))}")
     formats = [name.strip() for name in format.split(",") if name.strip()] or DEFAULT_FORMATS
     with moving("Writing it, and proving that it computes the same", line=False):
         written = api.export(chosen, out, formats, force=force)
     for check, difference in written.differences.items():
         say(f"  {check}: largest difference {difference:.3g}")
     say(f"Wrote {', '.join(written.files)} to {written.folder}")
+    if "model.py" in written.files:
+        say(f"Next: python {written.folder / 'model.py'} IMAGE")
     if as_json:
         print_json({"folder": str(written.folder), "files": [str(one) for one in written.files],
                     "differences": written.differences, "network": str(chosen)})  # fmt: skip

@@ -15,6 +15,7 @@ from chattn_nas.cli._app import (
     Wide,
     command,
     completed_runs,
+    moving,
     open_run,
     print_json,
     print_legend,
@@ -98,11 +99,12 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the report: what won, by how much, at what cost, and how sure that is."""
-    from chattn_nas.report import write_report
-    from chattn_nas.report.facts import gather
-    from chattn_nas.report.summary import summary
-
     opened = _opened(run, trust)
+    with moving("Loading what draws it", line=False):
+        from chattn_nas.report import write_report
+        from chattn_nas.report.facts import gather
+        from chattn_nas.report.summary import summary
+
     with suppress(OSError):  # a run that can only be read
         opened.write_trials()
     facts = gather(opened.study)
@@ -124,11 +126,12 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare runs on one page: other backbones, budgets or recipes."""
-    from chattn_nas.report.compare import caution, compare_html, compare_runs, differing, score_column
-    from chattn_nas.results import words
-
     if len(runs) < 2:
         raise InputError("compare needs two runs or more")
+    with moving("Loading what draws it", line=False):
+        from chattn_nas.report.compare import caution, compare_html, compare_runs, differing, score_column
+        from chattn_nas.results import words
+
     lines = compare_runs([_opened(run, trust).study for run in runs], [str(run) for run in runs])
     out.write_text(compare_html(lines), encoding="utf-8")
     if as_json:

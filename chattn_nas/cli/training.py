@@ -35,10 +35,11 @@ def train(
     with moving("Loading torch", line=False):
         from chattn_nas import report
         from chattn_nas.study.metric import unit_of
+        from chattn_nas.study.short import in_short
 
         chosen, unit = opened.chosen(trial), unit_of(opened.study)
     if speaks:
-        say(f"Training {chosen}")
+        say(f"Training {in_short(str(chosen))}")
 
     def on_epoch(row: dict[str, Any]) -> None:
         scored = f", validation {unit.text(row['score'])}" if "score" in row else ""
@@ -53,6 +54,6 @@ def train(
         if as_json:
             print_json({"network": str(chosen), "test": result.test_score, "plan": result.plan})
         say(
-            f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs; "
-            "'chattn-nas export' takes these weights",
+            f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs\n"
+            f"Next: chattn-nas export {run} --out network   (takes these weights)",
         )

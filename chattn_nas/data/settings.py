@@ -179,7 +179,7 @@ class DataSettings(Settings):
         given = {key for key in OWNED if getattr(self, key) != type(self).model_fields[key].default}
         if "dataset" not in self.model_fields_set and given:
             raise DataError(
-                f"data.dataset is missing: which kind of set is it{_proposal(self.path, given)}?",
+                f"data.dataset is missing: which kind of set is it{_proposal(self.path, given)}",
                 where=("data", min(given, key=("path", "name", "root").__contains__)), choices=_known(),
             )  # fmt: skip
         kind = "module:function" if ":" in self.dataset else self.dataset
@@ -270,7 +270,7 @@ def _proposal(path: str | None, given: set[str]) -> str:
     """The kind of the path, in words."""
     if path is None:
         fitting = [name for name, keys in SOURCE_KEYS.items() if given <= set(keys)]
-        return f" ({' or '.join(fitting)})" if fitting else ""
+        return f" ({' or '.join(fitting)})?" if fitting else "?"
     place = Path(os.path.expanduser(os.path.expandvars(path)))
     endings = {
         ".csv": "csv",
@@ -286,4 +286,4 @@ def _proposal(path: str | None, given: set[str]) -> str:
     if kind is None:
         close = difflib.get_close_matches(place.suffix, endings, n=1)
         kind = endings[close[0]] if close else None
-    return f"? {path} looks like dataset: {kind}" if kind else ""
+    return f"? {path} looks like dataset: {kind}" if kind else "?"

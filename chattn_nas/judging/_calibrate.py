@@ -81,14 +81,10 @@ def calibrate(
     ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, not {value}", value=value)
-    if full_epochs is not None and full_epochs < 1:
-        raise InputError(f"full_epochs must be at least 1, not {full_epochs}", value=full_epochs)
     if budget is not None and not budget > 0:
         raise InputError(f"budget must be above 0, not {budget:g}", value=budget)
     if not 0 < part <= 1:
         raise InputError(f"part must be above 0 and at most 1, not {part:g}", value=part)
-    if budget is not None and not budget > 0:
-        raise InputError(f"budget must be seconds above 0, not {budget:g}", value=budget)
     quiet_optuna()
     space = spec.search_space()
     chosen = stratified(space, architectures, spec.search.seed)

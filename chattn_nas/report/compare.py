@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, number
-from chattn_nas.report.facts import RunFacts, gather
+from chattn_nas.report.facts import RunFacts, data_name, gather
 from chattn_nas.report.page import file_text, rendered
 from chattn_nas.results import words
 from chattn_nas.results._best import Margin
@@ -133,11 +133,10 @@ def _line(facts: RunFacts) -> RunLine:
         for rival in (standing.none(), standing.best_uniform())
     ]
     trained = [one for one in facts.records if one.rungs and one.measurement]
-    data = spec.get("data", {})
     return RunLine(
         name=facts.name,
         backbone=str(spec.get("backbone", {}).get("model", "")),
-        data=" ".join(str(data[key]) for key in ("dataset", "name") if data.get(key)),
+        data=data_name(spec.get("data", {})),
         epochs=max((one.rungs[-1].epoch for one in trained), default=0),
         trials=len(trained),
         network="nothing yet" if lead is None else named(lead),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 import optuna
@@ -142,7 +144,6 @@ class RunFacts:
     def searched(self) -> str:
         """One line on what was searched."""
         backbone = self.spec.get("backbone", {}).get("model", "a backbone")
-        dataset = self.spec.get("data", {}).get("dataset", "its data")
         listed = {stage["type"] for record in self.records for stage in record.stages}
         for entries in self.spec.get("space", {}).values():
             listed |= {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
@@ -150,7 +151,7 @@ class RunFacts:
         count = max((len(record.stages) for record in self.records), default=0)
         return (
             f"Which channel attention belongs in which of the {words.plural(count, 'stage')} of {backbone} "
-            f"on {dataset}? "
+            f"on {data_name(self.spec.get('data', {}))}? "
             f"{words.plural(len(self.records), 'trial')}; types in the race: none, {', '.join(types) or 'no other'}."
         )
 
@@ -258,3 +259,9 @@ def _baselines(standing: Standing, found: Confirmation | None) -> Rows:
             }
         )  # fmt: skip
     return rows
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """What a reader calls the data set of a spec: its name, its file or folder, else its source."""
+    path = str(data.get("path") or "").rstrip("/")
+    return str(data.get("name") or PurePath(path).name or data.get("dataset") or "its data")

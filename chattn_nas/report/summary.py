@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chattn_nas.report.facts import RunFacts
+from chattn_nas.report.facts import RunFacts, data_name
 from chattn_nas.results import words
 from chattn_nas.results._so_far import named
 from chattn_nas.study.metric import unit_of
@@ -12,7 +12,7 @@ from chattn_nas.study.short import in_short
 def summary(facts: RunFacts) -> list[str]:
     """Question, verdict, score, cost, next step: one line each."""
     model = facts.spec.get("backbone", {}).get("model", "a backbone")
-    data = facts.spec.get("data", {}).get("dataset", "its data")
+    data = data_name(facts.spec.get("data", {}))
     lines = [f"{facts.name}: which channel attention for {model} on {data}? (chattn-nas)"]
     lines.append(f"Verdict, {facts.verdict.status}: {in_short(facts.verdict.headline)}.")
     lead, standing, unit = facts.lead, facts.standing, unit_of(facts.study)

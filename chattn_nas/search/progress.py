@@ -89,6 +89,9 @@ class Progress:
             self._live.start()
         else:
             self.say("the search begins")
+        if known.counted:
+            of = "" if self._budget else f" of {self.target_trials}"
+            self.say(f"{known.counted}{of} trials had ended before")
         self._look()
         return self
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chattn_nas.data.kinds import ARCHIVES, ENDINGS, TASKS, DataKind, kind_of
+from chattn_nas.data.sources.place import existing
 from chattn_nas.errors import DataError
 
 #: What ``--task`` can be: the source of a folder or archive for it.
@@ -29,11 +30,7 @@ def look(data: str) -> DataKind:
     """
     if data == "digits":
         return DataKind("digits", seen="digits are images of ten classes")
-    place = Path(os.path.expanduser(data))
-    if not place.exists():
-        near = [str(one) for one in sorted(place.parent.iterdir())[:20]] if place.parent.is_dir() else []
-        raise DataError(f"--data {data}: there is no such file or folder", value=data, choices=("digits", *near))
-    kind = kind_of(place)
+    kind = kind_of(existing(data))
     if kind is None:
         raise DataError(
             f"--data {data}: not a kind that init knows; possible are digits, a folder of images, and files that end "

@@ -70,6 +70,9 @@ class RunDirectory:
                 why += "; none lies in runs/: 'chattn-nas search SPEC' starts one"
             raise RunError(f"{directory} is no run: {why}", value=name, choices=known)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.directory)!r})"
+
     @classmethod
     @contextmanager
     @checked

@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 
 NOTHING = "-"
-#: A choice in words, and a network as it stands in a sentence: all stages, or one choice with settings in every stage.
+#: A choice in words, and a network as it stands in a sentence: all stages, or one choice in every stage.
 _SETTINGS = r"\((?:[^()]|\([^()]*\))*\)"
 _CHOICE = rf"[\w/.:-]+(?:{_SETTINGS})?"
-_NETWORK = re.compile(rf"uniform (?P<everywhere>[\w/.:-]+{_SETTINGS})|{_CHOICE}(?: \| {_CHOICE})+")
+#: In "the best uniform choice" no type is named.
+_NO_TYPE = r"(?!(?:one|choice|network|attention|architecture)s?\b)"
+_NETWORK = re.compile(
+    rf"uniform {_NO_TYPE}(?P<everywhere>[a-z_][\w/.:-]*\b(?:{_SETTINGS})?)|{_CHOICE}(?: \| {_CHOICE})+"
+)
 
 
 def short(choice: str) -> str:

@@ -1,6 +1,7 @@
 """What holds of every command: ``--json`` is JSON and nothing else, ``--quiet`` is silent, all fits 80 columns."""
 
 import json
+import logging
 import re
 import sys
 
@@ -98,3 +99,17 @@ def test_its_help_has_an_example_of_it(monkeypatch, capsys, command) -> None:
     with pytest.raises(SystemExit):
         main()
     assert f"Example: chattn-nas {command}" in capsys.readouterr().out
+
+
+def test_a_warning_is_broken_between_words_on_a_terminal_and_told_once(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = _app._Warnings(logging.WARNING)
+    record = logging.LogRecord("chattn_nas", logging.WARNING, "", 0, "%s stages", ("many " * 30,), None)
+    said.handle(record)
+    said.handle(record)
+    assert capsys.readouterr().err == "many " * 30 + " stages\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    said.handle(logging.LogRecord("chattn_nas", logging.WARNING, "", 0, "word " * 30, (), None))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith("word") and len(line) <= 80 for line in lines)

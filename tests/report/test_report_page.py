@@ -81,7 +81,14 @@ def test_every_plot_has_a_caption_and_its_figure_is_plain_json(page):
 
 
 def test_baselines_show_the_seeds_behind_each(read):
-    for name in ("no attention", "uniform se", "uniform eca", "uniform fca", "uniform gct", "the random-gate control"):
+    for name in (
+        "no attention",
+        "se everywhere",
+        "eca everywhere",
+        "fca everywhere",
+        "gct everywhere",
+        "the random-gate control",
+    ):
         assert name in read.text
 
 

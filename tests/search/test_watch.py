@@ -77,7 +77,8 @@ def test_networks_have_a_short_form() -> None:
          ["fca-(1, 2): fca(frequencies=(1, 2))", "se8: se(reduction=8)"]),
         ("between no attention and **uniform se(reduction=2)**.", "between no attention and **se2 everywhere**.",
          ["se2: se(reduction=2)"]),
-        ("uniform se, best of the 4 uniform ones (99 %)", "uniform se, best of the 4 uniform ones (99 %)", []),
+        ("uniform se, best of the 4 uniform ones (99 %)", "se everywhere, best of the 4 uniform ones (99 %)", []),
+        ("the best uniform choice, the best uniform network", "the best uniform choice, the best uniform network", []),
     ],
 )  # fmt: skip
 def test_networks_in_a_sentence_have_a_short_form(text, said, explained) -> None:
@@ -119,10 +120,11 @@ def test_lines_say_the_time_count_every_trial_once_and_come_at_least_every_30_se
         shown._said -= 31
         shown.hear(TRAINING)
     lines = out.getvalue().splitlines()
-    assert [line.split()[1] for line in lines[1:3]] == ["[5/6]", "[6/6]"]
+    assert lines[1].endswith(" 4 of 6 trials had ended before")
+    assert [line.split()[1] for line in lines[2:4]] == ["[5/6]", "[6/6]"]
     assert all(line[2] == ":" and line[5] == ":" for line in lines)
-    assert " % accuracy, seed 0" in lines[1]
-    assert "trial 4 complete: " in lines[1]
+    assert " % accuracy, seed 0" in lines[2]
+    assert "trial 4 complete: " in lines[2]
     said = out.getvalue().removeprefix(before)
     assert "6 of 6 trials; trial 3, se8 | eca3 | -, epoch 4 of 16" in said
     assert "best so far: x" in said
@@ -170,6 +172,13 @@ def test_callbacks_are_told_in_order_once_and_may_fail(make_spec, tmp_path, capl
     again = Told()
     search(make_spec(trials=4), run=tmp_path / "stub", trainer=STUB, progress=False, callbacks=[again])
     assert {event[1] for event in again.events if event[0] == "end"} == {3}
+
+
+@pytest.mark.parametrize("wrong", [print, Told, "Told"], ids=str)
+def test_what_is_no_callback_is_refused_before_anything_is_spent(make_spec, tmp_path, wrong) -> None:
+    with pytest.raises(InputError, match=r"objects of a class that inherits from chattn_nas\.search\.Callback, not"):
+        search(make_spec(trials=3), run=tmp_path / "stub", trainer=STUB, progress=False, callbacks=[wrong])
+    assert not (tmp_path / "stub").exists()
 
 
 @pytest.mark.filterwarnings("ignore")  # theirs

@@ -300,3 +300,11 @@ def test_quickstart_is_what_the_issue_asks_for() -> None:
     assert [len(set(forms.values())) for forms in space.canonical] == [18, 17, 19]
     assert space.canonical_size == 18 * 17 * 19
     assert spec.model_validate(spec.model_dump(mode="json")) == spec, "the resolved spec reads back"
+
+
+def test_settings_never_change_and_say_how_to_get_others() -> None:
+    spec = load_spec("quickstart")
+    with pytest.raises(InputError, match=r"SearchSettings never changes: .changed\(trials=...\) gives a copy"):
+        spec.search.trials = 3
+    assert spec.changed(search=spec.search.changed(trials=3)).search.trials == 3
+    assert spec.search.trials == 24

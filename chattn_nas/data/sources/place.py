@@ -21,6 +21,19 @@ def path_of(settings: DataSettings) -> Path:
     return Path(os.path.expanduser(os.path.expandvars(settings.path)))
 
 
+def existing(data: str) -> Path:
+    """The file or folder that somebody names with ``--data``.
+
+    Raises:
+        DataError: There is none.
+    """
+    place = Path(os.path.expanduser(data))
+    if not place.exists():
+        near = [str(one) for one in sorted(place.parent.iterdir())[:20]] if place.parent.is_dir() else []
+        raise DataError(f"--data {data}: there is no such file or folder", value=data, choices=("digits", *near))
+    return place
+
+
 def opened(path: Path) -> tuple[Tree, list[str]]:
     """The files below a folder or in an archive, and what they are recognised by without reading them.
 
