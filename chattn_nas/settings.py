@@ -274,7 +274,7 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
             return f"unknown key {where!r}; did you mean {' or '.join(homes)}?", None, ()
         return f"unknown key {where!r}", ours if ours in possible else key, possible
     if error["type"] == "frozen_instance":
-        return f"{model.__name__} does not change: .changed({where}=...) gives a changed copy", None, ()
+        return f"{model.__name__} never changes: make another one", None, ()
     if error["type"] == "json_invalid":
         return f"not JSON: {error['ctx']['error']}", None, ()
     if error["type"] == "missing":
