@@ -248,12 +248,12 @@ def refusal(
     rank = {"extra_forbidden": 0, "missing": 2}
     first = min(error.errors(), key=lambda one: (rank.get(one["type"], 1), order(one["loc"])))
     place = _place(first["loc"])
-    others = [one for one in error.errors() if _place(one["loc"]) == place]
-    if len(others) > 1 and place != first["loc"]:  # of several kinds of values none was met
-        kinds = " or ".join(dict.fromkeys(KINDS.get(one["type"]) or one["ctx"].get("expected", "") for one in others
-                                          if one["type"] in KINDS or one["type"] == "literal_error"))  # fmt: skip
-        where = ".".join(map(str, place))
-        return InputError(f"{where}: should be {kinds}, not {shown(first['input'], 100)}", where=place)
+    if place != first["loc"]:  # it may be of several kinds, and is of none
+        met = [KINDS.get(one["type"]) or one.get("ctx", {}).get("expected") for one in error.errors()
+               if _place(one["loc"]) == place]  # fmt: skip
+        if len(met) > 1 and all(met):
+            where, kinds = ".".join(map(str, place)), " or ".join(dict.fromkeys(map(str, met)))
+            return InputError(f"{where}: should be {kinds}, not {shown(first['input'], 100)}", where=place)
     message, value, choices = _in_words(model, first | {"loc": place})
     return InputError(message, where=place, value=value, choices=choices)
 
@@ -274,7 +274,7 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
             return f"unknown key {where!r}; did you mean {' or '.join(homes)}?", None, ()
         return f"unknown key {where!r}", ours if ours in possible else key, possible
     if error["type"] == "frozen_instance":
-        return f"{model.__name__} does not change: .changed({where}=...) gives a changed copy", None, ()
+        return f"{model.__name__} never changes: make another one", None, ()
     if error["type"] == "json_invalid":
         return f"not JSON: {error['ctx']['error']}", None, ()
     if error["type"] == "missing":

@@ -86,17 +86,19 @@ def kind_of(path: Path) -> DataKind | None:
     return DataKind("image_folder", seen=f"it holds images in class folders{foreign}")
 
 
-def pictures_at(path: Path) -> tuple[int, int]:
-    """How many pictures in high resolution there are, and pixels of the shortest side of some, by their headers.
+def pictures_at(path: Path) -> tuple[dict[str, int], int]:
+    """How many pictures in high resolution every part has, and pixels of the shortest side of some, by their headers.
 
     Raises:
         DataError: It holds none.
     """
     tree = open_tree(path)
-    images = [entry for found in high_and_low(tree, str(path), 0)[0].values() for entry in found.values()]
+    parts = high_and_low(tree, str(path), 0)[0]
+    images = [entry for found in parts.values() for entry in found.values()]
     if not images:
         raise DataError(f"there are no images in {path}", where=("path",))
-    return len(images), min(min(_size(tree, one)) for one in images[:: max(1, len(images) // LOOKED)])
+    side = min(min(_size(tree, one)) for one in images[:: max(1, len(images) // LOOKED)])
+    return {part: len(found) for part, found in parts.items()}, side
 
 
 def _is_coco(tree: Tree) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
@@ -20,7 +21,7 @@ from chattn_nas.proxy import drop_path, resolve_device
 from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.search._join import join
-from chattn_nas.search.callbacks import Callback, Observer, check_callbacks
+from chattn_nas.search.callbacks import Observer, check_callbacks
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.ending import Budget, ended, reopen
 from chattn_nas.search.log_to import check_log_to, loggers
@@ -102,7 +103,7 @@ def search(
     baselines: bool = True,
     budget: float | None = None,
     early_stop: bool = False,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Any] = (),
     best: Callable[[optuna.Study], str] | None = None,
 ) -> RunDirectory:
     """Search, or go on searching: the same call after an interruption continues to the asked number of trials.
@@ -118,7 +119,7 @@ def search(
         budget: Seconds after which no further trial is begun, however many were asked for.
         early_stop: End before the asked number of trials where more cannot change the answer, see
             :mod:`.pooled.settled`.
-        callbacks: Told of trials and rungs, in this process; see :class:`.Callback`.
+        callbacks: Told of trials and rungs, in this process; each a :class:`.Callback`, or like one.
         best: Says what is best so far, for the progress.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def draft_task(
     """
     first, gpu = FIRST[task], torch.cuda.is_available()
     asked = {"bad_files": "skip", **source}
-    pictures, patch = _patches(source, out.parent) if task == "super_resolution" else (0, None)
+    pictures, patch = _patches(source, out.parent) if task == "super_resolution" else ({}, None)
     facts = describe(DataSettings.model_validate(asked | {"image_size": patch or 32}).placed(out.parent))
     train = facts.parts["train"]
     keys = dict(first.backbone)
@@ -127,7 +127,9 @@ def draft_task(
         lines.append(pair_line("image_size", patch, "of a low-resolution patch"))
     else:
         lines.append(pair_line("image_size", *_size(facts, LONGEST_ON_GPU if gpu else LONGEST)))
-    lines += parts_lines(facts, scored=max(SCORED / train.images, 1 / pictures) if patch else None)
+    if patch:  # what was split off by pictures already is no part of its own
+        facts = replace(facts, parts={part: one for part, one in facts.parts.items() if part in pictures})
+    lines += parts_lines(facts, scored=max(SCORED / train.images, 1 / pictures["train"]) if patch else None)
     images = train.images
     if patch and images > TRAINED:
         lines.append(pair_line("train_limit", TRAINED, "patches, for a first look"))
@@ -158,18 +160,18 @@ def draft_task(
 
 
 def _size(facts: Description, longest: int) -> tuple[Any, str]:
-    """Of the commonest proportions, sides that divide by 16."""
+    """Of the commonest proportions, sides that divide by 8."""
     width, height, _ = facts.parts["train"].sizes[0]
     scale = min(1.0, longest / max(width, height))
-    size = either([max(32, round(side * scale / 16) * 16) for side in (height, width)])
+    size = either([max(32, round(side * scale / 8) * 8) for side in (height, width)])
     why = f"most images are {shown([height, width])}"
     if scale < 1:
         why += "; larger ones see smaller things and cost more"
     return size if isinstance(size, int) else list(size), why
 
 
-def _patches(source: Mapping[str, Any], folder: Path) -> tuple[int, int]:
-    """How many pictures there are, and pixels of a patch of which every one of them holds four or more."""
+def _patches(source: Mapping[str, Any], folder: Path) -> tuple[dict[str, int], int]:
+    """How many pictures every part has, and pixels of a patch of which every one of them holds four or more."""
     settings = DataSettings.model_validate(source).placed(folder)
     pictures, side = pictures_at(Path(str(settings.path)))
     return pictures, max(LEAST, min(PATCH, side // (2 * int(settings.options.get("scale", 2))) // 4 * 4))

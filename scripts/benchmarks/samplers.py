@@ -7,8 +7,9 @@
     python scripts/benchmarks/samplers.py ends --keep OTHER
 
 Every search adds its rows to the CSV file as it ends, and what stands there is not searched again: calls with
-``--minutes`` add up. Search n of every method has the same world or the same unseen seed, so methods are compared in
-pairs; the unit of every interval is a world, or a seed of a table (Student's t).
+``--minutes`` add up. Beside this file, samplers.csv holds the searches that docs/cost.md shows. Search n of every
+method has the same world or the same unseen seed, so methods are compared in pairs; the unit of every interval is a
+world, or a seed of a table (Student's t).
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def searched(where: str, method: str, number: int) -> list[Row]:
     seconds = round(time.process_time() - begun, 2)
     unseen = " ".join(map(str, found.unseen)) if where not in KINDS else f"world {number}"
     head = {"ground": where, "method": method, "search": number, "unit": unseen, "seconds": seconds}
-    return [head | asdict(point) for point in course(found, ASKED)]
+    return [head | {key: round(value, 4) for key, value in asdict(point).items()} for point in course(found, ASKED)]
 
 
 def ended(where: str, method: str, number: int, budget: int = 60) -> list[Row]:
@@ -135,14 +136,18 @@ def page(rows: pd.DataFrame) -> Iterator[str]:
         pooled = at(part, "pooled")
         for method in part["method"].unique():
             mine = at(part, method)
+            if len(mine) < 2:  # nothing tells how far it scatters
+                continue
             cells = [told(mine[n, "short"], mine["unit", ""]) for n in SHOWN]
             cells += ["" if method == "pooled" else less(mine, n, pooled, n) for n in SHOWN]
             cells += [told(mine[n, "tau"], mine["unit", ""]) for n in SHOWN]
             seconds = part.loc[part["method"] == method, "seconds"].median()
             yield f"| {method} | {len(mine)} | {' | '.join(cells)} | {near(mine)} | {seconds:.0f} |"
-        tpe = at(part, "tpe")
-        said = [f"{few} trainings by pooled less 40 by tpe: {less(pooled, few, tpe, 40)}" for few in (12, 20)]
-        yield f"\nPoints below the best, {'; '.join(said)}.\n"
+        tpe = at(part, "tpe") if "tpe" in set(part["method"]) else None
+        if tpe is not None:
+            said = [f"{few} trainings by pooled less 40 by tpe: {less(pooled, few, tpe, 40)}" for few in (12, 20)]
+            yield f"\nPoints below the best, {'; '.join(said)}."
+        yield ""
 
 
 def at(part: pd.DataFrame, method: str) -> pd.DataFrame:

@@ -361,3 +361,36 @@ def test_the_words_about_the_tables_follow_from_them():
     taus = [stats.kendalltau(one.set_index("name")["test_accuracy"][truth.index], truth).statistic
             for _, one in short.groupby("seed")]  # fmt: skip
     assert f"reaches {taus[0]:.2f} and {taus[1]:.2f} (test accuracy" in " ".join(costs.split())
+
+
+def test_what_the_page_of_costs_says_follows_from_its_searches():
+    """Points below the best with their intervals, differences in pairs and Kendall's tau, by Student's t."""
+    root = Path(__file__).parents[2]
+    rows = pd.read_csv(root / "scripts" / "benchmarks" / "samplers.csv")
+    sections = re.split(r"^### `(\w+)`.*$", (root / "docs" / "cost.md").read_text(), flags=re.M)
+    tables = dict(zip(sections[1::2], sections[2::2], strict=True))
+    assert set(tables) == set(rows["ground"])
+
+    def told(values: pd.Series, units: pd.Series, sign: str = "") -> str:
+        means = values.groupby(units).mean()
+        half = stats.t.ppf(0.975, len(means) - 1) * stats.sem(means)
+        said = f"{means.mean():{sign}.2f} ± {half:.2f}"
+        return f"**{said}**" if sign and abs(means.mean()) > half else said
+
+    for ground, mine in rows.groupby("ground"):
+        units = mine.drop_duplicates("search").set_index("search")["unit"].astype(str)
+        for method, of in mine.groupby("method"):
+            if of["search"].nunique() < 2:
+                continue
+            line = next(line for line in tables[ground].splitlines() if line.startswith(f"| {method} |"))
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            assert cells[1] == str(of["search"].nunique())
+            for place, trainings in enumerate((10, 20, 40)):
+                short, tau, theirs = (
+                    one[one["trainings"] == trainings].set_index("search")[column]
+                    for one, column in ((of, "short"), (of, "tau"), (mine[mine["method"] == "pooled"], "short"))
+                )
+                assert cells[2 + place] == told(short, units)
+                assert cells[8 + place] == told(tau, units)
+                more = (short - theirs).dropna()
+                assert cells[5 + place] == ("" if method == "pooled" else told(more, units[more.index], "+"))

@@ -92,6 +92,25 @@ def test_a_damaged_file_is_named_or_done_without(run, monkeypatch, name, damage)
         assert command not in FILES[name], told
 
 
+def test_whichever_page_of_the_study_is_damaged_it_is_seen_or_says_nothing(run, monkeypatch) -> None:
+    """The heads of pages in turn, which tell where their cells lie: SQLite has no checksums of what lies in a cell."""
+    study, table = run / "study.db", run.parent / "trials.csv"
+    words, whole = ("trials", run, "--csv", table), study.read_bytes()
+    assert said(monkeypatch, *words)[0] == 0
+    right = table.read_text()
+    for at in range(0, len(whole), 4096):
+        study.write_bytes(whole[:at] + bytes(byte ^ 0xFF for byte in whole[at : at + 64]) + whole[at + 64 :])
+        for left in run.glob("study.db-*"):
+            left.unlink()
+        table.unlink(missing_ok=True)
+        code, told = said(monkeypatch, *words)
+        if code == 0:
+            assert table.read_text() == right, f"page {at // 4096} changed what is told"
+        else:
+            assert code == 2, told
+            assert "study.db" in told.strip().splitlines()[-1], told
+
+
 def test_a_study_that_is_no_file_is_named(run, monkeypatch) -> None:
     study = run / "study.db"
     study.unlink()

@@ -121,6 +121,7 @@ def test_the_task_is_told_by_how_the_data_lie_and_the_spec_can_be_searched(
     if make is pairs:
         assert (spec.data.options, spec.data.image_size) == ({"scale": 4}, 8)
         assert describe(spec.data).parts["train"].images > 12
+        assert spec.data.test == spec.data.validation == 0.2
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,10 @@ def test_the_study_of_another_run_under_the_same_name_is_not_taken_for_this_ones
         run_stub(trials=5)
     for damaged in (b"", b"\xff\x00" * 16, b"0123456789abcdef"):
         (run.directory / ".study").write_bytes(damaged)
+        (run.directory / ".path").write_bytes(damaged)
+        assert RunDirectory(run.directory).spec == run.spec
         run_stub(trials=4)
+        assert json.loads((run.directory / ".path").read_text()) is not None
         assert (run.directory / ".study").read_text().strip() == run.study.user_attrs["run_id"]
 
 
