@@ -10,6 +10,7 @@ from contextlib import suppress
 import optuna
 from optuna.trial import TrialState
 
+from chattn_nas.errors import InputError
 from chattn_nas.files import replacing
 from chattn_nas.proxy.measurement import Rung
 from chattn_nas.study.history import history
@@ -41,6 +42,22 @@ class Callback:
 
     def on_search_end(self, run: RunDirectory) -> None:
         """All trials that were asked for have ended, or the search was ended early."""
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> None:
+    """Refuse what could not be told anything.
+
+    Raises:
+        InputError: A class, a function, or an object that lacks one of the methods.
+    """
+    told = [name for name in vars(Callback) if name.startswith("on_")]
+    for one in callbacks:
+        if isinstance(one, type) or not all(callable(getattr(one, name, None)) for name in told):
+            what = f"the class {one.__name__}: call it" if isinstance(one, type) else f"{one!r}"[:200]
+            raise InputError(
+                f"callbacks are objects of a class that inherits from chattn_nas.search.Callback, not {what}",
+                where=("callbacks",),
+            )
 
 
 class Observer:

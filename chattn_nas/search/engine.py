@@ -21,7 +21,7 @@ from chattn_nas.proxy import drop_path, resolve_device
 from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.search._join import join
-from chattn_nas.search.callbacks import Observer
+from chattn_nas.search.callbacks import Observer, check_callbacks
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.ending import Budget, ended, reopen
 from chattn_nas.search.log_to import check_log_to, loggers
@@ -141,6 +141,7 @@ def search(
     if spec.search.engine == "ray":
         require_ray()
     check_log_to(spec.search.log_to)
+    check_callbacks(callbacks)
     elsewhere = spec.search.workers != 0 or spec.search.engine != "optuna"
     for where, path in spec.own_parts.items() if elsewhere else ():
         refuse_main(path, path.partition(":")[0], where)
