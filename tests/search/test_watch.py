@@ -176,9 +176,7 @@ def test_callbacks_are_told_in_order_once_and_may_fail(make_spec, tmp_path, capl
 
 @pytest.mark.parametrize("wrong", [print, Told, "Told"], ids=str)
 def test_what_is_no_callback_is_refused_before_anything_is_spent(make_spec, tmp_path, wrong) -> None:
-    with pytest.raises(
-        InputError, match="callbacks must be a list of Callback, not|callbacks are objects of a class that inherits"
-    ):
+    with pytest.raises(InputError, match=r"callbacks must be a list of|callbacks are objects of"):
         search(make_spec(trials=3), run=tmp_path / "stub", trainer=STUB, progress=False, callbacks=[wrong])
     assert not (tmp_path / "stub").exists()
 
