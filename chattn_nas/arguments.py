@@ -18,6 +18,8 @@ R = TypeVar("R")
 #: What a reader calls these, one and several.
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", NoneType: "None"}
 PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+#: Where classes come from of which no object stands in for one of ours.
+_KNOWN = {"builtins", "collections", "datetime", "numpy", "optuna", "pandas", "pathlib", "PIL", "timm", "torch"}
 #: Items of a list that are looked at: longer ones are data.
 LOOKED_AT = 1000
 
@@ -39,7 +41,10 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             bound.arguments[name] = value = plain(given)
             if name not in known and (found := _resolved(function, signature.parameters[name].annotation)) is not None:
                 known[name] = found
-            if name in known and not fits(value, known[name]):
+            if name not in known or fits(value, known[name]):
+                continue
+            bound.arguments[name] = listed = value.tolist() if hasattr(value, "tolist") else value  # an array of seeds
+            if not fits(listed, known[name]):
                 raise InputError(
                     f"{called}: {name} must be {' or '.join(dict.fromkeys(_words(known[name])))}, not {_shown(value)}",
                     where=(name,),
@@ -87,7 +92,7 @@ def fits(value: Any, annotation: Any) -> bool:
     if not inspect.isclass(kind):
         return True
     if kind is tuple and parts and Ellipsis not in parts:
-        return isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
+        return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(fits, value, parts))
     if kind in (collections.abc.Sequence, collections.abc.Iterable, list, tuple):
         inner = next((part for part in parts if part is not Ellipsis), Any)
         if not isinstance(value, kind) or inner is Any or get_origin(inner) is Literal:  # a function tells which words
@@ -95,9 +100,18 @@ def fits(value: Any, annotation: Any) -> bool:
         listed = isinstance(value, list | tuple) and len(value) <= LOOKED_AT
         return not isinstance(value, str | bytes) and (not listed or all(fits(item, inner) for item in value))
     try:
-        return isinstance(value, kind)
+        return isinstance(value, kind) or (_is_ours(kind) and _may_stand_in(type(value)))
     except TypeError:  # a protocol that cannot be asked
         return True
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == __package__
+
+
+def _may_stand_in(kind: type) -> bool:
+    """Whether objects of a class may do what one of ours does: the user's own, and no value of a known kind."""
+    return not _is_ours(kind) and kind.__module__.partition(".")[0] not in _KNOWN
 
 
 def _resolved(function: Callable[..., Any], annotation: Any) -> Any:

@@ -247,7 +247,7 @@ def refusal(
     """
     rank = {"extra_forbidden": 0, "missing": 2}
     first = min(error.errors(), key=lambda one: (rank.get(one["type"], 1), order(one["loc"])))
-    place = _place(first["loc"])
+    place = first["loc"] if first["type"] in rank else _place(first["loc"])
     if place != first["loc"]:  # it may be of several kinds, and is of none
         met = [KINDS.get(one["type"]) or one.get("ctx", {}).get("expected") for one in error.errors()
                if _place(one["loc"]) == place]  # fmt: skip

@@ -79,7 +79,7 @@ def test_a_sampled_share_comes_with_its_interval():
     low, high = share.interval
     assert low == pytest.approx(0.1284, abs=1e-3)
     assert high == pytest.approx(0.1737, abs=1e-3)
-    assert "12.8% to 17.4%" in str(share)
+    assert "12.8 to 17.4 %" in str(share)
 
 
 def test_everything_races_every_type_of_this_package():

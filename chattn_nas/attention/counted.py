@@ -28,7 +28,7 @@ def counted_cost(make: Make, channels: int, feature_size: Size) -> tuple[int, in
 def failure(make: Make, channels: int, feature_size: Size) -> str | None:
     """Why the module cannot sit at that site: it raises, changes the shape, or lets no gradient pass; else ``None``."""
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.enable_grad():
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.inference_mode(False), torch.enable_grad():
             x = torch.empty(2, channels, *feature_size, requires_grad=True) * 1.0  # may be changed in place
             y = make()(x)
     except Exception as error:  # somebody else's code

@@ -193,9 +193,12 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """As logging calls it."""
-        before, self.last = self.last, self.format(record)
-        if self.last != before:
-            print(_filled(self.last), file=sys.stderr)
+        try:
+            before, self.last = self.last, redacted(self.format(record))
+            if self.last != before:
+                print(_filled(self.last), file=sys.stderr)
+        except Exception:
+            self.handleError(record)
 
 
 def main() -> None:
@@ -223,8 +226,8 @@ def _end(said: str, code: int) -> NoReturn:
 
 
 def _filled(text: str) -> str:
-    """One line for stderr: broken between words on a terminal, as long as it is elsewhere."""
-    if not sys.stderr.isatty():
+    """One line for stderr, broken between words on a terminal; several lines as they are."""
+    if not sys.stderr.isatty() or "\n" in text:
         return text
     return textwrap.fill(text, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
 

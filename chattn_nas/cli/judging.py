@@ -278,9 +278,12 @@ def _claims(one: Network) -> list[str]:
     from chattn_nas.results import words
 
     rivals = {"the best uniform": one.uniform, "none": one.none, "channel_scale": one.channel_scale}
-    return [
-        f"{_short(one.name)} against {name}: {found.words}; p {found.p:.3f}, sign test p {found.sign_p:.3f}"
-        + (f", bootstrap {words.interval(found.bootstrap_low, found.bootstrap_high)}" if found.bootstrap_low else "")
-        for name, found in rivals.items()
-        if found is not None
-    ]
+    said = []
+    for name, found in rivals.items():
+        if found is None:
+            continue
+        text = f"{_short(one.name)} against {name}: {found.words}; p {found.p:.3f}, sign test p {found.sign_p:.3f}"
+        if found.bootstrap_low is not None:
+            text += f", bootstrap {words.interval(found.bootstrap_low, found.bootstrap_high)}"
+        said.append(text)
+    return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -21,6 +22,8 @@ from chattn_nas.errors import DataError, first_line
 from chattn_nas.files import lock_at, temporary_folder
 
 log = logging.getLogger(__name__)
+#: Errors that say nothing of a file: too many are open, memory is short, a disk is away for a moment.
+PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES)
 #: Of what lies in the cache: raised whenever the same key would hold other bytes.
 FORMAT = 1
 FACTS = "description.json"
@@ -190,7 +193,10 @@ def _is_whole(place: Path) -> bool:
                 raise ValueError(f"{name} is not what was written")
         return True
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        tell_damaged(place, error)
+        if getattr(error, "errno", None) in PASSING:
+            return True
+        if place.exists():  # else another process made room just now
+            tell_damaged(place, error)
         return False
 
 

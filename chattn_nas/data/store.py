@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chattn_nas.data.cache import FACTS, Cache, Writer, default_folder, key_of, read_facts
+from chattn_nas.data.cache import FACTS, PASSING, Cache, Writer, default_folder, key_of, read_facts
 from chattn_nas.data.classes import check_classes, choose
 from chattn_nas.data.decoding import Pixels, Reading
 from chattn_nas.data.description import SHOWN, Description, part_facts
@@ -87,7 +87,7 @@ def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -
             stored = _opened(place)
             break
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-            if attempt == 2:
+            if attempt == 2 or getattr(error, "errno", None) in PASSING:
                 raise
             if attempt or not isinstance(error, FileNotFoundError):  # else another process made room just now
                 cache.remove(place, error)

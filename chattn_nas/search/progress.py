@@ -91,7 +91,7 @@ class Progress:
             self.say("the search begins")
         if known.counted:
             of = "" if self._budget else f" of {self.target_trials}"
-            self.say(f"{known.counted}{of} trials had ended before")
+            self.say(f"{known.counted}{of or (' trial' if known.counted == 1 else ' trials')} had ended before")
         self._look()
         return self
 

@@ -75,7 +75,6 @@ class SearchSpace:
         for stages in itertools.product(*(dict.fromkeys(choices.values()) for choices in self.canonical)):
             yield Architecture(self.backbone, stages)
 
-    @checked
     def random(self, rng: random.Random) -> Architecture:
         """One of the different networks, all equally likely, in canonical form."""
         stages = (rng.choice(list(dict.fromkeys(choices.values()))) for choices in self.canonical)

@@ -8,7 +8,7 @@ from pathlib import Path
 from chattn_nas.errors import InputError
 
 #: What holds data, and is given where a spec is asked for.
-_DATA = (".csv", ".tsv", ".npz", ".npy", ".tar", ".zip", ".json")
+_DATA = (".csv", ".tsv", ".npz", ".npy", ".tar", ".zip")
 _PACKAGE = Path(__file__).parents[1]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from chattn_nas.credentials import redacted
-
 #: All locks of all processes, on Linux.
 LOCKS = Path("/proc/locks")
 #: What lies beside a database and is locked in its place: with a write-ahead log it is the index of that.
@@ -19,7 +17,7 @@ def holder(file: Path) -> int | None:
     for ending in BESIDE:
         with suppress(OSError):
             files.add(str(file.with_name(file.name + ending).stat().st_ino))
-    with suppress(OSError):
+    with suppress(OSError, ValueError, IndexError):  # a system may tell them otherwise
         for line in LOCKS.read_text().splitlines():
             words = line.split()  # 1: POSIX  ADVISORY  WRITE 1234 08:01:56789 120 120; "->" stands in those who wait
             if "->" not in words and "WRITE" in words and words[5].rpartition(":")[2] in files and int(words[4]) > 0:
@@ -35,7 +33,7 @@ def told_holder(file: Path | None) -> str:
     with suppress(psutil.Error):
         if pid is not None:
             process = psutil.Process(pid)
-            name = redacted(" ".join(" ".join(process.cmdline()).split()))[:120] or process.name()
+            name = process.name()  # its arguments may hold secrets
             if process.status() == psutil.STATUS_STOPPED:
                 way = f"which was stopped: let it go on with 'kill -CONT {pid}', or end it"
                 return f"is locked by process {pid} ({name}), {way}"

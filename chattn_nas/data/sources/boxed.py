@@ -63,7 +63,10 @@ class Flat:
 
     def said(self) -> list[str]:
         """What the user is told of them."""
-        return [f"{len(self.found)} boxes are left out, such as {min(self.found)}"] if self.found else []
+        if not self.found:
+            return []
+        many = "1 box is" if len(self.found) == 1 else f"{len(self.found)} boxes are"
+        return [f"{many} left out, such as {min(self.found)}"]
 
 
 def found_boxed(settings: DataSettings, listing: Callable[[Tree, str, DataSettings], Listing]) -> Found:

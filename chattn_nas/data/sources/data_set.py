@@ -110,7 +110,23 @@ def stamps_of(sets: Mapping[str, Any], called: str) -> list[str]:
         digest = hashlib.blake2b(digest_size=16)
         for index in np.unique(np.linspace(0, len(one) - 1, SAMPLED).astype(int)) if len(one) else ():
             image, target = _item(one, int(index), called)[:2]
-            for held in (image, *(target.values() if isinstance(target, Mapping) else (target,))):
-                digest.update(str(held).encode() if isinstance(held, str) else np.asarray(held).tobytes())
+            for held in (image, *_read_of(target)):
+                digest.update(_bytes(held))
         found.append(f"{part} {type(one).__name__} {len(one)} {digest.hexdigest()}")
     return found
+
+
+def _read_of(target: Any) -> list[Any]:
+    """The parts of a target that are read: of objects their boxes and labels, else all of it."""
+    if not isinstance(target, Mapping):
+        return [target]
+    return [target[key] for key in ("boxes", "labels", "iscrowd") if target.get(key) is not None]
+
+
+def _bytes(held: Any) -> bytes:
+    """The same bytes for the same value in every process."""
+    try:
+        array = np.asarray(held)
+    except ValueError:  # lists of several lengths
+        return repr(held).encode()
+    return repr(held).encode() if array.dtype == object else array.tobytes()

@@ -65,6 +65,8 @@ def listing_of_targets(
         return None
     image = _size(item[0])
     if size == image:
+        if type(sets["train"]).__module__.startswith("torchvision."):  # its classes are those of whole images
+            names = None
         return listing_of_masks(images, targets, called, names=names, said=said, threads=threads)
     scale = next((one for one in SCALES if image and size == (one * image[0], one * image[1])), None)
     if scale is None:

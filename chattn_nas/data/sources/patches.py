@@ -48,6 +48,7 @@ def find_patches(settings: DataSettings) -> Found:
     # The split of pictures is part of what is read: patches of one picture never lie in two parts.
     stamps = [str(path.absolute()), f"{settings.validation} {settings.test} {settings.seed}"]
     stamps += [f"{entry.path} {entry.stamp}" for entry in tree.entries]
+    stamps.append("transparency shows the background")  # earlier versions dropped it
     return Found(stamps, lambda: _listing(tree, str(path), settings, int(scale)))
 
 
