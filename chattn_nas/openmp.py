@@ -2,8 +2,8 @@
 
 A layer's threads meet at barriers, thousands in a second. GNU's OpenMP, which torch uses on Linux, lets a thread
 that waits spin 300,000 times before it sleeps. Where another process takes the core of the thread that is waited
-for, the spinning keeps that thread from its turn: a training beside one busy program takes 4 to 20 times as long
-instead of twice (``scripts/benchmarks/busy.py``).
+for, the spinning keeps that thread from its turn: a training beside one busy program takes many times as long
+(``scripts/benchmarks/busy.py``).
 """
 
 from __future__ import annotations

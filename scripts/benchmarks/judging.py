@@ -242,7 +242,7 @@ def judged(runs: np.ndarray) -> list:
 def looks(studies: int, most: int = 20) -> None:
     """False claims of ``better`` where a confirmation is repeated with one seed more until something is shown."""
     rng = np.random.default_rng(1)
-    print("| looks | any false claim |")
+    print("| looks | something falsely called better |")
     print("|---|---|")
     first = []
     for _ in range(studies):
