@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.live import Live
 
+from chattn_nas.plural import plural
 from chattn_nas.proxy import Outcome
 from chattn_nas.proxy.pulse import Facts
 from chattn_nas.search.board import BoardState, board
@@ -90,8 +91,8 @@ class Progress:
         else:
             self.say("the search begins")
         if known.counted:
-            of = "" if self._budget else f" of {self.target_trials}"
-            self.say(f"{known.counted}{of or (' trial' if known.counted == 1 else ' trials')} had ended before")
+            many = plural(known.counted, "trial") if self._budget else f"{known.counted} of {self.target_trials} trials"
+            self.say(f"{many} had ended before")
         self._look()
         return self
 
