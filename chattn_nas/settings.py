@@ -287,13 +287,13 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
         return f"{where}: should be text, and YAML reads {error['input']} there: put it in quotes", None, ()
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("\n", " ")
-    plain = isinstance(error["input"], str | int | float)
+    single = isinstance(error["input"], str | int | float)
     if error["type"] in ("dict_type", "model_type", "mapping_type"):
         message = "should be a mapping of keys to values"
         needed = [key for key, one in _model_at(model, error["loc"]).model_fields.items() if one.is_required()]
-        if plain and len(needed) == 1 and error["loc"]:
+        if single and len(needed) == 1 and error["loc"]:
             message += f", such as {{{needed[0]}: {shown(error['input'], 100)}}}"
-    elif error["type"] in ("list_type", "tuple_type") and plain:
+    elif error["type"] in ("list_type", "tuple_type") and single:
         message = f"should be a list, such as [{shown(error['input'], 100)}]"
     elif error["type"] in KINDS:
         message = f"should be {KINDS[error['type']]}"

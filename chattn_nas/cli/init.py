@@ -120,10 +120,11 @@ def _asked(
     data = data or _answer(
         "Data: a folder of images by class, with masks or boxes, a table, arrays, or", "digits", look
     )
-    if task is None and look(data).task is None:
+    kind = look(data)
+    if task is None and kind.task is None:
         words = "There are pictures alone; for other tasks labels, boxes or masks are missing. Task"
         task = _answer(words, "super_resolution", lambda task: source_of(data, Path(), task))
-    classified = (task or look(data).task) not in TASKS.values()
+    classified = (task or kind.task) not in TASKS.values()
     questions: list[tuple[str | None, str, str, Callable[[str], Any]]] = [
         (backbone, "Backbone: any timm model, or", "by the images", lambda model: stages(Backbone(model))),
         (params, "Most parameters", "1.05x" if classified else "any",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chattn_nas.data.boxes import are_boxes, counted
 from chattn_nas.data.reading import ReadPart
 from chattn_nas.image_size import ImageSize, either
+from chattn_nas.plural import first_of
 
 #: Names listed in a message.
 SHOWN = 20
@@ -140,7 +141,7 @@ def _classes(old: dict[str, Any], new: dict[str, Any], names: Sequence[str]) -> 
         for name, before, after in zip(names, old["counts"], new["counts"])
         if before != after
     ]
-    return f" ({'; '.join(changed[:5])}{', ...' if len(changed) > 5 else ''})" if changed else ""
+    return f" ({first_of(changed, between='; ')})" if changed else ""
 
 
 def part_facts(survey: ReadPart, targets: NDArray[Any], classes: int) -> PartFacts:

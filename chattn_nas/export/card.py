@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chattn_nas.plural import plural
+from chattn_nas.plural import first_of, plural
 from chattn_nas.unit import ACCURACY, Unit
 
 
@@ -120,7 +120,7 @@ def card_text(card: Card, facts: Facts, files: Mapping[str, str], use: Sequence[
         if card.confirmed
         else ["Not confirmed: no full-length training with several seeds stands behind this network."]
     )
-    names = ", ".join(card.class_names[:20]) + (", ..." if len(card.class_names) > 20 else "")
+    names = first_of(card.class_names, 20)
     lines = [
         f"# {card.name}",
         "",

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from chattn_nas.errors import ExportError, InputError
+from chattn_nas.plural import first_of
 
 #: Names the files that an export wrote, so that a later one knows which it may replace.
 MANIFEST = "export.json"
@@ -43,10 +44,9 @@ class OutputFolder:
         if force or not held:
             return
         if self._earlier is None:
-            names = ", ".join(held[:_SHOWN]) + (", ..." if len(held) > _SHOWN else "")
             raise InputError(
-                f"the folder {self.path} is not empty, and no export wrote it (it holds {names}): choose another, or "
-                "say --force to write there all the same",
+                f"the folder {self.path} is not empty, and no export wrote it (it holds "
+                f"{first_of(held, _SHOWN)}): choose another, or say --force to write there all the same",
                 where=("out",),
             )
         for name, digest in self._earlier.items():

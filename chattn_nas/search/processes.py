@@ -9,8 +9,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
+from chattn_nas.credentials import environment
+from chattn_nas.openmp import short_waits
+from chattn_nas.spec.plugins import handed_path
+
 if TYPE_CHECKING:
     import psutil
+
+
+def handed() -> dict[str, str]:
+    """What a process that we start needs in its environment: secrets, where modules lie, how long threads spin."""
+    return environment() | handed_path() | short_waits()
 
 
 def began(pid: int) -> float | None:

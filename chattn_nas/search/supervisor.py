@@ -16,20 +16,17 @@ from pathlib import Path
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.credentials import environment
 from chattn_nas.errors import InputError, SearchStopped, StorageError
-from chattn_nas.openmp import short_waits
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
 from chattn_nas.search.doing import read_from
 from chattn_nas.search.failures import IN_A_ROW, check_failures
 from chattn_nas.search.owner import pid_of
-from chattn_nas.search.processes import end_group, is_stopped, memory_of, start_group
+from chattn_nas.search.processes import end_group, handed, is_stopped, memory_of, start_group
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.worker import BROKEN, GRACE, INPUT, STORAGE
 from chattn_nas.search.worker_log import WorkerLog
-from chattn_nas.spec.plugins import handed_path
 from chattn_nas.study._optuna import id_of, save_trial_note
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.history import history
@@ -64,12 +61,10 @@ class Worker:
         command += ["--parent", str(os.getpid()), "--tells", str(self.tells)]
         command += ["--trainer", trainer] if trainer else []
         command += [] if propose else ["--queued"]
-        threads = str(slot.threads)
-        handed = environment() | handed_path() | short_waits()
-        handed |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(slot.threads))
         self.log.trim()
         with self.log.path.open("ab") as output:
-            self.process = start_group(command, output, os.environ | handed)
+            self.process = start_group(command, output, os.environ | handed() | threads)
 
     def output(self) -> str:
         """The last lines that it printed."""

@@ -21,7 +21,7 @@ from chattn_nas.errors import BackboneError, DataError, InputError
 from chattn_nas.network import stages
 from chattn_nas.network._timm import import_timm
 from chattn_nas.network.model import create_backbone
-from chattn_nas.plural import plural
+from chattn_nas.plural import first_of, plural
 from chattn_nas.space import NONE, Backbone
 from chattn_nas.spec.draft_lines import SCHEMA, pair_line, parts_lines, scalar
 from chattn_nas.spec.draft_source import source_of
@@ -140,6 +140,7 @@ def draft(
     images = round(known * train.images)
     batch = min(128 if small else 32, 2 ** max(4, (images // 16).bit_length() - 1))
 
+    steps = max(1, images // batch)
     classes = "labels, several per image" if facts.multilabel else "classes"
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
@@ -149,34 +150,37 @@ def draft(
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
         f"name: {scalar(name)}",
         "backbone:",
-        *_pair("model", model, _model_why(backbone, small, gpu)),
+        pair_line("model", model, _model_why(backbone, small, gpu)),
     ]
     if pretrained:
-        lines += _pair("pretrained", True, "timm's weights, downloaded at the first trial; or a file: weights: FILE")
-        lines += _pair("layer_decay", 0.7, "earlier stages, whose filters are general, learn more slowly")
-    lines += ["data:", *(line for key, value in source.items() for line in _pair(key, value, ""))]
-    lines += _pair("image_size", size, size_why)
-    lines += [line for key, (value, why) in recipe_of(chosen).data.items() for line in _pair(key, value, why)]
+        lines += [
+            pair_line("pretrained", True, "timm's weights, downloaded at the first trial; or a file: weights: FILE"),
+            pair_line("layer_decay", 0.7, "earlier stages, whose filters are general, learn more slowly"),
+        ]
+    lines += ["data:", *(pair_line(key, value, "") for key, value in source.items())]
+    lines.append(pair_line("image_size", size, size_why))
+    lines += [pair_line(key, value, why) for key, (value, why) in recipe_of(chosen).data.items()]
     lines += _parts(facts)
     lines += [
         *(["task: {type: multilabel}"] if task == "multilabel" else []),
         "space:",
         *_space_why(small),
         "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
-        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in types),
+        *(f"    - {scalar(one)}" for one in types),
         "    # more types: chattn-nas attentions",
         "proxy:",
+        pair_line("rungs", *_rungs(steps, pretrained)),
+        pair_line("batch_size", batch, f"about {steps:,} steps per epoch of {images:,} images"),
+        pair_line("device", "auto", "the GPU, where there is one"),
     ]
-    steps = max(1, images // batch)
-    lines += _pair("rungs", *_rungs(steps, pretrained))
-    lines += _pair("batch_size", batch, f"about {steps:,} steps per epoch of {images:,} images")
-    lines += _pair("device", "auto", "the GPU, where there is one")
     lines += _recipe(chosen, pretrained, without=("mixup", "cutmix") if facts.multilabel else ())
-    lines += ["search:"]
-    lines += _pair("trials", 24, "a first look; the same search goes on with --trials 48")
-    lines += _pair("objectives", ["accuracy"], "also parameters, macs, latency: then it searches for trade-offs")
-    lines += [f'  constraints: {{parameters: "<= {parameters}"}}  # x: of the backbone without attention']
-    lines += _pair("seed", 0, "of the search; trials with one seed share weights and batches")
+    lines += [
+        "search:",
+        pair_line("trials", 24, "a first look; the same search goes on with --trials 48"),
+        pair_line("objectives", ["accuracy"], "also parameters, macs, latency: then it searches for trade-offs"),
+        f'  constraints: {{parameters: "<= {parameters}"}}  # x: of the backbone without attention',
+        pair_line("seed", 0, "of the search; trials with one seed share weights and batches"),
+    ]
     text = "\n".join(lines) + "\n"
     _check(found := yaml.safe_load(text))
     divide(
@@ -187,8 +191,7 @@ def draft(
 
 def _held(train: PartFacts, names: Sequence[str], what: str) -> str:
     """What there is to learn from, in one sentence."""
-    listed = ", ".join(names[:8]) + ", ..." * (len(names) > 8)
-    return f"{train.images:,} training images of {len(names)} {what}: {listed}"
+    return f"{train.images:,} training images of {len(names)} {what}: {first_of(names, 8)}"
 
 
 def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
@@ -199,7 +202,7 @@ def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
     others = [f"  #   {other}: {found.what}" for other, found in RECIPES.items() if other != name]
     return [
         f"  # recipe {name}: {recipe_of(name).what}",
-        *(line for key, (value, why) in settings.items() for line in _pair(key, value, why)),
+        *(pair_line(key, value, why) for key, (value, why) in settings.items()),
         "  # What attention is worth hangs on the recipe: search with that of your final training. There are also",
         "  # (chattn-nas init --recipe NAME)",
         *others,
@@ -317,9 +320,5 @@ def _parts(facts: Description) -> list[str]:
     counts = facts.parts["train"].counts
     if counts and not facts.multilabel and max(counts) > 3 * max(1, min(counts)):
         why = f"classes have {min(counts):,} to {max(counts):,} images: all shall count the same"
-        lines += _pair("metric", "balanced_accuracy", why)
+        lines.append(pair_line("metric", "balanced_accuracy", why))
     return lines
-
-
-def _pair(key: str, value: Any, why: str) -> list[str]:
-    return [pair_line(key, value, why)]

@@ -10,7 +10,6 @@ from typing import Any
 
 import timm
 import torch
-import yaml
 
 from chattn_nas.data import DataSettings, describe
 from chattn_nas.data.description import Description
@@ -142,7 +141,7 @@ def draft_task(
         *([f"  # {first.note}"] if first.note else []),
         "space:",
         "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
-        *(f"    - {yaml.safe_dump(one, default_flow_style=True).splitlines()[0]}" for one in first.space),
+        *(f"    - {scalar(one)}" for one in first.space),
         "    # more types: chattn-nas attentions",
         "proxy:",
         pair_line("rungs", [max(1, epochs // 4), epochs], f"epochs; about {images * epochs // 16:,} steps"),

@@ -1,26 +1,18 @@
 """``chattn-nas docs``: the pages that a wheel brings, as a user reads them."""
 
 import json
-import sys
 
 import pytest
 from rich.cells import cell_len
 
-from chattn_nas.cli import _app, main
+from chattn_nas.cli import _app
 from chattn_nas.cli.docs import pages
 
 
 @pytest.fixture
-def said(monkeypatch, capsys):
-    def run(*words: str, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["chattn-nas", "docs", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, error = capsys.readouterr()
-        assert (ended.value.code or 0) == code
-        return error if code else out
-
-    return run
+def said(invoke):
+    """What the command prints; on stderr where it is to fail."""
+    return lambda *words, code=0: invoke("docs", *words, code=code)[code != 0]
 
 
 def test_every_page_is_listed_with_what_it_is_about(said) -> None:

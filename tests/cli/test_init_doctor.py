@@ -11,7 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
-from chattn_nas.cli import doctor, main
+from chattn_nas.cli import doctor
 from chattn_nas.data import load_data, load_test
 from chattn_nas.proxy.optimizer import optimizer_of
 from chattn_nas.spec import load_spec
@@ -23,17 +23,12 @@ SOURCE = Path(__file__).parents[2] / "search_spaces"
 
 
 @pytest.fixture
-def said(monkeypatch, capsys, tmp_path):
+def said(monkeypatch, invoke, tmp_path):
     """What a command prints in an empty folder; on stderr where it is to fail."""
     monkeypatch.chdir(tmp_path)
 
     def run_command(*arguments: object, code: int = 0, stderr: bool = False) -> str:
-        monkeypatch.setattr(sys, "argv", ["chattn-nas", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, error = capsys.readouterr()
-        assert (ended.value.code or 0) == code, out + error
+        out, error = invoke(*arguments, code=code)
         return error if stderr or code == 2 else out
 
     return run_command

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from chattn_nas import tasks
-from chattn_nas.cli import main
 from chattn_nas.data import describe
 from chattn_nas.spec import load_spec
 
@@ -18,18 +17,13 @@ SIZE = 64
 
 
 @pytest.fixture
-def said(monkeypatch, capsys, tmp_path):
+def said(monkeypatch, invoke, tmp_path):
     """What a command prints in an empty folder; on stderr where it is to fail."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHATTN_NAS_CACHE", str(tmp_path / "cache"))
 
     def run_command(*arguments: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["chattn-nas", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, error = capsys.readouterr()
-        assert (ended.value.code or 0) == code, out + error
+        out, error = invoke(*arguments, code=code)
         return error if code == 2 else out + error
 
     return run_command

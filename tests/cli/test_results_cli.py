@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from chattn_nas import Run
-from chattn_nas.cli import main
 from chattn_nas.judging import confirmation
 from chattn_nas.search import search
 from chattn_nas.spec import Spec
@@ -33,19 +32,9 @@ def run(tmp_path_factory) -> Run:
 
 
 @pytest.fixture
-def said(monkeypatch, capsys):
-    """What a command prints; on stderr where it is to fail. In this process: importing torch takes seconds."""
-
-    def run_command(*arguments: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["chattn-nas", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, error = capsys.readouterr()
-        assert (ended.value.code or 0) == code, error
-        return out if code == 0 else error
-
-    return run_command
+def said(invoke):
+    """What a command prints; on stderr where it is to fail."""
+    return lambda *arguments, code=0: invoke(*arguments, code=code)[code != 0]
 
 
 def test_what_a_run_names_is_not_imported_by_commands_that_read(run, said, tmp_path):

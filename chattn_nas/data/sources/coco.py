@@ -22,7 +22,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.boxed import Boxed, Flat, found_boxed, listing_of_boxed
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
-from chattn_nas.plural import plural
+from chattn_nas.plural import first_of, plural
 
 #: What else COCO's own folder of annotations holds.
 OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
@@ -55,7 +55,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     said += flat.said()
     _refuse_shared(parts)
     if count := missing.total():
-        listed = ", ".join(list(missing)[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        listed = first_of(list(missing), SHOWN)
         if settings.bad_files == "fail":
             raise DataError(
                 f"{plural(count, 'image')} that the annotations of {root} name "

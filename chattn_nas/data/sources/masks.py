@@ -21,6 +21,7 @@ from chattn_nas.data.sources.mask_values import VOID, Colours, colours_of, fitte
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
+from chattn_nas.plural import first_of
 
 #: Names of the folders, in any case; ``img_dir`` and ``ann_dir`` are those of mmsegmentation.
 IMAGES = {"images", "image", "img", "imgs", "img_dir", "jpegimages", "leftimg8bit"}
@@ -65,7 +66,7 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
         chosen[part] = [(entry, mask) for entry, mask in pairs if mask is not None]
         if not bare:
             continue
-        listed = ", ".join(bare[:5]) + (", ..." if len(bare) > 5 else "")
+        listed = first_of(bare)
         if not skip or not chosen[part]:
             way = "; data.bad_files: skip leaves them out" if chosen[part] else ""
             raise DataError(f"{len(bare)} image{'s have' if len(bare) > 1 else ' has'} no mask: {listed}{way}",
@@ -146,9 +147,8 @@ def _classes(masks: Masks, tree: Tree, names: Entry | None, said: list[str]) -> 
 
 
 def _gaps(gaps: Sequence[int], classes: int) -> str:
-    listed = ", ".join(map(str, gaps[:5])) + (", ..." if len(gaps) > 5 else "")
     return (
-        f"beware: no mask holds {listed}, and yet {classes} classes, 0 to {classes - 1}, are learned "
+        f"beware: no mask holds {first_of(gaps)}, and yet {classes} classes, 0 to {classes - 1}, are learned "
         "(data.options: {colours: {name: value}} says which there are)"
     )
 

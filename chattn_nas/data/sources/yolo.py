@@ -22,6 +22,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.boxed import Boxed, Flat, found_boxed, listing_of_boxed
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
+from chattn_nas.plural import first_of
 
 IMAGES, LABELS = "images", "labels"
 #: Files that name the classes, one a line.
@@ -61,7 +62,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
         )
     lonely = sorted(texts.keys() - set(labels.values()))
     if lonely:
-        listed = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
+        listed = first_of(lonely)
         if settings.bad_files == "fail":
             raise DataError(
                 f"{len(lonely)} label file{'s have' if len(lonely) > 1 else ' has'} no image in {root}: {listed}; add "

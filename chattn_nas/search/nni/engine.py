@@ -15,15 +15,14 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from chattn_nas.credentials import environment
 from chattn_nas.errors import InputError, MissingExtraError, SearchStopped, first_line
 from chattn_nas.search import queue
 from chattn_nas.search.failures import check_failures
 from chattn_nas.search.nni.config import slots, training_service
 from chattn_nas.search.nni.protocol import DONE, EXHAUSTED, MARK, OUT_OF_TIME, STATE
+from chattn_nas.search.processes import handed
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.supervisor import Supervisor
-from chattn_nas.spec.plugins import handed_path
 from chattn_nas.spec.search_settings import LOCAL
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study._optuna import id_of
@@ -122,7 +121,7 @@ class NniExperiment:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C reaches the whole terminal: the monitor is told by us
-                env=os.environ | environment() | handed_path() | {MARK: self.mark},
+                env=os.environ | handed() | {MARK: self.mark},
             )
 
     def state(self) -> dict[str, Any]:
