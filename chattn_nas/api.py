@@ -19,7 +19,7 @@ from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from chattn_nas import dashboard, judging, report, results, study
-from chattn_nas.arguments import checked
+from chattn_nas.arguments import at_least, checked
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.trained import Trained as Trained
@@ -117,8 +117,7 @@ class Run(study.RunDirectory):
             InputError: No images.
             RunError: Nothing was trained to the end.
         """
-        if images < 1:
-            raise InputError(f"images must be at least 1, not {images}", value=images)
+        at_least(1, "images", images)
         import torch
 
         from chattn_nas import tasks

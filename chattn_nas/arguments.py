@@ -54,6 +54,17 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def at_least(least: int, name: str, *values: int | None) -> None:
+    """See that an argument is not too small; ``None`` stands for a default.
+
+    Raises:
+        InputError: It is below ``least``.
+    """
+    for value in values:
+        if value is not None and value < least:
+            raise InputError(f"{name} must be at least {least}, not {value}", where=(name,), value=value)
+
+
 def plain(value: Any) -> Any:
     """NumPy's scalars as Python's own, also inside lists, tuples and dicts; anything else as it is.
 

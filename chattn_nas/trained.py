@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chattn_nas import judging, report, results, study, training
-from chattn_nas.arguments import checked
-from chattn_nas.errors import InputError
+from chattn_nas.arguments import at_least, checked
 from chattn_nas.results import words
 from chattn_nas.space import Architecture
 from chattn_nas.spec import TrainingSettings
@@ -114,8 +113,7 @@ class Trained:
         Raises:
             InputError: No images.
         """
-        if images < 1:
-            raise InputError(f"images must be at least 1, not {images}", value=images)
+        at_least(1, "images", images)
         import torch
 
         from chattn_nas.data import Normalize, load_data

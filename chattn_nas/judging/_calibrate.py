@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from chattn_nas.arguments import checked
+from chattn_nas.arguments import at_least, checked
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError, SearchStopped
 from chattn_nas.judging._confirm import FRESH, FULL
@@ -74,13 +74,9 @@ def calibrate(
             epoch, no budget, or a part outside 0 to 1.
         RunError: Too few trainings succeeded to compare anything.
     """
-    for name, value, least in (
-        ("architectures", architectures, LEAST_ARCHITECTURES),
-        ("seeds", seeds, 2),
-        ("full_epochs", 1 if full_epochs is None else full_epochs, 1),
-    ):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}", value=value)
+    at_least(LEAST_ARCHITECTURES, "architectures", architectures)
+    at_least(2, "seeds", seeds)
+    at_least(1, "full_epochs", full_epochs)
     if budget is not None and not budget > 0:
         raise InputError(f"budget must be above 0, not {budget:g}", value=budget)
     if not 0 < part <= 1:

@@ -10,9 +10,9 @@ from typing import Any
 
 import optuna
 
-from chattn_nas.arguments import checked
+from chattn_nas.arguments import at_least, checked
 from chattn_nas.data import has_test
-from chattn_nas.errors import InputError, RunError
+from chattn_nas.errors import RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, judge
 from chattn_nas.judging.counted import chance_of, counted
 from chattn_nas.judging.given import spec_of_given, time_limit, train_given
@@ -128,9 +128,9 @@ def _possible(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Sp
     Raises:
         InputError, RunError: As :func:`confirm`.
     """
-    for name, value, least in (("top", top, 1), ("seeds", seeds, 2), ("epochs", 1 if epochs is None else epochs, 1)):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}", value=value)
+    at_least(1, "top", top)
+    at_least(2, "seeds", seeds)
+    at_least(1, "epochs", epochs)
     quiet_optuna()
     Standing(run.study).best()  # raises where nothing was trained to the end
     spec = _spec_of(run, seeds, epochs)

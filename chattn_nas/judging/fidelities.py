@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from chattn_nas.arguments import checked
+from chattn_nas.arguments import at_least, checked
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, either, pair, pixels, shown
 from chattn_nas.proxy.settings import Start
@@ -103,8 +103,7 @@ def of_spec(spec: Spec, images: int) -> Fidelity:
     Raises:
         InputError: No images.
     """
-    if images < 1:
-        raise InputError(f"images must be at least 1, not {images}", value=images)
+    at_least(1, "images", images)
     return Fidelity(
         rungs=tuple(spec.proxy.rungs), image_size=spec.data.image_size, width=spec.backbone.options.get("width"),
         images=images, start=spec.proxy.start,
@@ -132,9 +131,7 @@ def candidates(
     """
     sides = [side for size in image_sizes for side in pair(size)]
     for name, values in (("epochs", epochs), ("an image size", sides), ("a width", widths)):
-        for value in values:
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}", value=value)
+        at_least(1, name, *values)
     for part in data:
         if not 0 < part <= 1:
             raise InputError(f"a part of the data must be above 0 and at most 1, not {part:g}", value=part)

@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from chattn_nas import tasks
-from chattn_nas.arguments import checked
-from chattn_nas.errors import InputError, RunError, SearchStopped
+from chattn_nas.arguments import at_least, checked
+from chattn_nas.errors import RunError, SearchStopped
 from chattn_nas.judging.given import spec_of_given, train_given
 from chattn_nas.results.words import plural
 from chattn_nas.search.session import quiet_optuna
@@ -140,8 +140,7 @@ def tune_recipe(
         InputError: Fewer than one seed.
         RunError: No training succeeded.
     """
-    if seeds < 1:
-        raise InputError(f"seeds must be at least 1, not {seeds}", value=seeds)
+    at_least(1, "seeds", seeds)
     quiet_optuna()
     directory = Path(run) if run else Path("runs") / f"{spec.name}-recipe"
     own = TriedRecipe(**{name: getattr(spec.proxy, name) for name in FIELDS})

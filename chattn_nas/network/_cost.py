@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from chattn_nas.arguments import checked
+from chattn_nas.arguments import at_least, checked
 from chattn_nas.attention import AuxiliaryHead
 from chattn_nas.device import resolve_device
 from chattn_nas.errors import InputError, first_line
@@ -75,8 +75,7 @@ def cost(
     """
     size = pair(image_size)
     for name, value in (("image_size", min(size)), ("in_chans", in_chans), ("batch_size", batch_size)):
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, not {value}", where=(name,), value=value)
+        at_least(1, name, value)
     if not dtype.is_floating_point:
         raise InputError(f"dtype must be one of floating point, not {dtype}", where=("dtype",))
     meta = copy.deepcopy(network).to("meta").eval()

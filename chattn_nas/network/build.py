@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas import attention
-from chattn_nas.arguments import checked
+from chattn_nas.arguments import at_least, checked
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network import finetune
@@ -74,11 +74,9 @@ def build_network(
         BackboneError: The backbone does not exist, has no place for attention, or no part of a name in ``freeze``.
         InputError: A stage cannot take its choice; ``where`` starts with the stage's number, from 1.
     """
-    for name, value in (("in_chans", in_chans), ("image_size", min(pair(image_size)))):
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, not {value}", where=(name,), value=value)
-    if num_classes < 0:
-        raise InputError(f"num_classes must be at least 0, not {num_classes}", where=("num_classes",))
+    at_least(1, "in_chans", in_chans)
+    at_least(1, "image_size", min(pair(image_size)))
+    at_least(0, "num_classes", num_classes)
     if seed is not None and not 0 <= seed < 2**63:
         raise InputError(f"seed must be at least 0 and below 2**63, not {seed}", where=("seed",))
     if not 0 < layer_decay <= 1:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.data import Augmentation, Data, TensorSet, augment
+from chattn_nas.data.sources.mask_values import VOID
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.image_size import pair
 from chattn_nas.network import feature_extractor
@@ -25,8 +26,6 @@ from chattn_nas.unit import percent
 
 #: Target of pixels that count for nothing.
 NONE = -1
-#: Value of masks that counts for nothing always.
-VOID = 255
 
 
 class SegmentationSettings(TaskSettings):

@@ -8,8 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from chattn_nas.arguments import checked
-from chattn_nas.errors import InputError
+from chattn_nas.arguments import at_least, checked
 from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import drop_path
 from chattn_nas.proxy.mixing import mixing_of
@@ -69,8 +68,7 @@ def final_training(
     spec = run.spec
     settings = settings or spec.training
     seed = spec.search.seed if seed is None else seed
-    if seed < 0:
-        raise InputError(f"seed must be at least 0, not {seed}", value=seed)
+    at_least(0, "seed", seed)
     directory = run.directory / FOLDER / f"{architecture.hash}-{seed}"
     plan = plan_of(spec, settings, architecture, seed)
     finished = read_result(directory)
