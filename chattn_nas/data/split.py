@@ -75,7 +75,7 @@ def split(description: Description, labels: NDArray[np.int64] | None, settings: 
         else ("train", drawn["validation"]),
         test=("test", np.arange(parts["test"].images)) if own_test
         else ("train", drawn["test"]) if "test" in drawn else None,
-        said=_said(shares, own_validation, own_test, len(train) if settings.train_limit else None),
+        said=_said(shares, own_validation, own_test, settings, len(train)),
     )  # fmt: skip
 
 
@@ -130,14 +130,18 @@ def _limited(
     return np.sort(np.concatenate(kept))
 
 
-def _said(shares: dict[str, float], own_validation: bool, own_test: bool, limited: int | None) -> str:
+def _said(
+    shares: dict[str, float], own_validation: bool, own_test: bool, settings: DataSettings, trained_on: int
+) -> str:
     left = 100 * (1 - sum(shares.values()))
     parts = [f"{left:.0f}", *(f"{100 * share:.0f}" for share in shares.values())]
     names = ["training", *shares]
     first = f"the training images are split {':'.join(parts)} ({', '.join(names)})" if shares else ""
     second = "the set's own validation images score the search" if own_validation else ""
+    if own_validation and "validation" in settings.model_fields_set:
+        second += f" (data.validation: {settings.validation:g} is for sets without, and not used)"
     third = "the set's own test images are kept for the verdict" if own_test else ""
     if not own_test and "test" not in shares:
         third = "there are no test images, so no verdict will be read from them (data.test: 0.2 keeps some)"
-    limit = f"{limited:,} of them are trained on (data.train_limit)" if limited else ""
+    limit = f"{trained_on:,} of them are trained on (data.train_limit)" if settings.train_limit else ""
     return "; ".join(filter(None, (first, second, third, limit)))

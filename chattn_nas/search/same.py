@@ -88,7 +88,7 @@ def plugins(spec: Spec) -> dict[str, str]:
         modules[spec.task.type] = sys.modules.get(task.__module__)
     for where, path in spec.own_parts.items():
         if where not in (("data", "dataset"), ("task", "type")):
-            part = found(path, "a part of one's own", where)
+            part = found(path, "a part of your own", where)
             of_part = sys.modules.get(getattr(part, "__module__", None) or "")
             named = sys.modules[path.partition(":")[0]]
             modules[path] = of_part if where == ("backbone", "model") else named

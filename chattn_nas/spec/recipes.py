@@ -1,11 +1,11 @@
 """Named ways to train, for a first spec: each a few keys of a spec, with where they come from.
 
-What attention is worth hangs on the recipe: in timm's own tables SE on a ResNet-50 brings -0.37, +0.27 or -1.02 points
-of ImageNet accuracy under three of them. So a search should train as its user will, in short. A recipe says nothing of
-length (``proxy.rungs``): a long one cut short is another recipe, and its learning rate wants to be tried
-(``calibrate --recipe``). The rates here are for short trainings. On the digits (8 px, cifar_resnet8 of width 8, 8
-epochs of batches of 64, one seed, one CPU thread, 2026-11-26) ``adamw`` ends at 77.7 % with 0.002 and at 96.0 % with
-0.01, ``rsb`` without RandAugment at 19.3 % with 0.005 and at 91.0 % with 0.03.
+What attention is worth hangs on the recipe: timm's ``seresnet50`` less its ``resnet50`` is -0.11, +0.33 or -1.02 points
+of ImageNet accuracy with the recipes a1, a2, a3 (results-imagenet.csv of timm). So a search should train as its user
+will, in short. A recipe says nothing of length (``proxy.rungs``): a long one cut short is another recipe, and its
+learning rate wants to be tried (``calibrate --recipe``). The rates here are for short trainings. On the digits (8 px,
+cifar_resnet8 of width 8, 8 epochs of batches of 64, one seed, one CPU thread, 2026-11-26) ``adamw`` ends at 77.7 % with
+0.002 and at 96.0 % with 0.01, ``rsb`` without RandAugment at 19.3 % with 0.005 and at 91.0 % with 0.03.
 """
 
 from __future__ import annotations

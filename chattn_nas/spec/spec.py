@@ -97,7 +97,7 @@ class Spec(Settings):
         search: How many trials, proposed how, trained where.
         training: How the chosen network is trained at full length.
         judging: What a difference must be worth.
-        trainer: ``module:Class`` of a training of one's own, in place of the proxy's: it builds, counts and trains
+        trainer: ``module:Class`` of your own training, in place of the proxy's: it builds, counts and trains
             every network of the search and the confirmation, and reports rungs.
         imports: Modules that are imported first, in every process: they may register attentions, backbones, data sets.
             They are looked for in the spec's folder as well.

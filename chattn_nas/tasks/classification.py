@@ -10,11 +10,10 @@ from torch.nn import functional as F
 
 from chattn_nas.data import Data
 from chattn_nas.errors import InputError
-from chattn_nas.tasks.label_metrics import ONE_LABEL, SEVERAL, build_metric, figures, floor, summed_loss
+from chattn_nas.tasks.label_metrics import ONE_LABEL, SEVERAL, build_metric, figures, floor, metric_unit, summed_loss
 from chattn_nas.tasks.settings import TaskSettings
 from chattn_nas.tasks.shown import Shown, coloured
 from chattn_nas.tasks.task import Scorer, Task
-from chattn_nas.unit import percent
 
 #: Logits up to which all are kept, for figures of every class: 256 MiB.
 KEPT = 2**26
@@ -35,7 +34,7 @@ class Classification(Task):
                 where=("task", "type"),
             )
         self.metric = build_metric(data.metric, data.num_classes, multilabel=data.multilabel)
-        self.unit = percent(data.metric.rpartition(":")[2])  # a metric by path by its own name
+        self.unit = metric_unit(data.metric)
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> LabelLoss:
         """Cross-entropy."""

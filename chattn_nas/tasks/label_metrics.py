@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from chattn_nas.data import Images
 from chattn_nas.errors import DataError
 from chattn_nas.parts import found, is_path
+from chattn_nas.unit import Unit, percent
 
 #: Logits (N, K) and targets, labels (N,) or presence (N, K), to a number.
 Metric = Callable[[Tensor, Tensor], float]
@@ -119,13 +121,35 @@ def _shares(right: Tensor, of_true: Tensor, of_said: Tensor) -> dict[str, list[f
     return {name: [round(share, 4) for share in each.tolist()] for name, each in shares.items()}
 
 
+def metric_unit(name: str) -> Unit:
+    """How scores of a metric are written: in percent, or as the attribute ``unit`` of a function by path says.
+
+    Raises:
+        DataError: The attribute is no :class:`Unit`.
+    """
+    own = getattr(_part(name), "unit", None) if is_path(name) else None
+    if own is not None and not isinstance(own, Unit):
+        raise DataError(f"unit of metric {name!r} is no chattn_nas.unit.Unit but {own!r}", where=("data", "metric"))
+    return own or percent(name.rpartition(":")[2])  # a metric by path by its own name
+
+
+def _part(name: str) -> Any:
+    return found(name, "a metric", ("data", "metric"), takes=("logits", "targets"), refusal=DataError)
+
+
 def _own(name: str) -> Metric:
-    part = found(name, "a metric", ("data", "metric"), takes=("logits", "targets"), refusal=DataError)
+    part, unit = _part(name), metric_unit(name)
 
     def score(logits: Tensor, targets: Tensor) -> float:
         value = float(part(logits, targets))
-        if value != value:
-            raise DataError(f"metric {name!r} gave no number", where=("data", "metric"))
+        if not math.isfinite(value):
+            raise DataError(f"metric {name!r} gave no number but {value}", where=("data", "metric"))
+        if unit.unit == "%" and abs(value) * unit.scale > 100 + 1e-3:
+            raise DataError(
+                f"metric {name!r} gave {value:g}, which would be shown as {unit.text(value)}: give a share (0 to 1), "
+                "or the function an attribute unit (chattn_nas.unit.Unit)",
+                where=("data", "metric"),
+            )
         return value
 
     return score

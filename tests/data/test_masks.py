@@ -112,4 +112,4 @@ def test_gaps_are_told_and_bare_images_can_be_left_out(tmp_path) -> None:
     assert describe(settings(tmp_path, bad_files="skip")).parts["train"].images == 5
     (tmp_path / "images" / "5.jpg").unlink()
     said = describe(settings(tmp_path, bad_files="skip")).said
-    assert "1 masks have no image and are left out, such as masks/5.png" in said
+    assert "without an image, left out: 1 mask, such as masks/5.png" in said

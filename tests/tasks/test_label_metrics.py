@@ -13,7 +13,7 @@ from chattn_nas.data import Augmentation, Data, TensorSet
 from chattn_nas.errors import DataError
 from chattn_nas.proxy import ProxySettings, train
 from chattn_nas.proxy.order import draw, even_odds
-from chattn_nas.tasks.label_metrics import build_metric, figures
+from chattn_nas.tasks.label_metrics import build_metric, figures, metric_unit
 
 
 @pytest.fixture
@@ -76,6 +76,29 @@ def test_a_metric_of_the_users_own(tmp_path, monkeypatch, scored) -> None:
     with pytest.raises(DataError, match="has no 'eighth' that could be a metric"):
         build_metric("own_metric:eighth", 7)
     sys.modules.pop("own_metric")
+
+
+def test_a_metric_of_the_users_own_on_another_scale_says_its_unit(tmp_path, monkeypatch, scored) -> None:
+    (tmp_path / "own_scaled.py").write_text(
+        "from chattn_nas.unit import Unit\n"
+        "def ninety_seven(logits, targets):\n    return 97.0\n"
+        "def without_end(logits, targets):\n    return float('inf')\n"
+        "def bits(logits, targets):\n    return -2.5\n"
+        "bits.unit = Unit(name='bits', title='bits', unit='bit', difference='bit', scale=1.0)\n"
+        "def kappa(logits, targets):\n    return -0.04\n"
+        "def wrong(logits, targets):\n    return 0.5\n"
+        "wrong.unit = 'bit'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(DataError, match=r"gave 97, which would be shown as 9700.00 %: give a share \(0 to 1\)"):
+        build_metric("own_scaled:ninety_seven", 7)(*scored)
+    with pytest.raises(DataError, match="gave no number but inf"):
+        build_metric("own_scaled:without_end", 7)(*scored)
+    with pytest.raises(DataError, match=r"unit of metric 'own_scaled:wrong' is no chattn_nas.unit.Unit but 'bit'"):
+        metric_unit("own_scaled:wrong")
+    assert build_metric("own_scaled:kappa", 7)(*scored) == -0.04
+    assert metric_unit("own_scaled:bits").text(build_metric("own_scaled:bits", 7)(*scored)) == "-2.50 bit"
+    sys.modules.pop("own_scaled")
 
 
 def made(labels: torch.Tensor, **facts) -> Data:

@@ -21,7 +21,7 @@ from chattn_nas.data.sources.mask_values import VOID, Colours, colours_of, fitte
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
-from chattn_nas.plural import first_of
+from chattn_nas.plural import first_of, plural
 
 #: Names of the folders, in any case; ``img_dir`` and ``ann_dir`` are those of mmsegmentation.
 IMAGES = {"images", "image", "img", "imgs", "img_dir", "jpegimages", "leftimg8bit"}
@@ -61,7 +61,7 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
         pairs = [(entry, _mask_of(key, masks.get(part, {}))) for key, entry in found.items()]
         bare = [entry.path for entry, mask in pairs if mask is None]
         if bare and part == "test" and len(bare) == len(pairs):
-            said.append(f"the {len(bare)} test images have no masks and are left out")
+            said.append(f"without masks, left out: {plural(len(bare), 'test image')}")
             continue
         chosen[part] = [(entry, mask) for entry, mask in pairs if mask is not None]
         if not bare:
@@ -71,10 +71,10 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
             way = "; data.bad_files: skip leaves them out" if chosen[part] else ""
             raise DataError(f"{len(bare)} image{'s have' if len(bare) > 1 else ' has'} no mask: {listed}{way}",
                             where=("path",))  # fmt: skip
-        said.append(f"{len(bare)} images have no mask and are left out: {listed}")
+        said.append(f"without a mask, left out: {plural(len(bare), 'image')}: {listed}")
     used = {mask.path for both in chosen.values() for _, mask in both}
     if lonely := sorted(mask.path for found in masks.values() for mask in found.values() if mask.path not in used):
-        said.append(f"{len(lonely)} masks have no image and are left out, such as {lonely[0]}")
+        said.append(f"without an image, left out: {plural(len(lonely), 'mask')}, such as {lonely[0]}")
     every = Masks(tree, [mask for both in chosen.values() for _, mask in both], colours)
     every, class_names = _classes(every, tree, names, said)
     if len(class_names) < 2:
