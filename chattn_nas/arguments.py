@@ -158,7 +158,7 @@ def _words(annotation: Any) -> Iterator[str]:
 
 
 def _plural(annotation: Any) -> str:
-    """What a reader calls several of a type; empty where there is no short word for it."""
+    """The plural that a reader uses for a type; empty where there is no short word."""
     if annotation in PLURALS:
         return PLURALS[annotation]
     named = inspect.isclass(annotation) and get_origin(annotation) is None and annotation is not Any

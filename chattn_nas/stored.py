@@ -1,4 +1,4 @@
-"""What is stored and read again, perhaps by another version of this package: plain values with a format number."""
+"""Records that are stored, and read by other versions of this package: plain values with a format number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is to choose from: every registered type in one table, and a page of documentation about ours.
+"""Every registered type in one table, and a page of documentation about ours.
 
 python -m chattn_nas.attention.overview > docs/attentions.md
 """
@@ -17,7 +17,7 @@ SITES: tuple[tuple[int, Size], ...] = ((64, (56, 56)), (256, (14, 14)), (512, (7
 
 
 def row(kind: AttentionType, channels: int, feature_size: Size) -> dict[str, Any]:
-    """What a type is and what it costs with its default settings on maps (B, ``channels``, H, W).
+    """A type and its costs with default settings on maps (B, ``channels``, H, W).
 
     ``problem`` says why it cannot sit there; its costs are ``None`` then.
     """

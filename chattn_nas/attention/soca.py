@@ -49,7 +49,7 @@ def _three_minus(w: Tensor, u: Tensor) -> Tensor:
 
 
 def _later(w: Tensor, u: Tensor, steps: int) -> Tensor:
-    """What ``w`` becomes after further ``steps``, times the vector ``u``."""
+    """``w`` after further ``steps``, times the vector ``u``."""
     if steps == 0:
         return w @ u
     for _ in range(2):

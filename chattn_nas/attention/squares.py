@@ -16,7 +16,7 @@ def is_traced() -> bool:
 
 
 def applied(function: type[torch.autograd.Function], *inputs: Any) -> Any:
-    """What a function with a gradient of its own gives. Where no gradient is asked for its forward is called alone:
+    """Apply a function that has a gradient of its own. Where no gradient is asked for its forward is called alone:
     ``apply`` binds its arguments in Python, which takes as long as summing a small map.
     """
     return function.apply(*inputs) if torch.is_grad_enabled() else function.forward(*inputs)

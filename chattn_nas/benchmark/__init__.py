@@ -1,4 +1,4 @@
-"""What every network of a space is worth: tables of real trainings, and searches compared on them."""
+"""Tables of real trainings of every network in a space, and searches compared on them."""
 
 from typing import TYPE_CHECKING
 

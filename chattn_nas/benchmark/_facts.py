@@ -1,4 +1,4 @@
-"""What a table says by itself: noise, how many seeds a difference needs, what rungs foretell, whether mixing pays."""
+"""Facts of a table: noise, seeds that a difference needs, what rungs predict, whether mixing pays."""
 
 from __future__ import annotations
 

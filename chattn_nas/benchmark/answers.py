@@ -1,4 +1,4 @@
-"""What a long table answers, with intervals over seeds.
+"""The questions that a long table answers, with intervals over seeds.
 
 A seed is the unit of every interval: trainings of one seed share luck by type and stage (type x seed), so a figure is
 computed on each seed alone and Student's t is taken over seeds. Everything follows from the rows of the CSV.

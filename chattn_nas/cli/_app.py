@@ -255,7 +255,7 @@ def _of_a_file(error: Exception) -> str | None:
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """What a terminal shows that cannot show everything, such as ``+-`` for ``±``; it never ends a command."""
+    """Text for a terminal that cannot show everything, such as ``+-`` for ``±``; it never ends a command."""
     assert isinstance(error, UnicodeEncodeError)
     found = error.object[error.start : error.end]
     return "".join(_PLAIN.get(character, "?") for character in found), error.end

@@ -22,7 +22,7 @@ def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A table that ships with the package.")],
     as_json: AsJson = False,
 ) -> None:
-    """What a table of real trainings shows: what attention is worth, whether mixing pays, what predicts it."""
+    """Show what a table of real trainings says: the worth of attention, whether mixing pays, what predicts it."""
     with moving("Loading torch", line=False):
         from chattn_nas.benchmark import LongTable, answers_markdown, facts, load, read_table
 

@@ -58,7 +58,7 @@ def docs(
 
 
 def _heading(path: Path) -> str:
-    """What the list of pages says of it, else its heading."""
+    """The title in the list of pages, else its heading."""
     index = path.with_name("index.md").read_text(encoding="utf-8")
     entry = re.search(rf"\[([^\]]+)\]\({path.name}\)([^\n]*)", index)
     if entry is None:

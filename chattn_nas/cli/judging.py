@@ -208,7 +208,7 @@ def _interval(value: float | None, low: float | None, high: float | None) -> str
 
 
 def _plain(found: Confirmation) -> dict[str, Any]:
-    """What is stored of it, and what follows from that, all scores as they are shown: it is no record of the study."""
+    """The stored confirmation and what follows from it, scores as shown: this is no record of the study."""
     plain = found.to_dict() | {"headline": found.headline, "words": found.words}
     del plain["format"]
     plain["test"] = {
@@ -237,7 +237,7 @@ def _row(one: Network) -> dict[str, str]:
 
 
 def _searched(one: Network) -> str:
-    """What the search said: the pooled mean, and the raw one below it."""
+    """The search's score: the pooled mean, and the raw one below it."""
     from chattn_nas.results import words
 
     if one.search_pooled is None:
@@ -274,7 +274,7 @@ def _difference(comparison: Comparison | None) -> str:
 
 
 def _claims(one: Network) -> list[str]:
-    """What is said of the differences of a candidate, with all that was calculated."""
+    """The differences of a candidate, with all that was calculated."""
     from chattn_nas.results import words
 
     rivals = {"the best uniform": one.uniform, "none": one.none, "channel_scale": one.channel_scale}

@@ -171,7 +171,7 @@ def guarded(application: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        """What the application answers, with the policy; its pages fit a phone."""
+        """The application's answer, with the policy; its pages fit a phone."""
         pages: list[bool] = []
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:

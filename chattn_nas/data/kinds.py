@@ -1,4 +1,4 @@
-"""What kind of set lies somewhere, told by how its files lie: for who does not know what we call it."""
+"""The kind of data set in a folder or file, recognised by its layout."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DataKind:
 
     @property
     def task(self) -> str | None:
-        """What is learned from it."""
+        """The task that such a set is for."""
         return self.dataset and TASKS.get(self.dataset, "classification")
 
 

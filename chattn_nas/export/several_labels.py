@@ -1,4 +1,4 @@
-"""What ``model.py`` says of an image that may be of several classes; copied into it."""
+"""How ``model.py`` answers an image that may be of several classes; copied into it."""
 
 from __future__ import annotations
 

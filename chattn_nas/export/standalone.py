@@ -1,4 +1,4 @@
-"""What ``model.py`` does beside being a network: its functions are copied from here, so each needs only torch.
+"""The functions of ``model.py`` beside the network: copied from here, so each needs only torch.
 
 The constants are written anew for every network. A task may bring its own ``read_image`` and ``answer``
 (:class:`~chattn_nas.export.usage.Usage`).

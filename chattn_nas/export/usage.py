@@ -15,7 +15,7 @@ from chattn_nas.export.source.refusal import Refusal
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What a task tells the export; the default is classification.
+    """A task's part of an export; the default is classification.
 
     Attributes:
         outputs: Names of the tensors that the network gives, in order, as ONNX calls them.

@@ -1,4 +1,4 @@
-"""What would be wiser than what a spec asks for, one sentence each."""
+"""Advice on a spec's budget, one sentence each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def wiser(
     spec: Spec, space: SearchSpace, steps: int, *, trials: int, baselines: int, validation: int, noise: float,
     effect: float, types: int, of_images: bool,
 ) -> list[str]:  # fmt: skip
-    """What to change first, where something should be."""
+    """The first thing to change, if anything."""
     useful, said = spec.judging.useful, []
     if of_images and 100 / validation > useful / 3:
         said.append(

@@ -18,7 +18,7 @@ Offered = dict[Placement, tuple[SlotShape, ...]]
 
 
 class Places:
-    """What one forward pass shows of the places in a model.
+    """One forward pass's view of the places in a model.
 
     Args:
         model: On the meta device, in eval mode; left as it was.

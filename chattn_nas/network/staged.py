@@ -1,4 +1,4 @@
-"""What timm asks of a model whose maps come from a stem and stages, one after the other."""
+"""timm's interface for a model whose maps come from a stem and stages, one after the other."""
 
 from __future__ import annotations
 

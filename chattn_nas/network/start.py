@@ -191,7 +191,7 @@ class Measuring:
         return note
 
     def _probe(self, slot: AttentionSlot) -> Callable[[Tensor], Tensor]:
-        """What stands in for the forward of one attention."""
+        """A stand-in for the forward of one attention."""
         original = self.forwards[slot.path]
 
         def probe(x: Tensor) -> Tensor:

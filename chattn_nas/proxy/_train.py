@@ -178,7 +178,7 @@ def _finite(value: float) -> bool:
 
 @contextmanager
 def own_stream_and_state(device: torch.device, seed: int) -> Iterator[None]:
-    """What layers draw (dropout, drop path) is drawn under the seed; the global state stays as it was.
+    """Seed what layers draw (dropout, drop path); the global state stays as it was.
 
     On a GPU all is done on a stream of its own, which capture asks for, and by cuDNN's deterministic algorithms: the
     same seed gives the same numbers.

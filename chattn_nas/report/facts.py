@@ -262,6 +262,6 @@ def _baselines(standing: Standing, found: Confirmation | None) -> Rows:
 
 
 def data_name(data: Mapping[str, Any]) -> str:
-    """What a reader calls the data set of a spec: its name, its file or folder, else its source."""
+    """The data set's name for a reader: its name, its file or folder, else its source."""
     path = str(data.get("path") or "").rstrip("/")
     return str(data.get("name") or PurePath(path).name or data.get("dataset") or "its data")

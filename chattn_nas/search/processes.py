@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def handed() -> dict[str, str]:
-    """What a process that we start needs in its environment: secrets, where modules lie, how long threads spin."""
+    """Environment variables for a process that we start: secrets, where modules lie, how long threads spin."""
     return environment() | handed_path() | short_waits()
 
 

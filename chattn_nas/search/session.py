@@ -103,7 +103,7 @@ def start(
 
 
 def _facts(made: Trainer, spec: Spec, space: SearchSpace, data: Data | None) -> dict[str, Any]:
-    """What the study keeps of its first worker, by attribute; the reference last, whose presence says that all is."""
+    """Attributes that the study keeps of its first worker; the reference, which is last, tells that all are there."""
     facts: dict[str, Any] = {
         "stages": [stage_to_dict(stage) for stage in made.stages],
         "versions": versions(),

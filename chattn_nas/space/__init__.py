@@ -1,4 +1,4 @@
-"""What may be chosen: candidates per stage, the search space, and architectures in canonical form."""
+"""Candidates per stage, the search space, and architectures in canonical form."""
 
 from typing import TYPE_CHECKING
 

@@ -190,7 +190,7 @@ def draft(
 
 
 def _held(train: PartFacts, names: Sequence[str], what: str) -> str:
-    """What there is to learn from, in one sentence."""
+    """The data set in one sentence."""
     return f"{train.images:,} training images of {len(names)} {what}: {first_of(names, 8)}"
 
 

@@ -1,4 +1,4 @@
-"""What data somebody names for a first spec: which source reads them, and what is learned from them."""
+"""The data that a first spec is asked for: which source reads them, and what is learned from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def default_name(data: str) -> str:
 
 
 def look(data: str) -> DataKind:
-    """What kind of set that is.
+    """The kind of set that lies there.
 
     Raises:
         DataError: There is no such set, or it is of another kind.

@@ -33,7 +33,7 @@ _SPACE: list[Any] = ["none", {"se": {"reduction": [4, 16]}}, {"eca": {"kernel_si
 
 @dataclass(frozen=True)
 class FirstSpec:
-    """What a first spec for a task holds.
+    """The parts of a first spec that depend on its task.
 
     Attributes:
         backbone: Keys and values with their reasons.

@@ -1,4 +1,4 @@
-"""What is searched: the settings of every room, as one spec holds them."""
+"""The whole spec: the settings of every room."""
 
 from __future__ import annotations
 

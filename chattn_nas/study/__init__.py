@@ -1,4 +1,4 @@
-"""What a study holds: the record of a trial, storage, run directory, checkpoints, notes, artifacts."""
+"""The contents of a study: the record of a trial, storage, run directory, checkpoints, notes, artifacts."""
 
 from typing import TYPE_CHECKING
 

@@ -58,7 +58,7 @@ class WholeLines(JournalFileBackend):
             raise self.damaged(_whole_lines(self.path)) from error
 
     def damaged(self, whole: int) -> StorageError:
-        """What is said of it where so many lines are whole."""
+        """The sentence about it where so many lines are whole."""
         return StorageError(
             f"the journal {self.path} is damaged after {whole} whole lines: put back a copy of it, or keep those "
             f"lines with 'head -n {whole}'"

@@ -333,7 +333,7 @@ def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.S
 
 
 def _identity(mark: Path) -> str | None:
-    """What the mark of a directory says; one that is damaged says nothing, and is written again."""
+    """Read the mark of a directory; one that is damaged gives nothing, and is written again."""
     with suppress(OSError, ValueError):
         return uuid.UUID(hex=mark.read_text(encoding="utf-8").strip()).hex
     return None

@@ -1,4 +1,4 @@
-"""What is learned: head, loss, targets, metric, and what an export says of it."""
+"""Tasks: head, loss, targets and metric of what is learned, and how an export speaks of it."""
 
 from typing import TYPE_CHECKING
 

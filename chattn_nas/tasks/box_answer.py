@@ -1,4 +1,4 @@
-"""What ``model.py`` of a detection does with an image file; copied into it."""
+"""How ``model.py`` of a detection answers an image file; copied into it."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Separable(nn.Module):
 
 
 class Placed(nn.Module):
-    """What is said at every position of one map, as boxes in pixels.
+    """The answers at every position of one map, as boxes in pixels.
 
     Args:
         size: Height and width of the map.

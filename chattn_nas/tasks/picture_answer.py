@@ -1,4 +1,4 @@
-"""What ``model.py`` of a super-resolution does with an image file; copied into it.
+"""How ``model.py`` of a super-resolution answers an image file; copied into it.
 
 A picture of any size is taken in tiles of the size that was trained on, which overlap: attention sees what it saw.
 """

@@ -10,7 +10,7 @@ CLASSIFICATION = "classification"
 
 
 class TaskSettings(Settings):
-    """What is learned.
+    """The task: the kind of targets, the head, the loss.
 
     Attributes:
         type: ``classification``, ``multilabel``, ``segmentation``, ``detection``, ``super_resolution``, one that a

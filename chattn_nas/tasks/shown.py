@@ -1,4 +1,4 @@
-"""What a network answers on a few images, as a report shows it."""
+"""A network's answers on a few images, as a report shows them."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class Enlarging(nn.Module):
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the head adds to the bilinear enlargement."""
+        """The residual that the head adds to the bilinear enlargement."""
         return self.head(self.body(x)[-1]) + F.interpolate(x, scale_factor=self.scale, mode="bilinear")
 
 

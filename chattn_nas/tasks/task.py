@@ -145,7 +145,7 @@ class Task:
         return None
 
     def show(self, output: Any, images: Tensor, targets: Tensor) -> list[Shown]:
-        """What the network answers on a few images, for the report; nothing where the task has no picture of it.
+        """The network's answers on a few images, for the report; nothing where the task draws none.
 
         Args:
             output: Of the network in eval mode, on the CPU.

@@ -1,4 +1,4 @@
-"""What the conformance battery of attention types runs on: a type, a site and values for its hyperparameters."""
+"""Cases of the conformance battery of attention types: a type, a site and values for its hyperparameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every task must do, as checks that a third party's task can run too.
+"""Checks of what every task must do; a third party's task can run them too.
 
 >>> from chattn_nas.testing.task import battery
 >>> for check in battery(data):  # doctest: +SKIP

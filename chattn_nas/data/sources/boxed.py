@@ -62,7 +62,7 @@ class Flat:
         self.found.append(told)
 
     def said(self) -> list[str]:
-        """What the user is told of them."""
+        """A sentence about them for the user."""
         if not self.found:
             return []
         many = "1 box is" if len(self.found) == 1 else f"{len(self.found)} boxes are"

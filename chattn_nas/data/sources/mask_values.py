@@ -1,4 +1,4 @@
-"""What the pixels of a mask say: numbers of classes, or colours that have names."""
+"""Values of a mask's pixels: numbers of classes, or colours that have names."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ class Outlook:
 def outlook(
     study: optuna.Study, space: SearchSpace, settings: SearchSettings, useful: float, reader: Reader | None = None
 ) -> Outlook | None:
-    """What more trials could change, by the pooled model; ``None`` while too little is known, or with several
-    objectives, whose answer is a whole front.
+    """The chance that more trials change the answer, by the pooled model; ``None`` while too little is known, or with
+    several objectives, whose answer is a whole front.
 
     Args:
         study: Of the search.
