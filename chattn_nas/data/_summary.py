@@ -41,12 +41,8 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
     found = [f"{', '.join(counts)} images{classes}, {channels}, {shown(facts.image_size)}"]
     found += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
     found += _shares(stored, parts)
-    updates = len(parts.train) // min(batch_size, len(parts.train)) * epochs
-    if updates < LEAST_UPDATES:
-        found.append(
-            f"beware: a trial makes only {updates} updates of {batch_size} images: after so few, networks differ by "
-            "how they start more than by what they can learn; more epochs (proxy.rungs) or a smaller batch help"
-        )
+    if few := few_updates(len(parts.train) // min(batch_size, len(parts.train)) * epochs, batch_size):
+        found.append(f"beware: {few}")
     images = len(parts.validation[1])
     if images < LEAST_VALIDATION and stored.targets["train"].ndim == 1:
         found.append(
@@ -54,6 +50,16 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
             f"±{196 * np.sqrt(0.8 * 0.2 / images):.1f} points (95 %)"
         )
     return found
+
+
+def few_updates(updates: int, batch_size: int) -> str | None:
+    """A sentence where a trial makes so few updates that it shows little; ``None`` where they are enough."""
+    if updates >= LEAST_UPDATES:
+        return None
+    return (
+        f"a full trial makes only {updates} updates of {batch_size} images: after so few, networks differ by how they "
+        "start more than by what they can learn; more epochs (proxy.rungs) or a smaller batch before more trials"
+    )
 
 
 def majority(settings: DataSettings) -> tuple[str, float] | None:

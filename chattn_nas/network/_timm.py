@@ -12,8 +12,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlparse
 
+import torch
 from torch import nn
 
 from chattn_nas.errors import BackboneError, InputError, first_line
@@ -85,6 +88,28 @@ def check_options(options: dict[str, Any]) -> None:
             raise BackboneError(
                 f"backbone.options cannot hold {name}: {REFUSED[name]}", where=("options", name), value=name
             )
+
+
+def to_fetch(model: str) -> str | None:
+    """Where timm will fetch a model's weights from; ``None`` where they are on this machine."""
+    import timm
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if model.startswith(("hf_hub:", "hf-hub:")):
+        hub, file, url = model.partition(":")[2], None, None
+    elif (config := timm.get_pretrained_cfg(model)) is not None:
+        hub, file, url = config.hf_hub_id, config.hf_hub_filename, None if config.file else config.url
+    else:
+        return None
+    if hub:
+        name, _, revision = hub.partition("@")
+        for one in (file,) if file else ("model.safetensors", "pytorch_model.bin"):
+            if isinstance(try_to_load_from_cache(name, one, revision=revision or None), str):
+                return None
+        return f"{constants.ENDPOINT}/{name}"
+    if url and not (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name).is_file():
+        return str(url)
+    return None
 
 
 def create(model: str, **options: Any) -> nn.Module:
