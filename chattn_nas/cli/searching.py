@@ -134,9 +134,9 @@ def _planned(
     changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
     with moving("Timing a few training steps"):
         found = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
-    known = {one.partition(": ")[2] for one in heard}
+    known = {one.removeprefix("beware: ") for one in heard}
     for line in found.words:
-        if line.partition(": ")[2] not in known:
+        if line.removeprefix("wiser: ") not in known:
             say(f"Plan: {line}")
     if seconds is not None:
         say(f"Plan: in {words.about(seconds)} about {found.trials_within(seconds):,} trials end here")
