@@ -78,7 +78,9 @@ def test_what_few_images_can_tell_depends_on_the_metric(tmp_path) -> None:
     np.savez(tmp_path / "set.npz", x_train=images + np.arange(40, dtype=np.uint8)[:, None, None, None], y_train=labels)
     for metric, expected in ((None, "tell an accuracy of 80 % only to within ±27.7"),
                              ("balanced_accuracy", "tell a balanced accuracy of 80 % only to within ±32.0")):  # fmt: skip
-        chosen = DataSettings(dataset="npz", path=str(tmp_path / "set.npz"), image_size=8, validation=0.2, metric=metric)
+        chosen = DataSettings(
+            dataset="npz", path=str(tmp_path / "set.npz"), image_size=8, validation=0.2, metric=metric
+        )
         said = "\n".join(summary(chosen, batch_size=8, epochs=1000))
         assert expected in said
         assert ("data.metric" in said) == (metric is None)
