@@ -45,12 +45,13 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
         found.append(f"beware: {few}")
     part, rows = parts.validation
     if len(rows) < LEAST_VALIDATION and stored.targets["train"].ndim == 1:
-        counts = np.bincount(stored.targets[part][rows])
+        of_class = np.bincount(stored.targets[part][rows])
         balanced = settings.metric == "balanced_accuracy"
-        few = np.mean(1 / counts[counts > 0]) / (counts > 0).sum() if balanced else 1 / len(rows)
+        there = of_class[of_class > 0]
+        spread = float(np.mean(1 / there)) / len(there) if balanced else 1 / len(rows)
         found.append(
             f"beware: {len(rows)} validation images tell {'a balanced' if balanced else 'an'} accuracy of 80 % only "
-            f"to within ±{196 * np.sqrt(0.8 * 0.2 * few):.1f} points (95 %)"
+            f"to within ±{196 * np.sqrt(0.8 * 0.2 * spread):.1f} points (95 %)"
         )
     return found
 

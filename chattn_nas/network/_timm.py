@@ -91,25 +91,24 @@ def check_options(options: dict[str, Any]) -> None:
 
 
 def to_fetch(model: str) -> str | None:
-    """Where timm will fetch a model's weights from; ``None`` where they are on this machine."""
+    """Where timm will fetch a model's weights from; ``None`` where they are on this machine, or a file holds them."""
     import timm
     from huggingface_hub import constants, try_to_load_from_cache
 
+    files: tuple[str, ...] = ("model.safetensors", "pytorch_model.bin")
     if model.startswith(("hf_hub:", "hf-hub:")):
-        hub, file, url = model.partition(":")[2], None, None
-    elif (config := timm.get_pretrained_cfg(model)) is not None:
-        hub, file, url = config.hf_hub_id, config.hf_hub_filename, None if config.file else config.url
+        hub = model.partition(":")[2]
     else:
-        return None
-    if hub:
-        name, _, revision = hub.partition("@")
-        for one in (file,) if file else ("model.safetensors", "pytorch_model.bin"):
-            if isinstance(try_to_load_from_cache(name, one, revision=revision or None), str):
-                return None
-        return f"{constants.ENDPOINT}/{name}"
-    if url and not (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name).is_file():
-        return str(url)
-    return None
+        config = timm.get_pretrained_cfg(model, allow_unregistered=True)
+        if config is None or config.file:
+            return None
+        if not config.hf_hub_id:
+            here = Path(torch.hub.get_dir(), "checkpoints", urlparse(url := str(config.url or "")).path.split("/")[-1])
+            return None if here.is_file() else url or None
+        hub, files = config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else files
+    name, _, revision = hub.partition("@")
+    here_already = (try_to_load_from_cache(name, one, revision=revision or None) for one in files)
+    return None if any(isinstance(one, str) for one in here_already) else f"{constants.ENDPOINT}/{name}"
 
 
 def create(model: str, **options: Any) -> nn.Module:
