@@ -15,7 +15,7 @@ from chattn_nas.search import join, queue
 from chattn_nas.search.claim import claim_seed
 from chattn_nas.search.owner import is_dead, owner
 from chattn_nas.search.session import enqueue_baselines
-from chattn_nas.study import RunDirectory
+from chattn_nas.study import RunDirectory, storage
 from chattn_nas.study.run import STUDY
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import ANSWERED, all_trials, counts, outcome
@@ -138,6 +138,10 @@ def test_a_worker_that_was_taken_for_dead_leaves_the_trial_to_the_other(run_stub
 
 
 def test_a_storage_that_fails_is_not_the_trials_fault(run_stub, monkeypatch) -> None:
+    """Its process lives, so that it is missed for its silence."""
+    monkeypatch.setattr(storage, "HEARTBEAT", 1)
+    monkeypatch.setattr(storage, "GRACE", 3)
+
     def fail(network) -> None:
         raise StorageInternalError("the disk is full")
 
