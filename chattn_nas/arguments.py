@@ -8,6 +8,8 @@ import inspect
 import numbers
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import NoneType, UnionType
 from typing import Any, ForwardRef, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
@@ -22,6 +24,7 @@ PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
 _KNOWN = {"builtins", "collections", "datetime", "numpy", "optuna", "pandas", "pathlib", "PIL", "timm", "torch"}
 #: Items of a list that are looked at: longer ones are data.
 LOOKED_AT = 1000
+_BY_FLAGS = ContextVar("_BY_FLAGS", default=False)
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -63,6 +66,21 @@ def at_least(least: int, name: str, *values: int | None) -> None:
     for value in values:
         if value is not None and value < least:
             raise InputError(f"{name} must be at least {least}, not {value}", where=(name,), value=value)
+
+
+@contextmanager
+def by_flags() -> Iterator[None]:
+    """Whoever asks inside does so on the command line: errors name its flags, elsewhere what Python is given."""
+    token = _BY_FLAGS.set(True)
+    try:
+        yield
+    finally:
+        _BY_FLAGS.reset(token)
+
+
+def asked_by(flag: str, argument: str) -> str:
+    """How the caller asks for something: by a ``flag`` of the command line, or by an ``argument`` in Python."""
+    return flag if _BY_FLAGS.get() else argument
 
 
 def plain(value: Any) -> Any:

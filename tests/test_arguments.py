@@ -13,7 +13,7 @@ import torch
 
 import chattn_nas
 from chattn_nas import Architecture, Run, Spec, attention, judging, results
-from chattn_nas.arguments import checked, fits
+from chattn_nas.arguments import asked_by, by_flags, checked, fits
 from chattn_nas.data import DataSettings, load_data, load_test
 from chattn_nas.errors import InputError
 from chattn_nas.export import evaluate_folder
@@ -236,3 +236,10 @@ def test_a_wrong_type_is_one_sentence(attempt) -> None:
     with pytest.raises(InputError) as caught:
         attempt()
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_caller_may_say_instead_is_in_his_own_words() -> None:
+    assert asked_by("--force", "force=True") == "force=True"
+    with by_flags():
+        assert asked_by("--force", "force=True") == "--force"
+    assert asked_by("--force", "force=True") == "force=True"

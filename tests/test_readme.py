@@ -84,6 +84,7 @@ def test_from_a_folder_of_photos_to_a_network(tmp_path, monkeypatch, typed) -> N
             spec.write_text(smaller + "  devices: [cpu]\n", encoding="utf-8")
         if words[1] == "plan":
             assert "one full trial about" in out
+            assert out.count("updates of 16 images") == 1, "said with the data, not again with the plan"
         if words[1] == "report":
             assert "Verdict, confirmed" in out
             assert "What next" in (tmp_path / "runs" / "photos" / "report.html").read_text(encoding="utf-8")

@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from chattn_nas.arguments import by_flags
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import ChattnError, InputError, first_line
 from chattn_nas.openmp import short_waits
@@ -179,11 +180,13 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Neural architecture search over channel attention."""
+    context.with_resource(by_flags())
 
 
 class _Warnings(logging.Handler):

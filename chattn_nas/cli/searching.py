@@ -59,7 +59,6 @@ def search(
         spec = load_spec(path)  # before torch is imported: a mistake is told at once
     with moving("Loading torch"):
         from chattn_nas import api
-        from chattn_nas.data import summary
         from chattn_nas.report import write_report
         from chattn_nas.spec.load import lines_of
 
@@ -68,10 +67,9 @@ def search(
     new = not ((run or Path("runs") / spec.name) / "spec.yaml").exists()
     try:
         with lines_of(path):
-            for line in summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1]):
-                say(f"Data: {line}")
+            heard = _described(spec)
             if plan and new and not console.quiet and spec.trainer is None:
-                _planned(spec, trials, workers, seconds, most=4.0)
+                _planned(spec, trials, workers, seconds, heard, most=4.0)
             found = api.search(
                 spec, run=run, trials=trials, workers=workers, budget=seconds, early_stop=early_stop,
                 progress=not console.quiet,
@@ -109,26 +107,37 @@ def plan(
     with moving(f"Reading {path}"):
         spec = load_spec(path)
     with moving("Loading torch"):
-        from chattn_nas.data import summary
+        import torch  # noqa: F401 (a second or two, needed for whatever follows)
     with lines_of(path):
-        for line in summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1]):
-            say(f"Data: {line}")
-        found = _planned(spec, trials, workers, seconds, most=15.0)
+        found = _planned(spec, trials, workers, seconds, _described(spec), most=15.0)
     if as_json:
         print_json(found.to_dict())
 
 
-def _planned(spec: Spec, trials: int | None, workers: int | None, seconds: float | None, *, most: float) -> SearchPlan:
-    """Make a plan, and say it."""
+def _described(spec: Spec) -> list[str]:
+    """Say what the data are; the sentences."""
+    from chattn_nas.data import summary
+
+    said = summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1])
+    for line in said:
+        say(f"Data: {line}")
+    return said
+
+
+def _planned(
+    spec: Spec, trials: int | None, workers: int | None, seconds: float | None, heard: list[str], *, most: float
+) -> SearchPlan:
+    """Make a plan, and say what of it was not ``heard`` before."""
     from chattn_nas.judging import plan_search
     from chattn_nas.results import words
 
     changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
-    fetched = "Fetching the backbone's weights, where they are not here yet; then " * spec.backbone.pretrained
-    with moving(f"{fetched}timing a few training steps".capitalize()):
+    with moving("Timing a few training steps"):
         found = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
+    known = {one.removeprefix("beware: ") for one in heard}
     for line in found.words:
-        say(f"Plan: {line}")
+        if line.removeprefix("wiser: ") not in known:
+            say(f"Plan: {line}")
     if seconds is not None:
         say(f"Plan: in {words.about(seconds)} about {found.trials_within(seconds):,} trials end here")
     return found

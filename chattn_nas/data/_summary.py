@@ -40,20 +40,30 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
     classes = f" of {len(facts.class_names)} {kind}" if facts.class_names else ""
     found = [f"{', '.join(counts)} images{classes}, {channels}, {shown(facts.image_size)}"]
     found += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
-    found += _shares(stored, parts)
-    updates = len(parts.train) // min(batch_size, len(parts.train)) * epochs
-    if updates < LEAST_UPDATES:
+    found += _shares(stored, parts, settings.metric)
+    if few := few_updates(len(parts.train) // min(batch_size, len(parts.train)) * epochs, batch_size):
+        found.append(f"beware: {few}")
+    part, rows = parts.validation
+    if len(rows) < LEAST_VALIDATION and stored.targets["train"].ndim == 1:
+        of_class = np.bincount(stored.targets[part][rows])
+        balanced = settings.metric == "balanced_accuracy"
+        there = of_class[of_class > 0]
+        spread = float(np.mean(1 / there)) / len(there) if balanced else 1 / len(rows)
         found.append(
-            f"beware: a trial makes only {updates} updates of {batch_size} images: after so few, networks differ by "
-            "how they start more than by what they can learn; more epochs (proxy.rungs) or a smaller batch help"
-        )
-    images = len(parts.validation[1])
-    if images < LEAST_VALIDATION and stored.targets["train"].ndim == 1:
-        found.append(
-            f"beware: {images} validation images tell an accuracy of 80 % only to within "
-            f"±{196 * np.sqrt(0.8 * 0.2 / images):.1f} points (95 %)"
+            f"beware: {len(rows)} validation images tell {'a balanced' if balanced else 'an'} accuracy of 80 % only "
+            f"to within ±{196 * np.sqrt(0.8 * 0.2 * spread):.1f} points (95 %)"
         )
     return found
+
+
+def few_updates(updates: int, batch_size: int) -> str | None:
+    """A sentence where a trial makes so few updates that it shows little; ``None`` where they are enough."""
+    if updates >= LEAST_UPDATES:
+        return None
+    return (
+        f"a full trial makes only {updates} updates of {batch_size} images: after so few, networks differ by how they "
+        "start more than by what they can learn; more epochs (proxy.rungs) or a smaller batch before more trials"
+    )
 
 
 def majority(settings: DataSettings) -> tuple[str, float] | None:
@@ -70,7 +80,7 @@ def majority(settings: DataSettings) -> tuple[str, float] | None:
     return stored.description.class_names[int(counts.argmax())], float(counts.max() / counts.sum())
 
 
-def _shares(stored: ImageStore, parts: Split) -> list[str]:
+def _shares(stored: ImageStore, parts: Split, metric: str | None) -> list[str]:
     """The shares of the classes, where they are far from even."""
     labels = stored.targets["train"][parts.train]
     names = stored.description.class_names
@@ -88,7 +98,8 @@ def _shares(stored: ImageStore, parts: Split) -> list[str]:
     most = int(counts.argmax())
     return [
         f"beware: classes are uneven: {_listed(names, shares)}; always answering {names[most]!r} would score "
-        f"{100 * shares[most]:.1f} % accuracy (see data.metric, data.class_weights and data.sampling)"
+        f"{100 * shares[most]:.1f} % accuracy (see {'data.metric, ' * (metric is None)}data.class_weights and "
+        "data.sampling)"
     ]
 
 

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from chattn_nas.arguments import asked_by
 from chattn_nas.errors import ExportError, InputError
 from chattn_nas.plural import first_of
 
 #: Names the files that an export wrote, so that a later one knows which it may replace.
 MANIFEST = "export.json"
+FORCE = "--force", "force=True"
 _SHOWN = 5
 
 
@@ -46,14 +48,15 @@ class OutputFolder:
         if self._earlier is None:
             raise InputError(
                 f"the folder {self.path} is not empty, and no export wrote it (it holds "
-                f"{first_of(held, _SHOWN)}): choose another, or say --force to write there all the same",
+                f"{first_of(held, _SHOWN)}): choose another, or say {asked_by(*FORCE)} to write there all the same",
                 where=("out",),
             )
         for name, digest in self._earlier.items():
             file = self.path / name
             if file.is_file() and _digest(file) != digest:
                 raise InputError(
-                    f"{file} was changed since it was exported: choose another folder, or say --force to replace it",
+                    f"{file} was changed since it was exported: choose another folder, or say "
+                    f"{asked_by(*FORCE)} to replace it",
                     where=("out",),
                 )
 
@@ -81,8 +84,8 @@ class OutputFolder:
         for name in names:
             if (self.path / name).exists() and name not in earlier and not self._force:
                 raise InputError(
-                    f"{self.path / name} is there, and no export wrote it: choose another folder, or say --force to "
-                    "replace it",
+                    f"{self.path / name} is there, and no export wrote it: choose another folder, or say "
+                    f"{asked_by(*FORCE)} to replace it",
                     where=("out",),
                 )
         manifest = {

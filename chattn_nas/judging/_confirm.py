@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 
-from chattn_nas.arguments import at_least, checked
+from chattn_nas.arguments import asked_by, at_least, checked
 from chattn_nas.data import has_test
 from chattn_nas.errors import RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, judge
@@ -179,7 +179,8 @@ def _same_length(run: RunDirectory, spec: Spec) -> None:
     if before != length:
         raise RunError(
             f"this run was confirmed with {before} epochs, which cannot be compared with {length}: say "
-            f"--epochs {before}, or remove {run.directory / CONFIRM} and its study {spec.name!r} to start over"
+            f"{asked_by(f'--epochs {before}', f'epochs={before}')}, or remove {run.directory / CONFIRM} and its study "
+            f"{spec.name!r} to start over"
         )
 
 

@@ -7,7 +7,7 @@ import math
 import psutil
 import torch
 
-from chattn_nas.data._summary import LEAST_UPDATES
+from chattn_nas.data._summary import few_updates
 from chattn_nas.results import words
 from chattn_nas.search.pace import Pace, others_at_work, pace
 from chattn_nas.search.trainer import ProxyTrainer
@@ -33,11 +33,8 @@ def wiser(
             f"one of {validation:,} validation images is {100 / validation:.2g} points, and {useful:g} are worth "
             "having: more validation images (data.validation) before more trials"
         )
-    if steps * spec.proxy.rungs[-1] < LEAST_UPDATES:
-        said.append(
-            f"a full trial makes only {steps * spec.proxy.rungs[-1]} updates: more epochs (proxy.rungs) before more "
-            "trials"
-        )
+    if few := few_updates(steps * spec.proxy.rungs[-1], spec.proxy.batch_size):
+        said.append(few)
     if trials <= 2 * baselines:
         said.append(
             f"{baselines} of {trials} trials are baselines: fewer types, or from about {3 * baselines} trials on"

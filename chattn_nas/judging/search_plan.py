@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chattn_nas.arguments import checked
+from chattn_nas.arguments import asked_by, checked
 from chattn_nas.errors import InputError
 from chattn_nas.judging.advice import SHOWN, more_workers, wiser
 from chattn_nas.judging.planning import NOISE
@@ -149,7 +149,7 @@ def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
     if spec.trainer is not None:
         raise InputError(
             f"{spec.trainer} trains in its own way, and a plan times the steps of the proxy: a search of a few trials "
-            "(--trials 3) tells how long one takes",
+            f"({asked_by('--trials 3', 'trials=3')}) tells how long one takes",
             where=("trainer",),
         )
     try_out(spec)

@@ -12,8 +12,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlparse
 
+import torch
 from torch import nn
 
 from chattn_nas.errors import BackboneError, InputError, first_line
@@ -85,6 +88,27 @@ def check_options(options: dict[str, Any]) -> None:
             raise BackboneError(
                 f"backbone.options cannot hold {name}: {REFUSED[name]}", where=("options", name), value=name
             )
+
+
+def to_fetch(model: str) -> str | None:
+    """Where timm will fetch a model's weights from; ``None`` where they are on this machine, or a file holds them."""
+    import timm
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    files: tuple[str, ...] = ("model.safetensors", "pytorch_model.bin")
+    if model.startswith(("hf_hub:", "hf-hub:")):
+        hub = model.partition(":")[2]
+    else:
+        config = timm.get_pretrained_cfg(model, allow_unregistered=True)
+        if config is None or config.file:
+            return None
+        if not config.hf_hub_id:
+            here = Path(torch.hub.get_dir(), "checkpoints", urlparse(url := str(config.url or "")).path.split("/")[-1])
+            return None if here.is_file() else url or None
+        hub, files = config.hf_hub_id, (config.hf_hub_filename,) if config.hf_hub_filename else files
+    name, _, revision = hub.partition("@")
+    here_already = (try_to_load_from_cache(name, one, revision=revision or None) for one in files)
+    return None if any(isinstance(one, str) for one in here_already) else f"{constants.ENDPOINT}/{name}"
 
 
 def create(model: str, **options: Any) -> nn.Module:

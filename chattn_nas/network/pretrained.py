@@ -9,6 +9,7 @@ convolution is adapted, to other channels of the images.
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network import _timm
 from chattn_nas.parts import TIMM
 from chattn_nas.quiet import quiet
+
+log = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
 
@@ -77,6 +80,8 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     Raises:
         BackboneError: There are none, they cannot be had, or they do not fit.
     """
+    if place := _timm.to_fetch(name):
+        log.warning("Fetching the pretrained weights of %s from %s; they are kept for the next time", name, place)
     # The hub tells of every retry; what it gives up on is an error.
     with quiet("huggingface_hub"), _timm.noting_loads() as loads:
         model = _timm.create(name, pretrained=True, **options)

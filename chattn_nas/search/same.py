@@ -16,12 +16,14 @@ from typing import Any
 
 import optuna
 
+from chattn_nas.arguments import asked_by
 from chattn_nas.attention import registry
 from chattn_nas.data import describe, differences
 from chattn_nas.errors import DataError, RunError
 from chattn_nas.parts import found
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.attributes import study_attributes
+from chattn_nas.study.run import OWN_RUN
 from chattn_nas.study.trials import all_trials
 from chattn_nas.tasks.registry import find as find_task
 
@@ -50,7 +52,7 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
     if changed and not fresh:
         raise DataError(
             f"the data are not those that {study.study_name!r} was started with: {'; '.join(changed)}; give the new "
-            "set a run of its own (--name NAME)",
+            f"set a run of its own ({asked_by(*OWN_RUN)})",
             where=("data", "path"),
         )
     before = parts if kept.plugin_fingerprint is None else dict(kept.plugin_fingerprint)
@@ -61,7 +63,7 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
         were = "was" if len(bound) == 1 else "were"
         raise RunError(
             f"{', '.join(bound)} {were} edited since {study.study_name!r} was started: old trials cannot be compared "
-            "with new ones: give it a run of its own (--name NAME)",
+            f"with new ones: give it a run of its own ({asked_by(*OWN_RUN)})",
             where=("space",),
         )
     if edited and not fresh:

@@ -112,9 +112,9 @@ def draft(
         )
     except DataError as error:
         if error.where[-1:] == ("label_column",):
-            raise DataError(
-                f"--labels: {error.message}", value=error.value, choices=error.choices, where=error.where
-            ) from None
+            said = error.message.replace("data.label_column", "--labels")
+            said = said if said != error.message else f"--labels: {said}"
+            raise DataError(said, value=error.value, choices=error.choices, where=error.where) from None
         raise
     train = facts.parts["train"]
     side = _typical_side(train)

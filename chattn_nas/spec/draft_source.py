@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from chattn_nas.data.kinds import ARCHIVES, ENDINGS, TASKS, DataKind, kind_of
+from chattn_nas.data.layout import is_image
 from chattn_nas.data.sources.place import existing
 from chattn_nas.errors import DataError
 
 #: What ``--task`` can be: the source of a folder or archive for it.
 SOURCES = {"classification": ("image_folder",), "multilabel": (), "segmentation": ("masks",),
            "detection": ("coco", "yolo"), "super_resolution": ("patches",)}  # fmt: skip
+
+#: Entries of a folder beside the one that was named that are looked at.
+LOOKED_AT = 50
 
 
 def default_name(data: str) -> str:
@@ -40,6 +46,19 @@ def look(data: str) -> DataKind:
     return kind
 
 
+def _classes_above(data: str) -> str | None:
+    """The folder above, where folders beside this one hold images as well: this one is a class of it, then."""
+    place = Path(os.path.abspath(os.path.expanduser(data)))
+    if not place.is_dir():
+        return None
+    try:
+        beside = [one for one in islice(place.parent.iterdir(), LOOKED_AT) if one.is_dir() and one != place]
+        found = any(is_image(file.name) for one in beside for file in islice(one.iterdir(), LOOKED_AT))
+    except OSError:
+        return None
+    return (str(Path(data).parent) if Path(data).name else "..") if found else None
+
+
 def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[str, Any], str]:
     """The keys of ``data`` in a spec in ``folder`` that name this set, and what is learned from it.
 
@@ -56,9 +75,11 @@ def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[st
     kind = look(data)
     table = kind.dataset in (*ENDINGS.values(), "digits")
     if task is None and kind.dataset is None:
+        above = _classes_above(data)
+        meant = f" (its neighbours hold images too: did you mean --data {shlex.quote(above)}?)" if above else ""
         raise DataError(
-            f"--data {data}: {kind.seen}; pictures alone are for --task super_resolution, and how the data of other "
-            "tasks lie is told in docs/data.md and docs/tasks.md"
+            f"--data {data}: {kind.seen}{meant}; pictures alone are for --task super_resolution, and how the data of "
+            "other tasks lie is told by 'chattn-nas docs data'"
         )
     if task == "multilabel" and kind.dataset not in ("csv", "npz", "npy"):
         raise DataError(

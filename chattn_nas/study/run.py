@@ -16,7 +16,7 @@ import yaml
 from optuna.trial import TrialState
 
 from chattn_nas import attention
-from chattn_nas.arguments import checked
+from chattn_nas.arguments import asked_by, checked
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError, RunError, first_line
 from chattn_nas.space import SlotShape, Stage
@@ -40,6 +40,8 @@ CONFIRM = "confirm"
 #: File with training images as they reach the network, for the report.
 CONTACT_SHEET = "data.jpg"
 PREDICTIONS = "predictions.json"
+#: How a spec gets a run of its own.
+OWN_RUN = "--name NAME", "spec.changed(name=...)"
 #: What trials leave in a directory, where a version of this package that wrote no :data:`STUDY` made it.
 TRACES = ("trials.csv", "checkpoints", "artifacts")
 
@@ -226,7 +228,7 @@ class RunDirectory:
         if _has_trials(before, mine.name, missing=mark.is_file()):
             raise RunError(
                 f"the trials of the run in {self.directory} lie in {before}, not in {url}: name that storage again, "
-                "or give the new spec a name of its own (--name NAME)",
+                f"or give the new spec a name of its own ({asked_by(*OWN_RUN)})",
                 where=("search", "storage"),
             )
         mark.unlink(missing_ok=True)  # no trial is left behind there
@@ -269,7 +271,7 @@ def _refuse_another(changed: list[str], what: str) -> None:
     if changed:
         raise RunError(
             f"{what} was started with other settings: {', '.join(changed)}; its trials cannot be compared with new "
-            "ones: give the new spec a name of its own (--name NAME)",
+            f"ones: give the new spec a name of its own ({asked_by(*OWN_RUN)})",
             where=tuple(changed[0].split(".")),
         )
 

@@ -98,7 +98,7 @@ class Segmentation(Task):
             if (top := max(held)) >= classes:
                 raise InputError(
                     f"masks hold {top}, and there are {classes} classes, 0 to {classes - 1}: name it in classes.txt, "
-                    f"or say task.ignore_index: {top}; a run that was begun without needs another name (--name)",
+                    f"or say task.ignore_index: {top}; a run that was begun without needs another name",
                     where=("task", "ignore_index"),
                 )
 

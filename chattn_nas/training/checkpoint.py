@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.arguments import asked_by
 from chattn_nas.errors import NewerFormatError, RunError, first_line
 from chattn_nas.files import replacing
 from chattn_nas.stored import Stored, renamed
@@ -109,7 +110,7 @@ def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) ->
         words = ", ".join(f"{name} {old.get(name)!r}, not {new.get(name)!r}" for name in changed)
         raise RunError(
             f"the training in {directory} was started with {words}: remove that folder to start over, or take another "
-            "seed (--seed)"
+            f"seed ({asked_by('--seed', 'seed=...')})"
         )
 
 

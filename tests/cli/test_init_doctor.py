@@ -176,7 +176,9 @@ def test_the_labels_of_a_table_are_the_column_that_is_left_or_the_one_that_is_na
         ]
         (tmp_path / f"{name}.csv").write_text("\n".join([head, *rows]))
     assert "column 'digit', the only one that is left" in said("init", "--data", "one.csv", "--yes")
-    assert "possible: filename, digit, weather" in said("init", "--data", "two.csv", "--yes", code=2)
+    missing = said("init", "--data", "two.csv", "--yes", code=2)
+    assert "--labels names it (its first line is the header); possible: filename, digit, weather" in missing
+    assert "data.label_column" not in missing, "there is no spec yet"
     said("init", "--data", "two.csv", "--labels", "weather", "--yes")
     assert len(load_data(load_spec("two.yaml").data).class_names) == 3
 

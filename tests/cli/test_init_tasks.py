@@ -140,6 +140,13 @@ def test_what_does_not_serve_is_refused_and_nothing_is_written(said, tmp_path, m
     assert not list(tmp_path.glob("*.yaml"))
 
 
+def test_one_class_alone_is_told_from_pictures_alone(said, tmp_path):
+    classes(tmp_path / "my set")
+    inside = min(one for one in (tmp_path / "my set").iterdir() if one.is_dir())
+    refused = " ".join(said("init", "--data", f"my set/{inside.name}", "--yes", code=2).split())
+    assert "did you mean --data 'my set'?" in refused
+
+
 def test_other_annotations_are_named(said, tmp_path):
     pictures(tmp_path / "set")
     (tmp_path / "set" / "0.xml").write_text("<annotation/>")

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from chattn_nas.cli import app
-from chattn_nas.data import DataSettings
+from chattn_nas.data import DataSettings, summary
 from chattn_nas.data.inspection import contact_sheet, counts, duplicates, mean_pictures
 
 
@@ -70,3 +70,18 @@ def test_the_command(tmp_path, monkeypatch) -> None:
         assert picture.size[0] > 100
     done = CliRunner().invoke(app, ["data", "spec.yaml", "--json"])
     assert json.loads(done.output)["classes"][0]["training"] == 8
+
+
+def test_what_few_images_can_tell_depends_on_the_metric(tmp_path) -> None:
+    """The mean of the classes' accuracies is as uncertain as its smallest class: 6 and 2 images."""
+    images, labels = np.zeros((40, 8, 8, 3), np.uint8), np.repeat([0, 1], [30, 10])
+    np.savez(tmp_path / "set.npz", x_train=images + np.arange(40, dtype=np.uint8)[:, None, None, None], y_train=labels)
+    chosen = DataSettings(dataset="npz", path=str(tmp_path / "set.npz"), image_size=8, validation=0.2)
+    expected = {
+        None: "tell an accuracy of 80 % only to within ±27.7",
+        "balanced_accuracy": "tell a balanced accuracy of 80 % only to within ±32.0",
+    }
+    for metric, words in expected.items():
+        said = "\n".join(summary(chosen.changed(metric=metric), batch_size=8, epochs=1000))
+        assert words in said
+        assert ("data.metric" in said) == (metric is None)

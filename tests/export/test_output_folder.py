@@ -69,7 +69,7 @@ def test_files_get_the_mode_of_any_new_file(network, tmp_path):
 def test_a_folder_that_no_export_wrote_is_left_alone(network, tmp_path):
     (tmp_path / "README.md").write_text("mine")
     (tmp_path / ".ssh").mkdir()
-    with pytest.raises(InputError, match=r"no export wrote it \(it holds \.ssh, README\.md\).*--force"):
+    with pytest.raises(InputError, match=r"no export wrote it \(it holds \.ssh, README\.md\).*force=True"):
         _export(network, tmp_path, "safetensors")
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", ".ssh"}
     assert (tmp_path / "README.md").read_text() == "mine"

@@ -8,6 +8,8 @@ from torch import nn
 
 from chattn_nas.errors import BackboneError
 from chattn_nas.network import build_network
+from chattn_nas.network._timm import to_fetch
+from chattn_nas.network.pretrained import load_hub
 from chattn_nas.space import Architecture, Backbone
 
 MODEL = "cifar_resnet8"
@@ -163,3 +165,22 @@ def test_names_of_their_authors_are_translated_as_timm_does(tmp_path):
 
 def test_random_weights_say_nothing():
     assert not hasattr(build_network(Architecture.uniform(MODEL, "none"), image_size=16), "loaded")
+
+
+def test_weights_that_are_to_be_fetched_are_told_before_the_hub_is_asked(monkeypatch, caplog):
+    """The hub tries for most of a minute before it gives up; what lies in its cache needs no word."""
+    cached = []
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: cached[0] if cached else None)
+    assert to_fetch("hf_hub:somebody/network@main").endswith("/somebody/network")
+    assert to_fetch("local-dir:somewhere") is None
+
+    def asked(*_, **__):
+        assert "Fetching the pretrained weights of resnet18 from https://" in caplog.text
+        assert "/timm/resnet18" in caplog.text
+        raise BackboneError("no network here")
+
+    monkeypatch.setattr("chattn_nas.network._timm.create", asked)
+    with pytest.raises(BackboneError, match="no network here"):
+        load_hub("resnet18", {})
+    cached.append("model.safetensors")
+    assert to_fetch("resnet18") is None
