@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -89,7 +90,8 @@ def confirm(
         for claim in _claims(one) if "candidate" in one.roles else ():
             say(named(claim, unit))
     say(in_short(f"{found.headline}: {found.words.replace('**', '')}"))
-    say(f"Report: {opened.directory / 'report.html'}\nNext: chattn-nas train {run}   (then export takes it home)")
+    say(f"Report: {opened.directory / 'report.html'}")
+    say(f"Next: chattn-nas train {shlex.quote(str(run))}   (then export takes it home)")
 
 
 @command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18")

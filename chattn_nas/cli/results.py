@@ -107,7 +107,7 @@ def report(
 
     with suppress(OSError):  # a run that can only be read
         opened.write_trials()
-    facts = gather(opened.study)
+    facts = gather(opened.study, opened.directory)
     path = write_report(opened.directory, opened.study, format, facts)
     lines = summary(facts)
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +89,8 @@ def search(
         return
     so_far = found.so_far
     say(f"{so_far[:1].upper()}{so_far[1:]}\nRun: {found.directory}\nReport: {report}")
-    say(f"Next: chattn-nas confirm {found.directory}   (retrains the best and the baselines: is the lead real?)")
+    following = f"chattn-nas confirm {shlex.quote(str(found.directory))}"
+    say(f"Next: {following}   (retrains the best and the baselines: is the lead real?)")
 
 
 @command("Start", "chattn-nas plan photos.yaml --budget 2h")
@@ -228,7 +230,8 @@ def nni_config(
     written = write_config(read_spec(path), out)
     if as_json:
         print_json({"config": str(written), "run": str(out)})
-    say(f"Wrote {written}; the baselines wait: chattn-nas search {path} --run {out}")
+    again = f"chattn-nas search {shlex.quote(str(path))} --run {shlex.quote(str(out))}"
+    say(f"Wrote {written}; the baselines wait: {again}")
 
 
 @command("Start", "chattn-nas schema > schema.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import nullcontext
 from typing import Annotated, Any
 
@@ -55,5 +56,5 @@ def train(
             print_json({"network": str(chosen), "test": result.test_score, "plan": result.plan})
         say(
             f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs\n"
-            f"Next: chattn-nas export {run} --out network   (takes these weights)",
+            f"Next: chattn-nas export {shlex.quote(str(run))} --out network   (takes these weights)",
         )

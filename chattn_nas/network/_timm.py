@@ -99,7 +99,10 @@ def to_fetch(model: str) -> str | None:
     if model.startswith(("hf_hub:", "hf-hub:")):
         hub = model.partition(":")[2]
     else:
-        config = timm.get_pretrained_cfg(model, allow_unregistered=True)
+        try:
+            config = timm.get_pretrained_cfg(model, allow_unregistered=True)
+        except RuntimeError:  # a tag that there is not: timm says so when it is asked for the model
+            return None
         if config is None or config.file:
             return None
         if not config.hf_hub_id:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import optuna
@@ -34,6 +35,7 @@ from chattn_nas.training.result import final_trainings
 class RunFacts:
     """Attributes:
     name: Name of the run.
+    run: What commands call it: its name where it lies below ``runs/``, else its directory, quoted for a shell.
     study, stored: The Optuna study, and what is stored in it beside its trials.
     records, standing, verdict: Its trials, who stands where, and the paragraph.
     board, effects, importance, rungs, progress, efficiency, outcomes: Tables.
@@ -41,6 +43,7 @@ class RunFacts:
     """
 
     name: str
+    run: str
     study: optuna.Study
     stored: StudyAttributes
     records: list[Record]
@@ -192,14 +195,18 @@ def cost_of(study: optuna.Study) -> str:
     return next((name for name in study_attributes(study).objectives if name in COSTS), COSTS[0])
 
 
-def gather(study: optuna.Study) -> RunFacts:
-    """Read a study once for a report."""
+def gather(study: optuna.Study, directory: Path | None = None) -> RunFacts:
+    """Read a study once for a report; the ``directory`` of its run is ``runs/<name>`` where none is given."""
     found, stored = records(study), study_attributes(study)
     standing = Standing(study)
     board = leaderboard(study)
-    judged = verdict(study, found, standing, board)
+    name = stored.name or study.study_name
+    usual = directory is None or (directory.name == name and directory.absolute().parent.name == "runs")
+    run = name if usual else shlex.quote(str(directory))
+    judged = verdict(study, found, standing, board, run)
     return RunFacts(
-        name=stored.name or study.study_name,
+        name=name,
+        run=run,
         study=study,
         stored=stored,
         records=found,

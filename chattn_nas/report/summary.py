@@ -41,10 +41,11 @@ def summary(facts: RunFacts) -> list[str]:
 
 def next_steps(facts: RunFacts) -> list[tuple[str, str]]:
     """Commands and what each is for, the most useful first."""
-    name, trials = facts.name, len(facts.records)
+    name, trials = facts.run, len(facts.records)
+    spec = f"runs/{name}/spec.yaml" if name == facts.name else f"{name}/spec.yaml --run {name}"
     if facts.lead is None:
-        return [(f"chattn-nas search SPEC --name {name}", "nothing was trained to the end yet: go on")]
-    more = (f"chattn-nas search runs/{name}/spec.yaml --trials {2 * trials}", f"goes on from {trials} trials")
+        return [(f"chattn-nas search {spec}", "nothing was trained to the end yet: go on")]
+    more = (f"chattn-nas search {spec} --trials {2 * trials}", f"goes on from {trials} trials")
     confirm = (f"chattn-nas confirm {name}", "retrains the best and the baselines on new seeds: is the lead real?")
     train = (f"chattn-nas train {name}", "trains it at full length, then reads the test set once")
     export = (f"chattn-nas export {name} --out network", "a folder with the network that needs only torch")

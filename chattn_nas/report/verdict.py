@@ -49,10 +49,12 @@ class Verdict:
         return "confirmed" if self.confirmed else "unconfirmed"
 
 
-def verdict(study: optuna.Study, records: list[Record], standing: Standing, board: pd.DataFrame) -> Verdict:
-    """The verdict of a study as it stands; ``board`` is its leaderboard."""
+def verdict(
+    study: optuna.Study, records: list[Record], standing: Standing, board: pd.DataFrame, run: str | None = None
+) -> Verdict:
+    """The verdict of a study as it stands; ``board`` is its leaderboard, ``run`` what commands call it."""
     stored = study_attributes(study)
-    name = stored.name or study.study_name
+    name = run or stored.name or study.study_name
     try:
         best = standing.best()
     except RunError:

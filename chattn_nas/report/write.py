@@ -34,7 +34,7 @@ def write_report(
     if format not in FORMATS:
         raise InputError(f"a report cannot be written as {format!r}", value=format, choices=FORMATS)
     path = Path(run_directory) / f"report.{format}"
-    facts = facts or gather(study)
+    facts = facts or gather(study, path.parent)
     text = (
         markdown_of(facts)
         if format == "md"

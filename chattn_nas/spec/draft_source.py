@@ -46,17 +46,23 @@ def look(data: str) -> DataKind:
     return kind
 
 
-def _classes_above(data: str) -> str | None:
-    """The folder above, where folders beside this one hold images as well: this one is a class of it, then."""
-    place = Path(os.path.abspath(os.path.expanduser(data)))
-    if not place.is_dir():
-        return None
+def _meant(data: str) -> str:
+    """What beside a folder of pictures may hold their classes: a table, else the folder above, of which it is one."""
+    place = Path(data)
+    if not (whole := Path(os.path.abspath(os.path.expanduser(data)))).is_dir():
+        return ""
+    above = place.parent if place.name else Path("..")
     try:
-        beside = [one for one in islice(place.parent.iterdir(), LOOKED_AT) if one.is_dir() and one != place]
-        found = any(is_image(file.name) for one in beside for file in islice(one.iterdir(), LOOKED_AT))
+        beside = [one for one in islice(whole.parent.iterdir(), LOOKED_AT) if one != whole]
+        tables = [one.name for one in beside if one.suffix.lower() in (".csv", ".tsv")]
+        if len(tables) == 1:
+            return f" (a table lies beside it: did you mean --data {shlex.quote(str(above / tables[0]))}?)"
+        folders = [one for one in beside if one.is_dir()]
+        if not any(is_image(file.name) for one in folders for file in islice(one.iterdir(), LOOKED_AT)):
+            return ""
     except OSError:
-        return None
-    return (str(Path(data).parent) if Path(data).name else "..") if found else None
+        return ""
+    return f" (its neighbours hold images too: did you mean --data {shlex.quote(str(above))}?)"
 
 
 def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[str, Any], str]:
@@ -75,8 +81,7 @@ def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[st
     kind = look(data)
     table = kind.dataset in (*ENDINGS.values(), "digits")
     if task is None and kind.dataset is None:
-        above = _classes_above(data)
-        meant = f" (its neighbours hold images too: did you mean --data {shlex.quote(above)}?)" if above else ""
+        meant = _meant(data)
         raise DataError(
             f"--data {data}: {kind.seen}{meant}; pictures alone are for --task super_resolution, and how the data of "
             "other tasks lie is told by 'chattn-nas docs data'"

@@ -145,6 +145,9 @@ def test_one_class_alone_is_told_from_pictures_alone(said, tmp_path):
     inside = min(one for one in (tmp_path / "my set").iterdir() if one.is_dir())
     refused = " ".join(said("init", "--data", f"my set/{inside.name}", "--yes", code=2).split())
     assert "did you mean --data 'my set'?" in refused
+    (tmp_path / "my set" / "labels.csv").write_text("file,label\n")
+    refused = " ".join(said("init", "--data", f"my set/{inside.name}", "--yes", code=2).split())
+    assert "did you mean --data 'my set/labels.csv'?" in refused
 
 
 def test_other_annotations_are_named(said, tmp_path):

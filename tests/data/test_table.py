@@ -156,3 +156,16 @@ def test_all_missing_files_are_named(tmp_path) -> None:
     with pytest.raises(DataError, match=r"2 images cannot be read: .*003\.png.*004\.png"):
         load_data(settings(tmp_path))
     assert describe(settings(tmp_path, bad_files="skip")).parts["train"].images == 18
+
+
+def test_a_table_that_points_elsewhere_is_one_sentence(tmp_path) -> None:
+    table(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "pictures")
+    with pytest.raises(DataError, match=r"none of the 20 images .*is there: the first.*; .*pictures.*\.png is there$"):
+        load_data(settings(tmp_path))
+
+
+def test_names_are_no_labels(tmp_path) -> None:
+    table(tmp_path)
+    with pytest.raises(DataError, match=r"another value in each of 20 rows: these are no classes; possible: "):
+        load_data(settings(tmp_path, label_column="path"))

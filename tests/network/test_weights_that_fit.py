@@ -173,6 +173,7 @@ def test_weights_that_are_to_be_fetched_are_told_before_the_hub_is_asked(monkeyp
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: cached[0] if cached else None)
     assert to_fetch("hf_hub:somebody/network@main").endswith("/somebody/network")
     assert to_fetch("local-dir:somewhere") is None
+    assert to_fetch("resnet18.no_such_tag") is None
 
     def asked(*_, **__):
         assert "Fetching the pretrained weights of resnet18 from https://" in caplog.text

@@ -1,5 +1,7 @@
 """Runs beside each other, the five lines to paste, what the gates do, and what to do next."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from results_study import make_world, simulate
@@ -53,6 +55,13 @@ def test_a_report_has_five_lines_to_paste_and_the_next_commands(studies) -> None
     assert "% accuracy" in lines[2]
     steps = next_steps(facts)
     assert steps[0][0].startswith("chattn-nas confirm ")
+    elsewhere = gather(studies[0], Path("my runs/first"))
+    assert [command for command, _ in next_steps(elsewhere)][:2] == [
+        "chattn-nas confirm 'my runs/first'",
+        f"chattn-nas search 'my runs/first'/spec.yaml --run 'my runs/first' --trials {2 * len(facts.records)}",
+    ]
+    assert "`chattn-nas confirm 'my runs/first'`" in " ".join(elsewhere.verdict.sentences)
+    assert next_steps(gather(studies[0], Path("runs", facts.name))) == steps
     page = html(studies[0])
     for text in ("What next", 'id="summary"', "chattn-nas confirm"):
         assert text in page

@@ -154,7 +154,10 @@ def _columns(
             f"{rows[number][1]} lacks the {what} in {len(without)} of {len(rows)} rows: the first is row {number + 2}",
             where=("path",),
         )
+    if several is None and not settings.multilabel and len(rows) > 2:
+        _refuse_no_labels(rows, labelled[0], [name for name in header if name not in (image, labelled[0])])
     entries = [_entry(file.parent, row[image]) for _, file, row in rows]
+    _refuse_none_there(entries, rows[0][1], image, rows[0][2][image])
     _twice(entries, rows, labelled, said)
     if several is not None:
         hot = [[row[name] for name in labelled] for _, _, row in rows]
@@ -215,6 +218,29 @@ def _entry(folder: Path, name: str) -> Entry:
         return Entry(str(path), told.st_size, stamp_of(told))
     except OSError:
         return Entry(str(path), -1, "")
+
+
+def _refuse_no_labels(rows: Sequence[tuple[str, Path, Mapping[str, str]]], column: str, others: Sequence[str]) -> None:
+    """Refuse a column of labels that tells every row from every other, as names and numbers do."""
+    if len({row[column] for _, _, row in rows}) == len(rows):
+        raise DataError(
+            f"column {column!r} of {rows[0][1]} holds another value in each of {len(rows)} rows: these are no classes",
+            where=("label_column",), choices=others,
+        )  # fmt: skip
+
+
+def _refuse_none_there(entries: Sequence[Entry], file: Path, column: str, first: str) -> None:
+    """Refuse a table of which no image is where it says; some that are missing are bad files like others."""
+    if any(entry.size >= 0 for entry in entries):
+        return
+    folders = (one for one in sorted(file.parent.iterdir()) if one.is_dir())
+    near = next((found for one in folders if (found := one / Path(first.replace("\\", "/")).name).is_file()), None)
+    hint = f"; {near} is there" if near else ""
+    raise DataError(
+        f"none of the {len(entries)} images that {file} names in column {column!r} is there: the first is looked for "
+        f"at {entries[0].path}, from the table's folder on{hint}",
+        where=("path",),
+    )
 
 
 def _twice(
