@@ -16,6 +16,8 @@ from chattn_nas.image_size import shown
 LEAST_UPDATES = 250
 #: Below so many validation images a difference between two networks drowns in chance.
 LEAST_VALIDATION = 500
+#: Scores that are means over the classes, of which each counts the same, however few its images are.
+OVER_CLASSES = ("balanced_accuracy", "macro_f1")
 #: Pixels below which an object can hardly be found.
 LEAST_SIDE = 4
 
@@ -45,15 +47,27 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
         found.append(f"beware: {few}")
     part, rows = parts.validation
     if len(rows) < LEAST_VALIDATION and stored.targets["train"].ndim == 1:
-        of_class = np.bincount(stored.targets[part][rows])
         balanced = settings.metric == "balanced_accuracy"
-        there = of_class[of_class > 0]
-        spread = float(np.mean(1 / there)) / len(there) if balanced else 1 / len(rows)
+        counting = as_many_as(stored.targets[part][rows], settings.metric)
         found.append(
             f"beware: {len(rows)} validation images tell {'a balanced' if balanced else 'an'} accuracy of 80 % only "
-            f"to within ±{196 * np.sqrt(0.8 * 0.2 * spread):.1f} points (95 %)"
+            f"to within ±{196 * np.sqrt(0.8 * 0.2 / counting):.1f} points (95 %)"
         )
     return found
+
+
+def as_many_as(labels: NDArray[np.integer], metric: str | None) -> float:
+    """How many images a score is as certain as: all of them; where it is a mean over the classes, fewer.
+
+    Args:
+        labels: Class of every image (N,).
+        metric: Name of the score.
+    """
+    if metric not in OVER_CLASSES:
+        return len(labels)
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    return float(len(counts) / np.mean(1 / counts))
 
 
 def few_updates(updates: int, batch_size: int) -> str | None:

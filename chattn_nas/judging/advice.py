@@ -23,15 +23,23 @@ WORTH = 1.2
 
 
 def wiser(
-    spec: Spec, space: SearchSpace, steps: int, *, trials: int, baselines: int, validation: int, noise: float,
-    effect: float, types: int, of_images: bool,
+    spec: Spec, space: SearchSpace, steps: int, *, trials: int, baselines: int, validation: int, counting: float,
+    noise: float, effect: float, types: int, of_images: bool,
 ) -> list[str]:  # fmt: skip
-    """The first thing to change, if anything."""
+    """The first thing to change, if anything.
+
+    Args:
+        validation, counting: Validation images, and how many the score is as certain as.
+        of_images: Whether the images' shares of the score add up to it.
+    """
     useful, said = spec.judging.useful, []
-    if of_images and 100 / validation > useful / 3:
+    if of_images and 100 / counting > useful / 3:
+        worth = f"{100 / counting:.2g} points" if counting >= validation else (
+            f"{100 / validation:.2g} points on average, and more in a class that has few"
+        )  # fmt: skip
         said.append(
-            f"one of {validation:,} validation images is {100 / validation:.2g} points, and {useful:g} are worth "
-            "having: more validation images (data.validation) before more trials"
+            f"one of {validation:,} validation images is {worth}, and {useful:g} are worth having: more validation "
+            "images (data.validation) before more trials"
         )
     if few := few_updates(steps * spec.proxy.rungs[-1], spec.proxy.batch_size):
         said.append(few)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from chattn_nas.arguments import asked_by, checked
+from chattn_nas.data._summary import as_many_as
 from chattn_nas.errors import InputError
 from chattn_nas.judging.advice import SHOWN, more_workers, wiser
 from chattn_nas.judging.planning import NOISE
@@ -255,9 +256,12 @@ def _plan(
     validation = len(trainer.data.validation)
     unit = trainer.data.task.unit
     of_images = unit.of_images
+    labels = trainer.data.validation.labels
+    of_classes = unit.unit == ACCURACY.unit and labels.ndim == 1 and not labels.is_floating_point()
+    counting = as_many_as(labels.cpu().numpy(), spec.data.metric) if of_classes else validation
     noise = NOISE if unit.unit == ACCURACY.unit else spec.judging.useful
-    if of_images:
-        noise = math.hypot(NOISE, 100 * math.sqrt(DIFFERENT * LEVEL * (1 - LEVEL) / validation))
+    if of_classes:
+        noise = math.hypot(NOISE, 100 * math.sqrt(DIFFERENT * LEVEL * (1 - LEVEL) / counting))
     complete = fmean((one == len(rungs)).sum() for one in reached)
     effect = SHOWN * noise * math.sqrt(2 * types / max(complete, types))
     return SearchPlan(
@@ -270,7 +274,8 @@ def _plan(
         image=100 / validation if of_images else None, effect=effect,
         difference=SHOWN * noise * math.sqrt(2 / SEEDS), noise=noise,
         wiser=wiser(spec, space, bare.steps, trials=trials, baselines=baselines, validation=validation,
-                     noise=noise, effect=effect, types=types, of_images=of_images),
+                     counting=counting, noise=noise, effect=effect, types=types,
+                     of_images=of_images or spec.data.metric == "balanced_accuracy"),
         unit=unit,
     )  # fmt: skip
 

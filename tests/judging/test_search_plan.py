@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from chattn_nas.data._summary import as_many_as
 from chattn_nas.errors import InputError
 from chattn_nas.judging import plan_search
 from chattn_nas.judging.search_plan import STARTUP, _reached
@@ -41,6 +42,16 @@ def test_a_plan_says_what_a_search_takes_and_what_would_be_wiser() -> None:
     assert found.to_dict()["words"] == found.words
     decibels = Unit(name="psnr", title="PSNR", unit="dB", difference="dB", scale=1.0)
     assert "points" not in " ".join(replace(found, unit=decibels).words)
+
+
+def test_a_mean_over_classes_is_no_surer_than_its_smallest_class() -> None:
+    assert as_many_as(np.repeat([0, 1], [6, 2]), "balanced_accuracy") == pytest.approx(6)
+    assert as_many_as(np.repeat([0, 1], [6, 2]), None) == 8
+    balanced = SPEC | {"data": SPEC["data"] | {"metric": "balanced_accuracy"}}
+    found = plan_search(Spec.from_dict(balanced), seconds=0.1)
+    assert found.image is None
+    assert found.noise > 1, "few validation images scatter more than a training does"
+    assert any("validation images is" in one for one in found.wiser)
 
 
 def test_a_pace_adds_up() -> None:
