@@ -51,12 +51,7 @@ def take(study: optuna.Study, target_trials: int, owner: str, *, propose: bool =
 
 
 def take_one(study: optuna.Study, trial_id: int, owner: str) -> Trial | None:
-    """This waiting trial, now running under ``owner``; ``None`` where another process has it.
-
-    The first sign of life comes before: that of an earlier worker would tell that the trial is lost, and of a worker
-    elsewhere that dies before its first one nobody would ever know.
-    """
-    _optuna.first_sign_of_life(study, trial_id)
+    """This waiting trial, now running under ``owner``; ``None`` where another process has it."""
     if not _optuna.set_state(study, trial_id, TrialState.RUNNING):
         return None
     _optuna.set_system(study, trial_id, OWNER, owner)
@@ -80,7 +75,6 @@ def add(
         attributes: User attributes.
     """
     new = _optuna.new_trial(study, {OWNER: owner}, params, attributes or {})
-    _optuna.first_sign_of_life(study, _optuna.id_of(new))
     if history(study).places_before(new.number) >= target_trials:
         _optuna.set_state(study, _optuna.id_of(new), TrialState.WAITING)
         return None
