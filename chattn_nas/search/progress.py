@@ -19,7 +19,7 @@ from chattn_nas.search.board import BoardState, board
 from chattn_nas.search.ending import Budget
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study.attributes import trial_attributes
-from chattn_nas.study.history import history
+from chattn_nas.study.history import History, history
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import in_words, searched_in
 from chattn_nas.study.short import short_form
@@ -93,7 +93,7 @@ class Progress:
         if known.counted:
             many = plural(known.counted, "trial") if self._budget else f"{known.counted} of {self.target_trials} trials"
             self.say(f"{many} had ended before")
-        self._look()
+        self._look(known)
         return self
 
     def __exit__(
@@ -121,13 +121,13 @@ class Progress:
             of = "" if self._budget else f"/{self.target_trials}"
             place = f"{self._shown_count}{of}" if counted else "free"
             self.say(f"[{place}] {line(trial, unit)}")
-        self._look()
+        self._look(known)
 
     def hear(self, facts: Facts) -> None:
         """The state of this process, where it trains itself."""
         self.workers = lambda: [facts]
         if self.shown:
-            self._look()
+            self._look(history(self.study))
 
     def say(self, text: str) -> None:
         """One line about the search itself."""
@@ -137,8 +137,8 @@ class Progress:
         clock = "" if self.console.is_terminal else f"{datetime.now():%H:%M:%S} "
         self.console.print(f"{clock}{text}", markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
 
-    def _look(self) -> None:
-        known, now = history(self.study), time.monotonic()
+    def _look(self, known: History) -> None:
+        now = time.monotonic()
         ended = known.counted - self._begun_with
         left = (now - self._begun) / ended * max(0, self.target_trials - known.counted) if ended else None
         if self._budget is not None:

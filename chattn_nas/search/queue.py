@@ -81,9 +81,9 @@ def add(
     return _optuna.running(study, _optuna.id_of(new))
 
 
-def is_done(study: optuna.Study, target_trials: int) -> bool:
-    """Whether the asked number of trials has ended."""
-    return history(study).counted >= target_trials
+def is_done(study: optuna.Study, target_trials: int, within: float = 0.0) -> bool:
+    """Whether the asked number of trials has ended; had ``within`` seconds ago."""
+    return history(study, within).counted >= target_trials
 
 
 def open_places(study: optuna.Study, target_trials: int) -> int:

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the processes, and at the study.
 LOOK, READ = 0.1, 1.0
+#: Questions asked within so many seconds are one look at the study: it was read at the first of them.
+SAME = READ / 2
 #: Seconds that the storage may be away: a database server restarts in less.
 AWAY = 60.0
 #: Seconds that a worker of ours may give the storage no sign of life, as this process counts them: while the machine
@@ -138,7 +140,7 @@ class Supervisor:
                         self._look_after_trials()
                         self._look_after_workers()
                         self.progress.update()
-                        check_failures(history(self.study), since)
+                        check_failures(history(self.study, within=SAME), since)
                     away = 0.0
                 except StorageInternalError as error:
                     said = explained(error, self.run_.storage_url)
@@ -159,7 +161,7 @@ class Supervisor:
 
     def _ended(self, worker: Worker) -> None:
         """A worker is gone: because all is done, because nothing can be, or it died and is replaced."""
-        code, trials = worker.process.returncode, self._trials_of(worker)
+        code, trials = worker.process.returncode, self._trials_of(worker, within=0.0)
         worker.kill()  # what it started may live on
         if code == INPUT and not trials:
             said = worker.output().splitlines()
@@ -217,7 +219,7 @@ class Supervisor:
         """End and replace one that was stopped for long; end one that does not end by itself when all is done."""
         now, stopped = time.monotonic(), [pid for pid in self._processes() if is_stopped(pid)]
         self.stopped_since = {pid: self.stopped_since.get(pid, now) for pid in stopped}
-        done = queue.is_done(self.study, self.settings.trials)
+        done = queue.is_done(self.study, self.settings.trials, within=SAME)
         self.done_since = (self.done_since or now) if done else None
         for worker in list(self.workers.values()):
             trials, since = self._trials_of(worker), self.stopped_since.get(worker.process.pid, now)
@@ -269,11 +271,11 @@ class Supervisor:
         save_trial_note(self.study, id_of(trial), note(stored, stages, worker.output() if worker else ""))
         queue.lose(self.study, trial, how, reason, retries)
 
-    def _trials_of(self, worker: Worker) -> list[FrozenTrial]:
+    def _trials_of(self, worker: Worker, within: float = SAME) -> list[FrozenTrial]:
         pid = worker.process.pid
         return [
             trial
-            for trial in history(self.study).open.values()
+            for trial in history(self.study, within).open.values()
             if trial.state is TrialState.RUNNING and pid_of(trial.system_attrs.get(queue.OWNER, "")) == pid
         ]
 

@@ -7,7 +7,9 @@ looked at once, and only those that wait or run are looked at again.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from bisect import bisect_left, insort
 from collections import Counter, deque
 from statistics import fmean
@@ -53,10 +55,14 @@ class History:
         self._scores: dict[str, dict[int, float]] = {}
         self._ranking: list[tuple[float, str]] = []
         self._lock = threading.Lock()
+        self._looked = -math.inf
 
-    def refresh(self) -> History:
-        """Look at what changed."""
+    def refresh(self, within: float = 0.0) -> History:
+        """Look at what changed, unless that was done less than ``within`` seconds ago."""
         with self._lock:
+            if time.monotonic() - self._looked < within:
+                return self
+            now = time.monotonic()
             trials = _optuna.trials_by_number(self.study)
             again, self.open = sorted(self.open), {}
             while self._size in trials:
@@ -68,6 +74,7 @@ class History:
                     self._add(trial)
                 else:
                     self.open[number] = trial
+            self._looked = now
         return self
 
     @property
@@ -148,9 +155,9 @@ _histories: WeakKeyDictionary[optuna.Study, History] = WeakKeyDictionary()
 _making = threading.Lock()
 
 
-def history(study: optuna.Study) -> History:
-    """The history of a study as it is now."""
+def history(study: optuna.Study, within: float = 0.0) -> History:
+    """The history of a study as it is now, or was at most ``within`` seconds ago: to look takes milliseconds."""
     with _making:
         if study not in _histories:
             _histories[study] = History(study)
-    return _histories[study].refresh()
+    return _histories[study].refresh(within)

@@ -176,7 +176,7 @@ def test_a_worker_that_does_not_end_when_all_is_done_is_ended(monkeypatch) -> No
     monkeypatch.setattr(supervisor.time, "monotonic", lambda: now[0])
     long = supervisor.LINGER
     for done, later, ended in ((True, long, 0), (False, 2, 0), (True, long + 1, 0), (True, 1, 1)):
-        monkeypatch.setattr(supervisor.queue, "is_done", lambda *given, done=done: done)
+        monkeypatch.setattr(supervisor.queue, "is_done", lambda *given, done=done, **named: done)
         supervisor.Supervisor._look_after_workers(watch)
         assert len(killed) == ended
         now[0] += later
