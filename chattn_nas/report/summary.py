@@ -7,6 +7,7 @@ from chattn_nas.results import words
 from chattn_nas.results._so_far import named
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.short import in_short
+from chattn_nas.training.result import final_trainings
 
 
 def summary(facts: RunFacts) -> list[str]:
@@ -51,4 +52,6 @@ def next_steps(facts: RunFacts) -> list[tuple[str, str]]:
     export = (f"chattn-nas export {name} --out network", "a folder with the network that needs only torch")
     if not facts.verdict.confirmed:
         return [confirm, more, export]
-    return [train, export, (f"chattn-nas report {name} --format md", "this report for a pull request")]
+    done = any(one.plan["architecture"] == facts.lead.hash for one in final_trainings(facts.study).values())
+    markdown = (f"chattn-nas report {name} --format md", "this report for a pull request")
+    return [export, markdown] if done else [train, export, markdown]

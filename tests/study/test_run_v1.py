@@ -8,6 +8,7 @@ Made by, with torch 2.14.1, timm 1.0.31 and Optuna 5, on ``tests/fixtures/run_v1
     chattn-nas export run_v1 --out run_v1_export
 """
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 from chattn_nas.api import Run, export, search
 from chattn_nas.judging import confirmation
 from chattn_nas.report import markdown
+from chattn_nas.report.facts import gather
+from chattn_nas.report.summary import next_steps
 from chattn_nas.spec import load_spec
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -48,6 +51,8 @@ def test_report_tells_of_all_of_it(run):
     assert "**Confirmed** at full length" in text
     assert "## Final training" in text
     assert "6 trials" in text
+    taken_home = next_steps(gather(run.study, run.directory))[0][0]
+    assert taken_home == f"chattn-nas export {shlex.quote(str(run.directory))} --out network", "it was trained already"
 
 
 def test_resumes(run):
