@@ -172,12 +172,14 @@ def _with_format(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def new_trial(
     study: optuna.Study, system: Mapping[str, Any], params: Mapping[str, Any] | None, attributes: Mapping[str, Any]
 ) -> FrozenTrial:
-    """A new trial that runs; the sampler decides where there are no ``params``."""
+    """A new trial that runs, with a first sign of life; the sampler decides where there are no ``params``."""
     fixed = {} if params is None else {FIXED: dict(params)}
     template = create_trial(
         state=TrialState.RUNNING, system_attrs={**system, **fixed}, user_attrs=_with_format(attributes)
     )
-    return study._storage.get_trial(study._storage.create_new_trial(study._study_id, template_trial=template))
+    key = study._storage.create_new_trial(study._study_id, template_trial=template)
+    _first_sign_of_life(study, key)
+    return study._storage.get_trial(key)
 
 
 def running(study: optuna.Study, trial_id: int) -> Trial:
@@ -189,8 +191,14 @@ def running(study: optuna.Study, trial_id: int) -> Trial:
 
 
 def set_state(study: optuna.Study, trial_id: int, state: TrialState) -> bool:
-    """Whether this process set the state: of several that take a waiting trial one does, and none if it has ended."""
+    """Whether this process set the state: of several that take a waiting trial one does, and none if it has ended.
+
+    Before a trial runs comes its first sign of life: that of an earlier worker would tell that it is lost, and a worker
+    elsewhere that dies before it gave one would never be missed.
+    """
     try:
+        if state is TrialState.RUNNING:
+            _first_sign_of_life(study, trial_id)
         return study._storage.set_trial_state_values(trial_id, state)
     except UpdateFinishedTrialError:
         return False
@@ -222,30 +230,41 @@ def set_study_system(study: optuna.Study, name: str, value: Any) -> None:
     study._storage.set_study_system_attr(study._study_id, name, value)
 
 
+def _with_heartbeats(study: optuna.Study) -> BaseHeartbeat | None:
+    """The study's storage, where it keeps signs of life."""
+    storage = study._storage
+    keeps = isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None
+    return storage if keeps else None  # type: ignore[return-value]
+
+
 def silent_trials(study: optuna.Study) -> set[int]:
     """Keys of running trials whose worker gave no sign of life for too long; none where the storage keeps none."""
-    storage = study._storage
-    if isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None:
-        return set(storage._get_stale_trial_ids(study._study_id))
-    return set()
+    storage = _with_heartbeats(study)
+    return set() if storage is None else set(storage._get_stale_trial_ids(study._study_id))
+
+
+def _first_sign_of_life(study: optuna.Study, trial_id: int) -> None:
+    """Tell the storage that somebody takes a trial: one without any sign is never found silent."""
+    if (storage := _with_heartbeats(study)) is not None:
+        storage.record_heartbeat(trial_id)
 
 
 @contextmanager
 def signs_of_life(study: optuna.Study, trial_id: int, timeout: float | None = None) -> Iterator[None]:
-    """Tell the storage, while a trial runs, that its worker lives; one that hangs beyond its timeout does not."""
-    storage = study._storage
-    interval = storage.get_heartbeat_interval() if isinstance(storage, BaseHeartbeat) else None
-    if interval is None:
+    """Tell the storage, while a trial runs that was just taken, that its worker lives; one that hangs beyond its
+    timeout does not."""
+    storage = _with_heartbeats(study)
+    if storage is None:
         yield
         return
-    assert isinstance(storage, BaseHeartbeat)
+    interval = storage.get_heartbeat_interval()
+    assert interval is not None
     over, since = threading.Event(), time.monotonic()
 
     def beat() -> None:
-        while not over.is_set() and (timeout is None or time.monotonic() - since < timeout + interval):
+        while not over.wait(interval) and (timeout is None or time.monotonic() - since < timeout + interval):
             with suppress(Exception):  # a server that is away for a moment: the next sign may reach it
                 storage.record_heartbeat(trial_id)
-            over.wait(interval)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

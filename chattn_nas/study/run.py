@@ -96,7 +96,8 @@ class RunDirectory:
                 spec = cls(directory)._accepted(spec)
             spec, study = _create_study(spec, resolved(spec.search.storage, directory), directory)
             write_whole(directory / FOLDERS, json.dumps(folders()) + "\n")
-            write_whole(directory / SPEC, yaml.safe_dump(stored(spec), sort_keys=False))
+            text = yaml.safe_dump(stored(spec), sort_keys=False, explicit_start=True, explicit_end=True)
+            write_whole(directory / SPEC, text)
             run = cls(directory)
             run.__dict__["study"] = study
             yield run
@@ -125,7 +126,10 @@ class RunDirectory:
     def _read_spec(self, *, imports: bool) -> Spec:
         path = self.directory / SPEC
         try:
-            return Spec.from_stored(yaml.safe_load(path.read_text(encoding="utf-8")), imports=imports)
+            text = path.read_text(encoding="utf-8")
+            if text.startswith("---") and not text.endswith("\n...\n"):  # half of it may well be a spec
+                raise ValueError("its end is missing")
+            return Spec.from_stored(yaml.safe_load(text), imports=imports)
         except (yaml.YAMLError, InputError, ValueError, OSError) as error:
             raise RunError(_damaged_spec(self.directory, first_line(error))) from None
 

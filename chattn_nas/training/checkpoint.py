@@ -70,7 +70,7 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
 
     Raises:
         NewerFormatError: A newer version of this package wrote it.
-        RunError: It is of another plan.
+        RunError: It is of another plan, or whole perhaps and cannot be read.
     """
     path = directory / NAME
     if not path.is_file():
@@ -86,6 +86,10 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
         found = Checkpoint(header=header, **{name: stored[name] for name in ("network", "optimizer", "ema")})
     except NewerFormatError:
         raise
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read ({error.strerror or error}): see to it that it can, or remove it to start over"
+        ) from error
     except Exception as error:  # whatever torch and zip files say of half a file
         reason = first_line(error)
         log.warning("%s is damaged (%s): the training starts over", path, reason)

@@ -9,6 +9,8 @@ from typing import Any
 from chattn_nas.errors import MissingExtraError
 from chattn_nas.files import replacing
 
+NAME = "log.csv"
+
 
 class Log:
     """Rows so far; a resumed training goes on after those of its checkpoint.
@@ -23,7 +25,7 @@ class Log:
     """
 
     def __init__(self, directory: Path, tensorboard: bool, rows: list[dict[str, Any]]) -> None:
-        self.path, self.rows = directory / "log.csv", rows
+        self.path, self.rows = directory / NAME, rows
         self.writer = None
         if tensorboard:
             try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chattn_nas.arguments import at_least, checked
+from chattn_nas.errors import RunError
 from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import drop_path
 from chattn_nas.proxy.mixing import mixing_of
@@ -28,6 +29,10 @@ from chattn_nas.training import (
     refuse_another,
     train_fully,
 )
+from chattn_nas.training.checkpoint import NAME as CHECKPOINT
+from chattn_nas.training.log import NAME as LOG
+from chattn_nas.training.result import NAME as RESULT
+from chattn_nas.training.result import final_trainings
 
 #: What plans did not say when there was no choice.
 AT_FIRST = {"optimizer": "sgd", "loss": "task", "scheduler": "cosine", "cutmix": 0.0, "drop_path": 0.0}
@@ -80,6 +85,7 @@ def final_training(
     if spec.trainer is not None:
         log.warning("%s trained in the search; the final training is ours, by the sections proxy and training",
                     spec.trainer)  # fmt: skip
+    _refuse_folders(directory)
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
         check_same(run.study, spec)
         training_data = load_training_data(spec.task, spec.data, settings, context.device)
@@ -110,13 +116,37 @@ def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, 
 
 
 def trained_weights(run: RunDirectory, architecture: str) -> tuple[Path, TrainingResult] | None:
-    """Weights and result of the latest finished training of an architecture (canonical hash), where there is one."""
+    """Weights and result of the latest finished training of an architecture (canonical hash), where there is one.
+
+    Raises:
+        RunError: Those of one that ended are damaged: other weights would not be what was asked for.
+    """
+    for name in final_trainings(run.study):
+        folder = run.directory / FOLDER / name
+        if not name.startswith(f"{architecture}-") or not folder.is_dir():
+            continue
+        if read_result(folder) is None or read_weights(folder / WEIGHTS) is None:
+            raise RunError(
+                f"{WEIGHTS} or {RESULT} in {folder} is damaged or gone: 'chattn-nas train {run.directory} --seed "
+                f"{name.rpartition('-')[2]}' with the settings of then makes it again, or remove that folder"
+            )
     kept = (run.directory / FOLDER).glob(f"{architecture}-*/{WEIGHTS}")
     for path in sorted(kept, key=lambda path: -path.stat().st_mtime):
         result = read_result(path.parent)
         if result is not None and read_weights(path) is not None:
             return path, result
     return None
+
+
+def _refuse_folders(directory: Path) -> None:
+    """See, before anything is spent, that nothing is in the way of the files that a training writes.
+
+    Raises:
+        RunError: A folder has the name of one.
+    """
+    for name in (CHECKPOINT, LOG, WEIGHTS, RESULT):
+        if (directory / name).is_dir():
+            raise RunError(f"{directory / name} is a folder, where the training writes a file: remove it")
 
 
 def _record(run: RunDirectory, name: str, result: TrainingResult) -> None:

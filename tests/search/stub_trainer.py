@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+from pathlib import Path
 
 import torch
 from optuna.pruners import BasePruner
@@ -16,6 +17,8 @@ from chattn_nas.study import storage
 
 if beat := int(os.environ.get("STUB_HEARTBEAT", "0")):  # a test has no minutes to wait for a sign of life
     storage.HEARTBEAT, storage.GRACE, supervisor.SILENT = beat, 3 * beat, 2 * beat
+if grace := os.environ.get("STUB_GRACE"):
+    supervisor.GRACE = float(grace)
 
 
 def score(architecture, seed: int) -> float:
@@ -30,6 +33,7 @@ class StubTrainer:
         self.spec = spec
         self.stages = stages(spec.backbone.backbone, in_chans=1, image_size=spec.data.image_size)
         self.seconds = float(os.environ.get("STUB_SECONDS", "0"))
+        self.waits_for = Path(file) if (file := os.environ.get("STUB_WAITS_FOR")) else None
         self.faults = json.loads(os.environ.get("STUB_FAULTS", "{}"))
 
     def build(self, architecture, seed):
@@ -47,6 +51,10 @@ class StubTrainer:
         for words, fault in self.faults.items():
             if words in str(architecture):
                 _raise(fault)
+        if self.waits_for is not None:
+            self.waits_for.with_suffix(f".{os.getpid()}").touch()  # to say so
+            while not self.waits_for.exists():
+                time.sleep(0.05)
         accuracy, rungs = score(architecture, seed), []
         for index, epoch in enumerate(self.spec.proxy.rungs):
             time.sleep(self.seconds / len(self.spec.proxy.rungs))

@@ -261,6 +261,16 @@ def test_a_damaged_database_is_one_sentence_with_a_way_out(run_stub) -> None:
             assert "\n" not in str(caught.value)
 
 
+def test_a_spec_of_a_run_that_is_cut_off_at_any_line_is_damaged(make_spec, tmp_path) -> None:
+    """Sections and settings that are left out have defaults, with which the run would go on as another one."""
+    run = RunDirectory.create(make_spec(), tmp_path / "run")
+    lines = (run.directory / "spec.yaml").read_text().splitlines(keepends=True)
+    for kept in range(len(lines)):
+        (run.directory / "spec.yaml").write_text("".join(lines[:kept]))
+        with pytest.raises(RunError, match=r"spec\.yaml is damaged"):
+            _ = RunDirectory(run.directory).spec
+
+
 @pytest.mark.parametrize("damaged", ["", "just words", "name: [", "name: stub\n", "\x00\x01"])
 def test_a_damaged_spec_of_a_run_is_one_sentence_and_the_search_mends_it(run_stub, damaged) -> None:
     run = run_stub(trials=4)

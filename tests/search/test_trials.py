@@ -163,7 +163,7 @@ def test_incomparable_changes_are_refused_free_ones_are_not(run_stub, make_spec,
     run_stub()
     spec = make_spec()
     other = spec.model_copy(update={"data": spec.data.model_copy(update={"image_size": 12})})
-    with pytest.raises(RunError, match=r"data.image_size.*--name") as caught:
+    with pytest.raises(RunError, match=r"data.image_size.*spec.changed\(name") as caught:
         search(other, run=tmp_path / "stub", progress=False, trainer="stub_trainer:StubTrainer")
     assert caught.value.where == ("data", "image_size")
     with pytest.raises(RunError, match=r"search\.objectives"):

@@ -7,6 +7,7 @@ import pytest
 import stub_trainer
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy import text
 
 from chattn_nas.errors import RunError, StorageError
 from chattn_nas.proxy import Outcome
@@ -14,8 +15,9 @@ from chattn_nas.search import join, queue
 from chattn_nas.search.claim import claim_seed
 from chattn_nas.search.owner import is_dead, owner
 from chattn_nas.search.session import enqueue_baselines
-from chattn_nas.study import RunDirectory
+from chattn_nas.study import RunDirectory, storage
 from chattn_nas.study.run import STUDY
+from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import ANSWERED, all_trials, counts, outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -63,6 +65,25 @@ def test_a_trial_taken_anew_never_looks_like_the_old_workers(study, dead) -> Non
     queue.give_back(study, trial._trial_id)
     assert study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)  # taken, not yet named
     assert queue.lost(study) == []
+
+
+def test_who_takes_a_trial_has_given_a_sign_of_life_before(tmp_path) -> None:
+    """Else a worker elsewhere that dies at once is never missed, and one that takes up a lost trial is at once."""
+    study = optuna.create_study(storage=open_storage(f"sqlite:///{tmp_path}/study.db"))
+    engine, elsewhere = study._storage._backend.engine, "another/1/1/1/1"
+
+    def fall_silent() -> int:
+        with engine.begin() as database:
+            return database.execute(text("UPDATE trial_heartbeats SET heartbeat = '2026-01-01 00:00:00'")).rowcount
+
+    trial = queue.add(study, 1, elsewhere)
+    assert fall_silent() == 1
+    (seen,) = queue.lost(study)
+    assert queue.lose(study, seen, Outcome.CRASHED, "gone", retries=1)
+    assert queue.take(study, 1, elsewhere)._trial_id == trial._trial_id
+    assert queue.lost(study) == []
+    assert fall_silent() == 1
+    assert [one.number for one in queue.lost(study)] == [trial.number]
 
 
 def test_more_losses_than_retries_end_it(study, dead) -> None:
@@ -117,6 +138,10 @@ def test_a_worker_that_was_taken_for_dead_leaves_the_trial_to_the_other(run_stub
 
 
 def test_a_storage_that_fails_is_not_the_trials_fault(run_stub, monkeypatch) -> None:
+    """Its process lives, so that it is missed for its silence."""
+    monkeypatch.setattr(storage, "HEARTBEAT", 1)
+    monkeypatch.setattr(storage, "GRACE", 3)
+
     def fail(network) -> None:
         raise StorageInternalError("the disk is full")
 

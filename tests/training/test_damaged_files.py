@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from chattn_nas.errors import RunError
 from chattn_nas.network.weights import read_weights, write_weights
+from chattn_nas.training import checkpoint
 from chattn_nas.training.checkpoint import NAME, Checkpoint, Header, read_checkpoint, restore
 from chattn_nas.training.result import NAME as RESULT
 from chattn_nas.training.result import TrainingResult, read_result
@@ -54,6 +56,18 @@ def test_checkpoint(tmp_path) -> None:
         assert read_checkpoint(tmp_path, {"x": 1}) is None, index
 
 
+def test_a_checkpoint_that_cannot_be_read_is_kept(tmp_path, monkeypatch) -> None:
+    """It may be whole: epochs are not thrown away because a disk is away or a right is missing."""
+    (tmp_path / NAME).write_bytes(b"whole")
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(checkpoint.zipfile, "ZipFile", refused)
+    with pytest.raises(RunError, match=r"checkpoint\.pt cannot be read \(Permission denied\): .* remove it"):
+        read_checkpoint(tmp_path, {"x": 1})
+
+
 def test_a_checkpoint_of_format_1_without_momentum_is_restored(tmp_path) -> None:
     """It kept the momentum of every parameter that had one: none where ``momentum: 0``."""
     network = nn.Linear(2, 2)
@@ -92,6 +106,8 @@ def test_train_mends_its_weights_and_its_result(run) -> None:
     whole = (folder / "weights.safetensors").read_bytes()
     for name in ("weights.safetensors", RESULT):
         (folder / name).write_bytes((folder / name).read_bytes()[:50])
+        with pytest.raises(RunError, match=r"is damaged or gone: 'chattn-nas train .* makes it again"):
+            trained.network()
         again = trained.train(epochs=1)
         assert again.test_score == first.test_score
         assert (folder / "weights.safetensors").read_bytes() == whole
