@@ -10,6 +10,7 @@ import typer
 
 from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_json, print_table, read_spec, say
 from chattn_nas.errors import InputError
+from chattn_nas.plural import plural
 
 
 @command("Take home", "chattn-nas export photos --out network")
@@ -96,8 +97,8 @@ def bench(
             for name, seconds in (
                 ("without attention", found.reference),
                 ("as exported", found.network),
-                (f"with {found.folded_norms} norms folded", found.folded),
+                (f"with {plural(found.folded_norms, 'norm')} folded", found.folded),
             )
         ],
-        f"batch {found.batch_size}, {found.device}, {found.threads} threads, float32, medians",
+        f"batch {found.batch_size}, {found.device}, {plural(found.threads, 'thread')}, float32, medians",
     )
