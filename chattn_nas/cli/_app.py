@@ -150,9 +150,9 @@ def read_spec(path: Path) -> Spec:
         return load_spec(path)
 
 
-def open_run(run: Path) -> Run:
-    """A run; what reads it takes a second or two to load."""
-    with moving(f"Reading {run}", line=False):
+def open_run(run: Path, *, line: bool = False) -> Run:
+    """A run; what reads it takes a second or two to load. Before long work that is a ``line`` in a pipe, too."""
+    with moving(f"Reading {run}", line=line):
         from chattn_nas import api
 
         return api.Run(run)

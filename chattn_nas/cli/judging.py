@@ -46,7 +46,7 @@ def confirm(
     as_json: AsJson = False,
 ) -> None:
     """Retrain the best and the baselines at full length on new seeds, and say whether the lead is real."""
-    opened = open_run(run)
+    opened = open_run(run, line=not plan)
     with moving("Loading torch", line=False):
         from chattn_nas import api, judging, report
         from chattn_nas.results import words

@@ -25,7 +25,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a network that needs only torch, and prove that it computes the same."""
-    opened = open_run(run)
+    opened = open_run(run, line=True)
     with moving("Loading torch", line=False):
         from chattn_nas import api
         from chattn_nas.export import DEFAULT_FORMATS

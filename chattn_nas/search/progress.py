@@ -26,8 +26,8 @@ from chattn_nas.study.short import short_form
 from chattn_nas.study.trials import ANSWERED, FAILURES, counts, outcome
 from chattn_nas.unit import ACCURACY, Unit
 
-#: Seconds after which a search that writes lines says where it is, if nothing else was said.
-SILENT = 30.0
+#: Seconds after which a search that writes lines says where it is, if nothing else was said: seen within 30.
+SILENT = 25.0
 #: The best so far is looked for anew when trials ended, and never takes more than this share of the time.
 SHARE = 0.05
 WORDS = {

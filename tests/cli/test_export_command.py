@@ -43,6 +43,7 @@ def test_an_ascii_terminal_without_home_gets_the_export(folder):
         folder, "--out", "out", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Reading run_v1\n"), "something is said before torch is loaded"
     assert "seed" in done.stdout
     assert done.stdout.isascii()
     assert (folder / "out" / "model.py").is_file()
