@@ -268,7 +268,8 @@ def _check(data: dict[str, Any]) -> None:
         Spec.model_validate(data).search_space()
     except InputError as error:
         if error.where and (flag := flags.get(str(error.where[0]))):
-            raise InputError(f"{flag}: {error.message}", value=error.value, choices=error.choices) from None
+            value = None if isinstance(error.value, dict) else error.value  # of the spec, which nobody wrote
+            raise InputError(f"{flag}: {error.message}", value=value, choices=error.choices) from None
         raise
 
 
