@@ -32,8 +32,9 @@ from chattn_nas.spec.training_settings import FULL
 from chattn_nas.study.metric import named
 from chattn_nas.unit import ACCURACY, Unit
 
-#: Seconds from the start of a worker to its first trial, beside reading: imports (scripts/benchmarks/startup.md).
-STARTUP = 6.0
+#: Seconds before the first trial (what is tried first, a worker's imports), after the last one (the worker ends, tables
+#: are written), and beside the training of each (costs, notes, records): scripts/benchmarks/plan.md.
+STARTUP, ENDING, BESIDE = 9.0, 5.0, 0.2
 #: Networks and seeds of a confirmation by its defaults: three best, the best uniform, none, two controls; five seeds.
 CONFIRMED, SEEDS = 7, 5
 #: What a step without backward and update takes of a whole one.
@@ -132,7 +133,7 @@ class SearchPlan:
 
     def trials_within(self, seconds: float) -> int:
         """About how many trials end in that time."""
-        before = STARTUP + self.one_shot
+        before = STARTUP + ENDING + self.one_shot
         return max(0, int((seconds - before) / max((self.search - before) / self.trials, 1e-9)))
 
 
@@ -244,14 +245,14 @@ def _plan(
     tail = average(rungs) * (workers - 1) / 2 / workers
 
     def on_workers(training: float) -> float:
-        return STARTUP + (training + refused) / workers + tail
+        return STARTUP + ENDING + (training + refused + BESIDE * trials) / workers + tail
 
     one_shot, epochs = 0.0, epochs_of(spec)
     if spec.search.one_shot:
         one_shot = average([epochs])
         one_shot += networks_scored(spec) * SCORED_BATCHES * FORWARD * fmean(one.step for one in others)
     full = FULL * rungs[-1]
-    confirm = STARTUP + CONFIRMED * SEEDS * average([full]) / workers
+    confirm = STARTUP + ENDING + CONFIRMED * SEEDS * (average([full]) + BESIDE) / workers
     train = average([spec.training.epochs or full])
     validation = len(trainer.data.validation)
     unit = trainer.data.task.unit

@@ -15,13 +15,16 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 from chattn_nas.openmp import SPIN
+from chattn_nas.search.trainer import hardware
 
 NETWORKS = (("cifar_resnet8", 8, 64), ("mobilenetv3_small_100", 64, 128), ("resnet18", 64, 64))
 WAYS = {
     "as OpenMP waits": {},
     f"GOMP_SPINCOUNT={SPIN} (ours)": {"GOMP_SPINCOUNT": SPIN},
+    "GOMP_SPINCOUNT=5000": {"GOMP_SPINCOUNT": "5000"},
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
@@ -62,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
+    parser.add_argument("--networks", nargs="+", default=[name for name, _, _ in NETWORKS])
     parser.add_argument("--measure", nargs=3, metavar=("NETWORK", "SIZE", "BATCH"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -71,14 +75,14 @@ def main() -> None:
     load = os.getloadavg()[0]
     rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for _ in range(arguments.rounds):
-        for network in NETWORKS:
+        for network in (one for one in NETWORKS if one[0] in arguments.networks):
             for name, way in WAYS.items():
                 alone = step(network, way, arguments.seconds)
                 with subprocess.Popen([sys.executable, "-c", BUSY]) as other:
                     beside = step(network, way, arguments.seconds)
                     other.kill()
                 rows.setdefault((network[0], name), []).append((alone, beside))
-    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {load:.1f} before\n")
+    print(f"{time.strftime('%Y-%m-%d')}, {hardware()}, load {load:.1f} before, torch {version('torch')}\n")
     print("| network | threads wait | alone, ms | beside a busy program, ms |\n| --- | --- | ---: | ---: |")
     for (network_name, name), taken in rows.items():
         alone, beside = (statistics.median(one[index] for one in taken) for index in (0, 1))

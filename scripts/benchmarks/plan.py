@@ -18,6 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from chattn_nas.openmp import short_waits
+
+os.environ.update(short_waits())  # as the command line and its workers, before torch is loaded
+
 import torch
 
 from chattn_nas import load_spec, search

@@ -9,7 +9,7 @@ import torch
 from chattn_nas.data._summary import as_many_as
 from chattn_nas.errors import InputError
 from chattn_nas.judging import plan_search
-from chattn_nas.judging.search_plan import STARTUP, _reached
+from chattn_nas.judging.search_plan import BESIDE, ENDING, STARTUP, _reached
 from chattn_nas.search.pace import Pace
 from chattn_nas.spec import Spec
 from chattn_nas.unit import Unit
@@ -84,10 +84,10 @@ def test_of_a_few_trials_the_first_baselines_are_counted_not_the_dearest_type(mo
     search = {"trials": 3, "workers": 1, "devices": ["cpu"], "constraints": {"parameters": "<= 4x"}}
     few = plan_search(Spec.from_dict(SPEC | {"space": {"all": types}, "search": search}), seconds=1e9)
     assert [pace.network for pace in few.paces[:2]] == ["no attention", "uniform soca"], "the dearest, for the memory"
-    assert few.search - STARTUP == pytest.approx(3 * 3 * 0.1)
+    assert few.search - STARTUP - ENDING == pytest.approx(3 * (3 * 0.1 + BESIDE))
     assert few.baselines == 3
     many = plan_search(Spec.from_dict(SPEC | {"space": {"all": types}, "search": search | {"trials": 30}}), seconds=1e9)
-    assert many.search - STARTUP > 30
+    assert many.search - STARTUP - ENDING > 30
 
 
 @pytest.mark.parametrize(
