@@ -112,7 +112,7 @@ class Chaos:
             storage._backend.remove_session()
             storage._backend.engine.dispose()
 
-    def until(self, ended: int, seconds: float = 250) -> None:
+    def until(self, ended: int, seconds: float = 600) -> None:
         deadline = time.monotonic() + seconds
         while self.ended() < ended:
             assert time.monotonic() < deadline, self.log.read_text()[-2000:]

@@ -83,7 +83,7 @@ def test_workers_and_the_supervisor_are_killed_and_nothing_is_lost(storage, chao
     run.until(24)
     run.kill_the_supervisor()
     run.start()
-    assert run.wait(300) == 0, run.log.read_text()[-3000:]
+    assert run.wait(600) == 0, run.log.read_text()[-3000:]
     assert killed
     run.check()
 
@@ -98,7 +98,7 @@ def test_the_quickstart_loses_nothing_while_two_of_its_four_workers_are_killed(c
     for ended in (6, 16):
         run.until(ended)
         assert run.kill_a_worker(rng)
-    assert run.wait(300) == 0, run.log.read_text()[-3000:]
+    assert run.wait(600) == 0, run.log.read_text()[-3000:]
     trials = run.records()
     assert [trial.number for trial in trials] == list(range(len(trials)))
     assert sum(map(counts, trials)) == 40
@@ -121,14 +121,14 @@ def test_the_database_server_stops_and_comes_back(server, chaos) -> None:
     server.stop()
     time.sleep(2)
     server.start()
-    assert run.wait(300) == 0, run.log.read_text()[-3000:]
+    assert run.wait(600) == 0, run.log.read_text()[-3000:]
     run.check()
 
 
 def test_what_kills_its_worker_every_time_ends_as_crashed_with_its_last_words(chaos) -> None:
     run = chaos(None, trials=6, workers=1, retries=1, faults={"random_gate | random_gate": "die"})
     run.start()
-    assert run.wait(300) == 0, run.log.read_text()[-3000:]
+    assert run.wait(600) == 0, run.log.read_text()[-3000:]
     crashed = next(trial for trial in run.records() if trial.user_attrs.get("label") == "random_gate")
     assert outcome(crashed) == "crashed"
     assert crashed.system_attrs[LOST] == 2, "given back once, then recorded"
@@ -145,7 +145,7 @@ def test_what_hangs_is_killed_and_timed_out(chaos, monkeypatch) -> None:
     run = chaos(None, trials=5, workers=1, retries=0, timeout=1.0, seconds=0.02, faults={"random_gate |": "hang"})
     run.environment["STUB_GRACE"] = "1"
     run.start()
-    assert run.wait(300) == 0, run.log.read_text()[-3000:]
+    assert run.wait(600) == 0, run.log.read_text()[-3000:]
     hung = next(t for t in run.records() if t.user_attrs.get("label") == "random_gate")
     assert outcome(hung) == "timed_out"
     assert "longer than 1 s" in hung.user_attrs["reason"]
@@ -239,13 +239,13 @@ def test_a_full_disk_ends_with_one_sentence_and_the_search_goes_on_later(tmp_pat
         run.start()
         run.until(3)
         _fill(disk / "filler")
-        assert run.wait(300) != 0
+        assert run.wait(600) != 0
         assert "disk is full" in run.log.read_text()
         done = run.ended()
         assert 0 < done < 30
         (disk / "filler").unlink()
         run.start()
-        assert run.wait(300) == 0, run.log.read_text()[-3000:]
+        assert run.wait(600) == 0, run.log.read_text()[-3000:]
         run.check()
     finally:
         run.close()
