@@ -127,7 +127,11 @@ def metric_unit(name: str) -> Unit:
     Raises:
         DataError: The attribute is no :class:`Unit`.
     """
-    own = getattr(_part(name), "unit", None) if is_path(name) else None
+    return _unit_of(_part(name), name) if is_path(name) else percent(name)
+
+
+def _unit_of(part: Any, name: str) -> Unit:
+    own = getattr(part, "unit", None)
     if own is not None and not isinstance(own, Unit):
         raise DataError(f"unit of metric {name!r} is no chattn_nas.unit.Unit but {own!r}", where=("data", "metric"))
     return own or percent(name.rpartition(":")[2])  # a metric by path by its own name
@@ -138,7 +142,8 @@ def _part(name: str) -> Any:
 
 
 def _own(name: str) -> Metric:
-    part, unit = _part(name), metric_unit(name)
+    part = _part(name)
+    unit = _unit_of(part, name)
 
     def score(logits: Tensor, targets: Tensor) -> float:
         value = float(part(logits, targets))

@@ -121,21 +121,17 @@ def trained_weights(run: RunDirectory, architecture: str) -> tuple[Path, Trainin
     Raises:
         RunError: Those of one that ended are damaged: other weights would not be what was asked for.
     """
-    for name in final_trainings(run.study):
-        folder = run.directory / FOLDER / name
-        if not name.startswith(f"{architecture}-") or not folder.is_dir():
-            continue
-        if read_result(folder) is None or read_weights(folder / WEIGHTS) is None:
+    ended, whole = final_trainings(run.study), []
+    for folder in sorted((run.directory / FOLDER).glob(f"{architecture}-*/")):
+        path, result = folder / WEIGHTS, read_result(folder)
+        if result is not None and read_weights(path) is not None:
+            whole.append((path, result))
+        elif folder.name in ended:
             raise RunError(
                 f"{WEIGHTS} or {RESULT} in {folder} is damaged or gone: 'chattn-nas train {run.directory} --seed "
-                f"{name.rpartition('-')[2]}' with the settings of then makes it again, or remove that folder"
+                f"{folder.name.rpartition('-')[2]}' with the settings of then makes it again, or remove that folder"
             )
-    kept = (run.directory / FOLDER).glob(f"{architecture}-*/{WEIGHTS}")
-    for path in sorted(kept, key=lambda path: -path.stat().st_mtime):
-        result = read_result(path.parent)
-        if result is not None and read_weights(path) is not None:
-            return path, result
-    return None
+    return max(whole, key=lambda one: one[0].stat().st_mtime, default=None)
 
 
 def _refuse_folders(directory: Path) -> None:

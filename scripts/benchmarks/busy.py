@@ -18,7 +18,6 @@ import time
 from importlib.metadata import version
 
 from chattn_nas.openmp import SPIN
-from chattn_nas.search.trainer import hardware
 
 NETWORKS = (("cifar_resnet8", 8, 64), ("mobilenetv3_small_100", 64, 128), ("resnet18", 64, 64))
 WAYS = {
@@ -72,6 +71,8 @@ def main() -> None:
         network, size, batch = arguments.measure
         measure(network, int(size), int(batch), arguments.seconds)
         return
+    from chattn_nas.search.trainer import hardware  # not in the processes that are measured
+
     load = os.getloadavg()[0]
     rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for _ in range(arguments.rounds):

@@ -106,7 +106,7 @@ class EarlyEnd:
 
     def __call__(self, study: optuna.Study) -> None:
         """Look, once a tenth more trials have ended than at the last look."""
-        counted = history(study, within=1.0).counted
+        counted = history(study).counted
         if counted < self._look_at or counted >= self.settings.trials:
             return
         self._look_at = counted + max(1, counted // 10)
