@@ -2,7 +2,8 @@
 
     .venv/bin/python scripts/benchmarks/startup.py [--repeat 5]
 
-``import`` is ``import chattn_nas``; ``refused`` a search whose spec has an unknown key; ``trials`` lists a run.
+``import`` is ``import chattn_nas``; ``refused`` a search whose spec has an unknown key; ``trials`` lists a run, of
+the quickstart, that is made first.
 Results: startup.md.
 """
 
@@ -19,7 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN = ROOT / "tests" / "fixtures" / "run_v1"
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import": ["-c", "import chattn_nas"],
@@ -27,7 +27,7 @@ COMMANDS = {
     "version": ["-m", "chattn_nas", "--version"],
     "schema": ["-m", "chattn_nas", "schema"],
     "refused": ["-m", "chattn_nas", "search", "{spec}"],
-    "trials": ["-m", "chattn_nas", "trials", str(RUN)],
+    "trials": ["-m", "chattn_nas", "trials", "quickstart"],
 }
 
 
@@ -38,7 +38,9 @@ def measured(arguments: list[str], cwd: str) -> tuple[float, float, float]:
         [sys.executable, *arguments], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    _, _, usage = os.wait4(process.pid, 0)
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status) != (2 if arguments[-1].endswith(".yaml") else 0):
+        raise SystemExit(f"{' '.join(arguments)} ended with status {status}")
     return usage.ru_utime + usage.ru_stime, time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
@@ -52,6 +54,7 @@ def main() -> None:
     )
     print("\n| command | CPU s | wall s | MiB |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
+        measured(["-m", "chattn_nas", "search", "quickstart", "--trials", "1"], folder)
         spec = Path(folder) / "spec.yaml"
         spec.write_text("name: a\nbackbon: {model: cifar_resnet8}\n")
         for name, words in COMMANDS.items():

@@ -11,8 +11,10 @@ rounds of each way's rate and of its ratio to the floor of the same round. On a 
     python scripts/benchmarks/trial.py --data cifar10.npz --rounds 7
     python scripts/benchmarks/trial.py --packing 1 2 4          # trials per hour by trials on one device at once
     python scripts/benchmarks/trial.py --device cuda --data cifar10.npz
+    git worktree add ../before COMMIT; python scripts/benchmarks/trial.py --data cifar10.npz --against ../before
 
-Without --data the images are the embedded digits, which are grey and few.
+``--against`` measures (b) alone, of this version and of another checkout, each in a process of its own, one epoch of
+one after one of the other. Without --data the images are the embedded digits, which are grey and few.
 """
 
 from __future__ import annotations
@@ -21,18 +23,23 @@ import argparse
 import logging
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from importlib.metadata import version
 from multiprocessing import get_context
+from pathlib import Path
 from statistics import median
 from unittest import mock
 
+import numpy as np
 import timm
 import torch
 from PIL import Image
+from scipy import stats
 from timm.data import create_loader
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -227,6 +234,43 @@ def packing(settings: DataSettings, name: str, batch: int, device: str, counts: 
             print(f"| {count} | {3600 * trials / (time.perf_counter() - started):,.0f} |", flush=True)
 
 
+def serve(name: str, data: Data, batch: int, device: torch.device) -> None:
+    """Print the rate of one epoch after another, one for each line that is read."""
+    rates = ours(name, data, batch, device)
+    for _ in sys.stdin:
+        print(next(rates), flush=True)
+
+
+def against(folder: Path, name: str, pixels: int, batch: int, rounds: int) -> None:
+    """One table: this version beside the one in ``folder``, by this script, whose order changes from round to round."""
+    here = Path(__file__).resolve().parents[2]
+    processes = {
+        label: subprocess.Popen(
+            [sys.executable, __file__, *sys.argv[1:], "--networks", name, "--serve"], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(checkout)},
+        )
+        for label, checkout in (("before", folder.resolve()), ("now", here))
+    }  # fmt: skip
+    found: dict[str, list[float]] = {label: [] for label in processes}
+    for number in range(rounds + 1):
+        for label in sorted(processes, reverse=number % 2 == 1):
+            stdin, stdout = processes[label].stdin, processes[label].stdout
+            assert stdin is not None
+            assert stdout is not None
+            print(file=stdin, flush=True)
+            rate = float(stdout.readline())
+            if number:  # the first round warms up
+                found[label].append(rate)
+    for process in processes.values():
+        process.communicate()
+    ratios = np.array(found["now"]) / np.array(found["before"])
+    low, high = (float(np.sort(ratios)[place]) for place in stats.binom.ppf((0.025, 0.975), rounds, 0.5).astype(int))
+    print(f"\n{name}, {pixels} px, batch {batch}, {rounds} rounds\n")
+    print("| before, images/s | now, images/s | now / before, median | its 95 % interval |\n|---:|---:|---:|---:|")
+    before, now = median(found["before"]), median(found["now"])
+    print(f"| {before:,.0f} | {now:,.0f} | {np.median(ratios):.3f} | {low:.3f} to {high:.3f} |", flush=True)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -239,17 +283,23 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", help="only these")
     parser.add_argument("--packing", type=int, nargs="+", help="trials at once; nothing else is measured then")
     parser.add_argument("--trials", type=int, default=12, help="trials per number of workers, with --packing")
+    parser.add_argument("--against", type=Path, help="a checkout of another version; only the proxy is measured then")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     logging.basicConfig()
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_cpu()}, {os.cpu_count()} cores"
-    print(f"{date.today()}, {where}, {arguments.threads} threads, Python {platform.python_version()}, "
-          + ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm")))  # fmt: skip
-    if device.type != "cuda":
+    if not arguments.serve:
+        print(f"{date.today()}, {where}, {arguments.threads} threads, Python {platform.python_version()}, "
+              + ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm")))  # fmt: skip
+    if device.type != "cuda" and not arguments.serve:
         print("Not measured on a GPU.")
     for name, pixels, batch in CUDA if device.type == "cuda" else CPU:
         if arguments.networks and name not in arguments.networks:
+            continue
+        if arguments.against and not arguments.serve:
+            against(arguments.against, name, pixels, batch, arguments.rounds)
             continue
         source = {"dataset": "npz", "path": arguments.data} if arguments.data else {"dataset": "digits"}
         settings = DataSettings(image_size=pixels, train_limit=arguments.images, **source)
@@ -257,6 +307,9 @@ def main() -> None:
             packing(settings, name, batch, arguments.device, arguments.packing, arguments.trials)
             continue
         data = load_data(settings, device=device)
+        if arguments.serve:
+            serve(name, data, batch, device)
+            continue
         with own_stream_and_state(device, 0):
             compare(name, data, batch, device, arguments.rounds, arguments.workers)
         if device.type == "cuda":
