@@ -42,11 +42,15 @@ def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
         rows.append(cells | {"time": words.duration(row["seconds"])})
         if row["reason"] and row["outcome"] not in ("complete", "pruned"):
             why.setdefault((row["outcome"], row["reason"]), []).append(row["number"])
-    told = [f"{told(outcome)} ({_listed(numbers)}): {reason}" for (outcome, reason), numbers in why.items()]
+    reasons = [f"{told(outcome)} ({_listed(numbers)}): {reason}" for (outcome, reason), numbers in why.items()]
     return (
         rows,
         _choices(table),
-        [f"score: {unit.title}; {UNITS}.", *told[:5], *([f"and {len(told) - 5} more reasons"] * (len(told) > 5))],
+        [
+            f"score: {unit.title}; {UNITS}.",
+            *reasons[:5],
+            *([f"and {len(reasons) - 5} more reasons"] * (len(reasons) > 5)),
+        ],
     )
 
 
