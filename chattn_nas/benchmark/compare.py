@@ -23,7 +23,7 @@ from chattn_nas.benchmark.table import Table, load, table_specs
 from chattn_nas.benchmark.worlds import KINDS, World
 from chattn_nas.errors import InputError
 from chattn_nas.results.pooled import choices_of, choices_of_stages, fit
-from chattn_nas.results.tables import CRITERIA, Z95
+from chattn_nas.results.tables import CRITERIA
 from chattn_nas.search.by_path import made_by_path
 from chattn_nas.search.pooled.acquisition import RULE, RULES
 from chattn_nas.search.pooled.sampler import PooledSampler
@@ -210,7 +210,7 @@ def course(search: Search, asked: Sequence[float]) -> list[Point]:
             pick = list(trained)[int(model.predict(list(trained.values())).mean.argmax())]
             every = [choices_of_stages(network.to_dict()["stages"]) for network in crowd.values()]
             if not np.isnan(worth).any():
-                tau = float(stats.kendalltau(model.marginals(every)[0], worth).statistic)
+                tau = float(stats.kendalltau(model.predict(every).mean, worth).statistic)
         gain = float(search.table.above([pick], search.unseen)[0])
         found.append(Point(trainings=trainings, short=search.table.short(pick), gain=gain, tau=tau))
     return found
@@ -351,6 +351,7 @@ def _over(values: np.ndarray, units: Sequence[Hashable]) -> tuple[float, float, 
 
 
 def _mean(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and its 95 % interval."""
-    mean, half = float(values.mean()), Z95 * float(values.std(ddof=1)) / len(values) ** 0.5
+    """Mean and its 95 % interval by Student's t."""
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(values.std(ddof=1)) / len(values) ** 0.5
+    mean = float(values.mean())
     return mean, mean - half, mean + half

@@ -16,7 +16,6 @@ from chattn_nas.report.thinning import POINTS, spread
 from chattn_nas.results import words
 from chattn_nas.results._best import Standing
 from chattn_nas.results.pareto import front
-from chattn_nas.results.tables import Z95
 from chattn_nas.study.record import CONTROL, CONTROLS, NONE, UNIFORM
 
 Figure = dict[str, Any]
@@ -88,7 +87,7 @@ def pareto(
         if rows.empty:
             continue
         rows = spread(rows, POINTS, rows["rank"].le(POINTS // 2) | rows["hash"].isin(kept["hash"]))
-        errors = (Z95 * rows["pooled_sd"]).fillna(0).tolist()
+        above, below = ((rows[end] - rows["pooled"]).abs().fillna(0).tolist() for end in ("high", "low"))
         data.append(
             {
                 "type": "scatter",
@@ -96,7 +95,15 @@ def pareto(
                 "name": name,
                 "x": rows[cost].tolist(),
                 "y": rows["pooled"].tolist(),
-                "error_y": {"type": "data", "array": errors, "thickness": 1, "width": 0, "color": "@faint"},
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": above,
+                    "arrayminus": below,
+                    "thickness": 1,
+                    "width": 0,
+                    "color": "@faint",
+                },
                 "marker": {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1, "color": "@surface"}},
                 "text": [
                     f"{row['label'] or row['architecture']}<br>{words.plural(row['seeds'], 'seed')}"

@@ -13,14 +13,14 @@ import optuna
 from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, RunError
 from chattn_nas.results.pooled import Choices, choices_of
-from chattn_nas.results.tables import CRITERIA, Z95, by_architecture, pooled
+from chattn_nas.results.tables import CRITERIA, by_architecture, pooled
 from chattn_nas.results.uniform import Uniformity
 from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.record import CONTROL, NONE, RIVAL, Record, records
 
-#: Standard deviations above its limit at which a test finds a difference with a probability of 80 %.
-Z80 = 0.841621
+#: Limit of a test at 5 % in standard deviations; so far above it one finds a difference with a probability of 80 %.
+Z95, Z80 = 1.959964, 0.841621
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class Pick:
         seeds: The seeds it was trained on to the end, in order.
         mean, se, single: Mean over those seeds, its standard error (``None`` with one seed), the best of them.
         pooled, sd: Posterior mean and standard deviation of the pooled model (``None`` where there is no model).
+        half: Half-width of its 95 % interval.
         number: Number of its best trial.
         costs, relative: Costs of that trial.
         control: It is the random gate or the learned channel scale.
@@ -51,6 +52,7 @@ class Pick:
     single: float
     pooled: float | None
     sd: float | None
+    half: float | None
     number: int
     costs: dict[str, float | None]
     relative: dict[str, float]
@@ -61,9 +63,9 @@ class Pick:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval of the pooled mean, within the bounds of the score; ``None`` where there is no model."""
-        return None if self.pooled is None or self.sd is None else (
-            max(self.pooled - Z95 * self.sd, self.bounds[0]), min(self.pooled + Z95 * self.sd, self.bounds[1])
-        )  # fmt: skip
+        if self.pooled is None or self.half is None:
+            return None
+        return max(self.pooled - self.half, self.bounds[0]), min(self.pooled + self.half, self.bounds[1])
 
     def value(self, by: str) -> float:
         """The value by which ``pooled``, ``mean`` or ``single`` ranks."""
@@ -76,9 +78,10 @@ class Pick:
 
 @dataclass(frozen=True)
 class Margin:
-    """How far one architecture lies above another, in points, with a 95 % interval."""
+    """How far one architecture lies above another, in points, with its posterior ``sd`` and a 95 % interval."""
 
     mean: float
+    sd: float
     low: float
     high: float
 
@@ -102,14 +105,12 @@ class Standing:
         groups = by_architecture(found)
         self._model = pooled(found)
         self._choices = {group[0].hash: choices_of(group[0]) for group in groups}
-        known = (
-            zip(*self._model.marginals(list(self._choices.values())), strict=True) if self._model and groups else None
-        )
+        known: list[tuple[float, float, float] | None] = [None] * len(groups)
+        if self._model is not None and groups:
+            estimate = self._model.predict(list(self._choices.values()))
+            known = list(zip(estimate.mean.tolist(), estimate.sd.tolist(), estimate.half.tolist(), strict=True))
         uniform = Uniformity(study, found)
-        picks = [
-            _pick(group, None if mean is None else (float(mean), float(sd)), uniform)
-            for group, (mean, sd) in zip(groups, known or [(None, None)] * len(groups), strict=True)
-        ]
+        picks = [_pick(group, posterior, uniform) for group, posterior in zip(groups, known, strict=True)]
         self.picks = sorted(picks, key=lambda pick: -pick.value("pooled"))
 
     def best(self, by: str = "pooled") -> Pick:
@@ -166,9 +167,8 @@ class Standing:
         """``first`` over ``second`` by the pooled model; ``None`` where there is no model."""
         if self._model is None:
             return None
-        estimate = self._model.predict([self._choices[first.hash], self._choices[second.hash]])
-        mean, sd = estimate.difference(0, 1)
-        return Margin(mean, mean - Z95 * sd, mean + Z95 * sd)
+        found = self._model.differences([self._choices[first.hash]], [self._choices[second.hash]])
+        return Margin(float(found.mean[0]), float(found.sd[0]), float(found.low[0]), float(found.high[0]))
 
     def trainings_to_show(self, first: Pick, second: Pick, difference: float) -> int | None:
         """About how many more trainings would show a true ``difference`` between the two with a probability of 80 %.
@@ -179,9 +179,8 @@ class Standing:
         found = self.margin(first, second)
         if found is None or self._model is None:
             return None
-        sd = (found.high - found.low) / (2 * Z95)
         complete = sum(one.complete for one in self._model.seen)
-        return max(0, math.ceil(complete * ((sd * (Z95 + Z80) / difference) ** 2 - 1)))
+        return max(0, math.ceil(complete * ((found.sd * (Z95 + Z80) / difference) ** 2 - 1)))
 
     @property
     def modelled(self) -> bool:
@@ -214,7 +213,7 @@ class Standing:
 
     def foresee(self, choices: Sequence[Choices]) -> list[float]:
         """Mean of the model for networks, trained or not; nothing where there is no model."""
-        return [] if self._model is None or not choices else self._model.marginals(choices)[0].tolist()
+        return [] if self._model is None or not choices else self._model.predict(choices).mean.tolist()
 
     def noise(self) -> float | None:
         """Learned standard deviation of one training run around its architecture and seed, in points."""
@@ -227,7 +226,7 @@ def best(study: optuna.Study, by: str = "pooled") -> Pick:
     return Standing(study).best(by)
 
 
-def _pick(group: Sequence[Record], posterior: tuple[float, float] | None, uniform: Uniformity) -> Pick:
+def _pick(group: Sequence[Record], posterior: tuple[float, float, float] | None, uniform: Uniformity) -> Pick:
     accuracies = [record.shown for record in group]
     mean = sum(accuracies) / len(group)
     spread = sum((value - mean) ** 2 for value in accuracies)
@@ -246,6 +245,7 @@ def _pick(group: Sequence[Record], posterior: tuple[float, float] | None, unifor
         single=max(accuracies),
         pooled=None if posterior is None else posterior[0],
         sd=None if posterior is None else posterior[1],
+        half=None if posterior is None else posterior[2],
         number=top.number,
         costs={
             "parameters": measured.parameters if measured else None,

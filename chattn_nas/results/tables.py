@@ -21,8 +21,6 @@ from chattn_nas.study.record import Record, once_per_seed, records
 
 Rows = list[dict[str, Any]]
 COSTS = ("parameters", "macs", "latency")
-#: Half-width of a 95 % interval in standard deviations.
-Z95 = 1.959964
 #: How ``best`` may choose: the pooled model, the mean over seeds, the single best trial.
 CRITERIA = ("pooled", "mean", "single")
 #: Models are remembered by all of their records that matters; so many of them.
@@ -110,12 +108,12 @@ def leaderboard(study: optuna.Study, by: str = "pooled") -> pd.DataFrame:
     rows = [_row(group) for group in groups]
     table = pd.DataFrame(rows, columns=None if rows else ["hash", "architecture", "label", "seeds", "mean", "single"])
     if model is not None and rows:
-        table["pooled"], table["pooled_sd"] = model.marginals([choices_of(group[0]) for group in groups])
+        estimate = model.predict([choices_of(group[0]) for group in groups])
+        least, most = unit_of(study).bounds
+        table["pooled"], table["pooled_sd"] = estimate.mean, estimate.sd
+        table["low"], table["high"] = estimate.low.clip(min=least), estimate.high.clip(max=most)
     else:
-        table["pooled"], table["pooled_sd"] = table["mean"], float("nan")
-    least, most = unit_of(study).bounds
-    table["low"] = (table["pooled"] - Z95 * table["pooled_sd"]).clip(lower=least)
-    table["high"] = (table["pooled"] + Z95 * table["pooled_sd"]).clip(upper=most)
+        table["pooled"], table["pooled_sd"], table["low"], table["high"] = table["mean"], *[float("nan")] * 3
     table = table.sort_values([by, "mean"], ascending=False, kind="stable").reset_index(drop=True)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table
@@ -204,15 +202,15 @@ def stages(study: optuna.Study) -> pd.DataFrame:
         names = sorted(counts, key=lambda name: (name != "none", name == "random_gate", name))
         assert model is not None
         estimate = model.effects(stage, names)
-        for name, effect, sd in zip(names, estimate.mean, estimate.sd, strict=True):
+        for name, effect, sd, half in zip(names, estimate.mean, estimate.sd, estimate.half, strict=True):
             rows.append(
                 {
                     "stage": stage + 1,
                     "type": name,
                     "effect": float(effect),
                     "sd": float(sd),
-                    "low": float(effect - Z95 * sd),
-                    "high": float(effect + Z95 * sd),
+                    "low": float(effect - half),
+                    "high": float(effect + half),
                     "trials": counts[name],
                     "against": "none" if "none" in counts else "mean of the types",
                 }

@@ -9,7 +9,6 @@ import numpy as np
 
 from chattn_nas.results.pooled import Observation, Pooled
 
-Z95 = 1.959964
 #: Networks of a space that are predicted.
 MOST_CELLS = 500
 
@@ -170,36 +169,33 @@ def cover(world: World, rng: np.random.Generator) -> Coverage:
         kept = np.union1d(study.trained, rng.choice(len(study.cells), MOST_CELLS, replace=False))
         trained = np.searchsorted(kept, study.trained)
         study = replace(study, cells=study.cells[kept], truth=study.truth[kept], trained=trained)
-    estimate = model.predict([choices(cell) for cell in study.cells])
-    away = np.abs(estimate.mean - study.truth) <= Z95 * estimate.sd
-
-    def inside(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        c = estimate.covariance
-        sd = np.sqrt(np.maximum(c[a, a] + c[b, b] - 2 * c[a, b], 0))
-        return np.abs(estimate.mean[a] - estimate.mean[b] - study.truth[a] + study.truth[b]) <= Z95 * sd
-
+    named = [choices(cell) for cell in study.cells]
+    estimate = model.predict(named)
+    away = np.abs(estimate.mean - study.truth) <= estimate.half
     a, b = rng.integers(len(study.cells), size=(2, 200))
+    apart = model.differences([named[place] for place in a], [named[place] for place in b])
+    inside = np.abs(apart.mean - study.truth[a] + study.truth[b]) <= apart.half
     effects = []
     for stage in range(len(world.types)):
         there = {one.choices[stage][0] for one in study.seen}
         known = [t for t in range(world.types[stage]) if ("none" if t == 0 else f"type{t}") in there]
         found = model.effects(stage, ["none" if t == 0 else f"type{t}" for t in known])
         truth = marginal(whole, world, stage)[known]
-        effects += list((np.abs(found.mean - truth) <= Z95 * found.sd)[1:])
+        effects += list((np.abs(found.mean - truth) <= found.half)[1:])
     pick = study.trained[np.argmax(estimate.mean[study.trained])]
     uniform = [
         place for place in study.trained
         if len(set(study.cells[place, :, 0])) == 1 and study.cells[place, 0, 0] and place != pick
     ] or [place for place in study.trained if place != pick]  # fmt: skip
     rival = max(uniform, key=lambda place: estimate.mean[place])
-    mean, sd = estimate.difference(int(pick), int(rival))
-    claimed = mean - Z95 * sd > 0
+    margin = model.differences([named[pick]], [named[rival]])
+    held = np.abs(margin.mean - study.truth[pick] + study.truth[rival]) <= margin.half
+    claimed = margin.low[0] > 0
     single = max((one.accuracy, number) for number, one in enumerate(study.seen) if one.complete)[1]
-    place = {choices(cell): number for number, cell in enumerate(study.cells)}
+    place = {one: number for number, one in enumerate(named)}
     best = study.truth[study.trained].max()
     return Coverage(
-        float(away.mean()), float(inside(a, b)[a != b].mean()), float(np.mean(effects)),
-        float(inside(np.array([pick]), np.array([rival]))[0]), float(claimed),
+        float(away.mean()), float(inside[a != b].mean()), float(np.mean(effects)), float(held[0]), float(claimed),
         float(claimed and study.truth[pick] <= study.truth[rival]), float(best - study.truth[pick]),
         float(best - study.truth[place[study.seen[single].choices]]),
     )  # fmt: skip

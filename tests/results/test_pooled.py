@@ -12,6 +12,7 @@ from chattn_nas.results import Standing
 from chattn_nas.results._best import Pick
 from chattn_nas.results.pooled import Observation, Pooled, fit, observations
 from chattn_nas.results.pooled._fit import thinned
+from chattn_nas.results.pooled.estimate import mixed
 from chattn_nas.study import records
 from chattn_nas.study.record import key_of
 
@@ -43,7 +44,7 @@ def test_the_pooled_pick_has_at_most_half_the_regret_and_its_intervals_cover(pru
         assert model is not None
         estimate = model.predict([as_choices(cell) for cell in CELLS])
         away = np.abs(estimate.mean - [world.truth(cell) for cell in CELLS])
-        covered.append(np.mean(away <= 1.96 * estimate.sd))
+        covered.append(np.mean(away <= estimate.half))
     assert np.mean(regrets["pooled"]) <= np.mean(regrets["single"]) / 2
     # Wider than 95 % would be here: all share a seed, and what another would do to a type cannot be seen.
     assert 0.92 <= np.mean(covered) <= 0.995
@@ -124,8 +125,8 @@ def test_the_chance_that_another_network_is_better_is_that_of_the_posterior():
     assert model.chance_of_better(choices, worst, 0.3) > 0.99
     assert model.chance_of_better(choices, best, 0.3) < 0.5
     assert model.chance_of_better([best], best, 0.0) == model.chance_of_better([], best, 0.0) == 0.0
-    mean, sd = model.predict([choices[-2], best]).difference(0, 1)
-    wanted = stats.norm.sf((0.1 - mean) / sd)
+    ahead = model.differences([choices[-2]], [best])
+    wanted = stats.t.sf((0.1 - ahead.mean[0]) / ahead.sd[0], ahead.freedom[0])
     assert model.chance_of_better([choices[-2]], best, 0.1, draws=20_000) == pytest.approx(wanted, abs=0.03)
     few = model.chance_of_better(choices, choices[-2], 0.3)
     assert few >= model.chance_of_better([best], choices[-2], 0.3), "the more networks, the likelier that one is"
@@ -167,7 +168,13 @@ def test_the_low_rank_posterior_is_that_of_the_whole_covariance():
     mean, covariance = dense(seen, sds, CELLS[:60])
     found = model.predict([as_choices(cell) for cell in CELLS[:60]])
     assert found.mean == pytest.approx(mean, abs=1e-6)
-    assert found.covariance == pytest.approx(covariance, abs=1e-5)
+    variance = np.diag(covariance)
+    assert found.sd**2 == pytest.approx(variance, abs=1e-5)
+    pairs = list(itertools.product(CELLS[:8], CELLS[:8]))
+    apart = model.differences(*([as_choices(cell) for cell in cells] for cells in zip(*pairs, strict=True)))
+    of = (variance[:8, None] + variance[:8] - 2 * covariance[:8, :8]).ravel()
+    assert apart.sd**2 == pytest.approx(of, abs=1e-5)
+    assert apart.mean == pytest.approx(np.subtract.outer(mean[:8], mean[:8]).ravel(), abs=1e-6)
     draws = model.draws([as_choices(cell) for cell in CELLS[:5]], 20_000, rng)
     assert draws.mean(0) == pytest.approx(mean[:5], abs=0.02)
     assert np.cov(draws.T) == pytest.approx(covariance[:5, :5], abs=0.02)
@@ -242,11 +249,22 @@ def test_stopped_trials_count_only_where_enough_others_say_what_they_mean():
     assert [one.complete for one in seen].count(False) == 1
 
 
-def test_marginals_are_the_predictions_without_their_covariances(monkeypatch):
+def test_many_networks_are_predicted_as_few_are(monkeypatch):
     model = fit(records(simulate(make_world(1), 40)))
     choices = [one.choices for one in model.seen]
     whole = model.predict(choices)
     monkeypatch.setattr("chattn_nas.results.pooled.model.BLOCK", 7)
-    mean, sd = model.marginals(choices)
-    assert np.allclose(mean, whole.mean, atol=1e-9)
-    assert np.allclose(sd, whole.sd, atol=1e-9)
+    for one in ("mean", "sd", "half"):
+        assert getattr(model.predict(choices), one) == pytest.approx(getattr(whole, one), abs=1e-9)
+
+
+def test_an_interval_is_wide_where_the_study_does_not_say_how_large_a_variance_is():
+    """Two settings of the standard deviations, equally likely: 1.96 where they agree, more where they differ."""
+    sure = mixed(np.zeros((2, 1)), np.ones((2, 1)), np.full(2, 0.5))
+    assert (sure.low[0], sure.high[0]) == pytest.approx((-1.96, 1.96), abs=0.001)
+    unsure = mixed(np.zeros((2, 1)), np.array([[0.5], [1.5]]), np.full(2, 0.5))
+    assert unsure.sd == pytest.approx(sure.sd)
+    assert unsure.freedom == pytest.approx(4 + 2 / 0.5**2)
+    assert unsure.half == pytest.approx(stats.t.ppf(0.975, 12))
+    same = mixed(np.zeros((2, 1)), np.zeros((2, 1)), np.full(2, 0.5))
+    assert same.half == 0

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from chattn_nas.results.pooled._fit import fitted as fitted
     from chattn_nas.results.pooled._fit import thinned as thinned
     from chattn_nas.results.pooled.design import Choices as Choices
-    from chattn_nas.results.pooled.model import Estimate as Estimate
+    from chattn_nas.results.pooled.estimate import Estimate as Estimate
     from chattn_nas.results.pooled.model import Pooled as Pooled
     from chattn_nas.results.pooled.observation import Observation as Observation
     from chattn_nas.results.pooled.observation import choices_of as choices_of
@@ -22,7 +22,8 @@ __all__, __getattr__, __dir__ = hand_on(
     {
         "._fit": "fit fitted thinned",
         ".design": "Choices",
-        ".model": "Estimate Pooled",
+        ".estimate": "Estimate",
+        ".model": "Pooled",
         ".observation": "Observation choices_of choices_of_stages observations rungs_of",
     },
 )

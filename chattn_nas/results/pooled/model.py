@@ -18,7 +18,6 @@ Since a trial is stopped for what its rungs showed, and those are in the model, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg, optimize
@@ -26,6 +25,7 @@ from scipy.stats import norm, qmc
 from threadpoolctl import threadpool_limits
 
 from chattn_nas.results.pooled.design import VIEW, Choices, Design, Foretold, Key, effect_row, network_row
+from chattn_nas.results.pooled.estimate import Estimate, mixed
 from chattn_nas.results.pooled.likelihood import Likelihood, State
 from chattn_nas.results.pooled.observation import MINIMAL_PAIRS, Observation
 
@@ -35,36 +35,12 @@ REACH = 5.0
 MOST_POINTS, LEAST_POINTS = 64, 12
 #: So many of them stay where a model is only brought up to date.
 FEW = 4
-#: Networks that are predicted at once where their covariances are not asked for.
+#: Networks that are predicted at once: of ten thousand their columns would take hundreds of megabytes.
 BLOCK = 512
 #: A view that correlates so with the accuracy is a function of it.
 SAME = 0.9999
 #: Matrices are small: with two threads on two busy cores a fit took 15 times as long as with one.
 _one_thread = threadpool_limits.wrap(1, user_api="blas")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Posterior of a set of architectures; in points (percent).
-
-    Attributes:
-        mean: (n,)
-        covariance: (n, n)
-    """
-
-    mean: np.ndarray
-    covariance: np.ndarray
-
-    @property
-    def sd(self) -> np.ndarray:
-        """Posterior standard deviations, (n,)."""
-        return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
-
-    def difference(self, first: int, second: int) -> tuple[float, float]:
-        """Mean and standard deviation of ``first - second``."""
-        c = self.covariance
-        variance = c[first, first] + c[second, second] - 2 * c[first, second]
-        return float(self.mean[first] - self.mean[second]), float(np.sqrt(max(variance, 0.0)))
 
 
 class Pooled:
@@ -189,14 +165,18 @@ class Pooled:
 
     def predict(self, choices: Sequence[Choices]) -> Estimate:
         """Expected accuracy over seeds of each architecture, trained or not, in points."""
-        estimate = self._posterior(*self._rows(choices))
-        return Estimate(estimate.mean + self._center, estimate.covariance)
+        blocks = [choices[begin : begin + BLOCK] for begin in range(0, len(choices), BLOCK)] or [choices]
+        found = [self._posterior(*self._rows(block)[:-1]) for block in blocks]
+        mean, sd, freedom = (
+            np.concatenate([getattr(one, name) for one in found]) for name in ("mean", "sd", "freedom")
+        )
+        return Estimate(mean + self._center, sd, freedom)
 
-    def marginals(self, choices: Sequence[Choices]) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`predict`, means and standard deviations alone, (n,) each: of ten thousand networks the matrix of
-        covariances takes gigabytes."""
-        blocks = [self.predict(choices[begin : begin + BLOCK]) for begin in range(0, len(choices), BLOCK)]
-        return np.concatenate([one.mean for one in blocks]), np.concatenate([one.sd for one in blocks])
+    def differences(self, firsts: Sequence[Choices], seconds: Sequence[Choices]) -> Estimate:
+        """By how many points each of ``firsts`` is better than the one in the same place of ``seconds``, over seeds."""
+        places = {one: place for place, one in enumerate(dict.fromkeys([*firsts, *seconds]))}
+        first, second = (np.array([places[one] for one in of], dtype=int) for of in (firsts, seconds))
+        return self._posterior(*self._rows(list(places))[:-1], less=(first, second))
 
     @_one_thread
     def draws(self, choices: Sequence[Choices], count: int, rng: np.random.Generator) -> np.ndarray:
@@ -233,8 +213,16 @@ class Pooled:
         """
         if not others:
             return 0.0
-        drawn = self.draws([pick, *others], draws, np.random.default_rng(seed))
-        return float((drawn[:, 1:].max(1) - drawn[:, 0] > by).mean())
+        rng = np.random.default_rng(seed)
+        drawn = self.draws([pick, *others], draws, rng)
+        some = others[:: -(-len(others) // BLOCK)]
+        wider = self.differences(some, [pick] * len(some)).wider(draws, rng)
+        ahead = drawn[:, 1:]
+        ahead -= drawn[:, :1]
+        mean = ahead.mean(0)
+        ahead -= mean
+        ahead *= wider[:, None]  # as intervals are: the chance must not deny what they leave open
+        return float(((ahead + mean).max(1) > by).mean())
 
     def effects(self, stage: int, wanted: Sequence[str]) -> Estimate:
         """The effect of each type in ``wanted`` in ``stage`` (from 0), against ``none`` there or the mean of the types.
@@ -259,7 +247,7 @@ class Pooled:
         if "none" in wanted:
             reference = np.tile(np.eye(len(wanted))[list(wanted).index("none")], (len(wanted), 1))
         pick = np.eye(len(wanted)) - reference
-        return self._posterior(pick @ known, pick @ novel, self._place(terms), None, None)
+        return self._posterior(pick @ known, pick @ novel, self._place(terms), None)
 
     def _rows(self, choices: Sequence[Choices]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Networks over known and new columns, the terms of the latter, whose trainings they are, and equal ones."""
@@ -277,23 +265,22 @@ class Pooled:
 
     @_one_thread
     def _posterior(
-        self, rows: np.ndarray, novel: np.ndarray, terms: np.ndarray, owners: np.ndarray | None, same: np.ndarray | None
-    ) -> Estimate:
-        means, alone = [], np.zeros(len(rows))
-        covariance = np.zeros((len(rows),) * 2)  # summed as it comes: one per state would take gigabytes
-        for state, weight in zip(self._states, self._weights, strict=True):
+        self, rows: np.ndarray, novel: np.ndarray, terms: np.ndarray, owners: np.ndarray | None,
+        less: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Estimate:  # fmt: skip
+        """Of rows, which are networks where they have owners; with ``less``, of the first indices minus the second."""
+        means, variances = [], []
+        for state in self._states:
             h, base, own = _parts(state, rows, owners)
-            half = linalg.solve_triangular(state.factor, h.T, lower=True)
             unseen = novel * state.sds[terms]
-            covariance += (weight * half.T) @ half + (weight * unseen) @ unseen.T
-            alone += weight * own
+            if less is not None:
+                one, other = less
+                h, base, unseen = h[one] - h[other], base[one] - base[other], unseen[one] - unseen[other]
+                own = np.where(one == other, 0.0, own[one] + own[other])
+            half = linalg.solve_triangular(state.factor, h.T, lower=True)
             means.append(base + h @ state.scaled)
-        mean = np.tensordot(self._weights, means, 1)
-        apart = np.array(means) - mean
-        covariance += (apart.T * self._weights) @ apart
-        if same is not None:
-            covariance += alone[:, None] * (same[:, None] == same[None, :])
-        return Estimate(mean, covariance)
+            variances.append((half**2).sum(0) + (unseen**2).sum(1) + (0.0 if owners is None else own))
+        return mixed(np.array(means), np.array(variances), self._weights)
 
 
 def _tells(seen: Sequence[Observation], view: str) -> bool:
