@@ -121,15 +121,19 @@ def test_registering_with_timm_is_explicit() -> None:
     assert "timm" in fresh(code)
 
 
-def test_building_a_network_registers_with_timm_by_itself() -> None:
+def test_building_a_network_registers_with_timm_by_itself_and_a_worker_imports_no_tables() -> None:
     code = (
         "import timm\n"
         "from chattn_nas import Architecture, build_network\n"
         "from chattn_nas.space import Backbone, StageChoice\n"
         "build_network(Architecture(Backbone('cifar_resnet8'), (StageChoice('se'),) * 3), image_size=32)\n"
         "assert timm.is_model('cifar_resnet8')\n"
+        "import gc, chattn_nas.search._join\n"
+        "assert gc.isenabled() and 'scipy.stats' not in sys.modules\n"
     )
-    assert "timm" in fresh(code)
+    held = fresh(code)
+    assert "timm" in held
+    assert not {"pandas", "sklearn", "plotly"} & set(held)
 
 
 #: What is handed on to code that is not ours: timm's entry points, an attention's own hyperparameters.

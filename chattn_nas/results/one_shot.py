@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
-from scipy.stats import kendalltau
 
 from chattn_nas.results import words
 from chattn_nas.results.pooled import Observation, observations
@@ -46,6 +45,8 @@ def self_check(prediction: Prediction, seen: Sequence[Observation]) -> SelfCheck
     first = pairs[:FIRST]
     if len(first) < 2:
         return SelfCheck(math.nan, len(first))
+    from scipy.stats import kendalltau
+
     return SelfCheck(float(kendalltau(*zip(*first, strict=True)).statistic), len(first))
 
 

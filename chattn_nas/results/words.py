@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from chattn_nas.plural import plural as plural
-from chattn_nas.results._best import Margin, Pick
 from chattn_nas.study.record import CONTROL, NONE, RIVAL
+
+if TYPE_CHECKING:
+    from chattn_nas.results._best import Margin, Pick
 
 MINUS = "\N{MINUS SIGN}"
 NOT_THERE = "\N{EN DASH}"

@@ -6,8 +6,6 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from scipy import stats
-
 from chattn_nas import tasks
 from chattn_nas.network import Constraint, build_network, cost
 from chattn_nas.space import NONE, Architecture, SearchSpace
@@ -43,7 +41,9 @@ class FeasibleShare:
         """95 % interval of the share (Clopper and Pearson, 1934); the share itself where all were counted."""
         if self.exact:
             return self.share, self.share
-        found = stats.binomtest(self.feasible, self.networks).proportion_ci(0.95)
+        from scipy.stats import binomtest
+
+        found = binomtest(self.feasible, self.networks).proportion_ci(0.95)
         return float(found.low), float(found.high)
 
     def __str__(self) -> str:

@@ -8,6 +8,8 @@ On SIGTERM it gives its trial back.
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import logging
 import os
 import signal
@@ -17,6 +19,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 
+from chattn_nas._lazy import uncollected
 from chattn_nas.search.processes import end_own_group
 from chattn_nas.spec.plugins import take_path
 
@@ -41,16 +44,18 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
 
     take_path()
-    import torch
-    from optuna.exceptions import StorageInternalError
+    atexit.register(gc.freeze)  # else Python looks once more through all that torch made, for a second
+    with uncollected():
+        import torch
+        from optuna.exceptions import StorageInternalError
 
-    from chattn_nas.errors import ChattnError, StorageError
-    from chattn_nas.proxy.pulse import heard_by
-    from chattn_nas.search._join import join
-    from chattn_nas.search.doing import written_to
-    from chattn_nas.search.loop import watch_parent
-    from chattn_nas.search.trainer import import_trainer
-    from chattn_nas.search.trial import BrokenDevice
+        from chattn_nas.errors import ChattnError, StorageError
+        from chattn_nas.proxy.pulse import heard_by
+        from chattn_nas.search._join import join
+        from chattn_nas.search.doing import written_to
+        from chattn_nas.search.loop import watch_parent
+        from chattn_nas.search.trainer import import_trainer
+        from chattn_nas.search.trial import BrokenDevice
 
     watch_parent(arguments.parent or os.getppid(), _orphaned)
     torch.set_num_threads(arguments.threads)

@@ -13,6 +13,7 @@ from chattn_nas.results._best import Pick
 from chattn_nas.results.pooled import Observation, Pooled, fit, observations
 from chattn_nas.results.pooled._fit import thinned
 from chattn_nas.results.pooled.estimate import mixed
+from chattn_nas.results.tables import pooled
 from chattn_nas.study import records
 from chattn_nas.study.record import key_of
 
@@ -40,7 +41,7 @@ def test_the_pooled_pick_has_at_most_half_the_regret_and_its_intervals_cover(pru
         highest = max(truth_of(world, pick) for pick in standing.picks if not pick.control)
         for by, regret in regrets.items():
             regret.append(highest - truth_of(world, standing.best(by)))
-        model = fit(records(study))
+        model = pooled(records(study))  # fitted once, for the picks
         assert model is not None
         estimate = model.predict([as_choices(cell) for cell in CELLS])
         away = np.abs(estimate.mean - [world.truth(cell) for cell in CELLS])

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 #: Error of an interval.
 ALPHA = 0.05
@@ -34,7 +33,9 @@ class Estimate:
     @property
     def half(self) -> np.ndarray:
         """Half-widths of the 95 % intervals, (n,)."""
-        return np.asarray(stats.t.ppf(1 - ALPHA / 2, self.freedom) * self.sd)
+        from scipy.stats import t  # a second of a worker's start, which asks for no interval
+
+        return np.asarray(t.ppf(1 - ALPHA / 2, self.freedom) * self.sd)
 
     @property
     def low(self) -> np.ndarray:

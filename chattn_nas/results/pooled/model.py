@@ -20,8 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import linalg, optimize
-from scipy.stats import norm, qmc
+from scipy import linalg
 from threadpoolctl import threadpool_limits
 
 from chattn_nas.results.pooled.design import VIEW, Choices, Design, Foretold, Key, effect_row, network_row
@@ -113,6 +112,9 @@ class Pooled:
         Importance sampling from a Gaussian by the Hessian at the mode, points from a Sobol sequence: plugging in the
         mode alone makes intervals too short.
         """
+        from scipy import optimize  # a second of a worker's start, which most trials do not need
+        from scipy.stats import norm, qmc
+
         of = self._likelihood
         bounds = list(zip(of.guess - REACH, of.guess + REACH, strict=True))
 

@@ -8,6 +8,8 @@ experiment ended.
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import json
 import logging
 import os
@@ -204,6 +206,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float)
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    atexit.register(gc.freeze)  # else Python looks once more through all that torch made, for a second
     quiet_optuna()
     take_path()
     stop = threading.Event()

@@ -9,6 +9,8 @@ happens, 0 where there is none.
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import logging
 import signal
 import sys
@@ -56,6 +58,7 @@ def main() -> None:
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _terminate)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    atexit.register(gc.freeze)  # else Python looks once more through all that torch made, for a second
     quiet_optuna()
     take_path()
     run = RunDirectory(arguments.run)
