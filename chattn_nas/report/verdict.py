@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
 import optuna
 import pandas as pd
 from scipy import stats
 
 from chattn_nas.errors import RunError
 from chattn_nas.judging._confirmation import Confirmation, confirmation, confirmed_winner
+from chattn_nas.judging.comparison import OUTLYING
 from chattn_nas.results import words
 from chattn_nas.results._best import Margin, Pick, Standing
 from chattn_nas.results.pareto import front
@@ -27,6 +29,10 @@ from chattn_nas.unit import Unit, percent
 FEW = 20
 #: So many baselines have an order, and below this Kendall's tau it is another one than at the end.
 LEAST_BASELINES, DISAGREE = 4, 0.2
+#: So many trainings have a spread from which one can be far off.
+LEAST_SPREAD = 8
+#: A larger number of trainings that would show something is told as more than that.
+MOST_MORE = 10_000
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,7 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
         margin = standing.margin(best, control)
         if margin is None or not margin.shown:
             yield _against(margin, best, control, "the random gate, which learns nothing")
+    yield from _far_off(records)
     yield from _rests(standing)
 
 
@@ -193,7 +200,7 @@ def _more(standing: Standing, first: Pick, second: Pick) -> Iterator[str]:
     more = standing.trainings_to_show(first, second, standing.useful)
     if more:
         yield (
-            f"About {_rounded(more)} more trainings, spread over seeds, would show a true difference of "
+            f"{_about(more)} more trainings, spread over seeds, would show a true difference of "
             f"{standing.useful:g} points (with a probability of 80 %)."
         )
 
@@ -211,10 +218,27 @@ def _rests(standing: Standing) -> Iterator[str]:
         yield f"With only {standing.trainings} complete trainings the intervals rest on the model's prior."
 
 
-def _rounded(number: int) -> str:
+def _about(number: int) -> str:
     """Two leading digits: the count is a guess."""
     digits = max(0, len(str(number)) - 2)
-    return f"{round(number, -digits):,}"
+    return f"More than {MOST_MORE:,}" if number > MOST_MORE else f"About {round(number, -digits):,}"
+
+
+def _far_off(records: list[Record]) -> Iterator[str]:
+    """Trainings so far from the others, mostly collapses, that they alone widen every interval."""
+    ended = [(record.score, record) for record in once_per_seed(records) if record.score is not None]
+    scores = np.array([score for score, _ in ended])
+    apart = np.abs(scores - np.median(scores)) if len(scores) >= LEAST_SPREAD else np.zeros(1)
+    if not np.median(apart):  # too few, or most are equal to the digit, as with few images
+        return
+    gone = apart > OUTLYING * 1.4826 * np.median(apart)
+    far = sorted((one for one, off in zip(ended, gone, strict=True) if off), key=lambda one: one[0])
+    if far:
+        told = ", ".join(record.unit.text(score) for score, record in far[:3]) + (", ..." if len(far) > 3 else "")
+        yield (
+            f"**Of {len(ended)} trainings {len(far)} ended far from the rest** ({told}): that counts, and widens every "
+            "interval here. A type that collapses is better left out of the space."
+        )
 
 
 def _images(stored: StudyAttributes, best: Pick) -> Iterator[str]:

@@ -48,6 +48,17 @@ def test_does_not_pay_needs_an_interval_without_a_useful_gain():
     assert "which excludes a useful gain (0.3 points)" in said(sure)
 
 
+def test_trainings_that_collapsed_are_named_and_no_absurd_count_is_told():
+    """A few collapses made intervals 40 points wide and asked for 740,000 more trainings, without a word why."""
+    study = close(0.0, 0.4, 28)
+    assert "far from the rest" not in said(study)
+    for seed, (cell, accuracy) in enumerate((((4, 4, 1), 10.0), ((3, 1, 4), 11.5))):
+        add_trial(study, architecture_of(cell), seed=seed, accuracies=[10, accuracy])
+    text = said(study)
+    assert "**Of 33 trainings 2 ended far from the rest** (10.00 %, 11.50 %)" in text
+    assert "More than 10,000 more trainings" in text
+
+
 def test_trainings_of_the_leader_that_failed_are_told():
     """What diverged is in no mean: a network that goes well on some seeds alone would lead in silence."""
     study = close(2.0, 0.3, 30)

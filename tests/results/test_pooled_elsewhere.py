@@ -42,8 +42,9 @@ def test_intervals_cover(name, capsys):
 def test_intervals_cover_over_all_worlds():
     if len(FOUND) < len(worlds.WORLDS):
         pytest.skip("not all worlds were run")
-    for what, least in (("networks", 0.93), ("pairs", 0.92), ("effects", 0.92), ("rival", 0.87)):
-        assert least <= np.mean([found[what] for found in FOUND.values()]) <= 0.99, what
+    bounds = {"networks": (0.93, 0.995), "pairs": (0.92, 0.99), "effects": (0.93, 0.99), "rival": (0.92, 1.0)}
+    for what, (least, most) in bounds.items():  # of rivals there is one a study, and 97 % of few may be all
+        assert least <= np.mean([found[what] for found in FOUND.values()]) <= most, what
     assert np.mean([found["false"] for found in FOUND.values()]) <= 0.05
     assert (
         np.mean([found["regret"] for found in FOUND.values()])
