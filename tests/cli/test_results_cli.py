@@ -75,14 +75,14 @@ def test_the_report_as_markdown_weighs_both_objectives(run, said):
 def test_a_confirmation_that_is_killed_goes_on(run, said):
     arguments = ("confirm", run.directory, "--top", 1, "--seeds", 2, "--epochs", 30)
     with subprocess.Popen(
-        [sys.executable, "-m", "chattn_nas", *map(str, arguments)], start_new_session=True, text=True,
+        [sys.executable, "-m", "chattn_nas", *map(str, arguments), "--workers", "1"], start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as first:  # fmt: skip
         said_before = next((line for line in first.stdout if " complete: " in line), None)
         os.killpg(first.pid, signal.SIGKILL)
     assert said_before is not None, "it ended without a training"
     kept = {trial.number: trial.value for trial in Run(run.directory / "confirm").study.trials if trial.value}
-    found = json.loads(said(*arguments, "--json"))
+    found = json.loads(said(*arguments, "--workers", 0, "--json"))
     assert all(one["seeds"] == 2 for one in found["networks"])
     again = {trial.number: trial.value for trial in Run(run.directory / "confirm").study.trials}
     assert {number: again[number] for number in kept} == kept, "what was there stayed"
