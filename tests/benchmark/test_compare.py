@@ -77,7 +77,7 @@ def test_rankings_look_at_what_they_say(simulated):
 
 
 def test_regret_is_counted_from_the_best_network(simulated):
-    found = compare_samplers({"one": lambda number: simulated}, budget=15, repeats=6, methods=("random", "pooled"))
+    found = compare_samplers({"one": lambda number: simulated}, budget=15, repeats=4, methods=("random", "pooled"))
     assert len(found) == 6
     assert (found["regret"] >= 0).all()
     assert (found["low"] <= found["regret"]).all()
@@ -92,7 +92,7 @@ def test_regret_is_counted_from_the_best_network(simulated):
 
 
 def test_replicates_and_budgets_cost_the_same(simulated):
-    found = compare_picks(simulated, budgets=(12, 60), repeats=12)
+    found = compare_picks(simulated, budgets=(12, 60), repeats=6)
     assert list(found["seeds"].unique()) == [1, 2, 3]
     by_budget = found[found["by"] == "pooled"].groupby("budget")["regret"].mean()
     assert by_budget[60] < by_budget[12], "more trainings find better networks"
