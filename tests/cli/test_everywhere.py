@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from chattn_nas import Run, export
 from chattn_nas.cli import _app, app, main
+from chattn_nas.network import measure_latency
 from chattn_nas.search import search
 from chattn_nas.spec import Spec
 
@@ -59,6 +60,10 @@ def typed(places, tmp_path, monkeypatch, capsys):
     """What a command prints with its arguments of above and these."""
     monkeypatch.setattr("chattn_nas.dashboard.serve", lambda run, port: None)
     monkeypatch.setattr("chattn_nas.search.nni.config.write_config", lambda spec, out: out / "config.yml")
+    # Two seconds per network are for a figure.
+    monkeypatch.setattr(
+        "chattn_nas.export.bench.measure_latency", lambda *given, seconds: measure_latency(*given, seconds=0.1)
+    )
 
     def run(command: str, *more: str) -> str:
         known = places | {"NEW": tmp_path / f"{command}.yaml"}
