@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from chattn_nas import dashboard, judging, report, results, study
 from chattn_nas.arguments import at_least, checked
 from chattn_nas.errors import InputError, RunError, first_line
+from chattn_nas.files import replacing
 from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.trained import Trained as Trained
 
@@ -146,7 +147,8 @@ class Run(study.RunDirectory):
     def write_trials(self) -> Path:
         """Write ``trials.csv`` into the run's directory."""
         path = self.directory / "trials.csv"
-        self.trials().to_csv(path, index=False)
+        with replacing(path) as partial:
+            self.trials().to_csv(partial, index=False)
         return path
 
 

@@ -140,3 +140,10 @@ class ExportError(ChattnError):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type where it has none: for a sentence of ours."""
     return str(error).strip().partition("\n")[0].strip() or type(error).__name__
+
+
+def unreadable(path: Path, error: OSError) -> RunError:
+    """A file of a run that may well be whole: taken for missing, it would be made again at great cost, and lost."""
+    return RunError(
+        f"{path} cannot be read ({error.strerror or error}): see to it that it can, or remove it to make it again"
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock
 
+#: Bytes below which a disk is full.
+LEAST_FREE = 1 << 20
 #: Seconds after which an empty lock file has no holder where the file itself is the lock: a holder writes its name.
 EMPTY = 10.0
 
@@ -22,7 +26,8 @@ def replacing(path: Path) -> Iterator[Path]:
     The file gets the mode of any new file, whatever wrote it: safetensors makes files for their owner alone.
 
     Raises:
-        OSError: The folder cannot be written.
+        OSError: The folder cannot be written, its disk is full (whatever the writer's library says of that), or a
+            folder is in the way; it names ``path``.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -31,8 +36,27 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         partial.chmod(mode)
         partial.replace(path)
+    except Exception as error:
+        number = errno.ENOSPC if is_full(path.parent, error) else getattr(error, "errno", None)
+        if number is None or getattr(error, "filename", None) not in (None, str(partial), partial):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_full(folder: Path, error: Exception | None = None) -> bool:
+    """Whether the disk of a folder is full, or a quota; libraries say it in many ways, or of no file at all.
+
+    Args:
+        folder: Something in it could not be written.
+        error: What was said then.
+    """
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < LEAST_FREE
+    return False
 
 
 def temporary_folder() -> Path:

@@ -31,7 +31,8 @@ from rich.table import Table
 
 from chattn_nas.arguments import by_flags
 from chattn_nas.credentials import redacted
-from chattn_nas.errors import ChattnError, InputError, first_line
+from chattn_nas.errors import ChattnError, DataError, InputError, RunError, first_line
+from chattn_nas.interrupts import as_interrupt
 from chattn_nas.openmp import short_waits
 
 if TYPE_CHECKING:  # it loads torch
@@ -62,6 +63,7 @@ REFUSED = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR, errno.ENOENT,
     errno.ENAMETOOLONG, errno.ELOOP, errno.EIO,
 )  # fmt: skip
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def _specs(begun: str) -> list[str]:
@@ -91,9 +93,12 @@ Panel = Literal["Start", "Search", "Judge", "Take home", "Tables"]
 
 
 def command(
-    panel: Panel, example: str, name: str | None = None
+    panel: Panel, example: str, name: str | None = None, *, goes_on: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command of the help's group ``panel``; each has ``--quiet``, and is silent with ``--json``."""
+    """Make a function a command of the help's group ``panel``; each has ``--quiet``, and is silent with ``--json``.
+
+    ``goes_on``: where it was stopped, the same command goes on.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         """Hand the function on as it is; the command is a wrapper that knows ``--quiet``."""
@@ -102,7 +107,17 @@ def command(
         @functools.wraps(function)
         def run(*values: Any, quiet: bool = False, **options: Any) -> None:
             console.quiet = quiet or bool(options.get("as_json"))
-            function(*values, **options)
+            _refuse_bytes(options.values())
+            try:
+                function(*values, **options)
+            except DataError as error:
+                missing = error.where == ("data", "path") and error.message.startswith("there is no ")
+                if not missing or "run" not in options or "path" in options:
+                    raise
+                raise RunError(f"{error} ({_elsewhere(options['run'])})") from error
+            except KeyboardInterrupt:
+                print("Stopped" + (": the same command goes on." if goes_on else "."), file=sys.stderr)
+                raise typer.Exit(130) from None
 
         own = inspect.signature(function).parameters.values()
         parameters = [one.replace(annotation=hints[one.name]) for one in own]
@@ -113,6 +128,23 @@ def command(
         return function
 
     return register
+
+
+def _refuse_bytes(given: Iterable[Any]) -> None:
+    """A name that is no text goes into no report, no database and no file of weights."""
+    for value in given:
+        for one in value if isinstance(value, list) else (value,):
+            try:
+                str(one).encode()
+            except UnicodeEncodeError:
+                raise InputError(f"{str(one)!a} is no UTF-8 text: give it another name") from None
+
+
+def _elsewhere(run: Path) -> str:
+    """The way out where the data of a run are not where they were."""
+    return (
+        f"if the set lies elsewhere now, 'chattn-nas search SPEC --run {run}' with a spec that says where takes it over"
+    )
 
 
 def say(text: str) -> None:
@@ -214,7 +246,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="plain")
     try:
-        app()
+        with as_interrupt():
+            app()
     except ChattnError as error:
         _end(str(error), error.exit_code)
     except Exception as error:
@@ -252,6 +285,8 @@ def _of_a_file(error: Exception) -> str | None:
     """A file that cannot be read or written: the disk is full, the folder is read-only."""
     if isinstance(error, OSError) and error.filename is not None and error.errno in REFUSED:
         return f"{error.filename} cannot be read or written: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in FULL:  # of whatever is written in parts, Python knows no name
+        return f"nothing more can be written: {error.strerror}"
     if type(error) is OSError and error.errno is None:  # a library's own sentence, such as pandas' on a missing folder
         return first_line(error)
     return None

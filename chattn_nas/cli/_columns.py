@@ -20,6 +20,7 @@ UNITS = "params and MACs as multiples of the backbone without attention"
 
 def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
     """Outcome, network, seed, score, parameters, time."""
+    from chattn_nas.proxy.measurement import told
     from chattn_nas.results import words
     from chattn_nas.results.tables import rows_of
 
@@ -29,7 +30,7 @@ def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
     for row in rows_of(table):
         cells = {
             "#": row["number"],
-            "outcome": row["outcome"].replace("_", " "),
+            "outcome": told(row["outcome"]),
             "network": _network(row),
             "seed": _whole(row["seed"]),
             f"score {unit.unit}".rstrip(): words.accuracy(row[unit.name]),
@@ -41,11 +42,15 @@ def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
         rows.append(cells | {"time": words.duration(row["seconds"])})
         if row["reason"] and row["outcome"] not in ("complete", "pruned"):
             why.setdefault((row["outcome"], row["reason"]), []).append(row["number"])
-    told = [f"{outcome.replace('_', ' ')} ({_listed(numbers)}): {reason}" for (outcome, reason), numbers in why.items()]
+    reasons = [f"{told(outcome)} ({_listed(numbers)}): {reason}" for (outcome, reason), numbers in why.items()]
     return (
         rows,
         _choices(table),
-        [f"score: {unit.title}; {UNITS}.", *told[:5], *([f"and {len(told) - 5} more reasons"] * (len(told) > 5))],
+        [
+            f"score: {unit.title}; {UNITS}.",
+            *reasons[:5],
+            *([f"and {len(reasons) - 5} more reasons"] * (len(reasons) > 5)),
+        ],
     )
 
 

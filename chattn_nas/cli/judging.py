@@ -35,7 +35,7 @@ One = TypeVar("One")
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: train in this process.")]
 
 
-@command("Judge", "chattn-nas confirm photos --top 2 --plan")
+@command("Judge", "chattn-nas confirm photos --top 2 --plan", goes_on=True)
 def confirm(
     run: RunPath,
     top: Annotated[int, typer.Option(help="How many of the best by pooled mean.")] = 3,
@@ -94,7 +94,7 @@ def confirm(
     say(f"Next: chattn-nas train {shlex.quote(str(run))}   (then export takes it home)")
 
 
-@command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18")
+@command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18", goes_on=True)
 def calibrate(
     path: SpecPath,
     run: Annotated[Path | None, typer.Option(help="Directory; default: runs/<name>-calibrate.")] = None,

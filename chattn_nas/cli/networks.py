@@ -61,12 +61,17 @@ def evaluate(
     with moving("Loading torch", line=False):
         from chattn_nas import tasks
         from chattn_nas.data import load_test
-        from chattn_nas.export import evaluate_folder
+        from chattn_nas.export import evaluate_folder, open_folder
+        from chattn_nas.spec.load import lines_of
 
-    facts = tasks.load(spec.task, spec.data)
-    images = load_test(spec.data) if part == "test" else facts.validation
-    with moving(f"Scoring {folder}", line=False):
-        score = evaluate_folder(folder, images, metric=spec.data.metric, task=facts.task)
+    opened = open_folder(folder)  # before the images are read
+    with lines_of(data):
+        facts = tasks.load(spec.task, spec.data)
+        images = load_test(spec.data) if part == "test" else facts.validation
+        with moving(f"Scoring {folder}", line=False):
+            score = evaluate_folder(
+                opened, images, metric=spec.data.metric, task=facts.task, class_names=facts.class_names
+            )
     if as_json:
         print_json(dataclasses.asdict(score))
     else:

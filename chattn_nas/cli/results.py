@@ -188,6 +188,7 @@ def _opened(run: Path, trust: bool) -> Run:
 
 def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: bool, wide: bool) -> None:
     """A table of a run as a file, as JSON, or as what of it fits a terminal."""
+    from chattn_nas.proxy.measurement import told
     from chattn_nas.results.tables import rows_of
     from chattn_nas.study.metric import unit_of
 
@@ -207,6 +208,8 @@ def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: b
     if wide:
         columns = [table.attrs.get("metric", "accuracy") if column == "metric" else column for column in SHOWN[name]]
         shown = table[[column for column in columns if column in table and table[column].notna().any()]]
+        if "outcome" in shown:
+            shown = shown.assign(outcome=shown["outcome"].map(told))
         print_table(rows_of(shown), wide=True)
     else:
         rows, choices, notes = _columns.NARROW[name](table, unit_of(run.study))

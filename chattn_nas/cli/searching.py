@@ -63,7 +63,7 @@ def search(
         from chattn_nas.report import write_report
         from chattn_nas.spec.load import lines_of
 
-    if name:
+    if name is not None:
         spec = spec.changed(name=name)
     new = not ((run or Path("runs") / spec.name) / "spec.yaml").exists()
     try:
@@ -166,7 +166,7 @@ def worker(
         if target.name not in shipped() or target.exists():
             raise
         found = load_spec(target)
-    if name and not isinstance(found, RunDirectory):
+    if name is not None and not isinstance(found, RunDirectory):
         found = found.changed(name=name)
     join(found, storage, device, progress=not console.quiet)
     if as_json:

@@ -12,7 +12,7 @@ import typer
 from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_json, say
 
 
-@command("Take home", "chattn-nas train photos --epochs 100")
+@command("Take home", "chattn-nas train photos --epochs 100", goes_on=True)
 def train(
     run: RunPath,
     trial: Annotated[str, typer.Option(help="best, or a trial's number.")] = "best",

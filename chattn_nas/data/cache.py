@@ -48,7 +48,7 @@ def key_of(parts: Sequence[str]) -> str:
     """The name of an entry: what the files are, and how they are read."""
     digest = hashlib.blake2b(digest_size=16)
     for part in (str(FORMAT), *parts):
-        digest.update(part.encode())
+        digest.update(part.encode(errors="surrogatepass"))  # names of files may hold any bytes
         digest.update(b"\0")
     return digest.hexdigest()
 

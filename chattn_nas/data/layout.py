@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from PIL import Image
 
-from chattn_nas.data.tree import Entry, Tree
+from chattn_nas.data.tree import Entry, Tree, readable
 from chattn_nas.errors import DataError
 
 #: Names of the parts in folders, columns and files, in any case.
@@ -89,7 +89,7 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
         for entry, path in deep:
             _add(found, part_of(path[1]) or "", entry, path[0])
     else:
-        found.folders["train"] = {folder[0] for folder in folders if len(folder) == 1}
+        found.folders["train"] = {readable(folder[0]) for folder in folders if len(folder) == 1}
         for entry, path in deep:
             _add(found, "train", entry, path[0])
     if "train" not in found.parts:
@@ -145,7 +145,7 @@ def _by_part(
             _add(found, part, entry, path[1])
     for folder in folders:
         if len(folder) == 2 and folder[0] in called.values():
-            found.folders.setdefault(part_of(folder[0]) or "", set()).add(folder[1])
+            found.folders.setdefault(part_of(folder[0]) or "", set()).add(readable(folder[1]))
     for part, name in called.items():
         if part not in found.parts:
             raise DataError(
@@ -159,8 +159,8 @@ def _by_part(
 
 
 def _add(found: FolderLayout, part: str, entry: Entry, name: str) -> None:
-    found.parts.setdefault(part, []).append((entry, name))
-    found.folders.setdefault(part, set()).add(name)
+    found.parts.setdefault(part, []).append((entry, readable(name)))
+    found.folders.setdefault(part, set()).add(readable(name))
 
 
 def _say_others(tree: Tree, found: FolderLayout) -> None:

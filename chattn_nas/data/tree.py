@@ -116,7 +116,7 @@ class Folder:
 
     def name(self, entry: Entry) -> str:
         """Its path."""
-        return str(self.root / entry.path)
+        return readable(str(self.root / entry.path))
 
     def read(self, entry: Entry) -> bytes:
         """The whole file."""
@@ -146,7 +146,7 @@ class Tar:
 
     def name(self, entry: Entry) -> str:
         """Its path behind that of the archive."""
-        return f"{self.path}/{entry.path}"
+        return readable(f"{self.path}/{entry.path}")
 
     def read(self, entry: Entry) -> bytes:
         """The whole file."""
@@ -180,7 +180,7 @@ class Zip:
 
     def name(self, entry: Entry) -> str:
         """Its path behind that of the archive."""
-        return f"{self.path}/{entry.path}"
+        return readable(f"{self.path}/{entry.path}")
 
     def read(self, entry: Entry) -> bytes:
         """The whole file."""
@@ -188,6 +188,15 @@ class Zip:
             return self.archive.read(self.archive.infolist()[entry.at])
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise OSError(str(error)) from None
+
+
+def readable(name: str) -> str:
+    """A name as text that can be printed and kept: a byte of another encoding than UTF-8 becomes ``\\xe4``."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return name
 
 
 def hidden(name: str) -> bool:

@@ -60,7 +60,7 @@ def bench_folder(
     network = folder.network(device)
     images = torch.randn(batch_size, folder.in_chans, *folder.image_size, device=device)
     with torch.no_grad():
-        output = network(images)
+        output = folder.answers(network, images)
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         raise InputError(f"{path} holds no classifier: what it is without attention cannot be built from the folder")
     classes = output.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from chattn_nas.arguments import checked
 from chattn_nas.data import ImageSet
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.export.folder import ExportedFolder, open_folder
+from chattn_nas.plural import first_of
 from chattn_nas.tasks import Task
 from chattn_nas.tasks.classification import Classification
 from chattn_nas.tasks.label_metrics import build_metric, summed_loss
@@ -42,22 +44,24 @@ class Score:
 
 @checked
 def evaluate_folder(
-    path: Path | str,
+    path: ExportedFolder | Path | str,
     images: ImageSet,
     *,
     metric: str | None = None,
     task: Task | None = None,
+    class_names: Sequence[str] = (),
     batch_size: int = 256,
     device: torch.device | str = "cpu",
 ) -> Score:
     """Score the network of an exported folder, with the preprocessing that lies there, in float32.
 
     Args:
-        path: Written by ``export_network`` with the format ``source``.
+        path: Written by ``export_network`` with the format ``source``, or what ``open_folder`` gave for it.
         images: uint8 images (N, C, H, W) of the folder's channels and size, and their labels (N,) or presence (N, K),
             or the targets of ``task``.
         metric: As ``data.metric`` of a spec; by default accuracy, or average precision with several labels per image.
         task: What the network was trained for, with the data; labels where it is missing.
+        class_names: Names of the data set's classes by label; refused where the network was trained for others.
         batch_size: Images at a time.
         device: Where to run.
 
@@ -65,13 +69,14 @@ def evaluate_folder(
         InputError: No exported folder, images of another shape or with other classes than the network has, or a metric
             that does not fit.
     """
-    folder = open_folder(path)
+    folder = path if isinstance(path, ExportedFolder) else open_folder(path)
     wanted = (folder.in_chans, *folder.image_size)
     if not len(images):
         raise InputError("the data set is empty")
     first = images[torch.zeros(1, dtype=torch.int64)]
     if (shape := tuple(first.images.shape[1:])) != wanted:
-        raise InputError(f"{path} takes images of shape {wanted}, the data set has {shape}")
+        raise InputError(f"{folder.path} takes images of shape {wanted}, the data set has {shape}")
+    _refuse_other_classes(folder, class_names)
     network = folder.network(device)
     if task is not None and not isinstance(task, Classification):
         return _by_task(folder, network, images, task, batch_size, torch.device(device))
@@ -79,9 +84,9 @@ def evaluate_folder(
     with torch.no_grad():
         for start in range(0, len(images), batch_size):
             part = images[torch.arange(start, min(start + batch_size, len(images)))]
-            output = network(folder.model.normalise(part.images.to(device)))
+            output = folder.answers(network, part.images.to(device))
             if not isinstance(output, torch.Tensor) or output.ndim != 2:
-                raise InputError(f"{path} holds no classifier, and only classifiers are scored here")
+                raise InputError(f"{folder.path} holds no classifier, and only classifiers are scored here")
             logits.append(output)
             targets.append(part.labels.to(device))
     every, labels = torch.cat(logits), torch.cat(targets)
@@ -101,6 +106,27 @@ def evaluate_folder(
     )
 
 
+def _refuse_other_classes(folder: ExportedFolder, names: Sequence[str]) -> None:
+    """Labels are numbers: of a set that lacks a class, or has one more, they mean other classes than the network's."""
+    known = folder.class_names
+    if not names or not known or tuple(names) == known or any(_are_numbers(one) for one in (names, known)):
+        return
+    lacking, new = (
+        [repr(name) for name in one if name not in other] for one, other in ((known, names), (names, known))
+    )
+    said = [f"the set lacks {first_of(lacking)}"] * bool(lacking) + [
+        f"the network does not know {first_of(new)}"
+    ] * bool(new)
+    raise InputError(
+        f"the data set has other classes than the network in {folder.path}: {'; '.join(said) or 'their order differs'}"
+    )
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    """Whether they name nothing: ``0``, ``1`` and so on."""
+    return tuple(names) == tuple(map(str, range(len(names))))
+
+
 @torch.no_grad()
 def _by_task(
     folder: ExportedFolder, network: nn.Module, images: ImageSet, task: Task, batch_size: int, device: torch.device
@@ -108,7 +134,7 @@ def _by_task(
     scorer = task.scorer(len(images), device)
     for rows in torch.arange(len(images)).split(batch_size):
         part = images[rows]
-        output = network(folder.model.normalise(part.images.to(device)))
+        output = folder.answers(network, part.images.to(device))
         try:
             scorer.add(output, part.labels.to(device), rows.to(device))
         except (RuntimeError, AttributeError, IndexError) as error:

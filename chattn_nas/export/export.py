@@ -112,7 +112,8 @@ def export_network(
         max_difference: Above it a proof fails.
 
     Raises:
-        InputError: An unknown format, or a folder that cannot be written, or that holds what no export wrote.
+        InputError: An unknown format, or a folder that cannot be written, that holds what no export wrote, or into
+            which another export writes.
         MissingExtraError: A format whose packages are not installed.
         ExportError: A format cannot hold this network, or a proof fails.
     """

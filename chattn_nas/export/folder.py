@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
 
 from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, first_line
+from chattn_nas.export.output import changed_since, written_there
 from chattn_nas.space import Architecture
+
+log = logging.getLogger(__name__)
+FILES = ("model.py", "weights.pt", "architecture.yaml")
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,9 @@ class ExportedFolder:
         file = self.path / "architecture.yaml"
         try:
             return Architecture.from_yaml(file.read_text(encoding="utf-8"))
-        except (InputError, OSError, ValueError) as error:
+        except OSError as error:
+            raise InputError(f"{file} cannot be read: {error.strerror}") from None
+        except (InputError, ValueError) as error:
             raise InputError(f"{file} is damaged ({first_line(error)}): export the network again") from None
 
     @property
@@ -51,6 +59,23 @@ class ExportedFolder:
         height, width = self.model.IMAGE_SIZE
         return int(height), int(width)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By label; empty where the export was not told them."""
+        return tuple(map(str, getattr(self.model, "CLASS_NAMES", ())))
+
+    def answers(self, network: nn.Module, images: torch.Tensor) -> Any:
+        """What its network gives for images (B, C, H, W), uint8.
+
+        Raises:
+            InputError: It fails: its file is the user's by now, and may be damaged.
+        """
+        try:
+            return network(self.model.normalise(images))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise InputError(f"the network of {self.path / 'model.py'} fails: {reason}") from error
+
     def network(self, device: torch.device | str = "cpu") -> nn.Module:
         """The trained network, in evaluation mode.
 
@@ -60,8 +85,12 @@ class ExportedFolder:
         try:
             network: nn.Module = self.model.load()
         except Exception as error:  # torch raises a dozen kinds for a broken file
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            raise InputError(f"{self.path / 'weights.pt'} cannot be loaded: {reason}") from error
+            said = first_line(error)
+            if isinstance(error, OSError) and error.filename:
+                said = f"{error.filename} cannot be read: {error.strerror}"
+            elif str(self.path) not in said:
+                said = f"{self.path / 'weights.pt'} cannot be loaded: {type(error).__name__}: {said}"
+            raise InputError(said) from error
         try:
             return network.to(device)
         except (RuntimeError, AssertionError) as error:
@@ -77,18 +106,33 @@ def open_folder(path: Path | str) -> ExportedFolder:
         InputError: The folder has no ``model.py`` or no weights, or the file is not one that export writes.
     """
     folder = Path(path)
-    for name in ("model.py", "weights.pt", "architecture.yaml"):
+    for name in FILES:
         if not (folder / name).is_file():
-            raise InputError(f"{folder} is no exported folder: it has no {name} (export it with the format source)")
+            why = f"{name} is a folder" if (folder / name).is_dir() else f"it has no {name}"
+            raise InputError(f"{folder} is no exported folder: {why} (export it with the format source)")
     spec = importlib.util.spec_from_file_location(f"exported_{folder.resolve().name}", folder / "model.py")
     assert spec is not None
     assert spec.loader is not None
     model = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(model)
-    except Exception as error:  # the file is the user's by now
-        raise InputError(f"{folder / 'model.py'} cannot be imported: {type(error).__name__}: {error}") from error
+    except PermissionError as error:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
+    except (Exception, SystemExit) as error:  # the file is the user's by now
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{folder / 'model.py'} cannot be imported: {reason}: export the network again") from error
     for name in ("load", "normalise", "IN_CHANS", "IMAGE_SIZE"):
         if not hasattr(model, name):
-            raise InputError(f"{folder / 'model.py'} was not written by chattn-nas: it has no {name}")
+            raise InputError(f"{folder / 'model.py'} is damaged, or was not written by chattn-nas: it has no {name}")
+    _tell_changes(folder)
     return ExportedFolder(folder, model)
+
+
+def _tell_changes(folder: Path) -> None:
+    """Say what is not as it was exported; whoever trained the weights further knows why."""
+    try:
+        changed = [name for name in changed_since(folder, written_there(folder)) if name in (*FILES, "tables.pt")]
+    except (OSError, ValueError):  # it is not needed for reading
+        return
+    for name in changed:
+        log.warning("%s is not the file that was exported: it was changed since, or is damaged", folder / name)

@@ -17,7 +17,7 @@ from chattn_nas.export.usage import Usage, functions_text
 _TABLE = '''
 def table(name: str) -> torch.Tensor:
     """A constant of the network, too large to be written here."""
-    return torch.load(Path(__file__).with_name("tables.pt"), weights_only=True)[name]
+    return tensors_of(Path(__file__).with_name("tables.pt"))[name]
 
 
 '''

@@ -1,9 +1,12 @@
-"""The folder that an export writes: refused where it holds what no export wrote, and filled only when all is proved."""
+"""The folder of an export: refused where it holds what no export wrote, and filled only when all is proved."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +14,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from chattn_nas.arguments import asked_by
-from chattn_nas.errors import ExportError, InputError
+from chattn_nas.errors import InputError, first_line
+from chattn_nas.files import is_full
 from chattn_nas.plural import first_of
 
 #: Names the files that an export wrote, so that a later one knows which it may replace.
 MANIFEST = "export.json"
 FORCE = "--force", "force=True"
+#: Begins the name of a folder that is written into until all is proved.
+STAGING = ".export-"
 _SHOWN = 5
 
 
@@ -39,35 +45,64 @@ class OutputFolder:
             while not place.exists() and not place.is_symlink() and place != place.parent:
                 place = place.parent
             tempfile.TemporaryFile(dir=place).close()
-            held = sorted(entry.name for entry in self.path.iterdir()) if place == self.path else []
+            self._earlier = self._look()
         except OSError as error:
-            raise InputError(f"the folder {self.path} cannot be written: {error.strerror}", where=("out",)) from None
-        self._earlier = self._manifest()
-        if force or not held:
-            return
-        if self._earlier is None:
-            raise InputError(
-                f"the folder {self.path} is not empty, and no export wrote it (it holds "
-                f"{first_of(held, _SHOWN)}): choose another, or say {asked_by(*FORCE)} to write there all the same",
-                where=("out",),
+            raise self._unwritable(error) from None
+
+    def _look(self) -> dict[str, str]:
+        """Names and digests of what an earlier export wrote.
+
+        Raises:
+            InputError: The folder holds something else, or that was changed since.
+        """
+        if not self.path.is_dir():
+            return {}
+        held = sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith(STAGING))
+        try:
+            earlier = written_there(self.path)
+        except (OSError, ValueError) as error:
+            if not self._force:
+                reason = getattr(error, "strerror", None) or first_line(error)
+                what = f"{self.path / MANIFEST} is damaged ({reason}), or no export wrote it"
+                raise self._refusal(f"{what}: what in the folder is an export's cannot be told") from None
+            earlier = {}
+        self._refuse_folders([*earlier, MANIFEST])
+        if held and not earlier and not self._force:
+            raise self._refusal(
+                f"the folder {self.path} is not empty, and no export wrote it (it holds {first_of(held, _SHOWN)})"
             )
-        for name, digest in self._earlier.items():
-            file = self.path / name
-            if file.is_file() and _digest(file) != digest:
-                raise InputError(
-                    f"{file} was changed since it was exported: choose another folder, or say "
-                    f"{asked_by(*FORCE)} to replace it",
-                    where=("out",),
-                )
+        if not self._force:
+            try:
+                for name in changed_since(self.path, earlier):
+                    raise self._refusal(f"{self.path / name} was changed since it was exported, or is damaged")
+            except OSError as error:
+                raise self._refusal(f"{error.filename} cannot be read ({error.strerror})") from None
+        return earlier
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A folder to write into; nothing of it stays where the body raises."""
+        """A folder to write into; nothing of it stays where the body raises.
+
+        Raises:
+            InputError: Another export writes into the folder, its disk is full, or as when this was made.
+        """
         made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.path, prefix=".export-") as place:
-                yield Path(place)
+            with _alone(self.path) as alone:
+                if alone:
+                    for left in self.path.glob(f"{STAGING}*"):  # by an export that was killed
+                        shutil.rmtree(left, ignore_errors=True)
+                self._earlier = self._look()  # another export may have ended since
+                with tempfile.TemporaryDirectory(dir=self.path, prefix=STAGING, ignore_cleanup_errors=True) as place:
+                    try:
+                        yield Path(place)
+                    except Exception as error:  # each format's library has its own
+                        if not isinstance(error, InputError) and is_full(self.path, error):
+                            raise InputError(
+                                f"the folder {self.path} cannot be written: the disk is full", where=("out",)
+                            ) from error
+                        raise
         except BaseException:
             if made and self.path.is_dir() and not any(self.path.iterdir()):
                 self.path.rmdir()
@@ -77,17 +112,13 @@ class OutputFolder:
         """Move the files over; those of an earlier export that this one does not replace are deleted.
 
         Raises:
-            InputError: A file is in the way that no export wrote.
-            ExportError: A file cannot be moved.
+            InputError: A file is in the way that no export wrote, or one cannot be moved.
         """
-        earlier = self._earlier or {}
+        earlier = self._earlier
+        self._refuse_folders(names)
         for name in names:
-            if (self.path / name).exists() and name not in earlier and not self._force:
-                raise InputError(
-                    f"{self.path / name} is there, and no export wrote it: choose another folder, or say "
-                    f"{asked_by(*FORCE)} to replace it",
-                    where=("out",),
-                )
+            if os.path.lexists(self.path / name) and name not in earlier and not self._force:
+                raise self._refusal(f"{self.path / name} is there, and no export wrote it")
         manifest = {
             "written by": f"chattn-nas {version('chattn-nas')}",
             "files": {name: _digest(staging / name) for name in names},
@@ -97,22 +128,84 @@ class OutputFolder:
         mode = (staging / MANIFEST).stat().st_mode & 0o777
         try:
             for name in earlier:
-                if name not in names and (self.path / name).is_file() and _digest(self.path / name) == earlier[name]:
-                    (self.path / name).unlink()
+                with contextlib.suppress(PermissionError, FileNotFoundError):  # what is not an export's any more stays
+                    if name not in names and _digest(self.path / name) == earlier[name]:
+                        (self.path / name).unlink()
             for name in (*names, MANIFEST):
                 (staging / name).chmod(mode)
                 (staging / name).replace(self.path / name)
         except OSError as error:
-            raise ExportError(f"the folder {self.path} cannot be written: {error.strerror}") from error
+            raise self._unwritable(error) from error
 
-    def _manifest(self) -> dict[str, str] | None:
-        """Names and digests of the files that an export wrote; None where none did."""
-        try:
-            found = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))["files"]
-            # what is read is not trusted: only names of files in the folder itself
-            return {str(name): str(digest) for name, digest in found.items() if Path(name).name == name}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
+    def _refuse_folders(self, names: Sequence[str]) -> None:
+        for name in names:
+            if (self.path / name).is_dir():
+                raise InputError(
+                    f"{self.path / name} is a folder, where an export writes a file: remove it", where=("out",)
+                )
+
+    def _refusal(self, what: str) -> InputError:
+        return InputError(
+            f"{what}: choose another folder, or say {asked_by(*FORCE)} to write there all the same", where=("out",)
+        )
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(f"the folder {self.path} cannot be written: {error.strerror}", where=("out",))
+
+
+def written_there(folder: Path) -> dict[str, str]:
+    """Names and SHA-256 of the files that an export wrote into a folder; none where it wrote none.
+
+    Raises:
+        OSError: What names them cannot be read.
+        ValueError: It is damaged.
+    """
+    file = folder / MANIFEST
+    if not os.path.lexists(file):
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["files"].items()
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("it names no files") from None
+    # what is read is not trusted: only names of files in the folder itself
+    return {str(name): str(digest) for name, digest in found if Path(name).name == name}
+
+
+def changed_since(folder: Path, written: dict[str, str]) -> Iterator[str]:
+    """Those of the files that are there and not as they were written.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    for name, digest in written.items():
+        if (folder / name).is_file() and _digest(folder / name) != digest:
+            yield name
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Hold a folder, without a file for it; ``False`` where the system or the disk knows no such locks.
+
+    Raises:
+        InputError: Another export holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        held = False
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = True
+            except BlockingIOError:
+                raise InputError(
+                    f"another export writes into {folder}: wait for it, or choose another folder", where=("out",)
+                ) from None
+            except OSError:
+                pass
+        yield held
 
 
 def _digest(file: Path) -> str:

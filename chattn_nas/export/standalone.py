@@ -29,8 +29,8 @@ RANGE: tuple[float, float] | None = None
 #: Names that ``model.py`` has whatever the network is for.
 CONSTANTS = ("CARD", "CLASS_NAMES", "IN_CHANS", "IMAGE_SIZE", "MEAN", "STD", "RESIZE", "INTERPOLATION", "BACKGROUND",
              "RANGE")  # fmt: skip
-FUNCTIONS = ("load", "normalise", "read_image", "open_image", "eight_bits", "framed", "resized", "pixels", "answer",
-             "main")  # fmt: skip
+FUNCTIONS = ("load", "tensors_of", "normalise", "read_image", "open_image", "eight_bits", "framed", "resized", "pixels",
+             "answer", "main")  # fmt: skip
 
 
 def build() -> nn.Module:
@@ -42,12 +42,28 @@ def load(path: str | Path | None = None) -> nn.Module:
     """The trained network in evaluation mode; ``path`` is a file of weights, by default weights.pt beside this one."""
     network = build()
     file = Path(path) if path else Path(__file__).with_name("weights.pt")
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:  # torch does not look at its checksums
-            if damaged := archive.testzip():
-                raise ValueError(f"{file} is damaged: {damaged} is not what was written")
-    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    weights = tensors_of(file)
+    try:
+        network.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{file} does not hold the weights of this network: {reason}") from None
     return network.eval()
+
+
+def tensors_of(file: Path) -> Any:
+    """What a file holds that torch wrote; OSError or ValueError where it cannot be read, or is damaged."""
+    file.open("rb").close()
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:  # torch does not look at its checksums
+                if damaged := archive.testzip():
+                    raise ValueError(f"{damaged} in it is not what was written")
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds, and speaks of pickle where a file is cut off
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = said if zipfile.is_zipfile(file) else "cut off, or no file of torch"
+        raise ValueError(f"{file} is damaged ({reason}): export the network again") from None
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
@@ -83,8 +99,9 @@ def open_image(path: str | Path, size: tuple[int, int] | None = None) -> Any:
                 file.draft(None, (max(1, width), max(1, height)))
             file.load()
             image = ImageOps.exif_transpose(file)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SystemExit(f"{path} cannot be read as an image: {error}") from None
+    except Exception as error:  # a broken file makes Pillow raise whatever it met
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
+        raise SystemExit(f"{path} cannot be read as an image: {reason}") from None
     if image.mode[0] in "IF":
         image = Image.frombytes("L", image.size, bytes(eight_bits(image, path).flatten().tolist()))
     mode = "L" if IN_CHANS == 1 else "RGB"
@@ -148,13 +165,19 @@ def main() -> None:
     """Answer the images named on the command line, or run a random batch."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a name shows the rest
-    network = load()
-    with torch.no_grad():
-        if len(sys.argv) < 2:
-            output = network(torch.randn(2, IN_CHANS, *IMAGE_SIZE))
-            shape = tuple(output.shape) if isinstance(output, torch.Tensor) else f"{len(output)} outputs"
-            print(f"{CARD}: two random images give {shape}")
-        for path in sys.argv[1:]:
-            if len(sys.argv) > 2:
-                print(f"{path}:")
-            answer(network(read_image(path)), path)
+    try:
+        network = load()
+        with torch.no_grad():
+            if len(sys.argv) < 2:
+                output = network(torch.randn(2, IN_CHANS, *IMAGE_SIZE))
+                shape = tuple(output.shape) if isinstance(output, torch.Tensor) else f"{len(output)} outputs"
+                print(f"{CARD}: two random images give {shape}")
+            for path in sys.argv[1:]:
+                if len(sys.argv) > 2:
+                    print(f"{path}:")
+                answer(network(read_image(path)), path)
+    except OSError as error:
+        file = error.filename or "a file"
+        raise SystemExit(f"{file} cannot be read or written: {error.strerror or error}") from None
+    except ValueError as error:
+        raise SystemExit(str(error)) from None

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from chattn_nas.errors import first_line
+from chattn_nas.errors import first_line, unreadable
 from chattn_nas.files import replacing
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def write_weights(network: nn.Module, path: Path) -> Path:
     try:
         with replacing(path) as partial:
             save_file(state, partial, metadata={CHECKSUM: _checksum(state)})
-    except Exception as error:
+    except SafetensorError as error:
         raise OSError(f"cannot write {path}: {error}") from error
     return path
 
@@ -40,16 +40,22 @@ def read_weights(path: Path) -> dict[str, Tensor] | None:
     """The tensors of a file of :func:`write_weights` on the CPU; ``None`` where it is damaged, which is logged.
 
     Older files carry no checksum: of them only what cannot be read at all counts as damaged.
+
+    Raises:
+        RunError: It is whole perhaps, and this user may not read it, or its disk is away.
     """
     try:
+        path.open("rb").close()  # safetensors says of a file without right that there is none
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             told = (file.metadata() or {}).get(CHECKSUM)
         if told is None or told == _checksum(tensors):
             return tensors
         reason = "its checksum is another one"
-    except (SafetensorError, OSError, ValueError) as error:
-        reason = first_line(error)
+    except (SafetensorError, FileNotFoundError, IsADirectoryError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+    except OSError as error:
+        raise unreadable(path, error) from error
     log.warning("%s is damaged (%s) and counts as missing", path, reason)
     return None
 

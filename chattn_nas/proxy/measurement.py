@@ -22,6 +22,11 @@ class Outcome(StrEnum):
     CRASHED = "crashed"  #: raised an exception, or its worker died
 
 
+def told(outcome: str) -> str:
+    """How a reader is told an outcome, everywhere: ``stopped early`` for ``pruned``."""
+    return "stopped early" if outcome == Outcome.PRUNED else outcome.replace("_", " ")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rung:
     """The network at the end of one rung.

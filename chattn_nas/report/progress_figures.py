@@ -105,7 +105,7 @@ def outcomes(table: pd.DataFrame) -> Figure:
     """Bars: trials and share of the time per outcome."""
     tones: dict[str, str] = {
         "complete": "@c3",
-        "pruned": "@c2",
+        "stopped early": "@c2",
         "infeasible": "@c-none",
         "running": "@c5",
         "waiting": "@c-none",

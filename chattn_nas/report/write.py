@@ -9,6 +9,7 @@ import optuna
 
 from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
+from chattn_nas.files import replacing
 from chattn_nas.report._markdown import markdown_of
 from chattn_nas.report.facts import RunFacts, gather
 from chattn_nas.report.page import page
@@ -42,7 +43,8 @@ def write_report(
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with replacing(path) as partial:  # a full disk leaves the report of before
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         if error.errno not in READ_ONLY:
             raise

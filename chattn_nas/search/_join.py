@@ -11,7 +11,8 @@ import optuna
 
 from chattn_nas.arguments import checked
 from chattn_nas.errors import RunError
-from chattn_nas.search.loop import sigterm_as_interrupt, work
+from chattn_nas.interrupts import as_interrupt
+from chattn_nas.search.loop import work
 from chattn_nas.search.progress import Progress
 from chattn_nas.search.session import quiet_optuna, start
 from chattn_nas.search.trainer import TrainerFactory
@@ -50,7 +51,7 @@ def join(
     Raises:
         RunError: The storage holds no such study, or one of another spec.
         SearchStopped: Trials keep failing.
-        KeyboardInterrupt: Ctrl-C or SIGTERM, after the running trial was given back (only where ``alone``).
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after the running trial was given back (only where ``alone``).
     """
     quiet_optuna()
     found = run if isinstance(run, RunDirectory | Spec) else RunDirectory(run)
@@ -77,7 +78,7 @@ def _join(
         raise RunError(f"the study {spec.name!r} is of another spec: {', '.join(fields)} differ")
     runner = start(spec, url, directory, device, trainer)
     settings = told.search
-    with sigterm_as_interrupt() if alone else nullcontext(), Progress(study, settings, shown=progress) as shown:
+    with as_interrupt() if alone else nullcontext(), Progress(study, settings, shown=progress) as shown:
 
         def after_trial(study: optuna.Study) -> None:
             shown.update()

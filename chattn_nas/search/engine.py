@@ -14,6 +14,7 @@ from chattn_nas import attention, tasks
 from chattn_nas.arguments import checked
 from chattn_nas.data.inspection import write_contact_sheet
 from chattn_nas.errors import InputError, first_line
+from chattn_nas.interrupts import as_interrupt
 from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.survey import check_backbone
@@ -25,7 +26,6 @@ from chattn_nas.search.callbacks import Observer, check_callbacks
 from chattn_nas.search.devices import device_slots
 from chattn_nas.search.ending import Budget, ended, reopen
 from chattn_nas.search.log_to import check_log_to, loggers
-from chattn_nas.search.loop import sigterm_as_interrupt
 from chattn_nas.search.nni.engine import require_nni, search_with_nni
 from chattn_nas.search.one_shot import run as one_shot
 from chattn_nas.search.pooled.settled import EarlyEnd
@@ -153,7 +153,7 @@ def search(
     with (
         RunDirectory.held(spec, Path(run) if run else None) as found,
         storage_errors(found.storage_url),
-        sigterm_as_interrupt(),
+        as_interrupt(),
     ):
         spec = found.spec
         if trainer is None:
@@ -169,7 +169,10 @@ def search(
             early = EarlyEnd(spec.search_space(), spec.search, spec.judging.useful)
             early(found.study)
         watched = [one for one in (observer, clock, early) if one is not None]
-        with Progress(found.study, spec.search, shown=progress, best=best, budget=clock, observers=watched) as shown:
+        begins = "the search begins" if baselines else "the trainings begin"
+        with Progress(
+            found.study, spec.search, shown=progress, best=best, budget=clock, observers=watched, begins=begins
+        ) as shown:
             if spec.search.one_shot:
                 one_shot.keep(found.study, spec, shown.say)
             if spec.search.engine == "nni":
@@ -184,7 +187,7 @@ def search(
                 Supervisor(found, device_slots(spec.search, spec.proxy.device), shown, trainer).run()
             observer.end()
             if reason := ended(found.study):
-                shown.say(f"The search ends: {reason}.")
+                shown.say(f"The {'search ends' if baselines else 'trainings end'}: {reason}.")
     return found
 
 

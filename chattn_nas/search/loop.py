@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
-from types import FrameType
 
 import optuna
 
@@ -75,20 +72,3 @@ def watch_parent(parent: int, die: Callable[[], None]) -> None:
         die()
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Batch systems end a job with SIGTERM: as clean an end as Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

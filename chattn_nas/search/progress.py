@@ -14,6 +14,7 @@ from rich.live import Live
 
 from chattn_nas.plural import plural
 from chattn_nas.proxy import Outcome
+from chattn_nas.proxy.measurement import told
 from chattn_nas.proxy.pulse import Facts
 from chattn_nas.search.board import BoardState, board
 from chattn_nas.search.ending import Budget
@@ -30,12 +31,6 @@ from chattn_nas.unit import ACCURACY, Unit
 SILENT = 25.0
 #: The best so far is looked for anew when trials ended, and never takes more than this share of the time.
 SHARE = 0.05
-WORDS = {
-    Outcome.PRUNED: "stopped early",
-    Outcome.INFEASIBLE: "refused",
-    Outcome.OUT_OF_MEMORY: "out of memory",
-    Outcome.TIMED_OUT: "timed out",
-}
 
 
 class Progress:
@@ -49,6 +44,7 @@ class Progress:
         best: Says in a few words what is best so far; ``None`` says nothing.
         budget: Time that this session may take; the board then shows that instead of trials.
         observers: Called with the study at every update, shown or not.
+        begins: Said first where lines are written.
 
     Attributes:
         workers: Gives what every worker does now.
@@ -64,10 +60,11 @@ class Progress:
         best: Callable[[optuna.Study], str] | None = None,
         budget: Budget | None = None,
         observers: Sequence[Callable[[optuna.Study], None]] = (),
+        begins: str = "the search begins",
     ) -> None:
         self.study, self.target_trials, self.shown = study, settings.trials, shown
         self.console, self._best, self._observers = console or Console(), best, observers
-        self._budget = budget
+        self._budget, self._begins = budget, begins
         self.workers: Callable[[], list[Facts]] = list
         self._seen = self._begun_with = self._shown_count = 0
         self._begun = self._said = time.monotonic()
@@ -89,7 +86,7 @@ class Progress:
             )
             self._live.start()
         else:
-            self.say("the search begins")
+            self.say(self._begins)
         if known.counted:
             many = plural(known.counted, "trial") if self._budget else f"{known.counted} of {self.target_trials} trials"
             self.say(f"{many} had ended before")
@@ -163,7 +160,7 @@ def line(trial: FrozenTrial, unit: Unit = ACCURACY) -> str:
     stored, end = trial_attributes(trial), outcome(trial)
     measured = stored.measurement
     answered = stored.value_source == ANSWERED
-    how = "known already" if answered else WORDS.get(end, str(end)) if end is not None else "running"
+    how = "known already" if answered else told(end) if end is not None else "running"
     if end is Outcome.PRUNED and measured is not None and measured.rungs and not answered:
         how += f" after epoch {measured.rungs[-1].epoch}"
     parts = [stored.label or short_form([in_words(stage, searched_in(trial.params)) for stage in stored.stages])]

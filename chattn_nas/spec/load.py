@@ -81,7 +81,7 @@ def lines_of(path: Path | str) -> Iterator[None]:
         if not error.where:
             raise
         path = find_spec(path)
-        _, lines = _parse(path.read_text(), path)
+        _, lines = _parse(path.read_text(encoding="utf-8-sig"), path)
         raise SpecError(
             error.message, file=path, line=_line(lines, error.where), where=error.where, value=error.value,
             choices=error.choices,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ def hold(path: Path, busy: str) -> Iterator[None]:
         busy: What to say where another process holds it.
 
     Raises:
-        RunError: Another process holds it, or its folder cannot be written.
+        RunError: Another process holds it, or the file or its folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,8 @@ def hold(path: Path, busy: str) -> Iterator[None]:
     except Timeout:
         raise RunError(busy) from None
     except OSError as error:
-        raise RunError(f"{path.parent} cannot be written: {error.strerror or error}") from error
+        named = path if os.path.lexists(path) else path.parent
+        raise RunError(f"{named} cannot be written: {error.strerror or error}") from error
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from chattn_nas import attention
 from chattn_nas.arguments import asked_by, checked
 from chattn_nas.credentials import redacted
-from chattn_nas.errors import InputError, RunError, first_line
+from chattn_nas.errors import InputError, RunError, first_line, unreadable
 from chattn_nas.space import SlotShape, Stage
 from chattn_nas.spec.plugins import folders, import_first, look_in
 from chattn_nas.spec.spec import Spec, stored
@@ -130,7 +130,9 @@ class RunDirectory:
             if text.startswith("---") and not text.endswith("\n...\n"):  # half of it may well be a spec
                 raise ValueError("its end is missing")
             return Spec.from_stored(yaml.safe_load(text), imports=imports)
-        except (yaml.YAMLError, InputError, ValueError, OSError) as error:
+        except OSError as error:
+            raise unreadable(path, error) from None
+        except (yaml.YAMLError, InputError, ValueError) as error:
             raise RunError(_damaged_spec(self.directory, first_line(error))) from None
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import re
-import shutil
 import sys
 import time
 import warnings
@@ -24,6 +23,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
 from chattn_nas.errors import MissingExtraError, RunError, StorageError, first_line
+from chattn_nas.files import is_full
 from chattn_nas.study._optuna import Database, cached
 from chattn_nas.study.journal import open_journal
 from chattn_nas.study.lock_holder import told_holder
@@ -36,8 +36,8 @@ JOURNAL, SQLITE = "journal://", "sqlite:///"
 RUN = "{run}"
 #: Times that a new database is tried: two processes that create its tables at once get in each other's way.
 TRIES = 5
-#: What SQLite says where it cannot write, for one of several reasons; bytes below which a disk is full.
-FULL, LEAST_FREE = re.compile("is full|disk I/O error"), 1 << 20
+#: What SQLite says where it cannot write, for one of several reasons.
+FULL = re.compile("is full|disk I/O error")
 #: Seconds that SQLite waits for another process to finish its writing, and what it says then.
 WAIT, LOCKED = 60.0, "database is locked"
 #: What SQLite says of a file that is damaged, and goes on saying whenever it is asked.
@@ -123,7 +123,7 @@ def explained(error: BaseException, url: str = "") -> str:
     url = url or next(iter(getattr(said, "__notes__", ())), "")
     file = file_of(url) if url else None
     named = f"the storage {file or redacted(url)}" if url else "the storage"
-    if file is not None and FULL.search(reason) and _is_full(file):
+    if file is not None and FULL.search(reason) and is_full(file.parent):
         return f"{named} cannot be written: the disk is full"
     if LOCKED in reason:
         return f"{named} {told_holder(file)}"
@@ -137,12 +137,6 @@ def _is_elsewhere(error: OSError, file: Path | None) -> bool:
     if error.filename is None:
         return False
     return file is None or not (str(error.filename).startswith(str(file)) or str(error.filename) == str(file.parent))
-
-
-def _is_full(file: Path) -> bool:
-    with suppress(OSError):
-        return shutil.disk_usage(file.parent).free < LEAST_FREE
-    return False
 
 
 def _damaged(named: str, reason: str, file: Path | None) -> str:

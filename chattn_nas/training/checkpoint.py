@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.arguments import asked_by
-from chattn_nas.errors import NewerFormatError, RunError, first_line
+from chattn_nas.errors import NewerFormatError, RunError, first_line, unreadable
 from chattn_nas.files import replacing
 from chattn_nas.stored import Stored, renamed
 
@@ -87,9 +87,7 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
     except NewerFormatError:
         raise
     except OSError as error:
-        raise RunError(
-            f"{path} cannot be read ({error.strerror or error}): see to it that it can, or remove it to start over"
-        ) from error
+        raise unreadable(path, error) from error
     except Exception as error:  # whatever torch and zip files say of half a file
         reason = first_line(error)
         log.warning("%s is damaged (%s): the training starts over", path, reason)

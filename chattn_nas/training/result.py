@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import optuna
 
-from chattn_nas.errors import NewerFormatError, RunError, first_line
+from chattn_nas.errors import NewerFormatError, RunError, first_line, unreadable
 from chattn_nas.files import replacing
 from chattn_nas.stored import Stored, renamed
 from chattn_nas.study.attributes import study_attributes
@@ -61,6 +61,7 @@ def read_result(directory: Path) -> TrainingResult | None:
 
     Raises:
         NewerFormatError: A newer version of this package wrote it.
+        RunError: It is whole perhaps, and cannot be read.
     """
     path = directory / NAME
     if not path.is_file():
@@ -69,7 +70,9 @@ def read_result(directory: Path) -> TrainingResult | None:
         return TrainingResult.from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
     except NewerFormatError:
         raise
-    except (ValueError, OSError, RunError) as error:
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, RunError) as error:
         log.warning("%s is damaged (%s) and counts as missing", path, first_line(error))
         return None
 

@@ -94,6 +94,31 @@ def test_a_damaged_file_is_named_or_done_without(run, monkeypatch, name, damage)
         assert lines[-1].startswith("chattn-nas: "), told
         assert path.name in lines[-1], told
         assert command not in FILES[name], told
+        code, again = said(monkeypatch, *words, "--json")
+        assert (code, again.strip().splitlines()[-1]) == (2, lines[-1])
+
+
+def test_a_file_without_rights_is_named_and_not_made_again(run, monkeypatch, without_rights) -> None:
+    """To train again what may only not be read would cost hours, and what was there."""
+    for name, refused in (
+        ("spec.yaml", {"trials", "report", "export", "train", "confirm"}),
+        ("study.db", {"trials", "report", "export", "train", "confirm", "search"}),
+        ("training/*/weights.safetensors", {"export", "train"}),
+        ("training/*/result.json", {"export", "train"}),
+        (".lock", {"search"}),
+    ):
+        (path,) = run.glob(name) if name != ".lock" else (run / name,)
+        path.touch()
+        path.chmod(0)
+        for command, words in commands(run).items():
+            if command in refused:
+                with without_rights():
+                    code, told = said(monkeypatch, *words)
+                assert code == 2, (name, command, told)
+                last = told.strip().splitlines()[-1]
+                assert path.name in last, (name, command, told)
+                assert "ermission denied" in last or name == "study.db", (name, command, told)
+        path.chmod(0o644)
 
 
 def test_a_folder_in_the_place_of_a_file_is_named_before_anything_is_spent(run, monkeypatch) -> None:

@@ -84,6 +84,24 @@ def test_evaluate_refuses_other_images(folder):
         evaluate_folder(folder, labelled)
 
 
+def test_evaluate_refuses_other_classes_and_a_network_that_fails(folder, monkeypatch):
+    images = TensorSet(torch.zeros(2, 1, 16, 16, dtype=torch.uint8), torch.tensor([0, 1]))
+    opened = open_folder(folder)
+    monkeypatch.setattr(opened.model, "CLASS_NAMES", ("cat", "dog", "owl", "pig"))
+    assert evaluate_folder(opened, images, class_names=("cat", "dog", "owl", "pig")).images == 2
+    assert evaluate_folder(opened, images, class_names=("0", "1", "2", "3")).images == 2, "names that name nothing"
+    for names, said in (
+        (("cat", "owl", "pig"), r"the set lacks 'dog'$"),
+        (("cat", "dog", "pig", "owl"), "their order differs"),
+        (("cat", "dog", "owl", "pig", "rat"), r"does not know 'rat'$"),
+    ):
+        with pytest.raises(InputError, match=said):
+            evaluate_folder(opened, images, class_names=names)
+    monkeypatch.setattr(opened.model, "normalise", lambda images: images / nothing)  # noqa: F821 (a damaged name)
+    with pytest.raises(InputError, match=r"model\.py fails: NameError"):
+        evaluate_folder(opened, images)
+
+
 def test_a_folder_that_export_did_not_write_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no model\.py"):
         open_folder(tmp_path)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
+import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from chattn_nas.errors import ExportError, InputError
-from chattn_nas.export import FORMATS, Card, export_network, open_folder
+from chattn_nas.export import FORMATS, Card, check_request, export_network, open_folder
+from chattn_nas.export.output import OutputFolder
 from chattn_nas.network import build_network
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
@@ -139,13 +144,20 @@ def test_what_cannot_be_a_folder_is_refused_in_a_sentence(network, tmp_path):
             _export(network, tmp_path / "closed", "safetensors")
 
 
-def _harmed(whole: bytes):
-    """Cut off, turned round in the middle, emptied, something else."""
+DAMAGES = {
+    "half": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "turned": lambda file: file.write_bytes(_turned(file.read_bytes())),
+    "empty": lambda file: file.write_bytes(b""),
+    "another": lambda file: file.write_bytes(b"\xff\x00" * 200),
+    "folder": lambda file: (file.unlink(), file.mkdir()),
+    "no right": lambda file: file.chmod(0),
+}  # fmt: skip
+
+
+def _turned(whole: bytes) -> bytes:
+    """64 bytes in the middle turned round."""
     middle = len(whole) // 2
-    yield whole[:middle]
-    yield whole[:middle] + bytes(byte ^ 0x5A for byte in whole[middle : middle + 64]) + whole[middle + 64 :]
-    yield b""
-    yield b"\xff\x00" * 200
+    return whole[:middle] + bytes(byte ^ 0x5A for byte in whole[middle : middle + 64]) + whole[middle + 64 :]
 
 
 def _read(folder):
@@ -153,16 +165,117 @@ def _read(folder):
     return opened.network(), opened.architecture
 
 
-def test_a_damaged_folder_is_one_sentence_that_names_the_file(network, tmp_path):
+@pytest.fixture
+def damaged(network, tmp_path, without_rights):
+    """Calls a function for every damage to every file of an export: file, damage."""
+
+    def each(look, *names):
+        _export(network, tmp_path / "whole", "source")
+        for name in names:
+            for damage, do in DAMAGES.items():
+                folder = tmp_path / f"{name} {damage}"
+                shutil.copytree(tmp_path / "whole", folder)
+                do(folder / name)
+                with without_rights():
+                    look(folder / name, damage)
+        return tmp_path / "whole"
+
+    return each
+
+
+def test_a_damaged_folder_is_one_sentence_that_names_the_file(damaged):
+    def look(file, damage):
+        with pytest.raises(InputError) as caught:
+            _read(file.parent)
+        assert file.name in str(caught.value), damage
+        assert str(file.parent) in str(caught.value), damage
+        assert "\n" not in str(caught.value)
+
+    assert _read(damaged(look, "weights.pt", "architecture.yaml", "model.py"))[1] == ARCHITECTURE
+
+
+def test_an_exported_model_says_in_one_sentence_what_is_damaged(network, damaged, tmp_path, monkeypatch, capsys):
+    """Its own ``python model.py IMAGE``: weights, tables and pictures that cannot be read."""
+    picture = tmp_path / "image.png"
+    Image.new("L", (9, 9), 100).save(picture)
+
+    def said(folder, *images):
+        monkeypatch.setattr(sys, "argv", ["model.py", *map(str, images)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(folder / "model.py"), run_name="__main__")
+        assert len(str(ended.value.code).splitlines()) == 1
+        return str(ended.value.code)
+
+    def look(file, damage):
+        assert str(file) in said(file.parent, picture), damage
+
+    whole = damaged(look, "weights.pt")
+    (whole / "weights.pt").rename(whole / "moved.pt")
+    assert said(whole, picture) == f"{whole / 'weights.pt'} cannot be read or written: No such file or directory"
+    (whole / "moved.pt").rename(whole / "weights.pt")
+    for damage, do in DAMAGES.items():
+        file = tmp_path / f"{damage}.png"
+        Image.new("L", (99, 99), 100).save(file)
+        do(file)
+        if damage not in ("no right", "turned"):
+            assert f"{file} cannot be read as an image" in said(whole, file)
+    assert "missing.png cannot be read as an image: No such file" in said(whole, "missing.png")
+
+
+def test_an_export_into_a_damaged_one_is_refused_before_anything_is_done_and_mended_by_force(damaged):
+    def look(file, damage):
+        with pytest.raises(InputError) as caught:
+            check_request(["source"], file.parent)
+        told = (
+            str(file) if (file.name, damage) != ("export.json", "turned") else str(file.parent)
+        )  # whose sums are others
+        assert told in str(caught.value), damage
+        assert ("remove it" if damage == "folder" and file.name != "export.json" else "force=True") in str(caught.value)
+        if damage == "folder":
+            with pytest.raises(InputError, match="is a folder, where an export writes a file: remove it"):
+                check_request(["source"], file.parent, force=True)
+        else:
+            check_request(["source"], file.parent, force=True)
+
+    damaged(look, "weights.pt", "README.md", "export.json")
+
+
+def test_what_differs_from_what_was_exported_is_told(network, tmp_path, caplog):
     _export(network, tmp_path / "out", "source")
-    for name in ("weights.pt", "architecture.yaml", "model.py"):
-        file = tmp_path / "out" / name
-        whole = file.read_bytes()
-        for index, content in enumerate(_harmed(whole)):
-            file.write_bytes(content)
-            with pytest.raises(InputError) as caught:
-                _read(tmp_path / "out")
-            assert str(file) in str(caught.value), (name, index)
-            assert "\n" not in str(caught.value)
-        file.write_bytes(whole)
-    assert _read(tmp_path / "out")[1] == ARCHITECTURE
+    open_folder(tmp_path / "out")
+    assert not caplog.records
+    file = tmp_path / "out" / "model.py"
+    file.write_text(file.read_text(encoding="utf-8").replace("MEAN = (0.0,)", "MEAN = (0.1,)"), encoding="utf-8")
+    open_folder(tmp_path / "out")
+    assert f"{file} is not the file that was exported" in caplog.text
+
+
+def test_one_export_at_a_time_and_what_a_killed_one_left_is_cleared_away(network, tmp_path):
+    folder = tmp_path / "out"
+    (folder / ".export-left").mkdir(parents=True)
+    (folder / ".export-left" / "model.py").write_text("half")
+    output = OutputFolder(folder)
+    with output.staging():
+        assert len(list(folder.iterdir())) == 1, "only what is being written"
+        with pytest.raises(InputError, match=f"another export writes into {folder}"):
+            _export(network, folder, "safetensors")
+    first, second = OutputFolder(folder), OutputFolder(folder)  # both find it empty
+    for one in (first, second):
+        with one.staging() as staging:
+            (staging / "weights.pt").write_text("whole")
+            one.publish(staging, ["weights.pt"])
+    assert {file.name for file in folder.iterdir()} == {"weights.pt", "export.json"}
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_export_of_before(network, tmp_path, monkeypatch):
+    _export(network, tmp_path / "out", "source")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+    def full(*given, **named):
+        monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")  # torch's words
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(InputError, match="cannot be written: the disk is full"):
+        _export(network, tmp_path / "out", "source")
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
