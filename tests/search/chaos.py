@@ -25,7 +25,8 @@ from chattn_nas.study.trials import all_trials, counts, outcome
 
 HERE = Path(__file__).parent
 DRIVER = """
-import json, sys
+import atexit, gc, json, sys
+atexit.register(gc.freeze)
 import stub_trainer
 from chattn_nas.spec import Spec
 from chattn_nas.search import search
