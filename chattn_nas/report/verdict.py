@@ -29,8 +29,8 @@ from chattn_nas.unit import Unit, percent
 FEW = 20
 #: So many baselines have an order, and below this Kendall's tau it is another one than at the end.
 LEAST_BASELINES, DISAGREE = 4, 0.2
-#: So many trainings have a spread from which one can be far off.
-LEAST_SPREAD = 8
+#: So many trainings have a spread from which one can be far off, and a collapse costs at least this part of the score.
+LEAST_SPREAD, LOST = 8, 0.2
 #: A larger number of trainings that would show something is told as more than that.
 MOST_MORE = 10_000
 
@@ -225,19 +225,20 @@ def _about(number: int) -> str:
 
 
 def _far_off(records: list[Record]) -> Iterator[str]:
-    """Trainings so far from the others, mostly collapses, that they alone widen every interval."""
+    """Trainings that collapsed: they alone widen every interval."""
     ended = [(record.score, record) for record in once_per_seed(records) if record.score is not None]
     scores = np.array([score for score, _ in ended])
-    apart = np.abs(scores - np.median(scores)) if len(scores) >= LEAST_SPREAD else np.zeros(1)
-    if not np.median(apart):  # too few, or most are equal to the digit, as with few images
+    below = np.median(scores) - scores if len(scores) >= LEAST_SPREAD else np.zeros(1)
+    spread = np.median(np.abs(below))
+    if not spread:  # too few, or most are equal to the digit, as with few images
         return
-    gone = apart > OUTLYING * 1.4826 * np.median(apart)
+    gone = below > max(OUTLYING * 1.4826 * spread, LOST * abs(np.median(scores)))
     far = sorted((one for one, off in zip(ended, gone, strict=True) if off), key=lambda one: one[0])
     if far:
         told = ", ".join(record.unit.text(score) for score, record in far[:3]) + (", ..." if len(far) > 3 else "")
         yield (
-            f"**Of {len(ended)} trainings {len(far)} ended far from the rest** ({told}): that counts, and widens every "
-            "interval here. A type that collapses is better left out of the space."
+            f"**Of {len(ended)} trainings {len(far)} ended far below the rest** ({told}): that counts, and widens "
+            "every interval here. A type that collapses is better left out of the space."
         )
 
 
