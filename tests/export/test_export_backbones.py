@@ -1,4 +1,4 @@
-"""Three backbones with attention in every format, proved; the card's lines are run, and timm loads the folder."""
+"""Three small backbones with attention in every format, proved; the card's lines are run, and timm loads the folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from chattn_nas.space import Architecture, Backbone, StageChoice
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "kind"), [("resnet18", "se"), ("convnext_atto", "gct"), ("mobilenetv3_small_100", "eca")]
+    ("model", "options", "kind"),
+    [
+        ("resnet18", {"layers": (1, 1, 1, 1)}, "se"),
+        ("convnext_atto", {"depths": (1, 1, 1, 1)}, "gct"),
+        ("mobilenetv3_small_100", {}, "eca"),
+    ],
 )
-def test_every_format(model, kind, tmp_path, monkeypatch):
+def test_every_format(model, options, kind, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    architecture = Architecture(Backbone(model), (StageChoice(kind),))
+    architecture = Architecture(Backbone(model, options), (StageChoice(kind),))
     network = build_network(architecture, num_classes=10, in_chans=3, image_size=64, seed=0)
     report = export_network(
         network, architecture=architecture, out_dir=tmp_path, num_classes=10, in_chans=3, image_size=64,
