@@ -77,6 +77,7 @@ def add_trial(
     value: float | None = None,
     epochs: Sequence[int] = (2, 6),
     params: dict[str, Any] | None = None,
+    known: Sequence[str] = TYPES,
 ) -> None:
     """One finished trial with every attribute of the contract; ``accuracies`` (per rung reached) in percent."""
     added = 0.004 * sum(choice.type in ("se", "fca") for choice in architecture.stages)
@@ -106,7 +107,7 @@ def add_trial(
             state=state,
             value=(value if value is not None else accuracies[-1] / 100) if state == TrialState.COMPLETE else None,
             params=types | (params or {}),
-            distributions={name: CategoricalDistribution(TYPES) for name in types},
+            distributions={name: CategoricalDistribution(known) for name in types},
             intermediate_values={rung.epoch: rung.score for rung in rungs},
             user_attrs={
                 "architecture": architecture.to_dict(),

@@ -7,6 +7,7 @@ from results_study import TYPES, add_trial, architecture_of, make_world, new_stu
 from chattn_nas.report import markdown
 from chattn_nas.results import efficiency, importance
 from chattn_nas.results._efficiency import expected_best
+from chattn_nas.space import Architecture, StageChoice
 
 
 def test_the_stage_that_decides_is_the_most_important():
@@ -37,8 +38,6 @@ def test_scores_that_are_all_equal_but_perhaps_one_decide_nothing_and_get_a_repo
 
 
 def test_settings_are_judged_among_those_that_have_them():
-    from chattn_nas.space import Architecture, StageChoice
-
     study = new_study()
     choices = [StageChoice(), StageChoice("se", {"reduction": 2}), StageChoice("se", {"reduction": 8})]
     backbone = architecture_of((0, 0, 0)).backbone
@@ -51,6 +50,22 @@ def test_settings_are_judged_among_those_that_have_them():
     assert table.loc[(1, "se.reduction"), "trainings"] == 12
     assert np.isnan(table.loc[(1, "se.reduction"), "fanova"])
     assert table.loc[(1, "se.reduction"), "ped_anova"] > table.loc[(2, "se.reduction"), "ped_anova"]
+
+
+def test_twenty_types_a_stage_take_no_longer_than_few():
+    """One column per type made Optuna's fANOVA look at 2 to the power of their number: at twenty for days."""
+    types = ["none", "bam", "cbam", "coordinate", "eca", "ema", "enc", "fca", "gather_excite", "gct", "gsop",
+             "mca", "ortho", "rcan", "scsa", "scse", "se", "shuffle", "soca", "srm"]  # fmt: skip
+    study, rng = new_study(), np.random.default_rng(0)
+    effects = np.outer([0, 1, 2], rng.normal(size=len(types)))
+    for seed in range(200):
+        cell = rng.integers(len(types), size=3)
+        stages = tuple(StageChoice(types[place]) for place in cell)
+        accuracy = 90 + effects[range(3), cell].sum() + 0.1 * rng.normal()
+        architecture = Architecture(architecture_of((0, 0, 0)).backbone, stages)
+        add_trial(study, architecture, seed=seed, accuracies=[70, accuracy], known=types)
+    shares = importance(study).set_index("stage")["fanova"]
+    assert shares.tolist() == pytest.approx([0, 0.2, 0.8], abs=0.1)
 
 
 def test_too_few_trainings_have_no_importance():
