@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import typer
 from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_json, print_table, read_spec, say
 from chattn_nas.errors import InputError
 from chattn_nas.plural import plural
+
+log = logging.getLogger(__name__)
 
 
 @command("Take home", "chattn-nas export photos --out network")
@@ -65,6 +68,11 @@ def evaluate(
         from chattn_nas.spec.load import lines_of
 
     opened = open_folder(folder)  # before the images are read
+    for key, trained in opened.preparation.items():
+        if (here := getattr(spec.data, key)) != trained:
+            log.warning(
+                "data.%s is %s in %s, the network was trained with %s: it may score worse", key, here, data, trained
+            )
     with lines_of(data):
         facts = tasks.load(spec.task, spec.data)
         images = load_test(spec.data) if part == "test" else facts.validation

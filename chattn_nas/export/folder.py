@@ -64,6 +64,11 @@ class ExportedFolder:
         """By label; empty where the export was not told them."""
         return tuple(map(str, getattr(self.model, "CLASS_NAMES", ())))
 
+    @property
+    def preparation(self) -> dict[str, str]:
+        """How images were brought to its size when it was trained: ``data.resize`` and ``data.background``."""
+        return {"resize": str(self.model.RESIZE), "background": str(self.model.BACKGROUND)}
+
     def answers(self, network: nn.Module, images: torch.Tensor) -> Any:
         """What its network gives for images (B, C, H, W), uint8.
 

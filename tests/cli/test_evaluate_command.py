@@ -1,6 +1,7 @@
 """``chattn-nas evaluate`` on exports and data that are not what they were: one sentence, with ``--json`` the same."""
 
 import io
+import json
 import shutil
 
 import numpy as np
@@ -72,6 +73,13 @@ def test_what_is_not_as_it_was_is_one_sentence(place, invoke, change) -> None:
     assert said in last
     again, same = invoke("evaluate", "network", "--data", "spec.yaml", "--json", code=2)
     assert (again, same.strip().splitlines()[-1]) == ("", last)
+
+
+def test_images_prepared_otherwise_than_in_training_are_told(place, invoke, caplog) -> None:
+    (place / "spec.yaml").write_text(SPEC.replace("image_size: 8,", "image_size: 8, resize: pad,"))
+    score, _ = invoke("evaluate", "network", "--data", "spec.yaml", "--json")
+    assert json.loads(score)["images"] == 6
+    assert "data.resize is pad in spec.yaml, the network was trained with squash" in caplog.text
 
 
 def test_names_of_any_bytes_are_classes(place, invoke) -> None:
