@@ -21,7 +21,7 @@ from chattn_nas.study.record import Record, key_of, once_per_seed, records
 #: With fewer complete trainings any stage may look decisive.
 LEAST_TRAININGS = 12
 #: Of more trainings than these, so many at even distances: a forest takes minutes over tens of thousands.
-MOST_TRAININGS = 2000
+MOST_TRAININGS = 1000
 #: PED-ANOVA asks what it takes to be among so many of the trainings.
 BEST_PART = 0.25
 COLUMNS = ("stage", "parameter", "values", "trainings", "fanova", "ped_anova")
@@ -36,7 +36,7 @@ def importance(study: optuna.Study) -> pd.DataFrame:
     Leyton-Brown 2014; NaN for settings, which not every training has) and ``ped_anova`` (share of what it takes to be
     among the best quarter; Watanabe, Bansal, Hutter 2023). Both are relative: noise is shared out too. Stopped
     trainings and the control are left out; with fewer than 12 others, or none that differ, the table is empty, and of
-    more than 2,000 an even spread is looked at.
+    more than 1,000 an even spread is looked at.
     """
     found = [record for record in once_per_seed(records(study)) if record.score is not None and not record.control]
     if len(found) > MOST_TRAININGS:
