@@ -63,7 +63,7 @@ def tensors_of(file: Path) -> Any:
     except Exception as error:  # torch raises a dozen kinds, and speaks of pickle where a file is cut off
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         reason = said if zipfile.is_zipfile(file) else "cut off, or no file of torch"
-        raise ValueError(f"{file} is damaged ({reason}): export the network again") from None
+        raise ValueError(f"{file} is damaged ({reason}): export the network again") from error
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
@@ -101,7 +101,7 @@ def open_image(path: str | Path, size: tuple[int, int] | None = None) -> Any:
             image = ImageOps.exif_transpose(file)
     except Exception as error:  # a broken file makes Pillow raise whatever it met
         reason = getattr(error, "strerror", None) or error or type(error).__name__
-        raise SystemExit(f"{path} cannot be read as an image: {reason}") from None
+        raise SystemExit(f"{path} cannot be read as an image: {reason}") from error
     if image.mode[0] in "IF":
         image = Image.frombytes("L", image.size, bytes(eight_bits(image, path).flatten().tolist()))
     mode = "L" if IN_CHANS == 1 else "RGB"
