@@ -33,3 +33,11 @@ def as_interrupt() -> Iterator[None]:
     finally:
         for one in heard:
             signal.signal(one, before[one])
+
+
+def at_once() -> None:
+    """From here on such a signal ends the process: what only serves has nothing to clear away, and an exception that
+    comes while Python runs a callback is lost."""
+    for one in SIGNALS:
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, signal.SIG_DFL)

@@ -9,6 +9,15 @@ from chattn_nas.export.output import OutputFolder
 from chattn_nas.interrupts import SIGNALS, as_interrupt
 
 
+@pytest.fixture(autouse=True)
+def _heard():
+    """As in a terminal: what starts the tests may ignore signals, as nohup does."""
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in SIGNALS}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
 def _end_by(one: signal.Signals, file: Path | None = None) -> None:
     if file is not None:
         file.write_text("half")

@@ -167,12 +167,15 @@ def dashboard(
 ) -> None:
     """Show a run's trials in the Optuna dashboard; Ctrl-C stops it."""
     from chattn_nas.dashboard import serve
+    from chattn_nas.interrupts import at_once
 
     address = f"http://127.0.0.1:{port}"
     say(address)
     if as_json:
         print_json({"address": address})
-    serve(_opened(run, trust), port=port)
+    opened = _opened(run, trust)
+    at_once()
+    serve(opened, port=port)
 
 
 def _opened(run: Path, trust: bool) -> Run:

@@ -8,8 +8,6 @@ import textwrap
 
 import pytest
 
-from chattn_nas import Run
-
 MODULE = """
     import torch
     from torch import nn
@@ -40,21 +38,20 @@ SPEC = """
 
 
 def _search(folder, name, path):
-    """The records of a search, by the command line, with a type of that name; ``path`` is where Python looks.
-
-    They are read here, where the type is not known.
-    """
+    """The records of a search, by the command line, with a type of that name; ``path`` is where Python looks."""
     (folder / "spec.yaml").write_text(textwrap.dedent(SPEC).replace("TYPE", json.dumps(name)))
-    done = subprocess.run(
-        [sys.executable, "-m", "chattn_nas", "search", "spec.yaml"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Run(folder / "runs" / "plugin").trials().to_dict("records")
+    command = [sys.executable, "-m", "chattn_nas"]
+    for arguments in (["search", "spec.yaml"], ["trials", "plugin", "--json"]):
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
