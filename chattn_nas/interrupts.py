@@ -36,8 +36,8 @@ def as_interrupt() -> Iterator[None]:
 
 
 def at_once() -> None:
-    """From here on such a signal ends the process: what only serves has nothing to clear away, and an exception that
-    comes while Python runs a callback is lost."""
+    """From here on such a signal ends the process: what only serves has nothing to clear away, and of an exception
+    that comes while it answers, wsgiref makes an answer and goes on."""
     for one in SIGNALS:
         if signal.getsignal(one) is not signal.SIG_IGN:
             signal.signal(one, signal.SIG_DFL)
