@@ -66,8 +66,9 @@ class ExportedFolder:
 
     @property
     def preparation(self) -> dict[str, str]:
-        """How images were brought to its size when it was trained: ``data.resize`` and ``data.background``."""
-        return {"resize": str(self.model.RESIZE), "background": str(self.model.BACKGROUND)}
+        """How images were brought to its size in training: ``data.resize`` and ``data.background``, if it tells."""
+        told = {key: getattr(self.model, key.upper(), None) for key in ("resize", "background")}
+        return {key: str(value) for key, value in told.items() if value is not None}
 
     def answers(self, network: nn.Module, images: torch.Tensor) -> Any:
         """What its network gives for images (B, C, H, W), uint8.

@@ -82,6 +82,13 @@ def test_images_prepared_otherwise_than_in_training_are_told(place, invoke, capl
     assert "data.resize is pad in spec.yaml, the network was trained with squash" in caplog.text
 
 
+def test_an_export_that_does_not_tell_how_is_scored_all_the_same(place, invoke) -> None:
+    file = place / "network" / "model.py"
+    file.write_text(file.read_text(encoding="utf-8").replace("RESIZE", "RESIZED"), encoding="utf-8")
+    score, _ = invoke("evaluate", "network", "--data", "spec.yaml", "--json")
+    assert json.loads(score)["images"] == 6
+
+
 def test_names_of_any_bytes_are_classes(place, invoke) -> None:
     """Folders unpacked from an archive of another system: names that are no UTF-8."""
     (place / "images" / "dog").rename(place / "images" / "d\udcf6g")
