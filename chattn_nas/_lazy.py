@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import sys
@@ -21,6 +22,11 @@ def uncollected() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+def leave_garbage() -> None:
+    """Of this process's end: else Python looks once more through all that torch made, for a second."""
+    atexit.register(gc.freeze)
 
 
 def hand_on(

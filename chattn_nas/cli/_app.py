@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import codecs
 import errno
 import functools
-import gc
 import inspect
 import io
 import json
@@ -29,6 +27,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from chattn_nas._lazy import leave_garbage
 from chattn_nas.arguments import by_flags
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import ChattnError, DataError, InputError, RunError, first_line
@@ -239,7 +238,7 @@ class _Warnings(logging.Handler):
 def main() -> None:
     """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
     logging.lastResort = _Warnings(logging.WARNING)
-    atexit.register(gc.freeze)  # else Python looks once more through all that torch made, for a second
+    leave_garbage()
     os.environ.update(short_waits())
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):

@@ -202,15 +202,17 @@ def stages(study: optuna.Study) -> pd.DataFrame:
         names = sorted(counts, key=lambda name: (name != "none", name == "random_gate", name))
         assert model is not None
         estimate = model.effects(stage, names)
-        for name, effect, sd, half in zip(names, estimate.mean, estimate.sd, estimate.half, strict=True):
+        for name, effect, sd, low, high in zip(
+            names, estimate.mean, estimate.sd, estimate.low, estimate.high, strict=True
+        ):
             rows.append(
                 {
                     "stage": stage + 1,
                     "type": name,
                     "effect": float(effect),
                     "sd": float(sd),
-                    "low": float(effect - half),
-                    "high": float(effect + half),
+                    "low": float(low),
+                    "high": float(high),
                     "trials": counts[name],
                     "against": "none" if "none" in counts else "mean of the types",
                 }

@@ -8,8 +8,6 @@ On SIGTERM it gives its trial back.
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import logging
 import os
 import signal
@@ -19,7 +17,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 
-from chattn_nas._lazy import uncollected
+from chattn_nas._lazy import leave_garbage, uncollected
 from chattn_nas.search.processes import end_own_group
 from chattn_nas.spec.plugins import take_path
 
@@ -44,7 +42,7 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
 
     take_path()
-    atexit.register(gc.freeze)  # else Python looks once more through all that torch made, for a second
+    leave_garbage()
     with uncollected():
         import torch
         from optuna.exceptions import StorageInternalError

@@ -8,8 +8,6 @@ experiment ended.
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import json
 import logging
 import os
@@ -24,6 +22,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from chattn_nas._lazy import leave_garbage
 from chattn_nas.errors import first_line
 from chattn_nas.files import replacing
 from chattn_nas.proxy import Outcome
@@ -206,7 +205,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float)
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    atexit.register(gc.freeze)  # else Python looks once more through all that torch made, for a second
+    leave_garbage()
     quiet_optuna()
     take_path()
     stop = threading.Event()

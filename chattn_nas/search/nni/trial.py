@@ -9,8 +9,6 @@ happens, 0 where there is none.
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import logging
 import signal
 import sys
@@ -22,6 +20,7 @@ from typing import Any
 import optuna
 from torch import nn, set_num_threads
 
+from chattn_nas._lazy import leave_garbage
 from chattn_nas.proxy import Measurement, Report, Rung
 from chattn_nas.search import queue
 from chattn_nas.search.nni import _nni
@@ -58,7 +57,7 @@ def main() -> None:
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _terminate)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    atexit.register(gc.freeze)  # else Python looks once more through all that torch made, for a second
+    leave_garbage()
     quiet_optuna()
     take_path()
     run = RunDirectory(arguments.run)
