@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from chattn_nas import attention
+from chattn_nas.attention import registry
 from chattn_nas.errors import SpecError
 from chattn_nas.spec import load_spec
 
@@ -32,6 +34,15 @@ proxy: {{rungs: [1], device: cpu}}
 search: {{sampler: random, workers: {workers}, trials: 3}}
 {imports}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _types_of_here():
+    """What is registered here is forgotten: other tests of this process list the types there are."""
+    before = set(attention.names())
+    yield
+    for name in set(attention.names()) - before:
+        del registry._types[name]
 
 
 def written(folder: Path, *, workers: int = 0, imports: str = "", choice: str = "beside_one") -> Path:
