@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """What only a GPU can show: captured steps against eager ones, bits of repeated trainings, packing, memory formats.
 
+Every attention, every task (on random data) and every kind of optimiser and recipe is trained captured and eagerly.
+
     python scripts/check_cuda.py [--data cifar10.npz] [--device cuda] [--out FILE.md]
 
 Every line is a check with what was seen; the exit code is 1 where one failed. On a CPU nothing is captured, so there
@@ -18,6 +20,7 @@ from collections.abc import Callable
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -30,7 +33,16 @@ from chattn_nas.proxy import Measurement, ProxySettings, train
 from chattn_nas.proxy.packed import train_packed
 from chattn_nas.space import Architecture, Backbone
 
+sys.path.append(str(Path(__file__).parent / "benchmarks"))
+from tasks import CASES, case  # noqa: E402
+
 BACKBONE = Backbone("cifar_resnet8", {"width": 16})
+#: Recipes beside the default one.
+RECIPES: dict[str, dict[str, Any]] = {
+    **{name: {"optimizer": name, "learning_rate": 0.002} for name in ("adam", "adamw", "lion", "muon")},
+    "mixup and cutmix": {"mixup": 0.2, "cutmix": 1.0, "loss": "bce"},
+    "EMA and clipping": {"ema": 0.99, "clip": 1.0},
+}
 
 
 class Heard(logging.Handler):
@@ -84,13 +96,19 @@ def main() -> None:
             image_size=data.image_size, seed=seed,
         )  # fmt: skip
 
-    def trained(type: str, captured: bool, seed: int = 0) -> Measurement:
-        settings = ProxySettings(rungs=[1, 2], cuda_graphs=captured)
-        return train(built(type, seed), data, settings, seed=seed, device=arguments.device)
+    def trained(type: str, captured: bool, **recipe: Any) -> Measurement:
+        settings = ProxySettings(rungs=[1, 2], cuda_graphs=captured, **recipe)
+        return train(built(type), data, settings, seed=0, device=arguments.device)
 
     for type in (name for name in attention.names() if not name.startswith("timm/")):
-        checks(f"{type}: captured, and the same as eager", partial(_as_eager, trained, type, heard))
-    checks("se: two captured trainings are equal to the bit", partial(_repeatable, trained))
+        checks(f"{type}: captured, and the same as eager", partial(_as_eager, partial(trained, type), heard))
+    for recipe, settings in RECIPES.items():
+        again = partial(trained, "se", **settings)
+        checks(f"{recipe}: captured, and the same as eager", partial(_as_eager, again, heard))
+    for task in CASES:
+        again = partial(_task, task, arguments.device)
+        checks(f"{task}: captured, and the same as eager", partial(_as_eager, again, heard))
+    checks("se: two captured trainings are equal to the bit", partial(_repeatable, partial(trained, "se", True)))
     for count in arguments.packs:
         checks(f"{count} networks packed", partial(_packed, built, data, arguments.device, count))
     checks("channels_last pays", partial(_memory_format, built(), data, arguments.device))
@@ -104,23 +122,29 @@ def main() -> None:
     sys.exit(checks.failed > 0)
 
 
-def _as_eager(trained: Callable[..., Measurement], type: str, heard: Heard) -> tuple[bool, str]:
+def _task(name: str, device: str, captured: bool) -> Measurement:
+    """A short training of the task by its own recipe."""
+    data, settings, build = case(name)
+    return train(build(), data, settings.model_copy(update={"cuda_graphs": captured}), seed=0, device=device)
+
+
+def _as_eager(trained: Callable[[bool], Measurement], heard: Heard) -> tuple[bool, str]:
     heard.lines.clear()
-    captured = trained(type, True)
+    captured = trained(True)
     refused = [line for line in heard.lines if "eagerly" in line]
-    eager = trained(type, False)
+    eager = trained(False)
     same = captured.rungs == eager.rungs and captured.train_loss_sum == eager.train_loss_sum
     finite = captured.outcome == eager.outcome == "complete"
     gap = abs((captured.train_loss_sum or 0) - (eager.train_loss_sum or 0)) / (eager.train_loss_sum or 1)
     seen = (
-        f"accuracy {captured.score:.4f} captured, {eager.score:.4f} eager, losses differ by {gap:.1e}; "
+        f"score {captured.score:.4f} captured, {eager.score:.4f} eager, losses differ by {gap:.1e}; "
         f"{captured.images_per_second:,.0f} against {eager.images_per_second:,.0f} images/s"
     )
     return finite and not refused and (same or gap < 1e-3), "; ".join([seen, *refused])
 
 
-def _repeatable(trained: Callable[..., Measurement]) -> tuple[bool, str]:
-    first, second = trained("se", True), trained("se", True)
+def _repeatable(trained: Callable[[], Measurement]) -> tuple[bool, str]:
+    first, second = trained(), trained()
     return first.rungs == second.rungs and first.train_loss_sum == second.train_loss_sum, (
         f"loss sums {first.train_loss_sum!r} and {second.train_loss_sum!r}"
     )
