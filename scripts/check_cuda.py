@@ -34,7 +34,7 @@ from chattn_nas.proxy.packed import train_packed
 from chattn_nas.space import Architecture, Backbone
 
 sys.path.append(str(Path(__file__).parent / "benchmarks"))
-from tasks import CASES, case  # noqa: E402
+from tasks import CASES, case
 
 BACKBONE = Backbone("cifar_resnet8", {"width": 16})
 #: Recipes beside the default one.
