@@ -136,6 +136,26 @@ def test_building_a_network_registers_with_timm_by_itself_and_a_worker_imports_n
     assert not {"pandas", "sklearn", "plotly"} & set(held)
 
 
+#: The one file of a room that touches what a foreign library does not promise; other rooms may use it.
+DOORS = {"_optuna", "_timm", "_nni", "_ray", "_dashboard"}
+
+
+def test_no_room_imports_what_is_private_to_another() -> None:
+    root = Path(chattn_nas.__file__).parent
+    taken = []
+    for path in sorted(root.rglob("*.py")):
+        room = path.relative_to(root).parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("chattn_nas."):
+                continue
+            for name in node.names:
+                other, *inside = f"{node.module}.{name.name}".split(".")[1:]
+                private = [part for part in inside if part.startswith("_") and part not in DOORS]
+                if private and other != room:
+                    taken.append(f"{path.relative_to(root)}:{node.lineno} {node.module}.{name.name}")
+    assert taken == []
+
+
 #: What is handed on to code that is not ours: timm's entry points, an attention's own hyperparameters.
 OPEN = {"register", "build", "chattn_net", "Refusing", "model_validate"}
 

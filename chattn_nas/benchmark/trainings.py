@@ -24,8 +24,7 @@ from torch.nn import functional as F
 from chattn_nas.data import Data, Normalize, TensorSet, sample_batch
 from chattn_nas.errors import first_line
 from chattn_nas.network import build_network, cost, start_at_unit
-from chattn_nas.proxy import Measurement, ProxySettings
-from chattn_nas.proxy._evaluate import Evaluation
+from chattn_nas.proxy import Evaluation, Measurement, ProxySettings
 from chattn_nas.proxy.packed import SCORED, train_packed
 from chattn_nas.proxy.step import autocast
 from chattn_nas.space import Architecture

@@ -111,7 +111,7 @@ def _torch() -> Iterator[Check]:
     except (ImportError, OSError) as error:
         yield Check("torch", f"cannot be imported: {error}", "wrong")
         return
-    from chattn_nas.proxy._train import resolve_device
+    from chattn_nas.device import resolve_device
 
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Check("torch", f"{torch.__version__}; {threads} CPU cores for this process")

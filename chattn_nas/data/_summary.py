@@ -6,18 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chattn_nas.data.boxes import are_boxes, counted, objects
+from chattn_nas.data.enough import LEAST_VALIDATION, as_many_as, few_updates
 from chattn_nas.data.load import divide
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Split
 from chattn_nas.data.store import ImageStore
 from chattn_nas.image_size import shown
 
-#: Below so many updates in a trial a network has hardly begun to learn.
-LEAST_UPDATES = 250
-#: Below so many validation images a difference between two networks drowns in chance.
-LEAST_VALIDATION = 500
-#: Scores that are means over the classes, of which each counts the same, however few its images are.
-OVER_CLASSES = ("balanced_accuracy", "macro_f1")
 #: Pixels below which an object can hardly be found.
 LEAST_SIDE = 4
 
@@ -54,30 +49,6 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
             f"to within ±{196 * np.sqrt(0.8 * 0.2 / counting):.1f} points (95 %)"
         )
     return found
-
-
-def as_many_as(labels: NDArray[np.integer], metric: str | None) -> float:
-    """How many images a score is as certain as: all of them; where it is a mean over the classes, fewer.
-
-    Args:
-        labels: Class of every image (N,).
-        metric: Name of the score.
-    """
-    if metric not in OVER_CLASSES:
-        return len(labels)
-    counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    return float(len(counts) / np.mean(1 / counts))
-
-
-def few_updates(updates: int, batch_size: int) -> str | None:
-    """A sentence where a trial makes so few updates that it shows little; ``None`` where they are enough."""
-    if updates >= LEAST_UPDATES:
-        return None
-    return (
-        f"a full trial makes only {updates} updates of {batch_size} images: after so few, networks differ by how they "
-        "start more than by what they can learn; more epochs (proxy.rungs) or a smaller batch before more trials"
-    )
 
 
 def majority(settings: DataSettings) -> tuple[str, float] | None:

@@ -72,7 +72,7 @@ def open_tree(path: Path) -> Tree:
     if path.is_dir():
         return Folder(path)
     if not path.exists():
-        raise DataError(f"there is no {path}{_nearby(path)}", where=("path",))
+        raise DataError(f"there is no {path}{nearby(path)}", where=("path",))
     if zipfile.is_zipfile(path):
         return Zip(path)
     return Tar(path)
@@ -229,7 +229,7 @@ def _reason(path: Path, error: Exception) -> str:
     )
 
 
-def _nearby(path: Path) -> str:
+def nearby(path: Path) -> str:
     """A did-you-mean for a path that is not there."""
     import difflib
 

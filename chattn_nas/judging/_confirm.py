@@ -18,7 +18,7 @@ from chattn_nas.judging.counted import chance_of, counted
 from chattn_nas.judging.given import spec_of_given, time_limit, train_given
 from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
 from chattn_nas.judging.test_set import read_test_set
-from chattn_nas.results._best import Standing
+from chattn_nas.results import Standing
 from chattn_nas.results.words import FAILED
 from chattn_nas.search.same import check_same
 from chattn_nas.search.session import quiet_optuna

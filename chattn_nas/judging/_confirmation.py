@@ -14,8 +14,7 @@ import pandas as pd
 from chattn_nas.arguments import checked
 from chattn_nas.errors import RunError
 from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block, outliers
-from chattn_nas.results import words
-from chattn_nas.results._best import Pick, Standing
+from chattn_nas.results import Pick, Standing, words
 from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.stored import Stored, renamed
 from chattn_nas.study.attributes import study_attributes

@@ -7,7 +7,7 @@ import math
 import psutil
 import torch
 
-from chattn_nas.data._summary import few_updates
+from chattn_nas.data.enough import few_updates
 from chattn_nas.results import words
 from chattn_nas.search.pace import Pace, others_at_work, pace
 from chattn_nas.search.trainer import ProxyTrainer

@@ -13,8 +13,7 @@ import optuna
 from chattn_nas.judging._confirmation import alpha_of, families
 from chattn_nas.judging.comparison import MOST_SEEDS, block_error, outliers, seeds_needed
 from chattn_nas.judging.counted import counted
-from chattn_nas.results import words
-from chattn_nas.results._best import Pick, Standing
+from chattn_nas.results import Pick, Standing, words
 from chattn_nas.results.pooled import choices_of
 from chattn_nas.results.words import called, name_of
 from chattn_nas.space import Architecture, SearchSpace

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from chattn_nas.arguments import asked_by, checked
-from chattn_nas.data._summary import as_many_as
+from chattn_nas.data.enough import as_many_as
 from chattn_nas.errors import InputError
 from chattn_nas.judging.advice import SHOWN, more_workers, wiser
 from chattn_nas.judging.planning import NOISE

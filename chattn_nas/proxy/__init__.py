@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from chattn_nas._lazy import hand_on
 
 if TYPE_CHECKING:
+    from chattn_nas.device import resolve_device as resolve_device
+    from chattn_nas.proxy._evaluate import Evaluation as Evaluation
     from chattn_nas.proxy._evaluate import evaluate as evaluate
     from chattn_nas.proxy._train import Report as Report
-    from chattn_nas.proxy._train import resolve_device as resolve_device
     from chattn_nas.proxy._train import train as train
     from chattn_nas.proxy.measurement import Measurement as Measurement
     from chattn_nas.proxy.measurement import Outcome as Outcome
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
-        "._evaluate": "evaluate",
-        "._train": "Report resolve_device train",
+        "chattn_nas.device": "resolve_device",
+        "._evaluate": "Evaluation evaluate",
+        "._train": "Report train",
         ".measurement": "Measurement Outcome Rung",
         ".memory": "free_caches is_out_of_memory",
         ".retry": "train_within_memory",

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import timm
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from chattn_nas.data import Data, TensorSet
-from chattn_nas.device import resolve_device as resolve_device
+from chattn_nas.data import Data
+from chattn_nas.device import resolve_device
 from chattn_nas.proxy import pulse
 from chattn_nas.proxy._evaluate import Evaluation
-from chattn_nas.proxy.average import Average
-from chattn_nas.proxy.capture import Capture, cuda_graphs
-from chattn_nas.proxy.criterion import criterion_of
+from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.drop_path import dropped
+from chattn_nas.proxy.epochs import epochs_of, trained_by
+from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.memory import peak_memory
-from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.proxy.mode import train_mode
-from chattn_nas.proxy.optimizer import Rates, build_optimizer
-from chattn_nas.proxy.order import even_odds
-from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.settings import ProxySettings
-from chattn_nas.proxy.step import TrainingStep
-from chattn_nas.proxy.streamed import Streamed
 from chattn_nas.tasks import task_of
 
 Report = Callable[[int, Rung], bool]
@@ -132,69 +124,5 @@ def _train(
     )
 
 
-def epochs_of(
-    network: nn.Module,
-    data: Data,
-    settings: ProxySettings,
-    generator: torch.Generator,
-    capture: Capture | None = None,
-    accumulate: int = 1,
-) -> Resident | Streamed:
-    """Optimiser, step and batches of one network, which is moved to the device of ``generator`` for it."""
-    device = generator.device
-    # channels_last: forward and backward take 0.72 (ResNet-8, 16 px) and 0.70 (ResNet-20, 32 px) of their time in the
-    # default format (2026-11-25, torch 2.14.1, one thread of an AMD EPYC), 0.86 on an H100.
-    network.to(device).to(memory_format=torch.channels_last)
-    images, task = data.train.to(device), task_of(data)
-
-    mixing = mixing_of(task, settings)
-
-    def prepare(batch: TensorSet) -> tuple[Tensor, Tensor]:
-        inputs, targets = task.prepare(batch, generator)
-        return (inputs, targets) if mixing is None else mixing(inputs, targets, generator)
-
-    optimizer = build_optimizer(network, settings, images=len(images))
-    step = TrainingStep(
-        network, optimizer, prepare, task=task, accumulate=accumulate,
-        criterion=criterion_of(task, settings, device), clip=settings.clip,
-        average=Average(network, settings.ema) if settings.ema else None,
-    )  # fmt: skip
-    batch_size = min(settings.batch_size, len(images))
-    odds = even_odds(images.labels) if data.balanced else None
-    make = Resident if isinstance(images, TensorSet) else Streamed
-    return make(step, images, batch_size, Rates(optimizer), generator, capture, odds=odds)  # type: ignore[arg-type]
-
-
-def trained_by(epochs: Resident) -> nn.Module:
-    """The network that is scored and kept: the moving average of the weights where there is one."""
-    step = epochs.step
-    assert isinstance(step, TrainingStep)
-    return step.network if step.average is None else step.average.module
-
-
 def _finite(value: float) -> bool:
     return value - value == 0
-
-
-@contextmanager
-def own_stream_and_state(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed what layers draw (dropout, drop path); the global state stays as it was.
-
-    On a GPU all is done on a stream of its own, which capture asks for, and by cuDNN's deterministic algorithms: the
-    same seed gives the same numbers.
-    """
-    if device.type != "cuda":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-        return
-    torch.backends.cudnn.deterministic = True
-    torch.cuda.reset_peak_memory_stats(device)
-    with torch.cuda.device(device), torch.random.fork_rng(devices=[torch.cuda.current_device()]):
-        torch.manual_seed(seed)
-        before, own = torch.cuda.current_stream(), torch.cuda.Stream()
-        own.wait_stream(before)
-        with torch.cuda.stream(own):
-            yield
-        before.wait_stream(own)
-        gc.collect()  # graphs and what they hold are in cycles with what they were captured from

@@ -21,8 +21,9 @@ from torch.nn.modules.dropout import _DropoutNd
 from chattn_nas.data import Data
 from chattn_nas.errors import InputError
 from chattn_nas.proxy._evaluate import Evaluation
-from chattn_nas.proxy._train import epochs_of, own_stream_and_state, trained_by
 from chattn_nas.proxy.capture import Replayed, cuda_graphs
+from chattn_nas.proxy.epochs import epochs_of, trained_by
+from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.resident import Resident

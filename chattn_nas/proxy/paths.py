@@ -13,9 +13,10 @@ from torch import nn
 from chattn_nas.data import Augmentation, Data
 from chattn_nas.network.start import restored
 from chattn_nas.proxy import pulse
-from chattn_nas.proxy._train import epochs_of, own_stream_and_state
 from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.drop_path import dropped
+from chattn_nas.proxy.epochs import epochs_of
+from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.settings import ProxySettings

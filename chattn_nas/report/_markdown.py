@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 
 from chattn_nas.arguments import checked
-from chattn_nas.judging._confirmation import Confirmation
+from chattn_nas.judging import Confirmation
 from chattn_nas.judging.comparison import Comparison
 from chattn_nas.report.classes import class_heads, class_rows
 from chattn_nas.report.facts import RunFacts, gather

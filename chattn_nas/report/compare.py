@@ -15,9 +15,7 @@ from chattn_nas.errors import InputError, RunError
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, number
 from chattn_nas.report.facts import RunFacts, data_name, gather
 from chattn_nas.report.page import file_text, rendered
-from chattn_nas.results import words
-from chattn_nas.results._best import Margin
-from chattn_nas.results._so_far import named
+from chattn_nas.results import Margin, words
 from chattn_nas.space import NONE
 from chattn_nas.space.settings import ALL
 from chattn_nas.spec import Spec
@@ -139,7 +137,7 @@ def _line(facts: RunFacts) -> RunLine:
         data=data_name(spec.get("data", {})),
         epochs=max((one.rungs[-1].epoch for one in trained), default=0),
         trials=len(trained),
-        network="nothing yet" if lead is None else named(lead),
+        network="nothing yet" if lead is None else words.short_name_of(lead),
         choices=() if lead is None else tuple(lead.choices),
         status=facts.verdict.status, score=value, low=low, high=high, none=margins[0],
         uniform=margins[1], parameters=lead.relative.get("parameters") if lead else None,

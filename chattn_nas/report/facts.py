@@ -13,15 +13,12 @@ import optuna
 import pandas as pd
 import yaml
 
-from chattn_nas.judging._confirmation import Confirmation, confirmation
+from chattn_nas.judging import Confirmation, confirmation
 from chattn_nas.network.constraints import Constraint
 from chattn_nas.proxy.measurement import told
 from chattn_nas.report.classes import ClassFigures, class_figures
 from chattn_nas.report.verdict import Verdict, verdict
-from chattn_nas.results import one_shot, words
-from chattn_nas.results._best import Pick, Standing
-from chattn_nas.results._efficiency import efficiency
-from chattn_nas.results._importance import importance
+from chattn_nas.results import Pick, Standing, efficiency, importance, one_shot, words
 from chattn_nas.results.pareto import hypervolume_over_time
 from chattn_nas.results.starts import StartRow, start_of, starts
 from chattn_nas.results.tables import COSTS, Rows, leaderboard, rungs, stages

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from chattn_nas.report.thinning import POINTS, spread
-from chattn_nas.results import words
-from chattn_nas.results._best import Standing
+from chattn_nas.results import Standing, words
 from chattn_nas.results.pareto import front
 from chattn_nas.study.record import CONTROL, CONTROLS, NONE, UNIFORM
 

@@ -13,8 +13,7 @@ from chattn_nas.report.page import file_text, strong
 from chattn_nas.report.palette import LIGHT
 from chattn_nas.report.picture import picture_of
 from chattn_nas.report.verdict import verdict
-from chattn_nas.results import words
-from chattn_nas.results._best import Pick, Standing
+from chattn_nas.results import Pick, Standing, words
 from chattn_nas.results.tables import leaderboard
 from chattn_nas.results.words import name_of
 from chattn_nas.study.metric import named, unit_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 
-from chattn_nas.results._best import Pick
+from chattn_nas.results import Pick
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.tasks.settings import CLASSIFICATION
 

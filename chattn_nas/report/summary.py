@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from chattn_nas.report.facts import RunFacts, data_name
 from chattn_nas.results import words
-from chattn_nas.results._so_far import named
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.short import in_short
 from chattn_nas.training.result import final_trainings
@@ -27,7 +26,7 @@ def summary(facts: RunFacts) -> list[str]:
         if rival is not None and rival.hash != lead.hash and (margin := standing.margin(lead, rival)) is not None
     ]
     lines.append(
-        f"First in the search: {named(lead)}, {unit.written(value)} {unit.title}{reach}"
+        f"First in the search: {words.short_name_of(lead)}, {unit.written(value)} {unit.title}{reach}"
         + "".join(f"; {one}" for one in rivals)
     )
     trained = [record for record in facts.records if record.rungs and record.measurement]

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from chattn_nas.judging._confirmation import Network
+from chattn_nas.judging import Network
 from chattn_nas.report import progress_tables
 from chattn_nas.report.cells import Cell, Column, ReportTable, bar, chip, number, over_seeds, pooled
 from chattn_nas.report.classes import class_table

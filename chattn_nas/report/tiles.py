@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chattn_nas.report.facts import RunFacts
-from chattn_nas.results import words
-from chattn_nas.results._best import Pick
+from chattn_nas.results import Pick, words
 from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import NONE
 

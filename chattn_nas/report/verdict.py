@@ -13,10 +13,9 @@ import pandas as pd
 from scipy import stats
 
 from chattn_nas.errors import RunError
-from chattn_nas.judging._confirmation import Confirmation, confirmation, confirmed_winner
+from chattn_nas.judging import Confirmation, confirmation, confirmed_winner
 from chattn_nas.judging.comparison import OUTLYING
-from chattn_nas.results import words
-from chattn_nas.results._best import Margin, Pick, Standing
+from chattn_nas.results import Margin, Pick, Standing, words
 from chattn_nas.results.pareto import front
 from chattn_nas.results.tables import COSTS
 from chattn_nas.results.words import FAILED, name_of

@@ -7,17 +7,9 @@ import optuna
 from chattn_nas.arguments import checked
 from chattn_nas.errors import RunError
 from chattn_nas.results import words
-from chattn_nas.results._best import Pick, Standing
+from chattn_nas.results._best import Standing
 from chattn_nas.study.metric import unit_of
-from chattn_nas.study.record import CONTROLS, UNIFORM
-from chattn_nas.study.short import short_form
-
-
-def named(pick: Pick) -> str:
-    """A network in its short form, or as the baseline that it is."""
-    if pick.label and not pick.label.startswith(UNIFORM):
-        return words.called(pick.label)
-    return short_form(pick.choices)
+from chattn_nas.study.record import CONTROLS
 
 
 @checked
@@ -31,7 +23,8 @@ def so_far(study: optuna.Study) -> str:
     value = best.value("pooled")
     level = [p for p in standing.picks if not p.control and abs(p.value("pooled") - value) < 1e-9]
     if len(level) > 1:
-        return f"best so far: {len(level)} networks share {unit.written(value)}, {named(level[0])} among them"
+        one = words.short_name_of(level[0])
+        return f"best so far: {len(level)} networks share {unit.written(value)}, {one} among them"
     reach = "" if best.interval is None else " (95 %: {:.1f} to {:.1f})".format(*best.interval)
     none = standing.none()
     ahead = ""
@@ -40,4 +33,4 @@ def so_far(study: optuna.Study) -> str:
         mean = best.mean - none.mean if margin is None else margin.mean
         ahead = f", {words.signed(mean, unit.digits)} {unit.difference} over none"
     tried = [pick for pick in standing.picks if pick.label not in CONTROLS]
-    return f"best of {len(tried)} so far: {named(best)}, {unit.written(value)}{reach}{ahead}"
+    return f"best of {len(tried)} so far: {words.short_name_of(best)}, {unit.written(value)}{reach}{ahead}"

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from chattn_nas.plural import plural as plural
-from chattn_nas.study.record import CONTROL, NONE, RIVAL
+from chattn_nas.study.record import CONTROL, NONE, RIVAL, UNIFORM
+from chattn_nas.study.short import short_form
 
 if TYPE_CHECKING:
     from chattn_nas.results._best import Margin, Pick
@@ -109,6 +110,13 @@ def name_of(pick: Pick) -> str:
     if pick.uniform and not pick.label:
         return f"uniform {next(choice for choice in pick.choices if choice != NONE)}"
     return called(pick.label) or pick.description
+
+
+def short_name_of(pick: Pick) -> str:
+    """The name of an architecture where there is little room: a control's name, else the short form of its stages."""
+    if pick.label and not pick.label.startswith(UNIFORM):
+        return called(pick.label)
+    return short_form(pick.choices)
 
 
 def called(label: str) -> str:

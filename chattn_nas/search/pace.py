@@ -14,8 +14,9 @@ import torch
 
 from chattn_nas.data import Normalize, sample_batch
 from chattn_nas.network.scales import scales_behind
-from chattn_nas.proxy._train import epochs_of, own_stream_and_state
 from chattn_nas.proxy.capture import cuda_graphs
+from chattn_nas.proxy.epochs import epochs_of
+from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.memory import peak_memory
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.step import autocast

@@ -14,8 +14,8 @@ import torch
 import yaml
 
 from chattn_nas.data import DataSettings, describe, divide
-from chattn_nas.data._summary import LEAST_UPDATES
 from chattn_nas.data.description import Description, PartFacts
+from chattn_nas.data.enough import LEAST_UPDATES
 from chattn_nas.data.kinds import TASKS
 from chattn_nas.errors import BackboneError, DataError, InputError
 from chattn_nas.network import stages

@@ -16,11 +16,11 @@ from chattn_nas.errors import TrainingStopped
 from chattn_nas.network.build import derived_seed
 from chattn_nas.network.weights import write_weights
 from chattn_nas.proxy import ProxySettings
-from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.average import Average
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.drop_path import dropped
+from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer

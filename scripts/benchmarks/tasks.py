@@ -20,8 +20,8 @@ from chattn_nas import tasks
 from chattn_nas.data import Augmentation, Data, TensorSet
 from chattn_nas.network import build_network
 from chattn_nas.proxy import ProxySettings, resolve_device, train
-from chattn_nas.proxy._train import own_stream_and_state
 from chattn_nas.proxy.criterion import criterion_of
+from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.optimizer import build_optimizer
 from chattn_nas.proxy.step import autocast
 from chattn_nas.space import Architecture, Backbone, StageChoice

@@ -49,7 +49,7 @@ from torchvision import transforms
 from chattn_nas.data import Data, DataSettings, Normalize, load_data
 from chattn_nas.network import cifar  # noqa: F401 (importing registers our networks with timm)
 from chattn_nas.proxy import ProxySettings, train
-from chattn_nas.proxy._train import own_stream_and_state
+from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.optimizer import build_optimizer
 from chattn_nas.proxy.step import autocast
 

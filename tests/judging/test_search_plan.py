@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from chattn_nas.data._summary import as_many_as
+from chattn_nas.data.enough import as_many_as
 from chattn_nas.errors import InputError
 from chattn_nas.judging import plan_search
 from chattn_nas.judging.search_plan import BESIDE, ENDING, STARTUP, _reached

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.tree import Tree, _nearby, open_tree, stamp_of
+from chattn_nas.data.tree import Tree, nearby, open_tree, stamp_of
 from chattn_nas.errors import DataError
 
 
@@ -53,4 +53,4 @@ def stamp(path: Path) -> str:
     try:
         return f"{path.absolute()} {stamp_of(path.stat())}"
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}{_nearby(path)}", where=("path",)) from None
+        raise DataError(f"cannot read {path}: {error.strerror}{nearby(path)}", where=("path",)) from None
