@@ -1,4 +1,4 @@
-"""Rooms hand on their public names when they are asked for (PEP 562): importing a room imports nothing else."""
+"""Lazy public names (PEP 562): a room imports the module behind a name when the name is first used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Import without looking for garbage, of which there is none: it takes a fifth of the time of torch and timm."""
+    """Import without collecting garbage, of which there is none: it takes a fifth of the time of torch and timm."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -25,19 +25,19 @@ def uncollected() -> Iterator[None]:
 
 
 def leave_garbage() -> None:
-    """Of this process's end: else Python looks once more through all that torch made, for a second."""
+    """Skip the last garbage collection at exit: it goes through everything that torch made, for a second."""
     atexit.register(gc.freeze)
 
 
 def hand_on(
     room: str, homes: Mapping[str, str], rooms: str = ""
 ) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
-    """``__all__``, ``__getattr__`` and ``__dir__`` of a room.
+    """Return ``__all__``, ``__getattr__`` and ``__dir__`` of a room.
 
     Args:
         room: The room's ``__name__``.
-        homes: Module, relative to the room where it begins with a dot, to the names it defines, separated by spaces.
-        rooms: Packages inside it, separated by spaces, that are imported when they are asked for.
+        homes: Maps a module (relative to the room if it begins with a dot) to its names, separated by spaces.
+        rooms: Packages inside it, separated by spaces, which are imported when they are first used.
     """
     home = {name: module for module, names in homes.items() for name in names.split()}
 
@@ -59,7 +59,7 @@ def hand_on(
 
 class _Callable(ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function of the Python API that bears the room's name."""
+        """Call the function of the Python API that has the room's name."""
         with uncollected():
             api = importlib.import_module("chattn_nas.api")
         return getattr(api, self.__name__.rpartition(".")[2])(*args, **kwargs)

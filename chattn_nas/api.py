@@ -47,12 +47,12 @@ class Run(study.RunDirectory):
 
     @cached_property
     def standing(self) -> results.Standing:
-        """Who stands where, as the study is at the first call."""
+        """The ranking of the study's architectures, as of the first call."""
         return results.Standing(self.study)
 
     @checked
     def trials(self, *, where: str | None = None, sort: str | None = None) -> pd.DataFrame:
-        """One row per trial; ``where`` and ``sort`` as on the command line.
+        """Return one row per trial; ``where`` and ``sort`` work as on the command line.
 
         Raises:
             InputError: An unknown column, or a condition that cannot be read.
@@ -61,12 +61,12 @@ class Run(study.RunDirectory):
 
     @checked
     def leaderboard(self, by: str = "pooled") -> pd.DataFrame:
-        """One row per architecture, best first by ``pooled``, ``mean`` or ``single``."""
+        """Return one row per architecture, best first by ``pooled``, ``mean`` or ``single``."""
         return results.leaderboard(self.study, by)
 
     @checked
     def best(self, by: str = "pooled") -> Trained:
-        """The recommended architecture.
+        """Return the recommended architecture.
 
         Raises:
             RunError: Nothing was trained to the end.
@@ -75,7 +75,7 @@ class Run(study.RunDirectory):
 
     @checked
     def trial(self, number: int) -> Trained:
-        """The architecture of one trial.
+        """Return the architecture of one trial.
 
         Raises:
             RunError: There is no such trial, or it was not trained to the end.
@@ -90,15 +90,15 @@ class Run(study.RunDirectory):
 
     @checked
     def chosen(self, trial: str | int = "best", by: str | None = None) -> Trained:
-        """``best``, or a number as :meth:`trial`.
+        """Return the best network or that of a trial, as the command line names them.
 
         Args:
-            trial: One of them.
-            by: As for :meth:`best`; ``None`` takes the network that a confirmation put first, without one the pooled
-                mean.
+            trial: ``best``, or the number of a trial.
+            by: As for :meth:`best`; ``None`` takes the winner of the confirmation or, if there was none, ranks by the
+                pooled mean.
 
         Raises:
-            InputError: Neither of them.
+            InputError: ``trial`` is neither.
         """
         if str(trial).isdecimal():
             return self.trial(int(trial))
@@ -109,13 +109,13 @@ class Run(study.RunDirectory):
 
     @checked
     def show_predictions(self, images: int = 6) -> bool:
-        """Keep in the run's directory what the network that leads answers on a few validation images, for the report.
+        """Store the leading network's answers on a few validation images in the run's directory, for the report.
 
         Returns:
-            Whether there was anything to see: its weights were kept, and the task has pictures of its answers.
+            Whether there was anything to show: its weights were kept, and the task can draw its answers.
 
         Raises:
-            InputError: No images.
+            InputError: ``images`` is below 1.
             RunError: Nothing was trained to the end.
         """
         at_least(1, "images", images)
@@ -138,7 +138,7 @@ class Run(study.RunDirectory):
 
     @property
     def so_far(self) -> str:
-        """The best network so far, in one line; empty before anything was trained to the end."""
+        """The best network so far in one line, empty until a training has been completed."""
         return results.so_far(self.study)
 
     def _repr_html_(self) -> str:
@@ -165,26 +165,26 @@ def search(
     early_stop: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
-    """Search, or go on searching: the same call after an interruption continues to the target number of trials.
+    """Search, or continue a search: after an interruption, the same call goes on to the target number of trials.
 
     Args:
         spec: What :func:`load_spec` gives.
         run: Directory of the run; ``runs/<name>`` below the current folder by default.
-        trials: Trials that shall have ended in the whole run, instead of the spec's number.
-        workers: Worker processes instead of the spec's; ``0`` trains in this process.
+        trials: Number of trials of the whole run, instead of the spec's.
+        workers: Number of worker processes, instead of the spec's; ``0`` trains in this process.
         progress: Show a live bar on a terminal, plain lines elsewhere.
-        trainer: ``module:factory`` of another way to train; ours by default.
-        budget: Seconds after which no further trial is begun; without ``trials`` nothing else ends the search.
-        early_stop: End earlier where more trials cannot change the answer: where the pooled model gives less than 5 %
-            to there being a network in the space that is better than the pick by ``judging.useful``.
-        callbacks: Told of trials, rungs and the end, in this process; see :class:`Callback`.
+        trainer: ``module:factory`` of your own trainer.
+        budget: Seconds after which no further trial begins; without ``trials``, only this ends the search.
+        early_stop: Stop as soon as more trials cannot change the answer: once the pooled model says with 95 %
+            probability that no network of the space beats the pick by ``judging.useful``.
+        callbacks: Called in this process for trials, rungs and the end; see :class:`Callback`.
 
     Raises:
-        InputError: Fewer than one trial, or a spec whose parts do not fit.
-        MissingExtraError: Engine ``nni`` or ``ray`` without its packages.
-        RunError: The run exists with settings that make its trials incomparable, or another process searches in it.
-        SearchStopped: Trials keep failing, or NNI does; the message names the commonest reason.
-        KeyboardInterrupt: Ctrl-C, after the running trials were given back; the same call goes on later.
+        InputError: ``trials`` is below 1, or parts of the spec do not fit each other.
+        MissingExtraError: The packages of the engine ``nni`` or ``ray`` are not installed.
+        RunError: The run exists with incompatible settings, or another process is searching in it.
+        SearchStopped: Trials or NNI keep failing; the message names the most common reason.
+        KeyboardInterrupt: Ctrl-C; the running trials were returned to the queue, and the same call continues.
     """
     from chattn_nas.search.engine import search as run_search
 
@@ -203,11 +203,11 @@ def search(
 
 
 def try_to_show(what: str, look: Callable[[], object]) -> None:
-    """Take a look at a trained network for the report; a run has its result also where the look fails, which is logged.
+    """Examine a trained network for the report; a failure is logged, since the run has its result all the same.
 
     Args:
-        what: What is looked at, for the log.
-        look: Raises :class:`RunError` where nothing was trained to the end.
+        what: What is examined, for the log.
+        look: Examines it; may raise :class:`RunError` if no training has been completed.
     """
     try:
         look()
@@ -228,7 +228,7 @@ def train(
     settings: TrainingSettings | None = None,
     on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> TrainingResult:
-    """Train a network of a run at full length, as :meth:`Trained.train`."""
+    """Train a network of a run at full length; see :meth:`Trained.train`."""
     return trained.train(
         epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, settings=settings,
         on_epoch=on_epoch,
@@ -239,18 +239,18 @@ def train(
 def export(
     trained: Trained, out_dir: Path | str, formats: Sequence[str] | None = None, *, force: bool = False
 ) -> ExportReport:
-    """Write a network of a run into a folder that needs only torch, and prove it.
+    """Write a network of a run into a folder that needs only torch, and prove that it computes the same.
 
     Args:
         trained: A network of a run.
-        out_dir: Made where it is missing; an earlier export there is replaced.
+        out_dir: Folder to write to; created if needed. An earlier export there is replaced.
         formats: Some of ``chattn_nas.export.FORMATS``; ``chattn_nas.export.DEFAULT_FORMATS`` by default.
-        force: Write into a folder that holds other files, too.
+        force: Write even if the folder holds other files.
 
     Raises:
-        InputError: An unknown format, or a folder that cannot be written, or that holds what no export wrote.
-        MissingExtraError: A format whose packages are not installed.
-        ExportError: A format cannot hold this network, or a proof fails.
+        InputError: The format is unknown, or the folder cannot be written or holds files that no export wrote.
+        MissingExtraError: The packages of a format are not installed.
+        ExportError: A format cannot express this network, or a proof failed.
     """
     from chattn_nas import tasks
     from chattn_nas.export import DEFAULT_FORMATS, Usage, check_request, export_network

@@ -1,4 +1,4 @@
-"""Arguments of public functions: a wrong type is refused at the door, in one sentence that names the argument."""
+"""Type checks of public functions: a wrong argument is refused at once, in one sentence that names it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _BY_FLAGS = ContextVar("_BY_FLAGS", default=False)
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which raises :class:`InputError` where an argument is of no type that its signature names.
+    """Decorator: raise :class:`InputError` if an argument has none of the types in the function's signature.
 
-    Otherwise whatever breaks first inside would say it, after an hour perhaps, as an ``AttributeError``. NumPy's
-    scalars arrive as Python's own numbers: a seed of ``np.int64(3)`` is the seed 3. Annotations whose names are only
-    imported for type checkers are passed over until somebody has imported them.
+    Without it, a wrong argument would surface as an ``AttributeError`` deep inside, perhaps after an hour. NumPy
+    scalars are converted to Python numbers: ``np.int64(3)`` is the seed 3. Annotations whose names are imported only
+    for type checkers are skipped until somebody has imported them.
     """
     signature, known = inspect.signature(function), {}
     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
@@ -58,7 +58,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def at_least(least: int, name: str, *values: int | None) -> None:
-    """See that an argument is not too small; ``None`` stands for a default.
+    """Check that an argument is not too small; ``None`` stands for the default.
 
     Raises:
         InputError: It is below ``least``.
@@ -70,7 +70,7 @@ def at_least(least: int, name: str, *values: int | None) -> None:
 
 @contextmanager
 def by_flags() -> Iterator[None]:
-    """Whoever asks inside does so on the command line: errors name its flags, elsewhere what Python is given."""
+    """Inside this context errors name flags of the command line, elsewhere arguments of Python functions."""
     token = _BY_FLAGS.set(True)
     try:
         yield
@@ -79,14 +79,14 @@ def by_flags() -> Iterator[None]:
 
 
 def asked_by(flag: str, argument: str) -> str:
-    """How the caller asks for something: by a ``flag`` of the command line, or by an ``argument`` in Python."""
+    """Return the name to use in an error: the ``flag`` on the command line, else the Python ``argument``."""
     return flag if _BY_FLAGS.get() else argument
 
 
 def plain(value: Any) -> Any:
-    """NumPy's scalars as Python's own, also inside lists, tuples and dicts; anything else as it is.
+    """Convert NumPy scalars to Python numbers, also inside lists, tuples and dicts; return anything else unchanged.
 
-    They count as numbers everywhere, but JSON and the seeds that are derived from them would see the difference.
+    JSON and seeds that are derived from a number would see the difference.
     """
     numpy = sys.modules.get("numpy")  # where nobody imported it, no value is one of its own
     if numpy is None:
@@ -99,9 +99,9 @@ def plain(value: Any) -> Any:
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Whether a value is of an annotated type; of lists and tuples, so are the items.
+    """Return whether a value, with the items of a list or tuple, has an annotated type.
 
-    NumPy's numbers are numbers, ``True`` is none, a whole number is a number; a text is no sequence of texts.
+    NumPy numbers count as numbers, ``True`` does not; an ``int`` is a ``float``; a ``str`` is no sequence of ``str``.
     """
     if annotation in (Any, inspect.Parameter.empty) or isinstance(annotation, str | ForwardRef | TypeVar):
         return True
@@ -139,12 +139,12 @@ def _is_ours(kind: type) -> bool:
 
 
 def _may_stand_in(kind: type) -> bool:
-    """Whether objects of a class may do what one of ours does: the user's own, and no value of a known kind."""
+    """Whether the user's own class may stand in for one of ours, as long as it is no plain value."""
     return not _is_ours(kind) and kind.__module__.partition(".")[0] not in _KNOWN
 
 
 def _resolved(function: Callable[..., Any], annotation: Any) -> Any:
-    """An annotation that is written as a text; ``None`` where its names are not imported."""
+    """Resolve an annotation that is a string; ``None`` if its names are not imported."""
     if not isinstance(annotation, str):
         return annotation
     try:
@@ -176,7 +176,7 @@ def _words(annotation: Any) -> Iterator[str]:
 
 
 def _plural(annotation: Any) -> str:
-    """The plural that a reader uses for a type; empty where there is no short word."""
+    """The plural noun for a type in messages, empty if there is no short one."""
     if annotation in PLURALS:
         return PLURALS[annotation]
     named = inspect.isclass(annotation) and get_origin(annotation) is None and annotation is not Any

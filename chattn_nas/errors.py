@@ -3,7 +3,7 @@
 ::
 
     ChattnError                  anything below; exit code 1
-    ├── InputError               the caller asked for something impossible; exit code 2
+    ├── InputError               the request is impossible; exit code 2
     │   ├── SpecError            ... in a YAML spec: carries file and line
     │   ├── BackboneError        ... of a backbone that cannot take attention
     │   ├── DataError            ... of a data set that is missing or malformed

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whoever is killed while one is written; locks; where temporary files lie."""
+"""Files that are written whole or not at all, even if the writer is killed; locks; the folder for temporary files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ EMPTY = 10.0
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A place beside ``path`` to write to; it takes the place of ``path`` at the end, and is removed after an error.
+    """Yield a file beside ``path`` to write to; it replaces ``path`` at the end, and is removed after an error.
 
-    The file gets the mode of any new file, whatever wrote it: safetensors makes files for their owner alone.
+    It gets the permissions of any new file: safetensors would make it readable for its owner only.
 
     Raises:
-        OSError: The folder cannot be written, its disk is full (whatever the writer's library says of that), or a
-            folder is in the way; it names ``path``.
+        OSError: The folder cannot be written, the disk is full (whatever the writing library calls that), or a folder
+            is in the way; the error names ``path``.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -46,11 +46,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def is_full(folder: Path, error: Exception | None = None) -> bool:
-    """Whether the disk of a folder is full, or a quota; libraries say it in many ways, or of no file at all.
+    """Whether an error means that a disk or a quota is full; libraries say so in many ways, often without a file.
 
     Args:
-        folder: Something in it could not be written.
-        error: What was said then.
+        folder: The folder that could not be written to.
+        error: The error that was raised.
     """
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True
@@ -60,20 +60,20 @@ def is_full(folder: Path, error: Exception | None = None) -> bool:
 
 
 def temporary_folder() -> Path:
-    """This user's among temporary files; containers run as users that have a number and no name. It may be missing."""
+    """This user's folder for temporary files, which may not exist yet; in containers a user may have no name."""
     user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
     return Path(tempfile.gettempdir()) / f"chattn-nas-{user}"
 
 
 def lock_at(path: Path, timeout: float = -1) -> FileLock:
-    """A lock whose file may lie there from before; not taken yet.
+    """Return a lock, not acquired yet, whose file may be left over from an earlier process.
 
-    Where a system has no locks (neither ``fcntl`` nor ``msvcrt``) the file itself is the lock, and one that a system
-    with locks left behind, which is empty, would be held for ever.
+    On a system without file locks (neither ``fcntl`` nor ``msvcrt``) the file itself is the lock; an empty one that a
+    system with locks left behind would otherwise be held for ever.
 
     Args:
-        path: Its folder must be there.
-        timeout: Seconds to wait for it; below 0 without end.
+        path: The lock's file; its folder must exist.
+        timeout: Seconds to wait for the lock; negative waits for ever.
     """
     if issubclass(FileLock, SoftFileLock):
         with suppress(OSError):

@@ -9,7 +9,7 @@ ImageSize = int | tuple[int, int]
 
 
 def pair(image_size: int | Sequence[int]) -> tuple[int, int]:
-    """Height and width of images whose size is given as one number or as both."""
+    """Height and width, from one number or from both."""
     if isinstance(image_size, int):
         return image_size, image_size
     height, width = image_size
@@ -17,18 +17,18 @@ def pair(image_size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def either(image_size: int | Sequence[int]) -> ImageSize:
-    """One number where height and width are the same: so that one size is written, hashed and kept in one way."""
+    """One number if height and width are equal, so that a size is written, hashed and stored in one way only."""
     height, width = pair(image_size)
     return height if height == width else (height, width)
 
 
 def pixels(image_size: int | Sequence[int]) -> int:
-    """How many there are in one channel."""
+    """The number of pixels in one channel."""
     height, width = pair(image_size)
     return height * width
 
 
 def shown(image_size: int | Sequence[int]) -> str:
-    """As screens and cameras tell it, width first: ``240x180 px``; ``32 px`` of a square."""
+    """The size as cameras and screens state it, width first: ``240x180 px``; ``32 px`` if it is square."""
     height, width = pair(image_size)
     return f"{height} px" if height == width else f"{width}x{height} px"

@@ -1,4 +1,4 @@
-"""Signals that end a command as Ctrl-C does: a batch system's SIGTERM, and SIGHUP of a terminal that is closed."""
+"""Signals that end a command as Ctrl-C does: a batch system's SIGTERM, and SIGHUP when the terminal is closed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 
 @contextmanager
 def as_interrupt() -> Iterator[None]:
-    """Inside, such a signal raises ``KeyboardInterrupt``, so that all that is half done is given back or cleared away.
+    """Turn such a signal into ``KeyboardInterrupt``, so that unfinished work is returned or cleaned up.
 
-    One that is ignored, as ``nohup`` asks for, stays so; threads other than the main one get no signals.
+    Signals that are ignored, as under ``nohup``, stay ignored; only the main thread receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -36,8 +36,9 @@ def as_interrupt() -> Iterator[None]:
 
 
 def at_once() -> None:
-    """From here on such a signal ends the process: what only serves has nothing to clear away, and of an exception
-    that comes while it answers, wsgiref makes an answer and goes on."""
+    """From here on let such a signal end the process at once.
+
+    A server has nothing to clean up, and wsgiref answers an exception raised inside a request and goes on."""
     for one in SIGNALS:
         if signal.getsignal(one) is not signal.SIG_IGN:
             signal.signal(one, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""How the threads of one training wait for each other: briefly, so that a busy machine does not stall it.
+"""How long the threads of a training spin while they wait: briefly, so that a busy machine does not stall it.
 
 A layer's threads meet at barriers, thousands in a second. GNU's OpenMP, which torch uses on Linux, lets a thread
 that waits spin 300,000 times before it sleeps. Where another process takes the core of the thread that is waited
@@ -16,5 +16,5 @@ SPIN = "18000"
 
 
 def short_waits() -> dict[str, str]:
-    """For the environment of a process that has not loaded torch yet; nothing where the user has set either."""
+    """Environment variables for a process that has not loaded torch yet; empty if the user has set one of them."""
     return {} if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys() else {"GOMP_SPINCOUNT": SPIN}

@@ -1,6 +1,6 @@
-"""Parts of the user's own, ``module:name``: found, or refused in one sentence.
+"""The user's own parts, named as ``module:name``: imported, or refused in one sentence.
 
-The one place where a path in a spec becomes an object; modules are looked for where Python looks, and in the folders
+The one place where a path in a spec becomes an object. Modules are looked for where Python looks, and in the folders
 that :mod:`chattn_nas.spec.plugins` adds, in every process.
 """
 
@@ -21,17 +21,17 @@ Refusal = type[InputError]
 
 
 def is_path(name: str) -> bool:
-    """Whether a name in a spec is ``module:name``."""
+    """Whether a name in a spec has the form ``module:name``."""
     return ":" in name and not name.startswith((*TIMM, HUB))
 
 
 def refuse_file(
     module: str, where: tuple[str | int, ...], refusal: Refusal = InputError, behind: str = ""
 ) -> None:  # fmt: skip
-    """Refuse a path of a file where a module is named.
+    """Refuse the path of a file in place of a module.
 
     Raises:
-        InputError: It is one; the message names the module.
+        InputError: It is the path of a file; the message names the module.
     """
     if module.endswith(".py") or "/" in module or "\\" in module:
         name = re.split(r"[/\\]", module.removesuffix(".py"))[-1]
@@ -46,16 +46,16 @@ def found(
     path: str, what: str, where: tuple[str | int, ...], *, takes: Sequence[str] | None = None,
     keywords: Sequence[str] = (), refusal: Refusal = InputError,
 ) -> Any:  # fmt: skip
-    """The object at ``module:name``.
+    """Import and return the object at ``module:name``.
 
     Args:
-        path: Of a spec.
+        path: The text in the spec.
         what: What it is, for the error: ``an optimiser``.
         where: Its place in the spec.
-        takes: Names of what it is called with, in order: something that cannot be called so is refused. ``None`` looks
-            at nothing.
-        keywords: What it is called with by name besides.
-        refusal: Class of the error.
+        takes: Names of the positional arguments it will be called with; an object that cannot take them is refused.
+            ``None`` checks nothing.
+        keywords: Names of the keyword arguments it will be called with.
+        refusal: The class of the error to raise.
 
     Raises:
         InputError: The module cannot be imported, has no such name that can be called, or cannot be called so.

@@ -1,4 +1,4 @@
-"""Numbers with a noun, and the first of many names, as sentences have them."""
+"""Numbers with their noun, and the first of many names, for use in sentences."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def plural(number: int, noun: str) -> str:
 
 
 def first_of(names: Sequence[object], most: int = 5, between: str = ", ") -> str:
-    """``a, b, c``, of more than ``most`` the first ones: ``a, b, c, d, e, ...``."""
+    """``a, b, c``; only the first ``most`` of a longer list: ``a, b, c, d, e, ...``."""
     return between.join(map(str, names[:most])) + (", ..." if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""Loggers of other libraries, quiet for a while."""
+"""Silences loggers of other libraries for a while."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet(*names: str, below: int = logging.ERROR) -> Iterator[None]:
-    """These loggers say nothing below a level inside; behind it their level is the user's again."""
+    """Raise the level of these loggers inside the context; restore the user's level afterwards."""
     loud = [logging.getLogger(name) for name in names]
     before = [one.level for one in loud]
     for one in loud:

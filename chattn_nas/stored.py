@@ -16,8 +16,8 @@ KEY = "format"
 class Stored:
     """Base of the dataclasses that are stored.
 
-    A field that is added gets a default and leaves the format as it is: older versions pass over it. Whoever renames a
-    field, or gives it another meaning, raises ``FORMAT`` and says in :meth:`upgraded` what the old one meant.
+    A new field gets a default and leaves the format as it is: older versions ignore it. If you rename a field or change
+    its meaning, increase ``FORMAT`` and convert the old form in :meth:`upgraded`.
     """
 
     __slots__ = ()
@@ -25,13 +25,13 @@ class Stored:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="constants", extra="ignore")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, with the format; :meth:`from_dict` reads them back."""
+        """Return plain values for JSON, with the format; :meth:`from_dict` reads them."""
         plain: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json", warnings=False)
         return {KEY: self.FORMAT, **plain}
 
     @classmethod
     def from_dict(cls, data: Any, what: str = "") -> Self:
-        """A record from what :meth:`to_dict` gave, in this version or an older one; unknown fields are passed over.
+        """Read what :meth:`to_dict` wrote in this or an older version; unknown fields are ignored.
 
         Args:
             data: Plain values.
@@ -58,12 +58,12 @@ class Stored:
 
     @classmethod
     def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
-        """The values of an older format as this one has them."""
+        """Convert the values of an older format to this one."""
         return data
 
 
 def check_format(data: Mapping[str, Any], known: int, what: str) -> None:
-    """Refuse what a newer version of this package wrote in a format that this one does not know.
+    """Refuse a format that only a newer version of this package knows.
 
     Raises:
         NewerFormatError: Names both.
@@ -77,7 +77,7 @@ def check_format(data: Mapping[str, Any], known: int, what: str) -> None:
 
 
 def renamed(data: Mapping[str, Any], **names: str) -> dict[str, Any]:
-    """The values with old keys under their new names, ``old="new"``."""
+    """Rename keys: ``old="new"``."""
     return {names.get(key, key): value for key, value in data.items()}
 
 

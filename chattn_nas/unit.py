@@ -1,4 +1,4 @@
-"""In what a score is told: percent and points, decibels."""
+"""The unit in which a score is printed: percent and points, or decibels."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SHARES = ("accuracy", "top5")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """How the scores of one metric are written; more is better.
+    """How the scores of one metric are printed; more is better.
 
     Attributes:
-        name: Of the metric, as columns and objectives have it: ``mean_iou``.
-        title: As sentences have it: ``mean IoU``.
-        unit: Behind a score: ``%``, ``dB``; may be empty.
-        difference: Behind a difference: ``points``, ``dB``.
-        scale: What a stored score is multiplied by to be shown: 100 for percent.
-        digits: Behind the point.
+        name: Name of the metric in columns and objectives, such as ``mean_iou``.
+        title: Its name in sentences, such as ``mean IoU``.
+        unit: Printed after a score: ``%``, ``dB``; may be empty.
+        difference: Printed after a difference: ``points``, ``dB``.
+        scale: Factor from a stored score to the printed one: 100 for percent.
+        digits: Digits after the decimal point.
     """
 
     name: str = "accuracy"
@@ -33,20 +33,20 @@ class Unit:
 
     @property
     def of_images(self) -> bool:
-        """Whether a score is the share of the images that were answered rightly."""
+        """Whether a score is the share of images with the right answer."""
         return self.name in SHARES
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The least and the largest possible score, as shown: no interval of a share exceeds 100 %."""
+        """The smallest and the largest possible score, as shown: no interval of a share exceeds 100 %."""
         return (0.0, 100.0) if self.unit == "%" else (-math.inf, math.inf)
 
     def shown(self, score: float | None) -> float:
-        """A stored score as it is shown; NaN for none."""
+        """Convert a stored score to the one that is shown; NaN for ``None``."""
         return math.nan if score is None else self.scale * score
 
     def stored(self, shown: float | None) -> float | None:
-        """The score that is shown so: :meth:`shown` turned round, to the bit where there is such a score."""
+        """The inverse of :meth:`shown`, exact to the bit wherever such a stored score exists."""
         if shown is None:
             return None
         near = shown / self.scale
@@ -58,7 +58,7 @@ class Unit:
         return self.written(self.shown(score))
 
     def written(self, shown: float) -> str:
-        """A score that is scaled already, with its unit: ``28.66 dB``."""
+        """A shown score with its unit: ``28.66 dB``."""
         return f"{shown:.{self.digits}f} {self.unit}".rstrip()
 
     def apart(self, shown: float) -> str:

@@ -1,4 +1,4 @@
-"""Trains in order to judge: confirm, calibrate, and the one reading of the test set."""
+"""Trains networks in order to judge them: confirm, calibrate, and the one reading of the test set."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Calibration: may a proxy be trusted? A sample of the space, trained at cheap fidelities and at full length."""
+"""Calibration: can a proxy be trusted? Trains a sample of the space at cheap fidelities and at full length."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ def calibrate(
 ) -> Calibration:
     """Train a stratified sample at every fidelity of ``tried`` and at the full one, and compare their rankings.
 
-    Full trainings take one cycle and ``seeds`` seeds, the candidates the spec's rungs and one seed of their own, so
-    that no training is compared with itself. Everything goes through the search's workers, one study per fidelity; the
-    same call after an interruption goes on. The result also lies in ``calibration.json`` of the directory.
+    Full trainings take one cycle and ``seeds`` seeds; the candidates take the spec's rungs and a seed of their own, so
+    that no training is compared with itself. Everything goes through the search's workers, one study per fidelity;
+    after an interruption the same call continues. The result is also written to ``calibration.json`` in the directory.
     Constraints are not applied: the sample stands for the whole space.
 
     Args:
         spec: A spec.
-        tried: From :func:`chattn_nas.judging.fidelities.candidates`.
+        tried: Fidelities, such as :func:`chattn_nas.judging.fidelities.candidates` returns.
         run: Directory; ``runs/<name>-calibrate`` by default.
         architectures: Size of the sample, in which every choice of a stage is as frequent as possible.
-        full_epochs: Length of full training; four times the spec's last rung by default, as ``confirm`` takes.
+        full_epochs: Length of full training; four times the spec's last rung by default, as in ``confirm``.
         seeds: Full trainings per architecture.
-        part: Part of the ceiling that a proxy's interval shall reach.
+        part: Part of the ceiling that a proxy's interval must reach.
         budget: Seconds of training for everything; a candidate that would exceed it is left out.
         workers: As for ``search``.
         progress: As for ``search``.
-        begins: Called before the trainings of a fidelity.
+        begins: Called before each fidelity is trained.
 
     Raises:
-        InputError: Fewer than 4 architectures (or a space of fewer), fewer than 2 seeds, less than an
+        InputError: Fewer than 4 architectures (or a space with fewer), fewer than 2 seeds, less than an
             epoch, no budget, or a part outside 0 to 1.
         RunError: Too few trainings succeeded to compare anything.
     """
@@ -115,7 +115,7 @@ def calibrate(
 
 
 def stratified(space: SearchSpace, count: int, seed: int) -> list[tuple[StageChoice, ...]]:
-    """Different networks in which, stage by stage, every type is as frequent as any other, and so are its settings.
+    """Draw different networks in which, stage by stage, every type is equally frequent, and so are its settings.
 
     A Latin hypercube over stages (McKay, Beckman, Conover 1979). Fewer than ``count`` where the space holds fewer.
     """
@@ -139,7 +139,7 @@ def _form(space: SearchSpace, stages: Sequence[StageChoice]) -> tuple[StageChoic
 
 
 def _dealt(choices: list[StageChoice], rng: random.Random) -> Iterator[StageChoice]:
-    """Types in rounds, each once per round in random order; the settings of a type likewise."""
+    """Deal the types in rounds, each once per round in random order; the settings of a type likewise."""
     by_type: dict[str, list[StageChoice]] = {}
     for choice in choices:
         by_type.setdefault(choice.type, []).append(choice)
@@ -172,7 +172,7 @@ def _train(
     spec: Spec, fidelity: Fidelity, seeds: Sequence[int], *, directory: Path, chosen: Sequence[tuple[StageChoice, ...]],
     workers: int | None, progress: bool,
 ) -> tuple[dict[int, dict[int, float]], float]:  # fmt: skip
-    """Score by seed and index in ``chosen``, of what diverged the last one, and mean seconds of one training."""
+    """Train, and return scores by seed and index in ``chosen`` (the last one if it diverged), and mean seconds."""
     at = _spec_at(spec, fidelity, len(seeds))
     stages = at.search_space().stages
     networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in chosen]
@@ -193,7 +193,7 @@ def _train(
 
 
 def _spec_at(spec: Spec, fidelity: Fidelity, seeds: int) -> Spec:
-    """The spec of the study that trains at a fidelity."""
+    """Return the spec of the study that trains at a fidelity."""
     return spec_of_given(
         fidelity.applied(spec),
         f"{spec.name}-calibrate-{fidelity.name}",
@@ -204,7 +204,7 @@ def _spec_at(spec: Spec, fidelity: Fidelity, seeds: int) -> Spec:
 
 
 def _compare(pairs: Sequence[tuple[dict[int, float], dict[int, float]]]) -> Agreement | None:
-    """Agreement over the architectures that every ranking of ``pairs`` has."""
+    """Return the agreement over the architectures that every ranking of ``pairs`` has."""
     shared = sorted(set.intersection(*(set(scores) for pair in pairs for scores in pair)))
     return None if len(shared) < LEAST_ARCHITECTURES else agreement(_listed(pairs, shared))
 

@@ -1,4 +1,4 @@
-"""Confirmation: the best of a search and its baselines, trained again at full length on seeds the search never saw."""
+"""Confirmation: trains the best of a search and its baselines again, at full length, on new seeds."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def confirm(
 ) -> Confirmation:
     """Retrain the best ``top`` of a run, its best uniform network, ``none`` and the controls, and compare them.
 
-    All share their seeds, so that differences are paired. Trainings go through the same workers as the search, into a
-    second study ``<name>-confirm`` of the same storage; the same call after an interruption goes on, more seeds or a
-    larger ``top`` add to what is there, and each such look spends its part of the error. Whether the test set can be
-    read is found out before the first training; it is read when all are done, once in the life of the run, for the
-    winner and what it is judged against. The result is kept in the study's attribute ``confirmation``.
+    All networks share their seeds, so that differences are paired. Trainings go through the same workers as the search,
+    into a second study ``<name>-confirm`` of the same storage. After an interruption the same call continues; more
+    seeds or a larger ``top`` add trainings, and each such look spends its part of the error. The test set is checked
+    before the first training and read after the last, once per run, for the winner and its rival. The result is stored
+    in the study's attribute ``confirmation``.
 
     Args:
         run: A run with at least one complete training, or its directory.
@@ -115,7 +115,7 @@ def confirm_plan(run: RunDirectory, top: int = 3, seeds: int = 5, epochs: int | 
 
 
 def _confirmed(run: RunDirectory) -> optuna.Study | None:
-    """The study of the confirmation, where there is one: beside that of the run, wherever that was moved to."""
+    """The study of the confirmation, if there is one: beside that of the run, even if the run was moved."""
     try:
         return load_study(storage_of(run.study), f"{run.spec.name}-confirm")
     except RunError:
@@ -123,7 +123,7 @@ def _confirmed(run: RunDirectory) -> optuna.Study | None:
 
 
 def _possible(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Spec:
-    """The spec of a confirmation that can be made or gone on with; nothing is made yet.
+    """Return the spec of the confirmation, once it is clear that it can start or continue; nothing is written yet.
 
     Raises:
         InputError, RunError: As :func:`confirm`.
@@ -139,7 +139,7 @@ def _possible(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Sp
 
 
 def _look(study: optuna.Study, networks: Sequence[Network], epochs: int) -> int:
-    """Which look this is: one more wherever other trainings are judged than at any earlier one, longer ones as well."""
+    """The number of this look: higher by one than the last if the judged trainings differ from every earlier look's."""
     seen: list[str] = list(study_attributes(study).confirmation_looks)
     scores = sorted((one.hash, sorted(one.scores.items())) for one in networks)
     judged = hashlib.sha256(json.dumps([epochs, scores]).encode()).hexdigest()[:16]
@@ -153,7 +153,7 @@ def _look(study: optuna.Study, networks: Sequence[Network], epochs: int) -> int:
 
 
 def _spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
-    """The spec of a run's confirmation: one long rung."""
+    """Return the spec of a run's confirmation: one long rung."""
     spec = run.spec
     length = epochs or FULL * spec.proxy.rungs[-1]
     return spec_of_given(
@@ -168,10 +168,10 @@ def _spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
 
 
 def _same_length(run: RunDirectory, spec: Spec) -> None:
-    """See that an earlier confirmation of the run trained as long as ``spec`` does.
+    """Check that an earlier confirmation of the run had the length of ``spec``.
 
     Raises:
-        RunError: It did not.
+        RunError: It had another length.
     """
     study, length = _confirmed(run), spec.proxy.rungs[-1]
     stored = study_attributes(study).spec if study is not None else None
@@ -185,7 +185,7 @@ def _same_length(run: RunDirectory, spec: Spec) -> None:
 
 
 def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float) -> list[Network]:
-    """The networks of the plan with their scores and failures by seed."""
+    """Return the networks of the plan with their scores and failures by seed."""
     done: dict[str, dict[int, float]] = {}
     failed: dict[str, dict[int, str]] = {}
     found = records(study)

@@ -33,25 +33,25 @@ FIRST_LOOK = 0.76
 
 
 def alpha_of(look: int) -> float:
-    """Error that look number ``look`` (from 1) may make: of all looks ever made it is 5 % (alpha spending)."""
+    """The error allowed at look number ``look`` (from 1); over all looks it adds up to 5 % (alpha spending)."""
     return FIRST_LOOK * ALPHA if look == 1 else (1 - FIRST_LOOK) * ALPHA / (look * (look - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One network of a confirmation; scores as they are shown, such as percent.
+    """One network of a confirmation; scores are as shown, such as percent.
 
     Attributes:
         hash, name: The architecture's canonical hash, and its name for readers.
         roles: ``candidate`` (among the best of the search), ``uniform`` (the best uniform baseline), ``none``,
             ``channel_scale``, ``control``; it may have several.
-        search, search_pooled, search_seeds: What the search said: mean, pooled mean, number of seeds.
-        scores: Confirmed score on the validation set by seed, of the seeds that all networks have.
+        search, search_pooled, search_seeds: Mean, pooled mean and number of seeds in the search.
+        scores: Confirmed validation score by seed, for the seeds that all networks have.
         uniform, none, channel_scale: Comparison with the best uniform baseline, with no attention, and with a learned
             factor per channel.
-        failures: What went wrong, by seed; a training that diverged counts with its accuracy or chance all the same.
+        failures: What went wrong, by seed; a training that diverged still counts, with its score or chance.
         left_out: Scores on seeds that some other network lacks.
-        outliers: Scores that lie far from what network and seed give, collapses mostly. They count.
+        outliers: Scores far from the effects of network and seed, mostly collapses. They count.
     """
 
     hash: str
@@ -70,7 +70,7 @@ class Network:
 
     @property
     def mean(self) -> float:
-        """Mean score over seeds; NaN where all failed."""
+        """Mean score over seeds; NaN if all failed."""
         return float(np.mean(list(self.scores.values()))) if self.scores else float("nan")
 
     @property
@@ -86,13 +86,13 @@ class Confirmation(Stored):
     Attributes:
         networks: Candidates first, best first; then the baselines.
         winner: Hash of the candidate with the highest confirmed mean.
-        rival: Hash of what it is judged against: the best uniform baseline, or ``none`` where it is that itself.
+        rival: Hash of the network it is judged against: the best uniform baseline, or ``none`` if it is that itself.
         epochs: Length of each training.
-        test: Accuracy on the test set by hash and seed, once it was read.
-        test_images: How many images that were; 0 where there is no test set.
-        look: How many times different trainings of this run were judged, this one included.
-        useful: Difference in points that the spec calls worth having.
-        unit: What scores are told in; ``None`` is percent.
+        test: Score on the test set by hash and seed, once it was read.
+        test_images: Number of test images; 0 if there is no test set.
+        look: How many times different trainings of this run have been judged, including this time.
+        useful: The spec's smallest difference worth having, in points.
+        unit: Unit of the scores; ``None`` is percent.
     """
 
     FORMAT: ClassVar[int] = 3
@@ -126,7 +126,7 @@ class Confirmation(Stored):
 
     @property
     def headline(self) -> str:
-        """A dozen words."""
+        """The verdict in a dozen words."""
         return named(self._headline, self.told_in)
 
     @property
@@ -188,7 +188,7 @@ class Confirmation(Stored):
         return said
 
     def _failures(self) -> list[str]:
-        """Which trainings failed, and which seeds were left out for it."""
+        """Sentences on the trainings that failed and the seeds that were left out for it."""
         said = []
         for one in self.networks:
             kinds = Counter(one.failures.values())
@@ -247,7 +247,7 @@ class Confirmation(Stored):
         return pd.DataFrame(rows)
 
     def beside(self, standing: Standing) -> Confirmation:
-        """This confirmation with today's scores of the search, which may have gone on: a network has one number."""
+        """This confirmation with today's scores of the search, which may have continued since."""
         today = {pick.hash: pick for pick in standing.picks}
         networks = [
             replace(one, search=pick.mean, search_pooled=pick.pooled, search_seeds=len(pick.seeds))
@@ -261,7 +261,7 @@ class Confirmation(Stored):
         return replace(self, test=test, test_images=images)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; scores are fractions there, as everywhere in a study, and differences are in points."""
+        """Plain values; scores are stored as fractions, as everywhere in a study, and differences in points."""
         plain = super().to_dict()
         return plain | {"networks": [_with_scores(one, self.told_in.stored) for one in plain["networks"]]}
 
@@ -293,13 +293,13 @@ def _with_scores(network: Mapping[str, Any], told: Callable[[float | None], floa
 
 @checked
 def confirmation(study: optuna.Study) -> Confirmation | None:
-    """The result of ``confirm`` for this study; ``None`` before it was run."""
+    """Return the result of ``confirm`` for this study, ``None`` if there is none."""
     kept = study_attributes(study).confirmation
     return Confirmation.from_dict(kept, "the confirmation") if kept else None
 
 
 def confirmed_winner(study: optuna.Study, standing: Standing) -> Pick | None:
-    """The network that a confirmation put first; ``None`` before one, or where the search leads elsewhere by now."""
+    """Return the winner of the confirmation; ``None`` if there is none, or if the search has a new leader since."""
     found = confirmation(study)
     if found is None or standing.best().hash not in {one.hash for one in found.networks}:
         return None
@@ -317,14 +317,14 @@ def judge(
     """Compare every network with the best uniform baseline, none and the channel scale, on the seeds that all have.
 
     One family: every candidate and the best uniform baseline against each of these rivals. The controls' differences
-    are a family of their own: they are no claim. A network without any result is told of and left out.
+    are a family of their own, since they are no claims. A network without any result is reported and left out.
 
     Args:
-        networks: With all scores that there are.
+        networks: The networks with all of their scores.
         epochs: Length of each training.
-        look: How many times different trainings of this run were judged, this one included.
-        useful: Difference in points that is worth having.
-        unit: What scores are told in; ``None`` is percent.
+        look: How many times different trainings of this run have been judged, including this time.
+        useful: Smallest difference worth having, in points.
+        unit: Unit of the scores; ``None`` is percent.
 
     Raises:
         RunError: No candidate was trained on two seeds.
@@ -360,7 +360,7 @@ def _where(far: np.ndarray, scores: Mapping[int, float]) -> dict[int, float]:
 
 
 def families(roles: Sequence[Collection[str]]) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]]]:
-    """Which networks are compared with which rival, and its role: what is claimed, and what the controls are worth.
+    """Return the pairs to compare, with the rival's role: the claims, and the controls' differences.
 
     Every candidate and the best uniform network meet every rival; ``none`` claims nothing, unless it is a candidate.
 

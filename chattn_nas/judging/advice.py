@@ -16,9 +16,9 @@ from chattn_nas.spec.spec import Spec
 
 #: Standard errors at which a difference is shown at 95 % with a probability of 80 %.
 SHOWN = 1.96 + 0.84
-#: Trials per worker that a search should have: those that run at once learn nothing from each other.
+#: Trials per worker that a search should have: trials that run at the same time learn nothing from each other.
 TRIALS_PER_WORKER = 6
-#: So many times as many trials in an hour are worth a line.
+#: Gain in trials per hour that is worth a line.
 WORTH = 1.2
 
 
@@ -26,11 +26,11 @@ def wiser(
     spec: Spec, space: SearchSpace, steps: int, *, trials: int, baselines: int, validation: int, counting: float,
     noise: float, effect: float, types: int, of_images: bool,
 ) -> list[str]:  # fmt: skip
-    """The first thing to change, if anything.
+    """Say what to change, if anything.
 
     Args:
-        validation, counting: Validation images, and how many the score is as certain as.
-        of_images: Whether the images' shares of the score add up to it.
+        validation, counting: Number of validation images, and the number that would make accuracy as certain.
+        of_images: Whether the score is a mean over the images.
     """
     useful, said = spec.judging.useful, []
     if of_images and 100 / counting > useful / 3:
@@ -57,15 +57,15 @@ def wiser(
 
 
 def more_workers(trainer: ProxyTrainer, bare: Architecture, one: Pace, threads: int, trials: int) -> list[str]:
-    """Several workers that share the CPU's threads, where they were timed to get through clearly more trials.
+    """Advise several workers that share the CPU's threads, if timing shows that they get through clearly more trials.
 
-    So many are tried as fit into half of the free memory and leave each several trials.
+    As many are timed as fit into half of the free memory and leave each worker several trials.
 
     Args:
         bare: The backbone without attention.
         one: Its pace on one worker with all the threads.
-        threads: How many these are.
-        trials: Asked for.
+        threads: Number of CPU threads.
+        trials: Number of trials of the search.
     """
     fit = psutil.virtual_memory().available // (2 * max(one.memory, 1))
     workers = min(threads, fit, trials // TRIALS_PER_WORKER)

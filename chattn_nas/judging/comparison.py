@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def size(self) -> float:
-        """The difference as it is announced, unsigned."""
+        """The difference as it is reported, unsigned."""
         return abs(self.mean if self.announced is None else self.announced)
 
     @property
@@ -93,7 +93,7 @@ class Comparison:
 
 
 def compare(first: Sequence[float], second: Sequence[float], *, alpha: float = ALPHA) -> Comparison:
-    """Compare two networks whose n-th values come from one seed: the paired t test.
+    """Compare two networks with the paired t test; their n-th values come from the same seed.
 
     Args:
         first, second: Accuracies in points, one per seed, in the same order.
@@ -152,10 +152,10 @@ def compare_block(
 
 
 def outliers(accuracies: np.ndarray) -> np.ndarray:
-    """Which trainings lie far from what their network and their seed give; (networks, seeds) of bool.
+    """Find trainings that lie far from the effects of their network and seed; (networks, seeds) of bool.
 
-    By medians (Tukey's median polish): a mean would be dragged along. Where most trainings agree to the digit, as with
-    few images, nothing is far.
+    Uses medians (Tukey's median polish), since outliers distort a mean. If most trainings agree to the digit, as with
+    few images, nothing is an outlier.
     """
     rest = np.array(accuracies, dtype=float)
     for _ in range(3):
@@ -197,7 +197,7 @@ def _borrowed(rest: int) -> tuple[float, float]:
 
 
 def block_error(accuracies: np.ndarray) -> float:
-    """Standard deviation of one training around its network's and its seed's mean; (networks, seeds) in points."""
+    """Standard deviation of one training around the means of its network and seed; (networks, seeds) in points."""
     networks, seeds = accuracies.shape
     rest = accuracies - accuracies.mean(1, keepdims=True) - accuracies.mean(0) + accuracies.mean()
     return float(np.sqrt((rest**2).sum() / ((networks - 1) * (seeds - 1))))

@@ -1,4 +1,4 @@
-"""The score that a training counts with where networks are judged; a training that diverged is not left out."""
+"""The score that a training contributes to a judgement; trainings that diverged are not left out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from chattn_nas.study.record import Record, once_per_seed
 
 
 def counted(found: Sequence[Record], chance: float) -> dict[tuple[str, int], float]:
-    """The score of every training that ended or diverged, as shown, by hash and seed.
+    """Return the score of every training that was completed or diverged, as shown, by hash and seed.
 
-    One that diverged has its last score, or ``chance`` where that is no number: left out, a network would be ranked by
-    the seeds on which it went well. What did not fit into memory or crashed says nothing of the network.
+    A training that diverged counts with its last score, or with ``chance`` if that is NaN: without it, a network would
+    be ranked by its lucky seeds. Running out of memory or crashing says nothing about the network.
 
     Args:
         found: Records of a study.
@@ -32,7 +32,7 @@ def counted(found: Sequence[Record], chance: float) -> dict[tuple[str, int], flo
 
 
 def chance_of(spec: Spec) -> float:
-    """The score of a network that learnt nothing, as shown."""
+    """Return the score of a network that has learnt nothing, as shown."""
     data = tasks.load(spec.task, spec.data)
     if data.task.unit.name == "accuracy":
         return 100 / data.num_classes

@@ -1,4 +1,4 @@
-"""Fidelities: shorter, smaller, narrower or fewer ways to train the networks of one spec."""
+"""Fidelities: cheaper ways to train the networks of a spec, with fewer epochs, pixels, channels or images."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class Fidelity:
         return f"{length}, {size}, {width}{self.images:,} images, {self.start} start{recipe}"
 
     def work(self, other: Fidelity) -> float:
-        """How much is to be computed, as a multiple of ``other``; a guess until it was measured."""
+        """The amount of computation as a multiple of ``other``: an estimate until it has been measured."""
         width = 1.0 if self.width is None or other.width is None else (self.width / other.width) ** 2
         area = pixels(self.image_size) / pixels(other.image_size)
         return self.rungs[-1] / other.rungs[-1] * self.images / other.images * area * width
 
     def applied(self, spec: Spec) -> Spec:
-        """The spec at this fidelity."""
+        """Return the spec at this fidelity."""
         options = spec.backbone.options | ({} if self.width is None else {"width": self.width})
         own = whole(self.recipe) if self.recipe else {}
         data = own.get("data", {}) | {"image_size": self.image_size, "train_limit": self.images}
@@ -78,7 +78,7 @@ class Fidelity:
         )
 
     def spec_lines(self, spec: Fidelity) -> dict[str, Any]:
-        """The keys that differ from a spec at fidelity ``spec``, nested as there."""
+        """Return the keys in which this differs from the fidelity ``spec``, nested as in a spec."""
         lines: dict[str, Any] = {}
         if self.width != spec.width:
             lines["backbone"] = {"options": {"width": self.width}}
@@ -98,7 +98,7 @@ class Fidelity:
 
 @checked
 def of_spec(spec: Spec, images: int) -> Fidelity:
-    """The fidelity that the spec itself trains at; ``images``: how many training images it has.
+    """Return the spec's own fidelity; ``images`` is the number of training images.
 
     Raises:
         InputError: No images.
@@ -121,10 +121,10 @@ def candidates(
     starts: Sequence[Start] = (),
     recipes: Sequence[str] = (),
 ) -> list[Fidelity]:
-    """Fidelities to try, the least work first.
+    """Return the fidelities to try, cheapest first.
 
-    Given any list: every combination, the spec's own value where a list is missing. Else the spec's own fidelity, and
-    it with half and a quarter of the epochs, half the pixels a side, half the width, half the images.
+    If any list is given: every combination, with the spec's own value for a list that is missing. Otherwise the spec's
+    own fidelity, and that with half and a quarter of the epochs, half the image size, half the width, half the images.
 
     Raises:
         InputError: A value that is not possible.
@@ -174,7 +174,7 @@ def candidates(
 
 
 def _start(recipe: str, spec: Fidelity) -> Start:
-    """The start that a recipe names, else the spec's."""
+    """Return the recipe's start if it names one, else the spec's."""
     if recipe == OWN or "start" not in (values := recipe_of(recipe).proxy):
         return spec.start
     start: Start = values["start"][0]
@@ -182,5 +182,5 @@ def _start(recipe: str, spec: Fidelity) -> Start:
 
 
 def shortened(spec: Fidelity, epochs: int) -> Fidelity:
-    """A fidelity with another length: its rungs below that length, and the length itself."""
+    """Return a fidelity of another length: the rungs below it, then the length itself."""
     return replace(spec, rungs=(*(rung for rung in spec.rungs if rung < epochs), epochs))

@@ -1,4 +1,4 @@
-"""Trainings that are given one by one: nothing is proposed, stopped early, or refused for its cost."""
+"""Runs a given list of trainings: nothing is proposed, stopped early, or refused for its cost."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from chattn_nas.study.trials import all_trials
 
 
 def spec_of_given(spec: Spec, name: str, **search_settings: Any) -> Spec:
-    """The spec of a study whose trainings are all given.
+    """Return the spec of a study for a given list of trainings.
 
     Args:
-        spec: Backbone, data and proxy are taken as they are.
+        spec: Its backbone, data and proxy are taken over unchanged.
         name: Name of the study.
-        search_settings: Keys of section ``search`` that are to be others than the spec's.
+        search_settings: Keys of the section ``search`` that replace the spec's.
     """
     fixed = {"sampler": "random", "pruner": "none", "objectives": ["accuracy"], "constraints": {}}
     return spec.changed(
@@ -33,7 +33,7 @@ def spec_of_given(spec: Spec, name: str, **search_settings: Any) -> Spec:
 
 
 def time_limit(spec: Spec, epochs: int) -> float | None:
-    """Seconds that a training of so many epochs may take: the spec's own limit, longer as the training is longer."""
+    """Return the seconds that a training of that many epochs may take: the spec's limit, scaled by the length."""
     limit = spec.search.timeout
     return None if limit is None else limit * max(1.0, epochs / spec.proxy.rungs[-1])
 
@@ -41,16 +41,16 @@ def time_limit(spec: Spec, epochs: int) -> float | None:
 def train_given(
     run: RunDirectory, trainings: Iterable[Training], *, workers: int | None = None, progress: bool = True
 ) -> None:
-    """Queue the trainings that a run lacks, and go on until all of its trainings have ended.
+    """Queue the trainings that a run lacks, and work until all of its trainings have ended.
 
     Args:
-        run: Its spec is of :func:`spec_of_given`.
+        run: A run whose spec comes from :func:`spec_of_given`.
         trainings: Architecture, hash, seed and label, as for :func:`enqueue_trainings`.
         workers: As for ``search``.
         progress: As for ``search``.
 
     Raises:
-        SearchStopped: They keep failing.
+        SearchStopped: Trainings keep failing.
     """
     enqueue_trainings(run.study, trainings)
     outcomes = [trial_attributes(trial).outcome for trial in all_trials(run.study)]

@@ -37,13 +37,13 @@ class ConfirmPlan:
     Attributes:
         networks: One row per network: ``hash, name, label, roles, search, search_pooled, search_seeds, architecture``.
         epochs, seeds: Length of each training, and how many per network.
-        useful: The difference in points that shall be shown.
+        useful: The difference in points that the confirmation should be able to show.
         noise: Standard deviation of one training around its network and its seed, in points.
-        noise_from: Where that is from.
-        needed: Seeds that show the difference with a probability of 80 %.
-        seconds: Time of one training, guessed from the search's; ``None`` where nothing was trained.
-        done: Trainings that there are.
-        look: Which look at trainings of this run it would be.
+        noise_from: The source of that number.
+        needed: Seeds needed to show the difference with a probability of 80 %.
+        seconds: Estimated time of one training, from those of the search; ``None`` if nothing was trained.
+        done: Number of trainings that have been done already.
+        look: The number that this look at the run's confirmation would have.
         unit: What scores are told in.
     """
 
@@ -60,13 +60,13 @@ class ConfirmPlan:
     unit: Unit = ACCURACY
 
     def duration(self, seeds: int) -> float | None:
-        """Seconds of training on one device that ``seeds`` seeds take, less what was done."""
+        """Seconds of training that ``seeds`` seeds still take on one device."""
         left = max(0, len(self.networks) * seeds - self.done)
         return None if self.seconds is None else self.seconds * left
 
     @property
     def words(self) -> str:
-        """In a few sentences."""
+        """The plan in a few sentences."""
         count = len(self.networks)
         here, there = (words.duration(self.duration(seeds)) for seeds in (self.seeds, self.needed))
         needed = f"{'more than ' * (self.needed >= MOST_SEEDS)}{words.plural(self.needed, 'seed')}"
@@ -87,7 +87,7 @@ class ConfirmPlan:
 def plan_confirmation(
     run: RunDirectory, study: optuna.Study | None, *, top: int, seeds: int, epochs: int
 ) -> ConfirmPlan:
-    """The plan of ``confirm``; ``study`` is the confirmation's own, where there is one."""
+    """Make the plan of ``confirm``; ``study`` is the confirmation's own study, if there is one."""
     standing = Standing(run.study)
     found = [] if study is None else records(study)
     rows = plan_rows(run, standing, [] if study is None else list(study_attributes(study).plan), top)
@@ -110,7 +110,7 @@ def plan_confirmation(
 
 
 def _noise(standing: Standing, found: Sequence[Record], guess: float) -> tuple[float, str]:
-    """Scatter of one training: of the confirmation where it has enough, else what the search says, else a guess."""
+    """Noise of one training: from the confirmation if it has enough trainings, else from the search, else a guess."""
     by_seed: dict[str, dict[int, float]] = {}
     for record in found:
         if record.score is not None and record.seed is not None:
@@ -128,7 +128,7 @@ def _noise(standing: Standing, found: Sequence[Record], guess: float) -> tuple[f
 
 
 def plan_rows(run: RunDirectory, standing: Standing, before: list[Row], top: int) -> list[Row]:
-    """The rows of an earlier call, then new ones. The rival, once chosen, stays."""
+    """The rows of an earlier plan, then new ones. The rival, once chosen, stays the same."""
     today = {pick.hash: _searched(pick) for pick in standing.picks}
     known = {row["hash"]: row | today.get(row["hash"], {}) for row in before}  # the search may have gone on
     for pick in [pick for pick in standing.picks if not pick.control][:top]:
@@ -150,10 +150,10 @@ def plan_rows(run: RunDirectory, standing: Standing, before: list[Row], top: int
 
 
 def best_uniform(run: RunDirectory, standing: Standing, space: SearchSpace) -> Row | None:
-    """The uniform network with the highest mean of the model among all settings of the space, trained or not.
+    """The uniform network with the highest mean in the model, among all settings of the space, trained or not.
 
-    Mixed networks are the best of all that a search tried; a rival at its default settings alone would be beaten by
-    the tuning.
+    A mixed network is the best of everything the search tried, so its rival must be tuned too: at default settings it
+    would lose to the tuning alone.
     """
     trained = standing.best_uniform()
     best: Row | None = None if trained is None else _row(run, trained)
@@ -170,7 +170,7 @@ def best_uniform(run: RunDirectory, standing: Standing, space: SearchSpace) -> R
 
 
 def uniform_networks(space: SearchSpace) -> list[Architecture]:
-    """Every network that has one choice in all stages that can take its type, canonical; each once."""
+    """Every different network with one choice in all stages that can take its type, in canonical form."""
     found: dict[str, Architecture] = {}
     types = {choice.type for choices in space.canonical for choice in choices} - {NONE, *CONTROLS}
     for name in sorted(types):

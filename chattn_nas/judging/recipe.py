@@ -1,8 +1,8 @@
 """The recipe of the bare backbone, tuned before attention is compared under it.
 
-What repairs an untuned recipe looks like good attention: where the learning rate is too low, or the branches start too
-small, whatever lets the network grow faster wins. So the backbone without attention is trained first at a few learning
-rates, then at a few scales of its branches, then at another warm-up, each with the best of the step before.
+Attention that merely repairs an untuned recipe looks good: if the learning rate is too low or the branches start too
+small, whatever speeds up learning wins. So the backbone without attention is trained at a few learning rates, then at
+a few scales of its branches, then with another warm-up, each step from the best recipe of the step before.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ FIELDS = ("learning_rate", "branch_scale", "warmup")
 
 @dataclass(frozen=True, kw_only=True)
 class TriedRecipe:
-    """One recipe, and how the backbone without attention ends under it.
+    """One recipe, and the scores of the backbone without attention under it.
 
     Attributes:
         learning_rate, branch_scale, warmup: As in the spec's section ``proxy``.
         accuracy, loss: On the validation images, the score as it is stored, means over seeds; NaN where all failed.
-            The loss is infinite where any did: what goes well on some seeds alone serves nobody.
-        seeds: How many trainings ended.
+            The loss is infinite if any failed: a recipe that works on some seeds only is no use.
+        seeds: Number of trainings that were completed.
     """
 
     learning_rate: float
@@ -55,11 +55,11 @@ class TriedRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The recipes that were tried.
+    """All recipes that were tried.
 
     Attributes:
         spec: The spec's own recipe.
-        tried: In the order of trying.
+        tried: The recipes, in the order in which they were tried.
         epochs: Length of each training.
         unit: What scores are told in.
     """
@@ -71,12 +71,12 @@ class Recipe:
 
     @property
     def best(self) -> TriedRecipe:
-        """The recipe with the lowest validation loss, which shows differences where accuracy is too coarse."""
+        """The recipe with the lowest validation loss, which is finer than accuracy."""
         return min(self.tried, key=lambda one: one.loss)
 
     @property
     def own(self) -> TriedRecipe:
-        """The spec's own, measured."""
+        """The spec's own recipe, with its scores."""
         return next(one for one in self.tried if _same(one, self.spec))
 
     @property
@@ -97,7 +97,7 @@ class Recipe:
 
     @property
     def spec_lines(self) -> str:
-        """YAML to put into the spec; empty where it may stay as it is."""
+        """YAML to put into the spec; empty if the spec's own recipe is the best."""
         changed = {
             name: getattr(self.best, name) for name in FIELDS if getattr(self.best, name) != getattr(self.own, name)
         }
@@ -125,7 +125,7 @@ class Recipe:
 def tune_recipe(
     spec: Spec, *, run: Path | str | None = None, seeds: int = 2, workers: int | None = None, progress: bool = True
 ) -> Recipe:
-    """Train the backbone without attention at a few recipes, about eight, and say which serves it best.
+    """Train the backbone without attention under about eight recipes, and say which suits it best.
 
     Everything goes through the search's workers, one study per recipe; the same call after an interruption goes on.
 
@@ -169,7 +169,7 @@ def tune_recipe(
 def _train(
     spec: Spec, candidate: TriedRecipe, directory: Path, seeds: int, workers: int | None, progress: bool
 ) -> TriedRecipe:
-    """The candidate with what its trainings gave."""
+    """Train the candidate, and return it with its scores."""
     values = {name: getattr(candidate, name) for name in FIELDS}
     name = "-".join(f"{field.replace('_', '')}{value:g}" for field, value in values.items())
     at = spec_of_given(

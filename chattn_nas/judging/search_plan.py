@@ -1,4 +1,4 @@
-"""How long a search will take and what it can show, before it starts."""
+"""Predicts how long a search will take and what it can show, before it starts."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ Baseline = tuple[str, Architecture]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """How long a search will take.
+    """The prediction for one search.
 
     Attributes:
         paces: How fast networks train here, ``none`` first.
-        trial: Seconds of one full trial of an average network, and of ``none`` and the dearest.
-        search, low, high: Seconds of the search on these workers, and the range that it should lie in.
+        trial: Seconds of one full trial: of an average network, of ``none``, and of the slowest network.
+        search, low, high: Seconds of the search on these workers, and a range for them.
         confirm, train: Seconds of a confirmation on these workers, and of one training at full length.
         workers, threads: Worker processes, and CPU threads of each.
         trials, baselines: Trials asked for, and how many of them are baselines.
@@ -64,7 +64,7 @@ class SearchPlan:
         effect: Smallest true effect of a type in a stage, in points, that the search can show.
         difference: Smallest true difference between two networks that a confirmation can show.
         noise: Standard deviation of one training, in points: a guess.
-        wiser: What would be better, one sentence each.
+        wiser: Advice, one sentence each.
         unit: What scores are told in.
         one_shot, one_shot_epochs: Seconds and epochs of shared weights before the first trial; 0 without.
     """
@@ -132,21 +132,21 @@ class SearchPlan:
         return max(self.paces, key=lambda one: one.step)
 
     def trials_within(self, seconds: float) -> int:
-        """About how many trials end in that time."""
+        """About how many trials fit into that time."""
         before = STARTUP + ENDING + self.one_shot
         return max(0, int((seconds - before) / max((self.search - before) / self.trials, 1e-9)))
 
 
 @checked
 def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
-    """Train ``none``, the dearest choice and, in the time there is, other types everywhere, for a second each.
+    """Train ``none``, the slowest choice and, if time allows, the other types for a second each, and time them.
 
     Args:
-        spec: What shall be searched.
-        seconds: Time for that; the first two networks are timed in any case.
+        spec: The spec of the planned search.
+        seconds: Time for the measurements; the first two networks are timed in any case.
 
     Raises:
-        InputError: What a search would refuse.
+        InputError: A search would refuse the spec.
     """
     if spec.trainer is not None:
         raise InputError(
@@ -183,7 +183,7 @@ def _paces(
     seconds: float,
     begun: float,
 ) -> list[Pace]:
-    """``none`` first, then the dearest type by the formulas, then the others in the order in which they are trained."""
+    """Paces of ``none``, of the most expensive type by the formulas, then of the others in the order of training."""
     networks = [(name, found) for name, found in baselines if name.startswith("uniform ")]
 
     def cost(found: Architecture) -> tuple[int, int]:
@@ -222,13 +222,13 @@ def _plan(
     like = paces[2:] or others  # what was not timed is taken to be like what was, the dearest left out
 
     def seconds(name: str, rungs: Sequence[int], reached: int | None = None) -> float:
-        """Seconds that a baseline takes; the controls cost hardly more than ``none``."""
+        """Seconds of one baseline; the controls cost hardly more than ``none``."""
         if name not in types_of:
             return bare.seconds(rungs, reached)
         return fmean(one.seconds(rungs, reached) for one in ([known[name]] if name in known else like))
 
     def average(rungs: Sequence[int], reached: int | None = None) -> float:
-        """Seconds of a network of which a share of the stages stays without attention."""
+        """Seconds of a network in which a share of the stages has no attention."""
         attended = fmean(seconds(name, rungs, reached) for name in types_of)
         return share * bare.seconds(rungs, reached) + (1 - share) * attended
 
@@ -282,9 +282,9 @@ def _plan(
 
 
 def _reached(trials: int, baselines: int, rungs: int, factor: int, passing: float, repeats: int = 40) -> list[Any]:
-    """Rungs that every trial of a search gets to, simulated: (repeats) arrays (trials,).
+    """Simulate how many rungs each trial of a search reaches: one array (trials,) per repeat.
 
-    Trials are as good at one rung as the rank that chance gives them, baselines are never stopped.
+    The trials' order is drawn at random; baselines are never stopped.
     """
     found = []
     for seed in range(repeats):

@@ -1,4 +1,4 @@
-"""The test set: read once in the life of a run, after confirmation, for the two networks of the verdict."""
+"""Reads the test set: once per run, after the confirmation, for the two networks of the verdict."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class HeldOutScores(Stored):
 
     Attributes:
         scores: 0 to 1, by hash and seed.
-        images: How many it holds; 0 where that was not kept.
-        networks: Names by hash.
+        images: Number of test images; 0 if it was not stored.
+        networks: The networks' names by hash.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -41,16 +41,16 @@ class HeldOutScores(Stored):
 
     @classmethod
     def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
-        """Format 1 was at first the scores alone."""
+        """The first version of format 1 held the scores alone."""
         return data if format > 1 or "scores" in data else {"scores": data}
 
 
 def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmation) -> tuple[Scores, int]:
-    """Accuracy (0 to 1) on the test set of the winner and its rival, by hash and seed, from their kept weights.
+    """Score the winner and its rival on the test set (0 to 1, by hash and seed), with the weights that were kept.
 
-    A run that has read it gives the same answer again and never reads it for other networks: a second look would be a
-    choice made on the test set. Only a whole reading is kept: of every network on every seed. Where that was of other
-    networks than today's, nothing is returned: the score of one network is no other's.
+    Later calls return the same scores and never read the test set for other networks: a second look would be a choice
+    made on the test set. Only a complete reading is stored: every network on every seed. If it was of other networks
+    than today's, nothing is returned.
 
     Returns:
         The scores, and the number of test images.

@@ -1,4 +1,4 @@
-"""Joins a search from anywhere: the worker's side."""
+"""Joins a running search, from this or any other machine."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def join(
     stop: threading.Event | None = None,
     ended: Callable[[optuna.Study], None] = lambda study: None,
 ) -> None:
-    """Run trials of a search that was started elsewhere, until the asked number has ended.
+    """Run trials of a search that was started elsewhere, until it has its target number.
 
     Args:
-        run: A run (or its directory) on this machine, or the spec; data are read by their path on this machine.
+        run: A run (or its directory) on this machine, or the spec; data are read from this machine.
         storage: URL of the study; the spec's by default.
-        device: To train on; the proxy's by default.
-        alone: No supervisor looks after this process.
-        propose: ``False`` runs only trials that wait already.
+        device: Device to train on; the proxy's by default.
+        alone: Whether this process has no supervisor.
+        propose: ``False`` runs only trials that are waiting already.
         progress: Show a live bar on a terminal, plain lines elsewhere.
-        trainer: Makes what trains; the spec's by default.
-        stop: Set it to stop after the trial that runs.
+        trainer: Function that makes the trainer; the spec's by default.
+        stop: Set it to stop after the current trial.
         ended: Called after every trial.
 
     Raises:
-        RunError: The storage holds no such study, or one of another spec.
+        RunError: The storage holds no such study, or the study of another spec.
         SearchStopped: Trials keep failing.
-        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after the running trial was given back (only where ``alone``).
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after the running trial was returned (only if ``alone``).
     """
     quiet_optuna()
     found = run if isinstance(run, RunDirectory | Spec) else RunDirectory(run)

@@ -1,4 +1,4 @@
-"""The board of a search on a terminal: how far it is, what every worker does, what is best so far."""
+"""The live display of a search on a terminal: progress, what every worker is doing, the best network so far."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class BoardState:
     """The content of the board.
 
     Attributes:
-        target, ended: Trials asked for (``None`` where only time ends the search), and ended.
+        target, ended: Target number of trials (``None`` if only time ends the search), and how many have ended.
         stopped, failed: How many of those were stopped early, and how many failed.
-        left: Seconds that the rest will take, as of ``as_of`` (monotonic clock); ``None`` where nothing ended yet.
-        best: What is best so far, in words.
-        workers: What every worker does; nothing of one that has not spoken yet.
+        left: Seconds that the rest will take, as of ``as_of`` (monotonic clock); ``None`` before the first trial ended.
+        best: The best network so far, in words.
+        workers: What every worker is doing; empty for one that has not reported yet.
     """
 
     target: int | None
@@ -54,7 +54,7 @@ class BoardState:
 
     @property
     def words(self) -> str:
-        """All of it in one line."""
+        """The whole display in one line."""
         parts = [self.trials, self.remaining]
         parts += [doing(one) for one in self.workers[:MOST]]
         return "; ".join(part for part in (*parts, self.best) if part)
@@ -77,7 +77,7 @@ def doing(facts: Facts) -> str:
 
 
 def board(state: BoardState) -> RenderableType:
-    """The board for :class:`rich.live.Live`; it fits 80 columns."""
+    """Return the display for :class:`rich.live.Live`; it fits 80 columns."""
     top = Table.grid(padding=(0, 1), expand=True)
     top.add_column(no_wrap=True)
     top.add_column(ratio=1)

@@ -1,4 +1,4 @@
-"""Samplers and pruners that are not ours: ``module:Class`` of anybody, ``optunahub:NAME`` of the OptunaHub registry."""
+"""Samplers and pruners of others: ``module:Class``, or ``optunahub:NAME`` from the OptunaHub registry."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from chattn_nas.parts import HUB, found
 
 
 def made_by_path(path: str, kind: Any, **offered: Any) -> Any:
-    """A sampler or pruner.
+    """Make the sampler or pruner that a spec names by its path.
 
     Args:
         path: ``module:name`` of a class, or of a function that makes one; ``optunahub:NAME`` of a package in
             https://hub.optuna.org, as its page names it (``samplers/`` or ``pruners/`` before it may be left out).
-        kind: What must come out: Optuna's ``BaseSampler`` or ``BasePruner``.
-        offered: Handed over by those of these names that it takes, say ``seed`` and ``space``.
+        kind: Optuna's ``BaseSampler`` or ``BasePruner``, whichever is wanted.
+        offered: Arguments that are passed if it takes one of that name, such as ``seed`` and ``space``.
 
     Raises:
         InputError: It cannot be imported or made, or is something else; ``where`` is the key of the spec.
-        MissingExtraError: OptunaHub without its package.
+        MissingExtraError: The package of OptunaHub is not installed.
     """
     key = kind.__name__.removeprefix("Base").lower()
     try:
@@ -40,7 +40,7 @@ def made_by_path(path: str, kind: Any, **offered: Any) -> Any:
 
 
 def _from_hub(name: str, kind: Any, key: str) -> Any:
-    """The class of a package of OptunaHub, which is fetched once and kept by its library."""
+    """Load the class of an OptunaHub package; the library fetches it once and caches it."""
     try:
         import optunahub
     except ImportError:

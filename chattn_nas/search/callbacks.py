@@ -1,4 +1,4 @@
-"""Own code that is told what happens in a search, in the process that was asked to search."""
+"""Callbacks of the user's own, called in the process that started the search."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ TOLD = "logs/told.json"
 
 
 class Callback:
-    """Inherit, and write the methods that are wanted; what they raise is logged, and the search goes on.
+    """Subclass it and override the methods you need; an exception in one is logged, and the search goes on.
 
-    They are called about once a second with what happened since, wherever the trials run; every end of a trial is told
-    once, also of those that ended while nobody looked.
+    They are called about once a second for everything that happened since, wherever the trials run. Every end of a
+    trial is reported once, including those that ended while this process was not running.
     """
 
     def on_trial_start(self, trial: Record) -> None:
-        """A worker has taken it; ``trial.choices`` and ``trial.seed`` are known a moment later."""
+        """A worker has taken the trial; ``trial.choices`` and ``trial.seed`` are known a moment later."""
 
     def on_rung(self, trial: Record, rung: Rung) -> None:
-        """It was scored at the end of a rung."""
+        """The network was scored at the end of a rung."""
 
     def on_trial_end(self, trial: Record) -> None:
-        """It ended, however: ``trial.outcome``, ``trial.measurement``."""
+        """The trial ended; see ``trial.outcome`` and ``trial.measurement``."""
 
     def on_search_end(self, run: RunDirectory) -> None:
-        """All trials that were asked for have ended, or the search was ended early."""
+        """All trials have ended, or the search was stopped early."""
 
 
 def check_callbacks(callbacks: Sequence[Callback]) -> None:
-    """Refuse what could not be told anything.
+    """Refuse objects that cannot be called back.
 
     Raises:
         InputError: A class, a function, or an object that lacks one of the methods.
@@ -61,11 +61,11 @@ def check_callbacks(callbacks: Sequence[Callback]) -> None:
 
 
 class Observer:
-    """Looks at a study now and then, and calls back.
+    """Watches a study and calls back.
 
     Args:
-        run: What is searched.
-        callbacks: Called in their order.
+        run: The run to watch.
+        callbacks: The callbacks, called in this order.
     """
 
     def __init__(self, run: RunDirectory, callbacks: Sequence[Callback]) -> None:
@@ -80,7 +80,7 @@ class Observer:
         self._seen = 0
 
     def __call__(self, study: optuna.Study) -> None:
-        """Tell what happened since the last call."""
+        """Report what happened since the last call."""
         if not self.callbacks:
             return
         known, unit = history(study), unit_of(study)
@@ -103,7 +103,7 @@ class Observer:
                 partial.write_text(json.dumps(sorted(self._told)), encoding="utf-8")
 
     def end(self) -> None:
-        """Tell what is left, and that the search has ended."""
+        """Report what remains, then the end of the search."""
         self(self.run.study)
         self._call(lambda one: one.on_search_end(self.run))
 
@@ -130,5 +130,5 @@ class Observer:
 
 
 def _rung(epoch: int, score: float) -> Rung:
-    """A rung of a trial that still runs: its loss is told at the trial's end."""
+    """A rung of a trial that is still running; its loss is known at the trial's end."""
     return Rung(epoch=epoch, score=score, loss=float("nan"))

@@ -1,9 +1,9 @@
-"""Which seed a trial trains its architecture on, so that no two trials train the same one.
+"""Chooses the seed that a trial trains its architecture on, so that no two trials train the same pair.
 
 Two workers may propose one architecture at the same moment, and an Optuna storage has no lock. So a trial first
-writes which seed it means to take, then looks: of two that meant the same, at least one sees the other. A seed that
-another trial holds is passed over; of two that both still mean it, the one with the higher number passes it over, and
-the other waits until it did.
+writes the seed that it wants, then looks: of two that want the same, at least one sees the other. A seed that another
+trial holds is skipped; of two that both still want it, the one with the higher number skips it, and the other waits
+until that has happened.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ PATIENCE = 10.0
 
 
 def claim_seed(study: optuna.Study, trial: optuna.Trial, architecture: str, *, first: int, most: int) -> int | None:
-    """The seed for this trial, recorded in its attributes ``hash`` and ``seed``.
+    """Claim a seed for this trial, and record it in the attributes ``hash`` and ``seed``.
 
     Args:
         study: The study that holds the trial.
-        trial: Running; one that was given back keeps the seed it had.
+        trial: The running trial; one that was returned to the queue keeps its seed.
         architecture: Canonical hash.
         first: The seed of the first training of every architecture.
         most: Seeds per architecture.
 
     Returns:
-        ``None`` where all are taken.
+        The seed; ``None`` if all are taken.
     """
     mine = trial_attributes(_optuna.trial_now(study, trial))
     if mine.trained and mine.hash == architecture and mine.seed is not None:

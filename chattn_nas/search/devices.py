@@ -1,4 +1,4 @@
-"""Device slots: where workers train, and how many threads each gets."""
+"""Device slots: the device of every worker, and its share of the CPU's threads."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Slot:
 
 
 def device_slots(settings: SearchSettings, device: str = "auto") -> list[Slot]:
-    """The slots of this machine.
+    """Return the slots of this machine.
 
-    Every device gets ``trials_per_device`` of them; ``workers`` takes the first so many, going round where it asks for
-    more. The CPU's threads are divided among all: two workers with all threads each are slower than one.
+    Every device gets ``trials_per_device`` slots; ``workers`` takes the first of them, and goes round again if it needs
+    more. The CPU's threads are divided among all slots: two workers with all threads each are slower than one.
 
     Args:
         settings: Devices, workers, trials per device.
-        device: The proxy's, where the search names no devices.
+        device: The proxy's device, used if the search names none.
     """
     devices = settings.devices or _visible(device)
     places = [name for _ in range(settings.trials_per_device) for name in devices]
@@ -43,7 +43,7 @@ def device_slots(settings: SearchSettings, device: str = "auto") -> list[Slot]:
 
 
 def cpus() -> int:
-    """CPUs that this process may use; containers and batch systems often grant fewer than there are."""
+    """Number of CPUs that this process may use; containers and batch systems often grant fewer than exist."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     set_by_user = os.environ.get("OMP_NUM_THREADS", "")
     return min(allowed, int(set_by_user)) if set_by_user.isdigit() and int(set_by_user) > 0 else allowed

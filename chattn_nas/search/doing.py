@@ -1,4 +1,4 @@
-"""The state of a worker process: a small file that it writes and its supervisor reads."""
+"""The current state of a worker process, in a small file that it writes and its supervisor reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STALE = 120.0
 
 
 def written_to(path: Path) -> Listener:
-    """Writes what it is told; a disk that is full or gone costs the file, never the training."""
+    """Return a listener that writes the state to a file; if the disk is full or gone, the training goes on."""
 
     def write(facts: Facts) -> None:
         with suppress(OSError), replacing(path) as partial:
@@ -25,7 +25,7 @@ def written_to(path: Path) -> Listener:
 
 
 def read_from(path: Path) -> Facts:
-    """The state written last, with its age in seconds as ``age``; empty if it is too old or missing."""
+    """Return the last state, with its age in seconds as ``age``; empty if it is missing or too old."""
     with suppress(OSError, ValueError):
         facts = json.loads(path.read_text(encoding="utf-8"))
         age = time.time() - float(facts["time"])

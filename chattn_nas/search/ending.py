@@ -1,7 +1,7 @@
-"""A search that ends before the asked number of trials: its time is over, or more trials cannot change the answer.
+"""Ends a search before its target number of trials: time is up, or more trials cannot change the answer.
 
-Whoever finds that out writes a sentence into the study; every worker, wherever it runs, looks for it before it takes a
-trial, and finishes the one that it has. The next session of the search takes the sentence away.
+Whoever notices writes a sentence into the study. Every worker, wherever it runs, looks for it before it takes a trial,
+and finishes the one that it has. The next session of the search removes the sentence.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ ENDED = "ended"
 
 
 def end(study: optuna.Study, reason: str) -> None:
-    """No worker takes a further trial of this study; ``reason`` is a whole sentence without its full stop."""
+    """Let no worker take a further trial of this study; ``reason`` is a sentence without its full stop."""
     if not ended(study):
         study.set_user_attr(ENDED, reason)
 
 
 def ended(study: optuna.Study) -> str:
-    """Why the search was ended; empty where it was not."""
+    """The reason why the search was ended early; empty if it was not."""
     return str(study.user_attrs.get(ENDED) or "")
 
 
 def reopen(study: optuna.Study) -> None:
-    """A new session: trials are taken again."""
+    """Begin a new session, in which trials are taken again."""
     if ended(study):
         study.set_user_attr(ENDED, "")
 
 
 class Budget:
-    """Ends a search on time; called with the study now and then.
+    """Ends a search when its time is up; called with the study now and then.
 
-    No trial is begun that would, by the mean of this session, end later than it may.
+    No trial begins that would, judging by this session's mean, end too late.
 
     Args:
-        seconds: Of this session, on the wall clock.
+        seconds: Length of this session, on the wall clock.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -48,11 +48,11 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Seconds that are left."""
         return self.seconds - (time.monotonic() - self.begun)
 
     def __call__(self, study: optuna.Study) -> None:
-        """End the search where its time is over."""
+        """End the search if its time is up."""
         if self._told:
             return
         lengths = [

@@ -1,4 +1,4 @@
-"""Searches: from a spec to a run whose study holds the asked number of trials."""
+"""Runs a whole search: from a spec to a run whose study holds the target number of trials."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 def try_out(spec: Spec) -> None:
-    """Whatever a trial will need is tried before anything is written: data, device, backbone and space.
+    """Try everything that a trial will need before anything is written: data, device, backbone and space.
 
     Raises:
         InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
@@ -106,28 +106,27 @@ def search(
     callbacks: Sequence[Any] = (),
     best: Callable[[optuna.Study], str] | None = None,
 ) -> RunDirectory:
-    """Search, or go on searching: the same call after an interruption continues to the asked number of trials.
+    """Search, or continue a search: after an interruption, the same call goes on to the target number of trials.
 
     Args:
-        spec: What ``load_spec`` gives.
+        spec: A spec, as from ``load_spec``.
         run: Directory of the run; ``runs/<name>`` below the current folder by default.
-        trials: Trials that shall have ended in the whole run, instead of the spec's number.
-        workers: Worker processes instead of the spec's; ``0`` trains in this process.
+        trials: Number of trials of the whole run, instead of the spec's.
+        workers: Number of worker processes, instead of the spec's; ``0`` trains in this process.
         progress: Show a live bar on a terminal, plain lines elsewhere.
-        trainer: ``module:factory`` of another way to train, in place of the spec's; the data are not looked at.
-        baselines: Queue ``none``, every type uniformly and the control first; not where all trainings are given.
-        budget: Seconds after which no further trial is begun, however many were asked for.
-        early_stop: End before the asked number of trials where more cannot change the answer, see
-            :mod:`.pooled.settled`.
-        callbacks: Told of trials and rungs, in this process; each a :class:`.Callback`, or like one.
-        best: Says what is best so far, for the progress.
+        trainer: ``module:factory`` of a trainer, in place of the spec's; the data are then not examined.
+        baselines: Queue ``none``, every type uniformly and the controls first; ``False`` if all trainings are given.
+        budget: Seconds after which no further trial begins, whatever the target.
+        early_stop: Stop as soon as more trials cannot change the answer; see :mod:`.pooled.settled`.
+        callbacks: Called in this process for trials and rungs; each is a :class:`.Callback`, or like one.
+        best: Describes the best network so far, for the progress display.
 
     Raises:
-        InputError: Fewer than one trial, or fewer than no workers.
-        MissingExtraError: Engine ``nni`` or ``ray`` without its packages.
-        RunError: The run exists with settings that make its trials incomparable, or another process searches in it.
-        SearchStopped: Trials keep failing, or NNI does; the message names the commonest reason.
-        KeyboardInterrupt: Ctrl-C, after the running trials were given back; the same call goes on later.
+        InputError: ``trials`` is below 1, or ``workers`` negative.
+        MissingExtraError: The packages of the engine ``nni`` or ``ray`` are not installed.
+        RunError: The run exists with incompatible settings, or another process is searching in it.
+        SearchStopped: Trials or NNI keep failing; the message names the most common reason.
+        KeyboardInterrupt: Ctrl-C; the running trials were returned to the queue, and the same call continues.
     """
     quiet_optuna()
     changes: dict[str, float] = {
@@ -192,11 +191,12 @@ def search(
 
 
 def _check_slots(spec: Spec, in_chans: int) -> None:
-    """See, before anything is spent, that every attention of the backbone would learn and that a file of weights fits,
-    and say what share of the blocks has a slot.
+    """Check, before anything is spent, that every attention would learn and that a file of weights fits.
+
+    Also report the share of the blocks that have a slot.
 
     Raises:
-        InputError: One would not, or it does not; ``where`` starts with ``backbone``.
+        InputError: An attention would not learn, or the weights do not fit; ``where`` starts with ``backbone``.
     """
     backbone = spec.backbone
     try:

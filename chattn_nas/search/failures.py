@@ -1,4 +1,4 @@
-"""When a search gives up: trials that keep failing, or keep being refused, will go on so."""
+"""Stops a search whose trials keep failing or keep being refused."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ REFUSED_IN_A_ROW = 300
 
 
 def check_failures(known: History, since: datetime) -> None:
-    """Stop after five failures in a row, when every baseline failed, or when constraints refuse all that is proposed.
+    """Stop after five failures in a row, when every baseline failed, or when constraints refuse every proposal.
 
     Args:
         known: The study's trials.
-        since: Only trials that ended later are looked at, so that a search can be resumed after its cause is mended.
+        since: Only later trials count, so that a search can be resumed once its cause is fixed.
 
     Raises:
-        SearchStopped: With the commonest reason in one sentence.
+        SearchStopped: The message gives the most common reason.
     """
     ended = sorted(
         (trial for trial in known.last_counted if _ended(trial) >= since),

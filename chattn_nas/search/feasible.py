@@ -1,4 +1,4 @@
-"""How much of a search space satisfies its constraints, known before anything is trained."""
+"""The share of a search space that satisfies the constraints, computed before anything is trained."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ EXACT, DRAWN = 200_000, 20_000
 
 @dataclass(frozen=True)
 class FeasibleShare:
-    """How many different networks satisfy the constraints on parameters and MACs.
+    """The number of different networks that satisfy the constraints on parameters and MACs.
 
     Attributes:
-        feasible: So many of ...
-        networks: ... so many: all of the space where ``exact``, else a random sample.
-        exact: Whether all were counted.
-        latency_unknown: A bound on latency is not counted: it would have to be measured.
+        feasible: Number of feasible networks.
+        networks: Number of networks that were examined: the whole space if ``exact``, else a random sample.
+        exact: Whether the whole space was examined.
+        latency_unknown: Whether there is a bound on latency, which is not considered: it would have to be measured.
     """
 
     feasible: int
@@ -33,12 +33,12 @@ class FeasibleShare:
 
     @property
     def share(self) -> float:
-        """0 to 1."""
+        """The feasible share, 0 to 1."""
         return self.feasible / self.networks
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the share (Clopper and Pearson, 1934); the share itself where all were counted."""
+        """95 % interval of the share (Clopper and Pearson, 1934); the share itself if all were counted."""
         if self.exact:
             return self.share, self.share
         from scipy.stats import binomtest
@@ -79,7 +79,7 @@ def feasible_share(spec: Spec) -> FeasibleShare:
 
 
 def feasible_baselines(spec: Spec) -> list[tuple[str, Architecture]]:
-    """The baselines that satisfy the constraints on parameters and MACs, in the order in which a search runs them."""
+    """The baselines that satisfy the constraints on parameters and MACs, in the order of a search."""
     space, bounds = spec.search_space(), _bounds(spec)
     if not bounds:
         return space.baselines()
@@ -108,7 +108,7 @@ def _reference(spec: Spec, space: SearchSpace) -> tuple[int, int]:
 
 
 def _sums(space: SearchSpace) -> Counter[tuple[int, int]] | None:
-    """The costs that networks add to the backbone, with how many networks add each; ``None`` if too many."""
+    """The costs that networks add to the backbone, each with its number of networks; ``None`` if there are too many."""
     sums = Counter({(0, 0): 1})
     for stage, choices in zip(space.stages, space.canonical, strict=True):
         costs = [form.cost(stage) for form in dict.fromkeys(choices.values())]

@@ -1,4 +1,4 @@
-"""Trials as runs of the usual trackers: one run per trial, with seed, network, curve and costs, beside the study."""
+"""Logs trials to the usual trackers: one run per trial, with seed, network, curve and costs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from chattn_nas.study.run import RunDirectory
 
 
 def check_log_to(names: Sequence[str]) -> None:
-    """See before a search that what shall be written to is installed, and that loggers by path are there.
+    """Check before a search that every logger is installed, and that loggers given by path exist.
 
     Raises:
-        MissingExtraError: Names the command that installs it.
+        MissingExtraError: One is not installed; the message holds the command that installs it.
         InputError: There is nothing at a path, or it cannot be called with a run.
     """
     for index, name in enumerate(names):
@@ -34,10 +34,10 @@ def check_log_to(names: Sequence[str]) -> None:
 
 
 def loggers(run: RunDirectory) -> list[Callback]:
-    """The loggers that a run's spec asks for.
+    """Make the loggers that a run's spec asks for.
 
     Raises:
-        InputError: What stands at a path cannot be made, or is no :class:`.Callback`.
+        InputError: The object at a path cannot be made, or is no :class:`.Callback`.
     """
     made: list[Callback] = []
     for index, name in enumerate(dict.fromkeys(run.spec.search.log_to)):
@@ -66,7 +66,7 @@ def _by_path(name: str, index: int) -> Callable[[RunDirectory], Any]:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    """The parameters of a trial, in one level."""
+    """The parameters of a trial, flattened."""
     stages = {f"stage{number}": choice for number, choice in enumerate(record.choices, 1)}
     return {"trial": record.number, "seed": record.seed, "network": record.description, "label": record.label, **stages}
 
@@ -95,7 +95,7 @@ class _Logger(Callback):
 
 
 class CsvLogger(_Logger):
-    """``log.csv``: one row per trial and rung; of a trial without any one row."""
+    """``log.csv``: one row per trial and rung; a trial without rungs gets one row."""
 
     COLUMNS = (
         "trial", "outcome", "network", "label", "seed", "epoch", "score", "loss", "parameters", "macs", "latency",
@@ -103,7 +103,7 @@ class CsvLogger(_Logger):
     )  # fmt: skip
 
     def on_trial_end(self, trial: Record) -> None:
-        """Append its rows."""
+        """Append the trial's rows."""
         path = self.directory / "log.csv"
         facts = _settings(trial) | _outcome(trial) | {"outcome": trial.outcome, "reason": trial.reason}
         rows: list[dict[str, Any]] = [facts | {"epoch": epoch} | scores for epoch, scores in _curve(trial)]
@@ -119,7 +119,7 @@ class TensorBoardLogger(_Logger):
     """``tensorboard/trial-0003``: the curve, and what the hyperparameter view compares."""
 
     def on_trial_end(self, trial: Record) -> None:
-        """A folder of event files."""
+        """Write a folder of event files."""
         from torch.utils.tensorboard import SummaryWriter
 
         folder = self.directory / "tensorboard" / f"trial-{trial.number:04d}"
@@ -135,10 +135,10 @@ class TensorBoardLogger(_Logger):
 
 
 class WandbLogger(_Logger):
-    """Weights & Biases; without ``WANDB_MODE`` offline, into ``wandb/``: ``wandb sync`` sends it."""
+    """Weights & Biases: offline into ``wandb/`` unless ``WANDB_MODE`` is set; ``wandb sync`` uploads it."""
 
     def on_trial_end(self, trial: Record) -> None:
-        """A run of the project that is named like the search."""
+        """Write a run of the project that is named after the search."""
         import wandb
 
         run = wandb.init(
@@ -153,10 +153,10 @@ class WandbLogger(_Logger):
 
 
 class MlflowLogger(_Logger):
-    """MLflow; without ``MLFLOW_TRACKING_URI`` into ``mlflow.db`` of the run."""
+    """MLflow: into the run's ``mlflow.db`` unless ``MLFLOW_TRACKING_URI`` is set."""
 
     def on_trial_end(self, trial: Record) -> None:
-        """A run of the experiment that is named like the search."""
+        """Write a run of the experiment that is named after the search."""
         from mlflow import MlflowClient
         from mlflow.entities import RunStatus
 

@@ -1,4 +1,4 @@
-"""The loop of a worker: one trial after the other until the asked number has ended."""
+"""The loop of a worker: one trial after another until the target is reached."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def work(
 
     Args:
         runner: Runs trials in this process.
-        target_trials: Trials that shall have ended in the whole study.
-        alone: No supervisor looks after lost trials, failures in a row, or this process.
-        propose: ``False`` runs only trials that wait, until none is left open.
-        stop: Set when no further trial shall be taken.
+        target_trials: Target number of ended trials in the whole study.
+        alone: Whether no supervisor looks after lost trials, repeated failures, and this process.
+        propose: ``False`` runs only waiting trials, until none is open.
+        stop: Set it to take no further trial.
         ended: Called after every trial.
 
     Raises:
-        SearchStopped: Trials keep failing (only where ``alone``).
-        BrokenDevice: This process can train nothing more.
+        SearchStopped: Trials keep failing (only if ``alone``).
+        BrokenDevice: This process cannot train any more.
     """
     study, retries = runner.study, runner.spec.search.retries
     since = datetime.now()
@@ -64,7 +64,7 @@ def work(
 
 
 def watch_parent(parent: int, die: Callable[[], None]) -> None:
-    """Call ``die`` once the process that started this one is gone: perhaps it went while this one imported torch."""
+    """Call ``die`` once the process that started this one is gone, even if it ended while torch was being imported."""
 
     def watch() -> None:
         while os.getppid() == parent:

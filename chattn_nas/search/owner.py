@@ -1,4 +1,4 @@
-"""Which process runs a trial, and whether it still lives."""
+"""Names the process that runs a trial, and tells whether it is still alive."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CLOCK = 60.0
 
 
 def owner() -> str:
-    """This process, told apart from every other one on any machine, and from a later one with its number."""
+    """A name for this process, unique over machines and over later processes with the same number."""
     host, boot, first = _machine()
     pid = os.getpid()
     return f"{host}/{boot:.0f}/{first:.2f}/{pid}/{began(pid) or 0:.2f}"
 
 
 def pid_of(name: str) -> int | None:
-    """The process number, where the process runs or ran on this machine."""
+    """The process number, if the process runs or ran on this machine."""
     try:
         host, boot, first, pid, _ = name.split("/")
         here = _machine()
@@ -32,7 +32,7 @@ def pid_of(name: str) -> int | None:
 
 
 def is_dead(name: str) -> bool:
-    """Whether the process certainly ended: one of another machine is never known to have."""
+    """Whether the process is known to have ended; of another machine's processes that is never known."""
     pid = pid_of(name)
     if pid is None:
         return False
@@ -44,9 +44,9 @@ def is_dead(name: str) -> bool:
 
 
 def _machine() -> tuple[str, float, float]:
-    """Host, when it was booted, and when the first process of this name space began.
+    """The host, its boot time, and the start time of the first process in this namespace.
 
-    Two hosts may have one name, and containers of one host may share its name; process 1 is each container's own.
+    Two hosts, or the containers of one host, may share a name; process 1 is each container's own.
     """
     import psutil  # not where a study is only read
 

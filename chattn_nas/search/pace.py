@@ -1,4 +1,4 @@
-"""How long training takes here: a few real steps of a network, reading and augmenting included."""
+"""Measures how fast training is here, by a few real steps of a network, with reading and augmentation."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _BUSY = "import numpy; a = numpy.random.rand(160, 160)\nwhile True: a = a @ a; a
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast one network is trained by one worker.
+    """The speed at which one worker trains one network.
 
     Attributes:
-        network: What was timed, in words.
-        build: Seconds for building it, its costs and the scales of its maps: once per trial.
+        network: The network that was timed, in words.
+        build: Seconds to build it and to measure its costs and the scales of its maps, once per trial.
         step: Seconds per training step.
-        evaluation: Seconds for scoring it on all validation images, once per rung.
+        evaluation: Seconds to score it on all validation images, once per rung.
         steps: Steps per epoch.
-        memory: Bytes at the peak; of the device on CUDA, of the process on a CPU.
+        memory: Peak memory in bytes, of the device on CUDA, of the process on a CPU.
     """
 
     network: str
@@ -50,17 +50,17 @@ class Pace:
     memory: int
 
     def seconds(self, rungs: Sequence[int], reached: int | None = None) -> float:
-        """Seconds of a trial through the first ``reached`` of these rungs (epochs), by default all."""
+        """Seconds of a trial through the first ``reached`` of these rungs (epochs); all by default."""
         passed = rungs[:reached]
         return self.build + passed[-1] * self.steps * self.step + len(passed) * self.evaluation
 
 
 def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: float = 1.0) -> Pace:
-    """Train a network for about so many seconds, and time it.
+    """Train a network for about ``seconds``, and time it.
 
     Raises:
         InputError: It cannot be built.
-        torch.OutOfMemoryError: It does not fit.
+        torch.OutOfMemoryError: It does not fit into memory.
     """
     spec, data, device = trainer.spec, trainer.data, trainer.device
     begun = time.perf_counter()
@@ -90,7 +90,7 @@ def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: 
 
 
 class _Enough(Exception):
-    """The steps that were asked for are done."""
+    """Enough steps have been timed."""
 
 
 class _Clock:
@@ -99,7 +99,7 @@ class _Clock:
         self.count, self.timed, self.begun, self.per_step = 0, 0, 0.0, 0.0
 
     def tick(self) -> None:
-        """One step more; raises :class:`_Enough` once the time is over."""
+        """Count one step; raise :class:`_Enough` once the time is up."""
         self.count += 1
         if self.begun:
             self.timed += 1
@@ -134,7 +134,7 @@ def _wait(device: torch.device) -> None:
 
 @contextmanager
 def others_at_work(count: int) -> Iterator[None]:
-    """So many CPU threads are as busy meanwhile as the other workers will keep them."""
+    """Keep this many CPU threads as busy inside the context as other workers would."""
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     others = [
         subprocess.Popen([sys.executable, "-c", _BUSY], env=environment, stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Processes of this machine: when one began, what it takes with all that it started, and how to end them together."""
+"""Processes of this machine: their start time, the memory of a whole process tree, and how to end one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def handed() -> dict[str, str]:
-    """Environment variables for a process that we start: secrets, where modules lie, how long threads spin."""
+    """Environment variables for a process that we start: secrets, module folders, how long threads spin."""
     return environment() | handed_path() | short_waits()
 
 
 def began(pid: int) -> float | None:
-    """Seconds after boot at which a process began; ``None`` where there is none (or it is a zombie)."""
+    """Seconds after boot at which a process began; ``None`` if there is no such process, or it is a zombie."""
     import psutil  # on Linux it needs modules that reading a study shall not need
 
     with suppress(psutil.Error):
@@ -34,7 +34,7 @@ def began(pid: int) -> float | None:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process was stopped (SIGSTOP) and waits for somebody to let it go on."""
+    """Whether a process has been stopped (SIGSTOP) and not continued."""
     import psutil
 
     with suppress(psutil.Error):
@@ -43,7 +43,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def memory_of(pid: int) -> float:
-    """GiB that a process and all that it started take; what several of them share is counted once."""
+    """Memory in GiB of a process and everything that it started; shared memory counts once."""
     import psutil
 
     with suppress(psutil.Error):
@@ -68,13 +68,13 @@ def _own_part(process: psutil.Process) -> float:
 
 
 def start_group(command: Sequence[str], output: IO[bytes], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a process that leads a group of its own: :func:`end_group` ends whatever it started with it."""
+    """Start a process as the leader of its own group, which :func:`end_group` ends as a whole."""
     apart: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(env), **apart)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process of :func:`start_group`, where it lives, and everything that it started."""
+    """Kill a process from :func:`start_group`, if it is alive, and everything that it started."""
     import psutil
 
     children: list[psutil.Process] = []
@@ -92,6 +92,6 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def end_own_group() -> None:
-    """Kill what this process started, and itself, where it leads a group of its own."""
+    """Kill this process and everything that it started, if it leads its own group."""
     if os.name == "posix" and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""How far a search is: a live board on a terminal, plain lines with the time elsewhere."""
+"""Shows the progress of a search: a live display on a terminal, plain lines with the time elsewhere."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ SHARE = 0.05
 
 
 class Progress:
-    """Shows a study while it grows; call :meth:`update` when something may have changed.
+    """Shows a growing study; call :meth:`update` whenever something may have changed.
 
     Args:
-        study: What is watched.
-        settings: For the asked number of trials.
+        study: The study to show.
+        settings: Give the target number of trials.
         shown: ``False`` is silent.
         console: Where to write; standard output by default.
-        best: Says in a few words what is best so far; ``None`` says nothing.
-        budget: Time that this session may take; the board then shows that instead of trials.
+        best: Describes the best network so far in a few words; ``None`` leaves it out.
+        budget: Time limit of this session; the display then shows time instead of trials.
         observers: Called with the study at every update, shown or not.
-        begins: Said first where lines are written.
+        begins: First of the plain lines.
 
     Attributes:
-        workers: Gives what every worker does now.
+        workers: Returns what every worker is doing.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Progress:
                 self._live.stop()
 
     def update(self) -> None:
-        """Show the trials that ended since the last call, and where the others are."""
+        """Show the trials that ended since the last call, and the state of the others."""
         for observer in self._observers:
             observer(self.study)
         if not self.shown:
@@ -121,13 +121,13 @@ class Progress:
         self._look(known)
 
     def hear(self, facts: Facts) -> None:
-        """The state of this process, where it trains itself."""
+        """Take the state of this process, if it trains by itself."""
         self.workers = lambda: [facts]
         if self.shown:
             self._look(history(self.study))
 
     def say(self, text: str) -> None:
-        """One line about the search itself."""
+        """Print one line about the search itself."""
         if not self.shown:
             return
         self._said = time.monotonic()
@@ -156,7 +156,7 @@ class Progress:
 
 
 def line(trial: FrozenTrial, unit: Unit = ACCURACY) -> str:
-    """An ended trial in one line: how it ended, which network, what it scored."""
+    """Describe an ended trial in one line: outcome, network, score."""
     stored, end = trial_attributes(trial), outcome(trial)
     measured = stored.measurement
     answered = stored.value_source == ANSWERED

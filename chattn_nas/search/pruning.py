@@ -1,4 +1,4 @@
-"""Stops trials at a rung when others were better there."""
+"""Stops trials at a rung where others did better."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAST = 1000
 
 
 def build_pruner(settings: SearchSettings, rungs: Sequence[int], space: SearchSpace | None = None) -> BasePruner:
-    """The pruner for one objective, over the spec's rungs (epochs); ``pooled`` needs the space."""
+    """Make the pruner for one objective, over the spec's rungs (epochs); ``pooled`` needs the space."""
     if settings.pruner == "none" or len(rungs) < 2 or settings.objectives != ["accuracy"]:
         return NopPruner()
     if ":" in settings.pruner:
@@ -42,10 +42,10 @@ def build_pruner(settings: SearchSettings, rungs: Sequence[int], space: SearchSp
 
 
 class RungPruner(BasePruner):
-    """Optuna's halving over rungs at any epochs.
+    """Optuna's successive halving, over rungs at any epochs.
 
-    Optuna knows only rungs at ``min_resource * reduction_factor ** i``: it is shown rung ``i`` there, while the study
-    (and its dashboard) keep the epochs.
+    Optuna supports only rungs at ``min_resource * reduction_factor ** i``, so it is shown rung ``i`` there, while the
+    study (and its dashboard) keep the epochs.
     """
 
     def __init__(self, inner: BasePruner, rungs: Sequence[int], factor: int) -> None:
@@ -77,8 +77,8 @@ def should_stop(
         trial: Running; ``score`` and ``costs`` (the other objectives, known before training) are recorded in it.
         settings: Objectives, pruner and reduction factor.
         rung: Index of the rung just reached.
-        costs: In the order of the objectives, accuracy left out.
-        score: At this rung.
+        costs: The costs in the order of the objectives, without accuracy.
+        score: The score at this rung.
     """
     reached = {str(index): list(row) for index, row in trial_attributes(trial_now(study, trial)).rungs.items()}
     trial.set_user_attr(RUNGS, reached | {str(rung): [score, *costs]})
@@ -95,16 +95,16 @@ def should_stop(
 
 
 def passes(seed: int, number: int, rung: int, share: float) -> bool:
-    """Whether a trial that others beat at a rung goes on all the same.
+    """Draw whether a trial that others beat at a rung goes on all the same.
 
-    Learning curves cross: of what is stopped there every time, nothing would ever show what it becomes. The same trial
-    of the same search always draws the same.
+    Learning curves cross: if a rung stopped every such trial, nothing would show what becomes of them. The draw depends
+    on the search and the trial only.
 
     Args:
-        seed: Of the search.
-        number: Of the trial.
+        seed: Seed of the search.
+        number: Number of the trial.
         rung: Index of the rung.
-        share: Of such trials that go on.
+        share: Share of such trials that go on.
     """
     return bool(np.random.default_rng([seed, number, rung]).random() < share)
 
@@ -112,7 +112,7 @@ def passes(seed: int, number: int, rung: int, share: float) -> bool:
 def survives(losses: np.ndarray, factor: int) -> bool:
     """Whether the last of the trials at a rung is among the best ``1 / factor`` by non-dominated rank.
 
-    A trial on the front survives always; with one objective this is asynchronous successive halving (Li et al., 2018)
+    A trial on the front always survives. With one objective this is asynchronous successive halving (Li et al., 2018)
     as Optuna does it: at least the best one goes on.
 
     Args:

@@ -1,9 +1,9 @@
-"""Which trial comes next, so that exactly the asked number ends however many workers there are.
+"""The queue of trials: exactly the target number of them end, however many workers there are.
 
-A trial is taken by setting it from waiting to running, which every storage does for one worker only. It may be taken
-where fewer trials than asked for, of those with a lower number, have ended or may still end: a rule that needs no
-lock, since that number never rises. A lost trial goes back to waiting and keeps its number, its architecture and its
-seed: it cannot be lost between two records, nor exist twice.
+A trial is taken by setting it from waiting to running, which every storage grants to one worker only. It may be taken
+if, of the trials with a lower number, fewer than the target have ended or may still end: a rule that needs no lock,
+since that count never rises. A lost trial goes back to waiting and keeps its number, architecture and seed, so it can
+neither disappear nor exist twice.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ NAMELESS = timedelta(seconds=20)
 
 
 def take(study: optuna.Study, target_trials: int, owner: str, *, propose: bool = True) -> Trial | None:
-    """The next trial, now running under ``owner``; ``None`` where all that were asked for have ended or run.
+    """Take the next trial, which then runs under ``owner``; ``None`` if no further trial is needed.
 
     Args:
-        study: Whose queue it is.
-        target_trials: Trials that shall have ended in the whole study.
+        study: The study.
+        target_trials: Target number of ended trials in the whole study.
         owner: Name of this process.
-        propose: Where none waits, make a new one.
+        propose: Whether to create a new trial if none is waiting.
     """
     known = history(study)
     for number, trial in sorted(known.open.items()):
@@ -51,7 +51,7 @@ def take(study: optuna.Study, target_trials: int, owner: str, *, propose: bool =
 
 
 def take_one(study: optuna.Study, trial_id: int, owner: str) -> Trial | None:
-    """This waiting trial, now running under ``owner``; ``None`` where another process has it."""
+    """Take this waiting trial, which then runs under ``owner``; ``None`` if another process has it."""
     if not _optuna.set_state(study, trial_id, TrialState.RUNNING):
         return None
     _optuna.set_system(study, trial_id, OWNER, owner)
@@ -65,14 +65,14 @@ def add(
     params: Mapping[str, Any] | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> Trial | None:
-    """A new trial, running under ``owner``; ``None`` (and the trial waits) where others took the last places.
+    """Add a trial that runs under ``owner``; ``None`` (and the trial waits) if others took the last places.
 
     Args:
-        study: That gets it.
-        target_trials: Trials that shall have ended in the whole study.
+        study: The study.
+        target_trials: Target number of ended trials in the whole study.
         owner: Name of this process.
-        params: What it shall propose; the sampler decides where there are none.
-        attributes: User attributes.
+        params: The parameters to propose; without them the sampler decides.
+        attributes: User attributes of the trial.
     """
     new = _optuna.new_trial(study, {OWNER: owner}, params, attributes or {})
     if history(study).places_before(new.number) >= target_trials:
@@ -82,26 +82,26 @@ def add(
 
 
 def is_done(study: optuna.Study, target_trials: int, within: float = 0.0) -> bool:
-    """Whether the asked number of trials has ended; had ``within`` seconds ago."""
+    """Whether the target number of trials has ended, as of at most ``within`` seconds ago."""
     return history(study, within).counted >= target_trials
 
 
 def open_places(study: optuna.Study, target_trials: int) -> int:
-    """How many trials of those that were asked for neither ended nor run nor wait."""
+    """Number of trials that the target still lacks, besides those that ended, run or wait."""
     known = history(study)
     return max(0, target_trials - known.counted - len(known.open))
 
 
 def is_mine(study: optuna.Study, trial_id: int, owner: str) -> bool:
-    """Whether the trial still runs under ``owner``: it may have been taken for lost."""
+    """Whether the trial still runs under ``owner``; it may have been declared lost."""
     trial = _optuna.trial_now(study, trial_id)
     return trial.state is TrialState.RUNNING and trial.system_attrs.get(OWNER) == owner
 
 
 def give_back(study: optuna.Study, trial_id: int) -> None:
-    """Let a trial wait again, as if it had never been taken.
+    """Return a trial to the queue, as if it had never been taken.
 
-    Its worker's name goes first: a trial that is taken anew must not look for an instant as if it were the old one's.
+    Its worker's name is removed first, so that a trial that is taken again never seems to be the old worker's.
     """
     with suppress(UpdateFinishedTrialError):
         _optuna.set_system(study, trial_id, OWNER, "")
@@ -109,10 +109,10 @@ def give_back(study: optuna.Study, trial_id: int) -> None:
 
 
 def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, retries: int) -> bool:
-    """Give a trial back whose worker is gone; when that happened more than ``retries`` times, it ends as ``how``.
+    """Return a trial whose worker is gone to the queue; after more than ``retries`` times, end it as ``how``.
 
     Returns:
-        Whether it was given back.
+        Whether it was returned to the queue.
     """
     key = _optuna.id_of(trial)
     now = _optuna.trial_now(study, key)
@@ -133,7 +133,7 @@ def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, ret
 
 
 def lost(study: optuna.Study) -> list[FrozenTrial]:
-    """Running trials whose worker ended (on this machine), fell silent (elsewhere), or never gave its name."""
+    """Running trials whose worker ended (on this machine), fell silent (elsewhere), or never left its name."""
     silent = _optuna.silent_trials(study)
     return [
         trial

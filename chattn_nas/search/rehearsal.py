@@ -1,7 +1,7 @@
-"""One training step of the bare backbone on a few images, before anything is written: what others wrote runs once.
+"""Rehearses one training step of the bare backbone on a few images, to try the user's own parts.
 
-What would go wrong silently is refused as well: an augmentation that draws from elsewhere than its generator, an
-optimiser that does not follow the learning rate.
+It runs before anything is written. Silent mistakes are refused as well: an augmentation that does not draw from its
+generator, an optimiser that does not follow the learning rate.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ IMAGES = 2
 
 
 def rehearse(spec: Spec, data: TaskData) -> None:
-    """See, on the CPU, that weights load, parts freeze, and augmentation, loss, optimiser and metric do their work.
+    """Check on the CPU that weights load, parts freeze, and augmentation, loss, optimiser and metric work.
 
     Args:
-        spec: What will be searched.
+        spec: The spec of the search.
         data: Its data and task.
 
     Raises:
-        InputError: Something does not; ``where`` is its place in the spec.
+        InputError: A part does not work; ``where`` is its place in the spec.
     """
     cpu, generator = torch.device("cpu"), torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
@@ -115,7 +115,7 @@ def _bare(spec: Spec, data: TaskData) -> nn.Module:
 
 @contextmanager
 def _blamed(part: str, where: tuple[str, ...]) -> Iterator[None]:
-    """An exception of a user's part, ``module:name``, as a sentence of ours; our own parts raise such themselves."""
+    """Turn an exception from a user's part into an error that names the part."""
     try:
         yield
     except ChattnError:

@@ -1,4 +1,4 @@
-"""Trials of one study are comparable only on the same data and the same parts: both are kept with it and compared."""
+"""Checks that all trials of a study use the same data and the same parts, whose fingerprints it stores."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def check_same(study: optuna.Study, spec: Spec) -> None:
-    """Refuse other data or edited parts than the study was started with; the first to ask keeps what there is.
+    """Refuse data or parts that have changed since the study was started; the first call stores their fingerprints.
 
-    A study without a finished trial takes what there is now.
+    A study without a finished trial takes the current ones.
 
     Raises:
-        DataError: Says what differs in the data.
-        RunError: Names the parts that were edited.
+        DataError: The data differ; the message says how.
+        RunError: Parts were edited; the message names them.
     """
     kept = study_attributes(study)
     data, parts = describe(spec.data).fingerprint, plugins(spec)
@@ -75,10 +75,10 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
 
 
 def plugins(spec: Spec) -> dict[str, str]:
-    """Hash of the code of every part that is not this package's, by name; comments and layout do not count.
+    """Hash the code of every part from outside this package, by name; comments and layout do not count.
 
-    Parts by path, the task and attentions, what they import of the user's other modules, and a local file of weights by
-    its content. A data set is none of them: it is compared by what it holds.
+    Included are parts by path, the task and attentions, the user's modules that these import, and the content of a
+    local file of weights. A data set is not included: it is compared by its content.
     """
     codes: dict[str, str] = {}
     modules: dict[str, ModuleType | None] = {}
@@ -112,12 +112,12 @@ def plugins(spec: Spec) -> dict[str, str]:
 
 
 def _free(spec: Spec) -> set[str]:
-    """Parts that may differ between sessions, since old trials stay valid: what proposes, stops and logs."""
+    """Parts that may differ between sessions, since old trials stay valid: those that propose, stop and log."""
     return {path for where, path in spec.own_parts.items() if where[0] == "search"}
 
 
 def _is_own(module: ModuleType) -> bool:
-    """Whether a module lies neither among installed packages nor in the standard library."""
+    """Whether a module belongs neither to an installed package nor to the standard library."""
     file = Path(getattr(module, "__file__", None) or "")
     installed = not INSTALLED.isdisjoint(file.parts)
     standard = any(file.is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
@@ -125,18 +125,18 @@ def _is_own(module: ModuleType) -> bool:
 
 
 class _Sources:
-    """The code of modules, each read and parsed once."""
+    """Reads and parses the code of modules, each once."""
 
     def __init__(self) -> None:
         self._parsed: dict[ModuleType, ast.Module | None] = {}
 
     def hash(self, module: ModuleType | None, name: str) -> str:
-        """A fingerprint of a module's code; of the name, where there is none to read."""
+        """A fingerprint of a module's code, or of its name if there is no code to read."""
         tree = None if module is None else self._code(module)
         return hashlib.sha256((name if tree is None else ast.dump(tree)).encode()).hexdigest()[:16]
 
     def collect(self, module: ModuleType, known: dict[str, ModuleType]) -> None:
-        """Add the user's own modules that this one imports, and those that they import."""
+        """Add the user's own modules that this one imports, recursively."""
         for name in self._imported(module):
             other = sys.modules.get(name)
             if other is not None and other is not module and other.__name__ not in known and _is_own(other):
@@ -163,11 +163,11 @@ class _Sources:
 
 
 def warn_of_changes(study: optuna.Study, now: dict[str, Any]) -> list[str]:
-    """Say which versions and what hardware differ from those that the study was started with, and keep the list.
+    """Report versions and hardware that differ from those of the study's first session, and store the list.
 
     Args:
         study: Holds ``versions`` and ``hardware`` of its first session.
-        now: The same of this one.
+        now: Versions and hardware of this session.
     """
     then = study_attributes(study)
     changed = [

@@ -39,12 +39,12 @@ NUMERICAL = (CmaEsSampler, QMCSampler)
 
 
 def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> BaseSampler:
-    """The sampler of the spec.
+    """Make the sampler of the spec.
 
     Args:
         settings: Sampler and objectives.
-        space: What it proposes from.
-        seed: Of the search; every trial draws from random numbers of its own (:class:`.SeededByTrial`).
+        space: The space to propose from.
+        seed: Seed of the search; every trial draws from its own random numbers (:class:`.SeededByTrial`).
 
     Raises:
         InputError: The sampler does not fit the space.
@@ -88,7 +88,7 @@ def _optuna_sampler(name: str, seed: int) -> BaseSampler:
 
 
 def shown_whole(sampler: BaseSampler, space: SearchSpace) -> dict[str, tuple[Any, ...]]:
-    """The parameters that every trial shall seem to have for this sampler; none for one that can do conditions."""
+    """Parameters that every trial must seem to have for this sampler; none if it supports conditional ones."""
     inner = sampler.inner if isinstance(sampler, SeededByTrial) else sampler
     return space.parameters() if isinstance(inner, UNCONDITIONAL) else {}
 
@@ -115,7 +115,7 @@ class GridSampler(WholeNetworkSampler):
         self.grid = [architecture for architecture in grid if architecture.hash not in given] or grid
 
     def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        """The network whose turn it is: counted by the earlier trials that were proposed."""
+        """The network whose turn it is, by the number of earlier trials that were proposed."""
         turn = history(study).proposed_before(trial.number)
         first = len(self.grid)  # the baselines were queued; from the second round on they are replicated as all others
         network = self.grid[turn] if turn < first else self.again[(turn - first) % len(self.again)]

@@ -1,4 +1,4 @@
-"""A study as a sampler sees it: only trials of the space, every network with the mean of its trainings."""
+"""A study as samplers see it: only trials of the space, every network with the mean of its trainings."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ LAST, BEST = 2000, 25
 
 
 class SearchStudy(_optuna.ViewedStudy):
-    """A study as its samplers and pruners shall see it.
+    """The view of a study that its samplers and pruners get.
 
-    Trials from outside the space are left out: such a trial has no parameters, and samplers that model parameters
-    jointly take those that all trials have in common. A network that was trained on several seeds has their mean in
-    every one of its trials: else the first one's luck would lead the sampler for ever. For a sampler that cannot do
-    conditions every trial has every parameter, those that its types do not have at their first value.
+    Trials from outside the space are left out: they have no parameters, and samplers that model parameters jointly use
+    only those that all trials have in common. A network that was trained on several seeds has their mean in every one
+    of its trials; otherwise the luck of the first would mislead the sampler for ever. For a sampler without conditional
+    parameters, every trial has every parameter; those that its types lack are at their first value.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SearchStudy(_optuna.ViewedStudy):
         return copy.deepcopy(trials) if deepcopy else trials
 
     def _ended(self, known: History) -> list[FrozenTrial]:
-        """The trials that have ended, remembered until another ends: a sampler asks once for every parameter."""
+        """The ended trials, cached until another ends: a sampler asks for them once per parameter."""
         count, shown = self._shown
         if count != len(known.finished):
             count, trials = len(known.finished), known.finished
@@ -68,14 +68,14 @@ class SearchStudy(_optuna.ViewedStudy):
 
     @cached_property
     def _place(self) -> int | None:
-        """Which of the values is the score; ``None`` where only costs are searched for."""
+        """Index of the score among the values; ``None`` if only costs are objectives."""
         if len(self.directions) == 1:
             return 0
         objectives = list(study_attributes(self).objectives)
         return objectives.index("accuracy") if "accuracy" in objectives else None
 
     def _whole(self, trial: FrozenTrial) -> FrozenTrial:
-        """The trial with every parameter, where it has any and they are asked for."""
+        """The trial with every parameter, if it has any and the sampler needs them."""
         if not self._filled or not trial.params or len(trial.params) == len(self._filled):
             return trial
         first = {name: one.choices[0] for name, one in self._filled.items() if isinstance(one, CategoricalDistribution)}
@@ -83,9 +83,9 @@ class SearchStudy(_optuna.ViewedStudy):
 
 
 def _averaged(trials: Sequence[FrozenTrial], known: History, place: int | None) -> list[FrozenTrial]:
-    """The trials of the space; of their values, the one at ``place`` is the mean over all trainings of their network.
+    """The trials of the space, with the mean over all trainings of the network as the value at ``place``.
 
-    What a trial was told is the mean of its network so far; that of all is known from the record alone.
+    A trial's own value is the mean of its network at that time only.
     """
     shown, means = [], dict[str, float | None]()
     for trial in trials:
@@ -106,15 +106,15 @@ def _averaged(trials: Sequence[FrozenTrial], known: History, place: int | None) 
 
 
 class SeededByTrial(BaseSampler):
-    """A sampler that draws for every trial from random numbers of its own.
+    """Gives every trial random numbers of its own.
 
     They follow from the search's seed and the trial's number, whichever worker runs it: no two workers draw the same,
-    and what a trial proposes hangs on nothing but what the sampler saw before it. Where one process runs several trials
-    at a time, as with Ray, each has its random states while it draws.
+    and a proposal depends only on what the sampler saw before it. If one process runs several trials at a time, as with
+    Ray, each has its own random state while it draws.
 
     Args:
-        inner: Proposes.
-        seed: Of the search.
+        inner: The sampler that proposes.
+        seed: Seed of the search.
     """
 
     def __init__(self, inner: BaseSampler, seed: int) -> None:
@@ -124,7 +124,7 @@ class SeededByTrial(BaseSampler):
 
     @contextmanager
     def _drawing(self, number: int, *, anew: bool = False) -> Iterator[None]:
-        """The random states are those of this trial, as it left them, or new ones."""
+        """Use this trial's random states inside: as it left them, or new ones."""
         with self._lock:
             if anew or self._turn != number:
                 states = _optuna.random_states(self.inner)

@@ -1,4 +1,4 @@
-"""One session of a run in one process: opens the study, sets up the trainer, enqueues baselines."""
+"""One session of a run in one process: opens the study, sets up the trainer, queues the baselines."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ Training = tuple[Mapping[str, Any], str, int, str]
 
 
 def open_search_study(spec: Spec, storage_url: str, space: SearchSpace) -> SearchStudy:
-    """The study with the sampler and pruner of the spec."""
+    """Open the study with the sampler and pruner of the spec."""
     sampler, pruner = proposals_of(spec, space)
     filled = shown_whole(sampler, space)
     return SearchStudy(spec.name, open_storage(storage_url), sampler, pruner, filled=filled)
 
 
 def proposals_of(spec: Spec, space: SearchSpace | None = None) -> tuple[BaseSampler, BasePruner]:
-    """The sampler and the pruner of a spec.
+    """Make the sampler and the pruner of a spec.
 
     Raises:
-        InputError: One of them cannot be made, or does not fit the space; ``where`` is its place in the spec.
+        InputError: One of them cannot be made or does not fit the space; ``where`` is its place in the spec.
     """
     space = space or spec.search_space()
     try:
@@ -73,11 +73,11 @@ def start(
     """Set up everything that trials share.
 
     Args:
-        spec: What is searched.
-        storage_url: Where its study lies.
+        spec: The spec of the search.
+        storage_url: Where the study is stored.
         directory: Where checkpoints go.
-        device: To train on; ``None`` takes the proxy's.
-        trainer: Makes what trains; the spec's by default.
+        device: Device to train on; ``None`` takes the proxy's.
+        trainer: Function that makes the trainer; the spec's by default.
     """
     space = spec.search_space()
     study = open_search_study(spec, storage_url, space)
@@ -103,7 +103,7 @@ def start(
 
 
 def _facts(made: Trainer, spec: Spec, space: SearchSpace, data: Data | None) -> dict[str, Any]:
-    """Attributes that the study keeps of its first worker; the reference, which is last, tells that all are there."""
+    """Attributes that the study's first worker stores; ``reference`` comes last and shows that they are complete."""
     facts: dict[str, Any] = {
         "stages": [stage_to_dict(stage) for stage in made.stages],
         "versions": versions(),
@@ -122,16 +122,16 @@ def _facts(made: Trainer, spec: Spec, space: SearchSpace, data: Data | None) -> 
 
 
 def _types(space: SearchSpace) -> set[str]:
-    """Every attention that a trial of the space may have, baselines included."""
+    """Every attention type that a trial may have, baselines included."""
     networks = [stages.stages for _, stages in space.baselines()]
     return {choice.type for choices in (*space.canonical, *networks) for choice in choices}
 
 
 def check_bounds(spec: Spec, space: SearchSpace, reference: Costs) -> None:
-    """Refuse constraints that no network of the space can keep, before any is tried.
+    """Refuse constraints that no network of the space can satisfy, before any is tried.
 
     Raises:
-        InputError: Names the cost of the cheapest network.
+        InputError: None can; the message gives the cost of the cheapest network.
     """
     for index, cost in enumerate(("parameters", "macs")):
         bound = spec.search.bounds.get(cost)
@@ -151,7 +151,7 @@ def check_bounds(spec: Spec, space: SearchSpace, reference: Costs) -> None:
 
 
 def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
-    """Queue every baseline that has no result and is not on its way to one: at the start of each session."""
+    """Queue every baseline that has no result and is neither waiting nor running, at the start of each session."""
     with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
         trials = all_trials(study)
         for label, architecture in space.baselines():
@@ -164,13 +164,13 @@ def enqueue_baselines(study: optuna.Study, space: SearchSpace) -> None:
 
 
 def enqueue_trainings(study: optuna.Study, trainings: Iterable[Training]) -> None:
-    """Queue given networks on given seeds, where they have no result there and are not on their way to one.
+    """Queue given networks on given seeds, unless they have a result there or are waiting or running.
 
-    To have diverged is a result: trained until it goes well, a network would be judged by its luck.
+    Divergence is a result: trained until it succeeds, a network would be judged by its luck.
 
     Args:
         study: A study of any space; a training needs none.
-        trainings: The networks, with the seed and the label of each.
+        trainings: The networks, each with its seed and label.
     """
     with exclusively(_optuna.storage_of(study), f"{study.study_name}: queue"):
         results = (Outcome.COMPLETE, Outcome.DIVERGED)
@@ -183,6 +183,6 @@ def enqueue_trainings(study: optuna.Study, trainings: Iterable[Training]) -> Non
 
 
 def quiet_optuna() -> None:
-    """Optuna's own lines would break the progress bar, and its experimental features are used knowingly."""
+    """Silence Optuna: its log would break the progress bar, and its experimental features are used knowingly."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)

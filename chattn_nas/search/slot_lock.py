@@ -1,4 +1,4 @@
-"""Gives the device slots of a machine to processes that know nothing of each other: one lock file per slot."""
+"""Shares the device slots of a machine among unrelated processes: one lock file per slot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUSY = "another process holds this slot"
 
 @contextmanager
 def slot_of(slots: Sequence[Slot], name: str) -> Iterator[Slot]:
-    """Hold the first free slot; wait until there is one. A process that dies gives its slot back.
+    """Hold the first free slot, waiting until there is one. A process that dies releases its slot.
 
     Args:
         slots: Device slots of this machine.

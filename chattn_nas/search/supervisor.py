@@ -1,4 +1,4 @@
-"""Keeps one worker process per device slot, and loses no trial whatever happens to them."""
+"""Keeps one worker process per device slot, and loses no trial whatever happens to the workers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ LINGER = 120.0
 
 
 class Worker:
-    """One worker process and the file that holds what it prints."""
+    """One worker process and the file with its output."""
 
     def __init__(self, slot: Slot, run: Path, trainer: str | None, propose: bool) -> None:
         self.slot = slot
@@ -69,11 +69,11 @@ class Worker:
             self.process = start_group(command, output, os.environ | handed() | threads)
 
     def output(self) -> str:
-        """The last lines that it printed."""
+        """The last lines of its output."""
         return self.log.last_lines()
 
     def kill(self) -> None:
-        """End it and all that it started at once."""
+        """Kill it, with everything that it started."""
         end_group(self.process)
 
     @property
@@ -88,14 +88,14 @@ class Worker:
 
 
 class Supervisor:
-    """Runs workers until the asked number of trials has ended.
+    """Runs workers until the target number of trials has ended.
 
     Args:
-        run: What is searched.
-        slots: One worker each.
-        progress: Shown while they work.
-        trainer: ``module:factory`` of another way to train.
-        propose: ``False`` runs only trials that wait, and ends when none is left open.
+        run: The run.
+        slots: The slots, one worker each.
+        progress: Progress display.
+        trainer: ``module:factory`` of your own trainer.
+        propose: ``False`` runs only waiting trials, and ends when none is open.
     """
 
     def __init__(
@@ -116,12 +116,12 @@ class Supervisor:
         self.done_since: float | None = None
 
     def run(self) -> None:
-        """Work.
+        """Run the workers to the end of the search.
 
         Raises:
-            SearchStopped: Trials keep failing, or workers do before they have one.
+            SearchStopped: Trials keep failing, or workers fail before they have a trial.
             InputError: A worker found the spec, the data or the run unusable.
-            KeyboardInterrupt: After the running trials were given back.
+            KeyboardInterrupt: Ctrl-C; the running trials were returned to the queue.
         """
         since, read, away = datetime.now(), 0.0, 0.0
         self.progress.workers = lambda: [
@@ -160,7 +160,7 @@ class Supervisor:
         self.workers[slot.index] = Worker(slot, self.run_.directory, self.trainer, self.propose)
 
     def _ended(self, worker: Worker) -> None:
-        """A worker is gone: because all is done, because nothing can be, or it died and is replaced."""
+        """Handle the end of a worker: the search is complete, it is impossible, or the worker died and is replaced."""
         code, trials = worker.process.returncode, self._trials_of(worker, within=0.0)
         worker.kill()  # what it started may live on
         if code == INPUT and not trials:
@@ -188,14 +188,14 @@ class Supervisor:
             raise SearchStopped(f"{IN_A_ROW} workers died before they had a trial: {worker.fate}; last line: {said}")
 
     def _count_cut_off(self, worker: Worker) -> None:
-        """A worker takes seconds to start: a server that restarts is back before all of them gave up so often."""
+        """Count a lost connection. Workers take seconds to start, so a restarting server is back before the limit."""
         self.cut_off += 1
         if self.cut_off >= 2 * IN_A_ROW * len(self.slots):
             said = (worker.output().splitlines() or ["it printed nothing"])[-1]
             raise StorageError(f"the storage cannot be reached or written by any worker: {said}")
 
     def _look_after_trials(self) -> None:
-        """Stop what takes too long or too much; give back what was lost elsewhere."""
+        """Stop trials that exceed a limit; return trials that were lost elsewhere to the queue."""
         now, lost = time.time(), queue.lost(self.study)
         silent = self._silent(lost)
         for worker in list(self.workers.values()):
@@ -216,7 +216,7 @@ class Supervisor:
                 self._lose(trial, Outcome.CRASHED, "its worker is gone", None)
 
     def _look_after_workers(self) -> None:
-        """End and replace one that was stopped for long; end one that does not end by itself when all is done."""
+        """Replace workers that were suspended for long; end those that do not end by themselves when all is done."""
         now, stopped = time.monotonic(), [pid for pid in self._processes() if is_stopped(pid)]
         self.stopped_since = {pid: self.stopped_since.get(pid, now) for pid in stopped}
         done = queue.is_done(self.study, self.settings.trials, within=SAME)
@@ -235,7 +235,7 @@ class Supervisor:
                 del self.workers[worker.slot.index]
 
     def _free_the_storage(self) -> bool:
-        """End and replace a worker that was stopped in the middle of a write, and so keeps an SQLite file from all."""
+        """Replace a worker that was suspended during a write, and so blocks an SQLite file for all others."""
         file = file_of(self.run_.storage_url)
         pid = holder(file) if file is not None else None
         for worker in list(self.workers.values()):
@@ -250,7 +250,7 @@ class Supervisor:
         return [worker.process.pid for worker in self.workers.values()]
 
     def _silent(self, lost: list[FrozenTrial]) -> set[int]:
-        """Trials of our workers that have been lost for long: a worker that was only slow has spoken since."""
+        """Trials of our workers that have been lost for long; a merely slow worker would have reported since."""
         now = time.monotonic()
         self.silent_since = {trial.number: self.silent_since.get(trial.number, now) for trial in lost}
         return {number for number, since in self.silent_since.items() if now - since > SILENT}
@@ -280,7 +280,7 @@ class Supervisor:
         ]
 
     def _stop(self) -> None:
-        """Tell the workers to give their trials back; do it for those that cannot."""
+        """Tell the workers to return their trials to the queue, and do it for those that cannot."""
         for worker in self.workers.values():
             with suppress(ProcessLookupError):
                 worker.process.terminate()

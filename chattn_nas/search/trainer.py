@@ -34,10 +34,10 @@ LATENCY_RATIO = "latency_relative"
 
 
 class Trainer(Protocol):
-    """The protocol of trainers: what running a trial needs. ``trainer: module:Class`` in a spec names one.
+    """The protocol of trainers. ``trainer: module:Class`` in a spec names one.
 
-    It is called with the spec and the device (``None`` leaves it open), once per worker. It may have ``data``, the
-    data set with its task; what it does not say is read from the spec.
+    The class is called with the spec and the device (``None`` leaves it open), once per worker. A trainer may have
+    ``data``, the data set with its task; otherwise that is read from the spec.
     """
 
     @property
@@ -55,7 +55,7 @@ class Trainer(Protocol):
 
         Args:
             network: From :meth:`build`.
-            seed: Of all that training draws.
+            seed: Seed of everything that is random in training.
             report: Called after every rung with its index and result; ``True`` ends the training there.
 
         Returns:
@@ -64,10 +64,10 @@ class Trainer(Protocol):
 
 
 class ProxyTrainer:
-    """The real one.
+    """Trains as the spec's proxy says.
 
     Raises:
-        InputError: A backbone or data set that does not exist; ``where`` is the path of keys.
+        InputError: The backbone or data set does not exist; ``where`` is the path of keys.
     """
 
     def __init__(self, spec: Spec, device: str | None = None) -> None:
@@ -78,11 +78,11 @@ class ProxyTrainer:
         self.stages = stages(spec.backbone.backbone, in_chans=self.data.in_chans, image_size=self.data.image_size)
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
-        """The network on the CPU, so that one seed gives the same weights whatever the device."""
+        """Build the network on the CPU, so that one seed gives the same weights whatever the device."""
         return build_prepared(self.spec, architecture, seed=seed, data=self.data)
 
     def costs(self, network: nn.Module) -> Costs:
-        """As the ``network`` room measures them; latency on this device, in seconds per batch of the proxy."""
+        """Count the network's costs; latency is measured on this device, in seconds per batch of the proxy."""
         timed: dict[str, Any] = {}
         if self.spec.search.needs_latency:
             timed = {"device": self.device, "batch_size": self.spec.proxy.batch_size, "against": self._bare}
@@ -94,12 +94,12 @@ class ProxyTrainer:
 
     @cached_property
     def _bare(self) -> nn.Module:
-        """The backbone without attention, in eval mode on the device."""
+        """Build the backbone without attention, in eval mode on the device."""
         bare = Architecture.uniform(self.spec.backbone.backbone, NONE).canonical(self.stages)
         return self.build(bare, seed=0).to(self.device).eval()
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
-        """Through all rungs of the spec; where memory is short, once more at half the batch."""
+        """Train through all rungs of the spec; if memory is short, once more with each batch in two parts."""
         batch = sample_batch(self.data)
         before = scales_behind(network, batch)
         measured = train_within_memory(
@@ -127,16 +127,16 @@ def build_prepared(
     start: Start | None = None,
     state: Mapping[str, Tensor] | None = None,
 ) -> nn.Module:
-    """The network of an architecture on the CPU, its backbone prepared and its attention started as the spec says.
+    """Build the network of an architecture on the CPU, prepared and started as the spec says.
 
-    Everything that trains or loads a network of a run builds it here.
+    This is the only place that builds a network of a run.
 
     Args:
         spec: Sections ``backbone`` and ``data``, and ``proxy.start``.
         architecture: In canonical form.
         seed: Seed of the weights.
         data: Number of classes and channels, the training images that the unit start is measured on, and the task.
-        start: In place of the spec's.
+        start: A start in place of the spec's.
         state: Trained weights to load; the network must have been trained from that start.
     """
     backbone, start = spec.backbone, start or spec.proxy.start
@@ -172,26 +172,26 @@ METHODS = ("build", "costs", "train")
 
 
 def import_trainer(path: str) -> TrainerFactory:
-    """The class at ``module:Class``.
+    """Import the class at ``module:Class``.
 
     Raises:
-        InputError: There is nothing, or it cannot be called with a spec and a device.
+        InputError: There is no such class, or it cannot be called with a spec and a device.
     """
     factory: TrainerFactory = found(path, "a trainer", ("trainer",), takes=("spec", "device"))
     return factory
 
 
 def trainer_of(spec: Spec) -> TrainerFactory:
-    """The function that makes the trainer of a spec.
+    """Return the function that makes the trainer of a spec.
 
     Raises:
-        InputError: As :func:`import_trainer`.
+        InputError: See :func:`import_trainer`.
     """
     return ProxyTrainer if spec.trainer is None else import_trainer(spec.trainer)
 
 
 def check_trainer(spec: Spec) -> None:
-    """Make the trainer of a spec, and see that it has what a search asks of it.
+    """Make the trainer of a spec, and check that it has what a search needs.
 
     Raises:
         InputError: It cannot be made, or lacks something.
@@ -223,14 +223,14 @@ def check_trainer(spec: Spec) -> None:
 def restored(
     spec: Spec, architecture: Architecture, *, seed: int, data: Data, state: Mapping[str, Tensor] | None
 ) -> nn.Module:
-    """A network of a run as its search trained it, on the CPU or where it was trained.
+    """Return a network of a run with its trained weights, on the CPU or where it was trained.
 
     Args:
-        spec: Of the run.
+        spec: Spec of the run.
         architecture: In canonical form.
-        seed: Of the trial.
+        seed: Seed of the trial.
         data: As for :func:`build_prepared`.
-        state: The weights that the search kept; without them it is trained once more, in the same way.
+        state: The weights that the search kept; without them it is trained again in the same way.
     """
     trainer = None if spec.trainer is None else trainer_of(spec)(spec, None)
     if trainer is None or getattr(type(trainer), "build", None) is ProxyTrainer.build:
@@ -247,7 +247,7 @@ def restored(
 
 
 def reference_costs(trainer: Trainer, spec: Spec) -> Costs:
-    """Costs of the backbone without attention."""
+    """Measure the costs of the backbone without attention."""
     costs = trainer.costs(
         trainer.build(Architecture.uniform(spec.backbone.backbone, NONE).canonical(trainer.stages), seed=0)
     )
@@ -256,7 +256,7 @@ def reference_costs(trainer: Trainer, spec: Spec) -> Costs:
 
 
 def loaded_weights(trainer: Trainer, spec: Spec) -> str | None:
-    """The weights that the backbone starts from, in words; ``None`` where they are random."""
+    """The weights that the backbone starts from, in words; ``None`` if they are random."""
     if not (spec.backbone.pretrained or spec.backbone.weights):
         return None
     bare = trainer.build(Architecture.uniform(spec.backbone.backbone, NONE).canonical(trainer.stages), seed=0)
@@ -264,13 +264,13 @@ def loaded_weights(trainer: Trainer, spec: Spec) -> str | None:
 
 
 def consistent(costs: Costs, reference: Costs) -> Costs:
-    """The costs with the latency that the measured ratio gives: it holds whatever else the machine did meanwhile."""
+    """Derive latency from the measured ratio, which holds however busy the machine was."""
     ratio = costs.pop(LATENCY_RATIO, None)
     return costs if ratio is None else costs | {"latency": ratio * reference["latency"]}
 
 
 def hardware() -> str:
-    """The hardware that numbers are measured on: processor, cores, and the GPUs that are visible."""
+    """The hardware that numbers are measured on: processor, cores, and visible GPUs."""
     told: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch know none
     processor = told.get("cpu_name") or platform.processor() or platform.machine()
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -1,4 +1,4 @@
-"""Runs one trial: from what the sampler proposes to what the study is told."""
+"""Runs one trial, from the sampler's proposal to the result in the study."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Ending:
     """How a trial ended.
 
     Attributes:
-        outcome: One of seven.
-        reason: Why, in words.
-        measurement: What the training gave, with costs; ``None`` where nothing was trained.
-        values: Of the objectives, of a complete trial.
-        source: Where its values come from: its own training, or the record of earlier ones.
-        broken: The process can train nothing more.
+        outcome: The outcome.
+        reason: The reason, in words.
+        measurement: The result of the training, with costs; ``None`` if nothing was trained.
+        values: Values of the objectives, if the trial is complete.
+        source: Where the values come from: the trial's own training, or the record of earlier ones.
+        broken: Whether the process cannot train any more.
     """
 
     outcome: Outcome
@@ -69,25 +69,25 @@ class Ending:
 
 
 class BrokenDevice(Exception):
-    """The process can train nothing more; the trial was recorded."""
+    """The process cannot train any more; the trial was recorded."""
 
 
 class TimedOut(Exception):
-    """A trial exceeded its limit of seconds."""
+    """A trial exceeded its time limit."""
 
 
 class TakenAway(Exception):
-    """This worker was taken for dead, and its trial was given to another."""
+    """This worker was declared dead, and its trial given to another."""
 
 
 class TrialRunner:
     """Runs trials of one study in this process.
 
     Args:
-        spec: What is searched.
-        study: Where everything is recorded.
+        spec: The spec of the search.
+        study: The study that records everything.
         space: Search space of the spec.
-        trainer: What trains.
+        trainer: The trainer.
         reference: Costs of the backbone without attention.
         checkpoints: Where weights go.
         owner: Name of this process.
@@ -100,11 +100,11 @@ class TrialRunner:
         self.artifacts = Artifacts(checkpoints.directory.parent)
 
     def run(self, trial: optuna.Trial) -> Outcome:
-        """Run a taken trial to its end, whatever happens in it.
+        """Run a trial to its end, whatever happens in it.
 
         Raises:
-            BrokenDevice: After the trial was recorded.
-            KeyboardInterrupt: After the trial was given back.
+            BrokenDevice: The device is broken; the trial was recorded.
+            KeyboardInterrupt: Ctrl-C; the trial was returned to the queue.
         """
         self.artifacts.begin()
         try:
@@ -122,9 +122,9 @@ class TrialRunner:
         return ending.outcome
 
     def _ending(self, trial: optuna.Trial) -> Ending:
-        """How the trial ends: what it gave, or what went wrong in words. Nothing of that is recorded yet.
+        """Run the trial, and return its result or, in words, what went wrong; nothing of that is recorded yet.
 
-        What is no fault of the trial (a storage that is away, a trial that was taken away, Ctrl-C) passes through.
+        Exceptions that are no fault of the trial (the storage is away, the trial was taken away, Ctrl-C) pass through.
         """
         try:
             return self._train(trial)
@@ -143,7 +143,7 @@ class TrialRunner:
             return Ending(Outcome.CRASHED, _where_and_what(error), broken=broken)
 
     def _train(self, trial: optuna.Trial) -> Ending:
-        """Propose a network, and refuse it for its costs or train it; or answer from the record."""
+        """Propose a network; then refuse it for its costs, train it, or answer from the record."""
         architecture = self._proposed(trial)
         search = self.spec.search
         seed = claim_seed(self.study, trial, architecture.hash, first=search.seed, most=search.max_seeds)
@@ -166,7 +166,7 @@ class TrialRunner:
         return replace(ending, values=self._values(mean, costs))
 
     def _proposed(self, trial: optuna.Trial) -> Architecture:
-        """The architecture that the trial was given, else the sampler's; in canonical form, which is stored."""
+        """Return the architecture that the trial was given, else the sampler's; store its canonical form."""
         given = trial_attributes(trial).given
         proposed = Architecture.from_dict(given) if given else self.space.sample(trial)
         architecture = proposed.canonical(self.trainer.stages)
@@ -184,7 +184,7 @@ class TrialRunner:
         """Train the network rung by rung.
 
         Raises:
-            TypeError: A trainer of the user's own gives something else than a measurement.
+            TypeError: The user's own trainer returned something else than a measurement.
         """
         measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
         if not isinstance(measured, Measurement) or (measured.outcome is Outcome.COMPLETE and not measured.rungs):
@@ -192,7 +192,7 @@ class TrialRunner:
         return _scored(replace(measured, seed=seed).with_costs(costs))
 
     def _answer(self, trial: optuna.Trial, architecture: Architecture) -> Ending:
-        """All seeds of the architecture were trained, or are being trained: the record answers."""
+        """Answer from the record: all seeds of the architecture were trained, or are being trained."""
         key, deadline = architecture.hash, time.monotonic() + PATIENCE
         while not (earlier := list(history(self.study).seeds(key).values())) and time.monotonic() < deadline:
             time.sleep(0.05)  # another worker has claimed the seed and is about to write so
@@ -218,7 +218,7 @@ class TrialRunner:
         return replace(ending, values=self._values(fmean(known.values()), costs))
 
     def _violations(self, trial: optuna.Trial, costs: Costs) -> list[str]:
-        """Record by how much every bound is exceeded, for samplers and for the dashboard; name those that are."""
+        """Record the excess over every bound, for samplers and the dashboard; return those exceeded, in words."""
         found, excess = [], []
         for cost, bound in self.spec.search.bounds.items():
             over = bound.violation(costs[cost], self.reference[cost])
@@ -234,7 +234,7 @@ class TrialRunner:
         return found
 
     def _at_rung(self, trial: optuna.Trial, costs: Costs, rung: int, result: Rung) -> bool:
-        """Report a rung; ``True`` stops the training. Baselines are never stopped, and some trials pass at random."""
+        """Report a rung; return ``True`` to stop. Baselines are never stopped, and some trials pass at random."""
         if not queue.is_mine(self.study, id_of(trial), self.owner):
             raise TakenAway
         self._check_time(trial)
@@ -249,7 +249,7 @@ class TrialRunner:
         return True
 
     def _is_behind(self, trial: optuna.Trial, costs: Costs, rung: int, result: Rung, *, last: bool) -> bool:
-        """Tell the pruner of a rung; whether it would stop the trial there."""
+        """Report a rung to the pruner, and return whether it would stop the trial there."""
         settings = self.spec.search
         if settings.objectives == ["accuracy"]:
             known = trial_now(self.study, trial).intermediate_values
@@ -282,7 +282,7 @@ class TrialRunner:
             log.warning("the weights of %s, seed %d, are not kept: %s", architecture, seed, error)
 
     def _tell(self, trial: optuna.Trial, ending: Ending) -> None:
-        """Record how the trial ended, and tell the study; the state comes last, when all else is there."""
+        """Record how the trial ended; its state is written last, when everything else is there."""
         if not queue.is_mine(self.study, id_of(trial), self.owner):
             raise TakenAway
         if ending.measurement:
@@ -299,7 +299,7 @@ class TrialRunner:
 
 
 def _scored(measured: Measurement) -> Measurement:
-    """The same; one that ended without a number for its score diverged, and what counts is the last that is one."""
+    """Treat a training whose final score is not finite as diverged, and drop the rungs without a finite score."""
     if measured.outcome is not Outcome.COMPLETE or math.isfinite(measured.rungs[-1].score):
         return measured
     kept = tuple(rung for rung in measured.rungs if math.isfinite(rung.score))

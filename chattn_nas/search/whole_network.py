@@ -1,4 +1,4 @@
-"""Samplers that propose whole networks instead of one parameter after the other."""
+"""Base of samplers that propose whole networks instead of one parameter at a time."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from optuna.trial import FrozenTrial
 
 
 class WholeNetworkSampler(BaseSampler):
-    """Proposes whole networks: a subclass says which, and every parameter is its value there."""
+    """Proposes whole networks: a subclass chooses the network, and every parameter takes its value from it."""
 
     def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        """The parameters of the network that ``trial`` gets, the same at every call."""
+        """Return the parameters of the network for ``trial``, the same at every call."""
         raise NotImplementedError
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """None: the network fixes every parameter by itself."""
+        """Return nothing: the network fixes every parameter."""
         return {}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Nothing."""
+        """Return nothing."""
         return {}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The parameter's value in the network."""
+        """Return the parameter's value in the network."""
         return self.proposal(study, trial)[param_name]

@@ -1,8 +1,8 @@
 """A worker process: ``python -m chattn_nas.search.worker RUN --device cpu --threads 1``.
 
-It exits with 0 when the asked number of trials has ended, with 2 when the spec, the data or the run cannot be used,
-with 74 when the storage cannot be reached or written, with 75 when its device is broken and another process must go on.
-On SIGTERM it gives its trial back.
+Its exit code is 0 when the target number of trials has ended, 2 when the spec, the data or the run cannot be used, 74
+when the storage cannot be reached or written, and 75 when its device is broken and another process must take over. On
+SIGTERM it returns its trial to the queue.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def _orphaned() -> None:
-    """Give the trial back; where that is not possible because the process hangs, at least end."""
+    """Return the trial to the queue; if the process hangs and cannot, at least end it."""
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     end_own_group()

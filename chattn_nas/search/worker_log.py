@@ -1,4 +1,4 @@
-"""The log of a worker: a file of limited size, whose last lines are short enough to be kept."""
+"""The log of a worker: a file of limited size, whose last lines are short enough to be stored."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LINES, BYTES = 15, 4000
 
 
 class WorkerLog:
-    """``logs/worker-0.log`` of a run; what was cut off last is in ``worker-0.log.1``.
+    """``logs/worker-0.log`` of a run; the part that was last cut off is in ``worker-0.log.1``.
 
     Args:
-        path: Made, with its folder, when a worker starts.
+        path: The file; created, with its folder, when a worker starts.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,7 +26,7 @@ class WorkerLog:
         path.parent.mkdir(exist_ok=True)
 
     def last_lines(self) -> str:
-        """The end of it, whatever it is."""
+        """The last lines, whatever they hold."""
         with suppress(OSError), self.path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - BYTES))
@@ -36,7 +36,7 @@ class WorkerLog:
         return ""
 
     def trim(self) -> None:
-        """Cut it where it grew too large. Its worker appends to it and goes on at its new end."""
+        """Cut the file if it has grown too large; its worker goes on appending at the new end."""
         with suppress(OSError):
             size = self.path.stat().st_size
             if size <= LARGEST:
