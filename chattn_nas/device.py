@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from chattn_nas.errors import InputError
@@ -31,6 +32,11 @@ def resolve_device(device: torch.device | str) -> torch.device:
         named = str(device)
         raise InputError(f"this machine has no device {named!r}", where=("device",), value=named, choices=known)
     return found
+
+
+def cpu_count() -> int:
+    """Number of CPUs that this process may use; containers and batch systems often grant fewer than exist."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _usable(device: torch.device) -> bool:

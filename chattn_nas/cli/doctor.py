@@ -111,10 +111,9 @@ def _torch() -> Iterator[Check]:
     except (ImportError, OSError) as error:
         yield Check("torch", f"cannot be imported: {error}", "wrong")
         return
-    from chattn_nas.device import resolve_device
+    from chattn_nas.device import cpu_count, resolve_device
 
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Check("torch", f"{torch.__version__}; {threads} CPU cores for this process")
+    yield Check("torch", f"{torch.__version__}; {cpu_count()} CPU cores for this process")
     count = torch.cuda.device_count()
     if torch.version.cuda is None:
         yield _without_gpu(f"this torch is built {'for ROCm' if torch.version.hip else 'without CUDA'}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import time
 import warnings
@@ -31,6 +30,7 @@ from chattn_nas.data.decoding import (
 from chattn_nas.data.layout import FOREIGN
 from chattn_nas.data.pictures import Arrays, Part, Pictures
 from chattn_nas.data.values import bounds, guess_range, needs_range
+from chattn_nas.device import cpu_count
 from chattn_nas.errors import DataError
 
 #: Images that the range of more than eight bits is guessed from.
@@ -121,7 +121,7 @@ def read_part(
     if isinstance(part.images, Arrays) and isinstance(part.targets, np.ndarray):
         _read_arrays(part.images, reading, write, survey, told)
         return survey
-    threads = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
+    threads = threads or min(8, cpu_count())
     with quiet_pillow(), ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Any]] = deque()
         try:

@@ -9,6 +9,7 @@ import torch
 
 from chattn_nas.data.enough import few_updates
 from chattn_nas.results import words
+from chattn_nas.search.devices import cpus
 from chattn_nas.search.pace import Pace, others_at_work, pace
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.space import Architecture, SearchSpace
@@ -73,7 +74,7 @@ def more_workers(trainer: ProxyTrainer, bare: Architecture, one: Pace, threads: 
         return []
     each = threads // workers
     torch.set_num_threads(each)
-    with others_at_work((workers - 1) * each):
+    with others_at_work((workers - 1) * each, each):  # no more than there are threads
         shared = pace(trainer, bare, one.network)
     gain = workers * one.step / shared.step
     if gain < WORTH:
@@ -81,6 +82,27 @@ def more_workers(trainer: ProxyTrainer, bare: Architecture, one: Pace, threads: 
     return [
         f"search.workers: {workers} trains with {words.plural(each, 'thread')} each and gets through about {gain:.1f} "
         "times as many trials in an hour; those that run at once learn nothing from each other"
+    ]
+
+
+def fewer_workers(workers: int, memory: int) -> list[str]:
+    """Advise fewer workers where they take more of a CPU's threads or of the memory than there is.
+
+    Args:
+        workers: Number of workers that train on the CPU.
+        memory: Bytes that one takes.
+    """
+    threads, total = cpus(), psutil.virtual_memory().total
+    fit = max(1, min(threads, total // max(memory, 1)))
+    if workers <= fit:
+        return []
+    shared = f"share {words.plural(threads, 'thread')}" if workers > threads else "train at once"
+    needed = (
+        f" and need about {workers * memory / 2**30:.0f} of {total / 2**30:.0f} GiB" if workers * memory > total else ""
+    )
+    return [
+        f"search.workers: {fit} gets through as many trials: {workers} {shared}{needed}; those that run at once learn "
+        "nothing from each other"
     ]
 
 

@@ -15,7 +15,7 @@ import torch
 from chattn_nas.arguments import asked_by, checked
 from chattn_nas.data.enough import as_many_as
 from chattn_nas.errors import InputError
-from chattn_nas.judging.advice import SHOWN, more_workers, wiser
+from chattn_nas.judging.advice import SHOWN, fewer_workers, more_workers, wiser
 from chattn_nas.judging.planning import NOISE
 from chattn_nas.proxy.paths import SCORED_BATCHES
 from chattn_nas.results import words
@@ -164,13 +164,15 @@ def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
     try:
         trainer = ProxyTrainer(spec, slot.device)
         on_cpu = trainer.device.type == "cpu"
-        with others_at_work((len(slots) - 1) * slot.threads if on_cpu else 0):
-            paces = _paces(trainer, space, bare, baselines, seconds, begun)
+        with others_at_work((len(slots) - 1) * slot.threads if on_cpu else 0, slot.threads) as slower:
+            paces = [one.times(slower) for one in _paces(trainer, space, bare, baselines, seconds, begun)]
         alone = len(slots) == 1 and on_cpu and spec.search.workers is None
         advice = more_workers(trainer, bare, paces[0], slot.threads, spec.search.trials) if alone else []
     finally:
         torch.set_num_threads(before)
     names = [name for name, _ in baselines]
+    if on_cpu:
+        advice += fewer_workers(len(slots), max(one.memory for one in paces))
     found = _plan(spec, space, trainer, paces, names, workers=len(slots), threads=slot.threads)
     return replace(found, wiser=[*found.wiser, *advice])
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import psutil
 import torch
 
+from chattn_nas.device import cpu_count
+from chattn_nas.errors import InputError
 from chattn_nas.spec.search_settings import SearchSettings
+
+#: Bytes that a process has to itself once it has imported what a worker needs (0.45 GiB with torch 2.14, 2026-11-27).
+WORKER_MEMORY = 3 * 2**27
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,25 @@ def device_slots(settings: SearchSettings, device: str = "auto") -> list[Slot]:
     return [Slot(index, places[index % len(places)], threads) for index in range(count)]
 
 
+def refuse_too_many(slots: Sequence[Slot]) -> None:
+    """Refuse more workers than this machine's memory holds, whatever they train.
+
+    Raises:
+        InputError: It does not hold them.
+    """
+    memory = psutil.virtual_memory().total
+    most = max(1, memory // WORKER_MEMORY)
+    if len(slots) > most:
+        raise InputError(
+            f"{len(slots)} workers do not fit into the {memory / 2**30:.0f} GiB of memory of this machine: each takes "
+            f"{WORKER_MEMORY / 2**30:.1f} GiB before it trains, so {most} are the most",
+            where=("search", "workers"),
+        )
+
+
 def cpus() -> int:
-    """Number of CPUs that this process may use; containers and batch systems often grant fewer than exist."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Number of threads for all workers of this machine: one per CPU, or fewer where ``OMP_NUM_THREADS`` says so."""
+    allowed = cpu_count()
     set_by_user = os.environ.get("OMP_NUM_THREADS", "")
     return min(allowed, int(set_by_user)) if set_by_user.isdigit() and int(set_by_user) > 0 else allowed
 

@@ -23,7 +23,7 @@ from chattn_nas.proxy.pulse import heard_by
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.search._join import join
 from chattn_nas.search.callbacks import Observer, check_callbacks
-from chattn_nas.search.devices import device_slots
+from chattn_nas.search.devices import device_slots, refuse_too_many
 from chattn_nas.search.ending import Budget, ended, reopen
 from chattn_nas.search.log_to import check_log_to, loggers
 from chattn_nas.search.nni.engine import require_nni, search_with_nni
@@ -66,6 +66,8 @@ def try_out(spec: Spec) -> None:
         except (RuntimeError, AssertionError) as error:
             words = first_line(error)
             raise InputError(f"device {device!r} cannot be used: {words}", where=where) from None
+    if spec.search.engine == "optuna":
+        refuse_too_many(device_slots(spec.search, spec.proxy.device))
     proposals_of(spec)
     if spec.search.one_shot:
         one_shot.refuse(spec)

@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from chattn_nas.data import Normalize, sample_batch
+from chattn_nas.device import cpu_count
 from chattn_nas.network.scales import scales_behind
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.epochs import epochs_of
@@ -26,7 +27,15 @@ from chattn_nas.space import Architecture
 #: Steps before the clock starts: the first ones allocate, choose algorithms, and are captured.
 WARM = 3
 #: Keeps a core as busy as a worker on it would: two workers on two threads of one core are slower than one.
-_BUSY = "import numpy; a = numpy.random.rand(160, 160)\nwhile True: a = a @ a; a /= a.max()"
+#: It ends with the process at the other end of its standard input, however that ends.
+_BUSY = """
+import numpy, os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+a = numpy.random.rand(160, 160)
+while True: a = a @ a; a /= a.max()
+"""
+#: At most so many of them per CPU thread: what more workers take is counted, not tried.
+_MOST_BUSY = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +62,10 @@ class Pace:
         """Seconds of a trial through the first ``reached`` of these rungs (epochs); all by default."""
         passed = rungs[:reached]
         return self.build + passed[-1] * self.steps * self.step + len(passed) * self.evaluation
+
+    def times(self, factor: float) -> Pace:
+        """The pace where everything takes ``factor`` times as long."""
+        return replace(self, build=factor * self.build, step=factor * self.step, evaluation=factor * self.evaluation)
 
 
 def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: float = 1.0) -> Pace:
@@ -133,16 +146,28 @@ def _wait(device: torch.device) -> None:
 
 
 @contextmanager
-def others_at_work(count: int) -> Iterator[None]:
-    """Keep this many CPU threads as busy inside the context as other workers would."""
+def others_at_work(count: int, threads: int) -> Iterator[float]:
+    """Keep CPU threads as busy inside the context as other workers would.
+
+    Args:
+        count: Threads of all other workers.
+        threads: Threads of this one.
+
+    Yields:
+        How many times as long a step takes as it does in the context: more than 1 where there are more others than are
+        worth starting.
+    """
+    started = min(count, _MOST_BUSY * cpu_count())
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     others = [
-        subprocess.Popen([sys.executable, "-c", _BUSY], env=environment, stderr=subprocess.DEVNULL)
-        for _ in range(count)
+        subprocess.Popen(
+            [sys.executable, "-c", _BUSY], env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        for _ in range(started)
     ]
     try:
-        yield
+        yield (count + threads) / (started + threads)
     finally:
         for one in others:
             one.kill()
-            one.wait()
+            one.communicate()

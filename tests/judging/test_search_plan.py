@@ -1,16 +1,24 @@
 """The plan of a search: timed on real steps, told in a few lines, wiser where something should be."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from chattn_nas.data.enough import as_many_as
 from chattn_nas.errors import InputError
-from chattn_nas.judging import plan_search
+from chattn_nas.judging import advice, plan_search
+from chattn_nas.judging.advice import fewer_workers
 from chattn_nas.judging.search_plan import BESIDE, ENDING, STARTUP, _reached
-from chattn_nas.search.pace import Pace
+from chattn_nas.search import devices
+from chattn_nas.search import pace as pace_module
+from chattn_nas.search.pace import Pace, others_at_work
 from chattn_nas.spec import Spec
 from chattn_nas.unit import Unit
 
@@ -109,3 +117,54 @@ def test_several_workers_are_proposed_where_they_get_through_more(trials, slower
     lines = [line for line in plan.wiser if line.startswith("search.workers")]
     assert [line.startswith(said) for line in lines] == [True] * bool(said)
     assert all("about 1.7 times" in line for line in lines)
+
+
+def test_other_workers_are_as_many_as_a_machine_bears_and_the_rest_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    popen = subprocess.Popen
+
+    def start(*given: Any, **options: Any) -> Any:
+        started.append(popen(*given, **options))
+        return started[-1]
+
+    monkeypatch.setattr(pace_module, "cpu_count", lambda: 1)
+    monkeypatch.setattr(pace_module.subprocess, "Popen", start)
+    with others_at_work(3, 1) as slower:
+        assert slower == 1
+        assert len(started) == 3
+    with others_at_work(99, 1) as slower:
+        assert slower == 100 / 5
+    assert len(started) == 3 + 4
+    assert all(one.poll() is not None for one in started)
+    fast = Pace(network="x", build=1.0, step=0.1, evaluation=0.5, steps=10, memory=7)
+    assert fast.times(20).seconds([2, 6]) == pytest.approx(20 * fast.seconds([2, 6]))
+
+
+def test_what_keeps_cores_busy_ends_with_a_plan_that_is_killed() -> None:
+    code = (
+        "import time; from chattn_nas.search.pace import others_at_work\n"
+        "with others_at_work(1, 1): print('begun', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as plan:
+        assert plan.stdout is not None
+        assert plan.stdout.readline() == "begun\n"
+        (other,) = psutil.Process(plan.pid).children()
+        plan.kill()
+    other.wait(timeout=30)
+
+
+def test_more_workers_than_threads_or_memory_are_advised_against_and_what_cannot_start_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(advice, "cpus", lambda: 2)
+    assert fewer_workers(2, 2**30) == []
+    (said,) = fewer_workers(8, 2**20)
+    assert said.startswith("search.workers: 2 gets through as many trials: 8 share 2 threads; those")
+    (said,) = fewer_workers(8, psutil.virtual_memory().total)
+    assert said.startswith("search.workers: 1 ")
+    assert " GiB" in said
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: SimpleNamespace(total=24 * 2**30))
+    many = SPEC | {"search": SPEC["search"] | {"workers": 65}}
+    with pytest.raises(InputError, match=r"65 workers do not fit into the 24 GiB .* so 64 are the most") as caught:
+        plan_search(Spec.from_dict(many))
+    assert caught.value.where == ("search", "workers")
