@@ -1,4 +1,4 @@
-"""Only reads a study: tables, the pooled model, the Pareto front, importance."""
+"""Reads a study and changes nothing: tables, the pooled model, the Pareto front, importance."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The recommended architecture of a study, and how sure one can be of its margins."""
+"""Ranks the architectures of a study, with the uncertainty of every margin."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Pick:
     """One architecture with the evidence behind it; accuracies in percent.
 
     Attributes:
-        hash, description, label, stages: What the architecture is (``stages``: a mapping per stage).
-        choices: Per stage the choice in words.
-        seeds: The seeds it was trained on to the end, in order.
+        hash, description, label, stages: The architecture (``stages``: a mapping per stage).
+        choices: The choice of every stage, in words.
+        seeds: The seeds of its complete trainings, in order.
         mean, se, single: Mean over those seeds, its standard error (``None`` with one seed), the best of them.
-        pooled, sd: Posterior mean and standard deviation of the pooled model (``None`` where there is no model).
+        pooled, sd: Posterior mean and standard deviation of the pooled model (``None`` without a model).
         half: Half-width of its 95 % interval.
         number: Number of its best trial.
         costs, relative: Costs of that trial.
-        control: It is the random gate or the learned channel scale.
-        uniform: Its stages are equal wherever they can be, whatever their settings.
-        bounds: What a score can lie between.
+        control: Whether it is the random gate or the learned channel scale.
+        uniform: Whether all stages that can take its type have it, whatever their settings.
+        bounds: The smallest and the largest possible score.
     """
 
     hash: str
@@ -62,13 +62,13 @@ class Pick:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the pooled mean, within the bounds of the score; ``None`` where there is no model."""
+        """95 % interval of the pooled mean, within the bounds of the score; ``None`` without a model."""
         if self.pooled is None or self.half is None:
             return None
         return max(self.pooled - self.half, self.bounds[0]), min(self.pooled + self.half, self.bounds[1])
 
     def value(self, by: str) -> float:
-        """The value by which ``pooled``, ``mean`` or ``single`` ranks."""
+        """The value that ``pooled``, ``mean`` or ``single`` ranks by."""
         if by not in CRITERIA:
             raise InputError(f"cannot rank by {by!r}", value=by, choices=CRITERIA)
         return {"pooled": self.mean if self.pooled is None else self.pooled, "mean": self.mean, "single": self.single}[
@@ -78,7 +78,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class Margin:
-    """How far one architecture lies above another, in points, with its posterior ``sd`` and a 95 % interval."""
+    """The lead of one architecture over another, in points, with its posterior ``sd`` and a 95 % interval."""
 
     mean: float
     sd: float
@@ -87,16 +87,16 @@ class Margin:
 
     @property
     def shown(self) -> bool:
-        """The interval excludes zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
 class Standing:
-    """Who stands where in a study.
+    """The ranking of the architectures in a study.
 
     Attributes:
-        picks: All architectures trained to the end, best pooled first.
-        useful: Gain in points that the spec calls worth having.
+        picks: All completely trained architectures, best pooled mean first.
+        useful: The spec's smallest gain worth having, in points.
     """
 
     def __init__(self, study: optuna.Study) -> None:
@@ -114,7 +114,7 @@ class Standing:
         self.picks = sorted(picks, key=lambda pick: -pick.value("pooled"))
 
     def best(self, by: str = "pooled") -> Pick:
-        """The highest by ``pooled`` mean, ``mean`` over seeds or ``single`` trial; never a control.
+        """The best by ``pooled`` mean, ``mean`` over seeds or ``single`` trial; never a control.
 
         Raises:
             InputError: Another ``by``.
@@ -128,15 +128,15 @@ class Standing:
         return max(eligible, key=lambda pick: pick.value(by))
 
     def baselines(self) -> list[Pick]:
-        """Every baseline that was trained to the end, best first."""
+        """Every completely trained baseline, best first."""
         return [pick for pick in self.picks if pick.label]
 
     def labelled(self, label: str) -> Pick | None:
-        """The baseline of that label."""
+        """The baseline with that label."""
         return next((pick for pick in self.picks if pick.label == label), None)
 
     def best_uniform(self) -> Pick | None:
-        """The uniform network with the highest pooled mean, whatever its settings: what mixing must beat."""
+        """The uniform network with the highest pooled mean, whatever its settings, which mixed networks must beat."""
         return next((pick for pick in self.picks if pick.uniform), None)
 
     def best_mixed(self) -> Pick | None:
@@ -144,7 +144,7 @@ class Standing:
         return next((pick for pick in self.picks if not (pick.control or pick.uniform or pick.label == NONE)), None)
 
     def uniforms(self) -> int:
-        """How many uniform networks the best one was chosen from."""
+        """Number of uniform networks that the best one was chosen from."""
         return sum(pick.uniform for pick in self.picks)
 
     def best_attention(self) -> Pick | None:
@@ -164,7 +164,7 @@ class Standing:
         return self.labelled(RIVAL)
 
     def margin(self, first: Pick, second: Pick) -> Margin | None:
-        """``first`` over ``second`` by the pooled model; ``None`` where there is no model."""
+        """The margin of ``first`` over ``second`` by the pooled model; ``None`` without a model."""
         if self._model is None:
             return None
         found = self._model.differences([self._choices[first.hash]], [self._choices[second.hash]])
@@ -173,8 +173,9 @@ class Standing:
     def trainings_to_show(self, first: Pick, second: Pick, difference: float) -> int | None:
         """About how many more trainings would show a true ``difference`` between the two with a probability of 80 %.
 
-        Counted as if the variance of the margin fell with the number of trainings, over ever more seeds: trainings on
-        one seed alone never show what another seed would do. ``None`` where there is no model.
+        Assumes that the variance of the margin falls with the number of trainings, over ever more seeds: trainings on
+            one
+        seed alone never show what another seed would do. ``None`` without a model.
         """
         found = self.margin(first, second)
         if found is None or self._model is None:
@@ -184,27 +185,27 @@ class Standing:
 
     @property
     def modelled(self) -> bool:
-        """There are trainings enough for the pooled model."""
+        """Whether there are enough trainings for the pooled model."""
         return self._model is not None
 
     @property
     def seeds(self) -> int:
-        """Seeds that at least two complete trainings share: what tells the luck of a seed from a type's worth."""
+        """Number of seeds shared by at least two complete trainings, which tell a seed's luck from a type's worth."""
         counted = Counter(one.seed for one in self._model.seen if one.complete) if self._model else Counter[Any]()
         return sum(count > 1 for count in counted.values())
 
     @property
     def trainings(self) -> int:
-        """Complete trainings that the model knows."""
+        """Number of complete trainings in the model."""
         return sum(one.complete for one in self._model.seen) if self._model else 0
 
     @property
     def views(self) -> dict[str, float]:
-        """Further readings of a training that the model used, and what each was worth; see :class:`.Pooled`."""
+        """Further readings of a training that the model used, and the worth of each; see :class:`.Pooled`."""
         return {} if self._model is None else self._model.worth
 
     def scatter(self) -> float | None:
-        """Standard deviation of one training around its network and its seed, what a seed does to types included."""
+        """Standard deviation of one training around its network and seed, including the seed's effects on types."""
         if self._model is None:
             return None
         found = self._model.deviations
@@ -212,7 +213,7 @@ class Standing:
         return float((found["noise"] ** 2 + stages * found["type_seed"] ** 2) ** 0.5)
 
     def foresee(self, choices: Sequence[Choices]) -> list[float]:
-        """Mean of the model for networks, trained or not; nothing where there is no model."""
+        """The model's means for networks, trained or not; empty without a model."""
         return [] if self._model is None or not choices else self._model.predict(choices).mean.tolist()
 
     def noise(self) -> float | None:

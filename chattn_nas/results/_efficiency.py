@@ -1,4 +1,4 @@
-"""Did the order of the search help? Its best so far, beside the same networks in random order."""
+"""Compares the best network so far, over a search, with the same networks in random order."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ COLUMNS = ("networks", "trial", "best", "random")
 
 @checked
 def efficiency(study: optuna.Study) -> pd.DataFrame:
-    """After each further network that was trained to the end, the best so far and what random order would have found.
+    """The best network so far after each newly trained one, and the expected best in random order.
 
     Columns: ``networks`` (trained so far), ``trial`` (that trained the last), ``best`` (pooled mean of the best, in
-    percent) and ``random``: the expected best of as many of the same networks drawn without replacement, exactly. That
-    is a bound in favour of the search where it lies above: random search draws from the whole space, worse networks
-    included. Values are pooled means, for single trainings would reward luck. The control is left out.
+    percent) and ``random``: the exact expected best of as many of the same networks, drawn without replacement. A real
+    random search would do worse, since it draws from the whole space with its worse networks. Values are pooled means,
+    since single trainings would reward luck. The control is left out.
     """
     standing = Standing(study)
     values = {pick.hash: pick.value("pooled") for pick in standing.picks if not pick.control}

@@ -1,4 +1,4 @@
-"""How much each stage, and each setting of an attention, decides about the accuracy: by Optuna's evaluators."""
+"""The importance of each stage and of each setting of an attention, by Optuna's evaluators."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def importance(study: optuna.Study) -> pd.DataFrame:
     ``trainings`` (that had the parameter), ``fanova`` (share of the variance, over the stages; Hutter, Hoos,
     Leyton-Brown 2014; NaN for settings, which not every training has) and ``ped_anova`` (share of what it takes to be
     among the best quarter; Watanabe, Bansal, Hutter 2023). Both are relative: noise is shared out too. Stopped
-    trainings and the control are left out; with fewer than 12 others, or none that differ, the table is empty, and of
-    more than 1,000 an even spread is looked at.
+    trainings and the control are left out. With fewer than 12 others, or none that differ, the table is empty; of more
+    than 1,000 an even spread is used.
     """
     found = [record for record in once_per_seed(records(study)) if record.score is not None and not record.control]
     if len(found) > MOST_TRAININGS:
@@ -84,10 +84,10 @@ def _parameters(record: Record) -> dict[str, str]:
 
 
 def _by_mean(stage: str, rows: Sequence[dict[str, str]], records: Sequence[Record]) -> dict[str, int]:
-    """A place for every type of a stage, by its trainings' mean score.
+    """The rank of every type of a stage by the mean score of its trainings.
 
-    In this order the best split of a regression tree lies (Breiman et al. 1984). As categories, one column each,
-    Optuna's fANOVA would look at 2 to the power of their number: at 16 types for hours.
+    The best split of a regression tree follows this order (Breiman et al. 1984). With types as categories, one column
+    each, Optuna's fANOVA would go through 2 to the power of their number: with 16 types, for hours.
     """
     scores: dict[str, list[float]] = {}
     for row, record in zip(rows, records, strict=True):
@@ -100,7 +100,7 @@ def _by_mean(stage: str, rows: Sequence[dict[str, str]], records: Sequence[Recor
 def _rebuilt(
     records: Sequence[Record], rows: Sequence[Mapping[str, Any]], open_ones: Mapping[str, BaseDistribution]
 ) -> optuna.Study:
-    """The trainings as a study whose every trial names its choices: given trainings have no parameters."""
+    """The trainings as a study in which every trial has its choices as parameters, which queued ones lack."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")

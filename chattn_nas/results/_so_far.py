@@ -14,7 +14,7 @@ from chattn_nas.study.record import CONTROLS
 
 @checked
 def so_far(study: optuna.Study) -> str:
-    """The first place with its interval and its lead over no attention; all of those who share it; else nothing."""
+    """The leading network with its interval and its lead over no attention, or how many share the lead."""
     standing, unit = Standing(study), unit_of(study)
     try:
         best = standing.best()

@@ -1,4 +1,4 @@
-"""Whether shared weights agree with real trainings: asked in every search that trains them."""
+"""Checks in every search with shared weights whether they agree with real trainings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LEAST = math.sqrt(2 * (2 * FIRST + 5) / (9 * FIRST * (FIRST - 1)))
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """How a prediction agrees with the first real trainings.
+    """The agreement of a prediction with the first real trainings.
 
     Attributes:
-        tau: Kendall's tau-b; NaN where all of one side are equal.
-        trainings: Compared; fewer than ten decide nothing.
+        tau: Kendall's tau-b; NaN if all values of one side are equal.
+        trainings: Number of trainings compared; fewer than ten decide nothing.
     """
 
     tau: float
@@ -33,12 +33,12 @@ class SelfCheck:
 
     @property
     def near_zero(self) -> bool:
-        """It says nothing of this space: it is no longer used."""
+        """Whether the prediction says nothing about this space, so that it is no longer used."""
         return self.trainings >= FIRST and not self.tau >= LEAST
 
 
 def self_check(prediction: Prediction, seen: Sequence[Observation]) -> SelfCheck:
-    """How it agrees with the first complete trainings of networks that it knows, in the order of their trials."""
+    """Compare a prediction with the first complete trainings of networks that it knows, in the order of trials."""
     pairs = [
         (score, one.accuracy) for one in seen if one.complete and (score := prediction.of(one.choices)) is not None
     ]
@@ -51,12 +51,12 @@ def self_check(prediction: Prediction, seen: Sequence[Observation]) -> SelfCheck
 
 
 def trusted(prediction: Prediction | None, seen: Sequence[Observation]) -> Prediction | None:
-    """The prediction, unless real trainings have shown that it says nothing."""
+    """The prediction, unless real trainings have shown that it is worthless."""
     return None if prediction is None or self_check(prediction, seen).near_zero else prediction
 
 
 def in_words(study: optuna.Study) -> str:
-    """The report's sentences on a study's shared weights; empty where there are none."""
+    """The report's sentences on a study's shared weights; empty if it has none."""
     prediction = prediction_of(study)
     if prediction is None:
         return ""

@@ -27,7 +27,7 @@ def front(table: pd.DataFrame, cost: str = "parameters", accuracy: str = "pooled
 
 
 def hypervolume(points: np.ndarray, reference: tuple[float, float]) -> float:
-    """Area that ``points`` (n, 2), both coordinates minimised, dominate below ``reference``."""
+    """The area below ``reference`` that ``points`` (n, 2) dominate, both coordinates minimised."""
     area, lowest = 0.0, reference[1]
     for x, y in sorted(map(tuple, points)):
         if x < reference[0] and y < lowest:

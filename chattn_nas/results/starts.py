@@ -1,4 +1,4 @@
-"""How the networks of a study started, and who started with a handicap."""
+"""How the networks of a study started, and which of them had a handicap."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class StartRow(NamedTuple):
 
     Attributes:
         name: Its label, or its stages.
-        ratios: Per stage with attention, the map behind it over what would be there without it, at the start.
-        scales: Per stage, root mean square behind the attention before and after training.
-        loss: Mean training loss of the first epoch over that of none on the same seeds.
+        ratios: Scale of the map behind the attention, relative to the map without it, at the start; per stage.
+        scales: Root mean square behind the attention before and after training, per stage.
+        loss: Mean training loss of the first epoch, relative to that of none on the same seeds.
         mark: ``handicap``, ``head start``, ``slow start``, or nothing.
     """
 
@@ -32,13 +32,13 @@ class StartRow(NamedTuple):
 
 
 def start_of(spec: Mapping[str, Any]) -> str:
-    """The start that a kept spec says; earlier ones knew but ``backbone.identity_init``."""
+    """The start in a stored spec; earlier versions had only ``backbone.identity_init``."""
     earlier = "identity" if spec.get("backbone", {}).get("identity_init") else "official"
     return str(spec.get("proxy", {}).get("start", earlier))
 
 
 def starts(found: Sequence[Record], lead: str = "") -> list[StartRow]:
-    """Every baseline, and the network with the hash ``lead``; nothing where an earlier version kept no figures."""
+    """Rows of every baseline and of the network ``lead`` (a hash); empty if an earlier version stored no figures."""
     groups: dict[str, list[Record]] = {}
     for record in found:
         if record.trained and record.measurement is not None and record.measurement.first_epoch_loss is not None:

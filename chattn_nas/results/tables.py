@@ -21,9 +21,9 @@ from chattn_nas.study.record import Record, once_per_seed, records
 
 Rows = list[dict[str, Any]]
 COSTS = ("parameters", "macs", "latency")
-#: How ``best`` may choose: the pooled model, the mean over seeds, the single best trial.
+#: Criteria of ``best``: the pooled model, the mean over seeds, the single best trial.
 CRITERIA = ("pooled", "mean", "single")
-#: Models are remembered by all of their records that matters; so many of them.
+#: Number of pooled models to cache, by everything in their records that matters.
 REMEMBERED = 4
 _models: dict[tuple[tuple[Any, ...], ...], Pooled | None] = {}
 
@@ -35,7 +35,7 @@ def rows_of(table: pd.DataFrame) -> Rows:
 
 @checked
 def trials(study: optuna.Study) -> pd.DataFrame:
-    """One row per trial, whatever became of it.
+    """Return one row per trial, whatever became of it.
 
     Columns: ``number, outcome, architecture, label, seed``, the metric by its name, such as ``accuracy`` (of a complete
     training), one ``epoch<n>`` per rung, ``loss``, the costs and their multiples, ``seconds, images_per_second,
@@ -87,7 +87,7 @@ def _costs(record: Record) -> dict[str, Any]:
 
 @checked
 def leaderboard(study: optuna.Study, by: str = "pooled") -> pd.DataFrame:
-    """One row per architecture that was trained to the end at least once, best first.
+    """Return one row per architecture with a complete training, best first.
 
     Columns: ``rank, hash, architecture, label, seeds`` (how many), ``mean, se`` (over seeds; NaN with one),
     ``single`` (its best trial), ``pooled, pooled_sd, low, high`` (posterior and 95 % interval), the costs and their
@@ -95,10 +95,10 @@ def leaderboard(study: optuna.Study, by: str = "pooled") -> pd.DataFrame:
 
     Args:
         study: The study.
-        by: ``pooled``, ``mean`` or ``single``: what the order follows.
+        by: The criterion: ``pooled``, ``mean`` or ``single``.
 
     Raises:
-        InputError: Another ``by``.
+        InputError: ``by`` is something else.
     """
     if by not in CRITERIA:
         raise InputError(f"cannot rank by {by!r}", value=by, choices=CRITERIA)
@@ -123,7 +123,7 @@ architectures = leaderboard
 
 
 def by_architecture(records: Sequence[Record]) -> list[list[Record]]:
-    """Complete trainings grouped by architecture, one per seed, in the order of first appearance."""
+    """Group complete trainings by architecture, one per seed, in the order of first appearance."""
     groups: dict[str, list[Record]] = {}
     for record in once_per_seed(records):
         if record.score is not None:
@@ -152,7 +152,7 @@ def _row(group: list[Record]) -> dict[str, Any]:
 
 
 def pooled(records: Sequence[Record]) -> Pooled | None:
-    """The pooled model of these records; the last few are remembered, since every table asks for it."""
+    """Fit the pooled model to these records; the last few models are cached, since every table needs one."""
     key = tuple((record.number, record.hash, record.seed, record.outcome, record.rungs) for record in records)
     if key not in _models:
         _models[key] = fit(records)
@@ -163,8 +163,10 @@ def pooled(records: Sequence[Record]) -> Pooled | None:
 
 @checked
 def rungs(study: optuna.Study) -> pd.DataFrame:
-    """One row per trial and rung reached: ``number, hash, architecture, label, seed, outcome, rung, epoch``, the metric
-    by its name, ``loss``."""
+    """Return one row per trial and rung reached.
+
+    Columns: ``number, hash, architecture, label, seed, outcome, rung, epoch``, the metric by its name, ``loss``.
+    """
     rows = [
         {
             "number": record.number,
@@ -186,10 +188,10 @@ def rungs(study: optuna.Study) -> pd.DataFrame:
 
 @checked
 def stages(study: optuna.Study) -> pd.DataFrame:
-    """Effect of every attention type in every stage, from the pooled model.
+    """Return the effect of every attention type in every stage, from the pooled model.
 
     Columns: ``stage`` (from 1), ``type``, ``effect`` (points against ``none`` there, or against the mean of the types
-    where the stage never had ``none``), ``sd, low, high`` (95 %), ``trials`` (trainings that had it), ``against``.
+    if the stage never had ``none``), ``sd, low, high`` (95 %), ``trials`` (trainings that had it), ``against``.
     """
     found = records(study)
     model = pooled(found)

@@ -1,4 +1,4 @@
-"""Which networks of a study are uniform: equal in every stage that can take it."""
+"""Tells the uniform networks of a study: those with one choice in every stage that can take it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Stages = Sequence[Mapping[str, Any]]
 class Uniformity:
     """Tells uniform networks from mixed ones, whatever their settings.
 
-    A stage that cannot take a type has ``none`` in that type's uniform baseline; a stage that can and has ``none``
-    makes a network mixed. Where a setting has another canonical form in each stage (ECA's kernel follows from the
-    number of channels), the space says whether one choice gives them all. The space is read from what the study keeps:
+    A stage that cannot take a type has ``none`` in that type's uniform baseline; ``none`` in a stage that could take it
+    makes a network mixed. If a setting has a different canonical form in each stage (ECA's kernel follows from the
+    number of channels), the space says whether one choice gives them all. The space is read from the study alone:
     neither the backbone nor anything else that its spec names is imported.
 
     Args:
-        study: Whose spec gives the space; it is read only where the stages alone leave it open.
-        records: Its records.
+        study: The study whose spec gives the space; read only if the stages alone do not decide.
+        records: The study's records.
     """
 
     def __init__(self, study: optuna.Study, records: Sequence[Record]) -> None:
@@ -65,7 +65,7 @@ class Uniformity:
 
 
 def _forms(kept: StudyAttributes, kind: str) -> list[Mapping[Any, Any]]:
-    """Per stage the choices of a type that its space has, to their canonical forms; nothing where that is not known."""
+    """The space's choices of a type with their canonical forms, per stage; empty if unknown."""
     if attention.registered(kind) is None:
         return []
     from chattn_nas.space.candidate import Candidate  # and with it torch

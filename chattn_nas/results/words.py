@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: percent, signed points, multiples, durations."""
+"""Formats numbers for readers: percent, signed points, multiples, durations."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FAILED = {
 
 
 def missing(value: float | None) -> bool:
-    """Whether there is no number."""
+    """Whether a number is missing."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def accuracy(value: float | None, digits: int = 2) -> str:
-    """``92.13``; the unit stands in the heading."""
+    """``92.13``; the unit is in the heading."""
     return NOT_THERE if missing(value) else f"{value:.{digits}f}"
 
 

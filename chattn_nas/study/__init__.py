@@ -1,4 +1,4 @@
-"""The contents of a study: the record of a trial, storage, run directory, checkpoints, notes, artifacts."""
+"""Everything that a study holds: typed records, storage, run directory, checkpoints, notes, artifacts."""
 
 from typing import TYPE_CHECKING
 

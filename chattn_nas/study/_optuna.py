@@ -1,6 +1,6 @@
-"""The only door to what Optuna and its dashboard keep to themselves.
+"""The only door to what Optuna and its dashboard do not document.
 
-What is used here is not promised by their versions: ``tests/study/test_optuna_door.py`` names what broke.
+A new version may change any of it without notice: ``tests/study/test_optuna_door.py`` shows what broke.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ CONSTRAINTS = "constraints"
 
 
 def cached(storage: RDBStorage) -> BaseStorage:
-    """A database that is asked only for what may have changed, as ``optuna.load_study`` wraps it."""
+    """Wrap a database so that it is asked only for what may have changed, as ``optuna.load_study`` does."""
     return _CachedStorage(storage)
 
 
 def locked(journal: JournalFileBackend) -> AbstractContextManager[None]:
-    """The lock of a journal file that all its writers take."""
+    """Hold the lock that all writers of a journal file take."""
     return get_lock_file(journal._lock)
 
 
 class ToldJournal(JournalStorage):
-    """Optuna's journal, which tells of lines that are JSON and make no sense.
+    """Optuna's journal, with an error of our own for lines that are JSON but make no sense.
 
     Args:
-        backend: As Optuna's.
-        nonsense: Makes the error of the number of the line and of what was raised.
+        backend: The backend, as for Optuna's class.
+        nonsense: Makes the error, from the number of the line and the exception.
     """
 
     def __init__(self, backend: JournalFileBackend, nonsense: Callable[[int, Exception], Exception]) -> None:
@@ -72,10 +72,10 @@ class ToldJournal(JournalStorage):
 
 
 class ViewedStudy(optuna.Study):
-    """A study whose samplers and pruners see what :meth:`view` gives."""
+    """A study whose samplers and pruners see the trials of :meth:`view`."""
 
     def view(self, states: Container[TrialState] | None, *, deepcopy: bool, use_cache: bool) -> list[FrozenTrial]:
-        """The trials that they see: all of them, unless a subclass says which."""
+        """The trials that samplers and pruners see: all of them, unless a subclass says otherwise."""
         return super()._get_trials(deepcopy, states, use_cache)
 
     def _get_trials(
@@ -87,7 +87,7 @@ class ViewedStudy(optuna.Study):
 def with_parameters(
     trial: FrozenTrial, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
 ) -> FrozenTrial:
-    """A copy of the trial with these parameters beside its own."""
+    """Copy a trial, with these parameters added to its own."""
     whole = copy.copy(trial)
     whole._distributions = {**distributions, **trial.distributions}
     whole._params = {**params, **trial.params}
@@ -95,7 +95,7 @@ def with_parameters(
 
 
 def random_states(sampler: BaseSampler) -> list[LazyRandomState]:
-    """The random states of a sampler and of what it is made of, in a fixed order, each once."""
+    """The random states of a sampler and its parts, in a fixed order, each once."""
     return _states(sampler, depth=4)
 
 
@@ -113,13 +113,13 @@ def _states(found: Any, depth: int) -> list[LazyRandomState]:
 
 
 def reseed(states: Sequence[LazyRandomState], seeds: Sequence[int]) -> None:
-    """Let every random state begin anew from its seed."""
+    """Restart every random state from its seed."""
     for state, seed in zip(states, seeds, strict=True):
         state.rng.seed(seed)
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
-    """Where the study lies."""
+    """The storage of a study."""
     return study._storage
 
 
@@ -134,12 +134,12 @@ def study_id(study: optuna.Study) -> int:
 
 
 def all_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Every trial as it is now, in the order of their numbers; they are the storage's own and must not be changed."""
+    """Every trial as it is now, by number; they belong to the storage and must not be changed."""
     return study._storage.get_all_trials(study._study_id, deepcopy=False)
 
 
 def trials_by_number(study: optuna.Study) -> Mapping[int, FrozenTrial]:
-    """Every trial by its number, read without going through those that have ended already, where that is possible."""
+    """Every trial by its number, if possible without going through those that ended earlier."""
     storage = study._storage
     if isinstance(storage, _CachedStorage):
         storage._read_trials_from_remote_storage(study._study_id)
@@ -153,12 +153,12 @@ def trial_now(study: optuna.Study, trial: Trial | FrozenTrial | int) -> FrozenTr
 
 
 def is_queued(trial: FrozenTrial) -> bool:
-    """Whether its architecture was given when it was queued; the sampler chose the others'."""
+    """Whether the trial was queued with its architecture, instead of getting one from the sampler."""
     return FIXED in trial.system_attrs
 
 
 def queue_trial(study: optuna.Study, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
-    """A new trial that waits, with user attributes."""
+    """Create a waiting trial with user attributes."""
     template = create_trial(
         state=TrialState.WAITING, user_attrs=_with_format(attributes), system_attrs={FIXED: dict(params)}
     )
@@ -172,7 +172,7 @@ def _with_format(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def new_trial(
     study: optuna.Study, system: Mapping[str, Any], params: Mapping[str, Any] | None, attributes: Mapping[str, Any]
 ) -> FrozenTrial:
-    """A new trial that runs, with a first sign of life; the sampler decides where there are no ``params``."""
+    """Create a running trial, with a first heartbeat; without ``params`` the sampler decides."""
     fixed = {} if params is None else {FIXED: dict(params)}
     template = create_trial(
         state=TrialState.RUNNING, system_attrs={**system, **fixed}, user_attrs=_with_format(attributes)
@@ -183,7 +183,7 @@ def new_trial(
 
 
 def running(study: optuna.Study, trial_id: int) -> Trial:
-    """The trial as samplers know it, which shall see the newest results, as ``Study.ask`` does it."""
+    """Prepare a trial for the sampler, with the newest results, as ``Study.ask`` does."""
     study._thread_local.cached_all_trials = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -191,10 +191,10 @@ def running(study: optuna.Study, trial_id: int) -> Trial:
 
 
 def set_state(study: optuna.Study, trial_id: int, state: TrialState) -> bool:
-    """Whether this process set the state: of several that take a waiting trial one does, and none if it has ended.
+    """Try to set a trial's state; of several processes that take a waiting trial, only one gets ``True``.
 
-    Before a trial runs comes its first sign of life: that of an earlier worker would tell that it is lost, and a worker
-    elsewhere that dies before it gave one would never be missed.
+    The first heartbeat comes before the trial runs: an earlier worker's would make it look lost, and a remote worker
+    that dies before its first heartbeat would never be missed.
     """
     try:
         if state is TrialState.RUNNING:
@@ -231,28 +231,27 @@ def set_study_system(study: optuna.Study, name: str, value: Any) -> None:
 
 
 def _with_heartbeats(study: optuna.Study) -> BaseHeartbeat | None:
-    """The study's storage, where it keeps signs of life."""
+    """The study's storage, if it supports heartbeats."""
     storage = study._storage
     keeps = isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None
     return storage if keeps else None  # type: ignore[return-value]
 
 
 def silent_trials(study: optuna.Study) -> set[int]:
-    """Keys of running trials whose worker gave no sign of life for too long; none where the storage keeps none."""
+    """Keys of running trials without a recent heartbeat; none if the storage does not support heartbeats."""
     storage = _with_heartbeats(study)
     return set() if storage is None else set(storage._get_stale_trial_ids(study._study_id))
 
 
 def _first_sign_of_life(study: optuna.Study, trial_id: int) -> None:
-    """Tell the storage that somebody takes a trial: one without any sign is never found silent."""
+    """Record a first heartbeat: a trial without any is never found silent."""
     if (storage := _with_heartbeats(study)) is not None:
         storage.record_heartbeat(trial_id)
 
 
 @contextmanager
 def signs_of_life(study: optuna.Study, trial_id: int, timeout: float | None = None) -> Iterator[None]:
-    """Tell the storage, while a trial runs that was just taken, that its worker lives; one that hangs beyond its
-    timeout does not."""
+    """Record heartbeats while a trial runs that was just taken, but not beyond its timeout."""
     storage = _with_heartbeats(study)
     if storage is None:
         yield
@@ -276,7 +275,7 @@ def signs_of_life(study: optuna.Study, trial_id: int, timeout: float | None = No
 
 
 def save_trial_note(study: optuna.Study, trial_id: int, text: str) -> None:
-    """As ``optuna_dashboard.save_note``, which reads the notes of all trials to write one: seconds at 5,000 trials."""
+    """Save a note; ``optuna_dashboard.save_note`` reads all notes to write one, which takes seconds at 5,000 trials."""
     from optuna_dashboard._note import note_ver_key, split_body
 
     study._storage.set_study_system_attr(study._study_id, note_ver_key(trial_id), 1)
@@ -285,7 +284,7 @@ def save_trial_note(study: optuna.Study, trial_id: int, text: str) -> None:
 
 
 def trial_note(study: optuna.Study, trial_id: int) -> str:
-    """The note of a trial, empty where it has none."""
+    """The note of a trial, empty if it has none."""
     from optuna_dashboard._note import get_note_from_system_attrs
 
     attributes = study._storage.get_study_system_attrs(study._study_id)
@@ -293,10 +292,10 @@ def trial_note(study: optuna.Study, trial_id: int) -> str:
 
 
 class Database(RDBStorage):
-    """Optuna's, whose first look at a large study takes a third of the time.
+    """Optuna's database storage, which reads a large study for the first time in a third of the time.
 
-    Optuna has SQLAlchemy make an object of every parameter and attribute, a million of them at 20,000 trials; here the
-    rows are read as they are. Later looks, at the few trials that changed, are Optuna's own.
+    Optuna lets SQLAlchemy make an object of every parameter and attribute, a million of them at 20,000 trials; here
+    plain rows are read. Later reads, of the few trials that changed, are Optuna's own.
     """
 
     def _get_trials(
@@ -354,5 +353,5 @@ class Database(RDBStorage):
 
 @lru_cache(maxsize=10_000)
 def _distribution(text: str) -> BaseDistribution:
-    """Distributions are never changed, so that trials may share one."""
+    """Parse a distribution; trials share one, since distributions are never changed."""
     return json_to_distribution(text)

@@ -1,4 +1,4 @@
-"""Files that the dashboard shows of a trial: its learning curve and its log, in Optuna's artifact store."""
+"""The files that the dashboard shows for a trial: its learning curve and its log, in Optuna's artifact store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_LINES = 200
 
 
 class Artifacts(logging.Handler):
-    """Collects what this process logs during a trial, and stores it with the trial's curve.
+    """Collects the log of this process during a trial, and stores it with the trial's curve.
 
     Args:
         directory: Directory of the run; a dashboard on another machine sees the files only where the folder is shared.
@@ -37,19 +37,19 @@ class Artifacts(logging.Handler):
         self.thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one record, unless another trial's thread made it."""
+        """Keep one log record, unless it comes from another trial's thread."""
         if record.thread == self.thread:
             self.lines.append(printable(self.format(record), REASON))
             del self.lines[:-MOST_LINES]
 
     def begin(self) -> None:
-        """Collect from here on; forget what belongs to an earlier trial."""
+        """Begin to collect, and drop the log of an earlier trial."""
         self.lines.clear()
         self.thread = threading.get_ident()
         logging.getLogger("chattn_nas").addHandler(self)
 
     def store(self, trial: optuna.Trial, stored: TrialAttributes, unit: Unit = ACCURACY) -> None:
-        """Upload the files of a trial that is about to be told; a full disk costs them, not the result."""
+        """Upload the files of a trial that is about to end; on a full disk only they are lost, not the result."""
         logging.getLogger("chattn_nas").removeHandler(self)
         rungs = stored.measurement.rungs if stored.measurement is not None else ()
         trained = stored.trained and rungs

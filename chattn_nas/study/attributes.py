@@ -1,4 +1,4 @@
-"""The user attributes of trials and studies, typed: all that is stored besides what Optuna keeps itself."""
+"""The user attributes of trials and studies as typed records: everything stored besides Optuna's own data."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class TrialAttributes(Stored):
     """The user attributes of one trial.
 
     Attributes:
-        architecture: Canonical, as :meth:`Architecture.to_dict` gives it.
-        hash: Of the architecture.
-        seed: On which it trains.
+        architecture: The canonical architecture, from :meth:`Architecture.to_dict`.
+        hash: Hash of the architecture.
+        seed: Seed of the training.
         label: ``none``, ``uniform se``, ``random_gate``, ``channel_scale`` for baselines, else empty.
-        given: The architecture, where it was given and is not in the space.
-        measurement: What the training gave, with costs.
+        given: The architecture, if it was queued with one that is not in the space.
+        measurement: Result of the training, with costs.
         costs_relative: Costs as multiples of the backbone without attention.
-        value_source: Its own training, or the record of earlier seeds.
-        outcome, reason: How it ended, and why in words.
-        rungs: With several objectives, score and costs at every rung so far; Optuna lets such trials report nothing.
+        value_source: The trial's own training, or the record of earlier seeds.
+        outcome, reason: How it ended, and why, in words.
+        rungs: With several objectives, score and costs at every rung so far, since such trials cannot report to Optuna.
         passed_at_random: Rungs at which others beat it and it went on all the same.
-        nni_experiment: The experiment of NNI that made it.
+        nni_experiment: The NNI experiment that created it.
     """
 
     architecture: Mapping[str, Any] | None = None
@@ -52,10 +52,10 @@ class TrialAttributes(Stored):
 
     @property
     def stages(self) -> tuple[Mapping[str, Any], ...]:
-        """Per stage the choice as a mapping: ``type`` and its settings; empty before one was proposed.
+        """The choice of every stage as a mapping of ``type`` and its settings; empty before there is a proposal.
 
         Raises:
-            RunError: They are damaged.
+            RunError: The stored choices are damaged.
         """
         found = (self.architecture or {}).get("stages", ())
         if not isinstance(found, list | tuple) or not all(
@@ -66,7 +66,7 @@ class TrialAttributes(Stored):
 
     @property
     def trained(self) -> bool:
-        """Whether it trains itself."""
+        """Whether the trial has its own training."""
         return self.value_source == TRAINED
 
     @classmethod
@@ -83,28 +83,28 @@ class StudyAttributes(Stored):
     """The user attributes of a study.
 
     Attributes:
-        spec: The spec that it was made with, as the study keeps it.
-        spec_hash: Of what all its trials must have in common.
-        run_id: Identity of the run that it belongs to.
+        spec: The spec of the study, as stored.
+        spec_hash: Hash of what all trials must have in common.
+        run_id: Identity of the run that the study belongs to.
         stages: Slots of the backbone, see :func:`chattn_nas.study.run.stage_from_dict`.
         reference: Costs of the backbone without attention; ``None`` before the first worker began.
-        defaults: Of the settings of every attention of the space, by type, as they were when the search began.
-        versions, hardware: What the first session ran on.
-        changes: What was another in later sessions.
+        defaults: Default settings of every attention of the space, by type, as of the start of the search.
+        versions, hardware: Versions and hardware of the first session.
+        changes: What differed in later sessions.
         loaded_weights: Where the backbone's weights came from.
-        validation_images: How many images score a trial.
+        validation_images: Number of images that score a trial.
         metric: Name of the score.
-        unit: What scores are told in, see :class:`chattn_nas.unit.Unit`.
-        floor: ``score`` of having learnt nothing and ``by``, what answers so.
-        data_fingerprint, plugin_fingerprint: Content of the data, code of the user's own parts.
-        plan: Of a confirmation: one row per network.
-        confirmation: What ``confirm`` found; :func:`chattn_nas.judging.confirmation` reads it.
-        confirmation_looks: What was judged at every look.
+        unit: Unit of the scores, see :class:`chattn_nas.unit.Unit`.
+        floor: ``score`` of a network that has learnt nothing, and ``by``, the answer that gives it.
+        data_fingerprint, plugin_fingerprint: Fingerprints of the data and of the code of the user's own parts.
+        plan: Plan of a confirmation: one row per network.
+        confirmation: Result of ``confirm``; :func:`chattn_nas.judging.confirmation` reads it.
+        confirmation_looks: The trainings that were judged at every look.
         test_set: The one reading of the test set.
-        ended: Why no further trial is taken, as a sentence; empty where the search goes on.
-        gates: What the gates of one trained network do, class by class: ``hash, seed, images, classes, stages``.
+        ended: Why no further trial is taken, as a sentence; empty while the search goes on.
+        gates: The gates of one trained network by class: ``hash, seed, images, classes, stages``.
         final_trainings: Every finished final training by its folder's name.
-        one_shot: What shared weights say of the space, see :class:`chattn_nas.study.prediction.Prediction`.
+        one_shot: Prediction by shared weights, see :class:`chattn_nas.study.prediction.Prediction`.
     """
 
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class StudyAttributes(Stored):
 
     @property
     def name(self) -> str:
-        """Name of the run; empty where the study has no spec."""
+        """Name of the run; empty if the study has no spec."""
         return str(self.spec.get("name", ""))
 
     @property
@@ -143,24 +143,24 @@ class StudyAttributes(Stored):
         return tuple(self.section("search").get("objectives", ("accuracy",)))
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """A section of the spec as it is stored, empty where there is none."""
+        """A section of the stored spec, empty if there is none."""
         found = self.spec.get(name, {})
         return found if isinstance(found, Mapping) else {}
 
 
 def trial_attributes(trial: FrozenTrial | Trial) -> TrialAttributes:
-    """The attributes of a trial.
+    """Read the attributes of a trial.
 
     Raises:
-        RunError: Another version wrote them in a format that this one does not know, or they are damaged.
+        RunError: They are damaged, or in a format that this version does not know.
     """
     return TrialAttributes.from_dict(trial.user_attrs, f"trial {trial.number}")
 
 
 def study_attributes(study: optuna.Study) -> StudyAttributes:
-    """The attributes of a study, read once.
+    """Read the attributes of a study.
 
     Raises:
-        RunError: Another version wrote them in a format that this one does not know, or they are damaged.
+        RunError: They are damaged, or in a format that this version does not know.
     """
     return StudyAttributes.from_dict(study.user_attrs, f"the study {study.study_name!r}")

@@ -1,4 +1,4 @@
-"""Trained weights of the best few architectures, as files that several workers write and remove at once."""
+"""Stores the weights of the best few architectures, in files that several workers write and remove at once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Checkpoints:
     """``<hash>-<seed>.safetensors`` in one folder.
 
     Args:
-        directory: Made when the first file is written.
-        keep: Architectures whose files stay.
+        directory: The folder; created when the first file is written.
+        keep: Number of architectures whose files stay.
     """
 
     def __init__(self, directory: Path, keep: int) -> None:
         self.directory, self.keep = directory, keep
 
     def path(self, architecture: str, seed: int) -> Path:
-        """Where the weights of an architecture (its canonical hash) trained on a seed lie, if they were kept."""
+        """The file for the weights of an architecture (its canonical hash) trained on a seed; it may not exist."""
         return self.directory / f"{architecture}-{seed}.safetensors"
 
     def write(self, network: nn.Module, architecture: str, seed: int) -> Path:
@@ -45,7 +45,7 @@ class Checkpoints:
 
         Args:
             ranking: As this process knows it.
-            ended: Whether an architecture has a result that this process knows of: another worker may just have written
+            ended: Whether this process knows a result of an architecture: another worker may just have written
                 the file of a trial whose end it is about to tell.
         """
         for partial in self.directory.glob(".*.safetensors.*"):  # of a worker that was killed while it wrote

@@ -1,7 +1,7 @@
-"""One process at a time does a thing in a storage, whatever kind of storage it is and wherever the processes run.
+"""A lock in a storage of any kind, for processes on any machine.
 
-Optuna's storages have no lock, but none of them makes two studies of one name. So a study that is there for an instant
-is the lock, and its name says of what.
+Optuna's storages have no lock, but none of them creates two studies of one name. So a short-lived study is the lock,
+and its name says what is locked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEAD = 30.0
 
 @contextmanager
 def exclusively(storage: BaseStorage, name: str) -> Iterator[None]:
-    """Hold the lock ``name`` of a storage; wait until it is free."""
+    """Hold the lock ``name`` of a storage, waiting until it is free."""
     study = f"{name} (held for a moment)"
     token, seen, since, pause = uuid.uuid4().hex, None, time.monotonic(), 0.01
     while True:

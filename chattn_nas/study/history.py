@@ -1,8 +1,8 @@
-"""The history of a study that every trial needs, kept up to date by looking only at what changed.
+"""The history of a study that every trial needs, kept up to date by reading only what changed.
 
-A study of 20,000 trials takes tens of milliseconds to go through, and a trial asks a dozen questions: how many have
-ended, which seeds of an architecture were trained, which architectures are the best. So every trial that has ended is
-looked at once, and only those that wait or run are looked at again.
+It takes tens of milliseconds to go through a study of 20,000 trials, and every trial asks a dozen questions: how many
+have ended, which seeds of an architecture were trained, which architectures are the best. So an ended trial is read
+once, and only waiting and running ones are read again.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LAST = 300
 
 
 class History:
-    """The trials of a study; :func:`history` gives the one of this process as it is now.
+    """The trials of a study; :func:`history` returns this process's own, up to date.
 
     Attributes:
-        open: Trials that wait or run, by number.
-        finished: All others, in the order in which they were seen to have ended.
-        outcomes: How many ended how.
+        open: Waiting and running trials, by number.
+        finished: All others, in the order in which they were seen to end.
+        outcomes: Number of trials per outcome.
         labelled: Ended trials of every baseline, by label.
-        last_counted: The last few that count.
+        last_counted: The last few that count towards the target.
         last_proposed: The last few that were no baseline.
     """
 
@@ -58,7 +58,7 @@ class History:
         self._looked = -math.inf
 
     def refresh(self, within: float = 0.0) -> History:
-        """Look at what changed, unless that was done less than ``within`` seconds ago."""
+        """Read what changed, unless that was done less than ``within`` seconds ago."""
         with self._lock:
             if time.monotonic() - self._looked < within:
                 return self
@@ -79,15 +79,15 @@ class History:
 
     @property
     def counted(self) -> int:
-        """Trials that ended and count towards the number that was asked for."""
+        """Number of ended trials that count towards the target."""
         return len(self._counted)
 
     def places_before(self, number: int) -> int:
-        """Trials with a lower number that have ended and count, or may still do so."""
+        """Number of trials with a lower number that count towards the target, or still may."""
         return bisect_left(self._counted, number) + sum(1 for other in self.open if other < number)
 
     def proposed_before(self, number: int) -> int:
-        """Trials with a lower number whose architecture the sampler chose."""
+        """Number of trials with a lower number whose architecture the sampler chose."""
         queued = bisect_left(self._queued, number)
         queued += sum(1 for other, trial in self.open.items() if other < number and _optuna.is_queued(trial))
         return number - queued
@@ -98,7 +98,7 @@ class History:
         return {**self._trained.get(architecture, {}), **dict(running)}
 
     def attributes(self, trial: FrozenTrial) -> TrialAttributes:
-        """The attributes of a trial, read once where it has ended."""
+        """The attributes of a trial, read only once after it has ended."""
         found = self._stored.get(trial.number)
         return trial_attributes(trial) if found is None else found
 
@@ -111,7 +111,7 @@ class History:
         return [architecture for _, architecture in self._ranking[:most]]
 
     def best_with(self, architecture: str, mean: float, most: int) -> list[str]:
-        """As :meth:`best`, were this the mean of that architecture, whose trial is about to end."""
+        """Like :meth:`best`, if ``mean`` were the mean of that architecture, whose trial is about to end."""
         others = [one for one in self._ranking[: most + 1] if one[1] != architecture]
         insort(others, (-mean, architecture))
         return [one for _, one in others[:most]]
@@ -156,7 +156,7 @@ _making = threading.Lock()
 
 
 def history(study: optuna.Study, within: float = 0.0) -> History:
-    """The history of a study as it is now, or was at most ``within`` seconds ago: to look takes milliseconds."""
+    """Return the history of a study, at most ``within`` seconds old: reading it takes milliseconds."""
     with _making:
         if study not in _histories:
             _histories[study] = History(study)

@@ -1,4 +1,4 @@
-"""Files that one process at a time may work with, and files that are whole or not there."""
+"""Lock files for one process at a time, and text files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _locks: dict[Path, FileLock] = {}
 
 @contextmanager
 def hold(path: Path, busy: str) -> Iterator[None]:
-    """Hold a lock file; the process that holds it may hold it again, and loses it when it dies.
+    """Hold a lock file; the same process may hold it several times, and its death releases it.
 
     Args:
-        path: Made where it is missing, its folder too.
-        busy: What to say where another process holds it.
+        path: The file; created if needed, with its folder.
+        busy: The message if another process holds it.
 
     Raises:
         RunError: Another process holds it, or the file or its folder cannot be written.
@@ -45,7 +45,7 @@ def hold(path: Path, busy: str) -> Iterator[None]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file; a reader finds the whole of it, or what was there before.
+    """Write a text file; a reader finds all of it, or the old content.
 
     Raises:
         RunError: The folder cannot be written.

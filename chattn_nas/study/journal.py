@@ -1,4 +1,4 @@
-"""A journal file that a process may have left with half a line: mended before the next one is written."""
+"""Repairs a journal file in which a process has left half a line, before the next one is written."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PIECE = 1 << 16
 
 
 class WholeLines(JournalFileBackend):
-    """Optuna's journal, whose lines are whole.
+    """Optuna's journal, without unfinished lines.
 
-    A machine that loses power, or a full disk, leaves a line that was never finished. Optuna passes over it while it
-    is the last one, and can read nothing any more once another process has written behind it. So whoever opens the
-    file, and whoever writes into it, first cuts off what was not finished, under the lock that all writers take.
+    A power failure or a full disk can leave an unfinished line. Optuna skips it while it is the last one, but can read
+    nothing any more once another process has written behind it. So whoever opens the file or writes to it first cuts
+    the unfinished line off, under the lock that all writers take.
     """
 
     def __init__(self, path: str) -> None:
@@ -37,7 +37,7 @@ class WholeLines(JournalFileBackend):
             raise self.damaged(_whole_lines(self.path))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """As Optuna's, behind a whole line."""
+        """Append logs as Optuna does, behind a complete line."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with locked(self):
             _cut_unfinished_line(self.path)
@@ -47,10 +47,10 @@ class WholeLines(JournalFileBackend):
                 os.fsync(file.fileno())
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """As Optuna's.
+        """Read logs as Optuna does.
 
         Raises:
-            StorageError: A line that is not the last one cannot be read.
+            StorageError: A line other than the last cannot be read.
         """
         try:
             yield from super().read_logs(log_number_from)
@@ -58,7 +58,7 @@ class WholeLines(JournalFileBackend):
             raise self.damaged(_whole_lines(self.path)) from error
 
     def damaged(self, whole: int) -> StorageError:
-        """The sentence about it where so many lines are whole."""
+        """The sentence about a damaged file with ``whole`` good lines."""
         return StorageError(
             f"the journal {self.path} is damaged after {whole} whole lines: put back a copy of it, or keep those "
             f"lines with 'head -n {whole}'"
@@ -66,10 +66,10 @@ class WholeLines(JournalFileBackend):
 
 
 def open_journal(path: str) -> JournalStorage:
-    """A journal file as a storage.
+    """Open a journal file as a storage.
 
     Raises:
-        StorageError: It is damaged.
+        StorageError: The file is damaged.
     """
     file = WholeLines(path)
     return ToldJournal(file, lambda line, error: file.damaged(line - 1))
@@ -89,7 +89,7 @@ def _is_json(line: bytes) -> bool:
 
 
 def _last_line(path: Path) -> bytes:
-    """The last line that is whole; nothing where there is none."""
+    """The last complete line, empty if there is none."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         found, begin = b"", end

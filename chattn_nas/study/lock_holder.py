@@ -1,4 +1,4 @@
-"""Which process keeps an SQLite file from the others, where the system tells it."""
+"""Finds the process that holds the lock of an SQLite file, if the system knows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BESIDE = ("", "-shm", "-wal")
 
 
 def holder(file: Path) -> int | None:
-    """The process that holds the write lock of an SQLite file; ``None`` where there is none, or nobody tells."""
+    """The process that holds the write lock of an SQLite file; ``None`` if there is none, or it is unknown."""
     files = set()
     for ending in BESIDE:
         with suppress(OSError):
@@ -26,7 +26,7 @@ def holder(file: Path) -> int | None:
 
 
 def told_holder(file: Path | None) -> str:
-    """Who holds it, and what to do, as the rest of a sentence that begins with the file."""
+    """The rest of a sentence that begins with the file: who holds its lock, and what to do."""
     import psutil  # on Linux it needs modules that reading a study shall not need
 
     pid = holder(file) if file is not None else None

@@ -1,4 +1,4 @@
-"""The name of a study's score: sentences are written about accuracy, and another metric takes its place."""
+"""The name of a study's score: sentences are written about accuracy, and this puts another metric in its place."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def unit_of(study: optuna.Study) -> Unit:
 
 
 def metric_of(study: optuna.Study) -> str:
-    """As it is written in sentences; ``accuracy`` where the study names none."""
+    """The metric as written in sentences; ``accuracy`` if the study names none."""
     return unit_of(study).title
 
 
 def named(text: str, unit: Unit, keep: Sequence[str] = ()) -> str:
-    """A text about accuracy, in percent and points, as one about the metric in its unit; one that is so stays.
+    """Turn a text about accuracy, in percent and points, into one about the metric in its unit.
 
     Args:
-        text: Of a report; scores have two digits behind the point, so that ``95 %`` of an interval stays.
-        unit: From :func:`unit_of`.
+        text: Text of a report; scores have two decimal places, so that ``95 %`` of an interval stays.
+        unit: The unit, from :func:`unit_of`.
         keep: Parts of the text that stay as they are, such as the spec.
     """
     if unit == ACCURACY:
@@ -58,6 +58,6 @@ def named(text: str, unit: Unit, keep: Sequence[str] = ()) -> str:
 
 
 def floor_of(study: optuna.Study) -> dict[str, Any] | None:
-    """``score`` of having learnt nothing and ``by``, what answers so; ``None`` where that is not known."""
+    """The score of a network that has learnt nothing, and the answer that gives it; ``None`` if unknown."""
     found = study_attributes(study).floor
     return None if found is None else {"by": f"always answering {found.get('class')!r}", **found}

@@ -10,11 +10,11 @@ from chattn_nas.study.texts import NOTE, as_markdown, printable
 
 
 def note(stored: TrialAttributes, stages: Sequence[str], output: str = "") -> str:
-    """The note of a trial, as Markdown.
+    """Write the note of a trial, as Markdown.
 
     Args:
-        stored: As the runner records it; a trial without outcome was given back to the queue.
-        stages: Their names, such as ``layer1``.
+        stored: The trial's attributes; one without an outcome was returned to the queue.
+        stages: Names of the stages, such as ``layer1``.
         output: Last lines of a worker that died.
     """
     parts = [f"**{as_markdown(told(stored.outcome or 'given back to the queue'))}**"]

@@ -1,4 +1,4 @@
-"""Scores of every network of a space by shared weights, as a study keeps them."""
+"""Predicted scores of every network of a space by shared weights, as a study stores them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Prediction(Stored):
 
     Attributes:
         mean: Score of the average network; more is better.
-        effects: Per stage what a choice adds to it, by its canonical form as JSON; they average 0 in every stage.
+        effects: What a choice adds to it, per stage, by its canonical form as JSON; the mean is 0 in every stage.
         fitted: Share of the scored networks' variance that the sum explains.
-        scored: Networks that were scored.
+        scored: Number of networks that were scored.
         epochs, images: Length of the supernet's training, and training images of one epoch.
-        seconds: Of training and scoring.
-        seed: Of weights, paths, order and augmentation.
+        seconds: Duration of training and scoring.
+        seed: Seed of weights, paths, order and augmentation.
     """
 
     mean: float
@@ -41,7 +41,7 @@ class Prediction(Stored):
     seed: int
 
     def of(self, choices: Sequence[tuple[str, str]]) -> float | None:
-        """Score of a network, per stage its type and full choice; ``None`` where a choice is not of the space."""
+        """Score of a network, given by type and full choice per stage; ``None`` if a choice is not in the space."""
         if len(choices) != len(self.effects):
             return None
         found = [effects.get(choice) for effects, (_, choice) in zip(self.effects, choices, strict=True)]
@@ -55,19 +55,19 @@ class Prediction(Stored):
         return math.sqrt(sum(fmean(one * one for one in effects.values()) for effects in self.effects))
 
     def standardised(self, choices: Sequence[tuple[str, str]]) -> float:
-        """The score in standard deviations from the average network's; 0 where it is not known."""
+        """The score in standard deviations from the average network's; 0 if it is unknown."""
         found, spread = self.of(choices), self.spread
         return 0.0 if found is None or not spread else (found - self.mean) / spread
 
 
 def prediction_of(study: optuna.Study) -> Prediction | None:
-    """The scores by the shared weights of a study; ``None`` where none were trained."""
+    """The prediction by a study's shared weights; ``None`` if none were trained."""
     held = study_attributes(study).one_shot
     return None if held is None else Prediction.from_dict(dict(held), "the one-shot prediction of the study")
 
 
 def centred(mean: float, effects: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """``mean`` and ``effects`` of a :class:`Prediction`, so that every stage's effects average 0."""
+    """Shift ``mean`` and ``effects`` of a :class:`Prediction`, so that every stage's effects have the mean 0."""
     shifts = [fmean(one.values()) for one in effects]
     return {
         "mean": mean + sum(shifts),

@@ -1,4 +1,4 @@
-"""One trial of a study as plain values: what everything in this room starts from."""
+"""One trial of a study as plain values, from which tables, model and report start."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Record:
 
     Attributes:
         number: Number of the Optuna trial.
-        stages: Per stage the choice as a mapping: ``type`` and its settings; empty before one was proposed.
+        stages: The choice of every stage as a mapping of ``type`` and its settings; empty before there is a proposal.
         choices: The same in words, such as ``se(reduction=4)``; settings that are default everywhere are left out.
         hash: Hash of the canonical architecture.
         seed: Training seed.
         label: ``none``, ``uniform se``, ``random_gate``, ``channel_scale`` for baselines, else empty.
-        outcome, reason: How it ended, and why in words.
-        measurement: What the training gave; ``None`` where nothing was trained.
+        outcome, reason: How it ended, and why, in words.
+        measurement: Result of the training; ``None`` if nothing was trained.
         relative: Costs as multiples of the backbone without attention.
         started, finished: Local times.
-        trained: It was trained itself (not answered from the record of earlier seeds).
-        unit: What scores are told in.
+        trained: Whether it has its own training (not answered from the record of earlier seeds).
+        unit: Unit of the scores.
     """
 
     number: int
@@ -71,22 +71,22 @@ class Record:
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
-        """The rungs that this trial itself was trained to."""
+        """The rungs that this trial reached in its own training."""
         return self.measurement.rungs if self.measurement is not None and self.trained else ()
 
     @property
     def score(self) -> float | None:
-        """On the validation set, 0 to 1, of a complete training; ``None`` otherwise."""
+        """Validation score of a complete training, 0 to 1; ``None`` otherwise."""
         return self.rungs[-1].score if self.outcome == "complete" and self.rungs else None
 
     @property
     def shown(self) -> float:
-        """The score in its unit, such as percent; NaN for none."""
+        """The score in its unit, such as percent; NaN if there is none."""
         return self.unit.shown(self.score)
 
     @cached_property
     def key(self) -> tuple[tuple[str, str], ...]:
-        """Per stage the type and the full choice, hashable."""
+        """The type and the full choice of every stage, hashable."""
         return tuple((str(stage["type"]), key_of(stage)) for stage in self.stages)
 
     @property
@@ -96,7 +96,7 @@ class Record:
 
     @property
     def control(self) -> bool:
-        """Whether this is a control everywhere: what attention must beat, and never the winner."""
+        """Whether every stage has the control, which attention must beat and which never wins."""
         types = {stage["type"] for stage in self.stages}
         return self.label in CONTROLS or (len(types) == 1 and types <= set(CONTROLS))
 
@@ -106,11 +106,11 @@ def in_words(
     searched: Set[tuple[str, str]] = frozenset(),
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
-    """A stage's choice in words: the settings that were searched (type, key), and those that are not the default.
+    """A stage's choice in words, with the settings that were searched (type, key) and those that are not the default.
 
-    Where a setting is given that is derived from others by default (ECA's kernel size in its canonical form), those
-    others say nothing and are left out. A type that is not registered here, say because its plug-in is missing, is
-    shown with all its settings. ``defaults`` by type, as the study keeps them, go before those of the registry.
+    If a setting is given that otherwise follows from others (ECA's kernel size in its canonical form), those others say
+    nothing and are left out. A type that is not registered here, perhaps because its plug-in is missing, is shown with
+    all its settings. The study's ``defaults`` by type take precedence over those of the registry.
     """
     name = str(stage["type"])
     usual = _defaults_of(name) if defaults is None else defaults.get(name, {})
@@ -160,7 +160,7 @@ _read: WeakKeyDictionary[optuna.Study, tuple[Any, dict[int, tuple[FrozenTrial, R
 
 
 def searched_in(parameters: Iterable[str]) -> set[tuple[str, str]]:
-    """The settings, as (type, key), among the parameters of a trial: what :func:`in_words` shall show."""
+    """The settings, as (type, key), among the parameters of a trial, which :func:`in_words` then shows."""
     return {_setting(name) for name in parameters if name.count(".") >= 2}
 
 
@@ -176,7 +176,7 @@ def record_of(
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     unit: Unit = ACCURACY,
 ) -> Record:
-    """One trial; ``searched`` and ``defaults`` as :func:`in_words` takes them."""
+    """Make the record of one trial; ``searched`` and ``defaults`` are those of :func:`in_words`."""
     stored = trial_attributes(trial)
     return Record(
         number=trial.number,
@@ -197,7 +197,7 @@ def record_of(
 
 
 def once_per_seed(records: Sequence[Record]) -> list[Record]:
-    """Records with at least one rung, one per architecture and seed: the one that was trained furthest."""
+    """The records with at least one rung; of each architecture and seed only the one that was trained furthest."""
     kept: dict[tuple[str, int | None], Record] = {}
     for record in records:
         if not record.rungs or record.outcome not in ("complete", "pruned"):

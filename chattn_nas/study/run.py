@@ -1,4 +1,4 @@
-"""A run: its directory, its study, and what may change between two sessions of it."""
+"""A run: its directory, its study, and what may change between two of its sessions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RunDirectory:
     """An existing run.
 
     Args:
-        directory: ``runs/<name>``, or the mere name of a run below ``runs/`` of the current folder.
+        directory: ``runs/<name>``, or just the name of a run below ``runs/`` in the current folder.
 
     Raises:
         RunError: There is no run.
@@ -79,14 +79,14 @@ class RunDirectory:
     @contextmanager
     @checked
     def held(cls, spec: Spec, directory: Path | None = None) -> Iterator[RunDirectory]:
-        """Make the run of a spec, or open it where it exists, and hold it: one search at a time works in a directory.
+        """Create or open the run of a spec, and hold it: one search at a time works in a directory.
 
-        Nothing is written before the run is held and known to be able to go on with this spec. Workers may join from
+        Nothing is written before the run is held and known to be compatible with this spec. Workers may join from
         anywhere, and the process that holds a run may hold it again.
 
         Raises:
-            RunError: It exists and was started with settings that make its trials incomparable with this spec's, its
-                trials lie in another storage or are gone, or another process holds it.
+            RunError: It exists with settings that are incompatible with this spec, its trials lie in another storage
+                or are gone, or another process holds it.
             StorageError: Its storage cannot be opened.
         """
         directory = directory or Path("runs") / spec.name
@@ -104,7 +104,7 @@ class RunDirectory:
 
     @classmethod
     def create(cls, spec: Spec, directory: Path | None = None) -> RunDirectory:
-        """As :meth:`held`, and let it go."""
+        """Create or open the run as :meth:`held` does, and release it."""
         with cls.held(spec, directory) as run:
             return run
 
@@ -116,10 +116,10 @@ class RunDirectory:
         return self._read_spec(imports=True)
 
     def import_nothing(self) -> None:
-        """Read the spec without its task, whose class a run that somebody sent may name as code of theirs.
+        """Read the spec without the task's class: in a run from somebody else, that may be their code.
 
         Raises:
-            RunError: It is damaged.
+            RunError: The spec is damaged.
         """
         self.__dict__["spec"] = self._read_spec(imports=False)
 
@@ -137,14 +137,14 @@ class RunDirectory:
 
     @property
     def storage_url(self) -> str:
-        """Where the study lies."""
+        """URL of the study's storage."""
         return resolved(self.spec.search.storage, self.directory)
 
     def refuse_foreign_storage(self) -> None:
-        """Refuse to reach for what a run that somebody sent may name: a server, or a file outside its directory.
+        """Refuse a storage outside the run's directory, which a run from somebody else may name.
 
         Raises:
-            RunError: Its trials lie there.
+            RunError: The trials lie on a server, or in a file elsewhere.
         """
         url, above = self.storage_url, self.directory.resolve()
         file = file_of(url)
@@ -167,7 +167,7 @@ class RunDirectory:
                 attention.get(name)
 
     def storage_seen_from(self, directory: Path) -> str:
-        """The storage for a run that lies in ``directory``; a file in this run's directory is found relative to it."""
+        """The storage for a run in ``directory``; a file in this run's directory is found relative to it."""
         file = file_of(self.storage_url)
         mine = self.directory.resolve()
         if file is None or not file.resolve().is_relative_to(mine):
@@ -178,7 +178,7 @@ class RunDirectory:
 
     @cached_property
     def study(self) -> optuna.Study:
-        """The Optuna study: the one truth about this run."""
+        """The Optuna study, the only source of truth about this run."""
         url = self.storage_url
         file = file_of(url)
         if file is not None and not file.is_file():
@@ -189,7 +189,7 @@ class RunDirectory:
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages of the backbone, as the first worker found them."""
+        """The stages of the backbone, as the first worker stored them."""
         return tuple(stage_from_dict(stage) for stage in self._known(study_attributes(self.study).stages or None))
 
     @property
@@ -198,17 +198,17 @@ class RunDirectory:
         return dict(self._known(study_attributes(self.study).reference))
 
     def checkpoint(self, architecture: str, seed: int) -> Path | None:
-        """The weights of an architecture (canonical hash) trained on a seed, where they were kept and are whole."""
+        """The weights of an architecture (canonical hash) trained on a seed; ``None`` if not kept, or damaged."""
         from chattn_nas.network.weights import read_weights  # torch: reading a study needs none
 
         path = Checkpoints(self.directory / "checkpoints", keep=0).path(architecture, seed)
         return path if path.is_file() and read_weights(path) is not None else None
 
     def _accepted(self, spec: Spec) -> Spec:
-        """The spec, if it can go on with this run; what it leaves open is as the run was started.
+        """Return the spec, completed from the run's, if it is compatible with this run.
 
         Raises:
-            RunError: It cannot.
+            RunError: It is not.
         """
         try:
             mine = self.spec
@@ -237,7 +237,7 @@ class RunDirectory:
         return spec
 
     def _is_unused(self) -> bool:
-        """Whether its study is there, and no trial of it has begun."""
+        """Whether the study exists, and none of its trials has begun."""
         try:
             trials = self.study.get_trials(deepcopy=False)
         except RunError:
@@ -263,7 +263,7 @@ def _name_of(entry: Any) -> str:
 
 
 def resolved(storage: str | None, directory: Path) -> str:
-    """The URL of a spec's storage: the one in the run's directory where the spec names none."""
+    """The URL of a spec's storage: a file in the run's directory if the spec names none."""
     if storage is None:
         return default_url(directory)
     return storage.replace(RUN, str(directory.resolve()))
@@ -279,7 +279,7 @@ def _refuse_another(changed: list[str], what: str) -> None:
 
 
 def _has_trials(url: str, name: str, *, missing: bool) -> bool:
-    """Whether trials lie there; where that cannot be seen they may, and where the file is gone, as ``missing`` says."""
+    """Whether a storage holds trials: ``True`` if that cannot be seen, ``missing`` if the file is gone."""
     file = file_of(url)
     if file is not None and not file.is_file():
         return missing
@@ -293,10 +293,10 @@ def _has_trials(url: str, name: str, *, missing: bool) -> bool:
 
 
 def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.Study]:
-    """The study of a spec, made where there is none; the same for two processes that make it at once.
+    """Open or create the study of a spec; two processes that create it at once get the same one.
 
     Raises:
-        RunError: It is of another spec, or the trials that the directory once had are gone.
+        RunError: The study belongs to another spec, or the trials that the directory once had are gone.
     """
     mark = directory / STUDY
     known = _identity(mark)
@@ -341,7 +341,7 @@ def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.S
 
 
 def _identity(mark: Path) -> str | None:
-    """Read the mark of a directory; one that is damaged gives nothing, and is written again."""
+    """Read the mark of a directory; a damaged one gives nothing, and is written again."""
     with suppress(OSError, ValueError):
         return uuid.UUID(hex=mark.read_text(encoding="utf-8").strip()).hex
     return None
@@ -363,7 +363,7 @@ def stage_to_dict(stage: Stage) -> dict[str, Any]:
 
 
 def stage_from_dict(data: Mapping[str, Any]) -> Stage:
-    """A stage from what :func:`stage_to_dict` gave."""
+    """Read a stage that :func:`stage_to_dict` wrote."""
     places = {
         placement: tuple(SlotShape(s["block"], s["channels"], tuple(s["feature_size"])) for s in slots)
         for placement, slots in data["places"].items()

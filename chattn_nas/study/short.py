@@ -1,4 +1,4 @@
-"""Attentions in a form that fits a line: ``se8 | eca3 | -`` for ``se(reduction=8) | eca(kernel_size=3) | none``."""
+"""Short forms of networks that fit a line: ``se8 | eca3 | -`` for ``se(reduction=8) | eca(kernel_size=3) | none``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def short(choice: str) -> str:
 
 
 def short_form(choices: Sequence[str]) -> str:
-    """All stages; ``se8 everywhere`` where they are the same."""
+    """The short form of a network; ``se8 everywhere`` if all stages are the same."""
     forms = [short(choice) for choice in choices]
     return f"{forms[0]} everywhere" if len(set(forms)) == 1 < len(forms) and forms[0] != NOTHING else " | ".join(forms)
 
@@ -48,18 +48,18 @@ def legend(choices: Iterable[str]) -> list[str]:
 
 
 def explained(choices: Iterable[str]) -> list[str]:
-    """The legend with what stands for none; empty where every short form is plain."""
+    """The legend with the sign for none; empty if every short form is obvious."""
     lines = legend(choice for choice in choices if choice != "none")
     return [*lines, f"{NOTHING}: none"] if lines else []
 
 
 def in_short(text: str) -> str:
-    """A text with the networks in it in their short form: ``se8 everywhere`` for ``uniform se(reduction=8)``."""
+    """Shorten the networks in a text: ``se8 everywhere`` for ``uniform se(reduction=8)``."""
     return _NETWORK.sub(_shortened, text)
 
 
 def choices_in(text: str) -> list[str]:
-    """The choices of the networks in a text, in words: what :func:`legend` explains."""
+    """The choices of the networks in a text, in words, for :func:`legend`."""
     return [choice for found in _NETWORK.finditer(text) for choice in _stages(found)]
 
 

@@ -1,4 +1,4 @@
-"""Where the study lies: an Optuna storage from its URL, made safe for several workers."""
+"""Opens an Optuna storage by its URL, and makes it safe for several workers."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ DAMAGED = ("malformed", "not a database", "disk image", "corrupt", "disk I/O err
 
 
 def default_url(directory: Path) -> str:
-    """SQLite in the run's directory."""
+    """The URL of the SQLite file in the run's directory."""
     return f"{SQLITE}{os.path.realpath(directory / 'study.db')}"
 
 
 def file_of(url: str) -> Path | None:
-    """The file that a storage is; ``None`` for a server."""
+    """The file of a storage; ``None`` for a server."""
     for scheme in (SQLITE, JOURNAL):
         if url.startswith(scheme):
             return Path(url.removeprefix(scheme).partition("?")[0])
@@ -60,10 +60,10 @@ def file_of(url: str) -> Path | None:
 def open_storage(url: str) -> BaseStorage:
     """Open ``sqlite:///FILE``, ``journal://FILE``, ``postgresql://...`` or any other URL that Optuna knows.
 
-    SQLite and servers get heartbeats; a journal file has none, so that only workers of one machine are known lost.
+    SQLite and servers get heartbeats. A journal file has none, so only lost workers of this machine are noticed.
 
     Raises:
-        MissingExtraError: PostgreSQL without its driver.
+        MissingExtraError: The driver for PostgreSQL is not installed.
         StorageError: The storage cannot be opened.
         RunError: Its driver is not installed.
     """
@@ -94,7 +94,7 @@ def open_storage(url: str) -> BaseStorage:
 
 @contextmanager
 def storage_errors(url: str) -> Iterator[None]:
-    """Whatever a database says becomes one sentence of ours, without its password.
+    """Turn every error of a database into one sentence, without its password.
 
     Raises:
         StorageError: In place of any of its errors.
@@ -115,7 +115,7 @@ def storage_errors(url: str) -> Iterator[None]:
 
 
 def explained(error: BaseException, url: str = "") -> str:
-    """One sentence on what is wrong with a storage, and on the way out where there is one."""
+    """One sentence on what is wrong with a storage and, if possible, how to fix it."""
     while isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
     said = getattr(error, "orig", None) or error
@@ -133,7 +133,7 @@ def explained(error: BaseException, url: str = "") -> str:
 
 
 def _is_elsewhere(error: OSError, file: Path | None) -> bool:
-    """Whether an error is of another file than the storage, its lock or its folder."""
+    """Whether an error concerns another file than the storage, its lock or its folder."""
     if error.filename is None:
         return False
     return file is None or not (str(error.filename).startswith(str(file)) or str(error.filename) == str(file.parent))
@@ -148,7 +148,7 @@ def _damaged(named: str, reason: str, file: Path | None) -> str:
 
 
 def load_study(storage: BaseStorage, name: str, url: str = "") -> optuna.Study:
-    """The study of that name.
+    """Load the study of that name.
 
     Raises:
         RunError: The storage has none.
@@ -163,7 +163,7 @@ def load_study(storage: BaseStorage, name: str, url: str = "") -> optuna.Study:
 
 
 class _Readable(Database):
-    """A database whose values can be read, or one sentence says which file holds some that cannot."""
+    """A database that names its file in one sentence if it holds values that cannot be read."""
 
     def _get_trials(self, *given: Any, **named: Any) -> list[FrozenTrial]:
         with _values_of(self.url):
@@ -192,7 +192,7 @@ def _values_of(url: str) -> Iterator[None]:
 
 
 def _tell_damage(engine: Engine, url: str) -> None:
-    """Damage to a file comes as our error wherever it is met; what may pass, such as a lock, stays SQLAlchemy's."""
+    """Raise our own error for a damaged file; a passing error, such as a lock, stays SQLAlchemy's."""
 
     @event.listens_for(engine, "handle_error")
     def _told(context: Any) -> None:
@@ -214,7 +214,7 @@ def _database(url: str, **options: Any) -> Database:
 
 
 def _wants_password(error: SQLAlchemyError, url: str) -> bool:
-    """Whether a server refused this process for want of a password that a user at a terminal could type."""
+    """Whether a server wants a password that a user at a terminal could type."""
     return "password" in str(error) and "@" in url and not secrets_of(url) and sys.stdin.isatty()
 
 
@@ -223,10 +223,10 @@ def _writable(file: Path) -> bool:
 
 
 def _read_only(file: Path) -> Database:
-    """A database in a folder that cannot be written, for commands that only read.
+    """Open a database in a read-only folder, for commands that only read.
 
-    SQLite reads what its write-ahead log holds only where it may make a file beside it; where the log is empty the
-    database is read as it is.
+    SQLite can read its write-ahead log only if it may create a file beside it; if the log is empty, the database is
+    read without it.
     """
     log = file.with_name(f"{file.name}-wal")
     immutable = "" if log.is_file() and log.stat().st_size else "&immutable=1"
@@ -236,9 +236,9 @@ def _read_only(file: Path) -> Database:
 def _one_writer_at_a_time(engine: Engine) -> None:
     """Take SQLite's write lock when a transaction begins, and write ahead.
 
-    As it is, two processes may both read that a trial waits before either writes that it runs: 5 to 8 of 60 queued
-    trials ran twice with 4 processes (Optuna 5.0). A write-ahead log is synced once per commit, a fifth of the time
-    that SQLite's rollback journal takes, and a trial has some 40 commits; nothing is lost without power either.
+    Otherwise two processes may both read that a trial waits before either writes that it runs: 5 to 8 of 60 queued
+    trials ran twice with 4 processes (Optuna 5.0). A write-ahead log is synced once per commit, which takes a fifth of
+    the time of SQLite's rollback journal, and a trial has some 40 commits. A power failure loses nothing either.
     """
 
     @event.listens_for(engine, "connect")

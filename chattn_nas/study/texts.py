@@ -1,4 +1,4 @@
-"""Texts that go into a study: whatever a worker, a library or a data set says, they are short and can be shown."""
+"""Makes texts of workers, libraries and data sets short and printable before they go into a study."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _MARKED = re.compile(r"([\\`*_{}\[\]()#+!|~<>&])")
 
 
 def printable(text: object, most: int = REASON) -> str:
-    """The text without control signs and secrets, its end cut off beyond ``most`` bytes of UTF-8."""
+    """The text without control characters and secrets, cut off after ``most`` bytes of UTF-8."""
     plain = redacted(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text)[: 2 * most]))
     encoded = plain.encode()
     return plain if len(encoded) <= most else encoded[: most - 3].decode(errors="ignore") + "..."
 
 
 def one_line(text: object, most: int = REASON) -> str:
-    """As :func:`printable`, the lines joined by blanks."""
+    """Like :func:`printable`, with the lines joined by blanks."""
     return printable(" ".join(str(text)[: 2 * most].split()), most)
 
 
 def as_markdown(text: object, most: int = REASON) -> str:
-    """A text that Markdown shows as it is: no markup, no HTML and no link in it means anything."""
+    """Escape a text so that Markdown shows it as it is, without markup, HTML or links."""
     return _MARKED.sub(lambda sign: f"&#{ord(sign[1])};" if sign[1] in "<>&" else f"\\{sign[1]}", one_line(text, most))

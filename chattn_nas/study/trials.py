@@ -1,4 +1,4 @@
-"""Questions to a study: which trials count, which seeds of an architecture were trained, and their results."""
+"""Questions to a study: which trials count, which seeds of an architecture were trained, and with which results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAILURES = (Outcome.OUT_OF_MEMORY, Outcome.DIVERGED, Outcome.TIMED_OUT, Outcome.
 
 
 def outcome(trial: FrozenTrial) -> Outcome | None:
-    """How the trial ended; ``None`` while it waits or runs."""
+    """The outcome of a trial; ``None`` while it waits or runs."""
     if not trial.state.is_finished():
         return None
     recorded = trial_attributes(trial).outcome
@@ -27,17 +27,17 @@ def outcome(trial: FrozenTrial) -> Outcome | None:
 
 
 def is_open(trial: FrozenTrial) -> bool:
-    """Whether it waits or runs."""
+    """Whether a trial waits or runs."""
     return not trial.state.is_finished()
 
 
 def counts(trial: FrozenTrial) -> bool:
-    """Whether it is one of the trials that were asked for: all that ended, except what was refused unseen."""
+    """Whether a trial counts towards the target: all ended ones do, except those refused before training."""
     return outcome(trial) not in (None, Outcome.INFEASIBLE)
 
 
 def has_failed(trial: FrozenTrial) -> bool:
-    """Whether it ended without a result."""
+    """Whether a trial ended without a result."""
     return outcome(trial) in FAILURES
 
 
@@ -47,7 +47,7 @@ def seeds(trials: Iterable[FrozenTrial], architecture: str) -> dict[int, FrozenT
 
 
 def training_of(trial: FrozenTrial, architecture: str) -> tuple[int, FrozenTrial] | None:
-    """The seed on which the trial trains, or trained, this architecture, and the trial; ``None`` where it does not."""
+    """The seed on which a trial trains, or trained, this architecture, with the trial; ``None`` if it does not."""
     stored = trial_attributes(trial)
     if stored.hash != architecture or stored.seed is None or not stored.trained or outcome(trial) is Outcome.INFEASIBLE:
         return None

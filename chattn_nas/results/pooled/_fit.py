@@ -1,4 +1,4 @@
-"""From the records of a study to its model: what is left out where there is too much, and which views are used."""
+"""Fits the pooled model to the records of a study: chooses the views, and thins out a large study."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def fit(records: Sequence[Record]) -> Pooled | None:
 def fitted(seen: Sequence[Observation], foretold: Foretold | None = None) -> Pooled | None:
     """Fit the pooled model to observations.
 
-    Rungs are always read: they say why a training was stopped. Losses are read where the study shows what they are
-    worth: where, with them, the model foretells the accuracy of a training from all others better than without.
+    Rungs are always used, since they say why a training was stopped. Losses are used if the study shows their worth: if
+    they improve the model's prediction of a training's accuracy from all others.
     """
     ends = [one.accuracy for one in seen if one.complete]
     if len(ends) < 4 or np.ptp(ends) == 0:
@@ -47,10 +47,10 @@ def fitted(seen: Sequence[Observation], foretold: Foretold | None = None) -> Poo
 
 
 def thinned(seen: Sequence[Observation], limit: int) -> list[Observation]:
-    """At most ``limit`` observations in their order: stopped ones go first, then networks without hope.
+    """Thin observations to ``limit``, in their order: stopped ones go first, then the least promising networks.
 
-    Baselines and the few networks with the highest means stay. Hope is the mean of what is known of a network's types,
-    not its own accuracies: leaving out the unlucky would make what stays look better than it is.
+    Baselines and the few networks with the highest means stay. How promising a network is follows from the means of its
+    types, not from its own accuracies: leaving out the unlucky would make the others look better than they are.
     """
     over = len(seen) - limit
     if over <= 0:

@@ -1,4 +1,4 @@
-"""The design matrix of the pooled model: one column per type, setting, pair, seed, and type on a seed of the study."""
+"""The design matrix of the pooled model: one column per type, setting, pair, seed, and type on a seed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_PAIRS, MOST_SEEDS = 400, 12
 
 
 def network_row(choices: Choices, *, pairs: bool, foretold: Foretold | None = None) -> dict[Key, float]:
-    """The columns that are not 0 for a network."""
+    """The nonzero columns of a network."""
     row: dict[Key, float] = {}
     for stage, (name, setting) in enumerate(choices):
         row["type", stage, name] = 1.0
@@ -60,10 +60,10 @@ class Design:
     """The columns of a study.
 
     Args:
-        choices: One network per training.
-        seeds: Seed of each training.
-        views: How many readings a training may have; 0 is the accuracy at the end.
-        foretold: Gives a column whose coefficient is the slope of what it foretells; ``None`` gives none.
+        choices: The network of each training.
+        seeds: The seed of each training.
+        views: Number of readings that a training may have; reading 0 is the final accuracy.
+        foretold: A prediction of every network, which gets a column with its slope as the coefficient; or ``None``.
 
     Attributes:
         index: Column by key.
@@ -100,17 +100,17 @@ class Design:
 
     @property
     def terms(self) -> list[str]:
-        """Terms that have columns, in the order of their standard deviations; means are no term."""
+        """The terms with columns, in the order of their standard deviations; the means are not a term."""
         there = {str(key[0]) for key in self.index}
         return [term for term in (*NETWORK, *TRAINING, VIEW) if term in there]
 
     def kinds(self) -> np.ndarray:
-        """Per column the index of its term, -1 for means; (columns,)."""
+        """The index of each column's term, -1 for means; (columns,)."""
         place = {term: index for index, term in enumerate(self.terms)}
         return np.array([place.get(str(key[0]), -1) for key in self.index])
 
     def rows(self, wanted: Sequence[Mapping[Key, float]]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """``wanted`` over the known columns, over columns never seen, and the terms of the latter."""
+        """``wanted`` over the known columns and over new columns, and the terms of the new ones."""
         new: dict[Key, int] = {}
         known = np.zeros((len(wanted), len(self.index)))
         for number, row in enumerate(wanted):

@@ -1,10 +1,10 @@
-"""What the pooled model says of a quantity: its mean, how sure it is, and the 95 % interval.
+"""Estimates of the pooled model: posterior mean, standard deviation, and 95 % interval.
 
 The posterior is a mixture over settings of the standard deviations. Its own quantiles lie within a few per cent of 1.96
-posterior standard deviations, and they are right only if the prior is: where a study hardly says how large a variance
-is, the prior does. So intervals take Student's quantile instead, with as many degrees of freedom as would leave the
-variance of the quantity as uncertain as the study leaves it (the idea of Satterthwaite, 1946). Where the variances are
-well known, it is 1.96. docs/judging.md has the coverage of both.
+posterior standard deviations, but they are right only if the prior is: a study that says little about a variance leaves
+it to the prior. So intervals use Student's quantile, with as many degrees of freedom as would leave the variance of the
+quantity as uncertain as the study leaves it (the idea of Satterthwaite, 1946). It is 1.96 if the variances are well
+known. docs/judging.md has the coverage of both.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class Estimate:
         return np.asarray(self.mean + self.half)
 
     def wider(self, draws: int, rng: np.random.Generator) -> np.ndarray:
-        """Factors that make normal draws around the means Student's, with the quantities' median freedom; (draws,)."""
+        """Factors that turn normal draws around the means into Student's, with the median freedom; (draws,)."""
         freedom = float(np.median(self.freedom))
         return np.asarray(np.sqrt(freedom / rng.chisquare(freedom, draws)))
 
 
 def mixed(means: np.ndarray, variances: np.ndarray, weights: np.ndarray) -> Estimate:
-    """The estimate over several settings of the standard deviations.
+    """Mix estimates over several settings of the standard deviations.
 
     A variance whose inverse chi-squared posterior comes from f degrees of freedom has a relative variance of
     2 / (f - 4), which gives f.

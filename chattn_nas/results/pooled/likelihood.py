@@ -1,4 +1,4 @@
-"""The density of what a study saw, given the standard deviations of the model's terms, and its gradient.
+"""The likelihood of a study's readings given the standard deviations of the model's terms, and its gradient.
 
 Every term but the noise and the deviation of a network is a sum of columns of the design, so the covariance of all
 readings is a matrix of low rank, plus a block per network, plus a block per training: Woodbury's identity solves it
@@ -37,7 +37,7 @@ class State:
 
     Attributes:
         loss: Negative log posterior density of the setting, up to a constant.
-        gradient: Gradient of the loss; empty where it was not asked for.
+        gradient: Gradient of the loss; empty unless requested.
         scale: (columns,) prior standard deviations.
         scaled: (columns,) posterior mean of the coefficients over ``scale``.
         factor: (columns, columns) lower Cholesky factor of the posterior precision of those.

@@ -1,4 +1,4 @@
-"""Evidence pooled: one model over all trainings of a study.
+"""The pooled model: one model over all trainings of a study.
 
 One training run's noise is larger than most differences between architectures, so the best single trial is mostly the
 luckiest. Here every trial informs every architecture that shares a choice with it. A run of architecture *a* on seed
@@ -48,8 +48,8 @@ class Pooled:
     Args:
         seen: At least two complete observations.
         views: Names of the views to use; those that too few complete observations have are left out.
-        like: A model whose standard deviations are taken over instead of learned anew, where it has the same terms.
-        foretold: What something else foretells of every network: one feature whose slope is learned, from a prior
+        like: A model whose standard deviations are taken over if it has the same terms, instead of learned again.
+        foretold: A prediction of every network from elsewhere: one feature whose slope is learned, from a prior
             around zero.
 
     Attributes:
@@ -57,8 +57,8 @@ class Pooled:
         views: The views used.
         deviations: Learned standard deviation of every term (``type, setting, pair, architecture, seed, type_seed,
             noise``), in points.
-        worth: Per view its information on the network's accuracy, as a multiple of what the accuracy itself tells.
-        held_out: Log density of each observation's accuracy given all others; NaN where it was stopped.
+        worth: The information of each view on the network's accuracy, as a multiple of the accuracy's own.
+        held_out: Log density of each observation's accuracy given all others; NaN if it was stopped.
     """
 
     @_one_thread
@@ -102,8 +102,11 @@ class Pooled:
             self._integrate()
 
     def of(self, seen: Sequence[Observation]) -> Pooled:
-        """This model with other trainings, say with some more; its standard deviations are not learned anew, which
-        takes most of the time, and :attr:`held_out` is not computed."""
+        """This model with other trainings, such as a few more.
+
+        Its standard deviations are not learned again, which takes most of the time, and :attr:`held_out` is not
+        computed.
+        """
         return Pooled(seen, self.views, like=self, foretold=self._foretold)
 
     def _integrate(self) -> None:
@@ -175,7 +178,7 @@ class Pooled:
         return Estimate(mean + self._center, sd, freedom)
 
     def differences(self, firsts: Sequence[Choices], seconds: Sequence[Choices]) -> Estimate:
-        """By how many points each of ``firsts`` is better than the one in the same place of ``seconds``, over seeds."""
+        """The difference in points, over seeds, between each of ``firsts`` and its counterpart in ``seconds``."""
         places = {one: place for place, one in enumerate(dict.fromkeys([*firsts, *seconds]))}
         first, second = (np.array([places[one] for one in of], dtype=int) for of in (firsts, seconds))
         return self._posterior(*self._rows(list(places))[:-1], less=(first, second))
@@ -203,15 +206,15 @@ class Pooled:
     ) -> float:  # fmt: skip
         """Probability that any of ``others`` is better than ``pick`` by more than ``by`` points.
 
-        By joint draws: the more networks, the likelier that one of them is; never that each is. Of a large space a
-        sample stands for the rest, so what comes out is a lower limit there. 20,000 draws x networks take about 1 ms.
+        Uses joint draws: the more networks there are, the likelier it is that one of them is better. In a large space a
+        sample stands for the rest, so the result is a lower limit. 20,000 draws x networks take about 1 ms.
 
         Args:
             others: Networks, trained or not.
-            pick: The one that would be taken.
-            by: In points, such as ``judging.useful``.
-            draws: Of the posterior; the standard error is at most ``0.5 / sqrt(draws)``.
-            seed: Of the draws, or what draws.
+            pick: The recommended network.
+            by: A difference in points, such as ``judging.useful``.
+            draws: Number of draws from the posterior; the standard error is at most ``0.5 / sqrt(draws)``.
+            seed: Seed of the draws, or a generator.
         """
         if not others:
             return 0.0
@@ -229,7 +232,7 @@ class Pooled:
     def effects(self, stage: int, wanted: Sequence[str]) -> Estimate:
         """The effect of each type in ``wanted`` in ``stage`` (from 0), against ``none`` there or the mean of the types.
 
-        On average over that type's settings seen there, over the types seen in the other stages, and over seeds.
+        It is a mean over the type's settings seen there, the types seen in the other stages, and seeds.
         """
         settings: dict[str, dict[str, None]] = {name: {} for name in wanted}
         others: dict[int, dict[str, None]] = {}
@@ -252,7 +255,7 @@ class Pooled:
         return self._posterior(pick @ known, pick @ novel, self._place(terms), None)
 
     def _rows(self, choices: Sequence[Choices]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Networks over known and new columns, the terms of the latter, whose trainings they are, and equal ones."""
+        """Networks over known and new columns, the terms of the new ones, owners, and equal networks."""
         rows: list[Mapping[Key, float]] = [
             network_row(one, pairs=self._design.pairs, foretold=self._foretold) | {("mean", 0): 1.0} for one in choices
         ]
@@ -270,7 +273,7 @@ class Pooled:
         self, rows: np.ndarray, novel: np.ndarray, terms: np.ndarray, owners: np.ndarray | None,
         less: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Estimate:  # fmt: skip
-        """Of rows, which are networks where they have owners; with ``less``, of the first indices minus the second."""
+        """The posterior of rows, which are networks if they have owners; with ``less``, of differences between rows."""
         means, variances = [], []
         for state in self._states:
             h, base, own = _parts(state, rows, owners)
@@ -286,7 +289,7 @@ class Pooled:
 
 
 def _tells(seen: Sequence[Observation], view: str) -> bool:
-    """Whether enough complete trainings have the view, and it is not the accuracy once more."""
+    """Whether enough complete trainings have the view, and it is not just the accuracy again."""
     pairs = np.array([(one.accuracy, one.views[view]) for one in seen if one.complete and view in one.views])
     if len(pairs) < MINIMAL_PAIRS or not pairs.std(0).all():
         return False
@@ -294,7 +297,7 @@ def _tells(seen: Sequence[Observation], view: str) -> bool:
 
 
 def _parts(state: State, rows: np.ndarray, owners: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights of the coefficients, what is added to them, and the variance of the networks' deviations given them."""
+    """Weights and offsets of the coefficients, and the variance of the networks' deviations given them."""
     h = rows * state.scale
     base, own = np.zeros(len(rows)), np.full(len(rows), state.deviation**2)
     if owners is not None and (known := owners >= 0).any():

@@ -1,4 +1,4 @@
-"""Observations of the pooled model: one per training, with all that was read of it."""
+"""Observations of the pooled model: one per training, with all of its readings."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Observation:
     """One trained network.
 
     Attributes:
-        choices: Per stage the type and the full choice.
+        choices: The type and the full choice of every stage.
         seed: Seed of the training.
-        accuracy: At the end, in points; NaN where the training was stopped before.
-        variance: Variance of the accuracy's own noise, besides the noise that all share; in squared points.
-        views: Further readings of the same training by name, each oriented so that more is better, in any unit.
-        keep: It is a baseline: never left out.
+        accuracy: Final accuracy, in points; NaN if the training was stopped.
+        variance: Variance of the accuracy's own noise, besides the noise common to all; in squared points.
+        views: Further readings of the same training by name, in any unit; more is better.
+        keep: Whether it is a baseline, which is never left out.
     """
 
     choices: Choices
@@ -39,17 +39,17 @@ class Observation:
 
     @property
     def complete(self) -> bool:
-        """It was trained to the end."""
+        """Whether the training was completed."""
         return self.accuracy == self.accuracy
 
 
 def rungs_of(one: Observation) -> dict[str, float]:
-    """The views of an observation that are rungs: why it was stopped, or what it was before the end."""
+    """The views that are rungs: the reason of a stopped training, the course of a complete one."""
     return {name: value for name, value in one.views.items() if name.startswith(RUNG)}
 
 
 def choices_of(record: Record) -> Choices:
-    """Per stage the type and the full choice, as the model compares them."""
+    """The type and the full choice of every stage, as the model compares them."""
     return record.key
 
 
@@ -59,9 +59,9 @@ def choices_of_stages(stages: Sequence[Mapping[str, Any]]) -> Choices:
 
 
 def observations(records: Sequence[Record]) -> list[Observation]:
-    """The observations of a study: every training with its accuracy at the end, its rungs and its losses.
+    """The observations of a study: every training with its final accuracy, its rungs and its losses.
 
-    Rungs are views where a training was stopped there and enough others went on; of a complete training the losses
+    A rung is a view if trainings were stopped there and enough others went on. The losses of a complete training
     (validation loss, sum of training losses) are views too.
     """
     trained = once_per_seed(records)

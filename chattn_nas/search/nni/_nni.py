@@ -1,4 +1,4 @@
-"""The only door to NNI 3.0: what this package takes for granted of it, promised or not.
+"""The only door to NNI 3.0: everything that this package relies on, documented or not.
 
 ``tests/nni/test_nni_door.py`` names what broke. NNI has had no release since 2023; the version is pinned.
 """
@@ -39,21 +39,21 @@ class Manager:
 
     @property
     def id(self) -> str:
-        """NNI's name of the experiment."""
+        """NNI's name for the experiment."""
         return str(self.experiment.id)
 
     def start(self, port: int) -> int:
-        """Start the manager, which listens on ``port``; its process number."""
+        """Start the manager, which listens on ``port``; return its process number."""
         self.port = port
         self.experiment.start(port)
         return int(self.experiment._proc.pid)
 
     def is_alive(self) -> bool:
-        """Whether the manager's process runs."""
+        """Whether the manager's process is running."""
         return self.experiment._proc is not None and self.experiment._proc.poll() is None
 
     def has_tuner(self) -> bool:
-        """Whether NNI's tuner lives. Other children come and go meanwhile, and leave zombies: each is asked alone."""
+        """Whether NNI's tuner is alive. Other children come and go and leave zombies, so each is asked by itself."""
         with suppress(psutil.Error):
             for child in psutil.Process(self.experiment._proc.pid).children(recursive=True):
                 with suppress(psutil.Error):
@@ -65,12 +65,12 @@ class Manager:
         """The manager's status of the experiment.
 
         Raises:
-            OSError: It does not answer (what requests raises).
+            OSError: It does not answer (whatever requests raises).
         """
         return str(self.experiment.get_status())
 
     def open_trials(self) -> int:
-        """Trials that wait or run.
+        """Return the trials that wait or run.
 
         Raises:
             OSError: The manager does not answer.
@@ -79,15 +79,15 @@ class Manager:
         return sum(count["trialJobNumber"] for count in counts if count["trialJobStatus"] in OPEN)
 
     def teach(self, known: Sequence[Mapping[str, Any]]) -> None:
-        """Tell the tuner of trials, as ``parameter`` and ``value``; before it proposed something NNI never answers."""
+        """Hand the tuner trials, as ``parameter`` and ``value``; NNI never answers before its first proposal."""
         rest.post(self.port, "/experiment/import-data", list(known))
 
     def allow(self, trials: int) -> None:
-        """Let the experiment have so many trials."""
+        """Set the experiment's number of trials."""
         self.experiment.update_max_trial_number(trials)
 
     def stop(self, seconds: float) -> None:
-        """Ask the manager to stop, and wait at most so long; its processes may be there all the same."""
+        """Ask the manager to stop, and wait a while; its processes may be alive even then."""
         atexit.unregister(self.experiment.stop)
         if self.experiment._proc is None:
             return
@@ -106,7 +106,7 @@ def check_service(service: Mapping[str, Any]) -> None:
     """Have NNI look at a training service.
 
     Raises:
-        Exception: It refuses it; each service has an error of its own.
+        Exception: NNI refuses it; each service has its own error.
     """
     ExperimentConfig(
         search_space={}, trial_command=":", trial_concurrency=1, tuner={"name": "Random"},
@@ -115,7 +115,7 @@ def check_service(service: Mapping[str, Any]) -> None:
 
 
 def experiment_of_trial() -> str:
-    """The experiment that this process is a trial of."""
+    """The experiment that this process belongs to."""
     return str(nni.get_experiment_id())
 
 
@@ -125,7 +125,7 @@ def place_of_trial() -> int:
 
 
 def names_of_trial() -> dict[str, Any]:
-    """NNI's name of the trial that this process runs, as the study keeps it."""
+    """NNI's name for the trial of this process, as the study stores it."""
     return {
         "nni_experiment": experiment_of_trial(),
         "nni_trial": nni.get_trial_id(),
@@ -134,24 +134,24 @@ def names_of_trial() -> dict[str, Any]:
 
 
 def next_parameters() -> dict[str, Any] | None:
-    """NNI's proposal for this trial; ``None`` where it has none."""
+    """Return NNI's proposal for this trial, ``None`` if it has none."""
     found: dict[str, Any] | None = nni.get_next_parameter()
     return found
 
 
 def report_rung(score: float) -> None:
-    """Tell NNI the score at a rung.
+    """Report the score at a rung to NNI.
 
     Raises:
-        OSError: Its manager is gone.
+        OSError: The manager is gone.
     """
     nni.report_intermediate_result(score)
 
 
 def report_end(score: float) -> None:
-    """Tell NNI the final score.
+    """Report the final score to NNI.
 
     Raises:
-        OSError: Its manager is gone.
+        OSError: The manager is gone.
     """
     nni.report_final_result(score)

@@ -1,4 +1,4 @@
-"""An NNI experiment over a run, in NNI's own words: what ``config.yml`` holds."""
+"""The configuration of an NNI experiment over a run, as in ``config.yml``."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ NAMES = {
 
 
 def experiment(run: RunDirectory, *, trainer: str | None = None) -> dict[str, Any]:
-    """The experiment that brings a run to its asked number of trials; its search space is in :data:`SPACE`.
+    """Configure the experiment that brings a run to its target number of trials; :data:`SPACE` holds its search space.
 
-    Writes the search space, and what machines elsewhere need, into ``nni/`` of the run's directory.
+    Writes the search space, and files for other machines, into ``nni/`` in the run's directory.
 
     Args:
-        run: Its study exists.
-        trainer: ``module:factory`` of another way to train.
+        run: A run whose study exists.
+        trainer: ``module:factory`` of your own trainer.
 
     Raises:
-        RunError: All trials that were asked for have ended or wait already.
+        RunError: All trials have ended or are waiting already.
     """
     spec, search = run.spec, run.spec.search
     places = open_places(run.study, search.trials)
@@ -68,9 +68,9 @@ def experiment(run: RunDirectory, *, trainer: str | None = None) -> dict[str, An
 
 
 def write_config(spec: Spec, out: Path) -> Path:
-    """Make the run of a spec in ``out``, and the files with which ``nnictl create --config`` fills it.
+    """Create the run of a spec in ``out``, and the files with which ``nnictl create --config`` fills it.
 
-    The baselines wait in its study; ``chattn-nas search SPEC --run OUT`` trains them.
+    Its study holds the baselines as waiting trials; ``chattn-nas search SPEC --run OUT`` trains them.
 
     Returns:
         The path of ``config.yml``.
@@ -94,10 +94,10 @@ def write_config(spec: Spec, out: Path) -> Path:
 
 
 def training_service(spec: Spec) -> dict[str, Any]:
-    """The spec's, with its passwords.
+    """Return the spec's training service with its passwords.
 
     Raises:
-        RunError: This process was not given them.
+        RunError: This process does not know the passwords.
     """
     try:
         return dict(reveal("training_service", spec.search.training_service))
@@ -113,7 +113,7 @@ def is_local(spec: Spec) -> bool:
 
 
 def slots(spec: Spec) -> list[Slot]:
-    """The device slots of this machine: one per worker of the spec, or one per device where it runs elsewhere."""
+    """The device slots of this machine: one per worker of the spec, or one per device if trials run elsewhere."""
     workers = (spec.search.workers or None) if is_local(spec) else None
     return device_slots(spec.search.model_copy(update={"workers": workers}), spec.proxy.device)
 

@@ -1,6 +1,6 @@
-"""Searches with NNI: baselines in our own workers, the other trials in NNI experiments, one after the other.
+"""Searches with NNI: baselines in our own workers, then the other trials in NNI experiments, one at a time.
 
-Each experiment is kept by a process of its own (``nni.monitor``), so that nothing of NNI outlives the search.
+Each experiment is run by a process of its own (``nni.monitor``), so that nothing of NNI outlives the search.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ STOPPING = 60.0
 
 
 def require_nni(spec: Spec) -> None:
-    """Check that NNI is installed, and knows the training service of a spec.
+    """Check that NNI is installed and knows the training service of a spec.
 
     Raises:
-        MissingExtraError: It is not.
-        InputError: It does not.
+        MissingExtraError: NNI is not installed.
+        InputError: It does not know the training service.
     """
     if importlib.util.find_spec("nni") is None:
         raise MissingExtraError('engine nni needs NNI 3.0: pip install "chattn-nas[nni]"', where=("search", "engine"))
@@ -63,16 +63,16 @@ def require_nni(spec: Spec) -> None:
 
 
 def search_with_nni(run: RunDirectory, progress: Progress, trainer: str | None = None) -> None:
-    """Search until the asked number of trials has ended, NNI's tuner has no more to propose, or its time is over.
+    """Search until the target number of trials has ended, NNI's tuner has no more proposals, or time is up.
 
     Args:
-        run: What is searched.
-        progress: Shown meanwhile.
-        trainer: ``module:factory`` of another way to train.
+        run: The run.
+        progress: Progress display.
+        trainer: ``module:factory`` of your own trainer.
 
     Raises:
         SearchStopped: Trials keep failing, or NNI ends without a trial.
-        KeyboardInterrupt: After NNI was stopped and the running trials were given back.
+        KeyboardInterrupt: Ctrl-C; NNI was stopped and the running trials were returned to the queue.
     """
     settings, since = run.spec.search, time.monotonic()
     exhausted, fruitless, before = False, 0, None
@@ -103,7 +103,7 @@ def search_with_nni(run: RunDirectory, progress: Progress, trainer: str | None =
 
 
 class NniExperiment:
-    """One experiment, seen from the search that started it."""
+    """One experiment, as seen by the search that started it."""
 
     def __init__(self, run: RunDirectory, trainer: str | None, seconds: float | None) -> None:
         self.run, self.mark = run, uuid.uuid4().hex
@@ -129,7 +129,7 @@ class NniExperiment:
         return dict(json.loads(self.path.read_text())) if self.path.exists() else {}
 
     def follow(self, progress: Progress) -> int:
-        """Show progress until the experiment ended; stop it when that is interrupted.
+        """Show progress until the experiment ends; stop it on an interrupt.
 
         Returns:
             The exit code of its monitor.

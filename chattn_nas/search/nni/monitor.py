@@ -1,8 +1,8 @@
-"""Runs one NNI experiment and cleans up behind it: ``python -m chattn_nas.search.nni.monitor RUN``.
+"""Runs one NNI experiment and cleans up after it: ``python -m chattn_nas.search.nni.monitor RUN``.
 
-It is a process of its own, so that it can clean up even when the search that started it dies, which it notices by the
-end of its standard input. When it is stopped, the running trials go back to the queue. Its exit code says how the
-experiment ended.
+It is a process of its own, so that it can clean up even if the search that started it dies; it notices that by the end
+of its standard input. When it is stopped, the running trials return to the queue. Its exit code says how the experiment
+ended.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Monitor:
     """One experiment over a run.
 
     Args:
-        run: Its study exists.
-        trainer: ``module:factory`` of another way to train.
-        seconds: After so many it is stopped.
+        run: A run whose study exists.
+        trainer: ``module:factory`` of your own trainer.
+        seconds: Time limit of the experiment.
     """
 
     def __init__(self, run: RunDirectory, trainer: str | None, seconds: float | None) -> None:
@@ -95,7 +95,7 @@ class Monitor:
         return code
 
     def _watch(self, stop: threading.Event) -> Ending:
-        """Look after the trials until the experiment is over, or this process is told to stop."""
+        """Look after the trials until the experiment ends, or this process is told to stop."""
         while not stop.wait(LOOK):
             ending = self._death()
             if ending is None:
@@ -107,7 +107,7 @@ class Monitor:
         return DONE, "stopped"
 
     def _death(self) -> Ending | None:
-        """Whether time is over, or a process of NNI is gone."""
+        """The ending, if time is up or a process of NNI is gone."""
         if time.monotonic() > self.until:
             return OUT_OF_TIME, "nni_duration is over"
         if not self.manager.is_alive():
@@ -117,7 +117,7 @@ class Monitor:
         return None
 
     def _ask(self) -> Ending | None:
-        """Ask NNI how the experiment goes; while it goes on, its tuner is taught and refused trials are replaced."""
+        """Ask NNI for the status; while the experiment runs, teach its tuner and replace refused trials."""
         try:
             status, busy = self.manager.status(), self.manager.open_trials()
         except OSError as error:
@@ -133,7 +133,7 @@ class Monitor:
         return ending
 
     def _ending(self, status: str, busy: bool) -> Ending | None:
-        """How the experiment ended, by NNI's status of it; ``None`` while it goes on."""
+        """How the experiment ended, by its status in NNI; ``None`` while it runs."""
         if status in _nni.FAILED:
             return DIED, f"NNI's status is {status}"
         if status == _nni.ENDED:
@@ -145,13 +145,13 @@ class Monitor:
         return None
 
     def _teach(self) -> None:
-        """Tell the tuner what is known, once it has proposed something."""
+        """Tell the tuner all known results, once it has made a proposal."""
         if self.known:
             self.manager.teach(self.known)
         self.known = []
 
     def _replace_refused(self) -> None:
-        """Networks refused for their costs are free: NNI may try as many more."""
+        """Let NNI try as many more networks as were refused for their costs, since those are free."""
         refused = sum(outcome(trial) is Outcome.INFEASIBLE for trial in self._mine())
         if refused > self.refused:
             self.manager.allow(self.places + refused)
@@ -161,7 +161,7 @@ class Monitor:
         return [t for t in all_trials(self.study) if trial_attributes(t).nni_experiment == self.manager.id]
 
     def _end(self) -> None:
-        """Ask NNI to stop, then make sure of it; trials that could not give themselves back are given back."""
+        """Ask NNI to stop, then make sure of it; return trials to the queue that could not do so themselves."""
         self.manager.stop(STOPPING)
         end(os.environ[MARK])
         for trial in queue.lost(self.study):
@@ -175,7 +175,7 @@ class Monitor:
 
 
 def _known(run: RunDirectory) -> list[dict[str, Any]]:
-    """Trials that were trained, as a tuner takes them in."""
+    """The trained trials in the form that a tuner takes."""
     space, found = run.spec.search_space(), []
     for trial in all_trials(run.study):
         proposed = trial_attributes(trial).architecture
@@ -187,7 +187,7 @@ def _known(run: RunDirectory) -> list[dict[str, Any]]:
 
 
 def _free_port() -> int:
-    """A port such that the next one, which NNI takes for machines elsewhere, is free too."""
+    """Find a free port whose successor, which NNI uses for other machines, is free too."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("", 0))
@@ -198,7 +198,7 @@ def _free_port() -> int:
 
 
 def main() -> None:
-    """Parse the command line and keep the experiment."""
+    """Parse the command line and run the experiment."""
     parser = argparse.ArgumentParser()
     parser.add_argument("run", type=Path)
     parser.add_argument("--trainer")

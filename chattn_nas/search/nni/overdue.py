@@ -1,4 +1,4 @@
-"""Trials of an NNI experiment that take too long or too much, and trials that were lost."""
+"""Handles trials of an NNI experiment that take too much time or memory, or were lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LATE = 10.0
 
 
 def end_overdue(study: optuna.Study, trials: Iterable[FrozenTrial], settings: SearchSettings) -> None:
-    """Kill those of the trials, where they run on this machine, that are beyond a limit, and record why."""
+    """Kill trials on this machine that exceed a limit, and record why."""
     for trial in trials:
         pid = pid_of(trial.system_attrs.get(queue.OWNER, "")) if is_open(trial) else None
         if pid is None:
@@ -47,7 +47,7 @@ def _beyond(trial: FrozenTrial, process: psutil.Process, settings: SearchSetting
 
 
 def lose_lost(study: optuna.Study, retries: int) -> None:
-    """Give back trials whose process is gone, or record that they crashed."""
+    """Return trials whose process is gone to the queue, or record that they crashed."""
     for trial in queue.lost(study):
         reason = "its process was killed, or died; its last words are in NNI's folder of the trial"
         queue.lose(study, trial, Outcome.CRASHED, reason, retries)

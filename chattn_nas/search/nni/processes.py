@@ -1,6 +1,6 @@
-"""Finds and ends every process of an NNI experiment, by a mark in the environment that all of them inherit.
+"""Finds and ends every process of an NNI experiment by a mark in the environment, which all of them inherit.
 
-The processes of one experiment are in several process groups, and those whose parent dies go on without it.
+The processes of one experiment belong to several process groups, and live on when their parent dies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from chattn_nas.search.nni.protocol import GRACE, MARK
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """The processes of this user that carry the mark, without this one."""
+    """The other processes of this user that carry the mark."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # gone meanwhile, or another user's
@@ -24,9 +24,9 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def end(mark: str) -> None:
-    """End all of them: SIGTERM, and SIGKILL for those that are there seconds later.
+    """End all of them: SIGTERM first, then SIGKILL for those that are still alive seconds later.
 
-    An experiment may start one more process while it ends, so this looks until there is none.
+    An experiment may start one more process while it ends, so this repeats until there is none.
     """
     while processes := marked(mark):
         for process in processes:

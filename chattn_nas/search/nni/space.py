@@ -1,4 +1,4 @@
-"""A search space in NNI's words: nested choices (``_name``), and what the samples of NNI's tuners mean."""
+"""Converts a search space to NNI's nested choices (``_name``), and samples of NNI's tuners to architectures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chattn_nas.space.search_space import SearchSpace
 
 
 def nni_space(space: SearchSpace) -> dict[str, Any]:
-    """The space as NNI's nested choices: ``stage1`` to the types, each with its settings of more than one value."""
+    """The space as nested choices: per stage the types, each with its settings that have several values."""
     return {
         f"stage{number}": _choice(
             [
@@ -25,7 +25,7 @@ def nni_space(space: SearchSpace) -> dict[str, Any]:
 
 
 def nni_layers(space: SearchSpace) -> dict[str, Any]:
-    """The space as NNI's layer choices: each stage to its different modules, as ``RegularizedEvolutionTuner`` asks."""
+    """The space as layer choices: per stage its different modules, as ``RegularizedEvolutionTuner`` needs it."""
     return {
         f"stage{number}": {"_type": "layer_choice", "_value": [str(form) for form in _forms(space, number)]}
         for number in range(1, len(space.stages) + 1)
@@ -33,7 +33,7 @@ def nni_layers(space: SearchSpace) -> dict[str, Any]:
 
 
 def nni_sample(space: SearchSpace, architecture: Architecture) -> dict[str, Any] | None:
-    """This architecture as a tuner would propose it; ``None`` where the space lacks it."""
+    """This architecture as a tuner would propose it; ``None`` if it is not in the space."""
     params = space.params(architecture)
     if params is None:
         return None
@@ -48,10 +48,10 @@ def nni_sample(space: SearchSpace, architecture: Architecture) -> dict[str, Any]
 
 
 def read_nni(space: SearchSpace, sample: Mapping[str, Any]) -> Architecture:
-    """The architecture of a sample (not canonical); other keys than the stages' are passed over.
+    """The architecture of a sample (not canonical); keys other than those of stages are ignored.
 
     Raises:
-        InputError: The sample is of another space.
+        InputError: The sample belongs to another space.
     """
     try:
         stages = tuple(_read(space, number, sample[f"stage{number}"]) for number in range(1, len(space.stages) + 1))

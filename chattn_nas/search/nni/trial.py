@@ -1,9 +1,9 @@
 """One trial of an NNI experiment: ``python -m chattn_nas.search.nni.trial RUN``, started by NNI.
 
-NNI 3.0 hands parameters to whichever process asks first and then takes them for the trial that it started first: its
-tables are wrong, and its tuners die of results that come under another trial's name. So trials ask in the order in
-which they were started, and tell the Optuna study what they really trained. They report a final accuracy whatever
-happens, 0 where there is none.
+NNI 3.0 hands parameters to whichever process asks first, and attributes them to the trial that it started first. Its
+tables are then wrong, and its tuners crash on results that arrive under another trial's name. So trials ask in the
+order in which they were started, and record in the Optuna study what they really trained. They report a final accuracy
+whatever happens, 0 if there is none.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _tell(report: Callable[[float], None], score: float) -> None:
-    """Tell NNI; where its manager is gone the training goes on all the same, since the study is the record."""
+    """Report to NNI; if its manager is gone the training goes on, since the study is the record."""
     try:
         report(score)
     except OSError as error:  # of the connection
@@ -82,7 +82,7 @@ def _tell(report: Callable[[float], None], score: float) -> None:
 
 
 def ask(study: optuna.Study) -> dict[str, Any] | None:
-    """The parameters of this trial, asked for when it is its turn; ``None`` where NNI has none."""
+    """Wait for this trial's turn, and ask for its parameters; ``None`` if NNI has none."""
     key = f"chattn:nni:{_nni.experiment_of_trial()}"
     turn, deadline = _nni.place_of_trial(), time.monotonic() + PATIENCE
     while study_system(study, key, -1) < turn - 1 and time.monotonic() < deadline:
@@ -96,10 +96,10 @@ def run_trial(run: RunDirectory, parameters: dict[str, Any], trainer: str | None
     """Train what NNI proposes, on a free device slot, and record it in the study.
 
     Returns:
-        The score (0 to 1) that NNI is told: the mean over seeds, the last rung of a pruned trial, else 0.
+        The score (0 to 1) for NNI: the mean over seeds, the last rung of a pruned trial, else 0.
 
     Raises:
-        InputError: The data or the backbone of the run cannot be used, or the parameters are of another space.
+        InputError: The run's data or backbone cannot be used, or the parameters belong to another space.
     """
     spec = run.spec
     with slot_of(slots(spec), f"{spec.name}-{spec.hash}") as slot:
@@ -117,7 +117,7 @@ def run_trial(run: RunDirectory, parameters: dict[str, Any], trainer: str | None
 
 
 def score_of(trial: optuna.trial.FrozenTrial) -> float:
-    """The result of an ended trial as NNI gets it: a score from 0 to 1."""
+    """The result of an ended trial for NNI: a score from 0 to 1."""
     if len(trial.values or ()) == 1:
         return float(trial.values[0])
     measured = trial_attributes(trial).measurement if trial.state.name != "FAIL" else None
@@ -125,7 +125,7 @@ def score_of(trial: optuna.trial.FrozenTrial) -> float:
 
 
 def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | None:
-    """The trial in the study for these parameters, running under this process."""
+    """The study's trial for these parameters, running under this process."""
     study, space = runner.study, runner.space
     names = _nni.names_of_trial()
     if TRIAL in parameters:
@@ -142,7 +142,7 @@ def _trial(runner: TrialRunner, parameters: dict[str, Any]) -> optuna.Trial | No
 
 
 class Reporting:
-    """A trainer that tells NNI the score at every rung."""
+    """A trainer that reports the score at every rung to NNI."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
@@ -154,11 +154,11 @@ class Reporting:
         return self.trainer.stages
 
     def build(self, architecture: Architecture, seed: int) -> nn.Module:
-        """The network, initialised under the seed."""
+        """Build the network, initialised under the seed."""
         return self.trainer.build(architecture, seed)
 
     def costs(self, network: nn.Module) -> Costs:
-        """As the trainer measures them."""
+        """Count the network's costs."""
         return self.trainer.costs(network)
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:

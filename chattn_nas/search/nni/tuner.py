@@ -1,7 +1,7 @@
-"""A tuner for NNI that asks the study of a run: its sampler, its history.
+"""A tuner for NNI that proposes by the sampler and history of a run's study.
 
-NNI imports this file by itself, with its folder on the path, and gives a tuner 10 s to answer: a slow machine needs
-longer to import torch and this package, which is therefore done at the first question.
+NNI imports this file by itself, with its folder on the path, and gives a tuner 10 s to answer. A slow machine needs
+longer to import torch and this package, so that happens at the first question.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class StudyTuner(Tuner):
-    """Proposes what the sampler of the spec does, and learns from the study alone.
+    """Proposes as the spec's sampler does, and learns from the study alone.
 
     Args:
         run: Directory of the run.
@@ -38,13 +38,13 @@ class StudyTuner(Tuner):
         return open_search_study(run.spec, run.storage_url, space), space
 
     def update_search_space(self, search_space: dict[str, Any]) -> None:
-        """Nothing: the space is the run's."""
+        """Do nothing: the space is the run's."""
 
     def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
-        """A sample in NNI's words, and the waiting trial of the study that it belongs to.
+        """Return a sample in NNI's form, with the waiting trial of the study that it belongs to.
 
         Raises:
-            NoMoreTrialError: All trials that were asked for have ended or run.
+            NoMoreTrialError: No further trial is needed.
         """
         study, space = self.opened
         from chattn_nas.search import queue
@@ -66,4 +66,4 @@ class StudyTuner(Tuner):
         return sample | {TRIAL: id_of(trial)}
 
     def receive_trial_result(self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any) -> None:
-        """Nothing: the trial told the study."""
+        """Do nothing: the trial has written its result into the study."""

@@ -1,1 +1,1 @@
-"""Shared weights: a supernet of the space is trained once, and what it says orders the first trials."""
+"""Shared weights: a supernet of the space is trained once, and its ranking orders the first trials."""

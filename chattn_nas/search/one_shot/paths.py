@@ -1,4 +1,4 @@
-"""Which networks a supernet is trained on and scored on, step by step."""
+"""Chooses the networks that a supernet is trained and scored on, step by step."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 
 def balanced(sizes: Sequence[int], count: int, rng: np.random.Generator) -> np.ndarray:
-    """Networks at random, (count, stages), from a bag per stage: each choice comes once before any comes again.
+    """Draw networks, (count, stages), from a bag per stage: each choice comes once before any comes again.
 
     Args:
-        sizes: Choices of every stage.
-        count: Networks.
+        sizes: Number of choices of every stage.
+        count: Number of networks.
         rng: Draws the order within every round.
     """
     columns = [np.concatenate([rng.permutation(size) for _ in range(-(-count // size))])[:count] for size in sizes]
@@ -20,12 +20,12 @@ def balanced(sizes: Sequence[int], count: int, rng: np.random.Generator) -> np.n
 
 
 def additive(rows: np.ndarray, scores: np.ndarray, sizes: Sequence[int]) -> tuple[float, list[np.ndarray], float]:
-    """Least squares of scores on one effect per stage and choice, the smallest that fit.
+    """Fit scores by one effect per stage and choice, by least squares with minimal norm.
 
     Args:
         rows: Networks, (networks, stages).
         scores: (networks,)
-        sizes: Choices of every stage.
+        sizes: Number of choices of every stage.
 
     Returns:
         The mean, the effects per stage, and the share of the variance that they explain.

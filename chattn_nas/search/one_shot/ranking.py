@@ -1,4 +1,4 @@
-"""The networks of a space in the order in which shared weights put them."""
+"""Ranks the networks of a space by shared weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LISTED = 10_000
 
 
 def ranking(prediction: Prediction, spec: Spec) -> list[dict[str, Any]]:
-    """``hash``, ``architecture`` and ``predicted`` of every network, best first; of a huge space of the best."""
+    """``hash``, ``architecture`` and ``predicted`` of every network, best first; in a huge space only the best."""
     networks = Networks(spec.search_space())
     rows = []
     for places, score in best(prediction, networks, LISTED):
@@ -25,7 +25,7 @@ def ranking(prediction: Prediction, spec: Spec) -> list[dict[str, Any]]:
 def best(prediction: Prediction, networks: Networks, most: int) -> list[tuple[tuple[int, ...], float]]:
     """The best networks of a space, one place per stage, and their scores, best first.
 
-    Of a sum over stages the best are found stage by stage: nothing else of the space is looked at.
+    Since the score is a sum over stages, they are found stage by stage, without listing the space.
     """
     found: list[tuple[tuple[int, ...], float]] = [((), prediction.mean)]
     for keys, effects in zip(networks.keys, prediction.effects, strict=True):

@@ -1,4 +1,4 @@
-"""Trains the supernet of a spec's space, scores it, and foretells every network of the space.
+"""Trains the supernet of a spec's space, scores it, and predicts every network of the space.
 
 The recipe was measured on tables of real trainings (``docs/cost.md``): all weights are shared but the attention's,
 the proxy's learning rate, one path per step from a balanced bag, and as score the loss in train mode on a few fixed
@@ -32,10 +32,10 @@ SCORED = 2
 
 
 def refuse(spec: Spec) -> None:
-    """See that shared weights may say something of a spec's networks.
+    """Refuse a spec of which shared weights can say nothing.
 
     Raises:
-        InputError: They start as identities, are trained in another way, or nothing is to be chosen.
+        InputError: Its networks start as identities, have their own trainer, or leave no choice.
     """
     if spec.proxy.start == "identity":
         raise InputError(
@@ -52,26 +52,26 @@ def refuse(spec: Spec) -> None:
 
 
 def epochs_of(spec: Spec) -> int:
-    """Epochs of a spec's supernet."""
+    """Number of epochs of a spec's supernet."""
     return spec.search.one_shot_epochs or spec.proxy.rungs[-1]
 
 
 def networks_scored(spec: Spec) -> int:
-    """How many networks the supernet of a spec is scored on."""
+    """Number of networks that the supernet of a spec is scored on."""
     networks = Networks(spec.search_space())
     return min(SCORED * int(networks.sizes.sum()), spec.search_space().canonical_size)
 
 
 def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
-    """Train the supernet of a spec and foretell its networks; the same spec and seed give the same.
+    """Train the supernet of a spec and predict its networks; the same spec and seed give the same result.
 
     Args:
         spec: Sections ``backbone``, ``data``, ``task``, ``space`` and ``proxy``, ``search.seed`` and
             ``search.one_shot_epochs``; trained on the first device of the search.
-        say: Takes a line now and then: how far it is and how long it will take.
+        say: Called now and then with a line on the progress and the remaining time.
 
     Raises:
-        InputError: It cannot say anything of this spec, or data, device, backbone or space do not serve.
+        InputError: Shared weights can say nothing of this spec, or its data, device, backbone or space cannot be used.
     """
     refuse(spec)
     begun = time.monotonic()
@@ -92,7 +92,7 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
     trained, clock = time.monotonic(), _Remaining(say)
 
     def after(epoch: int, loss: float) -> None:
-        """Say how far it is."""
+        """Report the progress."""
         if not math.isfinite(loss):
             raise InputError(
                 f"the loss of the supernet was not finite in epoch {epoch}: a lower proxy.learning_rate may help"
@@ -128,13 +128,13 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
 
 
 def keep(study: optuna.Study, spec: Spec, say: Say) -> None:
-    """See that a study holds the prediction of its spec's shared weights, which are trained once."""
+    """Make sure that a study holds the prediction of its spec's shared weights, which are trained once."""
     if prediction_of(study) is None:
         study.set_user_attr(PREDICTION, predict(spec, say=say).to_dict())
 
 
 def prepared_supernet(spec: Spec, data: Data, seed: int) -> Supernet:
-    """The supernet of a spec on the CPU, started as the spec says, with the head of its task."""
+    """Build the supernet of a spec on the CPU, started as the spec says, with the head of its task."""
     backbone, batch = spec.backbone, sample_batch(data)
     supernet = build_supernet(
         backbone.backbone, Networks(spec.search_space()).forms, num_classes=data.num_classes or 1,
@@ -149,7 +149,7 @@ def prepared_supernet(spec: Spec, data: Data, seed: int) -> Supernet:
 
 
 class _Remaining:
-    """Says a line with the remaining time, at most every few seconds; the end is said by others."""
+    """Reports the remaining time, at most every few seconds, but not the end."""
 
     EVERY = 10.0
 
@@ -157,7 +157,7 @@ class _Remaining:
         self.say, self.said = say, time.monotonic()
 
     def __call__(self, line: str, done: int, of: int, begun: float) -> None:
-        """So much of it is done since ``begun``."""
+        """Take the share that has been done since ``begun``."""
         now = time.monotonic()
         if done < of and now - self.said > self.EVERY:
             self.said = now

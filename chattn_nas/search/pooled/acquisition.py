@@ -1,9 +1,9 @@
-"""Which candidate to train next, given joint draws of what the candidates are worth.
+"""Chooses the candidate to train next, from joint draws of the candidates' worth.
 
-``thompson``: the best of one draw (Thompson, 1933). ``top_two``: as often the best of another draw, as it takes to tell
-the leader from its rivals (Russo, 2020, "Simple Bayesian algorithms for best-arm identification"). ``upper``: the
-highest mean plus one standard deviation. ``gradient``: by how much one more training would raise the best posterior
-mean (Frazier, Powell, Dayanik, 2009, "The knowledge-gradient policy for correlated normal beliefs").
+``thompson``: the best of one draw (Thompson, 1933). ``top_two``: half the time the best of a draw with another winner,
+to tell the leader from its rivals (Russo, 2020, "Simple Bayesian algorithms for best-arm identification"). ``upper``:
+the highest mean plus one standard deviation. ``gradient``: the largest expected rise of the best posterior mean by one
+more training (Frazier, Powell, Dayanik, 2009, "The knowledge-gradient policy for correlated normal beliefs").
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Rule = Callable[[np.ndarray, float, np.random.Generator], int]
 
 
 def thompson(draws: np.ndarray, noise: float, rng: np.random.Generator) -> int:
-    """The best of one draw; ``draws`` (draws, candidates), ``noise`` the standard deviation of one training."""
+    """The best of one draw; ``draws`` is (draws, candidates), ``noise`` the standard deviation of one training."""
     return int(draws[0].argmax())
 
 
 def top_two(draws: np.ndarray, noise: float, rng: np.random.Generator) -> int:
-    """The best of one draw or, as often, the best of the next draw that has another."""
+    """The best of one draw or, half the time, of the next draw that has another winner."""
     best = draws.argmax(1)
     others = best[best != best[0]]
     return int(others[0]) if len(others) and rng.random() < 0.5 else int(best[0])
@@ -53,13 +53,14 @@ RULES: dict[str, Rule] = {"thompson": thompson, "top_two": top_two, "upper": upp
 
 
 def scalarised(draws: np.ndarray, costs: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Draws of one number instead of several objectives: the weighted worst of them, weights drawn at random.
+    """Turn draws of several objectives into draws of one number: the worst, by random weights.
 
-    The augmented Chebyshev norm of Knowles (2006, "ParEGO"): over many trials its weights walk along the whole front.
+    This is the augmented Chebyshev norm of Knowles (2006, "ParEGO"): over many trials its weights cover the whole
+    front.
 
     Args:
-        draws: Of the accuracy, (draws, candidates).
-        costs: Each (candidates,), known.
+        draws: Draws of the accuracy, (draws, candidates).
+        costs: The known costs, each (candidates,).
         rng: Draws the weights.
     """
     weights = rng.dirichlet(np.ones(1 + len(costs)))

@@ -1,4 +1,4 @@
-"""Which networks are worth a look: all of a small space; of a huge one those to which draws of the model lead."""
+"""Candidates to train: all networks of a small space; in a huge one, those that draws of the model lead to."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Feasible = Callable[[np.ndarray], np.ndarray]
 def led(
     model: Pooled, networks: Networks, trained: np.ndarray, feasible: Feasible, rng: np.random.Generator
 ) -> np.ndarray:
-    """Networks of a space that cannot be listed, (candidates, stages), feasible ones only.
+    """Return feasible candidates from a space that cannot be listed, (candidates, stages).
 
-    Around a good network every change of one stage is drawn jointly; in each draw the best choice of every stage
-    makes a new network, as it would be the best one if stages did not interact. From the best of those once more.
+    All changes of a good network in one stage are drawn jointly. In each draw, the best choices of all stages make a
+    new network, which would be the best one if stages did not interact. The best of those is changed in the same way.
 
     Args:
-        model: Of what was seen.
-        networks: Of the space.
-        trained: Networks that were trained and are feasible, (networks, stages); at least one.
-        feasible: Which rows keep the constraints.
-        rng: Of the trial.
+        model: The pooled model.
+        networks: The networks of the space.
+        trained: Feasible networks that were trained, (networks, stages); at least one.
+        feasible: Tells which rows satisfy the constraints.
+        rng: Random numbers of the trial.
     """
     drawn = model.draws([networks.choices(row) for row in trained], FEW, rng)
     found = [trained[np.argsort(-drawn.mean(0), kind="stable")[:BEST]]]
@@ -57,7 +57,7 @@ def _leader(model: Pooled, networks: Networks, rows: np.ndarray, rng: np.random.
 
 
 def _star(networks: Networks, center: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The network itself, then every change of one stage; of a stage with very many choices some."""
+    """The network itself, then every change in one stage; only some for a stage with very many choices."""
     rows = [center]
     for stage, size in enumerate(networks.sizes.tolist()):
         for choice in rng.permutation(size)[:TRIED].tolist():
@@ -69,7 +69,7 @@ def _star(networks: Networks, center: np.ndarray, rng: np.random.Generator) -> n
 
 
 def _repaired(rows: np.ndarray, safe: np.ndarray, feasible: Feasible, rng: np.random.Generator) -> np.ndarray:
-    """Rows that break a bound go back to a feasible network, stage by stage in random order, until they keep it."""
+    """Bring rows that break a bound back to a feasible network, stage by stage in random order, until they keep it."""
     rows = rows.copy()
     order = rng.permuted(np.tile(np.arange(rows.shape[1]), (len(rows), 1)), axis=1)
     for step in range(rows.shape[1]):

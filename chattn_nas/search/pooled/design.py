@@ -1,4 +1,4 @@
-"""How a search begins: networks that together show every choice of every stage equally often."""
+"""The first trials of a search: networks that together show every choice of every stage equally often."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ def most_balanced(
     rows: np.ndarray, taken: np.ndarray, types: list[np.ndarray], rng: np.random.Generator,
     liked: np.ndarray | None = None,
 ) -> int:  # fmt: skip
-    """Index of the row that makes what was taken most balanced: first types in stages, then pairs of them, then
-    settings.
+    """Index of the row that best balances the trained networks: first types per stage, then their pairs, then settings.
 
     Args:
         rows: Candidates, (candidates, stages).
-        taken: What was trained or is on its way, (networks, stages).
-        types: Per stage and choice the number of its type.
+        taken: Networks that were trained or are under way, (networks, stages).
+        types: The number of the type, per stage and choice.
         rng: Breaks ties.
-        liked: Breaks them first, (candidates,): the highest is taken.
+        liked: Breaks ties before that, (candidates,): the highest wins.
     """
     if not len(taken):
         return int(rng.integers(len(rows)) if liked is None else np.argmax(liked))
@@ -36,7 +35,7 @@ def most_balanced(
 
 
 def least_used(count: int, taken: np.ndarray, types: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Networks of the types that every stage has seen least, (count, stages): where a space is too large to list."""
+    """Networks of the types that each stage has had least, (count, stages), for a space that is too large to list."""
     columns = []
     for stage, kinds in enumerate(types):
         used = (
@@ -49,5 +48,5 @@ def least_used(count: int, taken: np.ndarray, types: list[np.ndarray], rng: np.r
 
 
 def _times(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """How often each of ``wanted`` stands in ``known``."""
+    """How often each of ``wanted`` occurs in ``known``."""
     return (known[None] == wanted[:, None]).all(2).sum(1)

@@ -1,4 +1,4 @@
-"""The evidence that proposals are based on: trainings that ended, those that run, and refused networks."""
+"""The evidence behind proposals: trainings that ended or are running, and refused networks."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Evidence:
 
     Attributes:
         seen: Trainings that ended, in the order of their trials.
-        pending: Networks that wait or are being trained, with their seed where it is known.
-        taken: Trainings of every network that ended or are under way.
-        refused: Networks that broke a constraint or failed: they are not proposed again.
-        latencies: Relative latency of networks, where it was measured.
+        pending: Networks that wait or are being trained, with their seed if it is known.
+        taken: Number of trainings of every network, ended or under way.
+        refused: Networks that broke a constraint or failed; they are not proposed again.
+        latencies: Relative latency of the networks for which it was measured.
     """
 
     seen: list[Observation] = field(default_factory=list)
@@ -42,10 +42,10 @@ class Evidence:
 
 
 class Reader:
-    """Reads studies of a space; what ended is read once.
+    """Reads studies of a space; ended trials are read once.
 
     Args:
-        space: Of the search.
+        space: The space of the search.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -53,7 +53,7 @@ class Reader:
         self._records: dict[int, Record] = {}
 
     def read(self, study: optuna.Study, but: int) -> Evidence:
-        """All that is known, without trial ``but``, which is about to be proposed."""
+        """Read all evidence except that of trial ``but``, which is about to be proposed."""
         known, found, ended = history(study), Evidence(), self.ended(study)
         found.seen = observations(ended)
         for record in ended:
@@ -75,14 +75,14 @@ class Reader:
         return found
 
     def ended(self, study: optuna.Study) -> list[Record]:
-        """Trials that ended, in the order of their numbers."""
+        """The ended trials, in the order of their numbers."""
         if new := history(study).finished[len(self._records) :]:
             unit = unit_of(study)  # asks the storage
             self._records |= {trial.number: record_of(trial, unit=unit) for trial in new}
         return [self._records[number] for number in sorted(self._records)]
 
     def _proposed(self, trial: FrozenTrial) -> Choices | None:
-        """The network of a trial that has not ended; ``None`` while it has none."""
+        """The network of an open trial; ``None`` while it has none."""
         stored = trial_attributes(trial)
         given = stored.architecture or stored.given
         if given:

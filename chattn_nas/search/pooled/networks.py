@@ -1,4 +1,4 @@
-"""The different networks of a space as rows of whole numbers: per stage the place of its choice."""
+"""The different networks of a space as rows of integers: per stage the index of its choice."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Networks:
         space: Whose networks they are.
 
     Attributes:
-        forms: Per stage the different choices, in canonical form.
-        keys: The same as the pooled model names them: type and full choice.
-        types: Per stage and choice the place of its type among all types.
+        forms: The different choices per stage, in canonical form.
+        keys: The same choices as the pooled model names them: type and full choice.
+        types: The index of the type among all types, per stage and choice.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -40,59 +40,59 @@ class Networks:
 
     @property
     def most_types(self) -> int:
-        """Types among the choices of the stage that has most."""
+        """Number of types in the stage that has most."""
         return max(len(np.unique(kinds)) for kinds in self.types)
 
     @cached_property
     def added(self) -> list[np.ndarray]:
-        """Per stage (choices, 2): parameters and MACs that a choice adds, by the types' closed formulas."""
+        """Parameters and MACs that each choice adds, by the types' closed formulas: (choices, 2) per stage."""
         stages = zip(self.forms, self.space.stages, strict=True)
         return [np.array([form.cost(stage) for form in forms], dtype=float) for forms, stage in stages]
 
     @cached_property
     def listed(self) -> np.ndarray | None:
-        """Every network, (networks, stages); ``None`` where there are too many."""
+        """Every network, (networks, stages); ``None`` if there are too many."""
         if self.space.canonical_size > LISTED:
             return None
         return np.stack(np.meshgrid(*map(np.arange, self.sizes), indexing="ij"), -1).reshape(-1, len(self.sizes))
 
     def drawn(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Networks at random, (count, stages)."""
+        """Draw networks at random, (count, stages)."""
         return rng.integers(0, self.sizes, (count, len(self.sizes)))
 
     def choices(self, row: np.ndarray) -> Choices:
-        """A row as the pooled model reads it."""
+        """The choices of a row, as the pooled model names them."""
         return tuple(keys[place] for keys, place in zip(self.keys, row, strict=True))
 
     def row(self, choices: Choices) -> tuple[int, ...] | None:
-        """The inverse of :meth:`choices`; ``None`` where the space lacks the network."""
+        """The inverse of :meth:`choices`; ``None`` if the network is not in the space."""
         if len(choices) != len(self._place):
             return None
         places = [known.get(key) for known, key in zip(self._place, choices, strict=True)]
         return None if None in places else tuple(place for place in places if place is not None)
 
     def architecture(self, row: Sequence[int] | np.ndarray) -> Architecture:
-        """In canonical form."""
+        """The architecture of a row, in canonical form."""
         stages = tuple(forms[place] for forms, place in zip(self.forms, row, strict=True))
         return Architecture(self.space.backbone, stages)
 
     def params(self, row: np.ndarray) -> dict[str, Any]:
-        """The parameters that make a trial propose the network."""
+        """The parameters with which a trial proposes the network."""
         found = self.space.params(self.architecture(row))
         assert found is not None, "it is of this space"
         return found
 
     def one_hot(self, rows: np.ndarray) -> np.ndarray:
-        """(rows, sum of choices + 1): which choices a network has, and a one."""
+        """Indicators of the choices of every row, and a column of ones, (rows, sum of choices + 1)."""
         parts = [np.eye(size)[rows[:, stage]] for stage, size in enumerate(self.sizes)]
         return np.concatenate([*parts, np.ones((len(rows), 1))], 1)
 
 
 class Costs:
-    """Costs of networks before they are built: parameters and MACs exactly, latency as the sum over stages.
+    """Costs of networks before they are built: parameters and MACs exactly, latency as a sum over stages.
 
     Args:
-        networks: Of the space.
+        networks: The networks of the space.
         reference: Costs of the backbone without attention.
         measured: Relative latency of networks that were built, by row.
     """
@@ -103,7 +103,7 @@ class Costs:
         self.networks, self.reference, self.measured = networks, reference, measured
 
     def of(self, cost: str, rows: np.ndarray) -> np.ndarray:
-        """One cost of every row, in its own unit; latency is 1x where nothing was measured yet."""
+        """One cost of every row, in its own unit; latency is 1x before anything was measured."""
         reference = self.reference.get(cost, 0.0)
         if cost == "latency":
             return reference * self._latency(rows)
@@ -112,7 +112,7 @@ class Costs:
         return reference + sum((added[rows[:, stage], column] for stage, added in stages), np.zeros(len(rows)))
 
     def feasible(self, bounds: Mapping[str, Constraint], rows: np.ndarray) -> np.ndarray:
-        """Which rows keep the bounds, as far as this is known."""
+        """Tell which rows keep the bounds, as far as that is known."""
         kept = np.ones(len(rows), dtype=bool)
         for cost, bound in bounds.items():
             if self.reference.get(cost):

@@ -1,4 +1,4 @@
-"""The pruner ``pooled``: a training ends as soon as its network can hardly become the pick."""
+"""The pruner ``pooled``: stops a training once its network can hardly become the pick."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ DRAWS = 400
 
 
 class PooledPruner(BasePruner):
-    """Reads every rung as a further view of a training, as the pooled model does, and stops where the network is the
-    best of those known with a chance of less than :data:`CHANCE`.
+    """Stops a training once its network is the best known one with a probability below :data:`CHANCE`.
 
-    Halving looks at the rank of one rung alone; this weighs how much a rung says, what other networks say of this one's
-    types, and how near the best ones are. Until five trainings have ended nothing is stopped.
+    As in the pooled model, every rung is a further view of a training.
+
+    Successive halving considers the ranks at one rung only; this weighs how much a rung says, what other networks say
+    about this one's types, and how close the best ones are. Nothing is stopped before five trainings have ended.
 
     Args:
-        space: Of the search.
-        seed: Of the search.
+        space: The space of the search.
+        seed: Seed of the search.
     """
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
@@ -39,7 +40,7 @@ class PooledPruner(BasePruner):
         self._fits: dict[int, tuple[int, Pooled]] = {}
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial should stop at the rung that it reported last."""
+        """Return whether the trial should stop at the rung that it last reported."""
         stored = trial_attributes(trial)
         if not trial.intermediate_values or stored.architecture is None:
             return False
@@ -59,7 +60,7 @@ class PooledPruner(BasePruner):
         return bool((draws[:, 0] >= draws[:, 1:].max(1)).mean() < CHANCE)
 
     def _model(self, rung: int, seen: list[Observation], views: list[str]) -> Pooled:
-        """The model of what had ended at the last milestone."""
+        """The model of the trainings that had ended at the last milestone."""
         known = milestone(len(seen))
         if self._fits.get(rung, (0,))[0] != known:
             self._fits[rung] = known, Pooled(thinned(seen[: max(known, MINIMAL_PAIRS)], LOOKED_AT), views)
@@ -67,7 +68,7 @@ class PooledPruner(BasePruner):
 
 
 def _views(records: list[Record], epochs: set[int]) -> tuple[list[Observation], int]:
-    """Trainings with their rungs at these epochs, and how many of them are complete."""
+    """Trainings with their rungs at these epochs, and the number of complete ones."""
     length = max((len(record.rungs) for record in records if record.outcome == "complete"), default=0)
     seen, complete = [], 0
     for record in records:

@@ -1,4 +1,4 @@
-"""The sampler ``pooled``: the model that decides proposes as well."""
+"""The sampler ``pooled``: proposes by the model that also decides."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ ANEW = 1.25
 class PooledSampler(WholeNetworkSampler):
     """Proposes what the pooled model would train next.
 
-    The first trials are a balanced design. From then on the model of :mod:`chattn_nas.results.pooled` is fitted to
-    all that ended, stopped trainings included; those under way count as if they had given what is expected of them. A
-    network that is known already may be the best one to train, then on its next seed.
+    The first trials are a balanced design. After that the model of :mod:`chattn_nas.results.pooled` is fitted to all
+    ended trainings, including stopped ones; those under way count with their expected result. A network that was
+    trained before may be the best one to train again, on its next seed.
 
-    Where shared weights were trained (``search.one_shot``), what they say breaks the ties of the design and is one
+    If shared weights were trained (``search.one_shot``), their prediction breaks the ties of the design and is one
     feature of the model, as long as it agrees with the first real trainings.
 
-    What a trial proposes follows from the seed, its number and what the study holds: a search that goes on after an
-    interruption proposes what it would have proposed without.
+    A proposal follows from the seed, the trial's number and the study: a search that continues after an interruption
+    proposes what it would have proposed without one.
 
     Args:
-        space: What it proposes from.
-        seed: Of the search.
-        most: Trainings of one network.
-        objectives: As in the spec: costs beside the accuracy are known before training.
+        space: The space to propose from.
+        seed: Seed of the search.
+        most: Maximal number of trainings of one network.
+        objectives: As in the spec; costs beside the accuracy are known before training.
         bounds: Constraints on costs.
         rule: One of :data:`.acquisition.RULES`.
-        begin: Trials of the design, as a multiple of the number of types.
-        holds: Which networks can be trained at all, where this is known.
+        begin: Number of trials of the design, as a multiple of the number of types.
+        holds: Tells which networks can be trained at all, if that is known.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class PooledSampler(WholeNetworkSampler):
             self._held = listed[[holds(self.networks.architecture(row)) for row in listed]]
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Choose the network of this trial, unless it brings one."""
+        """Choose the network of this trial, unless it has one."""
         given = trial_attributes(trial).given is not None
         if CHOSEN in trial.system_attrs or _optuna.is_queued(trial) or given:
             return
@@ -83,7 +83,7 @@ class PooledSampler(WholeNetworkSampler):
         return chosen
 
     def propose(self, study: optuna.Study, number: int) -> np.ndarray:
-        """The network for trial ``number``, one place per stage."""
+        """Return the network for trial ``number``, as an index per stage."""
         rng = np.random.default_rng([self.seed, number])
         known = self._reader.read(study, number)
         costs = self._costs(study, known)
@@ -122,7 +122,7 @@ class PooledSampler(WholeNetworkSampler):
         return np.asarray(rows[self.rule(draws, 0.0 if others else noise, rng)])
 
     def _model(self, known: Evidence, foretells: Prediction | None) -> Pooled | None:
-        """Fitted to what ended at the last milestone, then brought up to date."""
+        """Fit the model to the trainings that had ended at the last milestone, then add the later ones."""
         learned = milestone(len(known.seen))
         if self._fit[:2] != (learned, foretells is not None):
             foretold = None if foretells is None else foretells.standardised
@@ -150,7 +150,7 @@ class PooledSampler(WholeNetworkSampler):
     def _somewhere(
         self, taken: np.ndarray, feasible: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator
     ) -> np.ndarray:
-        """Feasible networks of a space that cannot be listed, where no model leads yet."""
+        """Feasible networks of a space that cannot be listed, before there is a model."""
         for _ in range(TIMES):
             rows = np.concatenate(
                 [least_used(DRAWN // 2, taken, self.networks.types, rng), self.networks.drawn(DRAWN // 2, rng)]
@@ -162,7 +162,7 @@ class PooledSampler(WholeNetworkSampler):
 
 
 def milestone(count: int) -> int:
-    """The last number of trainings, up to ``count``, at which standard deviations are learned anew."""
+    """The last number of trainings, up to ``count``, at which standard deviations are learned again."""
     at = 4
     while (later := max(at + 1, int(at * ANEW))) <= count:
         at = later

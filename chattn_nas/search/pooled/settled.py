@@ -1,4 +1,4 @@
-"""Whether more trials can change what a search will recommend."""
+"""Tells whether more trials can change the recommendation of a search."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Outlook:
     """The gain that is still possible.
 
     Attributes:
-        trainings: So many were seen.
-        chance: That some network of the space is worth more than the pick by what is useful.
-        useful: What is worth having, in the score's unit, such as points.
-        unit: What scores are told in.
+        trainings: Number of trainings so far.
+        chance: Probability that some network of the space beats the pick by ``useful``.
+        useful: Smallest difference worth having, in the score's unit, such as points.
+        unit: Unit of the scores.
     """
 
     trainings: int
@@ -44,7 +44,7 @@ class Outlook:
 
     @property
     def settled(self) -> bool:
-        """More trials cannot change the answer."""
+        """Whether more trials cannot change the answer."""
         return self.chance < CHANCE
 
     def __str__(self) -> str:
@@ -57,15 +57,16 @@ class Outlook:
 def outlook(
     study: optuna.Study, space: SearchSpace, settings: SearchSettings, useful: float, reader: Reader | None = None
 ) -> Outlook | None:
-    """The chance that more trials change the answer, by the pooled model; ``None`` while too little is known, or with
-    several objectives, whose answer is a whole front.
+    """The chance that more trials change the answer, by the pooled model.
+
+    ``None`` while too little is known, or with several objectives, whose answer is a whole front.
 
     Args:
-        study: Of the search.
-        space: Whose networks may still be found.
+        study: The study of the search.
+        space: The space of the search.
         settings: Constraints and objectives.
-        useful: Points that are worth having.
-        reader: Has read the study before, which saves time.
+        useful: Smallest difference worth having, in points.
+        reader: A reader that has read the study before, which saves time.
     """
     if settings.objectives != ["accuracy"]:
         return None
@@ -95,9 +96,9 @@ class EarlyEnd:
     """Ends a search that is settled; called with the study now and then.
 
     Args:
-        space: Whose networks may still be found.
-        settings: Of the search.
-        useful: Points that are worth having.
+        space: The space of the search.
+        settings: Settings of the search.
+        useful: Smallest difference worth having, in points.
     """
 
     def __init__(self, space: SearchSpace, settings: SearchSettings, useful: float) -> None:
@@ -105,7 +106,7 @@ class EarlyEnd:
         self._reader, self._look_at = Reader(space), 0
 
     def __call__(self, study: optuna.Study) -> None:
-        """Look, once a tenth more trials have ended than at the last look."""
+        """Look again once a tenth more trials have ended than at the last look."""
         counted = history(study).counted
         if counted < self._look_at or counted >= self.settings.trials:
             return

@@ -1,6 +1,6 @@
 """The only door to Ray: clusters, their resources, and tasks on them.
 
-``tests/search/test_ray_door.py`` names what another version broke. Ray is imported when it is needed.
+``tests/search/test_ray_door.py`` shows what another version breaks. Ray is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def require_ray() -> None:
     """Check that Ray is installed.
 
     Raises:
-        MissingExtraError: It is not.
+        MissingExtraError: Ray is not installed.
     """
     if importlib.util.find_spec("ray") is None:
         raise MissingExtraError('engine ray needs Ray: pip install "chattn-nas[ray]"', where=("search", "engine"))
 
 
 def connect() -> bool:
-    """Reach the cluster of ``RAY_ADDRESS``, else the one of this machine, else start one that only loopback reaches.
+    """Connect to the cluster of ``RAY_ADDRESS``, else to this machine's, else to a new one that only loopback reaches.
 
     Returns:
         Whether this process was not connected before.
@@ -60,10 +60,10 @@ def connect() -> bool:
 
 
 def _knock(address: str) -> None:
-    """See whether anything listens at ``HOST:PORT`` or ``ray://HOST:PORT``: Ray itself waits for minutes.
+    """Check that something listens at ``HOST:PORT`` or ``ray://HOST:PORT``: Ray itself waits for minutes.
 
     Raises:
-        RunError: Nothing does.
+        RunError: Nothing listens there.
     """
     host, _, port = address.rpartition("//")[2].rpartition(":")
     if not port.isdigit():  # auto, local
@@ -75,7 +75,7 @@ def _knock(address: str) -> None:
 
 
 def disconnect() -> None:
-    """Leave the cluster; one that this process started ends."""
+    """Leave the cluster; if this process started it, it ends."""
     import ray
 
     ray.shutdown()
@@ -89,7 +89,7 @@ def has_gpus() -> bool:
 
 
 def room_for(needs: Mapping[str, float]) -> int:
-    """How many tasks with such needs the cluster, as it is now, runs at a time."""
+    """Number of tasks with these needs that the cluster, as it is now, can run at a time."""
     import ray
 
     there = ray.cluster_resources()
@@ -97,14 +97,14 @@ def room_for(needs: Mapping[str, float]) -> int:
 
 
 def task(function: Callable[..., Any], needs: Mapping[str, float], retries: int) -> Any:
-    """A function that runs on a node; ``.remote(...)`` starts it. -1 retries without end where its node is lost."""
+    """Make a function that runs on a node; ``.remote(...)`` starts it. -1 retries without end if its node is lost."""
     import ray
 
     return ray.remote(function).options(**needs, max_retries=retries)
 
 
 def actor_here(kind: type[Any]) -> Any:
-    """An object that lives on the node of this process and takes no processor of it."""
+    """Make an object that lives on the node of this process without taking a processor."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -113,7 +113,7 @@ def actor_here(kind: type[Any]) -> Any:
 
 
 def ready(waited_for: Sequence[Any], seconds: float) -> list[Any]:
-    """The references that are done, once one is, or after so many seconds."""
+    """Wait for the first reference that is done, or for a timeout; return all that are done."""
     import ray
 
     done: list[Any] = ray.wait(list(waited_for), timeout=seconds)[0]
@@ -121,7 +121,7 @@ def ready(waited_for: Sequence[Any], seconds: float) -> list[Any]:
 
 
 def result_of(started: Any) -> Any:
-    """The result of a task or a call; an exception on its node is raised here."""
+    """Return the result of a task or a call; an exception on its node is raised here."""
     import ray
     from ray.exceptions import RayTaskError
 
@@ -132,7 +132,7 @@ def result_of(started: Any) -> Any:
 
 
 def cancel(started: Any) -> None:
-    """End a task with its process. Ray 2.60 aborts this process where the task has just ended by itself."""
+    """End a task with its process. Ray 2.60 aborts this process if the task has just ended by itself."""
     import ray
 
     ray.cancel(started, force=True)

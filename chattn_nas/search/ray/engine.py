@@ -1,4 +1,4 @@
-"""Searches on a Ray cluster: this process alone asks and tells, and Ray places the trainings."""
+"""Searches on a Ray cluster: this process proposes and records, and Ray places the trainings."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ MOST = 256
 
 
 def search_with_ray(run: RunDirectory, progress: Progress, trainer: str | None = None) -> None:
-    """Search until the asked number of trials has ended, on the cluster of ``RAY_ADDRESS``, else the one that runs
-    on this machine, else a new one on this machine that listens on loopback only.
+    """Search until the target number of trials has ended.
+
+    The cluster is that of ``RAY_ADDRESS``, else the one that runs on this machine, else a new one on this machine that
+    listens on loopback only.
 
     Args:
-        run: What is searched.
-        progress: Shown meanwhile.
-        trainer: ``module:factory`` of another way to train, importable on every node.
+        run: The run.
+        progress: Progress display.
+        trainer: ``module:factory`` of your own trainer, importable on every node.
 
     Raises:
         RunError: There is no cluster at the address.
         SearchStopped: Trials keep failing.
-        KeyboardInterrupt: After the running trials were given back.
+        KeyboardInterrupt: Ctrl-C; the running trials were returned to the queue.
     """
     mine = _ray.connect()
     stop = threading.Event()
@@ -69,5 +71,5 @@ def search_with_ray(run: RunDirectory, progress: Progress, trainer: str | None =
 
 
 def _places(settings: SearchSettings, needs: dict[str, float]) -> int:
-    """Trials at a time: what was asked for, or what the cluster as it is now has room for."""
+    """Trials at a time: as many as requested, or as the cluster has room for now."""
     return min(settings.workers or max(1, _ray.room_for(needs)), MOST)

@@ -1,4 +1,4 @@
-"""The task on a node of a Ray cluster: one training, and the broker that it asks whether to go on."""
+"""The task on a node of a Ray cluster: one training, and the broker through which it asks whether to go on."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ log = logging.getLogger(__name__)
 
 
 class RungBroker:
-    """Carries questions of trainings to the driver, and answers back: an actor beside the driver."""
+    """Carries the trainings' questions to the driver and the answers back; an actor beside the driver."""
 
     def __init__(self) -> None:
         self.questions: dict[str, asyncio.Queue[tuple[str, int, Rung] | None]] = {}
         self.answers: dict[str, asyncio.Future[bool]] = {}
 
     async def ask(self, training: str, rung: int, result: Rung) -> bool:
-        """The training's side: whether to stop at this rung."""
+        """The training's side: ask whether to stop at this rung."""
         token = uuid.uuid4().hex
         self.answers[token] = asyncio.get_running_loop().create_future()
         self._of(training).put_nowait((token, rung, result))
         return await self.answers[token]
 
     async def next(self, training: str) -> tuple[str, int, Rung] | None:
-        """The driver's side: the next question, once there is one; ``None`` when the training was forgotten."""
+        """The driver's side: wait for the next question; ``None`` once the training is forgotten."""
         return await self._of(training).get()
 
     async def answer(self, token: str, stop: bool) -> None:
-        """Answer a question; nobody hears it where the node was lost."""
+        """Answer a question; if the node was lost, nobody receives the answer."""
         self.answers.pop(token).set_result(stop)
 
     async def forget(self, training: str) -> None:
-        """The training is over."""
+        """Drop a training that is over."""
         self._of(training).put_nowait(None)
         del self.questions[training]
 
@@ -56,7 +56,7 @@ class RungBroker:
 
 
 def costs_of(spec: str, trainer: str | None, device: str, architecture: dict[str, Any]) -> Costs:
-    """Costs of an architecture, measured where it would be trained."""
+    """Measure the costs of an architecture where it would be trained."""
     made = _trainer(spec, trainer, device)
     return made.costs(made.build(Architecture.from_dict(architecture), seed=0))
 
@@ -67,7 +67,7 @@ def train_one(
     """Train one architecture.
 
     Returns:
-        What was measured, and the weights (on the CPU; none where the search keeps none).
+        The measurement, and the weights (on the CPU; none if the search keeps none).
     """
     made = _trainer(spec, trainer, device)
     network = made.build(Architecture.from_dict(architecture), seed)
@@ -89,7 +89,7 @@ def train_one(
 
 @lru_cache(maxsize=1)
 def _trainer(spec: str, trainer: str | None, device: str) -> Trainer:
-    """Made once per process: Ray gives one process many tasks."""
+    """Make the trainer once per process: Ray gives one process many tasks."""
     torch.set_num_threads(1)
     try:
         data = json.loads(spec)

@@ -27,7 +27,7 @@ LOOK, GRACE = 0.5, 10.0
 
 
 class RemoteNetwork(nn.Module):
-    """A network that another process builds; holds its weights once it was trained."""
+    """Stands for a network that another process builds; holds its weights once it was trained."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -43,11 +43,11 @@ class RayTrainer:
     """A trainer in the driver; several threads may use it at once.
 
     Args:
-        spec: What is searched.
+        spec: The spec of the search.
         stages: Stages of the backbone.
         needs: Resources of one training: ``num_cpus``, ``num_gpus``.
         stop: Once it is set, trainings end with ``KeyboardInterrupt``.
-        trainer: ``module:factory`` of what trains on the nodes; the proxy's by default.
+        trainer: ``module:factory`` of the trainer on the nodes; the proxy's by default.
     """
 
     def __init__(self, spec: Spec, stages: Sequence[Stage], needs: dict[str, float], stop: threading.Event,
@@ -66,21 +66,21 @@ class RayTrainer:
         self.broker = _ray.actor_here(RungBroker)
 
     def build(self, architecture: Architecture, seed: int) -> RemoteNetwork:
-        """A place for the network."""
+        """Return a placeholder for the network."""
         return RemoteNetwork(architecture)
 
     def costs(self, network: nn.Module) -> Costs:
-        """Measured on a node."""
+        """Measure the costs on a node."""
         assert isinstance(network, RemoteNetwork)
         costs: Costs = self._wait(self._costs_of.remote(*self.common, network.architecture.to_dict()))
         return costs
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
-        """Train on whichever node is free; begun anew at most ``retries`` times where its node or process is lost.
+        """Train on whichever node is free; start again, at most ``retries`` times, if the node or process is lost.
 
         Raises:
-            TimedOut: It hung.
-            ray.exceptions.RayError: It was lost once too often.
+            TimedOut: The training hung.
+            ray.exceptions.RayError: The training was lost once too often.
         """
         assert isinstance(network, RemoteNetwork)
         training, began = uuid.uuid4().hex, time.monotonic()
