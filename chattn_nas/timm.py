@@ -1,8 +1,8 @@
 """Importing this module registers our models with timm: ``cifar_resnet8/14/20/32/56``, ``rcan_tiny/small``,
 and ``chattn_net``.
 
-``chattn_net`` is any architecture of chattn-nas: a folder that the ``timm`` format of an export wrote then loads like
-any other timm model::
+``chattn_net`` is any architecture of chattn-nas, so that a folder from the export format ``timm`` loads like any other
+timm model::
 
     import timm
     import chattn_nas.timm

@@ -1,4 +1,4 @@
-"""One network of a run with the evidence behind it: what a search hands out, and what is trained and exported."""
+"""One network of a run with the evidence behind it, to train, to use and to export."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Trained:
 
     @property
     def seed(self) -> int:
-        """The seed of its best trial, whose weights :meth:`network` gives."""
+        """The seed of its best trial, whose weights :meth:`network` returns."""
         seed = trial_attributes(self.run.study.trials[self.pick.number]).seed
         assert seed is not None, "it was trained"
         return seed
@@ -56,7 +56,7 @@ class Trained:
         settings: TrainingSettings | None = None,
         on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
     ) -> TrainingResult:
-        """Train it at full length into the run's directory; go on where an interrupted training stopped.
+        """Train the network at full length into the run's directory; an interrupted training is resumed.
 
         Args:
             epochs: Length in one cosine cycle, instead of the spec's.
@@ -68,7 +68,7 @@ class Trained:
 
         Raises:
             RunError: The folder holds a training with other settings, or another process works in it.
-            InputError: A wrong value; or data, backbone or batch size do not serve.
+            InputError: A value is wrong, or data, backbone or batch size cannot be used.
             TrainingStopped: The loss was not finite.
         """
         given = {"epochs": epochs, "with_validation": with_validation, "tensorboard": tensorboard}
@@ -76,10 +76,10 @@ class Trained:
         return training.final_training(self.run, self.architecture, settings=settings, seed=seed, on_epoch=on_epoch)
 
     def network(self) -> nn.Module:
-        """The trained network in eval mode on the CPU.
+        """Return the trained network in eval mode on the CPU.
 
-        Its weights are those of the latest finished :meth:`train`, else of its best trial; where those were not kept,
-        it is trained as in that trial again.
+        Its weights are those of the latest finished :meth:`train`, else of its best trial; if those were not kept, it
+        is trained again as in that trial.
         """
         from chattn_nas import tasks
         from chattn_nas.network.weights import read_weights
@@ -102,16 +102,16 @@ class Trained:
 
     @checked
     def look_at_gates(self, images: int = 512) -> bool:
-        """Keep in the study what the gates of the trained network do, class by class, for the report.
+        """Store the gates of the trained network, class by class, in the study for the report.
 
         Args:
-            images: At most so many validation images are looked at.
+            images: Maximal number of validation images.
 
         Returns:
-            Whether there was anything to see: its weights were kept, it has attention, and an image has one label.
+            Whether there were gates to store: its weights were kept, it has attention, and images have one label.
 
         Raises:
-            InputError: No images.
+            InputError: ``images`` is below 1.
         """
         at_least(1, "images", images)
         import torch
@@ -138,12 +138,12 @@ class Trained:
 
     @property
     def confirmed(self) -> dict[str, str]:
-        """Figures of the run's confirmation by name; none where it was not confirmed."""
+        """Figures of the run's confirmation by name; empty if there was none."""
         found = judging.confirmation(self.run.study)
         return found.figures(self.pick.hash) if found else {}
 
     def card(self) -> Card:
-        """The card of an export of this network."""
+        """The model card of this network, for its export."""
         from chattn_nas import tasks
         from chattn_nas.export import Card
 
@@ -176,7 +176,7 @@ class Trained:
         )
 
     def _final(self) -> str:
-        """The card's words on the final training behind the weights."""
+        """The card's sentence on the final training behind the weights."""
         final = training.trained_weights(self.run, self.pick.hash)
         if final is None:
             return ""

@@ -1,7 +1,7 @@
 """The only door to the Optuna dashboard: serving it, and the notes, figures and links that it shows.
 
-Notes of trials are written while a search runs and lie lower, in ``study/_optuna.py``.
-``tests/dashboard/test_dashboard_door.py`` names what another version broke.
+Notes of trials are written during a search, so they belong to a lower room: ``study/_optuna.py``.
+``tests/dashboard/test_dashboard_door.py`` shows what another version breaks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Application = Callable[..., Any]
 
 
 def application(study: optuna.Study, artifacts: Path) -> Application:
-    """The dashboard on the storage of a study, as WSGI; its files lie in the folder ``artifacts``."""
+    """The dashboard of a study's storage as a WSGI application; its files are in the folder ``artifacts``."""
     made: Application = wsgi(storage_of(study), artifact_store=FileSystemArtifactStore(str(artifacts)))
     return made
 
@@ -33,15 +33,15 @@ def run(served: Application, host: str, port: int) -> None:
 
 
 def set_note(study: optuna.Study, text: str) -> None:
-    """The note of the study, in Markdown."""
+    """Set the note of the study, in Markdown."""
     save_note(study, text)
 
 
 def set_figure(study: optuna.Study, figure: Mapping[str, Any], name: str) -> None:
-    """A figure (plotly's ``data`` and ``layout``) of the study; one of the same name is replaced."""
+    """Add a figure (plotly's ``data`` and ``layout``) to the study; one of the same name is replaced."""
     save_plotly_graph_object(study, go.Figure(figure), graph_object_id=name)
 
 
 def link(study: optuna.Study, artifact: str) -> str:
-    """Where the dashboard serves a file of the study."""
+    """The URL at which the dashboard serves a file of the study."""
     return f"/artifacts/{study_id(study)}/{artifact}"

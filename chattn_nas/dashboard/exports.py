@@ -21,15 +21,15 @@ HEADING = "\n\n**Exported**: "
 def link_export(study: optuna.Study, run_directory: Path, number: int, folder: Path, files: Sequence[str]) -> None:
     """Keep an export as a zip file in the run's artifact store, and link it from the note of trial ``number``.
 
-    A trial that has ended takes no artifacts any more, so the file is the study's. A later export of the same trial
+    A trial that has ended accepts no artifacts, so the file belongs to the study. A later export of the same trial
     replaces the file and the link.
 
     Args:
         study: Study of the run.
-        run_directory: Where the artifacts lie.
+        run_directory: The run's directory, with its artifacts.
         number: Number of the trial.
-        folder: That was exported.
-        files: Names of the files that the export wrote there: nothing else is packed.
+        folder: The exported folder.
+        files: Names of the files that the export wrote there; nothing else is packed.
     """
     directory = run_directory / FOLDER
     directory.mkdir(parents=True, exist_ok=True)

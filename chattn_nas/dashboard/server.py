@@ -1,4 +1,4 @@
-"""The Optuna dashboard on a run, with what its own pages cannot know: constraints, seeds and stages."""
+"""Serves the Optuna dashboard for a run, with what its own pages lack: constraints, seeds and stages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PHONE = (
 
 
 class HasStudy(Protocol):
-    """The part of a run that serving needs."""
+    """The part of a run that the dashboard needs."""
 
     directory: Path
 
@@ -94,7 +94,7 @@ def annotate(study: optuna.Study) -> list[str]:
 
 
 def _named(value: Any, unit: Unit) -> Any:
-    """A figure about accuracy in percent as one about the metric in its unit."""
+    """Turn a figure about accuracy in percent into one about the metric in its unit."""
     if isinstance(value, str):
         return named(value, unit)
     if isinstance(value, list | tuple):
@@ -114,7 +114,7 @@ def _titled(figure: figures.Figure, title: str) -> figures.Figure:
 
 
 def _leaderboard(rows: list[dict[str, Any]], choices: Mapping[str, Sequence[str]]) -> figures.Figure:
-    """Few columns and short names: a panel is narrow."""
+    """The leaderboard with few columns and short names, since a panel is narrow."""
     heads = ("#", "network", "pooled %<br>and 95 %", "seeds", "params")
     columns = [
         [str(row["rank"]) for row in rows],
@@ -146,7 +146,7 @@ def _leaderboard(rows: list[dict[str, Any]], choices: Mapping[str, Sequence[str]
 def serve(run: HasStudy, port: int = 8080) -> None:
     """Annotate the study and serve the Optuna dashboard on this machine only, until interrupted.
 
-    A run that can only be read is shown without our plots and verdict, which would have to be written into it.
+    A read-only run is shown without our plots and verdict, which would have to be written into it.
 
     Raises:
         InputError: The port cannot be taken.
@@ -165,13 +165,13 @@ def serve(run: HasStudy, port: int = 8080) -> None:
 
 
 def guarded(application: Callable[..., Any]) -> Callable[..., Any]:
-    """The dashboard's own scripts run and reach this server; nothing that a study's texts hold does.
+    """Add a content security policy: the dashboard's own scripts run, but nothing in a study's texts does.
 
-    The dashboard shows notes as HTML as they are, also those of a study that somebody sent.
+    The dashboard inserts notes as raw HTML, also those of a study from somebody else.
     """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        """The application's answer, with the policy; its pages fit a phone."""
+        """Answer as the application does, with the policy; pages fit a phone."""
         pages: list[bool] = []
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:

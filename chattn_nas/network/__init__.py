@@ -1,4 +1,4 @@
-"""Where attention sits in a timm backbone; the network of an architecture; what it costs."""
+"""Places attention in a timm backbone, builds the network of an architecture, and counts its costs."""
 
 from typing import TYPE_CHECKING
 

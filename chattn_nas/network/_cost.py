@@ -22,15 +22,15 @@ _LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Costs of one network in use; auxiliary heads, which only training needs, are not counted.
+    """Costs of one network at inference; auxiliary heads, which only training needs, are not counted.
 
     Attributes:
         parameters: Number of parameters.
         macs: Multiply-accumulates per image.
         activations: Outputs of convolutions and linear layers per image.
-        latency: Median seconds per batch, where measured.
-        latency_low, latency_high: Its quartiles.
-        latency_relative: As a multiple of the network it was compared with.
+        latency: Median seconds per batch, if measured.
+        latency_low, latency_high: Quartiles of the latency.
+        latency_relative: Latency as a multiple of that of the network it was compared with.
     """
 
     parameters: int
@@ -42,7 +42,7 @@ class Cost:
     latency_relative: float | None = None
 
     def relative_to(self, reference: Cost) -> dict[str, float]:
-        """Each cost as a multiple of the reference's, latency only where it was measured beside it."""
+        """Each cost as a multiple of the reference's; latency only if both were measured together."""
         found = {name: getattr(self, name) / getattr(reference, name) for name in ("parameters", "macs", "activations")}
         return found if self.latency_relative is None else found | {"latency": self.latency_relative}
 
@@ -59,16 +59,16 @@ def cost(
     against: nn.Module | None = None,
     seconds: float = 1.0,
 ) -> Cost:
-    """Parameters, MACs and activations of ``network``; with a device its latency too.
+    """Count parameters, MACs and activations of ``network``; with a device, measure its latency too.
 
     Args:
         network: In any mode, on any device; not changed.
         image_size: Pixels of the images, one number or (height, width).
         in_chans: Channels of the images.
-        device: Where to measure latency; not measured by default.
+        device: Device on which to measure latency; not measured by default.
         batch_size, dtype: Size and data type of the measured batch.
-        against: The network, usually the same backbone without attention, that is measured in turns with this one.
-        seconds: To measure each of them for.
+        against: A network to measure in turns with this one, usually the same backbone without attention.
+        seconds: Seconds to measure each of them for.
 
     Raises:
         InputError: The network does not take such images, or there is no such device.

@@ -1,6 +1,6 @@
 """The only file that knows timm's private or merely conventional names: models, slots, stems, gains, stages.
 
-Where a new timm calls something else, this file changes and ``tests/network/test_timm_contract.py`` names what broke.
+If a new timm renames something, only this file changes; ``tests/network/test_timm_contract.py`` shows what broke.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def import_timm() -> None:
     """Import timm and register our models with it.
 
     Raises:
-        BackboneError: torch and torchvision do not fit each other.
+        BackboneError: The versions of torch and torchvision do not fit each other.
     """
     try:
         import timm  # noqa: F401
@@ -65,10 +65,10 @@ def import_timm() -> None:
 
 
 def check_name(model: str) -> None:
-    """See that timm's registry has a model, or that its name starts with another source.
+    """Check that timm's registry has a model, or that its name starts with another source.
 
     Raises:
-        BackboneError: Neither of them.
+        BackboneError: It has neither.
     """
     import_timm()
     import timm
@@ -78,10 +78,10 @@ def check_name(model: str) -> None:
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """See that a model with these options is a classifier for whatever data.
+    """Check that a model with these options is a classifier that takes its data from the spec.
 
     Raises:
-        BackboneError: Some option means another kind of model.
+        BackboneError: An option makes it another kind of model.
     """
     for name, value in options.items():
         if name in REFUSED and value is not False:
@@ -91,7 +91,7 @@ def check_options(options: dict[str, Any]) -> None:
 
 
 def to_fetch(model: str) -> str | None:
-    """Where timm will fetch a model's weights from; ``None`` where they are on this machine, or a file holds them."""
+    """Where timm will download a model's weights from; ``None`` if they are on this machine."""
     import timm
     from huggingface_hub import constants, try_to_load_from_cache
 
@@ -115,7 +115,7 @@ def to_fetch(model: str) -> str | None:
 
 
 def create(model: str, **options: Any) -> nn.Module:
-    """``timm.create_model`` for a name that :func:`check_name` let pass.
+    """Call ``timm.create_model`` for a name that :func:`check_name` has accepted.
 
     Raises:
         BackboneError: timm cannot build it with these options.
@@ -145,7 +145,7 @@ def create(model: str, **options: Any) -> nn.Module:
 
 
 def _option_names(model: str) -> list[str]:
-    """The names of what the classes and functions of a model's module take: its entry point takes anything."""
+    """The parameter names of the classes and functions in a model's module, since its entry point takes anything."""
     import timm
 
     if not timm.is_model(model):
@@ -156,7 +156,7 @@ def _option_names(model: str) -> list[str]:
 
 
 def family_of(model: str) -> str:
-    """timm's module that defines a model; empty where it comes from elsewhere."""
+    """timm's module that defines a model; empty if it comes from elsewhere."""
     import_timm()
     import timm
 
@@ -166,13 +166,13 @@ def family_of(model: str) -> str:
 
 
 def config_of(model: nn.Module) -> dict[str, Any]:
-    """timm's configuration of a model's weights; empty where the model is not timm's."""
+    """timm's configuration of a model's weights; empty if the model is not timm's."""
     found = getattr(model, "pretrained_cfg", None)
     return dict(found) if isinstance(found, Mapping) else {}
 
 
 def input_size(model: str) -> int | None:
-    """Pixels of the square images that timm's weights of a model were trained on; ``None`` where it tells none."""
+    """Side in pixels of the square images that timm's weights were trained on; ``None`` if unknown."""
     import timm
 
     config = timm.get_pretrained_cfg(model.partition(".")[0], allow_unregistered=True)
@@ -180,7 +180,7 @@ def input_size(model: str) -> int | None:
 
 
 def feature_info(model: nn.Module) -> list[dict[str, Any]]:
-    """The stages that a model declares: ``module``, and mostly ``num_chs``; empty where it declares none."""
+    """The stages that a model declares: ``module`` and usually ``num_chs``; empty if it declares none."""
     info = getattr(model, "feature_info", None)
     try:
         return [dict(entry) for entry in info if "module" in entry]  # type: ignore[union-attr]
@@ -189,7 +189,7 @@ def feature_info(model: nn.Module) -> list[dict[str, Any]]:
 
 
 def says_channels_last(model: nn.Module) -> bool:
-    """Whether a model tells that its maps are (B, H, W, C)."""
+    """Whether a model declares that its maps are (B, H, W, C)."""
     return getattr(model, "output_fmt", "NCHW") == "NHWC"
 
 
@@ -199,14 +199,15 @@ def is_stem(feature: str) -> bool:
 
 
 def gain(block: nn.Module) -> float | None:
-    """The factor of a block behind its slot (NFNet: 2); ``None`` where there is none, and it may hold ``Identity``."""
+    """The factor of a block behind its slot (NFNet: 2); ``None`` without one, when the slot may hold ``Identity``."""
     found = getattr(block, "attn_gain", None)
     return None if found is None else float(found)
 
 
 def pooling_and_classifier(model: nn.Module) -> tuple[str, str, int] | None:
-    """Paths of the global pooling and of the linear layer behind it, and the channels between them; ``None`` where a
-    model ends otherwise."""
+    """Paths of the global pooling and of the linear layer behind it, and the channels between them.
+
+    ``None`` if a model ends otherwise."""
     classifier = getattr(model, "get_classifier", lambda: None)()
     path = next((path for path, module in model.named_modules() if module is classifier), None)
     pools = [path for path, _ in model.named_modules() if path.rpartition(".")[2] == "global_pool"]
@@ -216,9 +217,9 @@ def pooling_and_classifier(model: nn.Module) -> tuple[str, str, int] | None:
 
 
 def slots_of(module: nn.Module) -> Iterator[tuple[Kind, str, bool]]:
-    """Attributes of a module that may be places for attention: kind, name, and whether one is there; likeliest first.
+    """Attributes of a module that may hold attention: kind, name, and whether they do now; likeliest first.
 
-    Only names are looked at: whether a place serves is for a forward pass to prove.
+    Only names count here; a forward pass proves later whether a place works.
     """
     children = dict(module.named_children())
     empty = []
@@ -250,8 +251,9 @@ class Load:
 
 @contextmanager
 def noting_loads() -> Iterator[list[Load]]:
-    """Note what timm hands to ``load_state_dict`` inside: it loads without ``strict`` where classes differ, and only
-    logs what it did not find."""
+    """Record what timm passes to ``load_state_dict`` inside.
+
+    If the number of classes differs, timm loads without ``strict``, and only logs what it did not find."""
     loads: list[Load] = []
     load = nn.Module.load_state_dict
 
@@ -268,9 +270,9 @@ def noting_loads() -> Iterator[list[Load]]:
 
 
 def translated(state: dict[str, Any], model: nn.Module) -> dict[str, Any] | None:
-    """Weights as their authors published them under the names of timm's model; ``None`` where timm knows no other.
+    """Translate weights from their authors' names to those of timm's model; ``None`` if timm knows no translation.
 
-    timm's modules call the function that does it ``checkpoint_filter_fn`` or ``_filter_fn``.
+    The function in timm's modules is called ``checkpoint_filter_fn`` or ``_filter_fn``.
     """
     module = sys.modules.get(type(model).__module__)
     function = getattr(module, "checkpoint_filter_fn", None) or getattr(module, "_filter_fn", None)
@@ -284,7 +286,7 @@ def translated(state: dict[str, Any], model: nn.Module) -> dict[str, Any] | None
 
 
 def adapt_input(in_chans: int, weight: Any) -> Any:
-    """The weights (O, I, H, W) of a first convolution for images of other channels."""
+    """Adapt the weights (O, I, H, W) of a first convolution to images with another number of channels."""
     from timm.models import adapt_input_conv
 
     return adapt_input_conv(in_chans, weight, base_chans=weight.shape[1])
@@ -296,14 +298,14 @@ def gives_intermediates(network: nn.Module) -> bool:
 
 
 def prune(network: nn.Module, indices: list[int]) -> list[int]:
-    """Take off what comes behind the last of these maps, the head included; which maps are left, counted as before."""
+    """Remove everything behind the last of these maps, with the head; return the remaining maps' old indices."""
     if not hasattr(network, "prune_intermediate_layers"):
         return indices
     return list(network.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True))  # type: ignore[operator]
 
 
 def take_indices(maps: int, indices: int | list[int] | None) -> tuple[list[int], int]:
-    """Which of so many maps ``forward_intermediates`` gives, and the last: the last n, those named, or all."""
+    """The indices of the maps to return (the last n, given ones, or all), and the last of them."""
     from timm.models._features import feature_take_indices
 
     taken, last = feature_take_indices(maps, indices)

@@ -1,7 +1,7 @@
 """The scale at which the residual branches of a backbone start.
 
-timm zeroes the last norm of every branch and this project starts it at 1; a short training of a small network may want
-it larger. It is a part of the recipe, the same for every network of a search, and set before attention is placed.
+timm starts the last norm of every branch at zero and this project at 1; a short training of a small network may need
+more. The scale is part of the recipe, the same for every network of a search, and set before attention is placed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from chattn_nas.network.start import AttentionSlot, Measuring, SlotStart, undist
 
 
 def scale_branches(model: nn.Module, blocks: Iterable[Block], images: Tensor, factor: float) -> list[SlotStart]:
-    """Multiply what ends every residual branch by ``factor``: its last norm, gain or layer scale; changed in place.
+    """Multiply the end of every residual branch by ``factor``, in place: its last norm, gain or layer scale.
 
-    That a parameter scales the end of its branch is tried on the block. Branches without such a one stay as they are.
+    A trial run of the block shows whether a parameter scales its branch. Branches without such a parameter stay as they
+    are.
 
     Args:
         model: The backbone, without attention.
         blocks: Its blocks.
-        images: A batch (B, C, H, W) that it takes.
-        factor: Factor of their scale now.
+        images: A batch (B, C, H, W) for the model.
+        factor: Factor for the branches' scale.
 
     Raises:
         InputError: No branch has a scale of its own.
@@ -59,7 +60,7 @@ class _Scaling(Measuring):
         self.factor_of_branches = factor
 
     def measure(self, slot: AttentionSlot, x: Tensor, original: Callable[[Tensor], Tensor]) -> Tensor:
-        """Scale what comes to one end."""
+        """Scale one branch at its end."""
         scales = self.scales_before(slot, x)
         for parameter in scales.values():
             parameter.mul_(self.factor_of_branches)

@@ -30,7 +30,7 @@ from chattn_nas.space import NONE, Architecture, Backbone, SlotShape, StageChoic
 
 
 def derived_seed(seed: int, *words: object) -> int:
-    """Another seed, the same for the same words."""
+    """Derive a seed, the same for the same words."""
     return int.from_bytes(hashlib.sha256(repr((seed, *words)).encode()).digest()[:8], "big") >> 1
 
 
@@ -51,27 +51,26 @@ def build_network(
     layer_decay: float = 1.0,
     device: torch.device | str | None = None,
 ) -> nn.Module:
-    """The network, in train mode; it carries ``network.architecture`` and ``network.attention_slots``.
+    """Build the network, in train mode; it has ``network.architecture`` and ``network.attention_slots``.
 
     Args:
         architecture: Backbone and a choice per stage.
-        num_classes, in_chans, image_size: As in the data; images are (B, in_chans, image_size, image_size), or a pair
-            (height, width).
+        num_classes, in_chans, image_size: Properties of the data; the size is one number, or (height, width).
         seed: Initialises the backbone before attention is placed, and every attention under a seed of its own slot:
-            two architectures of one seed share all that they have in common. ``None`` takes it from the global state.
-            The global state itself stays as it was.
+            two architectures of one seed share all that they have in common. ``None`` draws one from the global state,
+            which itself stays as it was.
         pretrained: Load timm's pretrained weights before attention is placed.
         weights: A local file of weights instead.
-        identity_init: Every attention starts as the exact identity, so the network computes what the backbone did.
-            Attention that the pretrained backbone held itself must be kept for that (``existing: keep``).
-        branch_scale: Factor at which the residual branches start; another than 1 needs ``images`` to be measured on.
+        identity_init: Every attention starts as the exact identity, so the network computes what the backbone did. If
+            the pretrained backbone had attention of its own, it must be kept for that (``existing: keep``).
+        branch_scale: Factor at which the residual branches start; any other than 1 needs ``images`` to measure on.
         images: A batch (B, in_chans, H, W) of normalised training images.
         freeze: ``stem`` and numbers of stages whose backbone is not trained.
-        layer_decay: Factor of the learning rate per part towards the stem, told in ``network.rate_factors``.
-        device: Where to build.
+        layer_decay: Factor of the learning rate per part towards the stem; stored in ``network.rate_factors``.
+        device: Device to build on.
 
     Raises:
-        BackboneError: The backbone does not exist, has no place for attention, or no part of a name in ``freeze``.
+        BackboneError: The backbone does not exist, has no place for attention, or lacks a part in ``freeze``.
         InputError: A stage cannot take its choice; ``where`` starts with the stage's number, from 1.
     """
     at_least(1, "in_chans", in_chans)
@@ -113,10 +112,10 @@ def build_network(
 
 
 def _check_images_for_scale(branch_scale: float, images: Tensor | None, in_chans: int) -> None:
-    """See that branches can be brought to a scale.
+    """Check that branches can be brought to a scale.
 
     Raises:
-        InputError: It is no scale, or there are no images to measure it on.
+        InputError: The scale is not positive, or there are no images to measure it on.
     """
     if not 0 < branch_scale < math.inf:
         raise InputError(f"branch_scale must be above 0, not {branch_scale:g}", where=("branch_scale",))
@@ -144,8 +143,10 @@ def prepared_backbone(
     freeze: Sequence[str | int],
     device: torch.device | str | None,
 ) -> tuple[nn.Module, dict[int, list[nn.Parameter]]]:
-    """The backbone that attention is placed in, drawn under the seed, which the global state is left with; and its
-    parameters by part. Arguments as for :func:`build_network`."""
+    """Build the backbone that attention is placed in, and return it with its parameters by part.
+
+    It is drawn under the seed, from which the global random state continues. Arguments are those of
+    :func:`build_network`."""
     torch.manual_seed(seed)
     model = create_backbone(
         backbone, num_classes=num_classes, in_chans=in_chans, device=device, pretrained=pretrained, weights=weights
@@ -169,7 +170,7 @@ def put_head(
     model: nn.Module, backbone: Backbone, *, num_classes: int, in_chans: int, image_size: ImageSize,
     seed: int,
 ) -> None:  # fmt: skip
-    """The head that a backbone names, drawn under a seed of its own; changed in place."""
+    """Put in the head that a backbone names, in place, drawn under a seed of its own."""
     if backbone.head == "isqrt_cov":
         torch.manual_seed(derived_seed(seed, "head"))
         put_second_order_head(model, backbone.model, num_classes, in_chans, image_size)
@@ -178,7 +179,7 @@ def put_head(
 def _slots(
     model: nn.Module, plan: Layout, architecture: Architecture, placed: list[tuple[int, str, nn.Module]]
 ) -> tuple[AttentionSlot, ...]:
-    """Where the attentions sit now, told by the stage, the block and the module of each."""
+    """The current slots of the attentions, from the stage, the block and the module of each."""
     paths = {module: path for path, module in model.named_modules()}
     found, choices = [], architecture.choices(len(plan.stages))
     for index, block, module in placed:
@@ -212,7 +213,7 @@ def _fill(
     identity_init: bool,
     device: torch.device | str | None,
 ) -> list[tuple[int, str, nn.Module]]:
-    """Put the attention of one choice into one stage; the stage, the block's path and the module of every place."""
+    """Put the attention of one choice into one stage; return stage, block's path and module of each place."""
     stage, blocks = plan.stages[index], plan.blocks[index]
     make = maker(choice, stage.name, num_classes, seed, identity_init, device)
     slots = choice.slots(stage)
@@ -232,11 +233,11 @@ def _fill(
 def maker(
     choice: StageChoice, stage: str, num_classes: int, seed: int, identity_init: bool, device: torch.device | str | None
 ) -> Callable[[SlotShape], nn.Module]:
-    """The functions that make the attentions of one choice in a stage, slot by slot, each under a seed of its slot."""
+    """The functions that build the attentions of one choice in a stage, each under the seed of its slot."""
     numbers: dict[int, count[int]] = {}
 
     def make(shape: SlotShape) -> nn.Module:
-        """The attention of one slot."""
+        """Build the attention of one slot."""
         number = next(numbers.setdefault(shape.block, count()))
         torch.manual_seed(derived_seed(seed, stage, shape.block, *([number] if number else [])))
         kind = attention.get(choice.type)  # the choice has checked its values already

@@ -26,10 +26,10 @@ class Constraint:
 
     @classmethod
     def parse(cls, text: str) -> Constraint:
-        """From ``<= 1.05x``, ``<= 300k``, ``<= 1.2G`` or, for a latency, ``<= 5ms``.
+        """Parse ``<= 1.05x``, ``<= 300k``, ``<= 1.2G`` or, for a latency, ``<= 5ms``.
 
         Raises:
-            InputError: The text is none of these.
+            InputError: The text has none of these forms.
         """
         match = _PATTERN.fullmatch(str(text).strip())
         if match is None:
@@ -42,7 +42,7 @@ class Constraint:
         return cls(float(match["number"]) * _UNITS[unit.lower()], relative=False)
 
     def violation(self, value: float, reference: float) -> float:
-        """Excess over the bound as a part of it; at most 0 where the constraint holds."""
+        """Excess over the bound, as a fraction of it; at most 0 if the constraint holds."""
         bound = self.limit * reference if self.relative else self.limit
         return value / bound - 1 if bound else value
 

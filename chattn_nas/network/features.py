@@ -1,9 +1,9 @@
-"""The maps of a network with its attention placed, for tasks that need more than logits.
+"""The feature maps of a network with its attention, for tasks that need more than logits.
 
 timm's ``forward_intermediates`` runs the very modules that attention was put into, and ``prune_intermediate_layers``
-takes off what comes behind the last map that is wanted: otherwise two thirds of a small MobileNet would be carried
-along without a gradient. Channels and strides are measured in one forward on the meta device, since some models tell
-them wrongly; the same pass proves that every attention is called.
+removes what comes behind the last map that is needed: otherwise two thirds of a small MobileNet would stay, without a
+gradient. Channels and strides are measured in one forward on the meta device, since some models declare them wrongly;
+the same pass proves that every attention is called.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FeatureMap:
     """One map that a network gives.
 
     Attributes:
-        index: Among all that it gives, from 0.
+        index: Index among all maps of the network, from 0.
         channels: C.
         stride: Pixels of the image per position of the map.
         size: Height and width.
@@ -48,9 +48,9 @@ class FeatureExtractor(nn.Module):
     """A network without its classifier: images (B, C, H, W) to a list of maps (B, C', H', W'), the largest first.
 
     Attributes:
-        body: The network; pruned.
-        maps: What the list holds.
-        left_out: Attentions of the network that no map depends on, by name; they were taken off.
+        body: The pruned network.
+        maps: The maps in the list.
+        left_out: Names of attentions that no map depends on, which were removed.
     """
 
     def __init__(self, body: nn.Module, maps: Sequence[FeatureMap], taps: Sequence[str] = ()) -> None:
@@ -61,7 +61,7 @@ class FeatureExtractor(nn.Module):
         self.left_out: tuple[str, ...] = ()
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """The maps."""
+        """Return the maps."""
         return _maps(self.body, x, [one.index for one in self.maps], self.taps)
 
 
@@ -75,19 +75,19 @@ def feature_extractor(
     indices: Sequence[int] | None = None,
     finest: int = 1,
 ) -> FeatureExtractor:
-    """Turn a network into one that gives its maps.
+    """Turn a network into one that returns its feature maps.
 
     Args:
-        network: From ``build_network``; taken over and pruned.
-        image_size: In pixels; height and width where they differ.
+        network: From ``build_network``; it is taken over and pruned.
+        image_size: Size in pixels; height and width if they differ.
         in_chans: Channels of the images.
-        strides: Strides of the maps that are wanted, such as ``(4, 8, 16, 32)``; of several at one stride the last is
-            taken. By default the last map at every stride.
-        indices: Instead, which of the maps that the network gives, from 0.
-        finest: Where neither is given: maps of a smaller stride are left out.
+        strides: Strides of the wanted maps, such as ``(4, 8, 16, 32)``; of several at one stride the last is taken. By
+            default the last map at every stride.
+        indices: Instead of strides, the indices of the wanted maps, from 0.
+        finest: If neither is given, maps of a smaller stride are left out.
 
     Raises:
-        BackboneError: The network gives no maps, or none at such a stride.
+        BackboneError: The network has no maps, or none at such a stride.
     """
     size = pair(image_size)
     name = str(network.architecture.backbone.model)  # type: ignore[union-attr]
@@ -118,10 +118,10 @@ def feature_extractor(
 def available_maps(
     network: nn.Module, *, image_size: tuple[int, int], in_chans: int = 3, taps: Sequence[str] = ()
 ) -> list[FeatureMap]:
-    """All maps that a network gives for images of that size, measured on the meta device.
+    """All maps of a network for images of that size, measured on the meta device.
 
     Raises:
-        BackboneError: It gives none, or cannot take such images.
+        BackboneError: It has none, or cannot take such images.
     """
     image = torch.empty(2, in_chans, *image_size, device="meta")
     try:
@@ -189,7 +189,7 @@ class _Reached:
 
 
 def _used(extractor: FeatureExtractor, image: Tensor, name: str) -> tuple[set[str], _Reached]:
-    """Modules of the body that are called, with all that hold them, and parameters that no map depends on."""
+    """The modules of the body that are called, with their parents, and the parameters that no map depends on."""
     meta = _meta(extractor)
     called: set[str] = set()
     for path, module in meta.body.named_modules():

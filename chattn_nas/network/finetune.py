@@ -1,7 +1,7 @@
 """Which parts of a backbone are trained, and how fast: for fine-tuning pretrained weights.
 
-Parts are counted from the input: 0 is the stem, then the stages that take attention, from 1, last the head. Attention
-that is placed in a frozen stage is new, so it is trained, and at the full rate.
+Parts are counted from the input: 0 is the stem, then come the stages that take attention, from 1, and last the head.
+Attention in a frozen stage is new, so it is trained, and at the full rate.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ STEM = "stem"
 def parts_of(model: nn.Module, plan: Layout) -> dict[int, list[nn.Parameter]]:
     """The parameters of a backbone without attention, by part.
 
-    A module is of the first stage that contains it or is defined after it; of the stem where it comes before the first
-    block, of the head behind the last stage.
+    A module belongs to the first stage that contains it or is defined after it; before the first block it belongs to
+    the stem, behind the last stage to the head.
     """
     order = {path: index for index, (path, _) in enumerate(model.named_modules())}
     names = [stage.name for stage in plan.stages]
@@ -37,10 +37,10 @@ def parts_of(model: nn.Module, plan: Layout) -> dict[int, list[nn.Parameter]]:
 
 
 def freeze(parts: Mapping[int, Iterable[nn.Parameter]], wanted: Sequence[str | int]) -> None:
-    """Train nothing in these parts.
+    """Freeze these parts.
 
     Raises:
-        BackboneError: A part that the backbone lacks.
+        BackboneError: The backbone lacks one of them.
     """
     possible = (STEM, *range(1, len(parts) - 1))
     for index, name in enumerate(wanted):
@@ -55,9 +55,9 @@ def freeze(parts: Mapping[int, Iterable[nn.Parameter]], wanted: Sequence[str | i
 def rate_factors(
     network: nn.Module, parts: Mapping[int, Iterable[nn.Parameter]], layer_decay: float
 ) -> dict[str, float]:
-    """Factor of the learning rate of every parameter of the backbone, by name; what is not named takes 1.
+    """Factors of the learning rate by name of the backbone's parameters; all others have 1.
 
-    The head takes 1, the last stage ``layer_decay``, the one before its square, and so on to the stem (Howard, Ruder,
+    The head has 1, the last stage ``layer_decay``, the one before its square, and so on to the stem (Howard, Ruder,
     2018, "Universal Language Model Fine-tuning for Text Classification").
     """
     names = {id(parameter): name for name, parameter in network.named_parameters()}

@@ -16,16 +16,16 @@ CHANNELS, CLASSES = 32, 20
 class StageGates:
     """The gates of the last attention of one stage.
 
-    A gate is measured from outside, whatever the mechanism: the mean size of the map behind the attention over that of
-    the map before it, per channel; 1 lets a channel through as it is.
+    A gate is measured from outside, whatever the mechanism: the mean size of the map behind the attention relative to
+    the map before it, per channel; 1 lets a channel through unchanged.
 
     Attributes:
         stage: Its number, from 1.
         channels: Indices of the channels that are kept.
         values: Mean gate per class and channel, (classes, channels).
         overall: Mean gate over all images and channels.
-        between: Share of the gates' variance over images that the class explains, mean over all channels; 0 where every
-            class is gated alike, as by a fixed factor.
+        between: Share of the gates' variance over images that the class explains, mean over all channels; 0 if all
+            classes are gated alike, as by a fixed factor.
         varying: Standard deviation over images of a channel's gate, mean over channels.
     """
 
@@ -43,10 +43,10 @@ class StageGates:
 
 @torch.no_grad()
 def class_gates(network: nn.Module, images: Tensor, labels: Tensor) -> list[StageGates]:
-    """Look at the gates of every stage that has attention.
+    """Measure the gates of every stage that has attention.
 
     Args:
-        network: From ``build_network``, trained; it is used in eval mode and left as it was.
+        network: A trained network from ``build_network``; used in eval mode and left as it was.
         images: Normalised (B, C, H, W), on the network's device.
         labels: (B,) int64.
     """
@@ -76,7 +76,7 @@ def class_gates(network: nn.Module, images: Tensor, labels: Tensor) -> list[Stag
 
 
 def _stage(stage: int, gates: Tensor, labels: Tensor) -> StageGates:
-    """From gates (images, channels)."""
+    """Summarise gates (images, channels)."""
     classes = int(labels.max()) + 1
     present = torch.zeros(classes, len(labels)).index_put_((labels, torch.arange(len(labels))), torch.tensor(1.0))
     counts = present.sum(1).clamp_min(1)

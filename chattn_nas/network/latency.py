@@ -1,4 +1,4 @@
-"""Latency of networks, measured in turns: on a busy machine their ratio holds where neither number does."""
+"""Latency of networks, measured in turns: on a busy machine their ratio is reliable even if neither number is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Latency:
 
     Attributes:
         median, low, high: Median and quartiles of the rounds.
-        relative: Median over rounds of the ratio to the first network that was measured beside it; its own is 1.
+        relative: Median over rounds of the ratio to the first network; that of the first is 1.
     """
 
     median: float
@@ -39,12 +39,12 @@ def measure_latency(
     """Time networks in turns, round after round, each warmed up.
 
     Args:
-        networks: On the device of ``images``, in eval mode; the first is what the others are compared with.
+        networks: On the device of ``images``, in eval mode; the others are compared with the first.
         images: One batch (B, C, H, W).
         dtype: Below float32 the networks run under autocast.
-        seconds: Per network, over all rounds.
-        rounds: So many turns.
-        graphs: On a GPU, replay CUDA graphs, as deployed networks do; eager where a network cannot be captured.
+        seconds: Time per network, over all rounds.
+        rounds: Number of turns.
+        graphs: On a GPU, replay CUDA graphs, as deployed networks do; eager if a network cannot be captured.
     """
     # Importing the timer imports torch's builder of extensions, which warns where nvcc is installed without a GPU.
     with quiet("torch.utils.cpp_extension"):

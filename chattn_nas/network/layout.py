@@ -1,9 +1,9 @@
-"""The stages of a backbone: its blocks, with the channels and the feature size of every place for attention.
+"""The layout of a backbone: stages and blocks, with channels and feature size of every place for attention.
 
-Names say where attention might sit (:mod:`chattn_nas.network.slots`), one forward pass on the meta device shows what
-is there (:mod:`chattn_nas.network.observe`), only what is proved becomes a slot (:mod:`chattn_nas.network.proof`), and
-:mod:`chattn_nas.network.places` adds the places around blocks and at convolutions. Sizes come from that pass too, never
-from dividing by a stride: families round differently.
+Names suggest where attention might sit (:mod:`chattn_nas.network.slots`); one forward pass on the meta device shows
+what happens there (:mod:`chattn_nas.network.observe`); only proved places become slots
+(:mod:`chattn_nas.network.proof`); and :mod:`chattn_nas.network.places` adds the places around blocks and at
+convolutions. Sizes come from that pass too, never from dividing by a stride, since families round differently.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class Layout:
     """Where attention can sit in one backbone at one image size.
 
     Attributes:
-        stages: What a search space must know.
-        blocks: Per stage, its blocks in the order of the forward pass.
-        convolutions: Per block's path, its convolutions' paths in the order of the forward pass.
-        inner: Per block's path, its last spatial convolution and the one that follows it, which is itself where none
-            does: ``after_spatial_conv`` is behind the first, ``before_last_conv`` in front of the second.
-        held: Blocks whose slot holds an attention that ``existing: replace`` empties.
-        kept: Blocks whose slot holds one that ``existing: keep`` leaves.
-        all_blocks: Blocks of the model, with a slot or without.
-        slotted: Those with a slot of their own.
+        stages: The stages, as a search space needs them.
+        blocks: The blocks of every stage, in the order of the forward pass.
+        convolutions: Paths of a block's convolutions in the order of the forward pass, by the block's path.
+        inner: A block's last spatial convolution and the convolution after it (itself if there is none), by the
+            block's path: ``after_spatial_conv`` is behind the first, ``before_last_conv`` in front of the second.
+        held: Blocks whose slot holds an attention that ``existing: replace`` removes.
+        kept: Blocks whose slot holds an attention that ``existing: keep`` leaves there.
+        all_blocks: Number of blocks in the model, with or without a slot.
+        slotted: Number of blocks with a slot of their own.
         parameters: Parameters of the bare backbone with 10 classes.
-        left_out: What was taken for a slot by its name and is none: path and reason.
+        left_out: Places that are slots by name only: path and reason.
     """
 
     stages: tuple[Stage, ...]
@@ -58,7 +58,7 @@ class Layout:
     left_out: tuple[tuple[str, str], ...] = ()
 
     def convolutions_at(self, block: str, placement: Placement) -> tuple[str, ...]:
-        """The convolutions of a block that a placement puts attention at; none for those that leave them alone."""
+        """The convolutions of a block at which a placement puts attention; none for placements elsewhere."""
         if placement == "before_convs":
             return self.convolutions.get(block, ())
         if placement == "after_spatial_conv":
@@ -67,7 +67,7 @@ class Layout:
 
     @property
     def share(self) -> str:
-        """In words: how many of the blocks have a slot of their own, and which stages take attention as a whole."""
+        """How many blocks have a slot of their own, and which stages take attention as a whole, in words."""
         whole = [str(number) for number, stage in enumerate(self.stages, 1) if stage.kind == "stage"]
         behind = f"; stage{'s' * (len(whole) > 1)} {', '.join(whole)}: behind the whole stage" if whole else ""
         counted = f"{self.slotted} of {self.all_blocks}" if self.slotted else "none of its"
@@ -76,25 +76,25 @@ class Layout:
 
 @checked
 def stages(backbone: Backbone, *, in_chans: int = 3, image_size: ImageSize = 224) -> tuple[Stage, ...]:
-    """The stages of a backbone that can take attention; none where every slot holds an attention that is kept.
+    """The stages of a backbone that can take attention; none if every slot holds an attention that is kept.
 
     A stage whose blocks have no slot is of kind ``stage`` and has one place, behind it, called ``before_add`` since
-    that is what types take by default. The others offer ``before_add`` (the slot), ``before_block``, ``after_add``,
+    that is the default of most types. The others offer ``before_add`` (the slot), ``before_block``, ``after_add``,
     ``before_convs``, ``after_spatial_conv`` and ``before_last_conv`` where all of their blocks allow it.
 
     Args:
-        backbone: The model, its options, and what becomes of an attention that it holds.
+        backbone: The model, its options, and what happens to its own attention.
         in_chans: Channels of the images.
         image_size: Pixels, one number or (height, width).
 
     Raises:
-        BackboneError: No such model, or attention cannot be placed in it.
+        BackboneError: There is no such model, or attention cannot be placed in it.
     """
     return layout(backbone, in_chans, image_size).stages
 
 
 def every_slot_is_kept(backbone: Backbone) -> BackboneError:
-    """The error where attention is asked for in a backbone whose slots all hold one that is kept."""
+    """The error for a backbone whose slots all hold an attention that is kept."""
     return BackboneError(
         f"every slot of {backbone.model} holds an attention already: take existing: replace, or only none",
         where=("existing",),
@@ -102,7 +102,7 @@ def every_slot_is_kept(backbone: Backbone) -> BackboneError:
 
 
 def layout(backbone: Backbone, in_chans: int, image_size: ImageSize) -> Layout:
-    """The layout of a backbone; kept for the 256 last asked for."""
+    """Return the layout of a backbone; the last 256 are cached."""
     return _layout(backbone, in_chans, pair(image_size))
 
 
@@ -134,10 +134,10 @@ def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
 
 
 def _features(model: nn.Module, name: str, image: Tensor) -> tuple[Feature, ...]:
-    """The stages that a model tells; those of a backbone of the user's own that tells none are found.
+    """The stages that a model declares; the user's own backbone may leave them to be found.
 
     Raises:
-        BackboneError: It is no convolutional classifier of such images, or tells no stages.
+        BackboneError: It is no convolutional classifier of such images, or declares no stages.
     """
     refuse_transformer(model, name)
     _check_classifier(model, image, name)
@@ -147,7 +147,7 @@ def _features(model: nn.Module, name: str, image: Tensor) -> tuple[Feature, ...]
 
 
 def _check_classifier(model: nn.Module, image: Tensor, name: str) -> None:
-    """See that the bare model takes the image and gives one number per class.
+    """Check that the bare model takes the image and returns one number per class.
 
     Raises:
         BackboneError: It does not.

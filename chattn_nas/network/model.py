@@ -24,12 +24,12 @@ def create_backbone(
     pretrained: bool = False,
     weights: str | Path | None = None,
 ) -> nn.Module:
-    """The backbone without attention; ``loaded`` says which weights it was given, where it was given any.
+    """Create the backbone without attention; its attribute ``loaded`` says which weights were loaded, if any.
 
     Args:
         backbone: Model and options.
         num_classes, in_chans: Classes and channels of the data; timm adapts pretrained weights to them.
-        device: Where to build; ``meta`` costs no memory.
+        device: Device to build on; ``meta`` takes no memory.
         pretrained: Load timm's pretrained weights.
         weights: Load this local file of weights (``.safetensors``, ``.pth``, ``.ckpt``) instead.
 

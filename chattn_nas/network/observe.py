@@ -1,8 +1,8 @@
-"""Observes the places for attention in one forward pass: shapes, and whether a gate there changes the output.
+"""Observes places for attention in one forward pass: their shapes, and whether a gate there changes the output.
 
-Everything runs on the meta device, which knows shapes and the graph of derivatives, and no values: so a proof costs
-no memory and no arithmetic, whatever the size of the network. A slot that is called proves nothing (ResNeSt calls its
-``drop_path`` on the block's input and drops what comes out); a slot that the output's graph leads back to does.
+Everything runs on the meta device, which knows shapes and the graph of derivatives but no values, so a proof takes
+neither memory nor arithmetic, whatever the size of the network. That a slot is called proves nothing (ResNeSt calls its
+``drop_path`` on the block's input and drops the result); that the output's graph leads back to it does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Node = Any  # torch.autograd.graph.Node
 
 
 class Probe(nn.Module):
-    """Stands in a slot for an attention: multiplies by a parameter, and notes what it was given."""
+    """Stands in a slot in place of an attention: multiplies by a parameter, and records its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,14 +44,14 @@ class Probe(nn.Module):
 
 @dataclass
 class Observed:
-    """The observations of one forward pass, by paths.
+    """The observations of one forward pass, by path.
 
     Attributes:
         slots: Probes, by the path of their block.
-        inputs, outputs: Shapes of the blocks' input and output, where they are one map and met once.
+        inputs, outputs: Shapes of the blocks' input and output, if each is one map that occurs once.
         convolutions: Convolutions of every block, in the order of the forward pass.
         at_convolutions, of_convolutions: Shapes of their inputs and outputs.
-        result: What the model gave.
+        result: The model's output.
         reached: Parameters that the result depends on, by identity.
         inner: For every block, by identity, the parameters that its output depends on, those before its slot, and
             those that the output depends on beside its slot.
@@ -70,7 +70,7 @@ class Observed:
 
 @contextmanager
 def probed(model: nn.Module, blocks: Sequence[Block]) -> Iterator[dict[str, Probe]]:
-    """Probes in the slots of these blocks, put there as attention is; taken out again."""
+    """Put probes into the slots of these blocks, as attention would be, and remove them at the end."""
     probes: dict[str, Probe] = {}
     old: list[Callable[[], None]] = []
     # Inner modules come after those that hold them; wrapped first, their paths stay right.
@@ -98,15 +98,15 @@ def _set_back(module: nn.Module, name: str, value: nn.Module | None) -> Callable
 
 
 def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observed:
-    """One forward pass with a probe in every slot.
+    """Run one forward pass with a probe in every slot.
 
     Args:
         model: On the meta device, in eval mode; left as it was.
-        blocks: Whose slots are probed.
+        blocks: The blocks whose slots are probed.
         image: (B, C, H, W) on the meta device.
 
     Raises:
-        Exception: Whatever the model raises where the image or a probe does not suit it.
+        Exception: Whatever the model raises if the image or a probe does not suit it.
     """
     calls: Counter[tuple[str, str]] = Counter()
     shapes: dict[tuple[str, str], Shape] = {}
@@ -197,7 +197,7 @@ def behind(end: Node, *stops: Node) -> set[int]:
 def runs_with(model: nn.Module, paths: Sequence[str], image: Tensor) -> bool:
     """Whether a model on the meta device runs with an ``nn.Sequential`` around each of these modules.
 
-    Some blocks read ``self.conv.weight`` themselves.
+    Some blocks read ``self.conv.weight`` directly.
     """
     old = {path: model.get_submodule(path) for path in paths}
     for path, module in sorted(old.items(), key=lambda item: -item[0].count(".")):

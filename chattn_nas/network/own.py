@@ -1,7 +1,7 @@
-"""A backbone of the user's own, ``module:function``: any function that returns an ``nn.Module`` with a classifier.
+"""The user's own backbone, ``module:function``: any function that returns an ``nn.Module`` with a classifier.
 
-Its stages come from ``feature_info`` as timm's models tell them, from ``backbone.stages``, or are found: the last
-module before the map shrinks.
+Its stages come from ``feature_info``, as in timm's models, or from ``backbone.stages``; otherwise a stage ends at the
+last module before the map shrinks.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ OFFERED = ("num_classes", "in_chans", "device")
 def create(path: str, **options: Any) -> nn.Module:
     """Call the function at ``module:function``.
 
-    ``num_classes``, ``in_chans`` and ``device`` are given where the function takes them; a module that was made
-    elsewhere is moved to the device.
+    ``num_classes``, ``in_chans`` and ``device`` are passed if the function takes them; a module on another device is
+    moved.
 
     Raises:
-        BackboneError: There is no such function, it cannot be called so, or what it returns is no module.
+        BackboneError: There is no such function, it cannot be called so, or it returns something else than a module.
     """
     function = find(path)
     taken = inspect.signature(function).parameters
@@ -48,10 +48,10 @@ def create(path: str, **options: Any) -> nn.Module:
 
 
 def find(path: str) -> Any:
-    """The function at ``module:function``.
+    """Import the function at ``module:function``.
 
     Raises:
-        BackboneError: There is none.
+        BackboneError: There is no such function.
     """
     return found(path, "a backbone", ("model",), refusal=BackboneError)
 
@@ -60,7 +60,7 @@ def tell_stages(model: nn.Module, stages: Sequence[str]) -> None:
     """Set a model's ``feature_info`` to the stages that a spec names.
 
     Raises:
-        BackboneError: The model has no such module.
+        BackboneError: The model lacks such a module.
     """
     modules = [path for path, _ in model.named_modules() if path]
     for index, name in enumerate(stages):
@@ -72,7 +72,7 @@ def tell_stages(model: nn.Module, stages: Sequence[str]) -> None:
 
 
 def find_stages(model: nn.Module, image: Tensor) -> list[str]:
-    """The last module before each shrinking of the map, the stem left out.
+    """The last module before each shrinking of the map, without the stem.
 
     Args:
         model: On the device of the image, in eval mode.
@@ -115,7 +115,7 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
 
 
 def _holds_shrinking(path: str, size: tuple[int, ...], done: list[tuple[str, int, tuple[int, ...]]]) -> bool:
-    """Whether a module holds the end of another, larger map than its own, other than what it takes in at first."""
+    """Whether most of the maps inside a module are larger than its output."""
     inside = [of for name, _, of in done if name.startswith(f"{path}.")]
     larger = [of for of in inside if of[0] > size[0]]
     return len(larger) > len(inside) // 2

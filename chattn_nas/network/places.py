@@ -1,6 +1,6 @@
-"""The places that a stage offers to attention, beside the slots of its blocks: around blocks and at convolutions.
+"""The places that a stage offers besides the slots of its blocks: around blocks and at convolutions.
 
-A place is offered where all blocks of the stage have it, with the channels and the feature size of its map.
+A placement is offered if all blocks of the stage have it, with the channels and the feature size of its map.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Offered = dict[Placement, tuple[SlotShape, ...]]
 
 
 class Places:
-    """One forward pass's view of the places in a model.
+    """The places in a model, as seen in one forward pass.
 
     Args:
         model: On the meta device, in eval mode; left as it was.
-        blocks: All blocks whose slots serve, in the order of the network.
+        blocks: All blocks with a working slot, in the order of the network.
         image: (B, C, H, W) on the meta device.
 
     Attributes:
-        convolutions: By the path of a block: the paths of its convolutions, in the order of the forward pass.
-        inner: By the path of a block with a spatial convolution: the last of these, and the convolution that follows
-            it, which is itself where none does.
+        convolutions: Paths of a block's convolutions in the order of the forward pass, by the block's path.
+        inner: The last spatial convolution of a block that has one, and the convolution after it (itself if there is
+            none), by the block's path.
     """
 
     def __init__(self, model: nn.Module, blocks: Sequence[Block], image: Tensor) -> None:
@@ -42,11 +42,11 @@ class Places:
         self._all_wrap = runs_with(model, wrapped, image)  # most models: then no stage has to be tried by itself
 
     def stage(self, name: str, blocks: Sequence[Block]) -> Stage:
-        """The stage that these blocks make up, with all that it offers.
+        """The stage of these blocks, with all of its places.
 
         Args:
             name: Name of its module.
-            blocks: All of one kind, in the order of the network.
+            blocks: Its blocks, all of one kind, in the order of the network.
         """
         slots = [self._seen.slots[block.path].shapes[0] for block in blocks]
         offered: Offered = {"before_add": tuple(_place(index, shape) for index, shape in enumerate(slots))}
@@ -57,7 +57,7 @@ class Places:
         return Stage(name, blocks[0].kind, len(blocks), offered)
 
     def _around(self, blocks: Sequence[Block]) -> Offered:
-        """In front of blocks and behind them."""
+        """Places in front of blocks and behind them."""
         inputs, outputs, paths = self._seen.inputs, self._seen.outputs, [block.path for block in blocks]
         if not all(path in inputs and path in outputs for path in paths) or not self._wrap(paths):
             return {}
@@ -68,7 +68,7 @@ class Places:
         }
 
     def _at_convolutions(self, paths: Sequence[str]) -> Offered:
-        """In front of all convolutions; and behind the last spatial one and in front of the next."""
+        """Places in front of all convolutions, behind the last spatial one, and in front of the one after it."""
         inputs, outputs = self._seen.at_convolutions, self._seen.of_convolutions
         convolutions = [(index, conv) for index, path in enumerate(paths) for conv in self.convolutions.get(path, ())]
         met = bool(convolutions) and all(conv in inputs for _, conv in convolutions)
@@ -82,7 +82,7 @@ class Places:
         return offered
 
     def _wrap(self, paths: Sequence[str]) -> bool:
-        """Whether the model runs with a wrapper around each of these modules."""
+        """Whether the model still runs with a wrapper around each of these modules."""
         return self._all_wrap or runs_with(self._model, paths, self._image)
 
 
@@ -101,6 +101,6 @@ def _first(shape: Shape, block: Block) -> Shape:
 
 
 def _place(block: int, shape: Shape) -> SlotShape:
-    """The place in a stage's block of that index whose map is (B, C, H, W)."""
+    """The place in the stage's block of that index; its map is (B, C, H, W)."""
     _, channels, height, width = shape
     return SlotShape(block, channels, (height, width))

@@ -1,9 +1,9 @@
 """Loads weights into a backbone, says what was loaded, and refuses what does not fit.
 
-A file need not have been written by timm: the dictionary of weights is looked for wherever it lies in the file
-(``state_dict``, ``model``, ``state_dict_ema``, ...), and what stands before the backbone's own names in it is taken off
-(``model.``, ``backbone.``, ``module.``, ...). Only the classifier may be missing or left over, and only the first
-convolution is adapted, to other channels of the images.
+A file need not come from timm: the dictionary of weights is found wherever it is in the file (``state_dict``,
+``model``, ``state_dict_ema``, ...), and prefixes of the backbone's names are removed (``model.``, ``backbone.``,
+``module.``, ...). Only the classifier may be missing or left over, and only the first convolution is adapted, to images
+with another number of channels.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Loaded:
     """The origin of a backbone's weights.
 
     Attributes:
-        source: File, or timm's name of the weights.
-        matched: Tensors of the backbone that were loaded, the classifier not counted.
-        expected: Tensors that the backbone has, the classifier not counted.
-        notes: What was taken off, adapted or left out.
+        source: The file, or timm's name of the weights.
+        matched: Number of the backbone's tensors that were loaded, without the classifier.
+        expected: Number of the backbone's tensors, without the classifier.
+        notes: What was removed, adapted or left out.
     """
 
     source: str
@@ -60,7 +60,7 @@ class Loaded:
 
 @dataclass
 class _Fit:
-    """One dictionary of a file under one prefix, beside the model."""
+    """The match of one dictionary of a file, under one prefix, with the model."""
 
     state: State
     place: str = ""
@@ -71,14 +71,14 @@ class _Fit:
 
 
 def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
-    """A timm model with its pretrained weights, which timm finds, fetches and adapts itself.
+    """Create a timm model with pretrained weights, which timm finds, downloads and adapts.
 
     Args:
         name: Name of the model, ``hf_hub:...`` and ``local-dir:...`` included.
         options: Options of ``timm.create_model``.
 
     Raises:
-        BackboneError: There are none, they cannot be had, or they do not fit.
+        BackboneError: There are none, they cannot be downloaded, or they do not fit.
     """
     if place := _timm.to_fetch(name):
         log.warning("Fetching the pretrained weights of %s from %s; they are kept for the next time", name, place)
@@ -103,7 +103,7 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
 
 
 def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) -> None:
-    """Load a local file into a backbone; ``model.loaded`` then says what was loaded.
+    """Load a local file into a backbone, and record what was loaded in ``model.loaded``.
 
     Args:
         model: The backbone, without attention; changed in place.
@@ -142,7 +142,7 @@ def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) 
 
 
 def classifiers(model: nn.Module) -> tuple[str, ...]:
-    """Paths of the layers that give the logits: as timm tells them, else the last linear layer."""
+    """Paths of the layers that compute the logits: those that timm names, else the last linear layer."""
     told = _timm.config_of(model).get("classifier")
     if told:
         return (told,) if isinstance(told, str) else tuple(told)
@@ -167,7 +167,7 @@ def _read(path: Path) -> Any:
 
 
 def _best(content: Any, model: nn.Module, wanted: Mapping[str, Tensor]) -> _Fit:
-    """The dictionary and the prefix under which most of a file's tensors are the model's; averaged weights first."""
+    """The dictionary and prefix of a file with the most tensors of the model; averaged weights take precedence."""
     fits = []
     for place, state in _dictionaries(content):
         for prefix in _prefixes(state, wanted):
@@ -210,7 +210,7 @@ def _score(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> int:
 
 
 def _dictionaries(content: Any, place: str = "", depth: int = DEPTH) -> Iterator[tuple[str, State]]:
-    """Every dictionary with tensors in a file, with the keys that lead to it."""
+    """Every dictionary with tensors in a file, with its path of keys."""
     if not isinstance(content, Mapping) or depth < 0:
         return
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
@@ -221,7 +221,7 @@ def _dictionaries(content: Any, place: str = "", depth: int = DEPTH) -> Iterator
 
 
 def _prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """Possible prefixes of the model's names in a dictionary: the most frequent few, and none."""
+    """Possible prefixes of the model's names in a dictionary: the few most frequent ones, and the empty one."""
     ends: dict[str, list[str]] = {}
     for key in wanted:
         ends.setdefault(key.rpartition(".")[2], []).append(key)
@@ -236,7 +236,7 @@ def _prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list
 def _adapt_first_convolution(
     model: nn.Module, state: State, wanted: Mapping[str, Tensor], in_chans: int, notes: list[str]
 ) -> None:
-    """Sum, repeat or cut the weights of the first convolution to the channels of the images, as timm does."""
+    """Sum, repeat or cut the weights of the first convolution to fit the images' channels, as timm does."""
     told = _timm.config_of(model).get("first_conv")
     names: Sequence[str] = (told,) if isinstance(told, str) else tuple(told or ())
     if not names:
@@ -255,7 +255,7 @@ def _adapt_first_convolution(
 def _drop_classifier(
     state: State, wanted: Mapping[str, Tensor], heads: Sequence[str], num_classes: int, notes: list[str]
 ) -> None:
-    """Leave out a classifier of other classes, or of another name: one matrix (and bias) on as many features."""
+    """Leave out a classifier with other classes or another name: one matrix (and bias) on the same features."""
     mine = [key for key in state if _inside(key, heads) and key in wanted]
     classes = [int(state[key].shape[0]) for key in mine if state[key].ndim > 1]
     if any(state[key].shape != wanted[key].shape for key in mine):

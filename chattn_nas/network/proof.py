@@ -1,10 +1,9 @@
-"""Which of the places that names suggest are slots: an attention there must change what the network computes.
+"""Proves which places are slots: an attention there must change what the network computes.
 
 A slot is reached once per image, with a map, and its gate changes the output of its block and of the network. At the
 end of a residual branch it also has the shape of the block's output, and more of the block's layers come before it than
 run beside it (ResNeSt's ``drop_path`` runs on the block's *input*). Behind a stage the map has the channels that the
-model tells.
-What fails is no slot; a stage without any takes attention as a whole.
+model declares. A place that fails is no slot; a stage without slots takes attention as a whole.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ ROUNDS = 6
 
 @dataclass
 class Proved:
-    """The outcome for all places that names suggest.
+    """The result for all places that names suggest.
 
     Attributes:
-        blocks: With a slot that serves, in the order of the network; kind ``stage`` where a stage has no other.
-        kept: Whose slot holds an attention that stays.
-        left_out: What was tried and does not serve: path to reason.
-        reason: Why nothing serves, where nothing does.
+        blocks: Blocks with a working slot, in the order of the network; of kind ``stage`` if a stage has no other.
+        kept: Blocks whose slot holds an attention that stays.
+        left_out: Reasons why places do not work, by path.
+        reason: Why no place works, if none does.
     """
 
     blocks: list[Block] = field(default_factory=list)
@@ -83,7 +82,7 @@ def prove(model: nn.Module, features: Sequence[Feature], image: Tensor, name: st
 def _serving(
     model: nn.Module, blocks: Sequence[Block], features: Sequence[Feature], image: Tensor
 ) -> tuple[list[Block], dict[str, str]]:
-    """The blocks whose slots serve, and why the others' do not."""
+    """The blocks with working slots, and the reasons why the others' do not work."""
     if not blocks:
         return [], {}
     blocks, reasons, seen = _running(model, blocks, image)
@@ -134,7 +133,7 @@ def _running(
 
 
 def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
-    """Why a stage's output is no map, where it is none."""
+    """Why a stage's output is no map, or ``None`` if it is one."""
     outputs: list[Any] = []
     hook = model.get_submodule(block.path).register_forward_hook(lambda _module, _args, output: outputs.append(output))
     try:
@@ -148,7 +147,7 @@ def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
 
 
 def _observe_larger(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observed | None:
-    """Observe an image twice as high: the axis that grows is no axis of channels."""
+    """Observe an image of twice the height: the axis that grows is not that of the channels."""
     batch, channels, height, width = image.shape
     try:
         return observe(model, blocks, torch.empty(batch, channels, 2 * height, width, device="meta"))
@@ -157,7 +156,7 @@ def _observe_larger(model: nn.Module, blocks: Sequence[Block], image: Tensor) ->
 
 
 def _axis(model: nn.Module, block: Block, seen: Observed, channels: int | None) -> int | None:
-    """The axis of the channels, where shapes alone tell it."""
+    """The axis of the channels, if the shapes alone determine it."""
     shapes = seen.slots[block.path].shapes
     if block.kind == "native" and not says_channels_last(model):
         return 1  # timm's own attentions are (B, C, H, W)
@@ -187,7 +186,7 @@ def _map(shapes: Sequence[Shape]) -> Shape | None:
 
 
 def _reason(block: Block, seen: Observed, channels_last: bool, channels: int | None, layers: set[int]) -> str | None:
-    """Why a place is no slot; ``None`` where it is one."""
+    """Why a place is no slot; ``None`` if it is one."""
     probe = seen.slots[block.path]
     if not probe.shapes:
         return "nothing calls it"

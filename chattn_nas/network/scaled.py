@@ -1,4 +1,4 @@
-"""The constant behind an attention whose start no scale of the block could correct: in a buffer, or written out."""
+"""A constant behind an attention, for starts that no scale of the block can correct."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chattn_nas.network.surgery import put
 
 
 class Scaled(nn.Module):
-    """An attention with a constant behind it, y = s attention(x): a buffer, so that weights on disk hold it.
+    """An attention with a constant behind it, y = s attention(x); a buffer, so that files of weights hold it.
 
     Args:
         attention: On maps (B, C, H, W).
@@ -51,7 +51,7 @@ class Constant(nn.Module):
 
 
 def restore_scales(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give a network the constants that a state dict holds, so that it can be loaded; changed in place."""
+    """Add the constants that a state dict holds to a network, in place, so that it can be loaded."""
     for key, value in state.items():
         path, _, name = key.rpartition(".")
         if name == "unit_scale" and not isinstance(network.get_submodule(path), Scaled):
@@ -59,7 +59,7 @@ def restore_scales(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def fix_scales(network: nn.Module) -> None:
-    """Write every constant into its module, so that no buffer holds it; changed in place."""
+    """Replace every scale in a buffer by a constant in its module, in place."""
     for path, scale in constants(network).items():
         module = network.get_submodule(path)
         if isinstance(module, Scaled):
@@ -67,7 +67,7 @@ def fix_scales(network: nn.Module) -> None:
 
 
 def put_constants(network: nn.Module, scales: Mapping[str, float]) -> None:
-    """Put constants behind attentions, by path as :func:`constants` tells them; changed in place."""
+    """Put constants behind attentions, in place; paths as in :func:`constants`."""
     for path, scale in scales.items():
         put(network, path, Constant(network.get_submodule(path), scale))
 

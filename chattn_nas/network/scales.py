@@ -1,4 +1,4 @@
-"""How large the maps behind the attentions of a network are, stage by stage."""
+"""The scale of the maps behind the attentions of a network, stage by stage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from chattn_nas.network.start import AttentionSlot, SlotStart, rms, start_at_uni
 
 
 def remaining_ratios(network: nn.Module, images: Tensor) -> dict[int, float]:
-    """By stage, from 1: how the map behind an attention compares with what would be there without it, as it starts.
+    """The scale of the map behind an attention at the start, relative to the map without it, by stage from 1.
 
-    Root mean squares, geometric mean over the stage; 1 where a norm follows. The network is not changed.
+    Ratios of root mean squares, geometric mean over the stage; 1 if a norm follows. The network is not changed.
 
     Args:
-        network: As it starts, from the official or the identity start.
+        network: An untrained network with the official or the identity start.
         images: A batch (B, C, H, W) of normalised training images, on the network's device.
     """
     if not getattr(network, "attention_slots", ()):
@@ -26,7 +26,7 @@ def remaining_ratios(network: nn.Module, images: Tensor) -> dict[int, float]:
 
 
 def ratios_of(found: Iterable[SlotStart], *, corrected: bool = True) -> dict[int, float]:
-    """The same from what ``start_at_unit`` found: with its corrections, or before them."""
+    """The same, from the results of ``start_at_unit``: with its corrections, or without them."""
     logs: dict[int, list[float]] = {}
     for one in found:
         felt = one.where not in ("norm follows", "no map")
@@ -36,10 +36,10 @@ def ratios_of(found: Iterable[SlotStart], *, corrected: bool = True) -> dict[int
 
 
 def scales_behind(network: nn.Module, images: Tensor) -> dict[int, float]:
-    """By stage, from 1: root mean square of the map behind an attention in train mode, mean over the stage's.
+    """Root mean square of the map behind an attention in train mode, mean over the stage, by stage from 1.
 
     Args:
-        network: From ``build_network``; it is left as it was.
+        network: A network from ``build_network``; left as it was.
         images: As above.
     """
     slots: tuple[AttentionSlot, ...] = getattr(network, "attention_slots", ())

@@ -3,7 +3,7 @@
 Three kinds of slot:
 
 - ``native``: the block has an attribute for channel attention (``se``, ``attn``, ``attn_last``, ...), used or empty.
-- ``branch``: it has none, but its ``drop_path`` ends the residual branch just before the add.
+- ``branch``: the block has none, but its ``drop_path`` ends the residual branch just before the add.
 - ``stage``: no block of the stage has either; attention is put behind the stage.
 
 A block is the outermost module with a slot. It belongs to the first stage whose module contains it or is defined after
@@ -30,8 +30,8 @@ class Block:
         path: Name of the block's module.
         kind: How attention is put there.
         slot: Attribute of the block; empty for ``stage``.
-        held: The slot holds an attention already.
-        channels_last: The maps at the slot are (B, H, W, C).
+        held: Whether the slot holds an attention already.
+        channels_last: Whether the maps at the slot are (B, H, W, C).
     """
 
     stage: str
@@ -44,11 +44,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Feature:
-    """One stage that a model tells.
+    """One stage that a model declares.
 
     Attributes:
         path: Name of the module whose output is the stage's.
-        channels: Channels of that output; ``None`` where it is not told.
+        channels: Channels of that output; ``None`` if not declared.
     """
 
     path: str
@@ -56,12 +56,12 @@ class Feature:
 
     @property
     def is_stem(self) -> bool:
-        """No stage, but what comes before the first."""
+        """Whether this is the stem, before the first stage."""
         return is_stem(self.path)
 
 
 def refuse_transformer(model: nn.Module, name: str) -> None:
-    """See that a model has convolutions beside those that cut patches.
+    """Check that a model has convolutions besides those that cut patches.
 
     Raises:
         BackboneError: It has none.
@@ -76,10 +76,10 @@ def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:
 
     Args:
         model: Any backbone, on any device.
-        name: What to call it in errors.
+        name: Its name in errors.
 
     Raises:
-        BackboneError: The model tells no stages.
+        BackboneError: The model declares no stages.
     """
     modules = {path for path, _ in model.named_modules()}
     told = {entry["module"]: entry.get("num_chs") for entry in feature_info(model) if entry["module"] in modules}
@@ -98,7 +98,7 @@ def find_blocks(
     Args:
         model: Any backbone, on any device.
         features: Its stages.
-        without: (path of a block, slot) that were tried and do not serve: the next slot there, or blocks within, may.
+        without: Pairs (path of a block, slot) that do not work: the next slot there, or blocks inside, may.
     """
     return list(_blocks(model, features, without))
 
@@ -123,7 +123,7 @@ def stage_of(path: str, features: Sequence[str], order: dict[str, int]) -> str:
 
 
 def count_blocks(model: nn.Module, features: Sequence[Feature], slotted: Collection[str]) -> int:
-    """How many blocks a model has behind its stem, with a slot or without.
+    """Count the blocks of a model behind its stem, with or without a slot.
 
     A block without a slot is an element of a container inside a stage that holds several layers.
 

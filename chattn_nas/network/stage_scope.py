@@ -1,10 +1,10 @@
 """Attention of stage scope (DIANet): one cell in all blocks of a stage, its state handed from block to block.
 
-The state of a forward rides on the map that one block gives to the next, as an attribute of that tensor, and is at hand
-for the slot only while its block runs, in a place of its own per thread. So nothing of a forward is left in the
-network: forwards do not see each other, whatever runs beside them, and a block that gradient checkpointing runs again
-finds on its input the state that it had the first time. The cell is registered in the first slot of the stage alone;
-the others refer to it from outside the module tree, so a state_dict holds it once.
+The state of a forward pass travels on the map from one block to the next, as an attribute of that tensor, and a slot
+can reach it only while its block runs, per thread. So a forward pass leaves nothing in the network: passes do not see
+each other, whatever runs at the same time, and a block that gradient checkpointing runs again finds on its input the
+state that it had the first time. The cell is registered in the first slot of the stage only; the others refer to it
+outside the module tree, so a state_dict holds it once.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _running = threading.local()
 
 
 def running_state() -> Any:
-    """The state that the block which this thread runs has been given or has made; opaque."""
+    """The state, received or new, of the block that this thread is running; opaque."""
     return getattr(_running, "state", None)
 
 
 def run_on(state: Any) -> None:
-    """Let what runs next in this thread find ``state``, from :func:`running_state`."""
+    """Provide ``state``, from :func:`running_state`, to whatever runs next in this thread."""
     _running.state = state
 
 
@@ -41,8 +41,8 @@ class StageSlot(nn.Module):
     """The place of a stage's cell in one block: (B, C, H, W) to the same.
 
     Args:
-        cell: ``forward(x, state=None) -> (y, state)``, where this is the stage's first slot.
-        first: The first slot, where this is another.
+        cell: ``forward(x, state=None) -> (y, state)``, if this is the stage's first slot.
+        first: The first slot, if this is another one.
     """
 
     def __init__(self, cell: nn.Module | None = None, first: StageSlot | None = None) -> None:
@@ -59,10 +59,10 @@ class StageSlot(nn.Module):
         return self if first is None else first
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gates the map, and leaves the new state for the block's output.
+        """Gate the map, and leave the new state for the block's output.
 
         Raises:
-            RuntimeError: The state of the block before did not arrive: the blocks do not follow each other directly.
+            RuntimeError: The previous block's state did not arrive: the blocks do not follow each other directly.
         """
         first = self.first
         owner, state = getattr(_running, "state", None) or (None, None)
@@ -94,7 +94,7 @@ class HandOn:
 
 
 class LetGo:
-    """Forward hook of the last block: nothing rides on what the stage gives."""
+    """Forward hook of the last block: removes the state from the stage's output."""
 
     def __call__(self, block: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         """Called by torch behind the block's forward."""
@@ -109,7 +109,7 @@ def share(
     slots: Sequence[SlotShape],
     make: Callable[[SlotShape], nn.Module],
 ) -> list[tuple[str, nn.Module]]:
-    """Put one cell into a stage, or one for each run of blocks with as many channels; changed in place.
+    """Put one cell into a stage, or one for each run of blocks with equal channels, in place.
 
     Args:
         model: The network.
@@ -117,10 +117,10 @@ def share(
         index: Number of the stage, from 0.
         placement: Where in each block.
         slots: Slots of the stage, one per block.
-        make: Gives a cell.
+        make: Makes a cell.
 
     Returns:
-        The path of every block that takes part, and its place of the cell.
+        The path of every block that takes part, and its slot.
     """
     blocks = plan.blocks[index]
     made = cells(slots, make)
@@ -131,7 +131,7 @@ def share(
 
 
 def cells(slots: Sequence[SlotShape], make: Callable[[SlotShape], nn.Module]) -> list[tuple[SlotShape, StageSlot]]:
-    """The places of one cell in its blocks, or of one for each run of blocks with as many channels."""
+    """The slots of one cell in its blocks, or of one cell for each run of blocks with equal channels."""
     made: list[tuple[SlotShape, StageSlot]] = []
     for run in of_one_width(slots):
         first = StageSlot(make(run[0]))
@@ -140,7 +140,7 @@ def cells(slots: Sequence[SlotShape], make: Callable[[SlotShape], nn.Module]) ->
 
 
 def hand_on(model: nn.Module, blocks: Sequence[str], slots: Sequence[SlotShape]) -> list[RemovableHandle]:
-    """Let the state of cells in ``slots`` go from block to block; ``blocks`` are the paths of all of the stage."""
+    """Pass the state of the cells in ``slots`` from block to block; ``blocks`` are the paths of the whole stage."""
     handles = []
     for run in of_one_width(slots):
         # Blocks between two slots have none of their own, and hand the state on.

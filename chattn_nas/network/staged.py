@@ -1,4 +1,4 @@
-"""timm's interface for a model whose maps come from a stem and stages, one after the other."""
+"""timm's interface for a model of a stem and stages, one after another."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from chattn_nas.network._timm import take_indices
 class StagedNet(nn.Module):
     """Base of our own models, (B, in_chans, H, W) to (B, num_classes).
 
-    A subclass makes stem and stages, tells them in :meth:`stem_map` and ``stage_names``, and calls :meth:`add_head`.
+    A subclass makes stem and stages, implements :meth:`stem_map`, sets ``stage_names``, and calls :meth:`add_head`.
 
     Attributes:
-        stage_names: Names of the stages, in their order.
-        drop_rate: Of the dropout before the classifier.
+        stage_names: Names of the stages, in order.
+        drop_rate: Rate of the dropout before the classifier.
     """
 
     stage_names: tuple[str, ...]
     drop_rate: float
 
     def add_head(self, features: int, num_classes: int, global_pool: str, **place: Any) -> None:
-        """Make the classifier behind the last map, of so many channels."""
+        """Make the classifier behind the last map."""
         self.num_classes, self.num_features, self.head_hidden_size = num_classes, features, features
         self.global_pool, self.fc = create_classifier(features, num_classes, pool_type=global_pool, **place)
 
     def stem_map(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) to what the first stage takes."""
+        """(B, in_chans, H, W) to the input of the first stage."""
         raise NotImplementedError
 
     def get_classifier(self) -> nn.Module:
-        """The last layer, as timm asks for it."""
+        """Return the last layer, as timm's interface wants it."""
         return self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str = "avg") -> None:
-        """A new last layer for another number of classes."""
+        """Replace the last layer, for another number of classes."""
         self.num_classes = num_classes
         self.global_pool, self.fc = create_classifier(self.num_features, num_classes, pool_type=global_pool)
 
@@ -61,9 +61,9 @@ class StagedNet(nn.Module):
 
         Args:
             x: Images (B, in_chans, H, W).
-            indices: Which; the last n where it is a number, all by default.
-            norm: There is no norm behind a stage; without effect.
-            stop_early: Run nothing behind the last one.
+            indices: Indices of the maps; a number takes the last n; all by default.
+            norm: Without effect, since there is no norm behind a stage.
+            stop_early: Run nothing behind the last map.
             output_fmt: ``NCHW``.
             intermediates_only: Leave out the last map itself.
         """
@@ -85,7 +85,7 @@ class StagedNet(nn.Module):
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Take off the stages behind the last map that is wanted, and the head; which maps are left."""
+        """Remove the head and the stages behind the last wanted map; return the remaining maps."""
         wanted, last = take_indices(1 + len(self.stage_names), indices)
         for name in self.stage_names[last:]:
             setattr(self, name, nn.Sequential())

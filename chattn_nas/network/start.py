@@ -1,4 +1,4 @@
-"""Where a network starts: the scale of the map behind every attention, measured and made that of the map before it.
+"""The unit start: every attention's output is brought to the scale of its input.
 
 A sigmoid gate at its usual start halves the branch that it sits on, and a short training then measures how fast the
 network grows it back. At the unit start the map behind an attention has, at initialisation, the root mean square that
@@ -41,14 +41,14 @@ SCALES = ("gain", "gamma", "weight", "bias")
 
 @dataclass(frozen=True, slots=True)
 class AttentionSlot:
-    """Where one attention sits in a network.
+    """The slot of one attention in a network.
 
     Attributes:
         stage: Index of the stage, from 0.
         path: Path of the attention module.
         block: Path of the block that it belongs to.
-        before_conv: It sits at a convolution, in front of it or behind it.
-        inside: It sits in the block, so that a scale of the block may come before it.
+        before_conv: Whether it sits at a convolution, in front of it or behind it.
+        inside: Whether it sits in the block, so that a scale of the block may come before it.
     """
 
     stage: int
@@ -63,9 +63,9 @@ class SlotStart:
     """Measurement and correction of one slot.
 
     Attributes:
-        slot: Which.
-        ratio: Root mean square of the map behind the attention over that of the map before it, uncorrected.
-        scale: The correction; 1 where none was made.
+        slot: The slot.
+        ratio: Root mean square of the map behind the attention, relative to the map before it, uncorrected.
+        scale: The correction; 1 if none was made.
         where: ``as it is`` (the ratio is 1), ``norm follows``, ``no map`` (zeros before or behind), ``behind`` (a
             constant), or the names of the parameters that took it.
     """
@@ -77,14 +77,14 @@ class SlotStart:
 
 
 def start_at_unit(network: nn.Module, images: Tensor) -> list[SlotStart]:
-    """Bring a network from ``build_network`` to the unit start; changed in place, nothing is drawn.
+    """Bring a network from ``build_network`` to the unit start, in place and without random numbers.
 
     Args:
-        network: As built: its attentions at their official start.
+        network: A new network, with its attentions at their official start.
         images: A batch (B, C, H, W) of normalised training images, on the network's device.
 
     Returns:
-        What was found and done, in the order of the forward pass.
+        The measurement and correction of every slot, in the order of the forward pass.
     """
     slots: tuple[AttentionSlot, ...] = getattr(network, "attention_slots", ())
     if not slots:
@@ -104,7 +104,7 @@ def rms(x: Tensor) -> float:
 
 @contextmanager
 def restored(network: nn.Module) -> Iterator[None]:
-    """Modes and buffers are as they were afterwards."""
+    """Restore modes and buffers at the end."""
     modes = {module: module.training for module in network.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     try:
@@ -119,7 +119,7 @@ def restored(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def undisturbed(network: nn.Module) -> Iterator[None]:
-    """Forwards in train mode that leave no trace: no gradient, buffers, mode and random state as they were."""
+    """Allow forwards in train mode that leave no trace: no gradient; buffers, modes and random state are restored."""
     devices = {p.device for p in network.parameters() if p.device.type == "cuda"}
     with torch.no_grad(), restored(network), torch.random.fork_rng(devices=list(devices)):
         torch.manual_seed(0)
@@ -128,14 +128,14 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
 
 
 class _Stop(Exception):
-    """A block that was run again has come to its attention, with this map."""
+    """A block that is run again has reached its attention, with this map."""
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
 
 
 class Measuring:
-    """One forward in which every attention is measured and corrected when it is reached."""
+    """One forward pass in which every attention is measured and corrected when it is reached."""
 
     def __init__(self, network: nn.Module, slots: tuple[AttentionSlot, ...]) -> None:
         self.network = network
@@ -150,7 +150,7 @@ class Measuring:
         self.factor: float | None = None
 
     def run(self, images: Tensor) -> list[SlotStart]:
-        """The forward; what was found, in its order."""
+        """Run the forward pass, and return the results in its order."""
         hooks = []
         patched: list[nn.Module] = []
         for path in dict.fromkeys(slot.block for slot in self.slots if slot.inside or slot.before_conv):
@@ -191,11 +191,11 @@ class Measuring:
         return note
 
     def _probe(self, slot: AttentionSlot) -> Callable[[Tensor], Tensor]:
-        """A stand-in for the forward of one attention."""
+        """Make a stand-in for the forward of one attention."""
         original = self.forwards[slot.path]
 
         def probe(x: Tensor) -> Tensor:
-            """Measure at the first call, apply what was found at later ones."""
+            """Measure at the first call, apply the correction at later ones."""
             if self.target == slot.path and self.factor is None:
                 raise _Stop(x)
             known = self.found.get(slot.path)
@@ -209,7 +209,7 @@ class Measuring:
         return probe
 
     def measure(self, slot: AttentionSlot, x: Tensor, original: Callable[[Tensor], Tensor]) -> Tensor:
-        """Measure and correct one attention; the map behind it."""
+        """Measure and correct one attention; return the map behind it."""
         state, drawn = running_state(), torch.get_rng_state()
 
         def behind(scale: float) -> Tensor:
@@ -239,7 +239,7 @@ class Measuring:
         return y
 
     def _is_felt(self, slot: AttentionSlot) -> bool:
-        """Whether the block's output depends on the scale of the map behind the attention: twice, once, no map.
+        """Whether the block's output depends on the scale of the map behind the attention.
 
         In float64: a layer scale of 1e-6 leaves nothing of a branch in float32 beside its shortcut.
         """
@@ -248,7 +248,7 @@ class Measuring:
         return rms(twice - once) > FELT * rms(once - none)
 
     def scales_before(self, slot: AttentionSlot, x: Tensor) -> dict[str, nn.Parameter]:
-        """Parameters of the block that scale the map before the attention as they are scaled; none where none does."""
+        """Parameters of the block that scale the map before the attention; none if there are none."""
         block = self.network.get_submodule(slot.block)
         owner = next((module for seen, module in self.given[slot.block] if seen() is x), None)
         for module in (owner, block):
@@ -264,7 +264,7 @@ class Measuring:
         return {}
 
     def _do_scale(self, slot: AttentionSlot, x: Tensor, parameters: list[nn.Parameter]) -> bool:
-        """Whether twice the parameters give twice the map, in the block run again up to the attention."""
+        """Whether doubling the parameters doubles the map, with the block run again up to the attention."""
         for parameter in parameters:
             parameter.mul_(2.0)
         try:
@@ -277,7 +277,7 @@ class Measuring:
         return False
 
     def _again(self, slot: AttentionSlot, factor: float | None = None) -> Tensor:
-        """The output of a slot's block, run again with the slot's map times ``factor``; with ``None`` up to there."""
+        """The output of a slot's block, run again with the slot's map times ``factor``; ``None`` stops at the slot."""
         args, kwargs, state = self.calls[slot.block]
         block = self.network.get_submodule(slot.block)
         if factor is not None:
@@ -308,9 +308,9 @@ def _in_float64(module: nn.Module) -> Iterator[None]:
 
 
 def _solve(ratio_at: Callable[[float], float], first: float) -> float | None:
-    """The scale at which a ratio is 1, by secants of its logarithm over that of the scale; ``None`` where none is near.
+    """The scale at which a ratio is 1, by the secant method on logarithms; ``None`` if none is near.
 
-    A gate may work otherwise on a map of another scale: a solution far away would not be this attention any more.
+    A gate may work differently on a map of another scale: with a distant solution it would not be the same attention.
     """
     points = [(0.0, math.log(first))]
     guess = -points[0][1]

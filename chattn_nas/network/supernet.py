@@ -1,8 +1,8 @@
 """One network that holds every choice of a space: backbone weights shared, one attention active per stage.
 
 Guo, Zhang, Mu, Heng, Liu, Wei, Sun, "Single Path One-Shot Neural Architecture Search with Uniform Sampling" (2020).
-Every placement that some choice takes has a :class:`Switch` once; a switch without an active choice is the exact
-identity. Switching changes no name, so one optimiser trains all, and what was not active has no gradient at all.
+Every placement of some choice has one :class:`Switch`; a switch without an active choice is the exact identity.
+Switching changes no names, so one optimiser trains everything, and inactive choices have no gradient at all.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Switch(nn.Module):
         self.active: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output of the active choice; without one the map itself."""
+        """Return the output of the active choice, or without one the map itself."""
         if self.active is None:
             return x
         y: Tensor = self.choices[self.active](x)
@@ -69,10 +69,10 @@ class Supernet:
 
     Attributes:
         model: The backbone with its switches.
-        network: What is trained: the same, or the network of a task around it.
+        network: The network to train: the model, or the network of a task around it.
         plan: Layout of the backbone.
-        forms: Per stage the choices, in canonical form.
-        places: Per stage and choice where its attentions sit.
+        forms: The choices of every stage, in canonical form.
+        places: The slots of a choice's attentions, per stage and choice.
         backbone: Names of the backbone without attention to those of the model.
     """
 
@@ -85,7 +85,7 @@ class Supernet:
     _handles: list[RemovableHandle] = field(default_factory=list)
 
     def select(self, places: Sequence[int]) -> None:
-        """Make one choice per stage active, by its place in :attr:`forms`; all others are identities."""
+        """Activate one choice per stage, by its index in :attr:`forms`; all others become identities."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -100,9 +100,10 @@ class Supernet:
                 self._handles += hand_on(self.model, [block.path for block in blocks], slots)
 
     def names(self, places: Sequence[int]) -> dict[str, str]:
-        """Names of the parameters and buffers of one architecture's own network, to those of :attr:`network`.
+        """Map names of parameters and buffers in one architecture's own network to those in :attr:`network`.
 
-        Built as ``build_network`` and the task build it, with a constant (:class:`.Scaled`) where this one has one.
+        The own network is built as ``build_network`` and the task build it, with this one's constants
+        (:class:`.Scaled`).
         """
         own = self.network.state_dict()
         prefix = next(f"{path}." if path else "" for path, one in self.network.named_modules() if one is self.model)
@@ -120,7 +121,7 @@ class Supernet:
         return found | {name: name for name in own if not name.startswith(prefix)}
 
     def state(self, places: Sequence[int]) -> dict[str, Tensor]:
-        """The weights of one architecture, by the names of its own network; copies."""
+        """Copy the weights of one architecture, under the names of its own network."""
         own = self.network.state_dict()
         return {name: own[here].detach().clone() for name, here in self.names(places).items()}
 
@@ -147,18 +148,18 @@ def build_supernet(
     freeze: Sequence[str | int] = (),
     layer_decay: float = 1.0,
 ) -> Supernet:
-    """The supernet of these choices, in train mode, on the CPU; no choice is active.
+    """Build the supernet of these choices, in train mode, on the CPU; no choice is active.
 
-    Its weights are those that ``build_network`` gives every architecture under the same seed.
+    Its weights are those of ``build_network`` for every architecture under the same seed.
 
     Args:
-        backbone: What the choices are placed in.
-        forms: Per stage the different choices, in canonical form.
+        backbone: The backbone.
+        forms: The different choices of every stage, in canonical form.
         num_classes, in_chans, image_size, seed, pretrained, weights, branch_scale, images, freeze, layer_decay: As
             for ``build_network``.
 
     Raises:
-        BackboneError, InputError: As ``build_network``, of any of the choices.
+        BackboneError, InputError: ``build_network`` would raise it for one of the choices.
     """
     plan = layout(backbone, in_chans, image_size)
     _check_stage_scope(backbone, plan, forms, num_classes, in_chans, image_size)
@@ -191,7 +192,7 @@ def _check_stage_scope(
     backbone: Backbone, plan: Layout, forms: Sequence[Sequence[StageChoice]], num_classes: int, in_chans: int,
     image_size: ImageSize,
 ) -> None:  # fmt: skip
-    """A cell whose state does not go from block to block is refused as in a network of its own."""
+    """Refuse a cell whose state cannot travel from block to block, as in an ordinary network."""
     for stage, choices in enumerate(forms):
         for choice in choices:
             if choice.type != NONE and attention.get(choice.type).scope == "stage":
@@ -204,7 +205,7 @@ def _check_stage_scope(
 
 
 def _install(model: nn.Module, plan: Layout, index: int, choices: Sequence[StageChoice]) -> list[list[_Place]]:
-    """Put the switches of a stage; per choice its places, in the order of its slots."""
+    """Install the switches of a stage; return the places of each choice, in the order of its slots."""
     stage, blocks = plan.stages[index], plan.blocks[index]
     attended = [choice for choice in choices if choice.type != NONE]
     found: dict[Placement, list[_Place]] = {placement: [] for placement in INWARDS}
@@ -237,14 +238,13 @@ def _fill(
 
 
 def start_choices_at_unit(supernet: Supernet, images: Tensor) -> None:
-    """Bring every choice to the unit start; changed in place, nothing is drawn.
+    """Bring every choice to the unit start, in place and without random numbers.
 
-    As :func:`.start_at_unit`, with the correction always as a constant behind the attention: the scale that a norm has
-    is shared by all choices. Choices are measured together with those of the other stages at the same place in their
-    lists.
+    Unlike in :func:`.start_at_unit`, the correction is always a constant behind the attention, since all choices share
+    the scale of a norm. Choices are measured together with those of the same index in the other stages.
 
     Args:
-        supernet: Before a task has taken its network.
+        supernet: The supernet, before a task has taken its network.
         images: A batch (B, C, H, W) of normalised training images, on its device.
     """
     for turn in range(max(map(len, supernet.forms), default=0)):

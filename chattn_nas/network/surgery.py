@@ -18,7 +18,7 @@ def put(model: nn.Module, path: str, module: nn.Module | None) -> None:
 
 
 class Rescaled(nn.Module):
-    """Attention behind which the block multiplies by ``gain`` (NFNet's 2): identity stays identity.
+    """Corrects an attention for the block's ``gain`` behind it (NFNet: 2), so that identity stays identity.
 
     Multiplying by a power of two is exact, so nothing is lost.
     """
@@ -34,7 +34,7 @@ class Rescaled(nn.Module):
 
 
 class ChannelsLast(nn.Module):
-    """Attention on maps that a model keeps as (B, H, W, C)."""
+    """Attention in a model with maps (B, H, W, C)."""
 
     def __init__(self, attention: nn.Module) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class ChannelsLast(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """Where a call of :func:`place` has put things, in a network whose modules there were untouched before.
+    """The changes by a call of :func:`place`, in a part of the network that was untouched before.
 
     Attributes:
         attentions: Path of each attention.
@@ -59,9 +59,9 @@ class Installed:
 
 
 def empty(model: nn.Module, block: Block) -> None:
-    """Take the attention out of a native slot, as the family leaves it out itself.
+    """Remove the attention from a native slot, as the family itself leaves it out.
 
-    ``Identity`` is called by every family alike, but NFNet multiplies what its slot gives, so there it is ``None``.
+    ``Identity`` suits every family but NFNet, which multiplies the slot's output by its gain and needs ``None``.
     """
     module = model.get_submodule(block.path)
     setattr(module, block.slot, nn.Identity() if gain(module) is None else None)
@@ -74,14 +74,14 @@ def place(
     modules: list[nn.Module],
     convolutions: tuple[str, ...] = (),
 ) -> Installed:
-    """Put attention into one block; tells where it is and what it moved.
+    """Put attention into one block; return where it is and what it moved.
 
     Args:
-        model: The network; changed.
-        block: Which block.
+        model: The network; changed in place.
+        block: The block.
         placement: ``before_add``: the block's slot. ``before_block``, ``after_add``: on the block's input or output,
             by an ``nn.Sequential`` around it. The others: an ``nn.Sequential`` around each of ``convolutions``.
-        modules: One, or as many as ``convolutions``.
+        modules: One module, or one for each of ``convolutions``.
         convolutions: Paths, for placements at convolutions.
     """
     if convolutions:

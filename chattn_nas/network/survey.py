@@ -1,4 +1,4 @@
-"""Which models can take attention, and where: what ``chattn-nas backbones`` lists and tries, and searches check."""
+"""Surveys which models can take attention, and where, for ``chattn-nas backbones`` and before a search."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class BackboneSurvey:
     """One model.
 
     Attributes:
-        model, family: Name, and timm's module that defines it.
+        model, family: The model's name, and timm's module that defines it.
         stage_kinds: Kind of each stage's slots: ``native``, ``branch``, ``stage``.
-        stages: Their modules' names.
-        slots: Places that take attention, per stage.
-        channels: Channels at their slots, per stage: one number, or the smallest and the largest.
-        blocks: Blocks of the model, with a slot of their own or without.
-        slotted: Those with one.
-        held: Slots that hold an attention already.
-        image_size: At which that was found, in pixels.
+        stages: Names of the stages' modules.
+        slots: Number of slots per stage.
+        channels: Channels at the slots, per stage: one number, or the smallest and the largest.
+        blocks: Number of blocks in the model, with or without a slot of their own.
+        slotted: Number of blocks with a slot of their own.
+        held: Number of slots that hold an attention already.
+        image_size: Image size of the survey, in pixels.
         parameters: Parameters of the bare model with 10 classes.
     """
 
@@ -52,7 +52,7 @@ class BackboneSurvey:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The different kinds of slots."""
+        """The kinds of slots that occur."""
         return tuple(dict.fromkeys(self.stage_kinds))
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,10 +65,10 @@ def survey(model: str, image_size: int | None = None) -> BackboneSurvey:
 
     Args:
         model: Name of a timm model.
-        image_size: In pixels; by default the smallest of :data:`SIZES` that it takes, or the one it was made for.
+        image_size: Size in pixels; by default the smallest of :data:`SIZES` that it takes, or its own size.
 
     Raises:
-        BackboneError: There is no such model, or attention cannot be placed in it; the sentence says why.
+        BackboneError: There is no such model, or attention cannot be placed in it; the message says why.
     """
     size, found = _at_some_size(model, SIZES if image_size is None else (image_size,))
     shapes = [stage.places["before_add"] for stage in found.stages]
@@ -105,7 +105,7 @@ def _at_some_size(model: str, sizes: tuple[int, ...]) -> tuple[int, Layout]:
 
 
 def check(survey: BackboneSurvey) -> None:
-    """Try a surveyed model as :func:`check_backbone` does.
+    """Check a surveyed model with :func:`check_backbone`.
 
     Raises:
         BackboneError: It cannot be built or run, or an attention in it has no gradient.
@@ -115,12 +115,12 @@ def check(survey: BackboneSurvey) -> None:
 
 @lru_cache(64)
 def check_backbone(backbone: Backbone, *, in_chans: int = 3, image_size: ImageSize = 224) -> Layout:
-    """Build a backbone with attention in every slot, run it forward and backward, and look at every gradient.
+    """Build a backbone with attention in every slot, run it forward and backward, and check every gradient.
 
-    Kept per process: a search asks once.
+    The result is cached per process.
 
     Args:
-        backbone: Which one.
+        backbone: The backbone.
         in_chans, image_size: Channels and image size of the images.
 
     Raises:

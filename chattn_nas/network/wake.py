@@ -3,8 +3,8 @@
 timm zeroes the last scale of every residual branch by default: the weight of a BatchNorm or an EvoNorm, the gain of a
 scaled convolution, a SkipInit gain. An attention in such a branch has a zero gradient in the first step (measured: 0 of
 8 modules of a ResNet-18), so those scales start at 1 here. They are found by their effect, whatever class holds them.
-A place is alive where its map tells two images apart and its gate has a gradient; a scale is a parameter that is zero
-all over and alone decides whether a place of its block is alive.
+A place is alive if its map differs between two images and its gate has a gradient. A scale is a parameter that is zero
+everywhere and alone decides whether a place of its block is alive.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def wake(
     """Set scales that start at zero and cut a place for attention off to 1.
 
     Args:
-        model: As it was created, without attention; changed in place. No random number is drawn from the global state.
+        model: The new model, without attention; changed in place. The global random state is not used.
         blocks: Its blocks.
         convolutions: Their convolutions' paths, by the block's path: attention may sit before them, too.
-        in_chans, image_size: Channels and image size of the images that the model takes; height and width.
-        key: Hashable, says which backbone this is: what was found for it once is known.
+        in_chans, image_size: Channels and size (height and width) of the model's images.
+        key: Hashable name of the backbone, under which the result is cached.
     """
     if key not in _known:
         with_slot = [block for block in blocks if block.kind != "stage"]
@@ -56,7 +56,7 @@ def zeroed_scales(
     in_chans: int,
     image_size: tuple[int, int],
 ) -> list[str]:
-    """Names of the scales in these blocks that :func:`wake` sets to 1; the model stays as it is."""
+    """Names of the scales in these blocks that :func:`wake` would set to 1; the model stays as it is."""
     zeros = {block.path: dict(_zeros(model.get_submodule(block.path))) for block in blocks}
     blocks = [block for block in blocks if zeros[block.path]]
     if not blocks:
@@ -76,7 +76,7 @@ def zeroed_scales(
 
 
 def _zeros(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
-    """Parameters that are zero all over and shaped as a scale or a bias: along one axis at most."""
+    """Parameters that are zero everywhere and have the shape of a scale or a bias: at most one axis above 1."""
     for name, parameter in module.named_parameters():
         if sum(size > 1 for size in parameter.shape) <= 1 and parameter.numel() and not parameter.any():
             yield name, parameter.detach()
@@ -113,7 +113,7 @@ def _inputs(model: nn.Module, blocks: Sequence[Block], in_chans: int, image_size
 
 
 def _copy(value: Any) -> Any:
-    """Blocks change their inputs in place."""
+    """Copy a block's input, since blocks change their inputs in place."""
     if isinstance(value, Tensor):
         return value.clone()
     if isinstance(value, list | tuple):
@@ -139,7 +139,7 @@ class _Unit(nn.Module):
 def _cutting(
     model: nn.Module, block: Block, convolutions: Sequence[str], zeros: Mapping[str, Tensor], inputs: Any
 ) -> list[str]:
-    """Which of a block's all-zero parameters cut its slot, or one of its convolutions, off."""
+    """The all-zero parameters of a block that cut off its slot, or one of its convolutions."""
     module = model.get_submodule(block.path)
     device = next(model.parameters()).device
     gates = [_Unit(device) for _ in range(1 + len(convolutions))]
@@ -166,7 +166,7 @@ def _cutting(
         }  # fmt: skip
 
     def fill(value: float) -> None:
-        """Set all zeroed parameters to a value."""
+        """Set all zeroed parameters to one value."""
         for parameter in zeros.values():
             parameter.fill_(value)
 

@@ -1,4 +1,4 @@
-"""Weights of a network as a file."""
+"""Writes and reads the weights of a network."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def write_weights(network: nn.Module, path: Path) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a file of :func:`write_weights` on the CPU; ``None`` where it is damaged, which is logged.
+    """Read the tensors of a file of :func:`write_weights` onto the CPU; ``None`` if it is damaged, which is logged.
 
-    Older files carry no checksum: of them only what cannot be read at all counts as damaged.
+    Older files have no checksum: they count as damaged only if they cannot be read at all.
 
     Raises:
-        RunError: It is whole perhaps, and this user may not read it, or its disk is away.
+        RunError: The file may be intact, but cannot be read now: permissions, or a disk that is away.
     """
     try:
         path.open("rb").close()  # safetensors says of a file without right that there is none

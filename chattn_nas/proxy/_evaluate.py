@@ -1,4 +1,4 @@
-"""Scores a network."""
+"""Scores a network on a set of images."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Evaluation:
 
     Args:
         network: On the device of the images.
-        images: To score it on.
-        data: With its task, which says how images are normalised and scored.
+        images: The images to score it on.
+        data: The data set with its task, which says how images are normalised and scored.
         batch_size: Images at a time.
         capture: ``None`` runs eagerly.
     """
@@ -37,7 +37,7 @@ class Evaluation:
 
     @torch.no_grad()
     def __call__(self) -> tuple[float, float]:
-        """Score by the metric of the task, more is better, and mean loss, in eval mode."""
+        """Return the score by the metric of the task (more is better) and the mean loss, in eval mode."""
         self.network.eval()
         self.start.zero_()
         self.scorer.reset()
@@ -73,5 +73,5 @@ class Evaluation:
 def evaluate(
     network: nn.Module, images: ImageSet, data: Data, *, batch_size: int, device: torch.device
 ) -> tuple[float, float]:
-    """Score by the metric of ``data`` and mean loss of ``network`` on ``images``, in eval mode."""
+    """Return the score by the metric of ``data`` and the mean loss of ``network`` on ``images``, in eval mode."""
     return Evaluation(network.to(device), images.to(device), data, batch_size)()

@@ -44,12 +44,12 @@ def train(
 
     Args:
         network: In any mode, on any device.
-        data: Where it lies does not matter; it is moved to the device.
+        data: The data set, on any device; it is moved.
         settings: Rungs, batch size, optimiser.
         seed: Seeds the order and the augmentation.
         report: Called after every rung with its index and result; returns ``True`` to stop.
-        device: Overrides that of the settings.
-        accumulate: Parts that each batch is taken in, for less memory.
+        device: Device in place of that of the settings.
+        accumulate: Number of parts that each batch is split into, to save memory.
     """
     device = torch.device(device) if device else resolve_device(settings.device)
     with own_stream_and_state(device, seed), dropped(network, settings.drop_path):

@@ -1,8 +1,8 @@
-"""Auxiliary losses: modules whose logits enter the loss of training beside the network's own.
+"""Auxiliary losses: modules whose logits add to the training loss.
 
 An :class:`~chattn_nas.attention.AuxiliaryHead`, such as the head of EncNet's context encoding module, gives logits
-(B, classes) of the presence of every class in the image wherever its network calls it. They are heard by hooks for the
-time of one forward, so nothing is kept in a module: copies, threads and exported networks know nothing of it.
+(B, classes) of the presence of every class in the image wherever its network calls it. Hooks record them during one
+forward pass, so nothing is kept in a module: copies, threads and exported networks are unaffected.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Heard = list[tuple[float, Tensor]]
 
 
 class AuxiliaryHeads:
-    """The auxiliary heads of a network whose loss counts.
+    """The auxiliary heads of a network.
 
     Args:
-        network: Searched once; a head with weight 0 is left out, so it has no gradient.
+        network: Searched once for heads; one with weight 0 is left out, so it has no gradient.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -32,7 +32,7 @@ class AuxiliaryHeads:
 
     @contextmanager
     def heard(self) -> Iterator[Heard]:
-        """The logits of the heads that a forward inside calls; hooks are removed at the end."""
+        """Record the logits of the heads that a forward pass inside calls; hooks are removed at the end."""
         found: Heard = []
 
         def hear(module: AuxiliaryHead, arguments: Any, logits: Tensor) -> None:
@@ -47,12 +47,12 @@ class AuxiliaryHeads:
 
 
 def presence_loss(heard: Heard, targets: Tensor) -> Tensor | float:
-    """Weighted binary cross-entropies of the presence of every class; 0 where no head was heard.
+    """Weighted binary cross-entropies of the presence of every class; 0 if no head was called.
 
     Zhang, Dana, Shi, Zhang, Wang, Tyagi, Agrawal, "Context Encoding for Semantic Segmentation" (2018): SE-loss.
 
     Args:
-        heard: What :meth:`AuxiliaryHeads.heard` gave.
+        heard: The result of :meth:`AuxiliaryHeads.heard`.
         targets: Labels (B,), or class shares (B, classes): a class with any share is present.
     """
     loss: Tensor | float = 0.0

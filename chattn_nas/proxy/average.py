@@ -12,17 +12,17 @@ POWER = 2 / 3
 
 
 class Average:
-    """Average of parameters and buffers, warmed up, as ``timm.utils.ModelEmaV3``; here no step asks the host.
+    """Average of parameters and buffers with warm-up, like ``timm.utils.ModelEmaV3`` but without waiting for the host.
 
     Polyak, Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992).
 
     Args:
-        network: On its device; updated elsewhere.
-        decay: Share that is kept at a step.
+        network: The network, on its device; trained elsewhere.
+        decay: Share of the average that is kept at a step.
 
     Attributes:
         module: The average, in eval mode.
-        steps: Updates so far, a tensor; a training that goes on sets it.
+        steps: Number of updates so far, a tensor; a training that resumes sets it.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -36,7 +36,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """After a step of the network."""
+        """Update the average, after a step of the network."""
         kept = (1 - (1 + self.steps) ** -POWER).clamp(max=self.decay)
         averages, values = ([pair[index] for pair in self.floats] for index in (0, 1))
         away = torch._foreach_sub(values, averages)

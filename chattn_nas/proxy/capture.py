@@ -1,7 +1,7 @@
-"""One piece of work run many times: on a GPU captured once in a CUDA graph and replayed.
+"""Captures work that runs many times in a CUDA graph, and replays it.
 
-Small networks on a GPU are bound by the launching of kernels, and ``torch.compile`` would compile again for every
-architecture. A graph of a whole step is captured in the time of a few steps. On an H100 a captured step of
+Small networks on a GPU are limited by the launching of kernels, and ``torch.compile`` would compile again for every
+architecture. Capturing the graph of a whole step takes the time of a few steps. On an H100 a captured step of
 ``cifar_resnet8`` (16 px, batch 128) trains 5 times as many images a second as an eager one, to the same bits
 (2026-11-25, ``scripts/check_cuda.md``).
 """
@@ -26,9 +26,9 @@ WARM_UP = 3
 
 
 class Replayed:
-    """Runs ``work``: eagerly at first, then as captured; eagerly where capture fails, with the reason logged.
+    """Runs ``work``: eagerly at first, then as a replay; if capture fails, eagerly, with the reason logged.
 
-    All that changes from call to call must lie in tensors that stay where they are.
+    Everything that changes from call to call must be in tensors that stay in place.
 
     Args:
         work: Reads and writes such tensors only.
@@ -41,7 +41,7 @@ class Replayed:
         self.warm = 0
 
     def __call__(self) -> None:
-        """Once more."""
+        """Run the work once."""
         if self.replay is None and self.capture is not None and self.warm >= WARM_UP:
             try:
                 self.replay = self.capture(self.work)
@@ -54,17 +54,17 @@ class Replayed:
 
 
 def cuda_graphs(device: torch.device, *own: torch.Generator) -> Capture | None:
-    """Captures on the current stream, which must not be the default one; ``None`` where the device is no GPU.
+    """Return a function that captures on the current stream (not the default one); ``None`` if the device is no GPU.
 
     Args:
-        device: That the work runs on.
-        own: Generators that the work draws from, beside the device's: replays go on drawing where eager runs stopped.
+        device: Device that the work runs on.
+        own: Generators of the work besides the device's: replays go on drawing where eager runs stopped.
     """
     if device.type != "cuda":
         return None
 
     def capture(work: Work) -> Work:
-        """The work as one replay; generators go on drawing where they were if it cannot be captured."""
+        """Capture the work as one replay; if that fails, generators go on drawing where they were."""
         graph = torch.cuda.CUDAGraph()
         generators = [torch.cuda.default_generators[torch.cuda.current_device()], *own]
         states = [(drawn, drawn.get_state()) for drawn in generators]

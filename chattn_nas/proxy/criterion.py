@@ -15,10 +15,10 @@ LOSSES = ("task", "ce", "bce")
 
 
 def criterion_of(task: Task, settings: ProxySettings, device: torch.device) -> Criterion:
-    """The loss between a network's output and the targets of its batch.
+    """Make the loss between a network's output and the targets of its batch.
 
     Raises:
-        InputError: There is no such loss, or it is not for this task; ``where`` is its place in the spec.
+        InputError: There is no such loss, or it does not suit this task; ``where`` is its place in the spec.
     """
     name, where = settings.loss, ("proxy", "loss")
     if is_path(name):

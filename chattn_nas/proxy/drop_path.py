@@ -1,8 +1,8 @@
-"""Stochastic depth for the time of a training, in any network whose blocks have a place for it.
+"""Stochastic depth during a training, in any network whose blocks have a place for it.
 
 Huang, Sun, Liu, Sedra, Weinberger, "Deep Networks with Stochastic Depth" (2016); rates rise evenly from 0 at the first
-block to the asked one at the last, as in timm. What is put in has no weights and is taken out at the end, so that a
-network is kept, scored and exported as if it had never been there.
+block to the given one at the last, as in timm. The modules have no weights and are removed at the end, so that a
+network is stored, scored and exported as if they had never been there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAME = re.compile(r"drop_path\d?")
 
 
 def places(network: nn.Module) -> list[tuple[nn.Module, list[str]]]:
-    """Blocks of a network with the names of their places, in order."""
+    """The blocks of a network with the names of their places, in order."""
     found = []
     for block in network.modules():
         names = {*block._modules, *(name for name, value in vars(block).items() if value is None)}
@@ -34,14 +34,14 @@ def places(network: nn.Module) -> list[tuple[nn.Module, list[str]]]:
 
 
 def check(network: nn.Module, section: str = "proxy") -> None:
-    """See whether ``drop_path`` can do something.
+    """Check that ``drop_path`` has an effect.
 
     Args:
-        network: Of any kind.
-        section: Of the spec that asks for it, for the error.
+        network: Any network.
+        section: Section of the spec that asks for it, for the error.
 
     Raises:
-        InputError: No block has a place for it, or one drops already.
+        InputError: No block has a place for it, or one has stochastic depth already.
     """
     where = (section, "drop_path")
     if not places(network):
@@ -57,11 +57,11 @@ def check(network: nn.Module, section: str = "proxy") -> None:
 
 @contextmanager
 def dropped(network: nn.Module, rate: float) -> Iterator[None]:
-    """Branches are dropped inside, in train mode.
+    """Drop branches in train mode inside the context.
 
     Args:
-        network: Changed, and changed back.
-        rate: Of the last block; 0 does nothing.
+        network: Changed, and restored at the end.
+        rate: Rate of the last block; 0 does nothing.
     """
     undo: list[Callable[[], None]] = []
     known: set[int] = set()
@@ -83,11 +83,11 @@ def dropped(network: nn.Module, rate: float) -> Iterator[None]:
 
 
 class _Dropping:
-    """A forward hook."""
+    """A forward hook that drops branches."""
 
     def __init__(self, rate: float) -> None:
         self.drop = DropPath(rate)
 
     def __call__(self, module: nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
-        """The branch, or nothing of it."""
+        """Return the branch, dropped for some samples."""
         return self.drop.train(module.training)(output)

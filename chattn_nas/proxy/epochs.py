@@ -27,7 +27,7 @@ def epochs_of(
     capture: Capture | None = None,
     accumulate: int = 1,
 ) -> Resident | Streamed:
-    """Optimiser, step and batches of one network, which is moved to the device of ``generator`` for it."""
+    """Set up the training of one network, which is moved to the device of ``generator``."""
     device = generator.device
     # channels_last: forward and backward take 0.72 (ResNet-8, 16 px) and 0.70 (ResNet-20, 32 px) of their time in the
     # default format (2026-11-25, torch 2.14.1, one thread of an AMD EPYC), 0.86 on an H100.

@@ -11,9 +11,9 @@ import torch
 
 @contextmanager
 def own_stream_and_state(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed what layers draw (dropout, drop path); the global state stays as it was.
+    """Seed the random numbers of layers (dropout, drop path); the global state is restored at the end.
 
-    On a GPU all is done on a stream of its own, which capture asks for, and by cuDNN's deterministic algorithms: the
+    On a GPU everything runs on a stream of its own, which capture needs, and with cuDNN's deterministic algorithms: the
     same seed gives the same numbers.
     """
     if device.type != "cuda":

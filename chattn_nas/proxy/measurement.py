@@ -23,7 +23,7 @@ class Outcome(StrEnum):
 
 
 def told(outcome: str) -> str:
-    """How a reader is told an outcome, everywhere: ``stopped early`` for ``pruned``."""
+    """The outcome as readers see it, such as ``stopped early`` for ``pruned``."""
     return "stopped early" if outcome == Outcome.PRUNED else outcome.replace("_", " ")
 
 
@@ -33,9 +33,9 @@ class Rung:
 
     Attributes:
         epoch: Epochs trained so far.
-        score: On the validation set, by the metric of the data, 0 to 1; top-1 accuracy by default.
+        score: Validation score by the metric of the data, 0 to 1; top-1 accuracy by default.
         loss: Mean cross-entropy on the validation set.
-        figures: Beside the score, at the last rung: recall and precision of every class, confusion of classes.
+        figures: Further figures, at the last rung: recall and precision of every class, confusion of classes.
     """
 
     epoch: int
@@ -50,8 +50,8 @@ class StageScale:
 
     Attributes:
         stage: Its number, from 1.
-        ratio: At the start, root mean square behind an attention over that of the map that would be there without it;
-            geometric mean over the stage. 1 where a norm follows, which takes any scale out.
+        ratio: Root mean square behind an attention at the start, relative to the map without it; geometric mean over
+            the stage. It is 1 if a norm follows, which removes any scale.
         start, end: Root mean square behind the attentions before and after training, mean over the stage.
     """
 
@@ -66,16 +66,16 @@ class Measurement(Stored):
     """One network, trained once.
 
     Attributes:
-        outcome, reason: How it ended, and why in words where not ``complete``.
+        outcome, reason: How it ended and, unless ``complete``, why.
         rungs: One entry per rung that was reached.
         train_loss_sum: Sum over all steps of the mean training loss (a training-speed estimate).
         first_epoch_loss: Mean training loss over the steps of the first epoch.
-        stage_scales: Per stage with attention, how large the map behind it is.
-        seconds: Length of training and evaluation, without building the network.
+        stage_scales: Scale of the map behind attention, per stage with attention.
+        seconds: Duration of training and evaluation, without building the network.
         images_per_second: Training images per second of training time.
-        peak_memory: Bytes; of the device on CUDA, of the process on a CPU.
-        test_score: On the test set, 0 to 1; only where it was asked for: a search never does.
-        accumulate: Parts that each batch was taken in: 2 where the whole one did not fit.
+        peak_memory: Peak memory in bytes, of the device on CUDA, of the process on a CPU.
+        test_score: Score on the test set, 0 to 1, if requested; a search never does.
+        accumulate: Number of parts that each batch was split into: 2 if the whole batch did not fit.
         parameters, macs, latency: Costs; latency in seconds per batch, ``None`` where not measured.
         seed, device, versions: What the numbers depend on.
     """
@@ -102,7 +102,7 @@ class Measurement(Stored):
 
     @property
     def score(self) -> float | None:
-        """On the validation set at the last rung reached."""
+        """Validation score at the last rung reached."""
         return self.rungs[-1].score if self.rungs else None
 
     @property

@@ -1,4 +1,4 @@
-"""Memory: whether an error says that it was short, and how much was used."""
+"""Memory: recognises errors that say it ran out, and measures its use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the process could not allocate."""
+    """Whether an error says that a device or the process could not allocate memory."""
     return (
         isinstance(error, torch.OutOfMemoryError | MemoryError)
         or "out of memory" in str(error).lower()
@@ -18,14 +18,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_caches() -> None:
-    """Give back what nothing uses; call it outside the ``except`` block, whose error still holds the tensors."""
+    """Free unused memory; call it outside the ``except`` block, whose error still holds the tensors."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: of the device since its peak was last reset on CUDA, of the process on a CPU."""
+    """Peak memory in bytes: of the device since the last reset on CUDA, of the process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

@@ -1,10 +1,10 @@
 """Mixup and CutMix of whole batches on their device, drawn from the batch's own generator.
 
 Mixup: Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization" (2018). CutMix: Yun, Han, Oh, Chun,
-Choe, Yoo, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features" (2019). As
-``timm.data.Mixup`` does them in its mode ``batch``: one share per batch, an image is mixed with the one as far from the
-end of the batch, and where both are asked for each batch takes one of them. Nothing is decided on the host, so that a
-step is captured, and networks of one seed see the same mixtures.
+Choe, Yoo, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features" (2019). Both work as
+in ``timm.data.Mixup`` in its mode ``batch``: one share per batch, the n-th image is mixed with the n-th from the end,
+and with both, each batch takes one of them. Nothing is decided on the host, so that a step can be captured, and
+networks of one seed see the same mixtures.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class BatchMixing:
     """Mixes normalised images (B, C, H, W) and labels (B,) of one batch.
 
     Args:
-        mixup, cutmix: Alpha of the beta distribution that the share is drawn from; 0 leaves it out, one is above.
-        classes: Columns of the shares that labels become.
+        mixup, cutmix: Alpha of the beta distribution of the share; 0 leaves one out, but not both.
+        classes: Number of classes.
     """
 
     def __init__(self, mixup: float, cutmix: float, classes: int) -> None:
@@ -38,7 +38,7 @@ class BatchMixing:
                        for alpha in self.alphas if alpha}  # fmt: skip
 
     def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The mixed images, and the share of every class in them, (B, classes)."""
+        """Return the mixed images, and the share of every class in them, (B, classes)."""
         device, (height, width) = images.device, images.shape[2:]
         which, share, row, column = torch.rand(4, device=device, generator=generator).unbind()
         shares = F.one_hot(labels, self.classes).to(torch.float32)
@@ -60,7 +60,7 @@ class BatchMixing:
         return mixed.contiguous(memory_format=torch.channels_last), torch.lerp(shares.flip(0), shares, of_label)
 
     def _drawn(self, alpha: float, even: Tensor) -> Tensor:
-        """A number of the beta distribution (alpha, alpha) from an even one in [0, 1)."""
+        """A number from the beta distribution (alpha, alpha), by a uniform one in [0, 1)."""
         if self.tables[alpha].device != even.device:
             self.tables[alpha] = self.tables[alpha].to(even.device)
         table, place = self.tables[alpha], even * QUANTILES
@@ -69,7 +69,7 @@ class BatchMixing:
 
 
 def _window(share: Tensor, row: Tensor, column: Tensor, height: int, width: int) -> Tensor:
-    """1 inside a rectangle of so large a share of (H, W) around a place (0 to 1), cut off at the border; 0 outside."""
+    """1 inside a rectangle with a share of (H, W) around a place (0 to 1), cut off at the border; 0 outside."""
     side = share.sqrt()
 
     def inside(length: int, at: Tensor) -> Tensor:
@@ -81,15 +81,15 @@ def _window(share: Tensor, row: Tensor, column: Tensor, height: int, width: int)
 
 
 def mixing_of(task: Task, settings: ProxySettings, section: str = "proxy") -> BatchMixing | None:
-    """The function that mixes the batches of a training; ``None`` where nothing is to be mixed.
+    """Return the function that mixes the batches of a training; ``None`` if nothing is to be mixed.
 
     Args:
-        task: What is learned.
+        task: The task.
         settings: ``mixup`` and ``cutmix``.
-        section: Of the spec that asks for it, for the error.
+        section: Section of the spec that asks for it, for the error.
 
     Raises:
-        InputError: Targets of the task do not follow mixed images.
+        InputError: The task's targets cannot be mixed.
     """
     for name in NAMES:
         if not getattr(settings, name):

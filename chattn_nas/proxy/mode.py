@@ -1,4 +1,4 @@
-"""Train mode of a network of which parts are frozen."""
+"""Train mode of a network with frozen parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def train_mode(network: nn.Module) -> None:
-    """As ``network.train()``, but norms that are frozen keep the statistics they have."""
+    """Like ``network.train()``, but frozen norms keep their statistics."""
     network.train()
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):

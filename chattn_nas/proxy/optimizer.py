@@ -1,4 +1,4 @@
-"""The optimiser with its groups of parameters, and where their learning rates lie."""
+"""Makes the optimiser with its groups of parameters, and holds their learning rates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def without_weight_decay(network: nn.Module) -> set[str]:
-    """Names of the parameters that must not decay: biases, norms, and what a module exempts.
+    """Names of the parameters without weight decay: biases, norms, and those that a module exempts.
 
     A module exempts by ``no_weight_decay``, a method as in timm or a tuple of names relative to itself.
     """
@@ -30,12 +30,10 @@ def without_weight_decay(network: nn.Module) -> set[str]:
 
 
 def build_optimizer(network: nn.Module, settings: ProxySettings, *, images: int | None = None) -> torch.optim.Optimizer:
-    """The optimiser of the settings over the trainable parameters of ``network``.
+    """Make the settings' optimiser for the trainable parameters of ``network``.
 
-    The learning rate is for a batch of 128 and follows the batch that is used: of ``images`` training images none can
-    be larger than their number.
-
-    Parameters that ``network.rate_factors`` names, where it has one, take that factor of the learning rate.
+    The learning rate is for a batch of 128 and scales with the actual batch, which cannot exceed the number of training
+    ``images``. Parameters that ``network.rate_factors`` names, if it exists, have that factor of the learning rate.
 
     Raises:
         InputError: There is no such optimiser.
@@ -59,10 +57,10 @@ def build_optimizer(network: nn.Module, settings: ProxySettings, *, images: int 
 
 
 def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: float) -> torch.optim.Optimizer:
-    """The optimiser that the settings name, over groups of parameters.
+    """Make the settings' optimiser for groups of parameters.
 
     Raises:
-        InputError: There is none; ``where`` is its place in the spec.
+        InputError: There is no such optimiser; ``where`` is its place in the spec.
     """
     name = settings.optimizer
     if name == "sgd":
@@ -120,7 +118,7 @@ class Rates:
     """The learning rates of an optimiser's groups as tensors on the device, each a factor of its peak.
 
     Args:
-        optimizer: Its rates now are the peaks; tensors take their place.
+        optimizer: The optimiser; its current rates are the peaks, and are replaced by tensors.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
@@ -133,6 +131,6 @@ class Rates:
             self.pairs.append((group["lr"], peak))
 
     def set(self, factor: Tensor) -> None:
-        """A tensor of one element, on the device."""
+        """Set the rates to a factor of their peaks, a tensor of one element on the device."""
         for rate, peak in self.pairs:
             rate.copy_(factor.squeeze() * peak)

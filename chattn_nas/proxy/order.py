@@ -1,4 +1,4 @@
-"""In which order the images of an epoch come."""
+"""Draws the order of the images in an epoch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def draw(count: int, odds: Tensor | None, generator: torch.Generator) -> Tensor:
-    """Indices (count,) on the device of the generator.
+    """Draw indices (count,) on the device of the generator.
 
     Args:
         count: Number of images.
-        odds: The odds of every image, (count,), drawn with replacement; ``None`` gives every image once, shuffled.
-        generator: Draws.
+        odds: Odds of every image, (count,), to draw with replacement; ``None`` takes every image once, shuffled.
+        generator: Draws the order.
     """
     if odds is None:
         return torch.randperm(count, device=generator.device, generator=generator)
@@ -23,9 +23,9 @@ def draw(count: int, odds: Tensor | None, generator: torch.Generator) -> Tensor:
 
 
 def even_odds(labels: Tensor) -> Tensor:
-    """Odds (N,) under which every class of ``labels`` is drawn as often.
+    """Odds (N,) with which every class of ``labels`` is drawn equally often.
 
-    Of several labels per image (N, K), an image has the odds of its rarest.
+    With several labels per image (N, K), an image has the odds of its rarest label.
     """
     if labels.ndim > 1:
         rarity = labels.shape[0] / labels.sum(0, dtype=torch.float32).clamp(min=1)

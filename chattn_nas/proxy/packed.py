@@ -51,14 +51,14 @@ def train_packed(
         settings: As for ``train``; ``patience`` is not looked at.
         seeds: One per network, of the order and augmentation of its images.
         device: To train on.
-        after_epoch: Called with the number of epochs so far and every network's mean training loss in the last one.
+        after_epoch: Called with the number of epochs so far and every network's mean training loss in the last epoch.
 
     Raises:
         InputError: The images are read from disk batch by batch, or layers draw (dropout, drop path).
 
     Returns:
-        One measurement per network. ``seconds`` and ``images_per_second`` are its share of the whole; memory, which
-        cannot be shared out, is left open. What diverges is told so and goes on to the end with the others.
+        One measurement per network. ``seconds`` and ``images_per_second`` are its share of the whole; memory cannot be
+        divided and is left out. A network that diverges is marked so, and goes on to the end with the others.
     """
     device = torch.device(device)
     if settings.drop_path or any(map(_draws, networks)):
@@ -71,7 +71,7 @@ def train_packed(
 
 
 def _draws(network: nn.Module) -> bool:
-    """Whether a layer draws in training: timm's models drop before the classifier by a rate of their own."""
+    """Whether a layer draws random numbers in training, such as the dropout before the classifier in timm's models."""
     return any(
         (isinstance(module, _DropoutNd) and module.p)
         or (isinstance(module, DropPath) and module.drop_prob)
@@ -149,7 +149,7 @@ def _train(
 
 
 def _side_by_side(works: Sequence[Callable[[], None]], device: torch.device) -> Callable[[], None]:
-    """All of ``works``, each on a stream of its own that starts at the current one and joins it again."""
+    """Run all of ``works``, each on its own stream, which starts at the current one and joins it again."""
 
     def one_by_one() -> None:
         for work in works:

@@ -1,4 +1,4 @@
-"""Trains a network of many paths, one path per step, and scores paths without training them further."""
+"""Trains a network of many paths, one path per step, and scores paths without further training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCORED_BATCHES = 4
 
 
 def steps_of(data: Data, settings: ProxySettings) -> int:
-    """Steps of one epoch."""
+    """Number of steps of one epoch."""
     return len(data.train) // min(settings.batch_size, len(data.train))
 
 
@@ -46,15 +46,15 @@ def train_paths(
     """Train ``network`` in place in one schedule, by the recipe of the proxy.
 
     Args:
-        network: On any device; its optimiser holds all of its parameters, and what a step does not reach has no
-            gradient in it: neither momentum nor weight decay moves it.
-        data: Moved to the device.
-        settings: Batch size, optimiser, loss; its rungs are not looked at.
+        network: On any device. Its optimiser holds all parameters; those that a step does not reach have no gradient,
+            so neither momentum nor weight decay moves them.
+        data: The data set; moved to the device.
+        settings: Batch size, optimiser, loss; the rungs are ignored.
         epochs: Length of the schedule.
-        choose: Called with the number of every step before it, counted from 0: switches the path.
+        choose: Called before every step with its number, from 0; switches the path.
         seed: Seeds the order and the augmentation.
         device: To train on.
-        after_epoch: Called with the number of epochs so far and the mean loss of the last one.
+        after_epoch: Called with the number of epochs so far and the mean loss of the last epoch.
     """
     with own_stream_and_state(device, seed), dropped(network, settings.drop_path):
         # Never captured: a graph would replay the path that it was captured with.
@@ -80,16 +80,16 @@ def train_paths(
 
 
 class PathLoss:
-    """The task's loss of a network as it is now, on the same few unaugmented batches of training images at every call.
+    """The task's loss of a network on a few fixed, unaugmented batches of training images.
 
-    Norms take the statistics of the batch, so that no path is judged by what others left in the running ones; dropout
-    is off, and labels are not smoothed. The network is left as it was.
+    Norms use the statistics of the batch, so that no path is judged by running statistics from other paths; dropout is
+    off, and labels are not smoothed. The network is left as it was.
 
     Args:
         network: On the device.
-        data: With its task.
+        data: The data set with its task.
         settings: Batch size and loss.
-        device: Of the network.
+        device: Device of the network.
     """
 
     def __init__(self, network: nn.Module, data: Data, settings: ProxySettings, device: torch.device) -> None:
@@ -108,7 +108,7 @@ class PathLoss:
 
     @torch.no_grad()
     def __call__(self) -> float:
-        """Mean over the batches."""
+        """Return the mean over the batches."""
         with batch_statistics(self.network), autocast(self.device):
             losses = [self.criterion(self.network(images), targets) for images, targets in self.batches]
         return float(torch.stack([loss.float() for loss in losses]).mean())
@@ -116,7 +116,7 @@ class PathLoss:
 
 @contextmanager
 def batch_statistics(network: nn.Module) -> Iterator[None]:
-    """Norms see the batch alone, all else is in eval mode; modes and buffers are left as they were."""
+    """Let norms use batch statistics inside, with everything else in eval mode; restore modes and buffers."""
     with restored(network):
         train_mode(network)
         for module in network.modules():

@@ -1,4 +1,4 @@
-"""The state of this process, sent to whoever listens in it: a board on the terminal, a file that another reads."""
+"""Sends the state of this process to listeners: a display on the terminal, or a file that another process reads."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _told = 0.0
 
 @contextmanager
 def heard_by(listener: Listener) -> Iterator[None]:
-    """Tell ``listener`` inside: a mapping with ``phase`` (``reading``, ``building``, ``training``, ``scoring``), and of
-    a training ``trial, network, epoch, epochs, step, steps, images_per_second`` as far as they are known."""
+    """Call ``listener`` with the state inside the context.
+
+    The state is a mapping with ``phase`` (``reading``, ``building``, ``training``, ``scoring``) and, for a training, as
+    far as known, ``trial, network, epoch, epochs, step, steps, images_per_second``."""
     global _listener, _facts
     before, (_listener, _facts) = (_listener, _facts), (listener, {})
     try:
@@ -30,7 +32,7 @@ def heard_by(listener: Listener) -> Iterator[None]:
 
 
 def tell(phase: str, **facts: Any) -> None:
-    """A phase begins; what is known of an earlier one and not said anew stays true."""
+    """Begin a phase; other values from earlier phases stay valid."""
     global _facts, _told
     if _listener is None:
         return
@@ -40,11 +42,11 @@ def tell(phase: str, **facts: Any) -> None:
 
 
 class Beat:
-    """Called after every step of a training; tells about twice a second.
+    """Called after every step of a training; reports about twice a second.
 
     Args:
-        epochs: Of the whole training.
-        steps: Of an epoch.
+        epochs: Epochs of the whole training.
+        steps: Steps of an epoch.
         batch_size: Images per step.
     """
 
@@ -53,7 +55,7 @@ class Beat:
         self.done, self.begun = 0, time.monotonic()
 
     def __call__(self) -> None:
-        """One step more."""
+        """Count one step."""
         self.done += 1
         now = time.monotonic()
         if _listener is None or now - _told < EVERY:
@@ -66,5 +68,5 @@ class Beat:
 
 
 def beat(epochs: int, steps: int, batch_size: int) -> Beat | None:
-    """The function that a training calls after its steps; ``None`` where nobody listens."""
+    """Return the function that a training calls after its steps; ``None`` if nobody listens."""
     return None if _listener is None else Beat(epochs, steps, batch_size)

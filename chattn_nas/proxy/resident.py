@@ -1,4 +1,4 @@
-"""Epochs over images that lie on the training device."""
+"""Epochs over images on the training device."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from chattn_nas.proxy.order import draw
 
 
 class Resident:
-    """Shuffled full batches, epoch by epoch; what does not fill a batch is left out of that epoch.
+    """Trains on shuffled full batches; the images that do not fill a batch are left out of that epoch.
 
-    Order, schedule and the step's number lie in tensors on the device, so every step is the same work: it can be
+    The order, the schedule and the step's number are tensors on the device, so every step is the same work: it can be
     captured, and needs nothing from the host.
 
     Args:
         step: Trains on one batch and returns its loss.
         images: On the training device.
-        batch_size: At most their number; of all processes together.
+        batch_size: Images per batch of all processes together; at most the number of images.
         rates: Learning rates of the optimiser.
         generator: Draws the order of the images, on the device.
         capture: ``None`` runs eagerly.
-        part: Number of this process, and how many share every batch.
-        odds: For every image the odds to be drawn, with replacement; ``None`` takes every image once.
+        part: Number of this process, and number of processes that share every batch.
+        odds: Odds of every image, to draw with replacement; ``None`` takes every image once.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Resident:
         self.advance = Replayed(self._advance, capture)
 
     def epoch(self, factors: Sequence[float], after: Callable[[], None] | None = None) -> float:
-        """Train for one epoch; the sum of its losses. The only wait for the device is at its end.
+        """Train for one epoch, and return the sum of its losses; it waits for the device only at the end.
 
         Args:
             factors: Factors of the peak learning rate, one per step.
@@ -66,7 +66,7 @@ class Resident:
         return float(self.loss_sum)
 
     def begin(self, factors: Sequence[float]) -> None:
-        """Draw the order of an epoch of ``advance``, whose losses add up in ``loss_sum``; nothing is waited for."""
+        """Draw the order for an epoch of ``advance``, whose losses add up in ``loss_sum``, without waiting."""
         order = draw(len(self.images), self.odds, self.generator)
         rank, processes = self.part
         whole = order[: self.steps * self.batch_size].view(self.steps, self.batch_size)
@@ -76,7 +76,7 @@ class Resident:
         self.loss_sum.zero_()
 
     def _batches_in_place(self) -> Iterable[object]:
-        """As many items as the epoch has steps; before each, its batch is where :meth:`_batch` takes it from."""
+        """Yield once per step of the epoch, when the batch is where :meth:`_batch` takes it from."""
         return range(self.steps)
 
     def _batch(self, index: Tensor) -> TensorSet:

@@ -1,4 +1,4 @@
-"""Training in the memory there is."""
+"""Trains again with smaller batches if memory is short."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def train_within_memory(
     report: Report | None = None,
     device: torch.device | str | None = None,
 ) -> Measurement:
-    """Train as ``train`` does; where memory is short, once more from the same start with every batch in two parts.
+    """Train as ``train`` does; if memory is short, once more from the same start with every batch in two parts.
 
-    The second attempt sees the same batches and follows their whole gradient, so its result stands beside those of
+    The second attempt sees the same batches and follows their whole gradient, so its result is comparable with those of
     networks that fitted at once; only the statistics of BatchNorm are those of half a batch.
 
     Raises:
-        torch.OutOfMemoryError: Half the batch does not fit either. Other ways of saying so are handed on as they are.
+        torch.OutOfMemoryError: Half the batch does not fit either; other errors for the same reason are passed on.
     """
     start = {name: value.to("cpu", copy=True) for name, value in network.state_dict().items()}
     try:

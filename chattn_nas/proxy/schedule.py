@@ -26,10 +26,10 @@ def factors(settings: ProxySettings, steps: int) -> list[float]:
 
     Args:
         settings: ``scheduler`` and ``warmup``.
-        steps: Of the rung.
+        steps: Number of steps in the rung.
 
     Raises:
-        InputError: There is no such function, it cannot be called so, or gives no finite number from 0 on.
+        InputError: There is no such function, it cannot be called so, or it returns a negative or infinite number.
     """
     name, where = settings.scheduler, ("proxy", "scheduler")
     if name == "cosine":

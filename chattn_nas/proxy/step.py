@@ -18,22 +18,22 @@ Prepare = Callable[[TensorSet], tuple[Tensor, Tensor]]
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """bf16 where the device is fast at it: CUDA. CPUs without AMX are 10 times slower in it than in float32."""
+    """Use bf16 on CUDA, which is fast at it; CPUs without AMX are 10 times slower in it than in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 class TrainingStep:
-    """Augmentation, forward, backward, update: all of it on the device, without a wait for it.
+    """One training step: augmentation, forward, backward, update, all on the device without waiting for it.
 
     Args:
         network: In train mode, on the device.
-        optimizer: Over its parameters.
+        optimizer: The optimiser of its parameters.
         prepare: Augments and normalises, on the device.
-        task: Says what is present in the targets.
+        task: The task, which knows the classes that are present in targets.
         criterion: The loss.
-        accumulate: Parts that a batch is taken in, one after the other, for less memory: the gradient is that of the
-            whole batch, batch statistics are those of the parts.
-        clip: Largest norm of the gradient, where it has one.
+        accumulate: Number of parts that a batch is split into, to save memory: the gradient is that of the whole
+            batch, batch statistics are those of the parts.
+        clip: Largest norm of the gradient, if any.
         average: Moving average of the weights, updated with every step.
     """
 
@@ -56,7 +56,7 @@ class TrainingStep:
         self.auxiliary = AuxiliaryHeads(network)
 
     def __call__(self, batch: TensorSet) -> Tensor:
-        """Train on one batch; the mean loss, a tensor on the device."""
+        """Train on one batch; return the mean loss, a tensor on the device."""
         images, targets = self.prepare(batch)
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
@@ -86,7 +86,8 @@ class TrainingStep:
     def loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | float]:
         """The task's loss of normalised images (B, C, H, W).
 
-        Beside it the loss of auxiliary heads: trained on, but not told, so that a network with such a head is
+        The loss of auxiliary heads comes second: it is trained on but not reported, so that networks with such a head
+            are
         compared by the same loss as the others.
         """
         with autocast(images.device), self.auxiliary.heard() as heard:

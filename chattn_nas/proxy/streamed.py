@@ -1,4 +1,4 @@
-"""Epochs over images that lie on disk: batches are read ahead while the device works."""
+"""Epochs over images on disk: batches are read ahead while the device works."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ THREADS = 2
 class Streamed(Resident):
     """Epochs over images that stay on disk, with the same results to the bit as over images in memory.
 
-    A batch is copied into a tensor that stays where it is, so the step can be captured; the host waits for the disk,
-    never for the device. ``images`` has its targets on the training device.
+    A batch is copied into a tensor that stays in place, so the step can be captured; the host waits for the disk, never
+    for the device. The targets of ``images`` are on the training device.
     """
 
     images: MappedSet
 
     @cached_property
     def pixels(self) -> Tensor:
-        """Where every batch is put."""
+        """The tensor that every batch is copied into."""
         shape = (self.batch_size // self.part[1], *self.images.shape)
         return torch.empty(shape, dtype=torch.uint8, device=self.images.labels.device)
 
@@ -43,7 +43,7 @@ class Streamed(Resident):
 
 
 def read_ahead(images: MappedSet, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Images (B, C, H, W) of every batch of indices, in memory that a GPU can fetch from while others are read."""
+    """Read the images (B, C, H, W) of every batch of indices ahead, into memory that a GPU can copy from meanwhile."""
     pinned = images.labels.device.type == "cuda"
 
     def read(batch: Tensor) -> Tensor:

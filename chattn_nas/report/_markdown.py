@@ -22,12 +22,12 @@ from chattn_nas.study.record import CONTROLS
 
 @checked
 def markdown(study: optuna.Study, top: int = 10) -> str:
-    """The report of a study as GitHub-flavoured Markdown; ``top`` rows of the leaderboard."""
+    """Write the report of a study as GitHub-flavoured Markdown, with ``top`` rows of the leaderboard."""
     return markdown_of(gather(study), top)
 
 
 def markdown_of(facts: RunFacts, top: int = 10) -> str:
-    """As :func:`markdown`, of a study that was read already."""
+    """Like :func:`markdown`, for a study that was read already."""
     verdict = facts.verdict
     parts = [f"# {facts.name}: {verdict.headline} ({verdict.status})", " ".join(verdict.sentences), facts.searched]
     parts += ["```\n" + "\n".join(summary(facts)) + "\n```"]
@@ -71,7 +71,7 @@ def markdown_of(facts: RunFacts, top: int = 10) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; cells may hold any text."""
+    """Write a Markdown table; cells may hold any text."""
     lines = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in (heads, *rows)]
     return "\n".join([lines[0], "|" + " --- |" * len(heads), *lines[1:]])
 

@@ -1,4 +1,4 @@
-"""Tables of the report: cells with the text that is shown and the value that is sorted by."""
+"""Tables of the report: every cell has a text to show and a value to sort by."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chattn_nas.results import words
 
 @dataclass(frozen=True)
 class Cell:
-    """The text that is shown and the number or text that is sorted by; ``tone`` is a CSS class."""
+    """A text to show and a number or text to sort by; ``tone`` is a CSS class."""
 
     shown: Any
     sorting: Any = ""
@@ -22,7 +22,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A heading; ``hint`` says what it means; ``wide`` columns are left out on a phone; ``number`` aligns right."""
+    """A heading; ``hint`` explains it; ``wide`` columns are left out on a phone; ``number`` aligns right."""
 
     title: str
     hint: str = ""
@@ -32,7 +32,7 @@ class Column:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Columns and rows; a row's class marks the recommended one."""
+    """Columns and rows; a row's class marks the recommended network."""
 
     columns: Sequence[Column]
     rows: Sequence[tuple[str, Sequence[Cell]]]
@@ -47,7 +47,7 @@ def chip(name: str, text: str, colours: Mapping[str, str]) -> Markup:
 
 
 def number(value: float | None, shown: str, tone: str = "") -> Cell:
-    """A number: sorted by ``value``, shown in words; missing ones come last."""
+    """A number, sorted by ``value`` and shown as text; missing ones come last."""
     if value is None or words.missing(value):
         return Cell(shown, "", tone)
     return Cell(shown, value if isinstance(value, int) else float(f"{value:.8g}"), tone)

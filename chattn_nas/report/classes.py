@@ -1,4 +1,4 @@
-"""How a network does on every class: recall, precision, and which classes it takes for which."""
+"""A network's figures on every class: recall, precision, and the confusion of classes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class ClassFigures:
     """Figures by class of one network: its complete trainings, at their last rung, on the validation images.
 
     Attributes:
-        names: Of the K classes.
-        figures: Those of :data:`FIGURES` that there are: (K,), 0 to 1, mean over the trainings; NaN where nothing was
-            of the class.
-        confusion: (K, K), share of each true class (row) that is taken for each class; ``None`` where it is not kept
+        names: Names of the K classes.
+        figures: The available ones of :data:`FIGURES`: (K,), 0 to 1, mean over the trainings; NaN for a class without
+            any case.
+        confusion: (K, K), share of each true class (row) that is taken for each class; ``None`` if it is not stored
             (several labels per image, boxes, or more than 30 classes).
-        trainings: How many these are.
+        trainings: Number of trainings.
     """
 
     names: tuple[str, ...]
@@ -43,12 +43,12 @@ class ClassFigures:
 
 
 def class_figures(records: Sequence[Record], architecture: str, names: Sequence[str]) -> ClassFigures | None:
-    """The figures of one network; ``None`` where its trainings kept none (more than 200 classes, an older run).
+    """The figures of one network; ``None`` if its trainings stored none (more than 200 classes, an older run).
 
     Args:
         records: All trials of the study.
-        architecture: Its hash.
-        names: Of the classes; their numbers where the study has none.
+        architecture: The network's hash.
+        names: Names of the classes; their numbers if the study has none.
     """
     complete = [record.rungs[-1] for record in records if record.hash == architecture and record.outcome == "complete"
                 and record.rungs]  # fmt: skip
@@ -75,7 +75,7 @@ def class_heads(found: ClassFigures) -> list[tuple[str, str]]:
 
 
 def class_rows(found: ClassFigures) -> list[tuple[str, list[float], list[str]]]:
-    """Per class its name, its figures in percent, and what it is most often taken for, where that is known."""
+    """For every class its name, its figures in percent and, if known, the class it is most often taken for."""
     return [
         (name, [100 * float(values[index]) for values in found.figures.values()],
          [_taken_for(found, index)] if found.confusion is not None else [])
@@ -84,7 +84,7 @@ def class_rows(found: ClassFigures) -> list[tuple[str, list[float], list[str]]]:
 
 
 def class_table(found: ClassFigures | None) -> ReportTable:
-    """Figures per class."""
+    """The table of figures per class."""
     if found is None:
         return ReportTable([Column("class")], [])
     columns = [Column("class"), *(Column(*FIGURES[name], number=True) for name in found.figures)]

@@ -1,4 +1,4 @@
-"""Several runs beside each other: other backbones, budgets, recipes, data; as rows and as one page."""
+"""Compares several runs, with different backbones, budgets, recipes or data: as rows and as one page."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from chattn_nas.study.short import explained
 
 @dataclass(frozen=True, kw_only=True)
 class RunLine:
-    """One run in one line; scores in %, margins in points.
+    """One run in one line; scores in percent, margins in points.
 
     Attributes:
-        name: Of the run.
-        backbone, data: What was searched on what.
-        epochs, trials: Length of a full trial, and how many trained.
+        name: Name of the run.
+        backbone, data: Names of the backbone and of the data set.
+        epochs, trials: Length of a full trial, and number of trained trials.
         network, choices: The lead in its short form, and its attention per stage in words.
         status: ``confirmed`` or ``unconfirmed``.
-        score, low, high: Of the lead by the pooled model.
-        none, uniform: Its margins over no attention and over the best uniform network; ``None`` where it is that one,
+        score, low, high: The lead's score and interval by the pooled model.
+        none, uniform: Its margins over no attention and over the best uniform network; ``None`` if it is that network,
             or no interval is known.
-        parameters: Of the lead, as a multiple of the backbone without attention.
-        seconds: Of all training in the search.
-        metric, unit: Name of the score, and what it is told in.
-        settings: Of the spec, by section and key.
+        parameters: The lead's parameters, as a multiple of the backbone without attention.
+        seconds: Seconds of all training in the search.
+        metric, unit: Name and unit of the score.
+        settings: Settings of the spec, by section and key.
     """
 
     name: str
@@ -72,7 +72,7 @@ class RunLine:
 
 
 def compare_runs(studies: Sequence[optuna.Study], places: Sequence[str] = ()) -> list[RunLine]:
-    """One line per study, in their order; of several with one name each is called by its place in ``places``."""
+    """Return one line per study, in their order; studies of the same name are named by their place in ``places``."""
     lines = [_line(gather(study)) for study in studies]
     named_alike = len({line.name for line in lines}) < len(lines)
     return (
@@ -83,14 +83,14 @@ def compare_runs(studies: Sequence[optuna.Study], places: Sequence[str] = ()) ->
 
 
 def differing(lines: Sequence[RunLine]) -> dict[str, list[str]]:
-    """Keys of the specs in which the runs differ, such as ``proxy.rungs``, with the value of every run."""
+    """The keys of the specs in which the runs differ, such as ``proxy.rungs``, with the value of every run."""
     keys = dict.fromkeys(key for line in lines for key in line.settings)
     values = {key: [_written(line.settings.get(key, words.NOT_THERE)) for line in lines] for key in keys}
     return {key: found for key, found in values.items() if len(set(found)) > 1}
 
 
 def caution(lines: Sequence[RunLine]) -> str:
-    """The figures in which the runs can be compared."""
+    """A sentence on which figures of the runs can be compared."""
     if len({(line.data, line.metric) for line in lines}) > 1:
         return (
             "The runs are of other data or metrics: their scores cannot be compared, only what attention brings in "
@@ -103,13 +103,13 @@ def caution(lines: Sequence[RunLine]) -> str:
 
 
 def score_column(lines: Sequence[RunLine]) -> str:
-    """A heading with the unit, where they have one in common."""
+    """The heading of the score, with the unit if all runs share it."""
     units = {line.unit for line in lines}
     return f"score {units.pop()}".rstrip() if len(units) == 1 else "score"
 
 
 def compare_html(lines: Sequence[RunLine]) -> str:
-    """The page of what :func:`compare_runs` gave: what each run found, and in which settings they differ."""
+    """Write the page for :func:`compare_runs`: the result of each run, and the settings in which they differ."""
     changed = differing(lines)
     settings = ReportTable(
         [Column("setting"), *(Column(line.name) for line in lines)],
@@ -148,7 +148,7 @@ def _line(facts: RunFacts) -> RunLine:
 
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's settings by section and key; what an older version did not write is as it was then."""
+    """A run's settings by section and key; what an older version did not store has that version's default."""
     whole = dict(spec)
     with suppress(InputError, RunError, ValueError):  # a spec that is not whole is shown as it is
         some = {"space": {ALL: [NONE]}}  # its attentions, as its task, may be known elsewhere only

@@ -1,4 +1,4 @@
-"""The content of the report without markup, gathered once: HTML and Markdown are written from it."""
+"""The content of the report without markup, gathered once for HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ from chattn_nas.training.result import final_trainings
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Attributes:
-    name: Name of the run.
-    run: What commands call it: its name where it lies below ``runs/``, else its directory, quoted for a shell.
-    study, stored: The Optuna study, and what is stored in it beside its trials.
-    records, standing, verdict: Its trials, who stands where, and the paragraph.
-    board, effects, importance, rungs, progress, efficiency, outcomes: Tables.
-    baselines: Best against every baseline, one row each.
+    """Everything that the report says of one run.
+
+    Attributes:
+        name: Name of the run.
+        run: Its name in commands: the name alone below ``runs/``, else the directory, quoted for a shell.
+        study, stored: The Optuna study, and its stored attributes.
+        records, standing, verdict: The trials, the ranking, and the verdict.
+        board, effects, importance, rungs, progress, efficiency, outcomes: Tables.
+        baselines: The best network against every baseline, one row each.
     """
 
     name: str
@@ -58,18 +60,18 @@ class RunFacts:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The spec that the study was made with."""
+        """The study's spec."""
         return dict(self.stored.spec)
 
     @cached_property
     def confirmation(self) -> Confirmation | None:
-        """The result of ``confirm``, once it was run."""
+        """The result of ``confirm``, if it was run."""
         found = confirmation(self.study)
         return None if found is None else found.beside(self.standing)
 
     @property
     def final_trainings(self) -> list[str]:
-        """One sentence per network that was trained at full length (``chattn-nas train``), in the order it ended."""
+        """One sentence per network that was trained at full length (``chattn-nas train``), oldest first."""
         named = {record.hash: record.description for record in self.records}
         unit = unit_of(self.study)
         said = []
@@ -86,12 +88,12 @@ class RunFacts:
 
     @property
     def shared_weights(self) -> str:
-        """Whether the one-shot prediction agrees with real trainings; empty where there is none."""
+        """Whether the one-shot prediction agrees with real trainings; empty if there is none."""
         return one_shot.in_words(self.study)
 
     @property
     def start(self) -> str:
-        """How attention started: ``unit``, ``official`` or ``identity``."""
+        """The start of attention: ``unit``, ``official`` or ``identity``."""
         return start_of(self.spec)
 
     @property
@@ -101,20 +103,20 @@ class RunFacts:
 
     @cached_property
     def lead(self) -> Pick | None:
-        """The network that the page is about: the winner of the confirmation, else the best by pooled mean."""
+        """The network that the report is about: the winner of the confirmation, else the best by pooled mean."""
         if self.verdict.confirmed and self.confirmation is not None:
             return next(pick for pick in self.standing.picks if pick.hash == self.confirmation.winner)
         return next((pick for pick in self.standing.picks if not pick.control), None)
 
     @property
     def gates(self) -> dict[str, Any]:
-        """The gates of the leading network, class by class, where its weights were looked at."""
+        """The gates of the leading network, class by class, if they were measured."""
         found = dict(self.stored.gates or {})
         return found if self.lead is not None and found.get("hash") == self.lead.hash else {}
 
     @cached_property
     def classes(self) -> ClassFigures | None:
-        """How the lead does on every class."""
+        """The lead's figures on every class."""
         names = (self.stored.data_fingerprint or {}).get("classes", ())
         return class_figures(self.records, self.lead.hash, names) if self.lead else None
 
@@ -124,7 +126,7 @@ class RunFacts:
         return cost_of(self.study)
 
     def refused(self, cost: str) -> list[float]:
-        """The same cost of every infeasible architecture for which it was counted."""
+        """That cost of every infeasible architecture, as far as it is known."""
         found = {
             record.hash: getattr(record.measurement, cost)
             for record in self.records
@@ -143,7 +145,7 @@ class RunFacts:
 
     @property
     def searched(self) -> str:
-        """One line on what was searched."""
+        """One line on the search: backbone, types, trials."""
         backbone = self.spec.get("backbone", {}).get("model", "a backbone")
         listed = {stage["type"] for record in self.records for stage in record.stages}
         for entries in self.spec.get("space", {}).values():
@@ -157,14 +159,14 @@ class RunFacts:
         )
 
     def shares(self, top: int = 10) -> Rows:
-        """Which attention the best few took in each stage: counts per type."""
+        """The attention types of the best few networks in each stage, with counts."""
         best = self.board[~self.board["label"].isin(CONTROLS)].head(top)
         columns = [column for column in best.columns if column.startswith("stage")]
         types = sorted({name for column in columns for name in best[column].dropna()})
         return [{"type": name, **{column: int((best[column] == name).sum()) for column in columns}} for name in types]
 
     def reproduction(self) -> list[tuple[str, str]]:
-        """Everything that somebody else needs to get the same numbers."""
+        """Everything that is needed to reproduce the numbers."""
         measured = [record.measurement for record in self.records if record.rungs and record.measurement]
         versions = self.stored.versions or (measured[0].versions if measured else {})
         seeds = sorted({record.seed for record in self.records if record.rungs and record.seed is not None})
@@ -194,7 +196,7 @@ def cost_of(study: optuna.Study) -> str:
 
 
 def gather(study: optuna.Study, directory: Path | None = None) -> RunFacts:
-    """Read a study once for a report; the ``directory`` of its run is ``runs/<name>`` where none is given."""
+    """Read a study once for a report; the ``directory`` of its run is ``runs/<name>`` by default."""
     found, stored = records(study), study_attributes(study)
     standing = Standing(study)
     board = leaderboard(study)
@@ -243,7 +245,7 @@ def _outcomes(records: list[Record]) -> pd.DataFrame:
 
 
 def _baselines(standing: Standing, found: Confirmation | None) -> Rows:
-    """The best first, then each baseline with the best's margin over it."""
+    """Rows of the best network, then of each baseline with the best's margin over it."""
     confirmed = {one.hash for one in found.networks} if found is not None else set()
     picks = [pick for pick in standing.picks if not pick.control]
     if not picks:
@@ -267,6 +269,6 @@ def _baselines(standing: Standing, found: Confirmation | None) -> Rows:
 
 
 def data_name(data: Mapping[str, Any]) -> str:
-    """The data set's name for a reader: its name, its file or folder, else its source."""
+    """The data set's name for readers: its name, its file or folder, else its source."""
     path = str(data.get("path") or "").rstrip("/")
     return str(data.get("name") or PurePath(path).name or data.get("dataset") or "its data")

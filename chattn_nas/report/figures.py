@@ -1,6 +1,6 @@
-"""The plots of what was found, as Plotly figures written as plain data.
+"""The plots of the results, as Plotly figures in plain data.
 
-Colours are tokens such as ``@ink`` or ``@c1``: the page puts in its own, so that one serves light, dark and print.
+Colours are tokens such as ``@ink`` or ``@c1``, which the page replaces, so that a figure suits light, dark and print.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TITLES = {"parameters": "parameters", "macs": "MACs per image", "latency": "late
 
 
 def colours(types: Sequence[str]) -> dict[str, str]:
-    """Attention type to a CSS colour: greys for ``none`` and the control, then the Okabe-Ito palette by name."""
+    """A CSS colour for every attention type: greys for ``none`` and the control, then the Okabe-Ito palette by name."""
     found = {NONE: "var(--c-none)", **dict.fromkeys(CONTROLS, "var(--c-control)")}
     for index, name in enumerate(sorted(set(types) - set(found))):
         found[name] = f"var(--c{index % 8 + 1})"
@@ -30,7 +30,7 @@ def colours(types: Sequence[str]) -> dict[str, str]:
 
 
 def layout(**more: Any) -> dict[str, Any]:
-    """The look that all plots share, with what this one has of its own."""
+    """The layout that all plots share, with this one's additions."""
     axis = {"gridcolor": "@grid", "zerolinecolor": "@grid", "linecolor": "@grid", "automargin": True, "ticks": ""}
     base: dict[str, Any] = {
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -56,10 +56,10 @@ def pareto(
     refused: Sequence[float] = (),
     bound: float | None = None,
 ) -> Figure:
-    """Pooled accuracy with 95 % intervals against a cost; the front, the baselines and the control marked.
+    """Plot pooled accuracy with 95 % intervals against a cost, with the front, the baselines and the control.
 
-    ``refused`` are costs of infeasible architectures, which have no accuracy: they stand along the bottom; ``bound`` is
-    drawn as a line.
+    ``refused`` are the costs of infeasible architectures, drawn along the bottom, since they have no accuracy;
+    ``bound`` is drawn as a line.
     """
     best = standing.best().hash
     kept = front(table, cost)
@@ -137,9 +137,9 @@ def pareto(
 
 
 def effects(table: pd.DataFrame) -> Figure:
-    """Heat map: stages across, types down, points against ``none`` in that stage; bold where the interval has no 0.
+    """Plot a heat map: stages across, types down, points against ``none``; bold if the interval excludes 0.
 
-    A colour fades with its uncertainty: it shows the effect times how much surer its sign is than a coin.
+    The colour fades with uncertainty: it shows the effect times how much surer its sign is than a coin toss.
     """
     types = list(dict.fromkeys(table["type"]))
     numbers = sorted(table["stage"].unique())
@@ -202,7 +202,7 @@ def _cell(row: Any) -> str:
 
 
 def importance(table: pd.DataFrame) -> Figure:
-    """Bars: how much the attention of each stage decides, by both evaluators."""
+    """Plot bars: the importance of each stage's attention, by both evaluators."""
     rows = table[table["parameter"] == "attention"]
     names = [f"stage {number}" for number in rows["stage"]]
     return {

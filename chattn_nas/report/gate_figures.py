@@ -1,4 +1,4 @@
-"""Heat maps of what the gates do, class by class."""
+"""Heat maps of the gates, class by class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chattn_nas.report.figures import Figure, layout
 
 
 def gate_figures(facts: RunFacts) -> dict[str, Figure]:
-    """One per stage, by the name of its plot."""
+    """Plot one heat map per stage, by the name of the plot."""
     classes = [str(name) for name in facts.gates.get("classes", ())]
     return {f"gates-{stage['stage']}": _figure(stage, classes) for stage in facts.gates.get("stages", ())}
 

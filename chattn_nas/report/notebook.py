@@ -1,4 +1,4 @@
-"""A run and its best network as a notebook shows them: a few tables and a picture, without any script."""
+"""A run and its best network for a notebook: a few tables and a picture, without scripts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STYLE = """
 
 @checked
 def run_html(study: optuna.Study, top: int = 8) -> str:
-    """A study: its verdict and the first ``top`` of its leaderboard."""
+    """Show a study: its verdict and the first ``top`` rows of its leaderboard."""
     standing, board = Standing(study), leaderboard(study)
     said = verdict(study, records(study), standing, board)
     rows = [
@@ -59,7 +59,7 @@ def run_html(study: optuna.Study, top: int = 8) -> str:
 
 
 def network_html(study: optuna.Study, pick: Pick) -> str:
-    """An architecture of a study: its picture, what it reached and what it costs."""
+    """Show an architecture of a study: its picture, score and costs."""
     painted = colours([stage["type"] for stage in pick.stages])
     rows = [
         ("pooled accuracy % (sd)", _spread(pick.value("pooled"), pick.sd)),
@@ -74,7 +74,7 @@ def network_html(study: optuna.Study, pick: Pick) -> str:
 
 
 def _framed(body: str) -> str:
-    """Always in the light theme: a notebook's own is not known here."""
+    """Add the style sheet, in the light theme, since the notebook's own theme is unknown here."""
     tokens = "".join(f"--{name}:{value};" for name, value in LIGHT.items())
     return f'<div class="chattn-nas" style="{tokens}"><style>{STYLE}{file_text("picture.css")}</style>{body}</div>'
 

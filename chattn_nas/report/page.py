@@ -1,4 +1,4 @@
-"""The report as one self-contained page that opens from disk, without a network."""
+"""The report as one self-contained page that opens from disk, without network access."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ PLOTLY = "/* plotly.js */"
 
 @checked
 def html(study: optuna.Study, contact_sheet: Path | None = None, predictions: Path | None = None) -> str:
-    """The whole page as text; under 1.5 MB, most of it Plotly, which is embedded once, compressed.
+    """Write the whole page; it is below 1.5 MB, most of which is Plotly, embedded once and compressed.
 
     Args:
-        study: Of the run.
-        contact_sheet: A JPEG file of training images as they reach the network; left out where there is none.
-        predictions: What :func:`.write_predictions` wrote.
+        study: Study of the run.
+        contact_sheet: A JPEG file of training images as they reach the network; left out if it does not exist.
+        predictions: The file that :func:`.write_predictions` wrote.
     """
     return page(gather(study), contact_sheet, predictions)
 
 
 def page(facts: RunFacts, contact_sheet: Path | None = None, predictions: Path | None = None) -> str:
-    """As :func:`html`, of a study that was read already."""
+    """Like :func:`html`, for a study that was read already."""
     plots = _plots(facts)
     types = [stage["type"] for record in facts.records for stage in record.stages]
     colours = figures.colours(types)
@@ -78,7 +78,7 @@ def page(facts: RunFacts, contact_sheet: Path | None = None, predictions: Path |
 
 
 def rendered(name: str, **values: Any) -> str:
-    """A template of this folder, which may use the macro ``table``, filled in."""
+    """Fill in a template of this folder, which may use the macro ``table``."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["strong"] = strong
     environment.globals.update(words=words)
@@ -86,7 +86,7 @@ def rendered(name: str, **values: Any) -> str:
 
 
 def strong(text: str) -> Markup:
-    """Escaped text in which ``**bold**`` and ```code``` are marked up."""
+    """Escape a text, and mark up its ``**bold**`` and ```code```."""
     parts = str(escape(text)).split("**")
     text = "".join(f"<strong>{part}</strong>" if index % 2 else part for index, part in enumerate(parts))
     parts = text.split("`")
@@ -94,7 +94,7 @@ def strong(text: str) -> Markup:
 
 
 def short(text: str) -> Markup:
-    """As :func:`strong`, with the networks in their short form, whose parts no line breaks."""
+    """Like :func:`strong`, with networks in their short form, which no line break splits."""
     forms = sorted({short_forms.short(choice) for choice in short_forms.choices_in(text)}, key=len, reverse=True)
     unbroken = "|".join(re.escape(str(escape(form))) for form in forms if "-" in form and form != short_forms.NOTHING)
     said = str(strong(short_forms.in_short(text)))
@@ -104,7 +104,7 @@ def short(text: str) -> Markup:
 
 
 def file_text(name: str) -> str:
-    """A file of this folder."""
+    """Read a file of this folder."""
     return resources.files("chattn_nas.report").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -118,7 +118,7 @@ def _base64(file: Path | None) -> str:
 
 
 def _json(figure: figures.Figure) -> str:
-    """JSON that can stand inside a script element."""
+    """JSON that is safe inside a script element."""
     return json.dumps(_rounded(figure), separators=(",", ":")).replace("</", "<\\/").replace("NaN", "null")
 
 
@@ -161,7 +161,7 @@ def _plots(facts: RunFacts) -> dict[str, figures.Figure]:
 
 
 def _draw_floor(figure: figures.Figure, low: dict[str, Any]) -> None:
-    """A line at the score of having learnt nothing, where it does not flatten the figure."""
+    """Draw a line at the score of a network that has learnt nothing, unless it would flatten the figure."""
     height = low["score"]
     heights = [y for trace in figure["data"] for y in trace.get("y") or () if isinstance(y, int | float) and y == y]
     if not heights or height < min(heights) - 2 * (max(heights) - min(heights)):
@@ -175,6 +175,6 @@ def _draw_floor(figure: figures.Figure, low: dict[str, Any]) -> None:
 
 
 def _costs(facts: RunFacts) -> list[str]:
-    """The costs that were measured, the objective's first."""
+    """The measured costs, that of the objective first."""
     measured = [cost for cost in COSTS if len(facts.board) and facts.board[cost].notna().any()]
     return sorted(measured, key=lambda cost: cost != facts.cost)

@@ -1,4 +1,4 @@
-"""The page's colours as plain values, for places that have no style sheet."""
+"""The page's colours as plain values, for places without a style sheet."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIGHT = {
 
 
 def painted(value: Any, palette: dict[str, str] = LIGHT) -> Any:
-    """A figure with its tokens (``@ink``) replaced."""
+    """Replace the colour tokens (``@ink``) of a figure."""
     if isinstance(value, str):
         return palette[value[1:]] if value.startswith("@") else value
     if isinstance(value, list):

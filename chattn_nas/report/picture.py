@@ -16,7 +16,7 @@ WIDTH, HEIGHT, GAP, LEFT = 168, 188, 34, 92
 
 
 def picture_of(study: optuna.Study, pick: Pick, colours: Mapping[str, str]) -> str:
-    """The picture of an architecture of a study."""
+    """Draw an architecture of a study."""
     stored = study_attributes(study)
     backbone = str(stored.section("backbone").get("model", "backbone"))
     task = str(stored.section("task").get("type", CLASSIFICATION)).rpartition(":")[2]
@@ -27,14 +27,14 @@ def picture_of(study: optuna.Study, pick: Pick, colours: Mapping[str, str]) -> s
 def picture(
     choices: Sequence[str], stages: Sequence[Mapping[str, Any]], *, backbone: str, head: str, colours: Mapping[str, str]
 ) -> str:
-    """SVG text of a network.
+    """Draw a network as SVG.
 
     Args:
-        choices: Per stage the attention in words.
-        stages: Per stage what the study knows of it: ``name``, ``blocks``, ``places`` where it has them.
+        choices: The attention of every stage, in words.
+        stages: What the study knows of every stage: ``name``, ``blocks``, perhaps ``places``.
         backbone: Name of the model.
-        head: What stands behind it.
-        colours: Attention type to a CSS colour.
+        head: Name of the head behind it.
+        colours: CSS colour of every attention type.
     """
     count = len(choices)
     total = 2 * LEFT + count * WIDTH + (count + 1) * GAP
@@ -98,7 +98,7 @@ def _stage(x: float, number: int, choice: str, stage: Mapping[str, Any], colours
 
 
 def _size(stage: Mapping[str, Any]) -> str:
-    """Channels and feature size of the first slot, where the study recorded its places."""
+    """Channels and feature size of the first slot, if the study recorded its places."""
     places = stage.get("places") or {}
     slots = next(iter(places.values()), None) if isinstance(places, Mapping) else None
     if not slots:
@@ -108,7 +108,7 @@ def _size(stage: Mapping[str, Any]) -> str:
 
 
 def _wrapped(text: str, width: int = 24, lines: int = 2) -> list[str]:
-    """Settings over at most two lines."""
+    """Wrap settings to at most two lines."""
     found = [""]
     for part in text.split(", ") if text else []:
         joined = f"{found[-1]}, {part}" if found[-1] else part

@@ -1,4 +1,4 @@
-"""The leading network's answers on a few validation images, kept in the run's directory for the report."""
+"""The leading network's answers on a few validation images, stored in the run's directory for the report."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _DATA = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
 
 
 def write_predictions(path: Path, network: str, shown: Sequence[Shown]) -> None:
-    """Keep them.
+    """Write a network's answers.
 
     Args:
-        path: Of the file.
+        path: The file.
         network: Hash of the architecture.
-        shown: One per image.
+        shown: The answers, one per image.
     """
     rows = [
         {
@@ -43,7 +43,7 @@ def write_predictions(path: Path, network: str, shown: Sequence[Shown]) -> None:
 
 
 def read_predictions(path: Path, network: str | None) -> list[dict[str, Any]]:
-    """The predictions of a network; none where there is no file of them, or one that we did not write."""
+    """Read a network's answers; empty if there is no file, or one that this package did not write."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["hash"] != network:
@@ -59,7 +59,7 @@ def read_predictions(path: Path, network: str | None) -> list[dict[str, Any]]:
 
 
 def _encoded(picture: Tensor) -> str:
-    """A uint8 picture (3, H, W) as a data URL: as it is where that is small."""
+    """Encode a uint8 picture (3, H, W) as a data URL, losslessly if it is small."""
     from PIL import Image
 
     image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())

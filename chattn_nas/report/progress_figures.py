@@ -1,4 +1,4 @@
-"""The plots of how a search went: rungs, progress, order, outcomes."""
+"""Plots of the course of a search: rungs, progress, order, outcomes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chattn_nas.report.thinning import POINTS, changes, spread
 
 
 def rungs(table: pd.DataFrame, best: str) -> Figure:
-    """Accuracy at every rung, one line per training; stopped ones end in a cross, the recommended one stands out."""
+    """Plot accuracy at every rung, a line per training; stopped ones end in a cross, the recommended stands out."""
     data: list[Figure] = []
     ticks = sorted(int(epoch) for epoch in table["epoch"].unique())
     ends = table.groupby("number", as_index=False).tail(1)
@@ -58,7 +58,7 @@ def rungs(table: pd.DataFrame, best: str) -> Figure:
 
 
 def progress(table: pd.DataFrame) -> Figure:
-    """Every complete training in order, the best single one so far, and the hypervolume so far."""
+    """Plot every complete training in order, the best one so far, and the hypervolume so far."""
     table = spread(table, POINTS, changes(table["best"]))
     numbers = table["number"].tolist()
     return {
@@ -83,7 +83,7 @@ def progress(table: pd.DataFrame) -> Figure:
 
 
 def efficiency(table: pd.DataFrame) -> Figure:
-    """The best network so far in the order of the search, and as expected in random order."""
+    """Plot the best network so far in the order of the search, and as expected in random order."""
     table = spread(table, POINTS, changes(table["best"]))
     lines = (("this search", "best", "@c6", "solid"), ("the same networks in random order", "random", "@c5", "dot"))
     return {
@@ -102,7 +102,7 @@ def efficiency(table: pd.DataFrame) -> Figure:
 
 
 def outcomes(table: pd.DataFrame) -> Figure:
-    """Bars: trials and share of the time per outcome."""
+    """Plot bars: trials and share of the time per outcome."""
     tones: dict[str, str] = {
         "complete": "@c3",
         "stopped early": "@c2",

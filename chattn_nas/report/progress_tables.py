@@ -1,4 +1,4 @@
-"""The tables of how a search went: rungs, progress, order, outcomes."""
+"""Tables of the course of a search: rungs, progress, order, outcomes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chattn_nas.results import words
 
 
 def rungs(facts: RunFacts) -> ReportTable:
-    """Per rung: how many reached it, and what they gave."""
+    """A row per rung: how many trials reached it, and their scores."""
     columns = [
         Column("epochs", number=True),
         Column("reached by", "trainings", number=True),
@@ -38,7 +38,7 @@ def rungs(facts: RunFacts) -> ReportTable:
 
 
 def outcomes(facts: RunFacts) -> ReportTable:
-    """Per outcome: trials, time, reasons."""
+    """A row per outcome: trials, time, reasons."""
     columns = [Column("outcome"), Column("trials", number=True), Column("time", number=True), Column("why", wide=True)]
     rows = [
         (
@@ -56,7 +56,7 @@ def outcomes(facts: RunFacts) -> ReportTable:
 
 
 def progress(facts: RunFacts) -> ReportTable:
-    """Per complete training: its accuracy, the best so far, the hypervolume so far."""
+    """A row per complete training: its accuracy, the best so far, the hypervolume so far."""
     columns = [
         Column("trial", number=True),
         Column("accuracy %", number=True),
@@ -79,7 +79,7 @@ def progress(facts: RunFacts) -> ReportTable:
 
 
 def efficiency(facts: RunFacts) -> ReportTable:
-    """Per further network: the best so far, and what random order would have found."""
+    """A row per new network: the best so far, and the expected best in random order."""
     columns = [
         Column("networks", "trained to the end", number=True),
         Column("trial", number=True, wide=True),

@@ -1,4 +1,4 @@
-"""The table of how the networks started."""
+"""The table of the networks' starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chattn_nas.study.short import in_short
 
 
 def start_table(facts: RunFacts) -> ReportTable:
-    """Per baseline and for the lead: scales, the first epoch's loss, and who started with a handicap."""
+    """A row per baseline and for the lead: scales, the first epoch's loss, and any handicap at the start."""
     columns = [
         Column("architecture"),
         Column("ratio", "per stage: the map behind the attention over what would be there without it, at the start"),

@@ -1,4 +1,4 @@
-"""The report in five lines to paste, and what to do next, as commands."""
+"""The report in five lines to paste, and the next steps as commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chattn_nas.training.result import final_trainings
 
 
 def summary(facts: RunFacts) -> list[str]:
-    """Question, verdict, score, cost, next step: one line each."""
+    """Five lines: question, verdict, score, cost, next step."""
     model = facts.spec.get("backbone", {}).get("model", "a backbone")
     data = data_name(facts.spec.get("data", {}))
     lines = [f"{facts.name}: which channel attention for {model} on {data}? (chattn-nas)"]
@@ -40,7 +40,7 @@ def summary(facts: RunFacts) -> list[str]:
 
 
 def next_steps(facts: RunFacts) -> list[tuple[str, str]]:
-    """Commands and what each is for, the most useful first."""
+    """Commands with their purpose, the most useful first."""
     name, trials = facts.run, len(facts.records)
     spec = f"runs/{name}/spec.yaml" if name == facts.name else f"{name}/spec.yaml --run {name}"
     if facts.lead is None:

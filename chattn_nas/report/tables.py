@@ -1,4 +1,4 @@
-"""The tables of what was found."""
+"""Tables of the results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chattn_nas.study.short import in_short
 
 
 def tables(facts: RunFacts, colours: Mapping[str, str]) -> dict[str, ReportTable]:
-    """Every table of the page by name."""
+    """Every table of the page, by name."""
     return {
         "network": _network(facts, colours),
         "baselines": _baselines(facts),
@@ -41,7 +41,7 @@ def tables(facts: RunFacts, colours: Mapping[str, str]) -> dict[str, ReportTable
 
 
 def _network(facts: RunFacts, colours: Mapping[str, str]) -> ReportTable:
-    """The leading network, stage by stage: its picture where that is too wide."""
+    """The leading network, stage by stage, for screens that are too narrow for its picture."""
     columns = [Column("stage"), Column("blocks", number=True), Column("attention")]
     rows = []
     choices = facts.lead.choices if facts.lead else ()
@@ -93,7 +93,7 @@ def _baselines(facts: RunFacts) -> ReportTable:
 
 
 def _searched(one: Network) -> Cell:
-    """The score of a network in the search: the pooled mean, with the raw mean named."""
+    """The score of a network in the search: the pooled mean, with the raw mean beside it."""
     pooled, raw = one.search_pooled, one.search
     if pooled is None:
         return number(raw, words.accuracy(raw))

@@ -1,4 +1,4 @@
-"""Which trials a page shows: all of a small study; of a large one the best, and an even spread of the others."""
+"""Chooses the trials to show: all of a small study; of a large one the best and an even spread of the rest."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def spread(table: pd.DataFrame, most: int, keep: Any = None) -> pd.DataFrame:
     """At most ``most`` rows in their order: the first and the last, those to ``keep``, and an even spread of the rest.
 
     Args:
-        table: Any.
-        most: Rows; of more to keep than that, an even spread as well.
+        table: Any table.
+        most: Maximal number of rows; of more rows to keep, an even spread remains.
         keep: Booleans, one per row.
     """
     if len(table) <= most:

@@ -1,4 +1,4 @@
-"""The four figures on top of the report: accuracy, margins, cost; confirmed ones where there are any."""
+"""The four figures at the top of the report: accuracy, margins, cost; confirmed ones if there are any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RIVALS = (("over the best uniform", "uniform"), ("over no attention", "none"))
 
 
 def tiles(facts: RunFacts) -> list[Tile]:
-    """Title, value, unit and a line below each; none before anything was trained to the end."""
+    """Title, value, unit and a line below, for each tile; empty before the first complete training."""
     lead = facts.lead
     if lead is None:
         return []

@@ -36,11 +36,13 @@ MOST_MORE = 10_000
 
 @dataclass(frozen=True)
 class Verdict:
-    """Attributes:
-    headline: A dozen words.
-    confirmed: Whether a confirmation lies behind it.
-    sentences: The paragraph; ``**`` marks what is bold.
-    details: What stands below it.
+    """What can be said of a study.
+
+    Attributes:
+        headline: The verdict in a dozen words.
+        confirmed: Whether it rests on a confirmation.
+        sentences: The paragraph; ``**`` marks bold text.
+        details: Sentences below it.
     """
 
     headline: str
@@ -50,14 +52,14 @@ class Verdict:
 
     @property
     def status(self) -> str:
-        """The one word."""
+        """The status in one word."""
         return "confirmed" if self.confirmed else "unconfirmed"
 
 
 def verdict(
     study: optuna.Study, records: list[Record], standing: Standing, board: pd.DataFrame, run: str | None = None
 ) -> Verdict:
-    """The verdict of a study as it stands; ``board`` is its leaderboard, ``run`` what commands call it."""
+    """The verdict of a study as it is now; ``board`` is its leaderboard, ``run`` its name in commands."""
     stored = study_attributes(study)
     name = run or stored.name or study.study_name
     try:
@@ -171,7 +173,7 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
 
 
 def _pays(standing: Standing, none: Pick) -> Iterator[str]:
-    """Whether it is shown that attention brings nothing useful, where the backbone without any leads."""
+    """Whether the study shows that attention gains nothing useful, if the backbone without any leads."""
     attention = standing.best_attention()
     margin = None if attention is None else standing.margin(attention, none)
     if attention is None:
@@ -192,7 +194,7 @@ def _pays(standing: Standing, none: Pick) -> Iterator[str]:
 
 
 def _more(standing: Standing, first: Pick, second: Pick) -> Iterator[str]:
-    """How many more trainings would show a useful difference."""
+    """A sentence on the number of further trainings that would show a useful difference."""
     margin = standing.margin(first, second)
     if margin is None or margin.shown:
         return
@@ -205,7 +207,7 @@ def _more(standing: Standing, first: Pick, second: Pick) -> Iterator[str]:
 
 
 def _rests(standing: Standing) -> Iterator[str]:
-    """The assumption behind every interval above where the study itself is too small to tell."""
+    """The assumption behind every interval, if the study is too small to check it."""
     if not standing.modelled:
         return
     if standing.seeds < 2:
@@ -218,13 +220,13 @@ def _rests(standing: Standing) -> Iterator[str]:
 
 
 def _about(number: int) -> str:
-    """Two leading digits: the count is a guess."""
+    """Round to two leading digits, since the count is a guess."""
     digits = max(0, len(str(number)) - 2)
     return f"More than {MOST_MORE:,}" if number > MOST_MORE else f"About {round(number, -digits):,}"
 
 
 def _far_off(records: list[Record]) -> Iterator[str]:
-    """Trainings that collapsed: they alone widen every interval."""
+    """A sentence on trainings that collapsed, since they alone widen every interval."""
     ended = [(record.score, record) for record in once_per_seed(records) if record.score is not None]
     scores = np.array([score for score, _ in ended])
     below = np.median(scores) - scores if len(scores) >= LEAST_SPREAD else np.zeros(1)
@@ -242,7 +244,7 @@ def _far_off(records: list[Record]) -> Iterator[str]:
 
 
 def _images(stored: StudyAttributes, best: Pick) -> Iterator[str]:
-    """How much one validation image is worth."""
+    """A sentence on the worth of one validation image."""
     images, unit = stored.validation_images, Unit.from_dict(stored.unit) if stored.unit else percent(stored.metric)
     if images and not unit.of_images:  # neither is one image worth as much as another, nor do they add up
         yield f"Scores are read from {images:,} validation images."
@@ -279,7 +281,7 @@ def _rungs(records: list[Record]) -> Iterator[str]:
 
 
 def _views(standing: Standing) -> Iterator[str]:
-    """Which readings of a training the model used beside its accuracy."""
+    """A sentence on the readings that the model used besides accuracy."""
     if standing.views:
         used = _listed(
             [f"{name} ({words.share(worth)} of what the accuracy tells)" for name, worth in standing.views.items()]
@@ -310,7 +312,7 @@ def _noise(standing: Standing) -> Iterator[str]:
 
 
 def _objectives(stored: StudyAttributes, board: pd.DataFrame) -> Iterator[str]:
-    """With several objectives no single network is the answer: how many share the front."""
+    """With several objectives, a sentence on the number of networks on the front."""
     objectives = stored.objectives
     costs = [name for name in objectives if name in COSTS and board[name].notna().any()]
     if len(objectives) > 1 and costs:

@@ -26,11 +26,11 @@ def write_report(
 ) -> Path:
     """Write ``report.html`` or ``report.md`` into the run's directory and return its path.
 
-    Where that cannot be written, as in a run on a disk that is read-only, ``<name>-report.html`` is written into the
-    working directory. ``facts`` are those of the study, where they were gathered already.
+    If that is impossible, as on a read-only disk, ``<name>-report.html`` is written into the working directory.
+    ``facts`` are those of the study, if they were gathered already.
 
     Raises:
-        InputError: Another format.
+        InputError: The format is unknown.
     """
     if format not in FORMATS:
         raise InputError(f"a report cannot be written as {format!r}", value=format, choices=FORMATS)

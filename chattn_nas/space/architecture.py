@@ -22,7 +22,7 @@ EXISTING, HEADS = ("replace", "keep"), ("default", "isqrt_cov")
 
 
 def _frozen(value: Any) -> Any:
-    """Lists as tuples, mappings as sorted pairs: what JSON and YAML give, made hashable."""
+    """Make plain values hashable: lists become tuples, mappings sorted pairs."""
     if isinstance(value, Mapping):
         return tuple(sorted((key, _frozen(item)) for key, item in value.items()))
     if isinstance(value, list | tuple):
@@ -37,9 +37,9 @@ class Backbone:
     Args:
         model: Name of a timm model, ours included (``cifar_resnet8``, ...), or ``module:function``.
         options: Keyword arguments of ``timm.create_model``, or of the function.
-        existing: What becomes of an attention that a slot already holds: ``replace`` or ``keep``.
+        existing: What happens to an attention that a slot already holds: ``replace`` or ``keep``.
         head: ``default``, or ``isqrt_cov`` for second-order pooling before the classifier.
-        stages: Modules whose outputs end the stages, instead of those that the model tells.
+        stages: Modules whose outputs end the stages, instead of those that the model declares.
     """
 
     model: str
@@ -78,10 +78,10 @@ class Backbone:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | str) -> Backbone:
-        """A backbone from what :meth:`to_dict` gave, or from the mere name of a model.
+        """Read a backbone from :meth:`to_dict`, or from just the name of a model.
 
         Raises:
-            InputError: It is neither of them.
+            InputError: It is neither.
         """
         if isinstance(data, str):
             return cls(data)
@@ -99,12 +99,12 @@ class StageChoice:
 
     Args:
         type: Name of a registered attention type, or ``module:Class``.
-        hyperparameters: Those that differ from the defaults may be given; all are stored.
+        hyperparameters: Values that differ from the defaults; all are stored.
         placement: Where in a block; ``None`` takes the type's own.
         blocks: In which blocks of the stage; ``None`` takes the type's own.
 
     Raises:
-        InputError: Unknown type, hyperparameter, placement, or a value outside its domain.
+        InputError: The type, a hyperparameter or the placement is unknown, or a value is outside its domain.
     """
 
     type: str = NONE
@@ -186,10 +186,10 @@ class StageChoice:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | str) -> StageChoice:
-        """A choice from what :meth:`to_dict` gave, or from the mere name of a type.
+        """Read a choice from :meth:`to_dict`, or from just the name of a type.
 
         Raises:
-            InputError: It is neither of them.
+            InputError: It is neither.
         """
         if not isinstance(data, str) and (not isinstance(data, Mapping) or "type" not in data):
             raise InputError(f"the choice of a stage is a type's name, or a mapping with a 'type', not {data!r}")
@@ -263,7 +263,7 @@ class Architecture:
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits; of the canonical form it says whether two networks are the same."""
+        """12 hexadecimal digits; for canonical forms, equal hashes mean equal networks."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
@@ -272,7 +272,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
-        """An architecture from what :meth:`to_dict` gave, or from JSON or YAML that holds it.
+        """Read an architecture from :meth:`to_dict`, or from JSON or YAML that holds one.
 
         Raises:
             InputError: It is no architecture, or a stage has a choice that does not exist.
@@ -289,7 +289,7 @@ class Architecture:
 
     @classmethod
     def from_yaml(cls, text: str) -> Architecture:
-        """An architecture from what :meth:`to_yaml` gave.
+        """Read an architecture from :meth:`to_yaml`.
 
         Raises:
             InputError: It is no YAML, or no architecture.

@@ -1,4 +1,4 @@
-"""One attention that a stage may take, with the values that each of its settings may have."""
+"""An attention that a stage may take, with the possible values of its settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Candidate:
 
     Attributes:
         type: Name of the attention type.
-        domains: Every hyperparameter, ``placement`` and ``blocks``, to the values it may take.
+        domains: Possible values of every hyperparameter, of ``placement`` and of ``blocks``.
     """
 
     type: str
@@ -30,10 +30,10 @@ class Candidate:
 
     @classmethod
     def parse(cls, entry: Any) -> Candidate:
-        """From an entry of a spec: ``se``, ``{se: search}`` or ``{se: {reduction: [4, 8]}}``.
+        """Parse an entry of a spec: ``se``, ``{se: search}`` or ``{se: {reduction: [4, 8]}}``.
 
         Raises:
-            InputError: ``where`` is the path of keys below the entry.
+            InputError: It is wrong; ``where`` is the path of keys below the entry.
         """
         if isinstance(entry, Mapping) and len(entry) == 1:
             (name, given), inside = next(iter(entry.items())), True
@@ -88,7 +88,7 @@ class Candidate:
 
     @property
     def open(self) -> dict[str, tuple[Any, ...]]:
-        """The settings that have more than one value: what a sampler is asked for."""
+        """The settings with more than one value, which a sampler chooses."""
         return {key: values for key, values in self.domains.items() if len(values) > 1}
 
     def choice(self, values: Mapping[str, Any]) -> StageChoice:
@@ -103,7 +103,7 @@ class Candidate:
             yield self.choice(dict(zip(self.domains, values, strict=True)))
 
     def default(self) -> StageChoice:
-        """Each setting at the type's default where that is among its values, else at its first value."""
+        """The choice with each setting at the type's default if that is possible, else at its first value."""
         kind = attention.get(self.type)
         preferred = kind.defaults | {"placement": kind.placement, "blocks": kind.blocks}
         return self.choice({key: preferred[key] for key, values in self.open.items() if preferred[key] in values})

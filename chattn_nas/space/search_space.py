@@ -1,4 +1,4 @@
-"""The search space: what every stage may take, counted, enumerated and sampled."""
+"""The search space: the possible choices per stage, counted, enumerated and sampled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SearchSpace:
 
     Args:
         settings: The ``space`` section of a spec.
-        backbone: What attention is placed in.
+        backbone: The backbone.
         stages: Its stages, from ``chattn_nas.network.stages``.
 
     Raises:
@@ -100,7 +100,7 @@ class SearchSpace:
         return Architecture(self.backbone, tuple(stages))
 
     def parameters(self) -> dict[str, tuple[Any, ...]]:
-        """Every name that :meth:`sample` may suggest, to its values."""
+        """Every parameter that :meth:`sample` may suggest, with its values."""
         found: dict[str, tuple[Any, ...]] = {}
         for number, candidates in enumerate(self.candidates, 1):
             if len(candidates) > 1:
@@ -111,7 +111,7 @@ class SearchSpace:
         return found
 
     def params(self, architecture: Architecture) -> dict[str, Any] | None:
-        """The values that make :meth:`sample` propose this architecture; ``None`` where the space lacks it.
+        """The values with which :meth:`sample` proposes this architecture; ``None`` if it is not in the space.
 
         A canonical architecture is found through the first choice of each stage that has its form.
         """
@@ -135,7 +135,7 @@ class SearchSpace:
         """The baselines that a winner must beat: ``none``, each type uniformly, the random gate, the channel scale.
 
         A uniform baseline takes a type with its default settings (or the first listed) in every stage that allows
-        it, and ``none`` in the others. ``none``, ``random_gate`` and ``channel_scale`` are there even where the space
+        it, and ``none`` in the others. ``none``, ``random_gate`` and ``channel_scale`` are included even if the space
         lacks them.
         """
         types = dict.fromkeys(candidate.type for candidates in self.candidates for candidate in candidates)

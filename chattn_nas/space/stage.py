@@ -26,7 +26,7 @@ class SlotShape:
 
     @property
     def site(self) -> Site:
-        """(channels, feature size), as the attention types take it."""
+        """Channels and feature size, as attention types take them."""
         return self.channels, self.feature_size
 
 
@@ -36,9 +36,9 @@ class Stage:
 
     Attributes:
         name: Name of the module, such as ``layer1``.
-        kind: ``native``, ``branch`` or ``stage``: how attention is put there.
+        kind: ``native``, ``branch`` or ``stage``: the kind of its slots.
         blocks: Number of blocks that can take attention.
-        places: For every placement that this stage offers, its slots in the order of the blocks.
+        places: The slots of every placement that this stage offers, in the order of the blocks.
     """
 
     name: str
@@ -66,5 +66,5 @@ class Stage:
 
 
 def of_one_width(slots: Iterable[SlotShape]) -> list[tuple[SlotShape, ...]]:
-    """Slots that follow each other and have as many channels: those that one module of stage scope can serve."""
+    """Runs of successive slots with equal channels, each of which one module of stage scope can serve."""
     return [tuple(run) for _, run in groupby(slots, key=lambda slot: slot.channels)]

@@ -20,7 +20,7 @@ KEPT = 2**26
 
 
 class Classification(Task):
-    """Labels (N,), or the presence of every class (N, K) where the data set has several per image."""
+    """Labels (N,), or the presence of every class (N, K) if the data set has several labels per image."""
 
     metrics: ClassVar[tuple[str, ...]] = (*ONE_LABEL,)
     mixes: ClassVar[bool] = True
@@ -42,15 +42,15 @@ class Classification(Task):
         return LabelLoss(label_smoothing, None if weights is None else torch.tensor(weights, device=device))
 
     def scorer(self, images: int, device: torch.device) -> Scorer:
-        """Scores by the metric of the data, and figures of every class."""
+        """Score by the metric of the data, with figures of every class."""
         return LabelScorer(self, images, device)
 
     def floor(self) -> dict[str, Any] | None:
-        """Answering the commonest class of the validation images every time; none for several labels."""
+        """Always answering the most common class of the validation images; ``None`` for several labels."""
         return floor(self.data)
 
     def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
-        """The class of every image, or its classes, and whether that is so."""
+        """The class (or classes) of every image in words, and whether the answer is right."""
         names, found = self.data.class_names, []
         for logits, image, target in zip(output.float(), coloured(images), targets, strict=True):
             if self.data.multilabel:
@@ -68,7 +68,7 @@ class Classification(Task):
 
 
 class Multilabel(Classification):
-    """Several labels per image, and nothing else."""
+    """Several labels per image only."""
 
     metrics: ClassVar[tuple[str, ...]] = SEVERAL
 
@@ -89,8 +89,8 @@ class LabelLoss:
 
     Args:
         label_smoothing: Label smoothing.
-        class_weights: Weights (classes,), on the device; of presence where targets are that.
-        binary: Compare labels as the presence of every class, too (Wightman, Touvron, Jegou, "ResNet strikes back: An
+        class_weights: Weights (classes,) on the device; of presence if targets are presence.
+        binary: Treat labels as the presence of every class, too (Wightman, Touvron, Jegou, "ResNet strikes back: An
             improved training procedure in timm", 2021).
     """
 
@@ -118,7 +118,7 @@ class LabelLoss:
 
 
 class LabelScorer:
-    """Counts right answers; keeps all logits where another metric or figures of every class need them."""
+    """Counts right answers; keeps all logits if another metric or figures of every class need them."""
 
     def __init__(self, task: Classification, images: int, device: torch.device) -> None:
         data = task.data
@@ -134,12 +134,12 @@ class LabelScorer:
             self.labels = torch.zeros(images, *several, dtype=data.train.labels.dtype, device=device)
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Forget everything that was added."""
         for tensor in (self.correct, self.loss):
             tensor.zero_()
 
     def add(self, output: Tensor, targets: Tensor, rows: Tensor) -> None:
-        """One batch of logits (B, K)."""
+        """Add a batch of logits (B, K)."""
         logits = output.float()
         if self.logits is not None and self.labels is not None:
             self.logits.index_copy_(0, rows, logits)
@@ -159,5 +159,5 @@ class LabelScorer:
         return self.metric(self.logits, self.labels) if finite else float("nan"), loss
 
     def figures(self) -> dict[str, Any]:
-        """Figures of every class; none where logits of so many images and classes are not kept."""
+        """Figures of every class; none if there are too many images and classes to keep their logits."""
         return {} if self.logits is None or self.labels is None else figures(self.logits, self.labels)

@@ -37,16 +37,16 @@ def coco_packages() -> tuple[Any, Any]:
 def average_precision(
     found: Sequence[NDArray[np.float32]], targets: NDArray[np.float32], classes: int
 ) -> dict[str, Any]:
-    """How well boxes were found.
+    """Average precision and recall of predicted boxes.
 
     Args:
-        found: Of every image (n, 6): corners, sureness, class.
+        found: Predictions for every image (n, 6): corners, confidence, class.
         targets: (N, M, 6), see ``data.boxes``.
-        classes: How many.
+        classes: Number of classes.
 
     Returns:
         ``map`` (mean over overlaps of 0.50 to 0.95), ``map_50``, ``map_75``, ``recall_100`` (mean over the same
-        overlaps), 0 to 1, and of every class ``ap``, ``ap_50`` and ``objects``; ``None`` where no object is of a class.
+        overlaps), 0 to 1, and for every class ``ap``, ``ap_50`` and ``objects``; ``None`` for a class without objects.
     """
     coco, evaluation = coco_packages()
     image, row = np.nonzero(targets[..., CLASS] >= 0)

@@ -1,4 +1,4 @@
-"""A network of two parts: maps of the backbone with its attention, and the head of a task."""
+"""A network of two parts: the backbone's maps, with attention, and the head of a task."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FACTS = ("architecture", "start_ratios", "loaded")
 
 
 class MapsAndHead(nn.Module):
-    """Images (B, C, H, W) to what the head makes of the maps.
+    """Images (B, C, H, W) to the output of the head.
 
     Args:
-        body: Gives the maps.
-        head: Takes their list.
+        body: Computes the maps.
+        head: Takes the list of maps.
     """
 
     def __init__(self, body: FeatureExtractor, head: nn.Module) -> None:
@@ -36,7 +36,7 @@ class MapsAndHead(nn.Module):
 
 
 def composed(network: nn.Module, whole: nn.Module, path: str) -> nn.Module:
-    """``whole``, which holds ``network`` at ``path``, with what ``build_network`` told of it."""
+    """Return ``whole``, which holds ``network`` at ``path``, with the attributes that ``build_network`` sets."""
     for name in FACTS:
         if hasattr(network, name):
             setattr(whole, name, getattr(network, name))
@@ -54,7 +54,7 @@ def composed(network: nn.Module, whole: nn.Module, path: str) -> nn.Module:
 
 @contextmanager
 def drawn_apart(seed: int) -> Iterator[None]:
-    """All inside is drawn under a seed of the head's own, the same for all networks of one training seed."""
+    """Draw everything inside under a seed for heads, the same for all networks of one training seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "head of the task"))
         yield

@@ -99,7 +99,7 @@ class Detection(Task):
         coco_packages()
 
     def network(self, network: nn.Module, seed: int) -> nn.Module:
-        """A small FCOS over the maps of the backbone, to boxes and logits (B, P, 8 + classes)."""
+        """Add a small FCOS head: maps of the backbone to boxes and logits (B, P, 8 + classes)."""
         body = feature_extractor(
             network, image_size=self.size, in_chans=self.data.in_chans, finest=self.settings.stride
         )
@@ -108,12 +108,12 @@ class Detection(Task):
         return composed(network, MapsAndHead(body, head), "body.body")
 
     def prepare(self, batch: TensorSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Images and boxes go the same way."""
+        """Augment images and boxes in the same way."""
         moves = draw_moves(len(batch), batch.images.device, self.data.augmentation, generator)
         return self.inputs(moved(batch.images, moves)), moved_boxes(batch.labels, moves, self.size)
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> Criterion:
-        """Focal loss of classes, IoU of boxes, cross-entropy of centrality."""
+        """Focal loss of classes, IoU loss of boxes, cross-entropy of centrality."""
         return BoxLoss(label_smoothing)
 
     def presence(self, targets: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class Detection(Task):
         return {"by": "finding nothing", "score": 0.0}
 
     def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
-        """Boxes as they are beside those that are found."""
+        """Draw the true boxes beside the predicted ones."""
         found, colours = [], [tuple(one) for one in np.reshape(palette(self.data.num_classes), (-1, 3)).tolist()]
         for answers, image, rows in zip(candidates(output, self.size, KEPT), coloured(images), targets, strict=True):
             true = rows[_objects(rows)]
@@ -149,7 +149,7 @@ class Detection(Task):
         return found
 
     def export(self) -> dict[str, Any]:
-        """Boxes."""
+        """An export answers with boxes."""
         return {
             "outputs": ("found",),
             "gives": "(B, positions, 8 + classes): left, top, right and bottom of a box, x, y and stride of the "
@@ -161,22 +161,22 @@ class Detection(Task):
 
 
 class BoxLoss:
-    """The loss of :mod:`~chattn_nas.tasks.fcos`, mean over what learns an object."""
+    """The loss of :mod:`~chattn_nas.tasks.fcos`, mean over the positions that learn an object."""
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
 
     def __call__(self, output: Tensor, targets: Tensor) -> Tensor:
-        """Mean of a batch."""
+        """Return the mean of a batch."""
         return mean_of(summed(output, targets, self.label_smoothing))
 
     def weight(self, targets: Tensor) -> Tensor:
-        """Objects, about what the mean is over."""
+        """Number of objects: roughly what the mean is taken over."""
         return _objects(targets).sum().clamp(min=1)
 
 
 class BoxScorer:
-    """Keeps the surest answers of every image of a set; duplicates are taken out and precision counted at the end."""
+    """Keeps the most confident answers for every image; duplicates and precision are handled at the end."""
 
     def __init__(self, task: Detection, images: int, device: torch.device) -> None:
         self.task, self.device = task, device
@@ -186,7 +186,7 @@ class BoxScorer:
         self._counted: dict[str, Any] = {}
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Forget everything that was added."""
         self.sums.zero_()
 
     def add(self, output: Tensor, targets: Tensor, rows: Tensor) -> None:
@@ -198,7 +198,7 @@ class BoxScorer:
         self.sums += summed(output, targets)
 
     def result(self) -> tuple[float, float]:
-        """mAP or that at an overlap of a half, 0 to 1, and mean loss per object."""
+        """Return mAP, or mAP at an overlap of 0.5, 0 to 1, and mean loss per object."""
         loss = float(mean_of(self.sums))
         if loss != loss:
             return float("nan"), loss
@@ -208,7 +208,7 @@ class BoxScorer:
         return self._counted[self.task.unit.name], loss
 
     def figures(self) -> dict[str, Any]:
-        """All of :func:`~chattn_nas.tasks.coco_metrics.average_precision`, from the last :meth:`result`."""
+        """All figures of :func:`~chattn_nas.tasks.coco_metrics.average_precision`, from the last :meth:`result`."""
         return {
             name: [None if one is None else round(one, 4) for one in value] if isinstance(value, list) else value
             for name, value in self._counted.items()
@@ -216,18 +216,18 @@ class BoxScorer:
 
 
 def _unique(answers: Tensor, nms: float) -> Tensor:
-    """Which answers (n, 6) of one image are no duplicates, the surest first."""
+    """Indices of the answers (n, 6) for one image that are no duplicates, the most confident first."""
     found: Tensor = batched_nms(answers[:, :4], answers[:, 4], answers[:, 5], nms)[:MOST]
     return found
 
 
 def _objects(targets: Tensor) -> Tensor:
-    """Which rows of targets (..., M, 6) are objects."""
+    """Tell which rows of targets (..., M, 6) are objects."""
     return (targets[..., CLASS] >= 0) & (targets[..., CROWD] == 0)
 
 
 def _met(said: Tensor, true: Tensor) -> int:
-    """How many objects (M, 6) an answer (n, 6) of their class overlaps by a half or more, each answer one of them."""
+    """Number of objects (M, 6) matched by an answer (n, 6) of their class with an overlap of at least 0.5."""
     if not len(true):
         return 0
     overlap = box_iou(said[:, :4], true[:, :4]) * (said[:, 5, None] == true[None, :, CLASS])

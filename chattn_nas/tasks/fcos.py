@@ -1,8 +1,9 @@
-"""A small FCOS: at every place of every map the class of the object there, and how far its four sides are.
+"""A small FCOS: at every position of every map, the class of the object there and the distances to its four sides.
 
-Tian, Shen, Chen, He, "FCOS: Fully Convolutional One-Stage Object Detection" (2019), with what its authors added a year
-later: positions near the middle of an object learn it, distances are in strides, boxes learn by their IoU. No anchors.
-Every shape is fixed, and nothing is read back to the host, so that a step can be captured and the network exported.
+Tian, Shen, Chen, He, "FCOS: Fully Convolutional One-Stage Object Detection" (2019), with its authors' additions of a
+year later: positions near the middle of an object learn it, distances are in strides, boxes learn by their IoU. There
+are no anchors. Every shape is fixed, and nothing is read back to the host, so that a step can be captured and the
+network exported.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ ALPHA, GAMMA, PRIOR = 0.25, 2.0, 0.01
 
 
 class Head(TopDown):
-    """Maps that are merged from the coarsest on, then boxes and classes by weights that all share.
+    """Merges the maps, coarsest first, then predicts boxes and classes with weights that all maps share.
 
     Args:
-        maps: What the backbone gives, the largest first.
-        num_classes: Classes of objects.
-        image_size: Height and width.
-        width: Channels inside.
+        maps: The backbone's maps, the largest first.
+        num_classes: Number of classes.
+        image_size: Height and width of the image.
+        width: Channels inside the head.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Head(TopDown):
 
 
 class Separable(nn.Module):
-    """A 3x3 convolution of every channel, then of all at one place, norm and ReLU."""
+    """A depthwise 3x3 convolution, a pointwise one, a norm and a ReLU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class Placed(nn.Module):
 
     Args:
         size: Height and width of the map.
-        image_size: Of the image.
+        image_size: Height and width of the image.
     """
 
     def __init__(self, size: tuple[int, int], image_size: tuple[int, int]) -> None:
@@ -101,18 +102,17 @@ class Placed(nn.Module):
 
 
 def assigned(targets: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Which object every position learns.
+    """Assign to every position the object that it learns.
 
-    A position learns the smallest object that it lies in and near whose middle it is, on the map whose stride suits the
-    object.
+    That is the smallest object that contains the position near its middle, on the map whose stride suits the object.
 
     Args:
         targets: (B, M, 6), see ``data.boxes``.
         place: x, y and stride of every position, (P, 3), in pixels.
 
     Returns:
-        The row of the object (B, P); whether there is one; whether the position counts: inside a region that counts for
-        nothing it does only with an object.
+        The row of the object (B, P); whether there is one; whether the position counts: inside an ignored region it
+        does only if it has an object.
     """
     x, y, stride = (one[None, :, None] for one in place.unbind(1))
     left, top, right, bottom = (targets[:, None, :, side] for side in range(4))
@@ -132,13 +132,13 @@ def assigned(targets: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def summed(output: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Sums over a batch, (5,).
 
-    Of focal losses, of IoU losses weighted by centrality, of losses of centrality; then of those weights, and how many
-    positions learn an object.
+    They are the sums of focal losses, of IoU losses weighted by centrality, of centrality losses, and of those weights,
+    and the number of positions that learn an object.
 
     Args:
         output: (B, P, 8 + classes) of :class:`Head`.
         targets: (B, M, 6), see ``data.boxes``.
-        label_smoothing: Taken off the target of the class of an object.
+        label_smoothing: Subtracted from the target of an object's class.
     """
     output = output.float()
     row, learns, counts = assigned(targets, output[0, :, PLACE].detach())
@@ -159,7 +159,7 @@ def summed(output: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Ten
 
 
 def mean_of(sums: Tensor) -> Tensor:
-    """The loss of :func:`summed`: per object, of boxes per centrality."""
+    """The loss from the sums of :func:`summed`: per object; for boxes per unit of centrality."""
     focal, boxes, centre, weights, objects = sums.unbind()
     objects = objects.clamp(min=1)
     return focal / objects + boxes / weights.clamp(min=1) + centre / objects
@@ -179,9 +179,9 @@ def giou(one: Tensor, other: Tensor) -> Tensor:
 
 
 def candidates(output: Tensor, size: tuple[int, int], most: int) -> Tensor:
-    """The surest answers of every image, (B, most, 6): corners in pixels, sureness, class; not yet without duplicates.
+    """The most confident answers for every image, (B, most, 6): corners in pixels, confidence, class; with duplicates.
 
-    Sureness is the geometric mean of that of the class and of how central the position is.
+    The confidence is the geometric mean of the probability of the class and the centrality of the position.
     """
     height, width = size
     sure = (output[..., CLASSES:].sigmoid() * output[..., CENTRAL, None].sigmoid()).sqrt()

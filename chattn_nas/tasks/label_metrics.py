@@ -24,19 +24,19 @@ MATRIX, LISTED = 30, 200
 
 
 def build_metric(name: str, num_classes: int, *, multilabel: bool = False) -> Metric:
-    """The metric of a name, by torchmetrics on the device of the logits.
+    """Make a metric by its name, with torchmetrics, on the device of the logits.
 
-    ``log_loss`` is given as exp(-loss), the geometric mean of the probability given to the truth, so that more is
-    better and the scale is 0 to 1 as of the others.
+    ``log_loss`` is exp(-loss), the geometric mean of the probability given to the truth, so that more is better and the
+    scale is 0 to 1, as for the others.
 
     Args:
-        name: One of :data:`ONE_LABEL`, for several labels per image of :data:`SEVERAL`, or ``module:function``, which
+        name: One of :data:`ONE_LABEL`, of :data:`SEVERAL` for several labels per image, or ``module:function``, which
             takes logits and targets.
         num_classes: Columns of the logits.
         multilabel: Whether an image may have several labels.
 
     Raises:
-        DataError: No such metric, or not for these targets.
+        DataError: There is no such metric, or it does not suit these targets.
     """
     if is_path(name):
         return _own(name)
@@ -67,7 +67,7 @@ def build_metric(name: str, num_classes: int, *, multilabel: bool = False) -> Me
 
 
 def floor(data: Images) -> dict[str, Any] | None:
-    """Score of answering the commonest class of the validation images every time; none for several labels."""
+    """Score of always answering the most common class of the validation images; ``None`` for several labels."""
     labels = data.validation.labels.cpu()  # type: ignore[attr-defined]
     if data.multilabel or labels.ndim > 1 or not len(labels):
         return None
@@ -79,14 +79,14 @@ def floor(data: Images) -> dict[str, Any] | None:
 
 
 def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Loss over all images: cross-entropy against labels (N,), mean binary cross-entropy against presence (N, K)."""
+    """Loss summed over all images: cross-entropy for labels (N,), mean binary cross-entropy for presence (N, K)."""
     if targets.ndim > 1:
         return F.binary_cross_entropy_with_logits(logits, targets.float(), reduction="none").mean(1).sum()
     return F.cross_entropy(logits, targets, reduction="sum")
 
 
 def figures(logits: Tensor, targets: Tensor) -> dict[str, Any]:
-    """Recall and precision of every class (0 to 1), and which classes are taken for which.
+    """Recall and precision of every class (0 to 1), and the confusion of classes.
 
     Args:
         logits, targets: (N, K), and labels (N,) or presence (N, K).
@@ -122,7 +122,7 @@ def _shares(right: Tensor, of_true: Tensor, of_said: Tensor) -> dict[str, list[f
 
 
 def metric_unit(name: str) -> Unit:
-    """How scores of a metric are written: in percent, or as the attribute ``unit`` of a function by path says.
+    """The unit of a metric: percent, or the attribute ``unit`` of a function given by path.
 
     Raises:
         DataError: The attribute is no :class:`Unit`.

@@ -1,4 +1,4 @@
-"""How close one picture is to another: PSNR and SSIM on the brightness.
+"""The similarity of two pictures: PSNR and SSIM of their brightness.
 
 SSIM: Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to Structural Similarity"
 (2004), Gaussian window of 11 pixels. Both as papers on super-resolution measure them: on Y of ITU-R BT.601, rounded to
@@ -27,7 +27,7 @@ def brightness(pictures: Tensor) -> Tensor:
 
 
 def without_border(pictures: Tensor, shave: int) -> Tensor:
-    """Without so many pixels at every side."""
+    """Cut off a border of that many pixels."""
     return pictures[..., shave:-shave, shave:-shave] if shave else pictures
 
 

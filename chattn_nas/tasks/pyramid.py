@@ -1,4 +1,4 @@
-"""A light pyramid over the maps of a backbone, to one score per class and pixel.
+"""A light feature pyramid over the maps of a backbone, for one score per class and pixel.
 
 Lin, Dollar, Girshick, He, Hariharan, Belongie, "Feature Pyramid Networks for Object Detection" (2017), in the form that
 Kirillov, Girshick, He, Dollar, "Panoptic Feature Pyramid Networks" (2019) segments with, without their towers.
@@ -16,13 +16,13 @@ from chattn_nas.network import FeatureMap
 
 
 class Upsample(nn.Module):
-    """Bilinear, from one fixed size to another, as ``F.interpolate`` without aligned corners.
+    """Bilinear interpolation between two fixed sizes, like ``F.interpolate`` without aligned corners.
 
-    Two small matrices: unlike torch's own on a GPU, the gradient is the same at every run, and on a CPU both are twice
-    as fast.
+    It multiplies by two small matrices: unlike torch's own on a GPU, the gradient is the same in every run, and on a
+    CPU both passes are twice as fast.
 
     Args:
-        given, wanted: Height and width.
+        given, wanted: Height and width before and after.
     """
 
     def __init__(self, given: tuple[int, int], wanted: tuple[int, int]) -> None:
@@ -41,11 +41,11 @@ class Upsample(nn.Module):
 
 
 class TopDown(nn.Module):
-    """Every map to one width, the coarse ones added to the finer ones.
+    """Brings every map to one width, and adds the coarse ones to the finer ones.
 
     Args:
-        maps: What the backbone gives, the largest first.
-        width: Channels inside.
+        maps: The backbone's maps, the largest first.
+        width: Channels of the merged maps.
     """
 
     def __init__(self, maps: Sequence[FeatureMap], width: int) -> None:
@@ -62,13 +62,13 @@ class TopDown(nn.Module):
 
 
 class Pyramid(TopDown):
-    """Maps that are merged from the coarsest on, then classes at the size of the image.
+    """Merges the maps, coarsest first, then predicts classes at the size of the image.
 
     Args:
-        maps: What the backbone gives, the largest first.
+        maps: The backbone's maps, the largest first.
         num_classes: Channels of the output.
         image_size: Height and width of the output.
-        width: Channels inside.
+        width: Channels of the merged maps.
     """
 
     def __init__(

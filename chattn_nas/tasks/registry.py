@@ -27,9 +27,9 @@ T = TypeVar("T", bound="type[Task]")
 
 
 def register(name: str) -> Callable[[T], T]:
-    """Decorator: the class is the task of this name.
+    """Class decorator that registers a task under a name.
 
-    A package that is installed names its module by the entry-point group ``chattn_nas.tasks``.
+    An installed package names its module in the entry-point group ``chattn_nas.tasks``.
 
     Raises:
         InputError: Another class has the name.
@@ -47,10 +47,10 @@ def register(name: str) -> Callable[[T], T]:
 
 @checked
 def find(name: str) -> type[Task]:
-    """The class of a task: ours, registered, or ``module:Class``.
+    """Find the class of a task: built in, registered, or ``module:Class``.
 
     Raises:
-        InputError: There is none; ``where`` is ``type``.
+        InputError: There is no such task; ``where`` is ``type``.
     """
     if name in BUILT_IN:
         ours: type[Task] = found(f"chattn_nas.tasks.{BUILT_IN[name]}", "a task", ("type",))

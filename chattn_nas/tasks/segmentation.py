@@ -86,7 +86,7 @@ class Segmentation(Task):
 
     @staticmethod
     def _check_values(data: Data, void: int | None) -> None:
-        """Refuse masks that hold more than there are classes, which would silently count for nothing, or nothing."""
+        """Refuse masks without any class, or with numbers beyond the classes, which would silently be ignored."""
         classes = len(data.class_names)
         for name, part in (("training", data.train), ("validation", data.validation)):
             held: set[int] = set()
@@ -103,7 +103,7 @@ class Segmentation(Task):
                 )
 
     def network(self, network: nn.Module, seed: int) -> nn.Module:
-        """A light pyramid over the maps of the backbone, to logits (B, classes, H, W)."""
+        """Add a light pyramid: maps of the backbone to logits (B, classes, H, W)."""
         size = pair(self.data.image_size)
         body = feature_extractor(network, image_size=size, in_chans=self.data.in_chans, finest=self.settings.stride)
         with drawn_apart(seed):
@@ -111,7 +111,7 @@ class Segmentation(Task):
         return composed(network, MapsAndHead(body, head), "body.body")
 
     def prepare(self, batch: TensorSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Image and mask go the same way."""
+        """Augment images and masks in the same way."""
         channels = batch.images.shape[1]
         asked = self.data.augmentation
         both = torch.cat([batch.images, self._numbered(batch.labels)[:, None]], 1)
@@ -119,7 +119,7 @@ class Segmentation(Task):
         return self.inputs(both[:, :channels]), both[:, channels].long() + NONE
 
     def targets(self, masks: Tensor) -> Tensor:
-        """Masks (B, H, W) as they are read, to numbers of classes, -1 where nothing counts."""
+        """Turn masks (B, H, W) as read into class numbers, -1 for ignored pixels."""
         return self._numbered(masks).long() + NONE
 
     def _numbered(self, masks: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class Segmentation(Task):
         return MaskScorer(self, device)
 
     def floor(self) -> dict[str, Any] | None:
-        """Answering the commonest class of the validation masks everywhere."""
+        """Answering the most common class of the validation masks everywhere."""
         classes = self.data.num_classes
         counts = torch.zeros(classes + 1, dtype=torch.int64)
         labels = self.data.validation.labels
@@ -156,7 +156,7 @@ class Segmentation(Task):
         return {"by": f"always answering {self.data.class_names[most]!r}", "score": score}
 
     def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
-        """The mask as it is beside the mask as it is answered; grey counts for nothing."""
+        """Draw the true mask beside the predicted one; grey pixels are ignored."""
         colours, truth, found = palette(self.data.num_classes), self.targets(targets), []
         for answer, image, mask in zip(output.argmax(1), coloured(images), truth, strict=True):
             counts = mask >= 0
@@ -172,7 +172,7 @@ class Segmentation(Task):
         return found
 
     def export(self) -> dict[str, Any]:
-        """Masks."""
+        """An export answers with masks."""
         return {
             "outputs": ("logits",),
             "gives": "logits (B, classes, H, W)",
@@ -199,7 +199,7 @@ class PixelLoss:
 
 
 class MaskScorer:
-    """Mean over classes of the intersection over union of all pixels of a set; classes that nobody names do not count.
+    """Mean intersection over union of all classes that occur in the masks or the answers, over all pixels of a set.
 
     Everingham, Eslami, Van Gool, Williams, Winn, Zisserman, "The Pascal Visual Object Classes Challenge: A
     Retrospective" (2015).
@@ -211,12 +211,12 @@ class MaskScorer:
         self.loss = torch.zeros((), device=device)
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Forget everything that was added."""
         self.counts.zero_()
         self.loss.zero_()
 
     def add(self, output: Tensor, targets: Tensor, rows: Tensor) -> None:
-        """Logits (B, K, H, W) and masks (B, H, W) as they are read."""
+        """Add logits (B, K, H, W) and masks (B, H, W) as read."""
         logits, numbers = output.float(), self.task.targets(targets)
         cell = torch.where(numbers >= 0, numbers * self.classes + logits.argmax(1), self.classes**2).flatten()
         self.counts.scatter_add_(0, cell, torch.ones_like(cell))
@@ -239,9 +239,9 @@ class MaskScorer:
         return float(iou[iou == iou].mean()), loss
 
     def figures(self) -> dict[str, Any]:
-        """As of labels, counted in pixels, and the intersection over union of every class.
+        """The figures of labels, counted in pixels, with the intersection over union of every class.
 
-        ``None`` where no pixel is, or is said to be, of a class.
+        ``None`` for a class that occurs in neither the masks nor the answers.
         """
         iou = self._iou(self.matrix).tolist()
         return matrix_figures(self.matrix) | {"iou": [round(one, 4) if one == one else None for one in iou]}
@@ -252,6 +252,6 @@ class MaskScorer:
 
 
 def summed(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Sum of the cross-entropies of all pixels that count, and how many those are."""
+    """Sum of the cross-entropies of all pixels that count, and their number."""
     loss = F.cross_entropy(logits.float(), targets, ignore_index=NONE, reduction="sum", label_smoothing=label_smoothing)
     return loss, (targets != NONE).sum()

@@ -13,9 +13,9 @@ class Shown:
     """One image.
 
     Attributes:
-        pictures: Side by side, each with its title: uint8 (3, H, W).
-        said: What the network answers, in words.
-        right: Whether that is so, where it is one or the other.
+        pictures: Pictures side by side, each with its title: uint8 (3, H, W).
+        said: The network's answer, in words.
+        right: Whether the answer is right; ``None`` if it is neither right nor wrong.
     """
 
     pictures: tuple[tuple[str, Tensor], ...]
@@ -24,18 +24,18 @@ class Shown:
 
 
 def coloured(images: Tensor) -> Tensor:
-    """uint8 images (B, C, H, W) as RGB; of other channels than 1 and 3 the first."""
+    """Convert uint8 images (B, C, H, W) to RGB; if there are neither 1 nor 3 channels, show the first."""
     return images if images.shape[1] == 3 else images[:, :1].expand(-1, 3, -1, -1)
 
 
 def painted(classes: Tensor, palette: list[int]) -> Tensor:
-    """Numbers of classes (H, W) in the colours of a palette, uint8 (3, H, W); below 0 is grey."""
+    """Paint class numbers (H, W) in the colours of a palette, uint8 (3, H, W); negative ones are grey."""
     colours = torch.tensor([*palette, 128, 128, 128], dtype=torch.uint8).view(-1, 3)
     return colours[classes.long().where(classes >= 0, torch.tensor(len(colours) - 1))].permute(2, 0, 1)
 
 
 def palette(classes: int) -> list[int]:
-    """Colours of the classes, red green blue by turns, as Pascal VOC paints them."""
+    """Colours of the classes, as a flat list of red, green and blue, as in Pascal VOC."""
     colours = []
     for index in range(1, classes + 1):
         colour = [0, 0, 0]

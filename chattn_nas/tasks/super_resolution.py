@@ -83,7 +83,7 @@ class SuperResolution(Task):
             raise DataError("this data.augment changes pictures without their targets", where=("data", "augment"))
 
     def network(self, network: nn.Module, seed: int) -> nn.Module:
-        """Maps at full size, a convolution, and pixels shuffled into place; bilinear enlargement is added."""
+        """Add the head: maps at full size, a convolution, pixel shuffle, and bilinear enlargement added."""
         body = feature_extractor(
             network, image_size=pair(self.data.image_size), in_chans=self.data.in_chans, strides=(1,)
         )
@@ -92,7 +92,7 @@ class SuperResolution(Task):
         return composed(network, Enlarging(body, head, self.scale), "body.body")
 
     def prepare(self, batch: TensorSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Flips and, of squares, transposition, where flips are allowed: picture and target go the same way."""
+        """Flip, and transpose squares, if flips are allowed: picture and target in the same way."""
         small, large = batch.images, batch.labels
         if self.data.augmentation.flip:
             draws = torch.rand(3, len(small), 1, 1, 1, device=small.device, generator=generator) < 0.5
@@ -100,7 +100,7 @@ class SuperResolution(Task):
         return self.inputs(small), self.inputs(large)
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> Criterion:
-        """Mean absolute difference, in deviations of the data."""
+        """Mean absolute difference, in standard deviations of the data."""
         return _absolute
 
     def pixels(self, output: Tensor) -> Tensor:
@@ -122,12 +122,12 @@ class SuperResolution(Task):
         return {"by": "bicubic enlargement", "score": scorer.result()[0]}
 
     def _bicubic(self, images: Tensor) -> Tensor:
-        """Enlarged, in 0 to 255; with antialias torch's kernel is Pillow's."""
+        """Enlarge, in 0 to 255; with antialias, torch's kernel is Pillow's."""
         large = F.interpolate(images.float(), scale_factor=self.scale, mode="bicubic", antialias=True)
         return large.round().clamp(0, 255)
 
     def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
-        """The enlarged picture between bicubic enlargement and the picture that it should be."""
+        """Draw the enlarged picture between bicubic enlargement and the true picture."""
         found = []
         for one in zip(images.split(1), self._bicubic(images).split(1), self.pixels(output).split(1), targets.split(1)):
             small, bicubic, answered, wanted = (coloured(picture.to(torch.uint8))[0] for picture in one)
@@ -141,7 +141,7 @@ class SuperResolution(Task):
         return found
 
     def export(self) -> dict[str, Any]:
-        """Pictures."""
+        """An export answers with pictures."""
         return {
             "outputs": ("pictures",),
             "gives": f"pictures (B, C, {self.scale} H, {self.scale} W), normalised like the images",
@@ -193,7 +193,7 @@ class PictureScorer:
         self.psnr, self.ssim, self.loss = (torch.zeros((), device=device) for _ in range(3))
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Forget everything that was added."""
         for total in (self.psnr, self.ssim, self.loss):
             total.zero_()
 
@@ -203,18 +203,18 @@ class PictureScorer:
         self.score(self.task.pixels(output), targets)
 
     def score(self, pictures: Tensor, targets: Tensor) -> None:
-        """Pictures in 0 to 255 against targets."""
+        """Add PSNR and SSIM of pictures in 0 to 255 against targets."""
         given, wanted = (without_border(brightness(one.float()), self.task.shave) for one in (pictures, targets))
         self.psnr += psnr(given, wanted).sum()
         self.ssim += ssim(given, wanted).sum()
 
     def result(self) -> tuple[float, float]:
-        """PSNR in dB or SSIM, and mean absolute difference."""
+        """Return PSNR in dB or SSIM, and mean absolute difference."""
         total = self.ssim if self.task.unit.name == "ssim" else self.psnr
         return float(total) / self.images, float(self.loss) / self.images
 
     def figures(self) -> dict[str, Any]:
-        """Both."""
+        """Both PSNR and SSIM."""
         return {"psnr": float(self.psnr) / self.images, "ssim": float(self.ssim) / self.images}
 
 

@@ -1,4 +1,4 @@
-"""The base class of tasks: everything that training, scoring and export must know of what is learned."""
+"""The base class of tasks: everything that training, scoring and export must know about what is learned."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ Criterion = Callable[[Any, Tensor], Tensor]
 class Scorer(Protocol):
     """Scores a network on one set of images, batch by batch.
 
-    What :meth:`add` writes lies in buffers that stay where they are, so that it can be captured.
+    :meth:`add` writes only into buffers that stay in place, so that it can be captured.
     """
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Forget everything that was added."""
 
     def add(self, output: Any, targets: Tensor, rows: Tensor) -> None:
-        """One batch.
+        """Add a batch.
 
         Args:
-            output: Of the network.
-            targets: Those of the images, as the data set holds them.
-            rows: Which images of the set they are, (B,).
+            output: Output of the network.
+            targets: Targets of the images, as the data set holds them.
+            rows: Indices of the images in the set, (B,).
         """
 
     def result(self) -> tuple[float, float]:
-        """Score, more is better, and mean loss over all images that were added."""
+        """Return the score (more is better) and the mean loss over all images that were added."""
 
     def figures(self) -> dict[str, Any]:
         """Further figures, such as the score of every class; plain values."""
@@ -53,19 +53,19 @@ class Task:
 
     Args:
         settings: The spec's section ``task``.
-        data: The data set; a task may give ``self.data`` other facts, such as fewer classes.
+        data: The data set; a task may change facts in ``self.data``, such as the number of classes.
 
     Raises:
-        InputError: The data do not serve, or have no such metric; ``where`` is the path of keys.
+        InputError: The data do not suit the task, or have no such metric; ``where`` is the path of keys.
 
     Attributes:
         Settings: Class of the section, a subclass of :class:`TaskSettings`.
-        metrics: Names that ``data.metric`` may have; the first is the default.
-        unit: What scores are told in.
-        classes: Whether there are classes: attentions that need their number are refused otherwise.
-        mixes: Whether images may be mixed, erased and distorted in the final training: targets do not follow the image.
-        useful: The difference, as it is shown, that is worth having where the spec does not say (``judging.useful``).
-        recipe: Settings of the proxy that suit the task, where the spec names none.
+        metrics: Possible values of ``data.metric``; the first is the default.
+        unit: Unit of the scores.
+        classes: Whether there are classes; if not, attentions that need their number are refused.
+        mixes: Whether images may be mixed, erased and distorted in the final training without changing their targets.
+        useful: The default of ``judging.useful``: the smallest difference worth having, as shown.
+        recipe: Defaults of the proxy's settings that suit the task.
     """
 
     Settings: ClassVar[type[TaskSettings]] = TaskSettings
@@ -83,15 +83,15 @@ class Task:
 
     @classmethod
     def check_installed(cls) -> None:
-        """Refuse where packages are missing that the task needs; asked before data are read.
+        """Check that the packages of the task are installed, before data are read.
 
         Raises:
-            MissingExtraError: They are not installed; the message says how to.
+            MissingExtraError: They are not installed; the message says how to install them.
         """
 
     @classmethod
     def metric_of(cls, data: Data, called: str) -> str:
-        """The metric that the data ask for; where they leave it open, which reads as accuracy, the first of the task's.
+        """The metric that the data ask for; if they leave it open (``accuracy``), the first of the task's.
 
         Args:
             data: The data set.
@@ -108,69 +108,66 @@ class Task:
         return data.metric if data.metric in cls.metrics else cls.metrics[0]
 
     def network(self, network: nn.Module, seed: int) -> nn.Module:
-        """The network with the task's head: by default as it is, a classifier.
+        """Return the network with the task's head; by default the classifier as it is.
 
         Args:
-            network: From ``build_network``; it may be taken over. What a head draws is drawn under a seed of its own,
-                so that networks of one seed have the same head.
-            seed: Of the training.
+            network: From ``build_network``; it may be taken over. A head is drawn under a seed of its own, so that
+                networks of one seed have the same head.
+            seed: Seed of the training.
         """
         return network
 
     def inputs(self, images: Tensor) -> Tensor:
-        """uint8 images (B, C, H, W) as the network takes them."""
+        """Turn uint8 images (B, C, H, W) into input of the network."""
         device = images.device
         if device not in self._normalizers:
             self._normalizers[device] = Normalize(self.data, device)
         return self._normalizers[device](images)
 
     def prepare(self, batch: TensorSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """A training batch, augmented: what the network takes, and what :meth:`criterion` compares it with."""
+        """Augment a training batch; return input of the network and targets of :meth:`criterion`."""
         return self.inputs(augment(batch.images, self.data.augmentation, generator)), batch.labels
 
     def criterion(self, device: torch.device, *, label_smoothing: float = 0.0) -> Criterion:
-        """The loss of training, on a device."""
+        """Make the loss of training, on a device."""
         raise NotImplementedError
 
     def presence(self, targets: Tensor) -> Tensor:
-        """Labels (B,) or presence (B, classes) of every class, for attentions that learn it beside the task."""
+        """Labels (B,) or presence (B, classes) of every class, for attentions with an auxiliary loss."""
         return targets
 
     def scorer(self, images: int, device: torch.device) -> Scorer:
-        """Scores a set of so many images."""
+        """Make a scorer for a set of that many images."""
         raise NotImplementedError
 
     def floor(self) -> dict[str, Any] | None:
-        """``score`` of having learnt nothing on the validation images, and ``by``: what answers so."""
+        """The validation ``score`` of a network that has learnt nothing, and ``by``, the answer that gives it."""
         return None
 
     def show(self, output: Any, images: Tensor, targets: Tensor) -> list[Shown]:
-        """The network's answers on a few images, for the report; nothing where the task draws none.
+        """Show the network's answers on a few images, for the report; nothing if the task cannot draw them.
 
         Args:
-            output: Of the network in eval mode, on the CPU.
+            output: Output of the network in eval mode, on the CPU.
             images: uint8 (B, C, H, W).
-            targets: Theirs, as the data set holds them.
+            targets: The images' targets, as the data set holds them.
         """
         return []
 
     def export(self) -> dict[str, Any]:
-        """How ``model.py`` of an export is used: arguments of :class:`~chattn_nas.export.usage.Usage`.
-
-        None are those of a classifier.
-        """
+        """Arguments of :class:`~chattn_nas.export.usage.Usage`, on how to use an export; none for a classifier."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskData(Data):
-    """A data set and what is learned from it."""
+    """A data set with its task."""
 
     task: Task
 
 
 def of(settings: TaskSettings, data: Data) -> TaskData:
-    """A data set with a task."""
+    """Add a task to a data set."""
     task = registry.find(settings.type)(settings, data)
     held = {field.name: getattr(task.data, field.name) for field in fields(Data)}
     return TaskData(**held | {"metric": task.unit.name}, task=task)
@@ -180,16 +177,16 @@ def of(settings: TaskSettings, data: Data) -> TaskData:
 def load(
     settings: TaskSettings, data: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto"
 ) -> TaskData:
-    """The data set of a spec with its task.
+    """Load the data set of a spec with its task.
 
     Args:
         settings: Section ``task``.
         data: Section ``data``.
-        device: To train on.
+        device: Device to train on.
         data_on: As for ``load_data``.
 
     Raises:
-        InputError: The data are missing or malformed, or do not serve the task.
+        InputError: The data are missing or malformed, or do not suit the task.
     """
     registry.find(settings.type).check_installed()
     try:

@@ -1,1 +1,1 @@
-"""Conformance batteries for what third parties add; import the submodule that you need."""
+"""Conformance batteries for parts of third parties; import the submodule that you need."""

@@ -361,13 +361,13 @@ SLOW: tuple[Check, ...] = (compiles,)
 
 @dataclass(frozen=True)
 class Conformance:
-    """One check on one case; calling it runs it and raises ``AssertionError`` where the type does not conform."""
+    """One check on one case; calling it raises ``AssertionError`` if the type does not conform."""
 
     check: Check
     case: Case
 
     def __call__(self) -> None:
-        """Run it; the global random state is left as it was."""
+        """Run the check; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.check(self.case)

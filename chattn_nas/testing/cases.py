@@ -18,7 +18,7 @@ SITES: tuple[tuple[int, Size], ...] = (
 
 
 class Applied(nn.Module):
-    """A module of stage scope as one that maps a map to a map: applied twice, its state passed on.
+    """A module of stage scope as one from map to map: applied twice, with its state passed on.
 
     Args:
         module: ``forward(x, state=None) -> (y, state)``.
@@ -63,7 +63,7 @@ class Case:
         return self.kind.complete(dict(self.values))
 
     def fresh(self, seed: int = 0) -> nn.Module:
-        """The module as it is built under a seed, in train mode; a stage's as it is."""
+        """A new module under a seed, in train mode; a module of stage scope is not wrapped."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return attention.build(
@@ -75,7 +75,7 @@ class Case:
             )
 
     def build(self, seed: int = 0) -> nn.Module:
-        """A module from map to map, whose parameters are moved off their start so that every gate is at work."""
+        """A module from map to map, with its parameters moved off their start so that every gate has an effect."""
         module = self.fresh(seed)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Checks of what every task must do; a third party's task can run them too.
+"""The conformance checks that every task must pass, including those of third parties.
 
 >>> from chattn_nas.testing.task import battery
 >>> for check in battery(data):  # doctest: +SKIP
@@ -33,10 +33,10 @@ BACKBONE = Backbone("cifar_resnet8", options={"width": 8})
 
 @dataclass(frozen=True)
 class TaskCheck:
-    """One of them; call it, and it raises ``AssertionError`` where the task fails.
+    """One check; calling it raises ``AssertionError`` if the task fails.
 
     Attributes:
-        name: What is checked.
+        name: Name of the check.
     """
 
     name: str
@@ -45,7 +45,7 @@ class TaskCheck:
     backbone: Backbone
 
     def __call__(self) -> None:
-        """Run it."""
+        """Run the check."""
         self.run(self.data, self.backbone)
 
     def __str__(self) -> str:
@@ -53,11 +53,11 @@ class TaskCheck:
 
 
 def battery(data: TaskData, backbone: Backbone = BACKBONE) -> list[TaskCheck]:
-    """All checks of the task that ``data`` holds; give them to ``pytest.mark.parametrize``.
+    """All checks of the task of ``data``; pass them to ``pytest.mark.parametrize``.
 
     Args:
         data: From :func:`chattn_nas.tasks.load` or ``of``; a dozen images are enough.
-        backbone: A small one that the task's head fits.
+        backbone: A small backbone that suits the task's head.
     """
     return [TaskCheck(run.__name__.removeprefix("_").replace("_", " "), run, data, backbone) for run in CHECKS]
 
@@ -114,7 +114,7 @@ def _the_head_is_drawn_under_a_seed_of_its_own(data: TaskData, backbone: Backbon
 
 
 class _Watched(TorchFunctionMode):
-    """Notes what waits for the device, or copies to it from the host: neither can be captured."""
+    """Records operations that wait for the device or copy to it from the host, since neither can be captured."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Trains the chosen network at full length: the proxy's step, with what a real training needs."""
+"""Trains the chosen network at full length: the proxy's step, with checkpoints, a log and more augmentation."""
 
 from typing import TYPE_CHECKING
 

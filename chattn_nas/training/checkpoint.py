@@ -27,8 +27,8 @@ class Header(Stored):
     """The part of a checkpoint that describes it.
 
     Attributes:
-        plan: What is trained and how; a checkpoint of another plan is refused.
-        epoch: Epochs done.
+        plan: What is trained, and how; a checkpoint of another plan is refused.
+        epoch: Number of epochs that are done.
         rows: Rows of the log so far.
     """
 
@@ -40,17 +40,17 @@ class Header(Stored):
 
     @classmethod
     def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
-        """Format 1 called the score of a row its accuracy."""
+        """Convert format 1, which called the score of a row its accuracy."""
         return data if format > 1 else data | {"rows": [renamed(row, accuracy="score") for row in data["rows"]]}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """The end of an epoch. What is random in the next one is drawn under seeds that its number gives.
+    """The state at the end of an epoch; the seeds of the next one follow from its number.
 
     Attributes:
         header: Plan, epoch and log.
-        network, optimizer, ema: States; ``optimizer`` by parameter, ``ema`` is ``None`` where there is none.
+        network, optimizer, ema: States; ``optimizer`` by parameter, ``ema`` may be ``None``.
     """
 
     header: Header
@@ -59,18 +59,18 @@ class Checkpoint:
     ema: dict[str, Tensor] | None
 
     def write(self, directory: Path) -> None:
-        """Write it into a folder; a reader finds the whole file or the one before."""
+        """Write the checkpoint into a folder; a reader finds the whole file or the one before."""
         states = {"network": self.network, "optimizer": self.optimizer, "ema": self.ema}
         with replacing(directory / NAME) as partial:
             torch.save({"header": self.header.to_dict(), **states}, partial)
 
 
 def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
-    """The checkpoint in a folder, or ``None`` where there is none, or one that is damaged, which is logged.
+    """Read the checkpoint in a folder; ``None`` if there is none, or if it is damaged, which is logged.
 
     Raises:
         NewerFormatError: A newer version of this package wrote it.
-        RunError: It is of another plan, or whole perhaps and cannot be read.
+        RunError: It belongs to another plan, or may be intact but cannot be read now.
     """
     path = directory / NAME
     if not path.is_file():
@@ -97,10 +97,10 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
 
 
 def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Refuse to go on with a training under another plan.
+    """Refuse to continue a training under another plan.
 
     Raises:
-        RunError: Names what differs.
+        RunError: The plans differ; the message says how.
     """
     old = {**{name: value for name, value in THEN.items() if name in new}, **old}
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
@@ -113,7 +113,7 @@ def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) ->
 
 
 def states_of(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """The optimiser's state of every parameter, in their order."""
+    """The optimiser's state of every parameter, in the order of the parameters."""
     return [
         dict(optimizer.state.get(parameter, {})) for group in optimizer.param_groups for parameter in group["params"]
     ]
@@ -123,7 +123,7 @@ def states_of(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 def restore(
     checkpoint: Checkpoint, network: nn.Module, optimizer: torch.optim.Optimizer, ema: nn.Module | None
 ) -> None:
-    """Put the states of a checkpoint where they belong; no tensor changes its place."""
+    """Load the states of a checkpoint; no tensor moves."""
     network.load_state_dict(checkpoint.network)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states = checkpoint.optimizer or [{}] * len(parameters)  # format 1 kept nothing where the momentum was 0

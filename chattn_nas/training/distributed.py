@@ -16,7 +16,7 @@ from chattn_nas.proxy import resolve_device
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """One process of a distributed training: its number, how many there are, and its device."""
+    """One process of a distributed training: its rank, the number of processes, and its device."""
 
     rank: int
     size: int
@@ -24,16 +24,16 @@ class DistributedContext:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and speaks."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have arrived here."""
         if self.size > 1:
             distributed.barrier()
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network as the training step calls it: gradients are averaged over all processes."""
+        """Wrap the network so that gradients are averaged over all processes."""
         if self.size == 1:
             return network
         # A static graph may hold parameters that get no gradient and modules that are called several times.
@@ -42,10 +42,10 @@ class DistributedContext:
         )
 
     def share(self, batch_size: int) -> int:
-        """Images of a batch for each process.
+        """The number of images of a batch for each process.
 
         Raises:
-            InputError: They cannot be divided.
+            InputError: The batch cannot be divided evenly.
         """
         if batch_size % self.size:
             raise InputError(f"a batch of {batch_size} cannot be divided among {self.size} processes")
@@ -54,10 +54,10 @@ class DistributedContext:
 
 @contextmanager
 def join_distributed(device: str) -> Iterator[DistributedContext]:
-    """Join the processes that ``torchrun`` started; without it, a world of one.
+    """Join the processes that ``torchrun`` started; without it this is the only one.
 
     Args:
-        device: As in the proxy's settings; each of several processes takes the GPU of its own number.
+        device: As in the proxy's settings; each of several processes takes the GPU of its own rank.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:

@@ -1,4 +1,4 @@
-"""The log of a final training: one row per epoch in ``log.csv``, and TensorBoard's files where asked for."""
+"""The log of a final training: one row per epoch in ``log.csv`` and, if requested, TensorBoard's files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ NAME = "log.csv"
 
 
 class Log:
-    """Rows so far; a resumed training goes on after those of its checkpoint.
+    """The rows so far; a resumed training continues after those of its checkpoint.
 
     Args:
         directory: Folder of the training.
         tensorboard: Whether to write event files into its folder ``tensorboard``.
-        rows: Rows that earlier sessions wrote.
+        rows: Rows of earlier sessions.
 
     Raises:
-        MissingExtraError: TensorBoard is asked for and not installed.
+        MissingExtraError: TensorBoard is requested but not installed.
     """
 
     def __init__(self, directory: Path, tensorboard: bool, rows: list[dict[str, Any]]) -> None:
@@ -37,7 +37,7 @@ class Log:
             self.writer = SummaryWriter(directory / "tensorboard", purge_step=len(rows) + 1)  # type: ignore[no-untyped-call]
 
     def add(self, row: dict[str, Any]) -> None:
-        """One epoch more."""
+        """Add the row of an epoch."""
         self.rows.append(row)
         with replacing(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, row)
@@ -49,6 +49,6 @@ class Log:
                     self.writer.add_scalar(name, value, row["epoch"])  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Write what is buffered."""
+        """Flush and close the files."""
         if self.writer is not None:
             self.writer.close()  # type: ignore[no-untyped-call]

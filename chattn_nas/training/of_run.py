@@ -1,4 +1,4 @@
-"""The final training of a run's network: where it lies, what it is, and how it is found again."""
+"""The final training of a run's network: its folder, its plan, and how it is found again."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def final_training(
 ) -> TrainingResult:
     """Train an architecture of a run at full length into ``training/<hash>-<seed>`` of the run's directory.
 
-    Goes on where an interrupted training stopped; a finished one is not trained again. Started by ``torchrun``, all
-    its processes train one network together.
+    An interrupted training is resumed; a finished one is not repeated. If ``torchrun`` started this process, all of its
+    processes train one network together.
 
     Args:
-        run: Its spec says how: sections ``training``, ``proxy``, ``data`` and ``backbone``.
+        run: The run; its spec says how to train: sections ``training``, ``proxy``, ``data`` and ``backbone``.
         architecture: In canonical form.
         settings: Section ``training`` in place of the spec's.
         seed: Seeds weights, order and augmentation; the search's by default.
@@ -67,7 +67,7 @@ def final_training(
 
     Raises:
         RunError: The folder holds a training with other settings, or another process works in it.
-        InputError: Data, backbone or batch size do not serve.
+        InputError: Data, backbone or batch size cannot be used.
         TrainingStopped: The loss was not finite.
     """
     spec = run.spec
@@ -105,7 +105,7 @@ def final_training(
 
 
 def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, seed: int) -> dict[str, Any]:
-    """Everything that the trained weights depend on besides the run's spec."""
+    """Everything besides the run's spec that the trained weights depend on."""
     recipe = settings.recipe(spec.proxy).model_dump(exclude={"rungs", "patience", "device", "cuda_graphs", "data_on"})
     for name, only in AT_FIRST.items():
         if recipe[name] == only:
@@ -116,10 +116,10 @@ def plan_of(spec: Spec, settings: TrainingSettings, architecture: Architecture, 
 
 
 def trained_weights(run: RunDirectory, architecture: str) -> tuple[Path, TrainingResult] | None:
-    """Weights and result of the latest finished training of an architecture (canonical hash), where there is one.
+    """Weights and result of the latest finished training of an architecture (canonical hash), if there is one.
 
     Raises:
-        RunError: Those of one that ended are damaged: other weights would not be what was asked for.
+        RunError: The weights of a finished training are damaged, and no others may replace them.
     """
     ended, whole = final_trainings(run.study), []
     for folder in sorted((run.directory / FOLDER).glob(f"{architecture}-*/")):
@@ -135,10 +135,10 @@ def trained_weights(run: RunDirectory, architecture: str) -> tuple[Path, Trainin
 
 
 def _refuse_folders(directory: Path) -> None:
-    """See, before anything is spent, that nothing is in the way of the files that a training writes.
+    """Check, before anything is spent, that no folder has the name of a file that a training writes.
 
     Raises:
-        RunError: A folder has the name of one.
+        RunError: A folder has such a name.
     """
     for name in (CHECKPOINT, LOG, WEIGHTS, RESULT):
         if (directory / name).is_dir():
@@ -153,6 +153,6 @@ def _record(run: RunDirectory, name: str, result: TrainingResult) -> None:
 
 @contextmanager
 def _alone(directory: Path, first: bool) -> Iterator[None]:
-    """One training at a time works in a folder; the first of its processes holds it."""
+    """Hold a folder for one training at a time; the first of its processes does that."""
     with hold(directory / ".lock", f"another process trains in {directory}") if first else nullcontext():
         yield

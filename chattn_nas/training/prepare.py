@@ -1,4 +1,4 @@
-"""Augmentation of the final training: the proxy's, and what the settings ask for beside it."""
+"""Augmentation of the final training: the proxy's, with the settings' additions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from chattn_nas.tasks import Task
 
 
 class Prepare:
-    """Batches of uint8 images and targets to normalised images and targets, on their device.
+    """Turns batches of uint8 images and targets into augmented, normalised ones, on their device.
 
-    RandAugment and erasing are torchvision's, for labels alone, and draw from the global state; what the task does, and
-    mixing, draws from a generator.
+    RandAugment and erasing are torchvision's, for labels only, and draw from the global state; the task and mixing draw
+    from a generator.
 
     Args:
-        settings: Which of them.
-        task: What is learned, of which data.
-        generator: Draws what the task draws, on the device.
-        mixing: Mixes the batch at last.
+        settings: The augmentations to use.
+        task: The task with its data.
+        generator: Generator for the task, on the device.
+        mixing: Mixes the batch in the end.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class Prepare:
 
     @property
     def draws_on_host(self) -> bool:
-        """Whether it decides on the host: a captured step would repeat one decision for ever."""
+        """Whether it draws on the host: a captured step would repeat one draw for ever."""
         return self.randaugment is not None or self.erasing is not None
 
     def __call__(self, batch: TensorSet) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) uint8 and targets to float32 and what the loss takes; mixed (B, num_classes)."""
+        """(B, C, H, W) uint8 and targets to float32 and targets of the loss; (B, num_classes) if mixed."""
         images, targets = self._augmented(batch)
         return (images, targets) if self.mixing is None else self.mixing(images, targets, self.generator)
 

@@ -25,11 +25,11 @@ class TrainingResult(Stored):
     """A finished training; its weights lie beside it.
 
     Attributes:
-        plan: What was trained and how.
-        test_score, test_loss: On the test set, read once at the end; the score 0 to 1.
-        score, loss: On the validation set; ``None`` where the network was trained on it.
-        seconds: Length of all epochs, over all sessions.
-        date: When it ended, ISO.
+        plan: What was trained, and how.
+        test_score, test_loss: Score (0 to 1) and loss on the test set, which is read once, at the end.
+        score, loss: Score and loss on the validation set; ``None`` if the network was trained on it.
+        seconds: Duration of all epochs, over all sessions.
+        date: ISO date of the end.
         device, versions: What the numbers depend on.
     """
 
@@ -46,7 +46,7 @@ class TrainingResult(Stored):
     versions: dict[str, str]
 
     def write(self, directory: Path) -> None:
-        """Write it into a folder, whole or not at all."""
+        """Write the result into a folder, whole or not at all."""
         with replacing(directory / NAME) as partial:
             partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
 
@@ -57,11 +57,11 @@ class TrainingResult(Stored):
 
 
 def read_result(directory: Path) -> TrainingResult | None:
-    """The result in a folder, or ``None`` while there is none, or where it is damaged, which is logged.
+    """Read the result in a folder; ``None`` if there is none yet, or if it is damaged, which is logged.
 
     Raises:
         NewerFormatError: A newer version of this package wrote it.
-        RunError: It is whole perhaps, and cannot be read.
+        RunError: It may be intact, but cannot be read now.
     """
     path = directory / NAME
     if not path.is_file():
@@ -78,6 +78,6 @@ def read_result(directory: Path) -> TrainingResult | None:
 
 
 def final_trainings(study: optuna.Study) -> dict[str, TrainingResult]:
-    """Every finished training of a run by its folder's name, in the order in which they ended."""
+    """Every finished training of a run, by its folder's name, in the order in which they ended."""
     kept = study_attributes(study).final_trainings
     return {name: TrainingResult.from_dict(plain, f"the training {name}") for name, plain in kept.items()}

@@ -47,21 +47,21 @@ def train_fully(
     context: DistributedContext,
     on_epoch: Callable[[Row], None] = lambda row: None,
 ) -> TrainingResult:
-    """Train ``network`` in place, or go on with the training in ``directory``; score it on the test set at the end.
+    """Train ``network`` in place, or resume the training in ``directory``; score it on the test set at the end.
 
     Args:
-        network: As built; the same in all processes.
-        training_data: The images, and what a final training has beside the recipe.
+        network: The new network, the same in all processes.
+        training_data: The images, and the settings of the final training besides the recipe.
         recipe: ``settings.recipe`` of the proxy.
-        seed: Seeds the order, the augmentation and what layers draw.
-        directory: Takes ``checkpoint.pt``, ``log.csv``, ``weights.safetensors`` and ``result.json``.
-        plan: What is trained and how: a checkpoint of another one is refused.
+        seed: Seeds the order, the augmentation, and layers that draw random numbers.
+        directory: Folder for ``checkpoint.pt``, ``log.csv``, ``weights.safetensors`` and ``result.json``.
+        plan: What is trained, and how; a checkpoint of another plan is refused.
         context: The processes that train.
         on_epoch: Called with the row of every epoch.
 
     Raises:
         RunError: The directory holds a training of another plan.
-        MissingExtraError: TensorBoard is asked for and not installed.
+        MissingExtraError: TensorBoard is requested but not installed.
         TrainingStopped: The loss was not finite.
     """
     settings, share = training_data.settings, context.share(recipe.batch_size)
@@ -91,11 +91,11 @@ def train_fully(
 class _Session:
     """The state that the epochs of one session share: optimiser, moving average, generators, and the training step.
 
-    All that is random in an epoch is drawn under seeds that ``seed`` and the number of the epoch give, so a training
-    that was killed goes on as if nothing had happened: on a CPU with as many threads to the same bits.
+    Everything random in an epoch follows from ``seed`` and the number of the epoch, so a training that was killed
+    resumes as if nothing had happened: to the bit, on a CPU with the same number of threads.
 
     Attributes:
-        done, total: Epochs that an earlier session trained, and of the whole schedule.
+        done, total: Number of epochs of earlier sessions, and of the whole schedule.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class _Session:
         return self.network if self.average is None else self.average.module
 
     def train(self, epoch: int) -> float:
-        """Train for the epoch of that number; its mean loss.
+        """Train for the epoch of that number; return its mean loss.
 
         Raises:
             TrainingStopped: The loss was not finite.
@@ -149,7 +149,7 @@ class _Session:
         return loss
 
     def checkpoint(self, header: Header) -> Checkpoint:
-        """The checkpoint of this moment."""
+        """The current checkpoint."""
         return Checkpoint(
             header=header, network=self.network.state_dict(), optimizer=states_of(self.optimizer),
             ema=self.average.module.state_dict() if self.average is not None else None,

@@ -28,14 +28,14 @@ Scores = tuple[float, float]
 
 
 class Epochs(Protocol):
-    """Trains epoch by epoch."""
+    """The protocol of objects that train epoch by epoch."""
 
     @property
     def steps(self) -> int:
         """Steps of one epoch."""
 
     def epoch(self, factors: Sequence[float], after: Callable[[], None] | None = None) -> float:
-        """Train for one; the sum of its losses."""
+        """Train for one epoch; return the sum of its losses."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TrainingData:
     Attributes:
         facts: Training and validation images, and the task.
         data, settings: Sections of the spec.
-        device: To train on.
+        device: Device to train on.
     """
 
     facts: TaskData
@@ -57,7 +57,7 @@ class TrainingData:
         self, step: Step, batch_size: int, rates: Rates, order: torch.Generator, capture: Capture | None,
         context: DistributedContext,
     ) -> Epochs:  # fmt: skip
-        """The epochs over the training images, or over those and the validation images."""
+        """Make the epochs over the training images, perhaps together with the validation images."""
         images = self.facts.train
         if self.settings.with_validation:
             images = joined(images, self.facts.validation)
@@ -70,15 +70,15 @@ class TrainingData:
 
     @property
     def images(self) -> int:
-        """How many images an epoch may draw from."""
+        """Number of images that an epoch may draw from."""
         return len(self.facts.train) + (len(self.facts.validation) if self.settings.with_validation else 0)
 
     def validate(self, network: nn.Module, batch_size: int) -> Scores:
-        """Accuracy and loss on the validation images."""
+        """Score and loss on the validation images."""
         return evaluate(network, self.facts.validation, self.facts, batch_size=batch_size, device=self.device)
 
     def test(self, network: nn.Module, batch_size: int) -> Scores:
-        """Accuracy and loss on the test images, which are loaded for it."""
+        """Score and loss on the test images, which are loaded now."""
         images = load_test(self.data, device=self.device, data_on=self.settings.data_on)
         return evaluate(network, images, self.facts, batch_size=batch_size, device=self.device)
 
@@ -86,11 +86,11 @@ class TrainingData:
 def load_training_data(
     task: TaskSettings, data: DataSettings, settings: TrainingSettings, device: torch.device
 ) -> TrainingData:
-    """The images where the settings want them.
+    """Load the images to the device or map them, as the settings say.
 
     Raises:
-        DataError: As ``load_data``; or there are no test images, which would otherwise be found out at the end.
-        InputError: The data do not serve the task, or an augmentation does not.
+        DataError: See ``load_data``; or there are no test images, which would otherwise show only at the end.
+        InputError: The data or an augmentation do not suit the task.
     """
     require_test(data)
     facts = load(task, data, device=device, data_on=settings.data_on)

@@ -91,12 +91,14 @@ class _Solved(NamedTuple):
 
 
 class Likelihood:
-    """Args:
-    design: Columns.
-    values: (trainings, views) readings, centred, in the accuracy's units; NaN where there is none.
-    own: (trainings,) variance of the accuracy besides the noise that all share.
-    networks: (trainings,) index of each training's network.
-    size: Standard deviation of the accuracies, the unit of the priors.
+    """The likelihood of a study's readings.
+
+    Args:
+        design: Columns.
+        values: (trainings, views) readings, centred, in the accuracy's units; NaN where there is none.
+        own: (trainings,) variance of the accuracy besides the noise that all share.
+        networks: (trainings,) index of each training's network.
+        size: Standard deviation of the accuracies, the unit of the priors.
 
     Parameters are the logarithms of the terms' standard deviations, of a network's deviation and of each view's noise,
     then the logarithm of each further view's scale, then the correlations between readings.

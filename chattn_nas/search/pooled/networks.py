@@ -20,8 +20,10 @@ DRAWN, TIMES = 500, 20
 
 
 class Networks:
-    """Args:
-        space: Whose networks they are.
+    """The networks of a space, as rows.
+
+    Args:
+        space: The space.
 
     Attributes:
         forms: The different choices per stage, in canonical form.
