@@ -294,10 +294,19 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
         if single and len(needed) == 1 and error["loc"]:
             message += f", such as {{{needed[0]}: {shown(error['input'], 100)}}}"
     elif error["type"] in ("list_type", "tuple_type") and single:
-        message = f"should be a list, such as [{shown(error['input'], 100)}]"
+        several = isinstance(error["input"], str) and "," in error["input"]  # 1, 2 without brackets
+        message = f"should be a list, such as [{error['input'] if several else shown(error['input'], 100)}]"
     elif error["type"] in KINDS:
-        message = f"should be {KINDS[error['type']]}"
+        message = f"should be {KINDS[error['type']]}{_number_meant(error)}"
     return f"{where or _called(model)}: {message}, not {shown(error['input'], 100)}", None, ()
+
+
+def _number_meant(error: Any) -> str:
+    """The number that somebody wrote otherwise: ``20%``, ``0,2``."""
+    found = re.fullmatch(r"(\d+)(?:[.,](\d+))? ?(%?)", str(error["input"]))
+    if found is None or error["type"] != "float_parsing":
+        return ""
+    return f", such as {float(f'{found[1]}.{found[2] or 0}') / (100 if found[3] else 1):g}"
 
 
 def _called(model: type[BaseModel]) -> str:

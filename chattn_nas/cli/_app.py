@@ -29,6 +29,7 @@ from rich.table import Table
 
 from chattn_nas._lazy import leave_garbage
 from chattn_nas.arguments import by_flags
+from chattn_nas.cli import usage
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import ChattnError, DataError, InputError, RunError, first_line
 from chattn_nas.interrupts import as_interrupt
@@ -106,7 +107,7 @@ def command(
         @functools.wraps(function)
         def run(*values: Any, quiet: bool = False, **options: Any) -> None:
             console.quiet = quiet or bool(options.get("as_json"))
-            _refuse_bytes(options.values())
+            _refuse_no_text(options)
             try:
                 function(*values, **options)
             except DataError as error:
@@ -129,10 +130,12 @@ def command(
     return register
 
 
-def _refuse_bytes(given: Iterable[Any]) -> None:
-    """A name that is no text goes into no report, no database and no file of weights."""
-    for value in given:
+def _refuse_no_text(given: Mapping[str, Any]) -> None:
+    """A name that is no text goes into no report, no database and no file of weights; an empty one names nothing."""
+    for name, value in given.items():
         for one in value if isinstance(value, list) else (value,):
+            if isinstance(one, str) and not one.strip():
+                raise InputError(f"'{name.replace('_', '-')}' is empty: leave it out, or give it a value")
             try:
                 str(one).encode()
             except UnicodeEncodeError:
@@ -246,7 +249,14 @@ def main() -> None:
             stream.reconfigure(errors="plain")
     try:
         with as_interrupt():
-            app()
+            sys.exit(app(standalone_mode=False))
+    except typer.Abort:  # an answer that was asked for
+        _end("stopped", 130)
+    except usage.USAGE as error:
+        if len(sys.argv) == 1:  # the help, which some versions of typer show as an error
+            print(error, file=sys.stderr)
+            sys.exit(InputError.exit_code)
+        _end(usage.in_words(error), InputError.exit_code)
     except ChattnError as error:
         _end(str(error), error.exit_code)
     except Exception as error:

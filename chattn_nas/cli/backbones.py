@@ -28,7 +28,7 @@ def backbones(
     with moving("Loading torch and timm", line=False):
         import timm
 
-        from chattn_nas.network._timm import import_timm
+        from chattn_nas.network._timm import import_timm, unknown
         from chattn_nas.network.survey import check as try_out
         from chattn_nas.network.survey import survey
         from chattn_nas.spec.plugins import look_in
@@ -38,7 +38,7 @@ def backbones(
         look_in([Path.cwd()])
     names = [pattern] if ":" in pattern else timm.list_models(pattern)
     if not names:
-        raise BackboneError(f"timm has no model {pattern!r}", value=pattern, choices=timm.list_models())
+        raise unknown(pattern)
     rows: list[dict[str, Any]] = []
     for name in track(names, "timm models", disable=as_json or not sys.stdout.isatty(), transient=True):
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,18 +74,17 @@ def init(
     if data != "digits":
         from chattn_nas.data.sources.place import existing
 
-        existing(data)  # before torch is imported: a mistake is told at once
-    with moving("Loading torch and timm"):
-        from chattn_nas.spec.draft import draft
-        from chattn_nas.spec.draft_source import default_name
-
+        existing(data)
     name = name or default_name(data)
     given_place = out is not None
     out = out or Path(f"{name}.yaml")
     if out.exists():
-        raise InputError(f"{out} exists and is left as it is; another place: --out FILE, or --name NAME")
+        raise InputError(f"{out} exists and is left as it is; remove it, or another place: --out FILE, or --name NAME")
     if given_place and not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
+    with moving("Loading torch and timm"):  # only here: a mistake is told at once
+        from chattn_nas.spec.draft import draft
+
     found = draft(
         data, out, name=name, task=task, backbone=backbone, parameters=params, recipe=recipe, labels=labels,
         pretrained=pretrained,
@@ -104,6 +105,13 @@ def init(
     )  # fmt: skip
     if as_json:
         print_json({"spec": str(out), "data": list(found.said)})
+
+
+def default_name(data: str) -> str:
+    """A name for the run: the data set's, without what a name cannot hold."""
+    stem = unicodedata.normalize("NFKD", Path(os.path.abspath(data)).stem)  # ü: u and two dots, which are left out
+    stem = "".join(one for one in stem if not unicodedata.combining(one))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:200] or "search"
 
 
 def _asked(

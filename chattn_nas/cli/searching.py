@@ -62,10 +62,13 @@ def search(
         from chattn_nas import api
         from chattn_nas.report import write_report
         from chattn_nas.spec.load import lines_of
+        from chattn_nas.study.run import refuse_foreign_folder
 
     if name is not None:
         spec = spec.changed(name=name)
-    new = not ((run or Path("runs") / spec.name) / "spec.yaml").exists()
+    directory = run or Path("runs") / spec.name
+    refuse_foreign_folder(directory)
+    new = not (directory / "spec.yaml").exists()
     try:
         with lines_of(path):
             heard = _described(spec)
@@ -119,7 +122,9 @@ def plan(
 def _described(spec: Spec) -> list[str]:
     """Say what the data are; the sentences."""
     from chattn_nas.data import summary
+    from chattn_nas.search.engine import try_without_data
 
+    try_without_data(spec)
     said = summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1])
     for line in said:
         say(f"Data: {line}")

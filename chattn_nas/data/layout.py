@@ -12,6 +12,7 @@ from PIL import Image
 
 from chattn_nas.data.tree import Entry, Tree, readable
 from chattn_nas.errors import DataError
+from chattn_nas.plural import first_of
 
 #: Names of the parts in folders, columns and files, in any case.
 PARTS = {
@@ -21,6 +22,8 @@ PARTS = {
 }  # fmt: skip
 #: Image files that Pillow cannot read: they are named as bad, not passed over.
 FOREIGN = {".heic", ".heif", ".raw", ".cr2", ".nef", ".arw", ".dng", ".svg", ".jxl"}
+#: What is said of images that lie in no folder of their class.
+NO_CLASSES = "no class folders"
 
 
 @dataclass
@@ -79,7 +82,7 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
     deep = [(entry, path) for entry, path in zip(images, paths) if len(path) > 1]
     if not deep:
         raise DataError(
-            f"{root} holds {len(images)} images but no class folders: put the images of every class into a folder of "
+            f"{root} holds {len(images)} images but {NO_CLASSES}: put the images of every class into a folder of "
             "its own, or name their labels in a table (data.dataset: csv)",
             where=("path",),
         )
@@ -89,6 +92,7 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
         for entry, path in deep:
             _add(found, part_of(path[1]) or "", entry, path[0])
     else:
+        _look_inside(deep, found, root)
         found.folders["train"] = {readable(folder[0]) for folder in folders if len(folder) == 1}
         for entry, path in deep:
             _add(found, "train", entry, path[0])
@@ -149,13 +153,37 @@ def _by_part(
     for part, name in called.items():
         if part not in found.parts:
             raise DataError(
-                f"{root}/{name} holds images but no class folders: sort them into "
+                f"{root}/{name} holds images but {NO_CLASSES}: sort them into "
                 "those of the training images, or move the folder out of the set",
                 where=("path",),
             )
     if aside:
         found.said.append(f"{', '.join(f'{name}/' for name in aside)} beside {called['train']}/ "
                           f"({sum(aside.values())} images) is left out")  # fmt: skip
+
+
+def _look_inside(deep: Sequence[tuple[Entry, list[str]]], found: FolderLayout, root: str) -> None:
+    """Say which folders inside class folders count for their class.
+
+    Raises:
+        DataError: They seem to be the classes, and what holds them a part with a mistyped name.
+    """
+    inside: dict[str, set[str]] = {}
+    for _, path in deep:
+        if len(path) > 2:
+            inside.setdefault(path[0], set()).add(path[1])
+    for name, inner in inside.items():
+        other = next((one for one, its in inside.items() if one != name and inner & its), None)
+        if (part := part_of(name)) and other is not None:
+            raise DataError(
+                f"{root} holds {name}/ ({part} images) and {other}/ with the same folders inside, but no train/: "
+                f"is {other}/ meant for it? Rename it",
+                where=("path",),
+            )
+    if inside:
+        listed = ", ".join(f"{readable(name)} holds {first_of(sorted(map(readable, inner)), 3)}"
+                           for name, inner in sorted(inside.items())[:3])  # fmt: skip
+        found.said.append(f"folders inside a class folder count for its class: {listed}")
 
 
 def _add(found: FolderLayout, part: str, entry: Entry, name: str) -> None:

@@ -236,13 +236,15 @@ class DataSettings(Settings):
         """With ``path``, ``root`` and ``cache`` made absolute: variables filled in, relative to ``folder``.
 
         Raises:
-            DataError: An environment variable that is not set.
+            DataError: An empty path, or an environment variable that is not set.
         """
         changes = {}
         for key in ("path", "root", "cache"):
             given = getattr(self, key)
             if given is None:
                 continue
+            if not given.strip():
+                raise DataError(f"data.{key} is empty: leave it out, or name a file or folder", where=("data", key))
             filled = os.path.expanduser(os.path.expandvars(given))
             unset = re.search(r"\$(\w+|\{\w+\})", filled)
             if unset:

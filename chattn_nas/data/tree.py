@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -199,6 +200,11 @@ def readable(name: str) -> str:
     return name
 
 
+def is_url(path: str) -> bool:
+    """Whether it is the address of something elsewhere, also after ``Path`` has made one slash of two."""
+    return re.search(r"(^|/)[a-z][a-z0-9+.-]+:/", path) is not None
+
+
 def hidden(name: str) -> bool:
     """Whether a file or folder is none of the user's."""
     return name.startswith(".") or name.lower() in LEFT_BEHIND
@@ -233,6 +239,8 @@ def nearby(path: Path) -> str:
     """A did-you-mean for a path that is not there."""
     import difflib
 
+    if is_url(str(path)):
+        return "; nothing is fetched from a URL: download the set, and name the file or folder"
     if not path.parent.is_dir():
         return ""
     close = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)

@@ -73,8 +73,36 @@ def check_name(model: str) -> None:
     import_timm()
     import timm
 
-    if not model.startswith(TIMM) and not timm.is_model(model):
-        raise BackboneError(f"timm has no model {model!r}", where=("model",), value=model, choices=timm.list_models())
+    if model.startswith(TIMM):
+        return
+    if not timm.is_model(model):
+        raise unknown(model)
+    name, _, tag = model.partition(".")
+    tagged = timm.list_pretrained(f"{name}.*") if tag else []
+    if tagged and model not in tagged:
+        raise BackboneError(
+            f"timm has no weights {tag!r} for {name}", where=("model",), value=model, choices=(name, *tagged)
+        )
+
+
+def unknown(model: str) -> BackboneError:
+    """What to raise where timm has no such model: with those of a similar name, where there are some.
+
+    The hub writes ``timm/resnet18.a1_in1k``, Python ``torchvision.models.resnet18``: the name stands at the end.
+    """
+    import timm
+
+    said, place = f"timm has no model {model!r}", ("model",)
+    bare = model.rpartition("/")[2]
+    for meant in (bare, bare.rpartition(".")[2]):
+        if meant != model and timm.is_model(meant):
+            return BackboneError(f"{said}; did you mean {meant!r}?", where=place)
+    found = BackboneError(said, where=place, value=bare, choices=timm.list_models())
+    if "did you mean" in str(found):
+        return found
+    return BackboneError(
+        f"{said}, nor one of a similar name: chattn-nas backbones PATTERN lists what is possible", where=place
+    )
 
 
 def check_options(options: dict[str, Any]) -> None:
@@ -88,6 +116,13 @@ def check_options(options: dict[str, Any]) -> None:
             raise BackboneError(
                 f"backbone.options cannot hold {name}: {REFUSED[name]}", where=("options", name), value=name
             )
+
+
+def has_weights(model: str) -> bool:
+    """Whether timm may have pretrained weights for a model; of one from another source it does not know."""
+    import timm
+
+    return model.startswith(TIMM) or timm.models.is_model_pretrained(model.partition(".")[0])
 
 
 def to_fetch(model: str) -> str | None:

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from chattn_nas.errors import BackboneError
 from chattn_nas.network import own
-from chattn_nas.network._timm import check_name, check_options, create
-from chattn_nas.network.pretrained import load_file, load_hub
+from chattn_nas.network._timm import check_name, check_options, create, has_weights
+from chattn_nas.network.pretrained import load_file, load_hub, refuse_missing
 from chattn_nas.parts import is_path
 from chattn_nas.space import Backbone
 
@@ -52,3 +53,19 @@ def create_backbone(
     if weights is not None:
         load_file(model, Path(weights), num_classes=num_classes, in_chans=in_chans)
     return model
+
+
+def refuse_missing_weights(model: str, *, pretrained: bool, weights: str | Path | None) -> None:
+    """See that there are weights to load, as :func:`create_backbone` would, without building anything.
+
+    Raises:
+        BackboneError: There is no such file, or timm has no weights for this model.
+    """
+    if weights is not None:
+        refuse_missing(Path(weights))
+    elif pretrained and not is_path(model) and not has_weights(model):
+        raise BackboneError(
+            f"timm has no pretrained weights for {model}: backbone.weights takes a local file, and pretrained: false "
+            "trains from the start",
+            where=("pretrained",),
+        )

@@ -113,12 +113,7 @@ def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) 
     Raises:
         BackboneError: There is no such file, it cannot be read, or more than the classifier does not fit.
     """
-    try:
-        there = path.is_file()
-    except (OSError, ValueError):  # a name that no file can have, a folder that is not ours to look into
-        there = False
-    if not there:
-        raise BackboneError(f"there is no file of weights {str(path)!r}", where=("weights",), value=str(path))
+    refuse_missing(path)
     wanted = dict(model.state_dict())
     fit = _best(_read(path), model, wanted)
     name = str(_timm.config_of(model).get("architecture", type(model).__name__))
@@ -139,6 +134,20 @@ def load_file(model: nn.Module, path: Path, *, num_classes: int, in_chans: int) 
     if next(iter(wanted.values())).device.type != "meta":
         model.load_state_dict(state, strict=False)
     model.loaded = Loaded(path.name, matched, len(expected), tuple(dict.fromkeys(fit.notes)))  # type: ignore[assignment]
+
+
+def refuse_missing(path: Path) -> None:
+    """See that a file of weights is there.
+
+    Raises:
+        BackboneError: It is not.
+    """
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # a name that no file can have, a folder that is not ours to look into
+        there = False
+    if not there:
+        raise BackboneError(f"there is no file of weights {str(path)!r}", where=("weights",), value=str(path))
 
 
 def classifiers(model: nn.Module) -> tuple[str, ...]:

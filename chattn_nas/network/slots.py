@@ -68,7 +68,11 @@ def refuse_transformer(model: nn.Module, name: str) -> None:
     """
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     if not any(max(conv.kernel_size) > max(conv.stride) for conv in convolutions):
-        raise BackboneError(f"{name} is no convolutional network (a transformer, it seems)", where=("model",))
+        raise BackboneError(
+            f"{name} is no convolutional network (a transformer, it seems): chattn-nas backbones PATTERN lists those "
+            "that take attention",
+            where=("model",),
+        )
 
 
 def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:

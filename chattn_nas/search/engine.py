@@ -16,7 +16,7 @@ from chattn_nas.data.inspection import write_contact_sheet
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.interrupts import as_interrupt
 from chattn_nas.network import stages
-from chattn_nas.network.model import create_backbone
+from chattn_nas.network.model import create_backbone, refuse_missing_weights
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import drop_path, resolve_device
 from chattn_nas.proxy.pulse import heard_by
@@ -40,22 +40,18 @@ from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import check_trainer, import_trainer
 from chattn_nas.spec.plugins import refuse_main
 from chattn_nas.spec.spec import Spec
-from chattn_nas.study.run import CONTACT_SHEET, RunDirectory
+from chattn_nas.study.run import CONTACT_SHEET, RunDirectory, refuse_foreign_folder
 from chattn_nas.study.storage import storage_errors
 
 log = logging.getLogger(__name__)
 
 
-def try_out(spec: Spec) -> None:
-    """Try everything that a trial will need before anything is written: data, device, backbone and space.
+def try_without_data(spec: Spec) -> None:
+    """Try what needs no data, whose reading may take hours: devices, workers, weights.
 
     Raises:
-        InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
+        InputError: One of them does not exist; ``where`` is its place in the spec.
     """
-    facts = tasks.load(spec.task, spec.data, data_on="disk")
-    factors(spec.proxy, 100)
-    if not facts.task.classes:
-        _refuse_types_that_need_classes(spec)
     for index, device in enumerate(spec.search.devices or [spec.proxy.device]):
         where = ("search", "devices", index) if spec.search.devices else ("proxy", "device")
         try:
@@ -68,6 +64,23 @@ def try_out(spec: Spec) -> None:
             raise InputError(f"device {device!r} cannot be used: {words}", where=where) from None
     if spec.search.engine == "optuna":
         refuse_too_many(device_slots(spec.search, spec.proxy.device))
+    try:
+        refuse_missing_weights(spec.backbone.model, pretrained=spec.backbone.pretrained, weights=spec.backbone.weights)
+    except InputError as error:
+        raise error.at("backbone") from None
+
+
+def try_out(spec: Spec) -> None:
+    """Try everything that a trial will need before anything is written: data, device, backbone and space.
+
+    Raises:
+        InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
+    """
+    try_without_data(spec)
+    facts = tasks.load(spec.task, spec.data, data_on="disk")
+    factors(spec.proxy, 100)
+    if not facts.task.classes:
+        _refuse_types_that_need_classes(spec)
     proposals_of(spec)
     if spec.search.one_shot:
         one_shot.refuse(spec)
@@ -131,6 +144,8 @@ def search(
         KeyboardInterrupt: Ctrl-C; the running trials were returned to the queue, and the same call continues.
     """
     quiet_optuna()
+    directory = Path(run) if run else Path("runs") / spec.name
+    refuse_foreign_folder(directory)
     changes: dict[str, float] = {
         field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None
     }
@@ -152,7 +167,7 @@ def search(
         for name in {candidate.type for stage in spec.search_space().candidates for candidate in stage}:
             refuse_main(name, attention.get(name).cls.__module__)
     with (
-        RunDirectory.held(spec, Path(run) if run else None) as found,
+        RunDirectory.held(spec, directory) as found,
         storage_errors(found.storage_url),
         as_interrupt(),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
@@ -95,6 +96,8 @@ def draft(
         source["multilabel"] = not isinstance(source.get("label_column"), list)
     look_in([out.parent.resolve()])  # as from the spec: a module of a backbone may lie beside it
     model = backbone or "cifar_resnet8"
+    if parameters is not None and not re.fullmatch(r"\d+(\.\d*)?([eE]\d+)?[xkKmMgG]?", parameters):
+        raise InputError(f"--params {parameters}: it is no limit; possible: 1.02x (of the bare backbone), 300k, 2.5M")
     _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters or "1.05x"))
     if task in TASKS.values():
         if recipe is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from itertools import islice
 from pathlib import Path
@@ -20,12 +19,6 @@ SOURCES = {"classification": ("image_folder",), "multilabel": (), "segmentation"
 
 #: Entries of a folder beside the one that was named that are looked at.
 LOOKED_AT = 50
-
-
-def default_name(data: str) -> str:
-    """A name for the run: the data set's, without what a name cannot hold."""
-    stem = Path(os.path.abspath(data)).stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:200] or "search"
 
 
 def look(data: str) -> DataKind:

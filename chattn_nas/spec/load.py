@@ -18,6 +18,7 @@ from chattn_nas.space import NONE
 from chattn_nas.spec.plugins import look_in
 from chattn_nas.spec.shipped import find_spec
 from chattn_nas.spec.spec import Spec
+from chattn_nas.spec.syntax import in_words
 
 Place = tuple[str | int, ...]
 #: Keys and list items of a spec; aliases within aliases can make more of a few lines than memory holds.
@@ -45,8 +46,9 @@ def load_spec(path: Path | str) -> Spec:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot read the spec {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"cannot read the spec {path}: it is not UTF-8 text") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SpecError("it is not UTF-8 text: save the file as UTF-8", file=path, line=line) from None
     data, lines = _parse(text, path)
     if isinstance(data, dict):
         data.pop("format", None)  # the spec that a run keeps says how it is stored
@@ -107,7 +109,7 @@ def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
         return loader.construct_document(root), dict(places)  # type: ignore[no-untyped-call]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise SpecError(f"not YAML: {error.problem}", file=path, line=mark.line + 1 if mark else 1) from None
+        raise SpecError(f"not YAML: {in_words(error)}", file=path, line=mark.line + 1 if mark else 1) from None
     except yaml.YAMLError as error:
         raise SpecError(f"not YAML: {' '.join(str(error).split())}", file=path, line=1) from None
     except RecursionError:

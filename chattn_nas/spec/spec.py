@@ -69,7 +69,9 @@ LATER = (
 def _a_name(text: str) -> str:
     """The name of a run is a folder's, a study's, and part of others': no path, nothing that a shell would split."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
-        raise ValueError("a name is made of letters, digits, '.', '_' and '-', and starts with a letter or digit")
+        raise ValueError(
+            "a name is made of letters (a to z, A to Z), digits, '.', '_' and '-', and starts with a letter or digit"
+        )
     return text
 
 

@@ -27,7 +27,7 @@ from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
 from chattn_nas.study.hold import hold, write_whole
-from chattn_nas.study.storage import RUN, default_url, file_of, load_study, open_storage, storage_errors
+from chattn_nas.study.storage import DATABASE, RUN, default_url, file_of, load_study, open_storage, storage_errors
 
 T = TypeVar("T")
 SPEC, LOCK = "spec.yaml", ".lock"
@@ -86,10 +86,11 @@ class RunDirectory:
 
         Raises:
             RunError: It exists with settings that are incompatible with this spec, its trials lie in another storage
-                or are gone, or another process holds it.
+                or are gone, another process holds it, or it is a folder of other things.
             StorageError: Its storage cannot be opened.
         """
         directory = directory or Path("runs") / spec.name
+        refuse_foreign_folder(directory)
         busy = f"another search works in {directory}; 'chattn-nas worker {directory}' joins it"
         with hold(directory / LOCK, busy):
             if (directory / SPEC).is_file():
@@ -248,6 +249,23 @@ class RunDirectory:
         if found is None:
             raise RunError(f"the run in {self.directory} has no trial yet")
         return found
+
+
+def refuse_foreign_folder(directory: Path) -> None:
+    """See that a run may lie in a directory: it is not there yet, empty, or a run's.
+
+    Raises:
+        RunError: It is a file, or a folder of other things, such as the images.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise RunError(f"{directory} is a file: a run needs a folder of its own ({asked_by('--run DIR', 'run=DIR')})")
+    with suppress(OSError):  # one that cannot be listed is told when it is written to
+        names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+        if names and not names & {SPEC, LOCK, FOLDERS, STUDY, DATABASE, *TRACES}:
+            raise RunError(
+                f"{directory} holds other files, such as {min(names)}: a run needs a folder of its own "
+                f"({asked_by('--run DIR', 'run=DIR')})"
+            )
 
 
 def _damaged_spec(directory: Path, reason: str) -> str:

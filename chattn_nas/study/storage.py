@@ -32,6 +32,8 @@ from chattn_nas.study.lock_holder import told_holder
 #: ran on this machine are found lost at once, by their process; this is for those of other machines.
 HEARTBEAT, GRACE = 15, 90
 JOURNAL, SQLITE = "journal://", "sqlite:///"
+#: The file of a study that lies in its run's directory.
+DATABASE = "study.db"
 #: Stands in a URL for the directory of the run.
 RUN = "{run}"
 #: Times that a new database is tried: two processes that create its tables at once get in each other's way.
@@ -46,7 +48,7 @@ DAMAGED = ("malformed", "not a database", "disk image", "corrupt", "disk I/O err
 
 def default_url(directory: Path) -> str:
     """The URL of the SQLite file in the run's directory."""
-    return f"{SQLITE}{os.path.realpath(directory / 'study.db')}"
+    return f"{SQLITE}{os.path.realpath(directory / DATABASE)}"
 
 
 def file_of(url: str) -> Path | None:
@@ -140,7 +142,7 @@ def _is_elsewhere(error: OSError, file: Path | None) -> bool:
 
 
 def _damaged(named: str, reason: str, file: Path | None) -> str:
-    name = file or "study.db"
+    name = file or DATABASE
     return (
         f"{named} is damaged ({reason}): put back a copy of it, or save what can be read with "
         f"'sqlite3 {name} .recover | sqlite3 mended.db' and put mended.db in its place"

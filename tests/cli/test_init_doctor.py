@@ -12,10 +12,10 @@ import yaml
 from PIL import Image
 
 from chattn_nas.cli import doctor
+from chattn_nas.cli.init import default_name
 from chattn_nas.data import load_data, load_test
 from chattn_nas.proxy.optimizer import optimizer_of
 from chattn_nas.spec import load_spec
-from chattn_nas.spec.draft_source import default_name
 from chattn_nas.spec.recipes import RECIPES
 from chattn_nas.spec.shipped import shipped
 
@@ -236,6 +236,7 @@ def test_what_cannot_be_is_told_and_nothing_is_written(said, tmp_path, arguments
 
 def test_a_name_is_made_of_any_path():
     assert default_name("/data/Meine Bilder (2).zip") == "Meine-Bilder-2"
+    assert default_name("/data/Süße Köter") == "Su-e-Koter"
     assert default_name("/") == "search"
 
 

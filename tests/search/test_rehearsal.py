@@ -75,7 +75,7 @@ def test_what_works_passes(tmp_path, section, key, value) -> None:
         ("data", "augment", "own_parts:raises", "data.augment: own_parts:raises fails: IndexError"),
         ("data", "augment", "own_parts:shrinks", "own_parts:shrinks fails: ValueError: it makes 1 images of 2"),
         ("backbone", "freeze", [7], "the backbone has no part 7 to freeze; possible: stem, 1, 2, 3"),
-        ("backbone", "pretrained", True, "cifar_resnet8 cannot load its weights: No pretrained weights exist"),
+        ("backbone", "pretrained", True, "timm has no pretrained weights for cifar_resnet8: backbone.weights takes"),
     ],
 )
 def test_what_fails_is_one_sentence_with_its_line(tmp_path, section, key, value, message) -> None:

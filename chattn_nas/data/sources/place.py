@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.tree import Tree, nearby, open_tree, stamp_of
+from chattn_nas.data.tree import Tree, hidden, is_url, nearby, open_tree, stamp_of
 from chattn_nas.errors import DataError
 
 
@@ -29,7 +29,10 @@ def existing(data: str) -> Path:
     """
     place = Path(os.path.expanduser(data))
     if not place.exists():
-        near = [str(one) for one in sorted(place.parent.iterdir())[:20]] if place.parent.is_dir() else []
+        if is_url(data):
+            raise DataError(f"--data {data}: there is no such file or folder{nearby(place)}")
+        beside = sorted(place.parent.iterdir()) if place.parent.is_dir() else []
+        near = [str(one) for one in beside if not hidden(one.name)][:20]
         raise DataError(f"--data {data}: there is no such file or folder", value=data, choices=("digits", *near))
     return place
 
