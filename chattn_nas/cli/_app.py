@@ -103,11 +103,12 @@ def command(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         """Hand the function on as it is; the command is a wrapper that knows ``--quiet``."""
         hints = get_type_hints(function, include_extras=True)
+        defaults = {name: one.default for name, one in inspect.signature(function).parameters.items()}
 
         @functools.wraps(function)
         def run(*values: Any, quiet: bool = False, **options: Any) -> None:
             console.quiet = quiet or bool(options.get("as_json"))
-            _refuse_no_text(options)
+            _refuse_no_text({name: value for name, value in options.items() if value != defaults.get(name)})
             try:
                 function(*values, **options)
             except DataError as error:

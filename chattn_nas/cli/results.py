@@ -169,11 +169,11 @@ def dashboard(
     from chattn_nas.dashboard import serve
     from chattn_nas.interrupts import at_once
 
+    opened = _opened(run, trust)
     address = f"http://127.0.0.1:{port}"
     say(address)
     if as_json:
         print_json({"address": address})
-    opened = _opened(run, trust)
     at_once()
     serve(opened, port=port)
 

@@ -12,13 +12,14 @@ import yaml
 from pydantic import ValidationError
 
 from chattn_nas.arguments import checked
-from chattn_nas.errors import InputError, SpecError
+from chattn_nas.errors import InputError, NewerFormatError, SpecError
 from chattn_nas.settings import refusal, shown
 from chattn_nas.space import NONE
 from chattn_nas.spec.plugins import look_in
 from chattn_nas.spec.shipped import find_spec
-from chattn_nas.spec.spec import Spec
+from chattn_nas.spec.spec import FORMAT, Spec
 from chattn_nas.spec.syntax import in_words
+from chattn_nas.stored import KEY, check_format
 
 Place = tuple[str | int, ...]
 #: Keys and list items of a spec; aliases within aliases can make more of a few lines than memory holds.
@@ -50,9 +51,9 @@ def load_spec(path: Path | str) -> Spec:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SpecError("it is not UTF-8 text: save the file as UTF-8", file=path, line=line) from None
     data, lines = _parse(text, path)
-    if isinstance(data, dict):
-        data.pop("format", None)  # the spec that a run keeps says how it is stored
     try:
+        if isinstance(data, dict) and isinstance(data.get(KEY), int):  # as in the spec that a run keeps
+            _refuse_newer(data)
         spec = Spec.model_validate(data)
         look_in([folder.resolve()])
         spec = spec.model_copy(update={"data": spec.data.placed(folder)})
@@ -66,6 +67,14 @@ def load_spec(path: Path | str) -> Spec:
             choices=error.choices,
         ) from None  # fmt: skip
     return spec
+
+
+def _refuse_newer(data: dict[str, Any]) -> None:
+    try:
+        check_format(data, FORMAT, "this spec")
+    except NewerFormatError as error:
+        raise error.at(KEY) from None
+    del data[KEY]
 
 
 @contextmanager

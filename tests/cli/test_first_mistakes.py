@@ -80,9 +80,19 @@ def test_what_is_typed(photos, invoke, monkeypatch, words, expected) -> None:
     assert expected in refused(invoke, photos, *words)
 
 
+def test_a_default_that_is_empty_is_none_of_them(photos, invoke) -> None:
+    assert "pets is no run" in refused(invoke, photos, "export", "pets", "--out", "network")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        (
+            "name: pets",
+            "format: 99\nname: pets",
+            "spec.yaml:1: this spec",
+        ),
+        ("name: pets", "format: png\nname: pets", "spec.yaml:1: unknown key 'format'"),
         ("  model:", "\tmodel:", "spec.yaml:3: not YAML: a tab stands where only blanks can"),
         ("  image_size", "   image_size", "spec.yaml:7: not YAML: "),
         ("backbone:", "  backbone:", "spec.yaml:2: not YAML: a colon stands where none can"),
