@@ -1,26 +1,26 @@
-"""The importance of each stage and of each setting of an attention, by Optuna's evaluators."""
+"""The importance of each stage and of each setting of an attention, by fANOVA and PED-ANOVA."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 from chattn_nas.arguments import checked
+from chattn_nas.results._fanova import fanova
 from chattn_nas.study.record import Record, key_of, once_per_seed, records
 
 #: With fewer complete trainings any stage may look decisive.
 LEAST_TRAININGS = 12
-#: Of more trainings than these, so many at even distances: a forest takes minutes over tens of thousands.
+#: Of more trainings than these, so many at even distances.
 MOST_TRAININGS = 1000
 #: PED-ANOVA asks what it takes to be among so many of the trainings.
 BEST_PART = 0.25
@@ -52,20 +52,18 @@ def importance(study: optuna.Study) -> pd.DataFrame:
         return pd.DataFrame(columns=list(COLUMNS))
     stages = [name for name in open_ones if "." not in name]
     places = {name: _by_mean(name, rows, found) for name in stages}
-    ordered = [{name: places[name][row[name]] for name in stages} for row in rows]
-    lines = {name: IntDistribution(0, len(places[name]) - 1) for name in stages}
-    fanova = _evaluated(_rebuilt(found, ordered, lines), FanovaImportanceEvaluator(seed=0), stages)
-    ped_anova = _evaluated(
-        _rebuilt(found, rows, open_ones), PedAnovaImportanceEvaluator(target_quantile=BEST_PART), list(open_ones)
-    )
+    ordered = [[places[name][row[name]] for name in stages] for row in rows]
+    shares = fanova(np.array(ordered), np.array([record.score for record in found])) if stages else []
+    of_variance = dict(zip(stages, shares, strict=True))
+    of_the_best = _ped_anova(_rebuilt(found, rows, open_ones), list(open_ones))
     table = [
         {
             "stage": int(stage.removeprefix("stage")),
             "parameter": setting or "attention",
             "values": len(values[name]),
             "trainings": sum(name in row for row in rows),
-            "fanova": fanova.get(name, float("nan")),
-            "ped_anova": ped_anova.get(name, float("nan")),
+            "fanova": of_variance.get(name, float("nan")),
+            "ped_anova": of_the_best.get(name, float("nan")),
         }
         for name in open_ones
         for stage, _, setting in (name.partition("."),)
@@ -86,8 +84,7 @@ def _parameters(record: Record) -> dict[str, str]:
 def _by_mean(stage: str, rows: Sequence[dict[str, str]], records: Sequence[Record]) -> dict[str, int]:
     """The rank of every type of a stage by the mean score of its trainings.
 
-    The best split of a regression tree follows this order (Breiman et al. 1984). With types as categories, one column
-    each, Optuna's fANOVA would go through 2 to the power of their number: with 16 types, for hours.
+    The best split of a regression tree follows this order (Breiman et al. 1984).
     """
     scores: dict[str, list[float]] = {}
     for row, record in zip(rows, records, strict=True):
@@ -112,11 +109,9 @@ def _rebuilt(
     return study
 
 
-def _evaluated(study: optuna.Study, evaluator: Any, names: list[str]) -> dict[str, float]:
-    if not names:
-        return {}
-    with warnings.catch_warnings(), suppress(RuntimeError):  # fANOVA's, where no tree of its forest finds a difference
+def _ped_anova(study: optuna.Study, names: list[str]) -> dict[str, float]:
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST_PART)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         warnings.filterwarnings("ignore", "Target and region quantiles")  # many scores are equal: so are the shares
         return get_param_importances(study, evaluator=evaluator, params=names)
-    return {}

@@ -137,7 +137,7 @@ def key_of(stage: Mapping[str, Any]) -> str:
 def records(study: optuna.Study) -> list[Record]:
     """All trials of a study, in the order of their numbers."""
     trials = study.get_trials(deepcopy=False)
-    searched = {setting for trial in trials for setting in searched_in(trial.params)}
+    searched = searched_in(set().union(*(trial.params for trial in trials)))
     defaults = study_attributes(study).defaults
     unit = unit_of(study)
     words, read = _read.get(study, (None, {}))

@@ -11,7 +11,7 @@ from chattn_nas.results.pooled.model import Pooled
 from chattn_nas.results.pooled.observation import RUNG, Observation, observations
 from chattn_nas.study.record import Record
 
-#: Beyond this many observations a fit takes more than ten seconds.
+#: Beyond this many observations a fit of many columns takes more than ten seconds.
 LIMIT = 2000
 #: So many of the best means stay in any case: a verdict may name them.
 LEADERS = 20

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
+from scipy import sparse
 
 #: One network: per stage the type and the full choice.
 Choices = tuple[tuple[str, str], ...]
@@ -68,8 +69,8 @@ class Design:
     Attributes:
         index: Column by key.
         pairs: Whether pairs of stages have columns.
-        matrix: (trainings, views, columns); 1 where the column belongs to that reading of that training, and what is
-            foretold.
+        matrices: Per view (trainings, columns); 1 where the column belongs to that reading of that training, and what
+            is foretold.
     """
 
     def __init__(
@@ -81,8 +82,7 @@ class Design:
         number = sum(len({(one[a][0], one[b][0]) for one in choices}) for a, b in combinations(stages, 2))
         self.pairs = 0 < number <= MOST_PAIRS
         self.index: dict[Key, int] = {}
-        entries: list[tuple[int, int, int]] = []
-        weights: list[float] = []
+        entries: list[list[tuple[float, int, int]]] = [[] for _ in range(views)]
         for row, (one, seed) in enumerate(zip(choices, seeds, strict=True)):
             shared = network_row(one, pairs=self.pairs, foretold=foretold)
             if seed in sloped:
@@ -93,10 +93,14 @@ class Design:
                     keys.append(("seed", view, seed))
                 if view:
                     keys += [(VIEW, view, stage, name) for stage, (name, _) in enumerate(one)]
-                entries += [(row, view, self.index.setdefault(key, len(self.index))) for key in keys]
-                weights += [shared.get(key, 1.0) for key in keys]
-        self.matrix = np.zeros((len(choices), views, len(self.index)))
-        self.matrix[tuple(np.array(entries).T)] = weights
+                entries[view] += [
+                    (shared.get(key, 1.0), row, self.index.setdefault(key, len(self.index))) for key in keys
+                ]
+        shape = len(choices), len(self.index)
+        self.matrices = [
+            sparse.csr_array((weights, (rows, columns)), shape=shape)
+            for weights, rows, columns in (zip(*of_view, strict=True) for of_view in entries)
+        ]
 
     @property
     def terms(self) -> list[str]:

@@ -2,7 +2,8 @@
 
 Every term but the noise and the deviation of a network is a sum of columns of the design, so the covariance of all
 readings is a matrix of low rank, plus a block per network, plus a block per training: Woodbury's identity solves it
-with matrices of the number of columns, however many trainings there are.
+with matrices of the number of columns, however many trainings there are. A training has a few dozen of the columns, so
+products of them are counted once, and only weighted at every setting.
 """
 
 from __future__ import annotations
@@ -61,14 +62,80 @@ class State:
     noise: float
 
 
-class _Solved(NamedTuple):
-    """Whitened columns (readings, columns), readings and ones, sums over networks, and what was solved with them."""
+class _Entries(NamedTuple):
+    """A sparse matrix as places in the flattened one, each once, and what stands there."""
 
-    a: np.ndarray
+    places: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, matrix: sparse.csr_array) -> _Entries:
+        """Those of a matrix."""
+        found = matrix.tocoo()
+        found.sum_duplicates()
+        return cls(found.row.astype(np.int64) * matrix.shape[1] + found.col, found.data)
+
+    def add(self, weight: float, to: np.ndarray) -> None:
+        """Add the matrix times ``weight``."""
+        to.reshape(-1)[self.places] += weight * self.values
+
+    def times(self, other: np.ndarray) -> float:
+        """The sum over the products of the entries."""
+        return float(self.values @ other.reshape(-1)[self.places])
+
+
+class _Pattern:
+    """Trainings of which the same readings are there, whose accuracy has a noise of its own of the same size.
+
+    Args:
+        rows: (trainings,) their places.
+        kept: (readings,) which views.
+        extra: Variance of the accuracy besides the noise that all share.
+        design: Columns.
+        values: (trainings, readings).
+        owner: (trainings,) index of each one's network.
+        networks: How many there are.
+
+    Attributes:
+        columns: Per reading (trainings, columns).
+        sums: Per reading their sums over the trainings of a network, (networks, columns).
+        products: By two readings, the first no later, (columns, columns); of two different ones the symmetric sum.
+        count: (networks,) trainings of each.
+    """
+
+    def __init__(
+        self, rows: np.ndarray, kept: np.ndarray, extra: float, design: Design, values: np.ndarray, owner: np.ndarray,
+        networks: int,
+    ) -> None:  # fmt: skip
+        self.rows, self.kept, self.extra, self.values, self.owner = rows, kept, extra, values, owner
+        self.columns = [design.matrices[view][rows] for view in kept]
+        ones = np.ones(len(rows))
+        gather = sparse.csr_array((ones, (owner, np.arange(len(rows)))), shape=(networks, len(rows)))
+        self.sums = [_Entries.of(gather @ one) for one in self.columns]
+        self.products: dict[tuple[int, int], _Entries] = {}
+        for first, one in enumerate(self.columns):
+            for second in range(first, len(self.columns)):
+                product = one.T @ self.columns[second]
+                self.products[first, second] = _Entries.of(product if first == second else product + product.T)
+        self.count = np.bincount(owner, minlength=networks)
+
+    def along(self, coefficients: np.ndarray) -> np.ndarray:
+        """The columns times coefficients, (trainings, readings)."""
+        return np.stack([one @ coefficients for one in self.columns], 1)
+
+
+class _Whitened(NamedTuple):
+    """What one pattern is at one setting: the inverse factor of its noise, its readings and ones times that."""
+
+    white: np.ndarray
     y: np.ndarray
     z: np.ndarray
-    owner: np.ndarray
-    gather: sparse.csr_array
+
+
+class _Solved(NamedTuple):
+    """Patterns, whitened; sums over networks, and what was solved with them."""
+
+    patterns: list[_Whitened]
     u: np.ndarray
     zz: np.ndarray
     zy: np.ndarray
@@ -76,18 +143,10 @@ class _Solved(NamedTuple):
     factor: np.ndarray
     half: np.ndarray
     scaled: np.ndarray
-    logdet: float
+    evidence: float
     scale: np.ndarray
     deviation: float
-    whites: list[np.ndarray]
     lengths: np.ndarray
-
-    def residuals(self) -> tuple[np.ndarray, np.ndarray]:
-        """The inverse covariance times the readings, and a factor of what the columns take from it."""
-        residual = self.y - self.a @ self.scaled
-        alpha = residual - self.z * (self.c * (self.gather @ residual))[self.owner]
-        left = self.a - self.z[:, None] * (self.c[:, None] * self.u)[self.owner]
-        return alpha, linalg.solve_triangular(self.factor, left.T, lower=True).T
 
 
 class Likelihood:
@@ -108,18 +167,14 @@ class Likelihood:
         self.terms, self.kinds, self.size = design.terms, design.kinds(), size
         self.views = values.shape[1]
         self.networks = int(networks.max()) + 1
-        self._patterns = []
-        self._places, self._rows = [], np.arange(len(values))
         there = np.isfinite(values)
+        self._patterns: list[_Pattern] = []
         for mask, extra in sorted({(tuple(row), float(v)) for row, v in zip(there.tolist(), own, strict=True)}):
-            rows = np.flatnonzero((there == mask).all(1) & (own == extra))
-            kept = np.flatnonzero(mask)
+            rows, kept = np.flatnonzero((there == mask).all(1) & (own == extra)), np.flatnonzero(mask)
             if len(kept):
-                self._places.append(rows)
-                self._patterns.append(
-                    (kept, extra, design.matrix[np.ix_(rows, kept)], values[np.ix_(rows, kept)], networks[rows])
-                )
-        self._owner = np.concatenate([np.repeat(owner, len(kept)) for kept, _, _, _, owner in self._patterns])
+                read = values[np.ix_(rows, kept)]
+                self._patterns.append(_Pattern(rows, kept, extra, design, read, networks[rows], self.networks))
+        self._trainings = len(values)
         v = self.views
         self.names = [*self.terms, "architecture", *["noise"] * v, *["scale"] * (v - 1),
                       *["correlation"] * (v * (v - 1) // 2)]  # fmt: skip
@@ -142,22 +197,12 @@ class Likelihood:
     def state(self, theta: np.ndarray, *, gradient: bool = False) -> State:
         """The posterior at ``theta``."""
         count, w = len(self.terms), self._solve(theta)
-        evidence = -0.5 * (float(w.y @ w.y - w.c @ w.zy**2 - w.half @ w.half) + w.logdet)
         away = (theta - self.guess) / self.spread
-        slope = np.zeros(0)
-        if gradient:
-            alpha, spread = w.residuals()
-            inverse = linalg.solve_triangular(w.factor, np.eye(len(w.factor)), lower=True)
-            leverage = 1 - (inverse**2).sum(0)
-            slope = away / self.spread
-            slope[:count] += np.bincount(self.kinds + 1, leverage - w.scaled**2, minlength=count + 1)[1:]
-            pulled = ((w.gather @ spread) ** 2).sum() + ((w.gather @ alpha) ** 2).sum()
-            slope[count] += w.deviation**2 * float((w.zz / (1 + w.deviation**2 * w.zz)).sum() - pulled)
-            slope[count + 1 :] += self._noise_slope(theta, w, alpha, spread)
         return State(
-            loss=-evidence + 0.5 * float(away @ away), gradient=slope, scale=w.scale, scaled=w.scaled, factor=w.factor,
-            own=w.c, pull=w.c[:, None] * w.u, residual=w.c * w.zy, deviation=w.deviation, sds=np.exp(theta[:count]),
-            noise=float(np.exp(theta[count + 1])),
+            loss=-w.evidence + 0.5 * float(away @ away),
+            gradient=self._gradient(theta, w) + away / self.spread if gradient else np.zeros(0),
+            scale=w.scale, scaled=w.scaled, factor=w.factor, own=w.c, pull=w.c[:, None] * w.u, residual=w.c * w.zy,
+            deviation=w.deviation, sds=np.exp(theta[:count]), noise=float(np.exp(theta[count + 1])),
         )  # fmt: skip
 
     def _solve(self, theta: np.ndarray) -> _Solved:
@@ -166,31 +211,49 @@ class Likelihood:
         deviation = float(np.exp(theta[count]))
         noise = self.noise(theta)
         lengths = np.concatenate([[0.0], theta[count + 1 + v : count + 2 * v]])
-        whites, blocks, logdet = [], [], 0.0
-        for kept, extra, matrix, values, _ in self._patterns:
-            block = noise[np.ix_(kept, kept)].copy()
-            block[0, 0] += extra * (kept[0] == 0)
+        columns, logdet, square = len(scale), 0.0, 0.0
+        precision, along = np.zeros((columns, columns)), np.zeros(columns)
+        u, zz, zy = np.zeros((self.networks, columns)), np.zeros(self.networks), np.zeros(self.networks)
+        patterns = []
+        for one in self._patterns:
+            block = noise[np.ix_(one.kept, one.kept)].copy()
+            block[0, 0] += one.extra * (one.kept[0] == 0)
             factor = np.linalg.cholesky(block)
-            white = linalg.solve_triangular(factor, np.eye(len(kept)), lower=True)
-            logdet += 2 * len(values) * float(np.log(np.diag(factor)).sum() + lengths[kept].sum())
-            whites.append(white)
-            blocks.append((
-                np.einsum("vw,nwq->nvq", white, matrix).reshape(-1, matrix.shape[2]),
-                ((values * np.exp(-lengths[kept])) @ white.T).ravel(), np.tile(white.sum(1), len(values)),
-            ))  # fmt: skip
-        a, y, z = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-        a *= scale
-        gather = sparse.csr_array((z, (self._owner, np.arange(len(z)))), shape=(self.networks, len(z)))
-        u, zz, zy = gather @ a, np.bincount(self._owner, z * z), gather @ y
+            white = linalg.solve_triangular(factor, np.eye(len(block)), lower=True)
+            logdet += 2 * len(one.rows) * float(np.log(np.diag(factor)).sum() + lengths[one.kept].sum())
+            y, z, inverse = (one.values * np.exp(-lengths[one.kept])) @ white.T, white.sum(1), white.T @ white
+            for (first, second), product in one.products.items():
+                product.add(float(inverse[first, second]), precision)
+            for entries, weight in zip(one.sums, z @ white, strict=True):
+                entries.add(float(weight), u)
+            for matrix, reading in zip(one.columns, (y @ white).T, strict=True):
+                along += reading @ matrix
+            zz += one.count * float(z @ z)
+            zy += np.bincount(one.owner, y @ z, minlength=self.networks)
+            square += float((y**2).sum())
+            patterns.append(_Whitened(white, y, z))
+        u *= scale
         c = deviation**2 / (1 + deviation**2 * zz)
-        precision = a.T @ a - u.T @ (c[:, None] * u)
+        pulled = np.sqrt(c)[:, None] * u
+        precision *= scale * scale[:, None]
+        precision -= pulled.T @ pulled
         precision[np.diag_indices_from(precision)] += 1.0
         factor = np.linalg.cholesky(precision)
-        half = linalg.solve_triangular(factor, a.T @ y - u.T @ (c * zy), lower=True)
+        half = linalg.solve_triangular(factor, scale * along - u.T @ (c * zy), lower=True)
         scaled = linalg.solve_triangular(factor, half, lower=True, trans=1)
         logdet += float(np.log1p(deviation**2 * zz).sum()) + 2 * float(np.log(np.diag(factor)).sum())
-        return _Solved(a, y, z, self._owner, gather, u, zz, zy, c, factor, half, scaled, logdet, scale, deviation,
-                       whites, lengths)  # fmt: skip
+        evidence = -0.5 * (square - float(c @ zy**2) - float(half @ half) + logdet)
+        return _Solved(patterns, u, zz, zy, c, factor, half, scaled, evidence, scale, deviation, lengths)
+
+    def _residuals(self, w: _Solved) -> tuple[list[np.ndarray], np.ndarray]:
+        """The inverse covariance times the readings, (trainings, readings) per pattern, and its sums over networks."""
+        found, total = [], np.zeros(self.networks)
+        for one, (white, y, z) in zip(self._patterns, w.patterns, strict=True):
+            found.append(y - one.along(w.scale * w.scaled) @ white.T)
+            total += np.bincount(one.owner, found[-1] @ z, minlength=self.networks)
+        for one, (_, _, z), residual in zip(self._patterns, w.patterns, found, strict=True):
+            residual -= (w.c * total)[one.owner, None] * z
+        return found, total / (1 + w.deviation**2 * w.zz)
 
     def held_out(self, theta: np.ndarray) -> np.ndarray:
         """Log density of every complete training's accuracy given all other trainings, none of its own readings.
@@ -198,51 +261,53 @@ class Likelihood:
         In the order of patterns: comparable between two models of the same trainings only as a set.
         """
         w = self._solve(theta)
-        alpha, spread = w.residuals()
-        found, at = np.full(len(self._rows), np.nan), 0
-        for (kept, _, _, values, owner), white, rows in zip(self._patterns, w.whites, self._places, strict=True):
-            size = len(kept)
-            part = slice(at, at + len(values) * size)
-            at += len(values) * size
-            if kept[0] != 0:
+        found = np.full(self._trainings, np.nan)
+        for one, (white, _, z), along in zip(self._patterns, w.patterns, self._residuals(w)[0], strict=True):
+            if one.kept[0] != 0:
                 continue
-            wide, along, ones = (
-                spread[part].reshape(len(values), size, -1),
-                alpha[part].reshape(-1, size),
-                w.z[part][:size],
-            )
-            inside = (
-                np.eye(size) - w.c[owner][:, None, None] * np.outer(ones, ones) - np.einsum("nvq,nwq->nvw", wide, wide)
-            )
-            inside = white.T @ inside @ white
-            covariance = np.linalg.inv(inside)
+            size = len(one.kept)
+            left = np.stack([matrix.toarray() for matrix in one.columns], 1) * w.scale
+            left = np.einsum("vw,nwq->nvq", white, left) - z[:, None] * (w.c[:, None] * w.u)[one.owner, None]
+            wide = linalg.solve_triangular(w.factor, left.reshape(-1, len(w.scale)).T, lower=True).T.reshape(left.shape)
+            inside = np.eye(size) - w.c[one.owner][:, None, None] * np.outer(z, z) - wide @ wide.transpose(0, 2, 1)
+            covariance = np.linalg.inv(white.T @ inside @ white)
             away = (covariance @ (along @ white)[..., None])[:, 0, 0]
-            found[rows] = -0.5 * (away**2 / covariance[:, 0, 0] + np.log(2 * np.pi * covariance[:, 0, 0]))
+            found[one.rows] = -0.5 * (away**2 / covariance[:, 0, 0] + np.log(2 * np.pi * covariance[:, 0, 0]))
         return found
 
-    def _noise_slope(self, theta: np.ndarray, w: _Solved, alpha: np.ndarray, spread: np.ndarray) -> np.ndarray:
-        """Gradient by the views' noise, scales and correlations."""
-        v, first, at = self.views, len(self.terms) + 1, 0
+    def _gradient(self, theta: np.ndarray, w: _Solved) -> np.ndarray:
+        """Of the loss, without that of the prior."""
+        count, v = len(self.terms), self.views
+        first = count + 1
+        inverse = linalg.solve_triangular(w.factor, np.eye(len(w.factor)), lower=True)
+        posterior = inverse.T @ inverse
+        alphas, total = self._residuals(w)
+        slope = np.zeros(len(theta))
+        leverage = 1 - np.diag(posterior)
+        slope[:count] = np.bincount(self.kinds + 1, leverage - w.scaled**2, minlength=count + 1)[1:]
+        spread = w.u @ posterior
+        known, less = np.einsum("nq,nq->n", spread, w.u), 1 + w.deviation**2 * w.zz
+        slope[count] = w.deviation**2 * float((w.zz / less - known / less**2 - total**2).sum())
+        spread *= w.c[:, None] * w.scale
+        posterior *= w.scale * w.scale[:, None]
         wrong = np.zeros((v, v))
-        slope = np.zeros(len(theta) - first)
-        for (kept, _, _, values, owner), white in zip(self._patterns, w.whites, strict=True):
-            size = len(values) * len(kept)
-            rows = slice(at, at + size)
-            at += size
-            along = alpha[rows].reshape(-1, len(kept))
-            wide = spread[rows].reshape(len(values), len(kept), -1)
-            ones = w.z[rows][: len(kept)]
-            inside = len(values) * np.eye(len(kept)) - w.c[owner].sum() * np.outer(ones, ones)
-            inside -= np.einsum("nvq,nwq->vw", wide, wide, optimize=True) + along.T @ along
-            wrong[np.ix_(kept, kept)] += white.T @ inside @ white
-            pulled = len(values) - ((along @ white) * values * np.exp(-w.lengths[kept])).sum(0)
-            for view, pull in zip(kept, pulled, strict=True):
+        for one, (white, _, z), alpha in zip(self._patterns, w.patterns, alphas, strict=True):
+            size = len(one.kept)
+            wide = np.zeros((size, size))
+            for place, product in one.products.items():
+                wide[place] = wide[place[::-1]] = product.times(posterior) / (1 if place[0] == place[1] else 2)
+            across = np.outer(white @ [entries.times(spread) for entries in one.sums], z)
+            wide = white @ wide @ white.T - across - across.T + one.count @ (w.c**2 * known) * np.outer(z, z)
+            inside = len(one.rows) * np.eye(size) - one.count @ w.c * np.outer(z, z) - wide - alpha.T @ alpha
+            wrong[np.ix_(one.kept, one.kept)] += white.T @ inside @ white
+            pulled = len(one.rows) - ((alpha @ white) * one.values * np.exp(-w.lengths[one.kept])).sum(0)
+            for view, pull in zip(one.kept, pulled, strict=True):
                 if view:
-                    slope[v + view - 1] += pull
+                    slope[first + v + view - 1] += pull
         step = 1e-6
-        for index in [*range(v), *range(2 * v - 1, len(slope))]:
+        for index in [*range(v), *range(2 * v - 1, len(slope) - first)]:
             moved = np.zeros(len(theta))
             moved[first + index] = step
             change = (self.noise(theta + moved) - self.noise(theta - moved)) / (2 * step)
-            slope[index] += 0.5 * float((wrong * change).sum())
+            slope[first + index] += 0.5 * float((wrong * change).sum())
         return slope
