@@ -10,6 +10,7 @@
     │   │   └── TooLargeError    ... or too large for the device
     │   ├── RunError             ... of a run directory or study that does not fit the request
     │   │   ├── StorageError     ... or of a storage that cannot be reached or written
+    │   │   │   └── FullDiskError ... because its disk is full
     │   │   └── NewerFormatError ... or that a newer version of this package stored
     │   └── MissingExtraError    ... of a feature whose packages are not installed
     ├── SearchStopped            a search gave up: too many failures in a row
@@ -115,6 +116,10 @@ class RunError(InputError):
 
 class StorageError(RunError):
     """A storage that cannot be reached or written, perhaps for a moment only."""
+
+
+class FullDiskError(StorageError):
+    """A disk that is full, the storage's or the run's: waiting makes no space."""
 
 
 class NewerFormatError(RunError):

@@ -15,6 +15,8 @@ from filelock import FileLock, SoftFileLock
 
 #: Bytes below which a disk is full.
 LEAST_FREE = 1 << 20
+#: What a file system says then, or a quota.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 #: Seconds after which an empty lock file has no holder where the file itself is the lock: a holder writes its name.
 EMPTY = 10.0
 
@@ -52,7 +54,7 @@ def is_full(folder: Path, error: Exception | None = None) -> bool:
         folder: The folder that could not be written to.
         error: The error that was raised.
     """
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    if getattr(error, "errno", None) in FULL:
         return True
     with suppress(OSError):
         return shutil.disk_usage(folder).free < LEAST_FREE

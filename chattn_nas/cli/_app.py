@@ -58,12 +58,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console(markup=False, highlight=False)  # what is printed comes from users
+FULL = (errno.ENOSPC, errno.EDQUOT)
 #: What a file system refuses for reasons that its user can mend.
 REFUSED = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR, errno.ENOENT,
     errno.ENAMETOOLONG, errno.ELOOP, errno.EIO,
 )  # fmt: skip
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def _specs(begun: str) -> list[str]:
@@ -241,6 +241,7 @@ class _Warnings(logging.Handler):
 
 def main() -> None:
     """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
+    _read_names_as_utf8()
     logging.lastResort = _Warnings(logging.WARNING)
     leave_garbage()
     os.environ.update(short_waits())
@@ -264,6 +265,17 @@ def main() -> None:
         if (said := _of_a_storage(error) or _of_a_file(error)) is None:
             raise
         _end(said, InputError.exit_code)
+
+
+def _read_names_as_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where names of files would be ASCII (``PYTHONUTF8=0`` beside ``LC_ALL=C``).
+
+    There a name such as ``größe`` is an error in Python, or other characters. The terminal stays what it is.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _end(said: str, code: int) -> NoReturn:

@@ -217,7 +217,7 @@ def gather(study: optuna.Study, directory: Path | None = None) -> RunFacts:
         importance=importance(study),
         rungs=rungs(study).rename(columns={unit_of(study).name: "score"}),
         progress=hypervolume_over_time(study, cost_of(study)),
-        efficiency=efficiency(study),
+        efficiency=efficiency(study, standing),
         outcomes=_outcomes(found),
         baselines=_baselines(standing, confirmation(study) if judged.confirmed else None),
     )

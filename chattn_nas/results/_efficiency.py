@@ -14,15 +14,19 @@ COLUMNS = ("networks", "trial", "best", "random")
 
 
 @checked
-def efficiency(study: optuna.Study) -> pd.DataFrame:
+def efficiency(study: optuna.Study, standing: Standing | None = None) -> pd.DataFrame:
     """The best network so far after each newly trained one, and the expected best in random order.
 
     Columns: ``networks`` (trained so far), ``trial`` (that trained the last), ``best`` (pooled mean of the best, in
     percent) and ``random``: the exact expected best of as many of the same networks, drawn without replacement. A real
     random search would do worse, since it draws from the whole space with its worse networks. Values are pooled means,
     since single trainings would reward luck. The control is left out.
+
+    Args:
+        study: The study.
+        standing: Of the same study, where it is known already.
     """
-    standing = Standing(study)
+    standing = standing or Standing(study)
     values = {pick.hash: pick.value("pooled") for pick in standing.picks if not pick.control}
     order: dict[str, int] = {}
     for record in records(study):

@@ -53,8 +53,8 @@ def importance(study: optuna.Study) -> pd.DataFrame:
     stages = [name for name in open_ones if "." not in name]
     places = {name: _by_mean(name, rows, found) for name in stages}
     ordered = [[places[name][row[name]] for name in stages] for row in rows]
-    shares = fanova(np.array(ordered), np.array([record.score for record in found])) if stages else []
-    of_variance = dict(zip(stages, shares, strict=True))
+    shares = fanova(np.array(ordered), np.array([record.score for record in found])) if stages else ()
+    of_variance: dict[str, float] = dict(zip(stages, shares, strict=True))
     of_the_best = _ped_anova(_rebuilt(found, rows, open_ones), list(open_ones))
     table = [
         {

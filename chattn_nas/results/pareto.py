@@ -18,12 +18,9 @@ def front(table: pd.DataFrame, cost: str = "parameters", accuracy: str = "pooled
     the constrained problem. The controls are no candidates. Sorted by cost.
     """
     candidates = table[~table["label"].isin(CONTROLS)].dropna(subset=[cost, accuracy])
-    kept, highest = [], -np.inf
-    for index, row in candidates.sort_values([cost, accuracy], ascending=[True, False]).iterrows():
-        if row[accuracy] > highest:
-            kept.append(index)
-            highest = row[accuracy]
-    return candidates.loc[kept]
+    rising = candidates.sort_values([cost, accuracy], ascending=[True, False])
+    before = rising[accuracy].cummax().shift(fill_value=-np.inf)
+    return rising[rising[accuracy] > before]
 
 
 def hypervolume(points: np.ndarray, reference: tuple[float, float]) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
-from chattn_nas.errors import InputError, SearchStopped, StorageError
+from chattn_nas.errors import FullDiskError, InputError, SearchStopped, StorageError
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
 from chattn_nas.search.devices import Slot
@@ -25,7 +25,7 @@ from chattn_nas.search.failures import IN_A_ROW, check_failures
 from chattn_nas.search.owner import pid_of
 from chattn_nas.search.processes import end_group, handed, is_stopped, memory_of, start_group
 from chattn_nas.search.progress import Progress
-from chattn_nas.search.worker import BROKEN, GRACE, INPUT, STORAGE
+from chattn_nas.search.worker import BROKEN, FULL, GRACE, INPUT, STORAGE
 from chattn_nas.search.worker_log import WorkerLog
 from chattn_nas.study._optuna import id_of, save_trial_note
 from chattn_nas.study.attributes import study_attributes, trial_attributes
@@ -33,7 +33,7 @@ from chattn_nas.study.history import history
 from chattn_nas.study.lock_holder import holder
 from chattn_nas.study.notes import note
 from chattn_nas.study.run import RunDirectory
-from chattn_nas.study.storage import HEARTBEAT, explained, file_of
+from chattn_nas.study.storage import HEARTBEAT, NO_SPACE, file_of, storage_error
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,7 @@ class Supervisor:
         Raises:
             SearchStopped: Trials keep failing, or workers fail before they have a trial.
             InputError: A worker found the spec, the data or the run unusable.
+            FullDiskError: A process can write no more.
             KeyboardInterrupt: Ctrl-C; the running trials were returned to the queue.
         """
         since, read, away = datetime.now(), 0.0, 0.0
@@ -143,14 +144,16 @@ class Supervisor:
                         check_failures(history(self.study, within=SAME), since)
                     away = 0.0
                 except StorageInternalError as error:
-                    said = explained(error, self.run_.storage_url)
+                    said = storage_error(error, self.run_.storage_url)
+                    if isinstance(said, FullDiskError):
+                        raise said from error
                     if not away:
                         log.warning("%s; the search waits for it", said)
                     away = away or time.monotonic()
                     if self._free_the_storage():
                         away = 0.0
                     elif time.monotonic() - away > AWAY:
-                        raise StorageError(said) from error
+                        raise said from error
                     time.sleep(1.0)
                 time.sleep(LOOK)
         finally:
@@ -167,10 +170,12 @@ class Supervisor:
             said = worker.output().splitlines()
             raise InputError(said[-1] if said else f"a worker could not start: see {worker.log.path}")
         for trial in trials:
-            if code == STORAGE:
+            if code in (STORAGE, FULL):
                 queue.give_back(self.study, id_of(trial))
             else:
                 self._lose(trial, Outcome.CRASHED, worker.fate, worker)
+        if code == FULL:
+            raise FullDiskError(f"a worker of {self.run_.directory} could not write: {NO_SPACE}")
         if trials or code == 0:
             self.idle_deaths = self.cut_off = 0
         elif code == STORAGE:

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -15,6 +16,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from chattn_nas.errors import InputError, StorageError, first_line
+from chattn_nas.files import FULL
 from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory, pulse
 from chattn_nas.search import queue
 from chattn_nas.search.claim import PATIENCE, claim_seed
@@ -105,6 +107,7 @@ class TrialRunner:
         Raises:
             BrokenDevice: The device is broken; the trial was recorded.
             KeyboardInterrupt: Ctrl-C; the trial was returned to the queue.
+            OSError: The disk is full; the trial was returned to the queue.
         """
         self.artifacts.begin()
         try:
@@ -114,17 +117,26 @@ class TrialRunner:
             log.warning("trial %d was taken for lost and is no longer this worker's", trial.number)
             return Outcome.CRASHED
         except (KeyboardInterrupt, SystemExit):
-            if queue.is_mine(self.study, id_of(trial), self.owner):
-                queue.give_back(self.study, id_of(trial))
+            self._give_back(trial)
+            raise
+        except OSError as error:
+            if error.errno in FULL:
+                with suppress(StorageInternalError, StorageError, OSError):  # else the next session finds it lost
+                    self._give_back(trial)
             raise
         if ending.broken:
             raise BrokenDevice
         return ending.outcome
 
+    def _give_back(self, trial: optuna.Trial) -> None:
+        if queue.is_mine(self.study, id_of(trial), self.owner):
+            queue.give_back(self.study, id_of(trial))
+
     def _ending(self, trial: optuna.Trial) -> Ending:
         """Run the trial, and return its result or, in words, what went wrong; nothing of that is recorded yet.
 
-        Exceptions that are no fault of the trial (the storage is away, the trial was taken away, Ctrl-C) pass through.
+        Exceptions that are no fault of the trial (the storage is away, the disk is full, the trial was taken away,
+        Ctrl-C) pass through.
         """
         try:
             return self._train(trial)
@@ -135,6 +147,8 @@ class TrialRunner:
         except TimedOut as error:
             return Ending(Outcome.TIMED_OUT, str(error))
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             log.exception("trial %d failed", trial.number)
             if is_out_of_memory(error):
                 free_caches()

@@ -1,8 +1,8 @@
 """A worker process: ``python -m chattn_nas.search.worker RUN --device cpu --threads 1``.
 
-Its exit code is 0 when the target number of trials has ended, 2 when the spec, the data or the run cannot be used, 74
-when the storage cannot be reached or written, and 75 when its device is broken and another process must take over. On
-SIGTERM it returns its trial to the queue.
+Its exit code is 0 when the target number of trials has ended, 2 when the spec, the data or the run cannot be used, 28
+when a disk is full, 74 when the storage cannot be reached or written, and 75 when its device is broken and another
+process must take over. On SIGTERM it returns its trial to the queue.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chattn_nas._lazy import leave_garbage, uncollected
 from chattn_nas.search.processes import end_own_group
 from chattn_nas.spec.plugins import take_path
 
-INPUT, STORAGE, BROKEN = 2, 74, 75
+INPUT, FULL, STORAGE, BROKEN = 2, 28, 74, 75
 #: Seconds to give a trial back when told to stop.
 GRACE = 10.0
 
@@ -47,13 +47,15 @@ def main() -> None:
         import torch
         from optuna.exceptions import StorageInternalError
 
-        from chattn_nas.errors import ChattnError, StorageError
+        from chattn_nas import files
+        from chattn_nas.errors import ChattnError, FullDiskError, StorageError
         from chattn_nas.proxy.pulse import heard_by
         from chattn_nas.search._join import join
         from chattn_nas.search.doing import written_to
         from chattn_nas.search.loop import watch_parent
         from chattn_nas.search.trainer import import_trainer
         from chattn_nas.search.trial import BrokenDevice
+        from chattn_nas.study.storage import storage_error
 
     watch_parent(arguments.parent or os.getppid(), _orphaned)
     torch.set_num_threads(arguments.threads)
@@ -62,9 +64,14 @@ def main() -> None:
         trainer = import_trainer(arguments.trainer) if arguments.trainer else None
         with told:
             join(arguments.run, device=arguments.device, alone=False, propose=not arguments.queued, trainer=trainer)
-    except (StorageInternalError, StorageError):
+    except (StorageInternalError, StorageError) as error:
         logging.exception("the storage cannot be reached or written")
-        sys.exit(STORAGE)
+        sys.exit(FULL if isinstance(storage_error(error), FullDiskError) else STORAGE)
+    except OSError as error:
+        if error.errno not in files.FULL:
+            raise
+        logging.exception("the disk is full")
+        sys.exit(FULL)
     except BrokenDevice:
         sys.exit(BROKEN)
     except ChattnError as error:

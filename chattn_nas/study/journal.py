@@ -40,11 +40,14 @@ class WholeLines(JournalFileBackend):
         """Append logs as Optuna does, behind a complete line."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with locked(self):
-            _cut_unfinished_line(self.path)
-            with self.path.open("ab") as file:
-                file.write(lines.encode())
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                _cut_unfinished_line(self.path)
+                with self.path.open("ab") as file:
+                    file.write(lines.encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:  # Python names no file
+                raise OSError(error.errno, os.strerror(error.errno or 0), str(self.path)) from error
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Read logs as Optuna does.

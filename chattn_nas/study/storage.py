@@ -22,7 +22,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
-from chattn_nas.errors import MissingExtraError, RunError, StorageError, first_line
+from chattn_nas.errors import FullDiskError, MissingExtraError, RunError, StorageError, first_line
 from chattn_nas.files import is_full
 from chattn_nas.study._optuna import Database, cached
 from chattn_nas.study.journal import open_journal
@@ -38,8 +38,10 @@ DATABASE = "study.db"
 RUN = "{run}"
 #: Times that a new database is tried: two processes that create its tables at once get in each other's way.
 TRIES = 5
-#: What SQLite says where it cannot write, for one of several reasons.
-FULL = re.compile("is full|disk I/O error")
+#: What SQLite and servers say of a full disk, and what SQLite says where it cannot write, for one of several reasons.
+FULL, UNSURE = re.compile("disk is full|No space left|[Dd]isk quota"), "disk I/O error"
+#: How the sentence about it ends.
+NO_SPACE = "the disk is full; make space, and the same command goes on"
 #: Seconds that SQLite waits for another process to finish its writing, and what it says then.
 WAIT, LOCKED = 60.0, "database is locked"
 #: What SQLite says of a file that is damaged, and goes on saying whenever it is asked.
@@ -113,7 +115,15 @@ def storage_errors(url: str) -> Iterator[None]:
     except (StorageInternalError, SQLAlchemyError, OSError) as error:
         if isinstance(error, OSError) and _is_elsewhere(error, file_of(url)):
             raise  # an image, say, in the middle of a search
-        raise StorageError(explained(error, url)) from error
+        raise storage_error(error, url) from error
+
+
+def storage_error(error: BaseException, url: str = "") -> StorageError:
+    """The error of ours for one of a database: a :class:`FullDiskError` where its disk is full."""
+    if isinstance(error, StorageError):
+        return error
+    said = explained(error, url)
+    return FullDiskError(said) if said.endswith(NO_SPACE) else StorageError(said)
 
 
 def explained(error: BaseException, url: str = "") -> str:
@@ -125,8 +135,8 @@ def explained(error: BaseException, url: str = "") -> str:
     url = url or next(iter(getattr(said, "__notes__", ())), "")
     file = file_of(url) if url else None
     named = f"the storage {file or redacted(url)}" if url else "the storage"
-    if file is not None and FULL.search(reason) and is_full(file.parent):
-        return f"{named} cannot be written: the disk is full"
+    if FULL.search(reason) or (UNSURE in reason and file is not None and is_full(file.parent)):
+        return f"{named} cannot be written: {NO_SPACE}"
     if LOCKED in reason:
         return f"{named} {told_holder(file)}"
     if any(words in reason for words in DAMAGED):
@@ -199,7 +209,7 @@ def _tell_damage(engine: Engine, url: str) -> None:
     @event.listens_for(engine, "handle_error")
     def _told(context: Any) -> None:
         if any(words in str(context.original_exception) for words in DAMAGED):
-            raise StorageError(explained(context.original_exception, url)) from context.original_exception
+            raise storage_error(context.original_exception, url) from context.original_exception
         context.original_exception.add_note(url)  # for the sentence, where it does not pass
 
 

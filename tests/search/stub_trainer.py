@@ -1,5 +1,6 @@
 """A trainer that trains nothing: accuracy is a fixed function of architecture and seed. Everything else is real."""
 
+import errno
 import hashlib
 import json
 import os
@@ -81,6 +82,8 @@ def _raise(fault: str) -> None:
         os._exit(9)
     if fault == "memory":
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    if fault == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if fault == "broken":
         raise RuntimeError("CUDA error: device-side assert triggered")
     raise ValueError("planned failure")

@@ -226,6 +226,22 @@ def stop_in_a_trial(run: Chaos, processes) -> tuple[int, int]:
         time.sleep(0.1)
 
 
+def test_a_worker_that_finds_its_disk_full_ends_the_search_at_once_and_loses_nothing(chaos) -> None:
+    """It was tried again and again, and each try cost a trial."""
+    run = chaos(None, trials=12, workers=2, faults={"eca": "full"}, retries=0)
+    run.enqueue_all()
+    run.start()
+    assert run.wait(600) != 0
+    said = run.log.read_text()
+    assert f"FullDiskError: a worker of {run.folder} could not write: the disk is full; make space" in said, said
+    assert {outcome(trial) for trial in run.records()} <= {"complete", None}
+    run.environment["STUB_FAULTS"] = "{}"
+    run.start()
+    assert run.wait(600) == 0, run.log.read_text()[-3000:]
+    run.check()
+    assert not [trial.number for trial in run.records() if trial.system_attrs.get(LOST)], "none was lost on the way"
+
+
 def test_a_full_disk_ends_with_one_sentence_and_the_search_goes_on_later(tmp_path, chaos) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -240,7 +256,7 @@ def test_a_full_disk_ends_with_one_sentence_and_the_search_goes_on_later(tmp_pat
         run.until(3)
         _fill(disk / "filler")
         assert run.wait(600) != 0
-        assert "disk is full" in run.log.read_text()
+        assert "disk is full; make space, and the same command goes on" in run.log.read_text()
         done = run.ended()
         assert 0 < done < 30
         (disk / "filler").unlink()

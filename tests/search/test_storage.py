@@ -1,6 +1,8 @@
 """Storages that are shared, torn, damaged, lost or changed."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from chattn_nas.errors import RunError, StorageError
+from chattn_nas.errors import FullDiskError, RunError, StorageError
 from chattn_nas.search.processes import is_stopped
 from chattn_nas.search.session import enqueue_baselines, enqueue_trainings, quiet_optuna
 from chattn_nas.study import RunDirectory
@@ -118,6 +120,29 @@ sys.stdin.readline()
 run = RunDirectory.create(spec, Path(sys.argv[2]))
 enqueue_baselines(run.study, space)
 """
+
+
+def test_a_full_disk_is_told_from_a_storage_that_is_away(url, monkeypatch) -> None:
+    """The one ends a search at once, for the other it waits."""
+
+    def no_space(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write_much() -> None:
+        for number in range(100):
+            study.set_user_attr(f"more-{number}", "x" * 2000)
+
+    opened = open_storage(url)
+    study = optuna.create_study(storage=opened, study_name="one")
+    if url.startswith("sqlite"):
+        with opened._backend.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many as it has
+    else:
+        monkeypatch.setattr(os, "fsync", no_space)
+    said = r"study\.\w+ cannot be written: the disk is full; make space"
+    with pytest.raises(FullDiskError, match=said), storage_errors(url):
+        write_much()
+    close(opened)
 
 
 def test_two_first_starts_on_one_storage_make_one_schema_one_study_and_one_queue(make_spec, tmp_path, url) -> None:

@@ -1,5 +1,6 @@
 """The instants between two writes, in which a process may be killed or another may look."""
 
+import errno
 import os
 
 import optuna
@@ -150,6 +151,20 @@ def test_a_storage_that_fails_is_not_the_trials_fault(run_stub, monkeypatch) -> 
         run_stub(trials=8)
     trials = all_trials(run_stub(trials=8).study)
     assert [outcome(trial) for trial in trials] == ["complete"] * 8
+
+
+def test_a_full_disk_is_not_the_trials_fault(run_stub, monkeypatch) -> None:
+    """Where weights, a cache or a file of the user's own part cannot be written; five such trials ended as crashed."""
+
+    def fail(network) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "cache.npy")
+
+    during_training(monkeypatch, fail)
+    with pytest.raises(OSError, match=r"cache\.npy"):
+        run_stub(trials=8)
+    trials = all_trials(run_stub(trials=8).study)
+    assert [outcome(trial) for trial in trials] == ["complete"] * 8
+    assert not any(trial.system_attrs.get(queue.LOST) for trial in trials)
 
 
 def test_a_worker_joins_from_another_folder_by_spec_and_storage(make_spec, tmp_path, monkeypatch) -> None:
