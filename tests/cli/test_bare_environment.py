@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import pwd
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,6 +54,19 @@ def test_the_cache_lies_among_temporary_files_where_there_is_no_home(bare, tmp_p
     code, _, said = bare("data", "nothing.yaml")
     assert code == 2
     assert "cannot read the spec" in said
+
+
+def test_names_in_any_script_work_where_python_would_read_them_as_ascii(tmp_path) -> None:
+    """Each was refused as "no UTF-8 text"."""
+    shutil.copytree(FIXTURES / "run_v1", tmp_path / "größe-日本")
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "chattn_nas", "report", "größe-日本", "--format", "md"],
+        cwd=tmp_path, env=environment, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode("ascii").rstrip().endswith("Report: gr??e-??/report.md")
+    assert (tmp_path / "größe-日本" / "report.md").is_file()
 
 
 @pytest.mark.parametrize(
