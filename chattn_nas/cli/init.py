@@ -173,9 +173,5 @@ def _plan_trials(out: Path, text: str, seconds: float) -> None:
     line = f"  trials: {trials}"
     why = f"about {words.about(seconds)} here by the plan of the day it was written; chattn-nas plan SPEC tells anew"
     out.write_text(re.sub(r"(?m)^  trials: .*$", f"{line:<31} # {why}", text), encoding="utf-8")
-    say(f"Plan: about {trials:,} trials in {words.about(seconds)}")
-    if plan.trials_within(seconds) <= plan.baselines:
-        say(
-            f"Plan: beware, that is hardly time for the {plan.baselines} baselines: a smaller backbone, smaller images "
-            "or fewer types need less"
-        )
+    for said in plan.words_within(seconds):
+        say(f"Plan: {said}")

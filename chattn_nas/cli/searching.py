@@ -136,7 +136,6 @@ def _planned(
 ) -> SearchPlan:
     """Make a plan, and say what of it was not ``heard`` before."""
     from chattn_nas.judging import plan_search
-    from chattn_nas.results import words
 
     changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
     with moving("Timing a few training steps"):
@@ -145,8 +144,8 @@ def _planned(
     for line in found.words:
         if line.removeprefix("wiser: ") not in known:
             say(f"Plan: {line}")
-    if seconds is not None:
-        say(f"Plan: in {words.about(seconds)} about {found.trials_within(seconds):,} trials end here")
+    for line in [] if seconds is None else found.words_within(seconds):
+        say(f"Plan: {line}")
     return found
 
 

@@ -117,7 +117,8 @@ class SearchPlan:
             f"this search about {words.about(self.search)} \N{PLUS-MINUS SIGN} {words.about(spread)}: "
             f"{words.plural(self.trials, 'trial')}, {self.baselines} of them baselines, on "
             f"{words.plural(self.workers, 'worker')}{shared}{save}",
-            f"afterwards confirm about {words.about(self.confirm)}, train about {words.about(self.train)}; "
+            f"afterwards confirm about {words.about(self.confirm)} (less with --top 1 or fewer --epochs), train about "
+            f"{words.about(self.train)}; "
             f"memory about {self.memory / 2**30:.1f} GiB per worker",
             f"it can show effects of a type in a stage from about {self.effect:.2g} points on, confirm differences "
             f"between networks from about {self.difference:.2g}, if one training scatters by {self.noise:.2g} points "
@@ -135,6 +136,17 @@ class SearchPlan:
         """About how many trials fit into that time."""
         before = STARTUP + ENDING + self.one_shot
         return max(0, int((seconds - before) / max((self.search - before) / self.trials, 1e-9)))
+
+    def words_within(self, seconds: float) -> list[str]:
+        """What fits into that time, one sentence per line."""
+        trials, time = self.trials_within(seconds), words.about(seconds)
+        said = [f"about {words.plural(trials, 'trial')} in {time}"]
+        if trials <= self.baselines:
+            said.append(
+                f"beware, that is hardly time for the {self.baselines} baselines: a smaller backbone, smaller images or "
+                "fewer types need less"
+            )
+        return said
 
 
 @checked

@@ -81,7 +81,7 @@ def verdict(
         sentences = [*searched, *_costs(best), *_unconfirmed(name)]
     elif (winner := confirmed_winner(study, standing)) is not None:
         first, *others = confirmed.sentences
-        sentences = [f"**Confirmed** at full length: {first}", *others, *_costs(winner)]
+        sentences = [f"**Confirmed**: {first}", *others, *_costs(winner)]
         details = [*searched, *details]
     else:
         yet = f"An earlier confirmation was about others: {confirmed.headline}."

@@ -47,6 +47,11 @@ def test_a_plan_says_what_a_search_takes_and_what_would_be_wiser() -> None:
     assert "validation images is" in text
     assert "a full trial makes only 9 updates" in text
     assert found.trials_within(found.search) == pytest.approx(12, abs=1)
+    within = found.words_within(found.search)
+    assert len(within) == 1
+    assert within[0].startswith(f"about {found.trials_within(found.search)} trials in ")
+    assert found.words_within(1.0)[0] == "about 0 trials in 1 s"
+    assert found.words_within(1.0)[1].startswith("beware, that is hardly time for the 5 baselines")
     assert found.to_dict()["words"] == found.words
     decibels = Unit(name="psnr", title="PSNR", unit="dB", difference="dB", scale=1.0)
     assert "points" not in " ".join(replace(found, unit=decibels).words)
