@@ -143,8 +143,8 @@ class SearchPlan:
         said = [f"about {words.plural(trials, 'trial')} in {time}"]
         if trials <= self.baselines:
             said.append(
-                f"beware, that is hardly time for the {self.baselines} baselines: a smaller backbone, smaller images or "
-                "fewer types need less"
+                f"beware, that is hardly time for the {self.baselines} baselines: a smaller backbone, smaller images "
+                "or fewer types need less"
             )
         return said
 
