@@ -20,11 +20,11 @@ class Timing:
     """Median seconds per batch, in evaluation mode, float32.
 
     Attributes:
-        network: As exported.
-        folded: With BatchNorm folded into the convolutions.
-        reference: The backbone without attention.
-        folded_norms: Number of norms that folded.
-        batch_size, device, threads: What the numbers depend on.
+        network: Time of the network as exported.
+        folded: Time with BatchNorm folded into the convolutions.
+        reference: Time of the backbone without attention.
+        folded_norms: Number of norms that were folded.
+        batch_size, device, threads: Conditions of the measurement.
     """
 
     network: float
@@ -45,16 +45,16 @@ class Timing:
 def bench_folder(
     path: Path | str, *, batch_size: int = 1, device: torch.device | str = "cpu", seconds: float = 2.0
 ) -> Timing:
-    """Measure an exported folder.
+    """Measure the latency of an exported folder.
 
     Args:
         path: Written by ``export_network`` with the format ``source``.
         batch_size: Images per batch.
-        device: Where to run.
-        seconds: Measuring time per network; the three take turns, so that a busy machine disturbs all alike.
+        device: Device to run on.
+        seconds: Measuring time per network; the three take turns, so that a busy machine affects them equally.
 
     Raises:
-        InputError: No exported folder, its backbone cannot be built here, or there is no such device.
+        InputError: It is no exported folder, its backbone cannot be built here, or there is no such device.
     """
     folder = open_folder(path)
     network = folder.network(device)

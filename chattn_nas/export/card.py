@@ -1,4 +1,4 @@
-"""The card of an exported network: its origin, its score, how its input is made."""
+"""The model card of an exported network: its origin, its score, and the preprocessing of its input."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ from chattn_nas.unit import ACCURACY, Unit
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """The facts of a network that its weights do not hold.
+    """Facts about a network that its weights do not hold.
 
     Attributes:
         name: What the network is called, such as the name of the run.
         backbone: timm's name of the backbone.
-        dataset: What it was trained on.
-        class_names: In the order of the logits; empty where the data set has none.
-        multilabel: An image may be of several classes: each logit stands for one of them.
-        mean, std: Per channel, of images in [0, 1]: ``(image - mean) / std`` is the network's input.
+        dataset: Name of the data set.
+        class_names: Class names in the order of the logits; empty if the data set has none.
+        multilabel: Whether an image may have several classes, each with a logit of its own.
+        mean, std: Per channel, for images in [0, 1]: ``(image - mean) / std`` is the network's input.
         resize: How an image is brought to the image size: ``squash`` changes its proportions, ``crop`` takes the
-            largest part of the right proportions in the middle, ``pad`` puts the whole image on the background.
+            largest central part of the right proportions, ``pad`` puts the whole image on the background.
         interpolation: ``nearest``, ``bilinear`` or ``bicubic``.
         background: Colour behind transparent pixels and padding, as Pillow names colours.
-        value_range: Black and white of images of more than eight bits, where training images were such.
-        accuracy: Raw mean validation score of the proxy training, 0 to 1 unless ``unit`` says otherwise; None where
-            there was none.
+        value_range: Black and white of images with more than eight bits, if the training images had them.
+        accuracy: Raw mean validation score of the proxy training, 0 to 1 unless ``unit`` says otherwise; may be None.
         accuracy_se: Its standard error over the seeds; None with a single seed.
-        pooled: Pooled mean and the ends of its 95 % interval, as every report shows them; None without a model.
-        unit: What ``accuracy`` is, where it is another score.
+        pooled: Pooled mean and its 95 % interval, as every report shows them; None without a model.
+        unit: Unit of ``accuracy``, if it is another score.
         seeds: Number of seeds behind ``accuracy``.
-        confirmed: Figures of the confirmation by name, or None: the card then says "not confirmed".
-        costs: Figures by name, such as ``{"parameters": 78042, "macs": 3200000}``.
-        origin: Where the network came from, such as "run quickstart, trial 12".
-        loaded_weights: What the backbone started from, in words; empty where it was random.
+        confirmed: Figures of the confirmation by name; with None the card says "not confirmed".
+        costs: Costs by name, such as ``{"parameters": 78042, "macs": 3200000}``.
+        origin: Where the network comes from, such as "run quickstart, trial 12".
+        loaded_weights: The weights that the backbone started from, in words; empty if they were random.
     """
 
     name: str
@@ -61,7 +60,7 @@ class Card:
 
     @property
     def evidence(self) -> str:
-        """One sentence on how good the network is known to be."""
+        """One sentence on the evidence for the network's score."""
         if self.accuracy is None:
             return "It has not been trained: its weights are random."
         spread = (
@@ -82,10 +81,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts that the export itself knows of the network.
+    """Facts about the network that the export itself knows.
 
     Attributes:
-        attention: Per stage, in words.
+        attention: The attention of every stage, in words.
         num_classes: Number of logits.
         in_chans: Channels of the input.
         image_size: (height, width) in pixels.
@@ -102,13 +101,13 @@ class Facts:
 
 
 def card_text(card: Card, facts: Facts, files: Mapping[str, str], use: Sequence[str]) -> str:
-    """The model card in Markdown.
+    """Write the model card in Markdown.
 
     Args:
-        card: What the caller knows.
-        facts: What export knows.
-        files: Name of each file written to what it is; the card speaks of no other.
-        use: How to use them, a paragraph for each format.
+        card: Facts from the caller.
+        facts: Facts from the export.
+        files: Description of each written file, by name.
+        use: How to use the files, a paragraph for each format.
     """
     height, width = facts.image_size
     made = ", ".join(f"{name} {version}" for name, version in facts.versions.items())

@@ -1,8 +1,8 @@
-"""Run by :mod:`chattn_nas.export.clean_process` as a script, ``python -I``: a process where only torch may be.
+"""The script that :mod:`chattn_nas.export.clean_process` runs with ``python -I``, which may import only torch.
 
-It imports torch, and then answers requests, each in a child of its own where the system can fork. A request is a line
-of JSON: a ``model.py`` or a ``.pt2`` file, a file of inputs, where the answers go, and one for messages. The reply is a
-line with the exit status of the child.
+It imports torch and then answers requests, each in a forked child if the system can fork. A request is a line of JSON
+with a ``model.py`` or ``.pt2`` file, a file with inputs, which also takes the answers, and a file for messages. The
+reply is a line with the exit status of the child.
 """
 
 import contextlib
@@ -20,17 +20,17 @@ BLOCKED = {"timm", "optuna", "chattn_nas", "torchvision", "safetensors", "yaml",
 
 
 class Wall(importlib.abc.MetaPathFinder):
-    """Makes the import of anything but torch and what torch itself needs fail."""
+    """Makes every import fail, except torch and what torch itself needs."""
 
     def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
-        """Raise for a blocked package, else leave it to the other finders."""
+        """Raise an error for a blocked package, else leave it to the other finders."""
         if fullname.partition(".")[0] in BLOCKED:
             raise ModuleNotFoundError(f"{fullname} is walled off: an exported network imports only torch")
         return None
 
 
 def answer(what: Path, file: Path) -> None:
-    """Load the network, and answer the inputs in ``file`` there: in evaluation mode, and after one training step."""
+    """Load the network, and replace the inputs in ``file`` by its answers, before and after a training step."""
     import torch
 
     given = torch.load(file, weights_only=True)
@@ -56,7 +56,7 @@ def answer(what: Path, file: Path) -> None:
 
 
 def attempt(what: str, file: str, messages: str) -> int:
-    """Answer one request with everything printed going into the file ``messages``; the exit status."""
+    """Answer one request, with all output going into the file ``messages``; return the exit status."""
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open(messages, "w", encoding="utf-8", errors="replace"))
         stack.enter_context(contextlib.redirect_stdout(stream))

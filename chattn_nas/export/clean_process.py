@@ -1,4 +1,4 @@
-"""A process where only torch may be imported: exported files are proved there."""
+"""A process that may import only torch, in which exported files are proved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIMEOUT = 300  # seconds for a process that imports torch and runs two small bat
 class CleanProcess:
     """Runs :mod:`chattn_nas.export.clean_interpreter`, which imports torch once and forks for every proof.
 
-    One at a time; it is started when it is needed first, and ends with this process.
+    There is one at a time; it starts when it is first needed, and ends with this process.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class CleanProcess:
         atexit.register(self.close)
 
     def start(self) -> None:
-        """Let it import torch while something else goes on here."""
+        """Start the process, so that it imports torch while this one goes on."""
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-B", clean_interpreter.__file__],
@@ -47,21 +47,21 @@ class CleanProcess:
             )
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         if self._process is not None:
             _kill(self._process)
             self._process.communicate()
             self._process = None
 
     def run(self, what: Path, **given: Any) -> Any:
-        """Its answer.
+        """Run an exported file, and return its answer.
 
         Args:
             what: A ``model.py`` or a ``.pt2`` file.
             given: Inputs, as the script reads them.
 
         Raises:
-            ExportError: It fails, or takes longer than ``TIMEOUT``.
+            ExportError: The file fails, or takes longer than ``TIMEOUT``.
         """
         step = inspect.getsource(training_step)
         with self._lock, tempfile.TemporaryDirectory() as directory:
@@ -77,7 +77,7 @@ class CleanProcess:
             raise ExportError(f"{what.name} fails in a clean interpreter: {last[0]}")
 
     def _ask(self, request: list[str]) -> str | None:
-        """The status, empty where the process died; None, and no process, where it takes too long."""
+        """The exit status, empty if the process died; None if it took too long, and the process is ended."""
         self.start()
         process = self._process
         assert process is not None

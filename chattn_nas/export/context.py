@@ -19,13 +19,13 @@ class Context:
     """One export.
 
     Attributes:
-        network: On the CPU, float32, evaluation mode; a writer does not change it.
-        architecture: What it was built from.
-        folder: Where to write.
-        card, facts: What goes with it.
-        usage: What it is for.
+        network: The network on the CPU, float32, in evaluation mode; a writer does not change it.
+        architecture: The architecture of the network.
+        folder: Folder to write to.
+        card, facts: Contents of the model card.
+        usage: The purpose of the network.
         images: An example batch (2, C, H, W).
-        max_difference: Above it a proof fails.
+        max_difference: Largest difference that a proof accepts.
     """
 
     network: nn.Module
@@ -39,12 +39,12 @@ class Context:
 
     @property
     def state(self) -> dict[str, torch.Tensor]:
-        """The weights, each with memory of its own."""
+        """The weights, without shared memory."""
         return {name: value.detach().clone().contiguous() for name, value in self.network.state_dict().items()}
 
     @property
     def result(self) -> str:
-        """The variable that takes what the network gives, in examples."""
+        """Name of the variable for the network's output in examples."""
         return self.usage.outputs[0] if len(self.usage.outputs) == 1 else "outputs"
 
     @property
@@ -56,7 +56,7 @@ class Context:
 
     @property
     def preprocessing(self) -> dict[str, object]:
-        """How an image becomes input, as plain JSON values."""
+        """The preprocessing of images, as plain JSON values."""
         card = self.card
         return {
             "in_chans": self.facts.in_chans,
@@ -81,10 +81,10 @@ class Written:
     """The result of writing one format.
 
     Attributes:
-        files: Name of each file to what it is.
-        differences: Name of each check to the largest difference from the network.
+        files: Description of each file, by name.
+        differences: Largest difference from the network, by check.
         use: How to use the files, in Markdown.
-        credit: Whose work they hold, a sentence for the card.
+        credit: A sentence on whose work the files contain, for the card.
     """
 
     files: Mapping[str, str]
@@ -94,5 +94,5 @@ class Written:
 
 
 def python(*lines: str) -> str:
-    """Lines of Python as a block of Markdown."""
+    """Format lines of Python as a block of Markdown."""
     return "\n".join(["```python", *lines, "```"])

@@ -22,16 +22,16 @@ from chattn_nas.tasks.label_metrics import build_metric, summed_loss
 
 @dataclass(frozen=True)
 class Score:
-    """How an exported network does on a data set.
+    """The result of scoring an exported network on a data set.
 
     Attributes:
-        score: By ``metric``; 0 to 1 of most.
-        metric: Its name.
-        accuracy: Share of right answers: classes, or with several labels per image labels, 0 to 1; ``None`` where a
-            task scores otherwise.
+        score: The score by ``metric``, for most metrics 0 to 1.
+        metric: Name of the metric.
+        accuracy: Share of right classes (of right labels, if there are several per image), 0 to 1; ``None`` for other
+            tasks.
         loss: Mean loss: cross-entropy, or the task's.
-        images: How many there were.
-        figures: What else the task knows.
+        images: Number of images.
+        figures: Further figures of the task.
     """
 
     score: float
@@ -53,21 +53,21 @@ def evaluate_folder(
     batch_size: int = 256,
     device: torch.device | str = "cpu",
 ) -> Score:
-    """Score the network of an exported folder, with the preprocessing that lies there, in float32.
+    """Score the network of an exported folder in float32, with the folder's preprocessing.
 
     Args:
-        path: Written by ``export_network`` with the format ``source``, or what ``open_folder`` gave for it.
+        path: A folder from ``export_network`` with the format ``source``, or the result of ``open_folder``.
         images: uint8 images (N, C, H, W) of the folder's channels and size, and their labels (N,) or presence (N, K),
             or the targets of ``task``.
         metric: As ``data.metric`` of a spec; by default accuracy, or average precision with several labels per image.
-        task: What the network was trained for, with the data; labels where it is missing.
-        class_names: Names of the data set's classes by label; refused where the network was trained for others.
+        task: The network's task, with the data; by default classification.
+        class_names: Names of the data set's classes by label; refused if the network was trained for others.
         batch_size: Images at a time.
-        device: Where to run.
+        device: Device to run on.
 
     Raises:
-        InputError: No exported folder, images of another shape or with other classes than the network has, or a metric
-            that does not fit.
+        InputError: It is no exported folder, the images have another shape or other classes than the network, or the
+            metric does not suit the task.
     """
     folder = path if isinstance(path, ExportedFolder) else open_folder(path)
     wanted = (folder.in_chans, *folder.image_size)
@@ -107,7 +107,7 @@ def evaluate_folder(
 
 
 def _refuse_other_classes(folder: ExportedFolder, names: Sequence[str]) -> None:
-    """Labels are numbers: of a set that lacks a class, or has one more, they mean other classes than the network's."""
+    """Refuse a set with other classes: its label numbers would mean other classes than the network's."""
     known = folder.class_names
     if not names or not known or tuple(names) == known or any(_are_numbers(one) for one in (names, known)):
         return
@@ -123,7 +123,7 @@ def _refuse_other_classes(folder: ExportedFolder, names: Sequence[str]) -> None:
 
 
 def _are_numbers(names: Sequence[str]) -> bool:
-    """Whether they name nothing: ``0``, ``1`` and so on."""
+    """Whether the names are mere numbers: ``0``, ``1`` and so on."""
     return tuple(names) == tuple(map(str, range(len(names))))
 
 

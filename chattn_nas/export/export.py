@@ -1,4 +1,4 @@
-"""Writes a network into a folder that needs only torch, and proves that it does."""
+"""Writes a network into a folder that needs only torch, and proves that it computes the same."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class ExportReport:
     """The files of an export, and how well they were proved.
 
     Attributes:
-        folder: Where everything lies.
-        files: Names of the files written.
-        differences: Per check (``evaluation``, ``training``, ``state``, ...) the largest difference from the network.
+        folder: The folder of the export.
+        files: Names of the files in it.
+        differences: Largest difference from the network by check (``evaluation``, ``training``, ``state``, ...).
     """
 
     folder: Path
@@ -61,11 +61,11 @@ class ExportReport:
 
 @checked
 def check_request(formats: Sequence[str], out_dir: Path | str, *, force: bool = False) -> OutputFolder:
-    """The folder to write into; raises where an export could not even begin.
+    """Check a request for an export, and return the folder to write into.
 
     Raises:
-        InputError: An unknown format, none at all, or a folder as :class:`OutputFolder` refuses it.
-        MissingExtraError: A format whose packages are not installed.
+        InputError: A format is unknown, there is none at all, or :class:`OutputFolder` refuses the folder.
+        MissingExtraError: The packages of a format are not installed.
     """
     if not formats:
         raise InputError("no export format was given", where=("formats",), choices=FORMATS)
@@ -94,28 +94,28 @@ def export_network(
 ) -> ExportReport:
     """Write ``network`` to ``out_dir`` in every format asked for, and prove each.
 
-    The folder is filled when all is proved; an export that fails leaves it as it was. An earlier export there is
-    replaced, all of it.
+    The folder is filled once everything is proved; an export that fails leaves it as it was. An earlier export there is
+    replaced as a whole.
 
     Args:
-        network: The searched network; it is copied to the CPU, not changed.
-        architecture: What it was built from.
-        out_dir: Made where it is missing.
+        network: The network; it is copied to the CPU, not changed.
+        architecture: The architecture of the network.
+        out_dir: Folder to write to; created if needed.
         num_classes: Number of logits, or of whatever the task counts.
         in_chans: Channels of the input.
-        image_size: Pixels, one number or (height, width).
-        card: What else is known of the network.
+        image_size: Size in pixels, one number or (height, width).
+        card: Further facts about the network.
         formats: ``source`` (readable Python), ``safetensors``, ``pt2`` (torch.export), ``onnx``,
             ``timm`` (a folder for ``timm.create_model("local-dir:...")``).
-        usage: What the network is for; where it is missing, classification, with several labels where the card says so.
-        force: Write into a folder that holds other files, too.
-        max_difference: Above it a proof fails.
+        usage: The purpose of the network; by default classification, with several labels if the card says so.
+        force: Write even if the folder holds other files.
+        max_difference: Largest difference that a proof accepts.
 
     Raises:
-        InputError: An unknown format, or a folder that cannot be written, that holds what no export wrote, or into
-            which another export writes.
-        MissingExtraError: A format whose packages are not installed.
-        ExportError: A format cannot hold this network, or a proof fails.
+        InputError: A format is unknown, or the folder cannot be written, holds files that no export wrote, or is being
+            written by another export.
+        MissingExtraError: The packages of a format are not installed.
+        ExportError: A format cannot express this network, or a proof failed.
     """
     output = check_request(formats, out_dir, force=force)
     size = pair(image_size)

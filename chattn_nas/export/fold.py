@@ -18,17 +18,17 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def fold_batchnorm(network: nn.Module, images: torch.Tensor) -> tuple[nn.Module, int]:
-    """A copy of ``network`` for inference in which convolutions have taken in the BatchNorm that follows them.
+    """Copy ``network`` for inference, with BatchNorm folded into the convolutions before it.
 
-    A pair is folded where the norm is the only reader of the convolution and each is called from one place; modules
-    that cannot be traced are left as they are. Outputs are equal up to rounding.
+    A pair is folded if the norm is the only reader of the convolution and each is called from one place; modules that
+    cannot be traced are left as they are. Outputs are equal up to rounding.
 
     Args:
-        network: Not changed.
-        images: A batch (B, C, H, W) that it takes.
+        network: The network; not changed.
+        images: A batch (B, C, H, W) for it.
 
     Returns:
-        The copy in evaluation mode, and the number of norms that are gone.
+        The copy in evaluation mode, and the number of norms that were folded.
     """
     network = copy.deepcopy(network).eval()
     calls = record_calls(network, images)
@@ -53,14 +53,14 @@ def fold_batchnorm(network: nn.Module, images: torch.Tensor) -> tuple[nn.Module,
 
 
 def _foldable(norm: nn.Module | None) -> bool:
-    """A BatchNorm with statistics: torch's own, or one that only adds an activation to it."""
+    """Whether a module is a BatchNorm with statistics: torch's own, or one that only adds an activation."""
     if not isinstance(norm, _NORMS) or norm.running_mean is None:
         return False
     return type(norm) in _NORMS or type(norm).__name__ == "BatchNormAct2d"
 
 
 def _pairs(module: nn.Module, call: object) -> list[tuple[nn.Module, nn.Module, str]]:
-    """In the forward of ``module``: a convolution, and the parent and name of the module that alone reads it."""
+    """Pairs in the forward of ``module``: a convolution, and the parent and name of its only reader."""
     if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         parts = list(module._modules.items())
         return [

@@ -61,20 +61,20 @@ class ExportedFolder:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """By label; empty where the export was not told them."""
+        """Names of the classes by label; empty if the export did not know them."""
         return tuple(map(str, getattr(self.model, "CLASS_NAMES", ())))
 
     @property
     def preparation(self) -> dict[str, str]:
-        """How images were brought to its size in training: ``data.resize`` and ``data.background``, if it tells."""
+        """How training images were brought to size: ``data.resize`` and ``data.background``, if the file says so."""
         told = {key: getattr(self.model, key.upper(), None) for key in ("resize", "background")}
         return {key: str(value) for key, value in told.items() if value is not None}
 
     def answers(self, network: nn.Module, images: torch.Tensor) -> Any:
-        """What its network gives for images (B, C, H, W), uint8.
+        """The network's output for uint8 images (B, C, H, W).
 
         Raises:
-            InputError: It fails: its file is the user's by now, and may be damaged.
+            InputError: The file fails, perhaps because it was edited or damaged.
         """
         try:
             return network(self.model.normalise(images))
@@ -83,10 +83,10 @@ class ExportedFolder:
             raise InputError(f"the network of {self.path / 'model.py'} fails: {reason}") from error
 
     def network(self, device: torch.device | str = "cpu") -> nn.Module:
-        """The trained network, in evaluation mode.
+        """Load the trained network, in evaluation mode.
 
         Raises:
-            InputError: Its weights cannot be read, or do not fit ``model.py``; or there is no such device.
+            InputError: The weights cannot be read or do not fit ``model.py``, or there is no such device.
         """
         try:
             network: nn.Module = self.model.load()
@@ -109,7 +109,7 @@ def open_folder(path: Path | str) -> ExportedFolder:
     """Import the ``model.py`` of an exported folder. This runs the file: open only folders that you trust.
 
     Raises:
-        InputError: The folder has no ``model.py`` or no weights, or the file is not one that export writes.
+        InputError: The folder has no ``model.py`` or no weights, or the file does not come from an export.
     """
     folder = Path(path)
     for name in FILES:
@@ -135,7 +135,7 @@ def open_folder(path: Path | str) -> ExportedFolder:
 
 
 def _tell_changes(folder: Path) -> None:
-    """Say what is not as it was exported; whoever trained the weights further knows why."""
+    """Warn of files that have changed since the export, such as weights that were trained further."""
     try:
         changed = [name for name in changed_since(folder, written_there(folder)) if name in (*FILES, "tables.pt")]
     except (OSError, ValueError):  # it is not needed for reading

@@ -1,4 +1,4 @@
-"""The text of ``model.py``: a header, the classes, and what loads and runs them."""
+"""Writes ``model.py``: a header, the classes, and functions that load and run the network."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def table(name: str) -> torch.Tensor:
 
 
 def model_text(source: Source, card: Card, facts: Facts, usage: Usage) -> str:
-    """``model.py`` as text: laid out, free of unused imports, importing only torch and the standard library.
+    """Write ``model.py``, formatted, without unused imports, importing only torch and the standard library.
 
     Raises:
-        ExportError: A function of the task cannot be copied, or a part of the network bears the name of one.
+        ExportError: A function of the task cannot be copied, or a part of the network has the same name.
     """
     result = [f"network = {source.expression}", *source.hooks, "return network"]
     lines = [*source.shared, *(result if source.hooks else [f"return {source.expression}"])]

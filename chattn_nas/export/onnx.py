@@ -19,7 +19,7 @@ FILE = "network.onnx"
 
 
 def onnx_packages() -> tuple[ModuleType, ModuleType]:
-    """onnx and onnxruntime.
+    """Import onnx and onnxruntime.
 
     Raises:
         MissingExtraError: They, or onnxscript, which torch's exporter needs, are not installed.
@@ -38,7 +38,7 @@ def onnx_packages() -> tuple[ModuleType, ModuleType]:
 def write_onnx(context: Context) -> Written:
     """Write ``network.onnx`` with a free batch size and compare it at batches of 1, 2 and 3.
 
-    The preprocessing lies inside as the metadata property ``preprocessing`` (JSON).
+    The metadata property ``preprocessing`` (JSON) holds the preprocessing.
 
     Raises:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.

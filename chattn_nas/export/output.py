@@ -1,4 +1,4 @@
-"""The folder of an export: refused where it holds what no export wrote, and filled only when all is proved."""
+"""The folder of an export: refused if it holds other files, and filled only when everything is proved."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class OutputFolder:
     """A folder for one export at a time.
 
     Args:
-        path: Made where it is missing, when something is written.
-        force: Write beside, and over, files that no export wrote. Files of other names are never touched.
+        path: The folder; created when something is written.
+        force: Write beside and over files that no export wrote. Files of other names are never touched.
 
     Raises:
-        InputError: It cannot be written, or it holds files that no export wrote, or that were changed since.
+        InputError: It cannot be written, or holds files that no export wrote, or that were changed since.
     """
 
     def __init__(self, path: Path | str, *, force: bool = False) -> None:
@@ -50,10 +50,10 @@ class OutputFolder:
             raise self._unwritable(error) from None
 
     def _look(self) -> dict[str, str]:
-        """Names and digests of what an earlier export wrote.
+        """Names and digests of the files of an earlier export.
 
         Raises:
-            InputError: The folder holds something else, or that was changed since.
+            InputError: The folder holds other files, or some that were changed since.
         """
         if not self.path.is_dir():
             return {}
@@ -81,10 +81,10 @@ class OutputFolder:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A folder to write into; nothing of it stays where the body raises.
+        """Yield a temporary folder to write into, which is removed if the body raises.
 
         Raises:
-            InputError: Another export writes into the folder, its disk is full, or as when this was made.
+            InputError: Another export is writing to the folder, the disk is full, or the folder has become unusable.
         """
         made = not self.path.exists()
         try:
@@ -109,10 +109,10 @@ class OutputFolder:
             raise
 
     def publish(self, staging: Path, names: Sequence[str]) -> None:
-        """Move the files over; those of an earlier export that this one does not replace are deleted.
+        """Move the files to their place, and delete those of an earlier export that were not replaced.
 
         Raises:
-            InputError: A file is in the way that no export wrote, or one cannot be moved.
+            InputError: A file that no export wrote is in the way, or a file cannot be moved.
         """
         earlier = self._earlier
         self._refuse_folders(names)
@@ -154,11 +154,11 @@ class OutputFolder:
 
 
 def written_there(folder: Path) -> dict[str, str]:
-    """Names and SHA-256 of the files that an export wrote into a folder; none where it wrote none.
+    """Names and SHA-256 of the files that an export wrote into a folder; empty if there was none.
 
     Raises:
-        OSError: What names them cannot be read.
-        ValueError: It is damaged.
+        OSError: The list of files cannot be read.
+        ValueError: The list of files is damaged.
     """
     file = folder / MANIFEST
     if not os.path.lexists(file):
@@ -172,10 +172,10 @@ def written_there(folder: Path) -> dict[str, str]:
 
 
 def changed_since(folder: Path, written: dict[str, str]) -> Iterator[str]:
-    """Those of the files that are there and not as they were written.
+    """The existing files that have changed since they were written.
 
     Raises:
-        OSError: One cannot be read.
+        OSError: A file cannot be read.
     """
     for name, digest in written.items():
         if (folder / name).is_file() and _digest(folder / name) != digest:
@@ -184,10 +184,10 @@ def changed_since(folder: Path, written: dict[str, str]) -> Iterator[str]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Hold a folder, without a file for it; ``False`` where the system or the disk knows no such locks.
+    """Lock a folder without a lock file; ``False`` if the system or the disk does not support that.
 
     Raises:
-        InputError: Another export holds it.
+        InputError: Another export holds the lock.
     """
     with contextlib.ExitStack() as stack:
         held = False

@@ -1,4 +1,4 @@
-"""Proves a written folder: a clean interpreter loads it and must compute what the searched network computes."""
+"""Proves an exported folder: a clean interpreter loads it and must compute the same as the original network."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from chattn_nas.export.source.refusal import INSTEAD
 def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_difference: float) -> dict[str, float]:
     """Compare ``folder/model.py`` with ``network`` in a process that cannot import timm, optuna or chattn_nas.
 
-    Compared are the outputs in evaluation and in training mode, and every weight and BatchNorm statistic
-    after one training step. Differences are absolute, divided by the largest value compared where that is above 1.
+    It compares the outputs in evaluation and in training mode, and every weight and BatchNorm statistic after one
+    training step. Differences are absolute, but divided by the largest compared value if that is above 1.
 
     Args:
-        network: What was exported; it is copied, not changed.
-        folder: Holds ``model.py`` and ``weights.pt``.
+        network: The exported network; it is copied, not changed.
+        folder: The folder with ``model.py`` and ``weights.pt``.
         images: (B, C, H, W), B >= 2.
-        max_difference: Above it the proof fails.
+        max_difference: Largest difference that is accepted.
 
     Returns:
         Largest difference of ``evaluation``, ``training`` and ``state``.
 
     Raises:
-        ExportError: The folder does not load there, or a difference is too large.
+        ExportError: The folder cannot be loaded there, or a difference is too large.
     """
     answers: dict[str, torch.Tensor] = CLEAN.run(folder / "model.py", images=images)
     reference = copy.deepcopy(network).to("cpu").float()
@@ -55,7 +55,7 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
 
 
 def difference(expected: torch.Tensor, found: torch.Tensor) -> float:
-    """Largest absolute difference, divided by the largest expected magnitude where that is above 1; NaN equals NaN."""
+    """Largest absolute difference, divided by the largest expected magnitude if that is above 1; NaN equals NaN."""
     if expected.shape != found.shape:
         return float("inf")
     if expected.numel() == 0:
@@ -69,7 +69,7 @@ def difference(expected: torch.Tensor, found: torch.Tensor) -> float:
 
 
 def difference_of_all(expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> float:
-    """The largest :func:`difference` of several outputs; infinite where their numbers differ."""
+    """The largest :func:`difference` of several outputs; infinite if there are more or fewer outputs."""
     if len(expected) != len(found):
         return float("inf")
     return max((difference(one, other) for one, other in zip(expected, found, strict=True)), default=0.0)

@@ -1,4 +1,4 @@
-"""Format ``pt2``: a ``torch.export`` program with free batch size and, where the network allows it, image size."""
+"""Format ``pt2``: a ``torch.export`` program with a free batch size and, if possible, a free image size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILE = "network.pt2"
 def write_pt2(context: Context) -> Written:
     """Write ``network.pt2`` and compare it in a clean interpreter at batches of 1, 2 and 3, and at another size.
 
-    The preprocessing lies inside as the extra file ``preprocessing.json``.
+    The extra file ``preprocessing.json`` inside holds the preprocessing.
 
     Raises:
         ExportError: torch cannot export the network, or the program computes something else.
@@ -53,7 +53,7 @@ def write_pt2(context: Context) -> Written:
 
 
 def _write(context: Context, file: Path, larger: torch.Tensor | None) -> float:
-    """Write and compare; with ``larger`` images the size is free, and they are compared too."""
+    """Write and compare; with ``larger`` images the size is free, and they are compared as well."""
     program = export_program(context.network, context.images, free_size=larger is not None)
     with _quiet():
         torch.export.save(program, file, extra_files={"preprocessing.json": json.dumps(context.preprocessing)})
@@ -70,12 +70,12 @@ def _write(context: Context, file: Path, larger: torch.Tensor | None) -> float:
 
 
 def export_program(network: nn.Module, images: torch.Tensor, *, free_size: bool) -> torch.export.ExportedProgram:
-    """``network`` as an exported program of inference.
+    """Export ``network`` as a program for inference.
 
     Args:
-        network: In evaluation mode.
+        network: The network in evaluation mode.
         images: (B, C, H, W), B >= 2: a batch of 1 would become a constant.
-        free_size: Let height and width be free as well as the batch.
+        free_size: Whether height and width are free, not only the batch.
     """
     free = torch.export.Dim.DYNAMIC
     dynamic = {0: free, 2: free, 3: free} if free_size else {0: free}
@@ -85,6 +85,6 @@ def export_program(network: nn.Module, images: torch.Tensor, *, free_size: bool)
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings and log lines of torch.export, which concern its own insides."""
+    """Silence warnings and log lines of torch.export about its internals."""
     with quiet("torch", below=logging.CRITICAL), warnings.catch_warnings(action="ignore"):
         yield

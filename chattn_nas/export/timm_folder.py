@@ -1,4 +1,4 @@
-"""Format ``timm``: a folder in the shape of the Hugging Face hub that ``timm.create_model("local-dir:...")`` loads."""
+"""Format ``timm``: a folder as on the Hugging Face hub, which ``timm.create_model("local-dir:...")`` loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One step of training, the same in the searching process and in the clean one, where this file's text is run."""
+"""One training step, the same in this process and in the clean one, which runs the text of this file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def tensors(output: Any) -> list[torch.Tensor]:
-    """The tensors of what a network gives: one, or those in lists, tuples and dicts, in order."""
+    """The tensors in a network's output: one, or those in lists, tuples and dicts, in order."""
     if isinstance(output, torch.Tensor):
         return [output]
     if isinstance(output, dict):
@@ -24,11 +24,11 @@ def numbered(name: str, output: Any) -> dict[str, torch.Tensor]:
 def training_step(network: torch.nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """The output of the network in training mode, and every weight and statistic after one SGD step.
 
-    The loss draws all outputs towards fixed values, so that it is there whatever the network is for. Random layers
-    (dropout, drop path) draw from a generator seeded here.
+    The loss pulls all outputs towards fixed values, so that it works for any network. Random layers (dropout, drop
+    path) draw from a generator that is seeded here.
 
     Args:
-        network: Put into training mode and changed by the step.
+        network: The network; put into training mode and changed by the step.
         images: (B, C, H, W).
 
     Returns:

@@ -1,4 +1,4 @@
-"""How an exported network is used: how an image file becomes its input, and what its output means."""
+"""The use of an exported network: how an image file becomes its input, and what its output means."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Usage:
     """A task's part of an export; the default is classification.
 
     Attributes:
-        outputs: Names of the tensors that the network gives, in order, as ONNX calls them.
-        gives: What the network gives for images, in words, for the card.
-        answers: What ``python model.py image.png`` does, in words.
+        outputs: Names of the network's output tensors, in order, as in ONNX.
+        gives: The network's output for images, in words, for the card.
+        answers: The effect of ``python model.py image.png``, in words.
         functions: ``read_image(path) -> Tensor`` and ``answer(output, path) -> None`` in place of those in
-            :mod:`~chattn_nas.export.standalone`: functions of a module, of these names. Their source is copied with
-            all of their file that they use; it needs only torch, the standard library and, imported inside a function,
-            Pillow. They may use the constants and functions of ``standalone`` and those of ``constants`` by name.
+            :mod:`~chattn_nas.export.standalone`: functions with these names in a module. Their source is copied with
+            everything that they use from their file; it may need only torch, the standard library and, imported inside
+            a function, Pillow. They may use the constants and functions of ``standalone`` and ``constants`` by name.
         constants: Further constants of ``model.py``, such as a palette; plain values, names in capitals.
     """
 
@@ -40,7 +40,7 @@ SEVERAL_LABELS = Usage(answers="prints the classes that it shows", functions={"a
 
 
 def functions_text(usage: Usage) -> tuple[str, set[str]]:
-    """Source of the functions of ``model.py`` beside ``build``, and the import lines that it needs.
+    """Source of the functions of ``model.py`` besides ``build``, with their import lines.
 
     Raises:
         ExportError: A function of the task cannot be copied.

@@ -152,8 +152,7 @@ class StageChoice:
         return next(form for form in forms if form.slots(stage) == slots)
 
     def place(self, stage: Stage) -> Placement:
-        """Where in the blocks of ``stage`` this choice sits: the type's own place, where that stage lacks it, is
-        ``before_add``."""
+        """The placement of this choice in ``stage``; a type's own place falls back to ``before_add``."""
         own = attention.get(self.type).placement
         placement = cast(Placement, self.placement)
         return "before_add" if placement == own and own not in stage.places else placement

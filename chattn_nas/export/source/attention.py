@@ -1,4 +1,4 @@
-"""Attention modules: their classes are copied whole, and the calls that build them are those that built them."""
+"""Attention modules: their classes are copied whole, and built by the same calls as the originals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chattn_nas.export.source.refusal import Refusal
 
 
 def is_attention(module: nn.Module) -> bool:
-    """Whether ``module`` was built as an instance of the class of its attention type."""
+    """Whether ``module`` is an instance of the class of its attention type, built through the registry."""
     built = getattr(module, "built", None)
     return isinstance(built, Built) and attention.get(built.type).cls is type(module)
 
@@ -26,7 +26,7 @@ def attention_call(module: nn.Module, inlined: Inlined) -> str:
     """The call that builds ``module``, such as ``SE(64, reduction=4)``; its class is added to ``inlined``.
 
     Raises:
-        Refusal: The call gives another module, or the class does not stand alone.
+        Refusal: The call builds another module, or the class does not stand alone.
     """
     kind, built = type(module), module.built
     assert isinstance(built, Built)
@@ -54,7 +54,7 @@ def attention_call(module: nn.Module, inlined: Inlined) -> str:
 
 
 def _alike(one: nn.Module, other: nn.Module) -> bool:
-    """Same plain attributes, same shapes, and the same values in buffers that no weights file holds."""
+    """Whether two modules have equal plain attributes, shapes, and values in buffers that no weights file holds."""
     for tensors in ("_parameters", "_buffers"):
         mine, theirs = getattr(one, tensors), getattr(other, tensors)
         if {k: getattr(v, "shape", None) for k, v in mine.items()} != {

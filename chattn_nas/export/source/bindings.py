@@ -1,4 +1,4 @@
-"""Which variable holds which value of a graph, and for how long."""
+"""Assigns variables to the values of a graph, and tells how long each is needed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SIZE_ATTRIBUTES = {"shape", "dtype", "device", "ndim"}
 class Bindings:
     """Variables for the nodes of a graph, handed out from the first statement to the last.
 
-    A value that is read once and cannot change before that is written where it is read (:meth:`is_inlined`). The
-    others get a variable, if possible that of an argument which nothing reads any more, so that a chain of layers
-    reads ``x = self.conv(x)``.
+    A value that is read once, and cannot change before that, is written where it is read (:meth:`is_inlined`). The
+    others get a variable, if possible that of an argument which is no longer needed, so that a chain of layers reads
+    ``x = self.conv(x)``.
     """
 
     def __init__(self, nodes: Sequence[fx.Node]) -> None:
@@ -45,16 +45,16 @@ class Bindings:
         return self._bound[node]
 
     def bind_argument(self, node: fx.Node) -> str:
-        """The variable of an argument of the forward: its own name."""
+        """Bind an argument of the forward to a variable of its own name."""
         self._bound[node] = self._names.claim(str(node.target))
         return self._bound[node]
 
     def bind_same(self, node: fx.Node, name: str) -> None:
-        """``node`` has changed the variable ``name`` in place, and is now what that holds."""
+        """Bind ``node`` to the variable ``name``, which it has changed in place."""
         self._bound[node] = name
 
     def bind(self, node: fx.Node) -> str:
-        """A variable for ``node``, whose statement stands here."""
+        """Bind ``node``, whose statement comes next, to a variable."""
         self._bound[node] = self._reusable(node) or self._new(node)
         return self._bound[node]
 
@@ -67,7 +67,7 @@ class Bindings:
         return is_size(node) or (_is_part_of_argument(node) and not _changes(next(iter(node.users)), node))
 
     def _reusable(self, node: fx.Node) -> str | None:
-        """The variable of an argument of ``node`` that nothing reads after it; sizes keep variables of their own."""
+        """The variable of an argument of ``node`` that nothing reads later; sizes keep their own variables."""
         if is_size(node):
             return None
         for argument in node.all_input_nodes:
@@ -123,7 +123,7 @@ def _changes(user: fx.Node, node: fx.Node) -> bool:
 
 
 def _wish(node: fx.Node) -> str:
-    """A name that a person might give the value of ``node``."""
+    """A readable name for the value of ``node``."""
     if node.op == "call_module":
         *before, last = str(node.target).split(".")
         return f"{before[-1]}{last}" if before and last.isdigit() else last

@@ -1,4 +1,4 @@
-"""The expression that builds a network from its classes."""
+"""Writes the expression that builds a network from its classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST = 64  # numbers of a constant that are written into the source
 
 
 class Builder:
-    """Writes what builds a network.
+    """Writes the code that builds a network.
 
     Args:
         network: The root of ``parts``.
@@ -29,8 +29,8 @@ class Builder:
         definitions: The classes, by :attr:`ModuleSource.key`.
 
     Attributes:
-        lines: Statements that build the modules that several others hold, by a variable each.
-        tables: Constants too large for the text, which are in no weights file either, by name.
+        lines: Statements that build modules with several parents, each in a variable.
+        tables: Constants, by name, that are too large for the text and in no weights file.
         imports: Import lines.
 
     Raises:
@@ -58,7 +58,7 @@ class Builder:
                 self._shared[first] = ""
 
     def build(self, module: nn.Module) -> str:
-        """The expression that builds ``module``: a variable where several others hold it."""
+        """Write the expression that builds ``module``: a variable if it has several parents."""
         if module not in self._shared:
             return self._expression(module)
         if not self._shared[module]:
@@ -95,7 +95,7 @@ class Builder:
         return f"{definition.name}({', '.join([*before, *(f'{name}={text}' for name, text in arguments)])})"
 
     def _tensor(self, module: nn.Module, name: str) -> str:
-        """A placeholder for a tensor until weights are loaded; a buffer that no file of weights has is written out."""
+        """A placeholder for a tensor until weights are loaded; a buffer that is in no weights file is written out."""
         value = getattr(module, name).detach()
         if name in module._parameters:
             filler = "ones" if name in ("weight", "scale") and value.ndim == 1 else "zeros"
@@ -132,7 +132,7 @@ class Builder:
         return f"nn.Sequential(OrderedDict([{inner}]))"
 
     def _owned_twice(self) -> list[nn.Module]:
-        """Modules that several parents own, or one under several names."""
+        """Modules with several parents, or several names in one parent."""
         found: dict[nn.Module, set[tuple[int, str]]] = {}
         for path, module in self._network.named_modules(remove_duplicate=False):
             if module in self._parts.paths:  # a child of a shared module has several paths too, but one parent and name
@@ -140,7 +140,7 @@ class Builder:
         return [module for module, places in found.items() if len(places) > 1]
 
     def _place(self, path: str) -> tuple[int, str]:
-        """The parent of the module at ``path``, and its name there."""
+        """The parent of the module at ``path``, and the module's name in it."""
         parent, _, name = path.rpartition(".")
         return id(self._network.get_submodule(parent)), name
 

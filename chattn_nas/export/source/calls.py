@@ -1,4 +1,4 @@
-"""How the modules of a network call each other, seen in one forward pass."""
+"""Records how the modules of a network call each other in one forward pass."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Call:
 
     Attributes:
         names: Names of its arguments.
-        absent: Arguments that are None.
+        absent: Names of arguments that are None.
         structures: Structures of the arguments that are lists, tuples or dicts.
-        changes: Whether it changes a list or dict that it is given.
+        changes: Whether it changes a list or dict among its arguments.
         varies: Whether it is called in several ways.
     """
 
@@ -37,17 +37,17 @@ class Call:
 
 
 def record_calls(network: nn.Module, example: torch.Tensor) -> dict[nn.Module, Call]:
-    """The call of every module that ``network(example)`` reaches.
+    """Record the call of every module that ``network(example)`` reaches.
 
     Args:
-        network: Run once in evaluation mode, without gradients.
+        network: The network; run once in evaluation mode, without gradients.
         example: Images (B, C, H, W).
     """
     calls: dict[nn.Module, Call] = {}
     running: dict[nn.Module, list[Any]] = defaultdict(list)
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note how the module is called."""
+        """Record how the module is called."""
         running[module].append(_contents((args, kwargs)))
         call = _call(module, args, kwargs)
         known = calls.get(module)
@@ -59,7 +59,7 @@ def record_calls(network: nn.Module, example: torch.Tensor) -> dict[nn.Module, C
         calls[module] = call
 
     def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Note whether the call changed what it was given."""
+        """Record whether the call changed its arguments."""
         if running[module].pop() != _contents((args, kwargs)) and module in calls:
             calls[module] = replace(calls[module], changes=True)
 
@@ -75,7 +75,7 @@ def record_calls(network: nn.Module, example: torch.Tensor) -> dict[nn.Module, C
 
 
 def call_of(module: nn.Module, calls: Mapping[nn.Module, Call]) -> Call:
-    """The recorded call, or, for a module that only its methods reach, the arguments it needs."""
+    """The recorded call or, for a module that is reached only through methods, the arguments it needs."""
     if module in calls:
         return calls[module]
     parameters = inspect.signature(module.forward).parameters.values()
@@ -83,7 +83,7 @@ def call_of(module: nn.Module, calls: Mapping[nn.Module, Call]) -> Call:
 
 
 def _call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-    """This call of ``module``; None where the signature does not tell."""
+    """Describe this call of ``module``; None if its signature is unknown."""
     parameters = inspect.signature(module.forward).parameters
     try:
         given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
@@ -97,7 +97,7 @@ def _call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
 
 
 def _structure(value: Any) -> Structure:
-    """The structure of a list, tuple or dict that holds tensors somewhere; plain settings are values."""
+    """The structure of a list, tuple or dict that contains tensors; plain settings are values."""
     if not _holds_tensor(value) or isinstance(value, torch.Tensor):
         return None
     if isinstance(value, dict):

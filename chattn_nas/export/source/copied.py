@@ -1,7 +1,7 @@
 """Rewrites the methods of one module from their own source, where ``torch.fx`` cannot follow them.
 
-``if`` and ``and``/``or`` on settings of the module are decided now; children, tensors and the remaining settings become
-constructor arguments; functions outside the class are copied along.
+``if``, ``and`` and ``or`` that depend only on settings of the module are resolved; children, tensors and the remaining
+settings become constructor arguments; functions outside the class are copied too.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from chattn_nas.export.source.refusal import Refusal
 
 
 def copy_methods(module: nn.Module, names: Collection[str] = ("forward",), *, alone: bool = False) -> ModuleSource:
-    """The source of ``module``, from that of the methods ``names`` and of every method that these call.
+    """Rewrite ``module`` from its methods ``names`` and every method that these call.
 
     Args:
-        module: Whose class to copy.
+        module: The module whose class is copied.
         names: Names of methods.
-        alone: Refuse where it calls other methods of its children than ``forward``.
+        alone: Refuse a module that calls methods of its children other than ``forward``.
 
     Raises:
-        Refusal: The source is not there, or uses what cannot be written down.
+        Refusal: The source is not available, or uses something that cannot be written down.
     """
     found = _Copier(module).copy(names)
     if alone and found.child_methods:
@@ -58,7 +58,7 @@ class _Copier:
         self.references: dict[str, nn.Module] = {}
 
     def copy(self, names: Collection[str]) -> ModuleSource:
-        """Start at the methods ``names`` and take along what they call."""
+        """Copy the methods ``names`` and everything that they call."""
         module = self.module
         for name in names:
             self.add_method(name, getattr(getattr(module, name), "__func__", getattr(type(module), name)))
@@ -84,11 +84,11 @@ class _Copier:
             self.methods[name] = self._text(inspect.unwrap(function), name, self.module)
 
     def add_child_method(self, child: nn.Module, name: str) -> None:
-        """Have the class of a module below this one keep its method ``name``."""
+        """Make the class of a descendant keep its method ``name``."""
         self.child_methods.append((child, name))
 
     def add_function(self, function: FunctionType) -> str:
-        """Copy a module-level function; the name it goes by."""
+        """Copy a module-level function, and return its name in the output."""
         name = function.__name__
         if name not in self.functions:
             self.functions[name] = ""  # for recursion
@@ -98,7 +98,7 @@ class _Copier:
         return name
 
     def placeholder(self, name: str, value: Any) -> ast.expr:
-        """The placeholder of a setting, in which modules of one class may differ."""
+        """Return a placeholder for a setting, in which modules of one class may differ."""
         literal(value)  # raises where it cannot be written
         if name not in self.numbers:
             self.numbers[name] = len(self.placeholders)
@@ -127,7 +127,7 @@ class _Copier:
 
 
 def _strip(tree: ast.FunctionDef) -> None:
-    """Remove annotations and docstrings: their names would have to be copied too."""
+    """Remove annotations and docstrings, whose names would have to be copied too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             node.returns = None

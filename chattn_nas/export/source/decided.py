@@ -1,4 +1,4 @@
-"""Takes the decisions in a method's source that the settings of its module have taken already."""
+"""Resolves the decisions in a method's source that depend only on the settings of its module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chattn_nas.export.source.known import Known
 
 
 class Decided(Known, ast.NodeTransformer):
-    """Keeps the branches that run; drops assertions, strings, annotations and what other decisions leave behind."""
+    """Keeps the branches that run; drops assertions, strings, annotations and statements without effect."""
 
     def visit_If(self, node: ast.If) -> Any:
         """Keep the branch that runs."""
@@ -26,7 +26,7 @@ class Decided(Known, ast.NodeTransformer):
         return self.generic_visit(node) if found is None else self.visit(node.body if found else node.orelse)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
-        """Drop the parts that decide nothing."""
+        """Drop the operands without influence on the result."""
         neutral = isinstance(node.op, ast.And)
         node.values = [part for part in node.values if self.truth(part) is not neutral]
         if not node.values:

@@ -1,4 +1,4 @@
-"""One generated class: its name, its constructor, and which of its constants differ between instances."""
+"""A generated class: its name, its constructor, and the constants that differ between its instances."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Definition:
     lifted: dict[int, str] = field(default_factory=dict)
 
     def settings(self) -> dict[str, int]:
-        """Constructor arguments that are constants, each with a placeholder it fills; torch's base brings its own."""
+        """Constructor arguments for constants, each with a placeholder; those of torch's base are excluded."""
         known = self.members[0][0].__dict__ if self.source.base_arguments is not None else {}
         return {name: index for index, name in self.lifted.items() if name not in known}
 
@@ -77,12 +77,12 @@ def class_text(definition: Definition) -> str:
 
 
 def is_positional(source: ModuleSource) -> bool:
-    """Whether the children are handed in without names of their own, as to ``nn.Sequential``."""
+    """Whether children are passed without names, as to ``nn.Sequential``."""
     return bool(source.children) and source.children[0].isdigit()
 
 
 def class_name(definition: Definition, definitions: Iterable[Definition], taken: set[str]) -> str:
-    """The original name; what distinguishes a second class of that name by its children follows it."""
+    """The original name; a second class of that name gets a suffix for its children."""
     base = definition.source.origin.__name__
     if base not in taken:
         return base
@@ -100,14 +100,14 @@ def class_name(definition: Definition, definitions: Iterable[Definition], taken:
 
 
 def _flags(definition: Definition, first: Definition) -> list[str]:
-    """Words for the yes-or-no settings, such as ``has_skip``, in which two classes of one origin differ."""
+    """Words for the boolean settings, such as ``has_skip``, in which two classes of one origin differ."""
     mine, theirs = _settings(definition), _settings(first)
     differing = [name for name in mine if name in theirs and mine[name] is not theirs[name]]
     return [("" if mine[name] else "No") + _camel(re.sub("^(has|use|is)_", "", name)) for name in differing]
 
 
 def _settings(definition: Definition) -> dict[str, bool]:
-    """The yes-or-no settings that all members share."""
+    """The boolean settings that all members share."""
     values: dict[str, set[object]] = {}
     for module, _ in definition.members:
         for name, value in module.__dict__.items():
@@ -121,7 +121,7 @@ def _camel(name: str) -> str:
 
 
 def lifted_constants(definition: Definition) -> dict[int, str]:
-    """The name of a constructor argument for every placeholder in which the members differ."""
+    """Names of constructor arguments for the placeholders in which the members differ."""
     named: dict[tuple[Any, ...], str] = {}
     found: dict[int, str] = {}
     taken = {*definition.source.children, *definition.source.tensors, "self", "training"}

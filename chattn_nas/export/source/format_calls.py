@@ -1,7 +1,7 @@
-"""f-strings as calls of ``str.format``, which reads the same on every Python.
+"""Rewrites f-strings as calls of ``str.format``, which every Python reads.
 
-Before 3.12 an f-string could not hold the quotes it stands in, and ``ast.unparse`` of later Pythons does not care.
-Imports nothing but the standard library.
+Before Python 3.12 an f-string could not contain its own quotes, and ``ast.unparse`` of later versions ignores that.
+Imports only the standard library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class FormatCalls(ast.NodeTransformer):
     """Replaces every f-string: ``f"{x!r:>{width}} px"`` becomes ``"{!r:>{}} px".format(x, width)``."""
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
-        """The call, or a plain string where nothing is formatted."""
+        """Return the call, or a plain string if nothing is formatted."""
         arguments: list[ast.expr] = []
         template = self._template(node, arguments)
         if not arguments:
@@ -28,7 +28,7 @@ class FormatCalls(ast.NodeTransformer):
         return ast.copy_location(ast.Call(method, arguments, []), node)
 
     def _template(self, node: ast.JoinedStr, arguments: list[ast.expr]) -> str:
-        """``node`` as a template; what it formats is added to ``arguments``."""
+        """Turn ``node`` into a template, and add its expressions to ``arguments``."""
         parts = []
         for part in node.values:
             if isinstance(part, ast.Constant):
@@ -43,7 +43,7 @@ class FormatCalls(ast.NodeTransformer):
 
 
 def problem_on_oldest(text: str) -> str:
-    """Why the oldest supported Python cannot read ``text``, which this one can; empty where it can."""
+    """Why the oldest supported Python cannot read ``text``, which this one can; empty if it can."""
     try:
         ast.parse(text, feature_version=OLDEST)
     except SyntaxError as error:
@@ -53,7 +53,7 @@ def problem_on_oldest(text: str) -> str:
 
 
 def _nested_quotes(text: str) -> int:
-    """The line of the first f-string whose expressions only Python 3.12 and later can read; 0 where there is none."""
+    """The line of the first f-string whose expressions need Python 3.12 or later; 0 if there is none."""
     quotes: list[str] = []  # of the f-strings that are open
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         name = tokenize.tok_name[token.type]

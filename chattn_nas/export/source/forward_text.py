@@ -1,4 +1,4 @@
-"""A graph of ``torch.fx`` as the source of a ``forward`` that a person could have written."""
+"""Writes a graph of ``torch.fx`` as a ``forward`` that a person could have written."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from chattn_nas.export.source.refusal import Refusal
 def forward_text(
     module: nn.Module, graph: fx.Graph, call: Call, *, lists: bool = True, changing: Collection[nn.Module] = ()
 ) -> ModuleSource:
-    """The source of ``module``; its placeholders are numbered as they stand in the text.
+    """Write the source of ``module``; its placeholders are numbered in the order of the text.
 
     Args:
-        module: What was traced.
-        graph: Its forward.
+        module: The traced module.
+        graph: The graph of its forward.
         call: How it is called.
-        lists: Whether it may hand lists and dicts to its children.
-        changing: Modules that change a list they are given: handing them a new one would be another thing.
+        lists: Whether it may pass lists and dicts to its children.
+        changing: Modules that change a list among their arguments: a new list would not do the same.
 
     Raises:
         Refusal: Something in the graph cannot be written down.
@@ -48,7 +48,7 @@ def forward_text(
 
 
 class _Expressions:
-    """Nodes of a graph and their arguments as expressions."""
+    """Writes nodes of a graph and their arguments as expressions."""
 
     def __init__(self, module: nn.Module, graph: fx.Graph, lists: bool, changing: Collection[nn.Module]) -> None:
         self.module = module
@@ -61,12 +61,12 @@ class _Expressions:
         self._held = references(module)
 
     def value(self, value: Any, *, name: str = "", constant: bool = True) -> str:
-        """An argument of a node: a variable, an expression, or a constant.
+        """Write an argument of a node: a variable, an expression, or a constant.
 
         Args:
-            value: As ``torch.fx`` keeps it.
-            name: What the called function calls it, where that is known.
-            constant: Write a constant by a placeholder, in which instances of one class may differ.
+            value: The argument, as ``torch.fx`` stores it.
+            name: The parameter's name in the called function, if known.
+            constant: Write a constant as a placeholder, in which instances of one class may differ.
         """
         if isinstance(value, fx.Node):
             return self.bindings[value] if value in self.bindings else self.expression(value)
@@ -88,7 +88,7 @@ class _Expressions:
         raise Refusal(f"an argument of type {type(value).__name__} cannot be written down")
 
     def expression(self, node: fx.Node) -> str:
-        """The expression that computes ``node``."""
+        """Write the expression that computes ``node``."""
         if node.op == "call_module":
             return self._module_call(node)
         if node.op == "get_attr":
@@ -107,7 +107,7 @@ class _Expressions:
         return f"{qualified(function)}({self._arguments(node, names=parameter_names(function))})"
 
     def index(self, index: Any) -> str:
-        """An index, as it stands in square brackets."""
+        """Write an index, as it appears in square brackets."""
         if isinstance(index, tuple) and index:
             return ", ".join(self.index(item) for item in index) + ("," if len(index) == 1 else "")
         if not isinstance(index, slice):
@@ -141,7 +141,7 @@ class _Expressions:
 
 
 class _Statements(_Expressions):
-    """A graph as the arguments and the lines of a method."""
+    """Writes a graph as the arguments and the lines of a method."""
 
     def __init__(self, module: nn.Module, graph: fx.Graph, lists: bool, changing: Collection[nn.Module]) -> None:
         super().__init__(module, graph, lists, changing)
@@ -149,7 +149,7 @@ class _Statements(_Expressions):
         self.used_children = {str(node.target).partition(".")[0] for node in reads}
 
     def arguments(self, call: Call) -> list[str]:
-        """Parameters of the method, after ``self``; from the first that may be None on all have a default."""
+        """Parameters of the method after ``self``; from the first one that may be None, all have a default."""
         texts: list[str] = []
         for node in self.nodes:
             if node.op == "placeholder":
@@ -158,7 +158,7 @@ class _Statements(_Expressions):
         return texts
 
     def lines(self) -> list[str]:
-        """One statement each."""
+        """The statements, one per line."""
         lines: list[str] = []
         for node in self.nodes:
             if node.op == "output":
@@ -191,7 +191,7 @@ def _holds_node(value: Any) -> bool:
 
 
 def _with_joined_return(lines: list[str]) -> list[str]:
-    """``x = f(x)`` and ``return x`` as ``return f(x)``."""
+    """Join ``x = f(x)`` and ``return x`` into ``return f(x)``."""
     if len(lines) > 1:
         name, assigns, text = lines[-2].partition(" = ")
         if assigns and name.isidentifier() and lines[-1] == f"return {name}":

@@ -1,4 +1,4 @@
-"""How generated source names the functions, classes and modules that it uses from outside."""
+"""Names of outside functions, classes and modules in generated source."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def qualified(function: Any) -> str:
 
 
 def parameter_names(function: Any) -> tuple[str, ...]:
-    """Names of its parameters in order; none where the signature does not tell."""
+    """Names of a function's parameters in order; none if its signature is unknown."""
     try:
         return tuple(inspect.signature(function).parameters)
     except (TypeError, ValueError):
@@ -50,7 +50,7 @@ def class_path(cls: type) -> str:
 
 
 def module_path(module: ModuleType) -> tuple[str, str | None]:
-    """The name of a module of torch or of the standard library, and the line that imports it, where it needs one.
+    """The name of a module of torch or the standard library, and the line that imports it, if needed.
 
     Raises:
         Refusal: It belongs to neither.
@@ -65,10 +65,10 @@ def module_path(module: ModuleType) -> tuple[str, str | None]:
 
 
 def path_text(module: nn.Module, target: str, root: str = "self") -> str:
-    """How source that calls ``module`` by the name ``root`` reaches its submodule or tensor ``target``.
+    """The expression for the submodule or tensor ``target`` of ``module``, whose name in the source is ``root``.
 
     Raises:
-        Refusal: A child's name is no name of Python.
+        Refusal: A child's name is no Python identifier.
     """
     text, found = root, module
     for part in target.split(".") if target else ():

@@ -1,4 +1,4 @@
-"""The graph of one module's forward, by ``torch.fx``, all its children as leaves."""
+"""Traces one module's forward with ``torch.fx``, with all children as leaves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IN_PLACE = {"iadd": "+=", "imul": "*=", "isub": "-=", "itruediv": "/="}
 
 
 class _Tracer(fx.Tracer):
-    """All children are leaves, those that do nothing vanish, buffers stay symbolic."""
+    """A tracer in which all children are leaves, those that do nothing vanish, and buffers stay symbolic."""
 
     proxy_buffer_attributes = True
 
@@ -29,7 +29,7 @@ class _Tracer(fx.Tracer):
         self.references: dict[str, nn.Module] = {}
 
     def path_of_module(self, mod: nn.Module) -> str:
-        """As torch.fx names it; a module that the root refers to without owning it goes by the attribute's name."""
+        """The path as in torch.fx; a module that the root refers to without owning it has the attribute's name."""
         for name, held in references(self.root).items():
             if held is mod:
                 self.references[name] = mod
@@ -37,18 +37,18 @@ class _Tracer(fx.Tracer):
         return super().path_of_module(mod)
 
     def trace(self, root: Any, concrete_args: Any = None) -> fx.Graph:
-        """As torch.fx does."""
+        """Trace as torch.fx does."""
         self._installed = set(root.modules())
         return super().trace(root, concrete_args)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Every child is a leaf: a graph is of one module's own code."""
+        """Treat every child as a leaf: a graph covers one module's own code."""
         return True
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Leave out what does nothing, and look into slices."""
+        """Leave out modules that do nothing, and look into slices."""
         if is_nothing(m):
             return args[0]
         if type(m) is nn.Sequential and m not in self._installed:  # a slice, made as the forward runs
@@ -56,7 +56,7 @@ class _Tracer(fx.Tracer):
         return super().call_module(m, forward, args, kwargs)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
-        """One placeholder per argument that the call had, and the code that they go through."""
+        """Make one placeholder per argument of the recorded call."""
         given: dict[str, Any] = {}
         for name in self._call.names:
             proxy = self.create_proxy("placeholder", name, (), {})
@@ -69,7 +69,7 @@ class _Tracer(fx.Tracer):
         return forward, []
 
     def _unfolded(self, name: str, proxy: Any, structure: Structure) -> Any:
-        """``proxy`` as the list, tuple or dict that the module is called with, so that its code may go through it."""
+        """Turn ``proxy`` into the list, tuple or dict of the recorded call, so that code can iterate over it."""
         if structure is None:
             return proxy
         kind, inner = structure
@@ -91,7 +91,7 @@ class _Tracer(fx.Tracer):
 
 
 def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
-    """The graph of ``module``'s forward as it is now, children as leaves, what has no effect removed.
+    """Trace ``module``'s forward in its current mode, and remove nodes without effect.
 
     Raises:
         Refusal: It cannot be traced.
@@ -117,7 +117,7 @@ def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
 
 
 def references(module: nn.Module) -> dict[str, nn.Module]:
-    """Modules that ``module`` holds without owning them: in a tuple of one, or behind the back of ``nn.Module``."""
+    """Modules that ``module`` refers to without owning them: in a tuple of one, or hidden from ``nn.Module``."""
     found = {}
     for name, value in module.__dict__.items():
         held = value[0] if isinstance(value, tuple | list) and len(value) == 1 else value

@@ -1,4 +1,4 @@
-"""Hooks that the modules of a network carry: their classes are copied whole, and ``build()`` registers them again."""
+"""Hooks of a network's modules: their classes are copied whole, and ``build()`` registers them again."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from chattn_nas.export.source.refusal import INSTEAD, Refusal
 
 
 def hook_lines(network: nn.Module, inlined: Inlined) -> tuple[str, ...]:
-    """Statements that register the hooks of ``network`` on a twin of that name; none where it has no hooks.
+    """Statements that register the hooks of ``network`` on the rebuilt network; none if it has no hooks.
 
     Args:
         network: Any tree of modules.
         inlined: Takes the classes of the hooks.
 
     Raises:
-        ExportError: A hook is no instance of a class without settings, which could be copied.
+        ExportError: A hook cannot be copied, since it is no instance of a class without settings.
     """
     carriers: dict[tuple[str, ...], list[str]] = {}
     for path, module in network.named_modules():

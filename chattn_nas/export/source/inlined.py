@@ -20,7 +20,7 @@ class Inlined:
     """Everything copied so far.
 
     Attributes:
-        texts: Source by name, each after what it uses.
+        texts: Source by name; each comes after everything that it uses.
         imports: Import lines.
         given: Names that the file has anyway.
     """
@@ -31,11 +31,11 @@ class Inlined:
     _from: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, module: ModuleType) -> None:
-        """Copy what ``module`` calls ``name``, decorators stripped, and all that it uses.
+        """Copy the object ``name`` of ``module`` without decorators, with everything that it uses.
 
         Raises:
-            Refusal: It uses something that is neither in its file, nor torch, nor the standard library; or it is
-                written in words of a newer Python.
+            Refusal: It uses something from outside its file, torch and the standard library, or syntax of a newer
+                Python.
         """
         if self._from.get(name) == module.__name__:
             return
@@ -59,7 +59,7 @@ class Inlined:
         self.texts[name] = note + segment
 
     def copy(self) -> Inlined:
-        """An independent copy, to be thrown away where copying fails half-way."""
+        """An independent copy, to discard if copying fails half-way."""
         return Inlined(dict(self.texts), set(self.imports), self.given, dict(self._from))
 
     def _resolve(self, name: str, module: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""The values in a module's source that its settings decide, before it ever runs."""
+"""Evaluates expressions in a module's source that depend only on its settings."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _DECIDED = {"torch.jit.is_scripting": False, "torch.jit.is_tracing": False, "is_
 
 
 class Known:
-    """Evaluates expressions inside one function as far as the module that it belongs to decides them.
+    """Evaluates expressions inside one function, as far as the settings of its module determine them.
 
     Args:
-        function: A method of ``module``, or a function where there is no module.
-        tree: Its source.
-        module: The instance whose settings count.
+        function: A method of ``module``, or a function without a module.
+        tree: Its syntax tree.
+        module: The instance with the settings.
     """
 
     def __init__(self, function: FunctionType, tree: ast.FunctionDef, module: nn.Module | None) -> None:
@@ -46,7 +46,7 @@ class Known:
         return isinstance(node, ast.Name) and self.me is not None and node.id == self.me
 
     def value(self, node: ast.AST) -> Any:
-        """The value of an expression that the settings of the module decide, or ``UNKNOWN``."""
+        """The value of an expression that depends only on settings of the module, else ``UNKNOWN``."""
         if isinstance(node, ast.Constant):
             return node.value
         if self.is_me(node):
@@ -79,7 +79,7 @@ class Known:
         return UNKNOWN
 
     def call_value(self, node: ast.Call) -> Any:
-        """The value of a call, as :meth:`value`."""
+        """The value of a call; see :meth:`value`."""
         name = ast.unparse(node.func)
         if name in _DECIDED and not node.args:
             return _DECIDED[name]
@@ -90,7 +90,7 @@ class Known:
         return UNKNOWN
 
     def truth(self, node: ast.AST) -> bool | None:
-        """Whether a condition holds, or None where that shows only when it runs."""
+        """Whether a condition holds; None if that depends on the run."""
         found = self.value(node)
         if found is UNKNOWN or isinstance(found, torch.Tensor):
             return None
@@ -98,7 +98,7 @@ class Known:
 
 
 def _owner(kind: type, function: FunctionType) -> type | None:
-    """The class of the MRO in whose body ``function`` stands."""
+    """The class in the MRO that defines ``function``."""
     for cls in kind.__mro__:
         for value in cls.__dict__.values():
             if isinstance(value, FunctionType) and inspect.unwrap(value) is function:

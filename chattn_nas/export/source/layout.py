@@ -1,6 +1,6 @@
-"""Lays generated Python out as a person (or ``ruff format``) would: double quotes, 120 columns, trailing commas.
+"""Formats generated Python as ``ruff format`` would: double quotes, 120 columns, trailing commas.
 
-Imports nothing but the standard library, and gives the same text on every Python.
+Imports only the standard library, and gives the same text on every Python.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _POWER = re.compile(r"(?<![\w.\])])([A-Za-z_][\w.]*+|\d[\w.]*+) (\*\*) (-?(?:[A-
 
 
 def layout(text: str) -> str:
-    """``text`` with long statements broken at their brackets.
+    """Break the long statements of ``text`` at their brackets.
 
-    Only statements that stand on one line are laid out; what spans several (docstrings, copied code) is left as it is,
-    and so is every f-string.
+    Only statements on one line are formatted; those over several lines (docstrings, copied code) and f-strings are left
+    as they are.
     """
     lines = text.splitlines()
     done: list[str] = []
@@ -49,7 +49,7 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class _Token:
-    """A string (an f-string is one, whatever it holds), a comment or a word of the language, with its columns."""
+    """A string (an f-string counts as one token), a comment or another token, with its columns."""
 
     kind: int
     text: str
@@ -59,7 +59,7 @@ class _Token:
 
 @dataclass(frozen=True)
 class _Statement:
-    """The numbers of its first and last line, from 1; its tokens where these are the same line."""
+    """A statement's first and last line, from 1; with its tokens if it is on one line."""
 
     first: int
     last: int
@@ -82,7 +82,7 @@ class _Code:
         return _Code(text, tuple(_Token(t.kind, t.text, t.start - start, t.end - start) for t in inside))
 
     def replace(self, spans: list[tuple[int, int, str]]) -> _Code:
-        """With other text between some columns; no span crosses the border of a token."""
+        """Replace the text between some columns; no span crosses the border of a token."""
         for start, end, new in reversed(spans):
             shift = len(new) - (end - start)
             tokens = []
@@ -136,7 +136,7 @@ def _double_quotes(code: _Code) -> _Code:
 
 
 def _tight_powers(code: _Code) -> _Code:
-    """``x**2``, without spaces where both sides are names or numbers."""
+    """Remove the spaces in ``x**2`` if both sides are names or numbers."""
     operators = {token.start for token in code.tokens if token.text == "**"}
     spans = []
     for match in _POWER.finditer(code.text):
@@ -180,7 +180,7 @@ def _at_commas(code: _Code) -> list[_Code]:
 
 
 def _fit(code: _Code, indent: int, *, comma: str = "") -> list[str]:
-    """Lines of at most ``WIDTH`` columns, as far as there are brackets to break at; ``comma`` follows the last."""
+    """Break a line to ``WIDTH`` columns, as far as it has brackets to break at; ``comma`` follows the last line."""
     whole = " " * indent + code.text + comma
     if len(whole) <= WIDTH:
         return [whole]

@@ -16,13 +16,13 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Whether ``module`` is one of torch's own and no container, so that a constructor call says it all."""
+    """Whether ``module`` is torch's own and no container, so that a constructor call describes it completely."""
     kind = type(module)
     return getattr(nn, kind.__name__, None) is kind and not isinstance(module, CONTAINERS)
 
 
 def is_nothing(module: nn.Module) -> bool:
-    """Whether calling ``module`` with one tensor gives that tensor back, in training too."""
+    """Whether ``module`` returns its input tensor unchanged, in training too."""
     if type(module) is nn.Identity:
         return True
     if type(module) in (nn.Dropout, nn.Dropout2d):
@@ -31,7 +31,7 @@ def is_nothing(module: nn.Module) -> bool:
 
 
 def is_norm_act(module: nn.Module) -> bool:
-    """Whether ``module`` is timm's BatchNorm with an activation, which does in training what torch's own does."""
+    """Whether ``module`` is timm's BatchNorm with an activation, which trains like torch's own."""
     return type(module).__name__ == "BatchNormAct2d" and isinstance(module, nn.BatchNorm2d)
 
 
@@ -60,7 +60,7 @@ def literal(value: Any) -> str:
 
 
 def leaf_call(module: nn.Module) -> str:
-    """The call that builds ``module``, defaults dropped, such as ``nn.Conv2d(3, 64, 7, stride=2, padding=3)``.
+    """The call that builds ``module``, without defaults, such as ``nn.Conv2d(3, 64, 7, stride=2, padding=3)``.
 
     Raises:
         Refusal: The call would not build the same module.
@@ -69,7 +69,7 @@ def leaf_call(module: nn.Module) -> str:
 
 
 def torch_base(module: nn.Module) -> type[nn.Module] | None:
-    """The class of torch's own, no container, that the class of ``module`` extends, such as ``nn.Conv2d``."""
+    """torch's own class (no container) that the class of ``module`` extends, such as ``nn.Conv2d``."""
     for kind in type(module).__mro__:
         if getattr(nn, kind.__name__, None) is kind and kind is not nn.Module and not issubclass(kind, CONTAINERS):
             return kind
@@ -77,7 +77,7 @@ def torch_base(module: nn.Module) -> type[nn.Module] | None:
 
 
 def call_arguments(module: nn.Module, kind: type[nn.Module]) -> str:
-    """The arguments with which ``kind`` builds what ``module``, one of its instances, is; defaults dropped.
+    """The arguments, without defaults, with which ``kind`` builds its instance ``module``.
 
     Raises:
         Refusal: They would not build the same module.

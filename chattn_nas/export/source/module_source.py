@@ -17,9 +17,8 @@ class Placeholder:
     """A constant inside the methods: the same in all instances, or else a constructor argument.
 
     Attributes:
-        text: The constant as source.
         value: The constant.
-        name: What the module calls it, where that is known.
+        name: The module's name for it, if known.
     """
 
     value: Any
@@ -36,18 +35,18 @@ class ModuleSource:
     """One module, ready to be written as an instance of a generated class.
 
     Attributes:
-        origin: The class it comes from.
+        origin: The class that it comes from.
         methods: Source of its methods, unindented, one statement per line; ``placeholder_3__`` stands for
             ``placeholders[3]``.
         placeholders: The constants.
-        children: Names of the child modules that are handed in.
+        children: Names of the child modules that the constructor takes.
         tensors: Names of its own parameters and buffers.
         functions: Source of module-level functions and constants that the methods call, by name.
         imports: Import lines beside torch's.
         bases: Text of the base class.
-        references: Modules that it calls but does not own, by the name of the attribute that holds them in a tuple.
-        child_methods: Modules below it, and the methods that it calls of them beside ``forward``.
-        base_arguments: Where the base is one of torch's own layers: what its constructor gets.
+        references: Modules that it calls but does not own, by the attribute that holds them in a tuple.
+        child_methods: Its descendants, with the methods besides ``forward`` that it calls.
+        base_arguments: Constructor arguments of the base, if that is one of torch's own layers.
     """
 
     origin: type
@@ -64,7 +63,7 @@ class ModuleSource:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Modules of one key share a class."""
+        """The key under which modules share a class."""
         return (
             self.origin,
             self.methods,
@@ -76,7 +75,7 @@ class ModuleSource:
 
 
 def origin_of(original: Any) -> str:
-    """One sentence: which class or function the generated one was written from."""
+    """One sentence on the class or function from which the generated one was written."""
     credit = " (Apache-2.0)" if original.__module__.startswith("timm") else ""
     return f"From {original.__module__}.{original.__qualname__}{credit}."
 
@@ -84,10 +83,10 @@ def origin_of(original: Any) -> str:
 def children_and_base(module: nn.Module, used: Collection[str]) -> tuple[tuple[str, ...], str]:
     """Names of the children that a class for ``module`` must have, and its base class.
 
-    A child that is neither called nor holds weights is left out, except in what may be iterated over.
+    A child that is never called and has no weights is left out, except from containers.
 
     Raises:
-        Refusal: The names cannot be those of constructor arguments.
+        Refusal: A name is not possible as that of an argument.
     """
     names = tuple(name for name, child in module._modules.items() if child is not None)  # one may bear two names
     base = next((b for b in (nn.Sequential, nn.ModuleList, nn.ModuleDict) if isinstance(module, b)), nn.Module)
@@ -101,7 +100,7 @@ def children_and_base(module: nn.Module, used: Collection[str]) -> tuple[tuple[s
 
 
 def on_torch_base(module: nn.Module, source: ModuleSource) -> ModuleSource:
-    """The source as a subclass of torch's own layer where the original is one and that layer makes all its tensors."""
+    """Turn the source into a subclass of torch's own layer, if the original is one without further tensors."""
     base = torch_base(module)
     if base is None:
         return source
@@ -121,10 +120,10 @@ def own_tensors(module: nn.Module) -> tuple[str, ...]:
 
 
 def holder(module: nn.Module, used: Collection[str]) -> ModuleSource:
-    """A source without ``forward``, for a module that is never called: it only holds its children and tensors.
+    """A source without ``forward``, for a module that is never called and only holds its children and tensors.
 
     Raises:
-        Refusal: Its children have names that arguments cannot have.
+        Refusal: A child's name is not possible as that of an argument.
     """
     children, base = children_and_base(module, used)
     return ModuleSource(origin=type(module), methods="", children=children, tensors=own_tensors(module), bases=base)

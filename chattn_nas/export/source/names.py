@@ -10,22 +10,22 @@ _TAKEN = {"self", "torch", "nn", "F", "math", "super", "len", "int", "float", "m
 
 
 class Names:
-    """Hands out names that are neither taken nor words of the language."""
+    """Hands out names that are neither taken nor Python keywords."""
 
     def __init__(self) -> None:
         self._live: set[str] = set()
 
     def claim(self, name: str) -> str:
-        """Exactly this name: an argument."""
+        """Claim exactly this name, for an argument."""
         self._live.add(name)
         return name
 
     def release(self, name: str) -> None:
-        """Nothing reads this name any more."""
+        """Free a name that nothing reads any more."""
         self._live.discard(name)
 
     def new(self, wish: str, *, tensor: bool) -> str:
-        """A free name: a short one for feature maps, else ``wish``, numbered where it is taken."""
+        """Return a free name: a short one for feature maps, else ``wish``, with a number if it is taken."""
         for name in _TENSORS if tensor else ():
             if name not in self._live:
                 return self.claim(name)

@@ -1,4 +1,4 @@
-"""How each module of a network is written: by a constructor call, by its class as it is, or by a class made for it."""
+"""Decides how to write each module: as a constructor call, as a copied class, or as a generated class."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from chattn_nas.export.source.wrappers import is_wrapper
 
 
 class Parts:
-    """Every module of a network, taken down in one of the ways there are.
+    """Every module of a network, written in one of these ways.
 
     Containers (``nn.Sequential`` and the like) and wrappers are in ``paths`` alone.
 
     Args:
         network: Any tree of modules.
-        example: A batch (B, C, H, W) that it takes.
+        example: A batch (B, C, H, W) for it.
 
     Attributes:
-        paths: Where each module was met first.
-        leaves: Constructor calls that say all of a module.
-        sources: What else is known of those that get a class of their own.
-        wrappers: Modules of ours around an attention.
+        paths: The first path of each module.
+        leaves: Constructor calls of modules that need nothing else.
+        sources: Sources of modules that get a class of their own.
+        wrappers: Our own modules around an attention.
         inlined: Classes that are copied whole.
 
     Raises:
@@ -67,7 +67,7 @@ class Parts:
             self._visit(module._modules[name], f"{path}.{name}" if path else name)  # type: ignore[arg-type]
 
     def _write(self, module: nn.Module) -> Iterable[str]:
-        """Take ``module`` down in one of the ways there are; the names of the children still to be written."""
+        """Write ``module`` in one of these ways; return the names of the children that remain to be written."""
         if is_leaf(module):
             self.leaves[module] = leaf_call(module)
             return ()
@@ -91,7 +91,7 @@ class Parts:
         return self.sources[module].children
 
     def _source(self, module: nn.Module) -> ModuleSource:
-        """Traced, or else rewritten from its own source, or else (nothing calls it) a holder of its children."""
+        """Trace a module, else rewrite it from its source; if nothing calls it, make a holder of its children."""
         reached = [
             name
             for name, child in module._modules.items()

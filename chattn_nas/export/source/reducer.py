@@ -1,4 +1,4 @@
-"""Reduces the source of a method to what one module does, in names that its generated class has."""
+"""Reduces the source of a method to what one module does, with the names of its generated class."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SETTINGS = (bool, int, float, str, tuple, list, dict, type(None), torch.dtype)
 
 
 class Dependencies(Protocol):
-    """Collects what the reduced methods of one module need.
+    """Collects everything that the reduced methods of one module need.
 
     Attributes:
-        children: Names of the children that they use.
+        children: Names of the children that the methods use.
         imports: Import lines.
-        references: Modules that they use but their module does not own, by attribute.
+        references: Modules that the methods use but the module does not own, by attribute.
     """
 
     children: set[str]
@@ -40,21 +40,21 @@ class Dependencies(Protocol):
         """Copy a method of the same module under ``name``."""
 
     def add_child_method(self, child: nn.Module, name: str) -> None:
-        """Have the class of a module below this one keep its method ``name``."""
+        """Make the class of a descendant keep its method ``name``."""
 
     def add_function(self, function: FunctionType) -> str:
-        """Copy a module-level function; the name it goes by."""
+        """Copy a module-level function, and return its name in the output."""
 
     def placeholder(self, name: str, value: Any) -> ast.expr:
-        """The placeholder of a setting, in which modules of one class may differ."""
+        """Return a placeholder for a setting, in which modules of one class may differ."""
 
 
 class Reducer(Decided):
-    """Visits a method; what it leaves needs only torch, the standard library and ``dependencies``.
+    """Reduces a method so that it needs only torch, the standard library and ``dependencies``.
 
     Args:
-        dependencies: Takes what the result needs.
-        function, tree, module: As :class:`Known`.
+        dependencies: Takes everything that the result needs.
+        function, tree, module: As for :class:`Known`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Reducer(Decided):
         self.dependencies = dependencies
 
     def visit_Call(self, node: ast.Call) -> Any:
-        """Resolve ``super()``, skip modules that do nothing, and write answers that are known."""
+        """Resolve ``super()``, skip modules that do nothing, and write known results."""
         if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "super()":
             return self._super_call(node, node.func.attr)
         called = self.value(node.func)
@@ -104,7 +104,7 @@ class Reducer(Decided):
         raise Refusal(f"it uses {node.id}, which is nowhere defined")
 
     def _super_call(self, node: ast.Call, name: str) -> ast.expr:
-        """``super().name(...)`` as a call of a method that holds what the parent's does."""
+        """Turn ``super().name(...)`` into a call of a method with the parent's body."""
         assert self.module is not None
         mro = type(self.module).__mro__
         after = mro[mro.index(self.owner) + 1 :] if self.owner in mro else mro[1:]
@@ -119,7 +119,7 @@ class Reducer(Decided):
         return node
 
     def _own(self, node: ast.Attribute) -> ast.expr:
-        """``self.name``: a child, a tensor, a setting or a method."""
+        """Resolve ``self.name``: a child, a tensor, a setting or a method."""
         module, name = self.module, node.attr
         assert module is not None
         if name == "training" or name in module._parameters or name in module._buffers:
@@ -146,13 +146,13 @@ class Reducer(Decided):
         raise Refusal(f"self.{name} is a {type(value).__name__}")
 
     def _keep_method(self, owner: nn.Module, name: str) -> None:
-        """The class of a module below this one needs its method, unless torch's own class brings it."""
+        """Make the class of a descendant keep a method, unless torch's own class has it."""
         method = getattr(type(owner), name, None)
         if isinstance(method, FunctionType) and not method.__module__.startswith("torch."):
             self.dependencies.add_child_method(owner, name)
 
     def _outside(self, node: ast.expr, value: Any) -> ast.expr:
-        """Something from outside the class, by a name that the file has."""
+        """Name something from outside the class, as it is called in the output."""
         if isinstance(value, ModuleType):
             name, line = module_path(value)
             self.dependencies.imports.update([line] if line else [])
@@ -166,7 +166,7 @@ class Reducer(Decided):
         raise Refusal(f"it uses {ast.unparse(node)}, a {type(value).__name__}")
 
     def _function(self, function: Any) -> ast.expr:
-        """A function by its name in torch or in the standard library, or else copied."""
+        """Name a function of torch or the standard library, or else copy it."""
         try:
             return _parsed(qualified(function))
         except Refusal:
@@ -186,7 +186,7 @@ def _parsed(text: str) -> ast.expr:
 
 
 def _chain(node: ast.expr) -> list[str]:
-    """``a.b.c`` as its names; the first is empty where it begins with something else, such as a call."""
+    """The names in ``a.b.c``; the first is empty if it begins with something else, such as a call."""
     if isinstance(node, ast.Attribute):
         return [*_chain(node.value), node.attr]
     return [node.id if isinstance(node, ast.Name) else ""]
@@ -200,5 +200,5 @@ def _class_name(cls: type) -> str:
 
 
 def _is_containers_own(module: nn.Module, function: Callable[..., Any]) -> bool:
-    """Whether the method is one of ``nn.Sequential`` and the like, which the generated class inherits."""
+    """Whether a method belongs to ``nn.Sequential`` or the like, so that the generated class inherits it."""
     return isinstance(module, CONTAINERS) and function.__module__.startswith("torch.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Refusal(Exception):
-    """This way of writing a module down does not work; the message says why. Never leaves this room."""
+    """A module cannot be written in this way; the message says why. It never leaves this room."""
 
 
 #: What a message offers where a network cannot be written as source.

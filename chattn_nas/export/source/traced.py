@@ -15,17 +15,17 @@ from chattn_nas.export.source.refusal import Refusal
 
 
 def trace(module: nn.Module, call: Call, *, lists: bool = False, changing: Collection[nn.Module] = ()) -> ModuleSource:
-    """The source of ``module``, traced in training and in evaluation mode.
+    """Write the source of ``module``, traced in training and in evaluation mode.
 
     Args:
-        module: What to trace.
+        module: The module to trace.
         call: How it is called.
-        lists: Whether it may be called with a list, tuple or dict, or call its children with one: the text then holds
-            for this length alone.
-        changing: Modules that change a list they are given.
+        lists: Whether it may be called with a list, tuple or dict, or call its children with one; the source is then
+            valid for this length only.
+        changing: Modules that change a list among their arguments.
 
     Raises:
-        Refusal: It cannot be traced, or does another thing in training that is no mere ``training`` flag.
+        Refusal: It cannot be traced, or differs in training by more than a ``training`` flag.
     """
     if call.varies:
         raise Refusal("it is called in several ways, or with *args")

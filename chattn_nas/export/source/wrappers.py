@@ -1,4 +1,4 @@
-"""Our own modules around an attention whose classes are copied whole, as those of attentions are."""
+"""Our own modules around an attention, whose classes are copied whole like those of attentions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_wrapper(module: nn.Module) -> bool:
 
 
 def referred(module: nn.Module) -> nn.Module | None:
-    """The module, owned by another, that the constructor call of ``module`` names."""
+    """The module, owned by another one, that the constructor call of ``module`` refers to."""
     return module.first if isinstance(module, StageSlot) and module.first is not module else None
 
 
@@ -29,7 +29,7 @@ def wrapper_call(module: nn.Module, build: Callable[[nn.Module], str], inlined: 
 
     Args:
         module: A wrapper.
-        build: Gives the call of another module.
+        build: Returns the call of another module.
         inlined: Takes the source of the class.
     """
     kind = type(module)

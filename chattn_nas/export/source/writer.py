@@ -19,15 +19,15 @@ from chattn_nas.export.source.refusal import INSTEAD
 
 @dataclass(frozen=True)
 class Source:
-    """The parts of ``model.py`` that depend on the network: imports, classes, and what builds it.
+    """The parts of ``model.py`` that depend on the network: imports, classes, and the code that builds it.
 
     Attributes:
-        imports: Import lines beside those that every file has.
+        imports: Import lines besides those of every file.
         definitions: Functions and classes.
-        shared: Lines that build the modules that several blocks use.
-        expression: Builds the network.
-        hooks: Lines that register hooks on what the expression built, ``network``.
-        tables: Constants too large for the text, which are in no weights file either, by name.
+        shared: Lines that build modules which several blocks use.
+        expression: The expression that builds the network.
+        hooks: Lines that register hooks on the result, ``network``.
+        tables: Constants, by name, that are too large for the text and in no weights file.
     """
 
     imports: tuple[str, ...]
@@ -39,11 +39,11 @@ class Source:
 
 
 def write_source(network: nn.Module, example: torch.Tensor) -> Source:
-    """The source of ``network``.
+    """Write the source of ``network``.
 
     Args:
         network: Any tree of modules.
-        example: A batch (B, C, H, W) that it takes.
+        example: A batch (B, C, H, W) for it.
 
     Raises:
         ExportError: A module cannot be written; the message names it and says why.
@@ -77,7 +77,7 @@ def _functions(parts: Parts) -> dict[str, str]:
 
 
 def _definitions(parts: Parts, functions: Mapping[str, str]) -> dict[Any, Definition]:
-    """A class for every distinct source; the constants in which its instances differ become arguments."""
+    """Make a class for every distinct source; constants in which its instances differ become arguments."""
     definitions: dict[Any, Definition] = {}
     for module, source in parts.sources.items():
         definitions.setdefault(source.key, Definition("", source)).members.append((module, source))
@@ -90,7 +90,7 @@ def _definitions(parts: Parts, functions: Mapping[str, str]) -> dict[Any, Defini
 
 
 def _in_order(network: nn.Module, parts: Parts, definitions: Mapping[Any, Definition]) -> list[Definition]:
-    """Innermost first, the network's own class last."""
+    """Order the classes: innermost first, the network's own class last."""
     order: list[Definition] = []
 
     def descend(module: nn.Module) -> None:
