@@ -29,7 +29,7 @@ class Statistics(Protocol):
 
 
 class Normalize:
-    """uint8 images (B, C, H, W) to float32 of zero mean and unit deviation per channel, in channels_last."""
+    """Turns uint8 images (B, C, H, W) into float32 with zero mean and unit deviation per channel, channels_last."""
 
     def __init__(self, data: Statistics, device: torch.device | str) -> None:
         mean, std = (torch.tensor(v, device=device).reshape(1, -1, 1, 1) for v in (data.mean, data.std))
@@ -43,12 +43,12 @@ class Normalize:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """How every image of a batch is moved.
+    """The random crop and flip of every image in a batch.
 
     Attributes:
-        padding: Pixels of the border that crops come out of.
-        flip: (B, 1), which are mirrored; ``None`` where none may be.
-        offsets: (2, B, 1), rows and columns that a crop begins at; ``None`` where all begin at the padding.
+        padding: Pixels of padding around an image, from which crops are taken.
+        flip: (B, 1), whether an image is mirrored; ``None`` if none may be.
+        offsets: (2, B, 1), first row and column of every crop; ``None`` if all are in the middle.
     """
 
     padding: int
@@ -57,7 +57,7 @@ class Moves:
 
 
 def draw_moves(count: int, device: torch.device, augmentation: Augmentation, generator: torch.Generator) -> Moves:
-    """One draw per image."""
+    """Draw a move for every image."""
     flip = offsets = None
     padding = augmentation.crop_padding
     if augmentation.flip:
@@ -68,7 +68,7 @@ def draw_moves(count: int, device: torch.device, augmentation: Augmentation, gen
 
 
 def moved(images: Tensor, moves: Moves) -> Tensor:
-    """Images (B, C, H, W) of any dtype; what comes in from outside is zero."""
+    """Move images (B, C, H, W) of any dtype; pixels from outside are zero."""
     batch, _, height, width = images.shape
     device = images.device
     rows = torch.arange(height, device=device).expand(batch, -1)
@@ -85,14 +85,14 @@ def moved(images: Tensor, moves: Moves) -> Tensor:
 
 
 def moved_boxes(boxes: Tensor, moves: Moves, size: tuple[int, int]) -> Tensor:
-    """Boxes (B, M, 6) of the same images, as ``data.boxes`` holds them.
+    """Move boxes (B, M, 6), in the form of ``data.boxes``, with their images.
 
-    They are cut at the border. One of which less than a quarter is left becomes a region that counts for nothing; one
-    that is gone is no row any more.
+    They are cut at the border. A box with less than a quarter left becomes an ignored region; one that is gone leaves
+    an empty row.
 
     Args:
         boxes: float32.
-        moves: Of their images.
+        moves: Moves of their images.
         size: Height and width.
     """
     height, width = size
@@ -116,11 +116,11 @@ def moved_boxes(boxes: Tensor, moves: Moves, size: tuple[int, int]) -> Tensor:
 
 
 def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Random crops out of a zero-padded border, and horizontal flips, one draw per image; then what else is asked for.
+    """Augment a batch: random crops from a zero-padded border, horizontal flips, then the further augmentation.
 
     Args:
         images: (B, C, H, W), any dtype.
-        augmentation: What to do.
+        augmentation: The augmentation.
         generator: Draws offsets and flips, on the device of ``images``.
     """
     images = moved(images, draw_moves(len(images), images.device, augmentation, generator))

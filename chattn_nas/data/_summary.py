@@ -1,4 +1,4 @@
-"""Lines that describe a data set before anything is trained on it."""
+"""Describes a data set in a few sentences, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAST_SIDE = 4
 
 
 def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str]:
-    """Sentences: what there is, how it was understood and split, what is odd, what is too little.
+    """Describe a set in sentences: its contents, how it was read and split, oddities, and shortages.
 
     Args:
         settings: Settings of the set.
@@ -52,9 +52,9 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
 
 
 def majority(settings: DataSettings) -> tuple[str, float] | None:
-    """The commonest class of the validation images and its share, the score of always answering it.
+    """The most common class of the validation images and its share, which is the score of always answering it.
 
-    ``None`` where an image may have several labels.
+    ``None`` if an image may have several labels.
     """
     stored, parts = divide(settings)
     part, rows = parts.validation
@@ -66,7 +66,7 @@ def majority(settings: DataSettings) -> tuple[str, float] | None:
 
 
 def _shares(stored: ImageStore, parts: Split, metric: str | None) -> list[str]:
-    """The shares of the classes, where they are far from even."""
+    """A sentence on the shares of the classes, if they are far from even."""
     labels = stored.targets["train"][parts.train]
     names = stored.description.class_names
     if are_boxes(labels):
@@ -89,7 +89,7 @@ def _shares(stored: ImageStore, parts: Split, metric: str | None) -> list[str]:
 
 
 def _boxes(targets: NDArray[np.float32], names: tuple[str, ...]) -> list[str]:
-    """How many there are, of what, and how large."""
+    """Sentences on the number, classes and sizes of the boxes."""
     there = objects(targets)
     if not there.any():
         return ["beware: the training images show no object: there is no box to learn from"]

@@ -22,13 +22,13 @@ Outside = Literal["fail", "clip"]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One object as its source tells it.
+    """One object, as read from its source.
 
     Attributes:
         corners: Left, top, right, bottom; in pixels, or as shares of the image.
         label: Number of its class.
-        at: Where it is told: the number of a line, or of an annotation.
-        crowd: Whether it is a region of many objects that are not told apart, which counts for nothing.
+        at: The number of its line or annotation in the source.
+        crowd: Whether it is a region of many objects that cannot be separated, which is ignored.
     """
 
     corners: tuple[float, float, float, float]
@@ -39,19 +39,19 @@ class Box:
 
 @dataclass(frozen=True)
 class Boxes:
-    """The boxes of many images, read beside them.
+    """The boxes of many images, as targets to read with them.
 
     Attributes:
-        corners: (T, 4), of all images one after the other; as in :class:`Box`.
+        corners: (T, 4), of all images in order; as in :class:`Box`.
         labels, at, crowd: (T,).
-        first: (N + 1,), where those of every image begin.
-        sizes: (N, 2), width and height that the source tells of every image; 0 where it does not.
-        files: What tells them, by image.
-        word: What ``at`` counts: ``line``, ``annotation``.
-        shares: Corners are shares of the image.
-        most: Rows of every target.
-        outside: What is done with boxes beyond the image.
-        way: What cuts them at the border, for the error.
+        first: (N + 1,), index of the first box of every image.
+        sizes: (N, 2), width and height of every image according to the source; 0 if it does not say.
+        files: The file with the boxes, by image.
+        word: The unit of ``at``: ``line``, ``annotation``.
+        shares: Whether corners are shares of the image.
+        most: Number of rows of every target.
+        outside: How boxes beyond the image are treated.
+        way: How to cut them at the border, for the error.
     """
 
     corners: NDArray[np.float64]
@@ -74,7 +74,7 @@ class Boxes:
     def of(
         cls, each: Sequence[Sequence[Box]], sizes: Sequence[tuple[int, int]], files: Sequence[str], **how: Any
     ) -> Boxes:
-        """From the boxes of every image."""
+        """Make this from the boxes of every image."""
         every = [box for boxes in each for box in boxes]
         return cls(
             np.array([box.corners for box in every], np.float64).reshape(-1, 4),
@@ -95,13 +95,13 @@ class Boxes:
         return replace(kept, first=first, sizes=self.sizes[index], files=[self.files[one] for one in index])
 
     def renumbered(self, number: NDArray[np.int64]) -> Boxes:
-        """With classes ``number[label]``; those of a class that becomes -1 go."""
+        """Renumber classes to ``number[label]``; boxes of a class that becomes -1 are dropped."""
         labels = number[self.labels]
         before = np.concatenate([[0], np.cumsum(labels >= 0)])
         return replace(replace(self, labels=labels)._rows(np.flatnonzero(labels >= 0)), first=before[self.first])
 
     def counts(self, classes: int) -> NDArray[np.int64]:
-        """Objects of every class."""
+        """Number of objects per class."""
         return np.bincount(self.labels[~self.crowd], minlength=classes)
 
     def _rows(self, rows: NDArray[np.int64]) -> Boxes:
@@ -143,10 +143,10 @@ class Boxes:
 def fitted(
     image: tuple[int, int], size: tuple[int, int], resize: str
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """How a place (x, y) in an image comes to lie in the picture of ``size``: times the first, plus the second.
+    """Scale and offset that map a point (x, y) of an image to the picture of ``size``.
 
     Args:
-        image: Width and height.
+        image: Width and height of the image.
         size: Height and width of the picture.
         resize: ``squash`` or ``pad``, as ``PIL.ImageOps.pad`` does it.
     """
@@ -167,14 +167,14 @@ def are_boxes(targets: NDArray[Any]) -> bool:
 
 
 def objects(targets: NDArray[np.float32], number: int | None = None) -> NDArray[np.bool_]:
-    """(N, M): which rows of targets are objects, of one class or of any."""
+    """Tell which rows of targets are objects, of one class or of any, (N, M)."""
     of_it = targets[..., CLASS] >= 0 if number is None else targets[..., CLASS] == number
     found: NDArray[np.bool_] = of_it & (targets[..., CROWD] == 0)
     return found
 
 
 def counted(targets: NDArray[np.float32], classes: int) -> NDArray[np.int64]:
-    """Objects of every class in an array of targets."""
+    """Number of objects per class in an array of targets."""
     return np.bincount(targets[objects(targets)][:, CLASS].astype(np.int64), minlength=classes)
 
 

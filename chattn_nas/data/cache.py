@@ -1,4 +1,4 @@
-"""Images as they were read, on disk: uint8 arrays that every process maps into its memory."""
+"""The cache of images on disk: uint8 arrays that every process maps into its memory."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ VARIABLE = "CHATTN_NAS_CACHE"
 
 
 def default_folder() -> Path:
-    """``$CHATTN_NAS_CACHE``, else ``chattn-nas`` in the user's cache folder, or, of a user who has no home, among
-    temporary files."""
+    """The folder ``$CHATTN_NAS_CACHE``, else ``chattn-nas`` in the user's cache folder.
+
+    For a user without a home it lies among temporary files.
+    """
     if named := os.environ.get(VARIABLE):
         return Path(os.path.expanduser(named))
     users = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
@@ -45,7 +47,7 @@ def default_folder() -> Path:
 
 
 def key_of(parts: Sequence[str]) -> str:
-    """The name of an entry: what the files are, and how they are read."""
+    """The name of an entry, which depends on the files and on how they are read."""
     digest = hashlib.blake2b(digest_size=16)
     for part in (str(FORMAT), *parts):
         digest.update(part.encode(errors="surrogatepass"))  # names of files may hold any bytes
@@ -54,11 +56,11 @@ def key_of(parts: Sequence[str]) -> str:
 
 
 class Cache:
-    """A folder of entries.
+    """A folder of cached data sets.
 
     Args:
-        folder: Is made where it does not exist.
-        limit: Bytes that all entries may take together.
+        folder: The folder; created if needed.
+        limit: Limit for all entries together, in bytes.
 
     Raises:
         DataError: The folder cannot be written.
@@ -79,17 +81,17 @@ class Cache:
             ) from None
 
     def entry(self, key: str, make: Callable[[Path], None]) -> Path:
-        """The folder of an entry, made by ``make`` where it is not there.
+        """Return the folder of an entry, which ``make`` fills if it does not exist.
 
-        Several processes may ask at once: one makes it, the others wait. One that is killed leaves nothing behind that
-        another would take for whole, and one whose files are not what was written is made again.
+        If several processes ask at once, one makes it and the others wait. A process that is killed leaves nothing that
+        looks complete, and an entry whose files have changed is made again.
 
         Args:
             key: From :func:`key_of`.
-            make: Writes into the folder it is given, after it asked :meth:`make_room`.
+            make: Writes into the given folder, after calling :meth:`make_room`.
 
         Raises:
-            DataError: The folder cannot be written; or what ``make`` raises.
+            DataError: The folder cannot be written, or ``make`` fails.
         """
         place = self.folder / key
         if self._there(place):
@@ -116,7 +118,7 @@ class Cache:
 
     @staticmethod
     def _there(place: Path) -> bool:
-        """Whether the entry is whole; it was used now, and so is the last to go."""
+        """Whether the entry is complete; if so, mark it as just used, so that it is the last to be removed."""
         if not (place / FACTS).is_file() or not _is_whole(place):
             return False
         with suppress(OSError):
@@ -124,19 +126,19 @@ class Cache:
         return True
 
     def remove(self, place: Path, error: Exception) -> None:
-        """An entry that cannot be read, so that it is made again."""
+        """Remove an entry that cannot be read, so that it is made again."""
         tell_damaged(place, error)
         with self._locked(place.name):
             shutil.rmtree(place, ignore_errors=True)
 
     def make_room(self, size: int) -> None:
-        """Remove the entries that were used longest ago; what maps them keeps them until it ends.
+        """Remove the least recently used entries; a process that maps one keeps it until it ends.
 
         Args:
             size: Bytes that are about to be written.
 
         Raises:
-            DataError: The limit or the disk does not hold them.
+            DataError: The limit or the disk is too small for them.
         """
         if size > self.limit:
             raise DataError(
@@ -171,16 +173,16 @@ class Cache:
 
 
 def _seal(place: Path) -> None:
-    """Keep what the files of an entry are."""
+    """Store the checksums of an entry's files."""
     files = {file.name: _stamp(file) | {"crc32": _checksum(file)} for file in place.iterdir() if file.name != SEAL}
     (place / SEAL).write_text(json.dumps(files))
 
 
 def _is_whole(place: Path) -> bool:
-    """Whether the files of an entry are what was written.
+    """Whether the files of an entry are unchanged.
 
-    Sums are only taken of what was touched since: they take a second per GB. Entries of earlier versions have no seal,
-    and are seen to be damaged where they cannot be read.
+    Checksums are computed only for files that were touched since, since they take a second per GB. Entries of earlier
+    versions have none; their damage shows when they cannot be read.
     """
     seal = place / SEAL
     try:
@@ -201,7 +203,7 @@ def _is_whole(place: Path) -> bool:
 
 
 def tell_damaged(place: Path, error: Exception) -> None:
-    """Log that an entry is of no use."""
+    """Log that an entry is damaged."""
     log.warning("%s in the cache of images is damaged (%s): the set is read again", place, first_line(error))
 
 
@@ -219,20 +221,20 @@ def _checksum(file: Path) -> int:
 
 
 def read_facts(place: Path) -> dict[str, Any]:
-    """The facts that an entry holds about itself."""
+    """Read the facts that an entry holds about itself."""
     found: dict[str, Any] = json.loads((place / FACTS).read_text())
     return found
 
 
 class Writer:
-    """An array on disk that grows at its end, as ``numpy.save`` writes one.
+    """Writes an array to disk piece by piece, in the format of ``numpy.save``.
 
     Args:
         path: Path of the file.
         shape: Shape of one item.
         dtype: Data type of its numbers.
 
-    The header is written again when it is known how many items came.
+    The header is written again once the number of items is known.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
@@ -241,12 +243,12 @@ class Writer:
         self._header(0)
 
     def add(self, items: NDArray[Any]) -> None:
-        """Items (n, *shape) more."""
+        """Append items (n, *shape)."""
         self.file.write(np.ascontiguousarray(items, self.dtype).tobytes())
         self.count += len(items)
 
     def close(self) -> None:
-        """Say how many there are."""
+        """Write the number of items, and close the file."""
         self.file.seek(0)
         self._header(self.count)  # as long as the first one
         self.file.close()

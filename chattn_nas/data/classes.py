@@ -1,4 +1,4 @@
-"""Which classes there are: selected, renamed, merged or left out as the spec says."""
+"""Selects, renames, merges and leaves out classes as the spec says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Classes = Sequence[str] | Mapping[str, str | None]
 
 
 def sorted_names(names: set[str]) -> list[str]:
-    """In the order of labels: as numbers where all are numbers, else as text."""
+    """Sort names in the order of labels: as numbers if all are numbers, else as text."""
     if names and all(name.isdecimal() for name in names):
         return sorted(names, key=int)
     return sorted(names)
@@ -28,15 +28,15 @@ def label(names: Sequence[str], class_names: Sequence[str]) -> NDArray[np.int64]
 
 
 def choose(listing: Listing, classes: Classes | None) -> Listing:
-    """The listing with the classes that the spec asks for.
+    """Return the listing with the classes that the spec asks for.
 
     Args:
-        listing: As the source gave it.
-        classes: A list selects, in this order. A mapping renames, merges classes that get one name, and leaves out
-            those whose name is ``None``; classes that it does not mention stay.
+        listing: The listing of the source.
+        classes: A list selects classes, in this order. A mapping renames classes, merges those with the same new name,
+            and leaves out those with the name ``None``; others stay as they are.
 
     Raises:
-        DataError: A class that there is not.
+        DataError: A class does not exist.
     """
     if classes is None:
         return listing
@@ -79,10 +79,10 @@ def _renumbered(part: Part, number: NDArray[np.int64], classes: int) -> Part:
 
 
 def check_classes(listing: Listing) -> list[str]:
-    """Refuse sets that nothing can be learned from; what is odd but possible comes back as sentences.
+    """Refuse sets that nothing can be learned from; return sentences on whatever is odd but possible.
 
     Raises:
-        DataError: Fewer than two classes, a class without a training image, or one that only another part has.
+        DataError: There are fewer than two classes, or a class has no training image.
     """
     names = listing.class_names
     counts = {part: count(found, len(names)) for part, found in listing.parts.items()}
@@ -137,7 +137,7 @@ def check_classes(listing: Listing) -> list[str]:
 
 
 def count(part: Part, classes: int) -> NDArray[np.int64] | None:
-    """Images of every class, or boxes; ``None`` where targets are neither labels nor boxes."""
+    """Number of images or boxes per class; ``None`` if targets are neither labels nor boxes."""
     targets = part.targets
     if isinstance(targets, Boxes):
         return targets.counts(classes)

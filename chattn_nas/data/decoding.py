@@ -1,4 +1,4 @@
-"""One image of any kind to eight bits per channel of the asked size."""
+"""Decodes one image of any kind to eight bits per channel, in the wanted size."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ TURNED = (5, 6, 7, 8)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """How images are brought to one form.
+    """How images are converted to a common form.
 
     Attributes:
         size: Height and width in pixels.
-        resize: ``squash`` changes the aspect ratio, ``crop`` takes the largest part of the asked one in the middle,
-            ``pad`` puts the whole image on the background.
-        background: Behind transparent pixels and padding, as Pillow names colours.
-        channels: 1 or 3 for files; arrays keep what they have unless it is said.
-        scale: Numbers that are black and white, for images of more than eight bits.
-        guessed: The range was guessed from some images: one beyond it is refused.
+        resize: ``squash`` changes the aspect ratio, ``crop`` takes the largest central part of the wanted one, ``pad``
+            puts the whole image on the background.
+        background: Colour behind transparent pixels and padding, as Pillow names colours.
+        channels: 1 or 3 for files; arrays keep their channels unless the spec says otherwise.
+        scale: Values of black and white, for images with more than eight bits.
+        guessed: Whether the range was guessed from some images; values beyond it are then refused.
     """
 
     size: tuple[int, int]
@@ -49,7 +49,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """An image before it was brought to size: width and height in pixels, Pillow's mode or the array's type."""
+    """Facts about an image before resizing: width and height in pixels, Pillow's mode or the array's type."""
 
     width: int
     height: int
@@ -59,20 +59,20 @@ class Original:
 
 
 class NeedsRangeError(Exception):
-    """An image of more than eight bits was met and no range is known."""
+    """An image has more than eight bits, and no range is known."""
 
 
 class ColourError(Exception):
-    """A coloured image was met where all were thought grey."""
+    """An image has colours, although all were taken for grey."""
 
 
 def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Original]:
-    """(C, H, W) uint8, and what the image was.
+    """Decode an image to uint8 (C, H, W), and return facts about the original.
 
     Raises:
-        NeedsRangeError: The image has more than eight bits, and ``reading.scale`` is not known.
-        ColourError: The image has colours, and one channel was hoped for (``reading.channels`` 0).
-        DataError: Numbers beyond a guessed range.
+        NeedsRangeError: The image has more than eight bits, and ``reading.scale`` is unknown.
+        ColourError: The image has colours, although a single channel was tried (``reading.channels`` 0).
+        DataError: Values lie beyond a guessed range.
         Exception: Whatever a broken file makes Pillow raise.
     """
     if isinstance(raw, np.ndarray):
@@ -93,13 +93,13 @@ def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Original]:
 
 
 def seen_array(image: NDArray[Any]) -> Original:
-    """The kind of an image (H, W, C)."""
+    """Facts about an image (H, W, C)."""
     height, width, channels = image.shape
     return Original(width, height, f"{image.dtype}x{channels}", channels == 1)
 
 
 def decode_arrays(images: NDArray[Any], reading: Reading, called: str) -> Pixels:
-    """Images (N, height, width, C) of one size to (N, C, H, W) uint8."""
+    """Convert images (N, height, width, C) of one size to uint8 (N, C, H, W)."""
     pixels = _eight_bits(images, reading, called)
     held = np.ascontiguousarray(pixels)
     part = torch.from_numpy(held if held.flags.writeable else held.copy()).permute(0, 3, 1, 2)
@@ -125,11 +125,11 @@ def decode_arrays(images: NDArray[Any], reading: Reading, called: str) -> Pixels
 
 
 def framed(image: tuple[int, int], size: tuple[int, int], resize: Resize) -> tuple[float, float]:
-    """Height and width of what becomes the whole picture: of the image as it is, of a part of it, or beyond it.
+    """Height and width of the area that becomes the picture: the image, a part of it, or a larger frame.
 
     Args:
-        image: Its width and height.
-        size: Height and width that are asked for.
+        image: Width and height of the image.
+        size: Wanted height and width.
         resize: As in :class:`Reading`.
     """
     if resize == "squash":
@@ -139,7 +139,7 @@ def framed(image: tuple[int, int], size: tuple[int, int], resize: Resize) -> tup
 
 
 def _padded(part: torch.Tensor, to: tuple[int, int], background: str) -> torch.Tensor:
-    """In the middle of (height, width)."""
+    """Put an image into the middle of (height, width)."""
     count, channels, height, width = part.shape
     colour = ImageColor.getrgb(background)[:3]
     grey = round(0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2])
@@ -167,7 +167,7 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _draft(image: Image.Image, reading: Reading, turned: bool) -> None:
-    """Let the JPEG decoder leave out detail: at least twice the size that is kept stays."""
+    """Let the JPEG decoder skip detail, down to twice the final size."""
     size = reading.size[::-1] if turned else reading.size
     tall, wide = framed(image.size, size, reading.resize)
     width, height = 2 * size[1] * image.width / wide, 2 * size[0] * image.height / tall
@@ -175,13 +175,13 @@ def _draft(image: Image.Image, reading: Reading, turned: bool) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as EXIF says."""
+    """Rotate an image as EXIF says."""
     image.load()
     return ImageOps.exif_transpose(image)
 
 
 def _on_background(image: Image.Image, reading: Reading) -> Image.Image:
-    """L or RGB, whatever it was; transparent pixels show the background."""
+    """Convert any image to L or RGB; transparent pixels show the background."""
     grey = _is_grey(image) if reading.channels in (None, 0) else reading.channels == 1
     mode = "L" if grey else "RGB"
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -195,7 +195,7 @@ def _on_background(image: Image.Image, reading: Reading) -> Image.Image:
 
 
 def cropped(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The largest part in the middle of the proportions of (height, width)."""
+    """The largest central part with the proportions of (height, width)."""
     height, width = (round(side) for side in framed(image.size, size, "crop"))
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))

@@ -24,8 +24,8 @@ class PartFacts:
     """One part as its source holds it, before anything is split off.
 
     Attributes:
-        images: That were read.
-        counts: Images, or boxes, by class; ``None`` where targets are neither labels nor boxes.
+        images: Number of images that were read.
+        counts: Number of images or boxes per class; ``None`` if targets are neither labels nor boxes.
         sizes: Width, height and number of images, the commonest first, at most 50.
         smallest, largest: Width and height of the image with the fewest and with the most pixels.
         modes: Images by Pillow's mode, or the array's type and channels.

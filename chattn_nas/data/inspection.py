@@ -1,4 +1,4 @@
-"""A closer look at a data set: images that come twice, what a class looks like on average, batches as they are."""
+"""Inspects a data set: duplicate images, average pictures of classes, and batches as the network sees them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SHOWN = 96
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Images that are the same, as they are trained on.
+    """Images that are equal in the form in which they are trained on.
 
     Attributes:
-        first, second: The parts they are in; both ``training`` where they come twice there.
-        count: Images of the second part that the first one holds as well.
-        contradicting: How many of them have other targets there.
+        first, second: The parts that they are in; both ``training`` for duplicates within it.
+        count: Number of images of the second part that the first one holds as well.
+        contradicting: How many of them have different targets.
         examples: Names of at most five pairs.
     """
 
@@ -48,15 +48,15 @@ class Duplicates:
 
     @property
     def leaks(self) -> bool:
-        """Whether the score is read from images that were trained on."""
+        """Whether images that score a network were also trained on."""
         return self.first != self.second
 
 
 def duplicates(settings: DataSettings) -> list[Duplicates]:
-    """Images of one part that another holds as well, and those that come twice in the training images.
+    """Find images of one part that another holds as well, and duplicates among the training images.
 
     Args:
-        settings: Of the set.
+        settings: Settings of the set.
 
     Raises:
         DataError: The set is missing or malformed.
@@ -92,7 +92,7 @@ def duplicates(settings: DataSettings) -> list[Duplicates]:
 
 
 def counts(settings: DataSettings) -> list[dict[str, object]]:
-    """One row per class: its name and how many images every part has of it or shows it in; of boxes, how many boxes."""
+    """One row per class: its name and its number of images, or boxes, in every part."""
     stored, parts = divide(settings)
     names = stored.description.class_names
     table: list[dict[str, object]] = [{"class": name} for name in names]
@@ -110,7 +110,7 @@ def counts(settings: DataSettings) -> list[dict[str, object]]:
 
 
 def _of_class(targets: NDArray[Any], number: int) -> NDArray[np.bool_]:
-    """Which images (N,) are of a class: labels (N,), presence (N, K), masks or boxes that show it."""
+    """Tell which images (N,) show a class, from labels (N,), presence (N, K), masks or boxes."""
     if targets.ndim == 1:
         return targets == number
     if are_boxes(targets):
@@ -121,7 +121,7 @@ def _of_class(targets: NDArray[Any], number: int) -> NDArray[np.bool_]:
 
 
 def mean_pictures(settings: DataSettings) -> Image.Image:
-    """The average training image of every class, side by side, eight to a row; of all where there are no classes."""
+    """The average training image of every class, eight to a row; of all images if there are no classes."""
     stored, parts = divide(settings)
     images, targets = stored.images["train"], stored.targets["train"]
     pictures = []
@@ -136,7 +136,7 @@ def mean_pictures(settings: DataSettings) -> Image.Image:
 
 
 def contact_sheet(settings: DataSettings, seed: int = 0, count: int = 64) -> Image.Image:
-    """Training images as they reach the network, augmented, eight to a row."""
+    """Draw augmented training images as they reach the network, eight to a row."""
     data = load_data(settings, data_on="disk")
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data.train), generator=generator)[:count]
@@ -149,11 +149,11 @@ def contact_sheet(settings: DataSettings, seed: int = 0, count: int = 64) -> Ima
 
 
 def write_contact_sheet(settings: DataSettings, path: Path) -> None:
-    """Write a contact sheet as JPEG, at most 960 pixels wide, where there is none yet; a full disk costs only it.
+    """Write a contact sheet as JPEG, at most 960 pixels wide, if there is none; on a full disk it is left out.
 
     Args:
-        settings: Of a set that was read before.
-        path: Of the file.
+        settings: Settings of a set that was read before.
+        path: The file.
     """
     if path.exists():
         return
@@ -176,7 +176,7 @@ def _hashes(images: NDArray[np.uint8]) -> list[bytes]:
 
 
 def _names(settings: DataSettings, stored: ImageStore):  # type: ignore[no-untyped-def]
-    """The name of an image by its part and place; its place where files were left out."""
+    """The name of an image by its part and index; the index if files were left out."""
     listing = find_source(settings)(settings).listing()
     whole = not settings.classes and not any(facts.bad for facts in stored.description.parts.values())
 
@@ -187,7 +187,7 @@ def _names(settings: DataSettings, stored: ImageStore):  # type: ignore[no-untyp
 
 
 def _grid(images: NDArray[np.uint8], columns: int = 8, *, boxes: NDArray[np.float32] | None = None) -> Image.Image:
-    """(N, C, H, W) as one picture; of other channels than 1 and 3 the first. Boxes (N, M, 6) are drawn into them."""
+    """Join images (N, C, H, W) into one picture, with boxes (N, M, 6) drawn; unless 1 or 3, only the first channel."""
     count, channels, height, width = images.shape
     if channels not in (1, 3):
         images = images[:, :1]

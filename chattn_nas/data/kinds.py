@@ -1,4 +1,4 @@
-"""The kind of data set in a folder or file, recognised by its layout."""
+"""Recognises the kind of data set in a folder or file by its layout."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ LOOKED = 50
 
 @dataclass(frozen=True)
 class DataKind:
-    """A source that a set can be read by.
+    """A kind of data set.
 
     Attributes:
-        dataset: As ``data.dataset`` has it; ``None`` where there are pictures and nothing else.
-        options: ``data.options`` that suit it.
-        seen: What it holds, for who asks why it cannot serve a task.
+        dataset: The value for ``data.dataset``; ``None`` if there are only pictures.
+        options: Suitable ``data.options``.
+        seen: What the set holds, to explain why it does not suit a task.
     """
 
     dataset: str | None
@@ -48,15 +48,15 @@ class DataKind:
 
     @property
     def task(self) -> str | None:
-        """The task that such a set is for."""
+        """The task for which such a set is made."""
         return self.dataset and TASKS.get(self.dataset, "classification")
 
 
 def kind_of(path: Path) -> DataKind | None:
-    """The kind of set at a path; ``None`` where its ending is unknown. Few files are read.
+    """The kind of set at a path; ``None`` if its ending is unknown. Only a few files are read.
 
     Args:
-        path: Of a file or folder that is there.
+        path: An existing file or folder.
 
     Raises:
         DataError: It cannot be opened, or holds no image.
@@ -89,10 +89,10 @@ def kind_of(path: Path) -> DataKind | None:
 
 
 def pictures_at(path: Path) -> tuple[dict[str, int], int]:
-    """How many pictures in high resolution every part has, and pixels of the shortest side of some, by their headers.
+    """Number of high-resolution pictures in every part, and the shorter sides of some, from their headers.
 
     Raises:
-        DataError: It holds none.
+        DataError: There are none.
     """
     tree = open_tree(path)
     parts = high_and_low(tree, str(path), 0)[0]
@@ -114,7 +114,7 @@ def _is_coco(tree: Tree) -> bool:
 
 
 def _is_yolo(tree: Tree, images: list[Entry]) -> bool:
-    """Whether the text of an image is numbers, five or more a line; an empty one is of an image without objects."""
+    """Whether an image's text file holds at least five numbers per line; an empty one means no objects."""
     texts = {entry.path: entry for entry in tree.entries if entry.path.endswith(".txt")}
     texts = {path: one for path, one in texts.items() if PurePosixPath(path).name.lower() not in NO_LABELS}
     mine = [texts[place] for image in images for place in labels_of(image.path) if place in texts]
@@ -126,7 +126,7 @@ def _is_yolo(tree: Tree, images: list[Entry]) -> bool:
 
 
 def _paired(tree: Tree, root: str) -> int | None:
-    """How many times larger the pictures in high resolution are, where most have one in low resolution."""
+    """The scale of the high-resolution pictures, if most have a low-resolution one."""
     high, low = high_and_low(tree, root, 0)
     names = [(part, name) for part, found in high.items() for name in found]
     pairs = [(high[part][name], low[part][name]) for part, name in names if name in low.get(part, {})]
@@ -137,7 +137,7 @@ def _paired(tree: Tree, root: str) -> int | None:
 
 
 def _foreign(tree: Tree) -> str:
-    """Annotations that are not read, in words."""
+    """Name annotations in a format that is not supported."""
     endings = Counter(PurePosixPath(entry.path).suffix.lower() for entry in tree.entries)
     if endings[".xml"]:
         return (
@@ -170,7 +170,7 @@ def _is_number(word: bytes) -> bool:
 
 
 def _size(tree: Tree, entry: Entry) -> tuple[int, int]:
-    """Width and height; of what is no picture, those of a very large one: reading it says so."""
+    """Width and height; for a file that is no picture, those of a very large one, since reading it reports that."""
     try:
         with Image.open(BytesIO(tree.read(entry))) as image:
             return image.size

@@ -1,4 +1,4 @@
-"""How class folders and parts lie in a tree of images: found by itself, and said."""
+"""Finds the class folders and parts in a tree of images."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NO_CLASSES = "no class folders"
 
 @dataclass
 class FolderLayout:
-    """Files of every part with the name of their class.
+    """The files of every part with the names of their classes.
 
     Attributes:
         parts: Files and class names.
-        folders: Class folders of every part, also those without an image.
-        said: How it was understood.
+        folders: Class folders of every part, including those without images.
+        said: How the layout was understood.
     """
 
     parts: dict[str, list[tuple[Entry, str]]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class FolderLayout:
 
 
 def part_of(name: str) -> str | None:
-    """The part that a folder, file or column of this name holds; it may bear a year, as COCO's ``val2017`` does."""
+    """The part that a name of a folder, file or column means; it may contain a year, as COCO's ``val2017`` does."""
     return PARTS.get(re.sub(r"[-_ ]?(19|20)\d\d$", "", name.lower()))
 
 
@@ -54,14 +54,14 @@ def is_image(path: str) -> bool:
 
 
 def find_layout(tree: Tree, root: str) -> FolderLayout:
-    """Parts and classes.
+    """Find parts and classes.
 
-    Known are ``<part>/<class>/...``, ``<class>/<part>/...`` and ``<class>/...``, each perhaps inside one more folder;
-    parts under any of their usual names.
+    Supported are ``<part>/<class>/...``, ``<class>/<part>/...`` and ``<class>/...``, perhaps inside one more folder,
+    with any usual names of parts.
 
     Args:
         tree: The files.
-        root: As the user knows the place.
+        root: The place as the user knows it.
 
     Raises:
         DataError: There is no class folder, or two folders claim to be one part.
@@ -109,7 +109,7 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
 
 
 def _wrapping(paths: Sequence[list[str]]) -> int:
-    """Folders that hold everything and are neither a part nor a class."""
+    """Outer folders that contain everything and are neither a part nor a class."""
     depth = 0
     while True:
         heads = {tuple(path[: depth + 1]) for path in paths}

@@ -1,4 +1,4 @@
-"""From settings to tensors; the only doors to a data set."""
+"""Loads a data set from its settings; the only way to its tensors."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ SHARE = 0.5
 
 @checked
 def describe(settings: DataSettings) -> Description:
-    """The description of a data set, which is read where that was not done yet.
+    """Return the description of a data set, which is read if it is not in the cache.
 
     Raises:
-        DataError: It is missing or malformed.
+        DataError: The set is missing or malformed.
     """
     return open_set(settings).description
 
 
 @checked
 def divide(settings: DataSettings) -> tuple[ImageStore, Split]:
-    """The set, and which of its images are for what.
+    """Return the set and its split.
 
     Raises:
-        DataError: As :func:`describe`; or classes are too small.
+        DataError: See :func:`describe`; or classes are too small.
     """
     stored = open_set(settings)
     targets = stored.targets["train"]
@@ -53,16 +53,16 @@ def divide(settings: DataSettings) -> tuple[ImageStore, Split]:
 
 @checked
 def load_data(settings: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto") -> Data:
-    """Training and validation images; the test images stay where they are.
+    """Load training and validation images, but not the test images.
 
     Args:
         settings: Settings of the set.
-        device: To train on.
-        data_on: ``device`` copies them there, ``disk`` maps them; ``auto`` copies what fits well.
+        device: Device to train on.
+        data_on: ``device`` copies the images there, ``disk`` maps them, ``auto`` copies them if they fit easily.
 
     Raises:
         DataError: The set is missing or malformed.
-        TooLargeError: It does not fit the device.
+        TooLargeError: The set does not fit the device.
         InputError: There is no such device.
     """
     device = resolve_device(device)
@@ -110,7 +110,7 @@ def _augmentation(settings: DataSettings, may_flip: bool) -> Augmentation:
 
 
 def _weights(targets: NDArray[Any], classes: int) -> tuple[float, ...]:
-    """As if every class had as many images; of presence, as if every class were there as often as not."""
+    """Weights that balance the classes; for presence, that balance present and absent."""
     if targets.ndim == 2:
         counts = targets.astype(np.int64).sum(0)
         return tuple(((len(targets) - counts) / np.maximum(counts, 1)).tolist())
@@ -120,10 +120,10 @@ def _weights(targets: NDArray[Any], classes: int) -> tuple[float, ...]:
 
 @checked
 def load_test(settings: DataSettings, *, device: torch.device | str = "cpu", data_on: Where = "auto") -> ImageSet:
-    """The test images: for the final verdict, scored once, never by a search.
+    """Load the test images, which are for the final verdict: scored once, never by a search.
 
     Raises:
-        DataError: There are none; or as :func:`load_data`.
+        DataError: There are none; see also :func:`load_data`.
     """
     device = resolve_device(device)
     require_test(settings)
@@ -134,10 +134,10 @@ def load_test(settings: DataSettings, *, device: torch.device | str = "cpu", dat
 
 @checked
 def require_test(settings: DataSettings) -> None:
-    """Refuse a set without test images, before anything is spent on what will need them.
+    """Refuse a set without test images, before anything is spent on a training that needs them.
 
     Raises:
-        DataError: There are none; or as :func:`load_data`.
+        DataError: There are none; see also :func:`load_data`.
     """
     if not has_test(settings):
         raise DataError(
@@ -151,7 +151,7 @@ def has_test(settings: DataSettings) -> bool:
     """Whether there are test images.
 
     Raises:
-        DataError: As :func:`load_data`.
+        DataError: See :func:`load_data`.
     """
     return divide(settings)[1].test is not None
 
@@ -195,7 +195,7 @@ def _on_device(stored: ImageStore, parts: Split, device: torch.device, data_on: 
 
 
 def _free(device: torch.device) -> float:
-    """Bytes that are free on the device, or in main memory."""
+    """Free memory in bytes, on the device or in main memory."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     try:

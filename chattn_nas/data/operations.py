@@ -18,7 +18,7 @@ NAMES = ("identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate
 
 
 def trivial(images: Tensor, generator: torch.Generator) -> Tensor:
-    """One operation per image, each as likely, its strength uniform.
+    """Apply one operation per image, uniformly drawn with a uniform strength.
 
     Args:
         images: (B, C, H, W) uint8.
@@ -31,13 +31,13 @@ def trivial(images: Tensor, generator: torch.Generator) -> Tensor:
 def randaugment(
     images: Tensor, generator: torch.Generator, *, operations: int = 2, magnitude: float = 9 / 30
 ) -> Tensor:
-    """Several operations per image, one after the other, of one strength (0 to 1).
+    """Apply several operations per image, one after another, with one strength (0 to 1).
 
     Args:
         images: (B, C, H, W) uint8.
         generator: On the device of the images.
-        operations: How many.
-        magnitude: Magnitude of all of them.
+        operations: Number of operations.
+        magnitude: Magnitude of all operations.
     """
     strength = torch.full((len(images),), magnitude, device=images.device)
     for _ in range(operations):
@@ -92,7 +92,7 @@ def _operate(
 
 
 def _grey(images: Tensor) -> Tensor:
-    """(B, 1, H, W); ITU-R 601-2 for three channels, else the mean."""
+    """Grey values (B, 1, H, W): ITU-R 601-2 for three channels, else the mean."""
     if images.shape[1] == 3:
         weights = torch.tensor([0.2989, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
         return (images * weights).sum(1, keepdim=True)
@@ -100,7 +100,7 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def _smooth(images: Tensor) -> Tensor:
-    """A 3x3 blur inside, the border as it was."""
+    """Blur with 3x3 pixels, except at the border."""
     channels = images.shape[1]
     if min(images.shape[2:]) < 3:
         return images
@@ -124,7 +124,7 @@ def _autocontrast(images: Tensor) -> Tensor:
 
 
 def _equalize(images: Tensor) -> Tensor:
-    """Values of every channel spread evenly, as Pillow does it; float."""
+    """Equalise the histogram of every channel as Pillow does; float."""
     flat = images.flatten(0, 1).flatten(1).long()
     counts = torch.zeros(len(flat), 256, device=images.device)
     counts.scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))

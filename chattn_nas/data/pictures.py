@@ -1,4 +1,4 @@
-"""Images that are not read yet: what every source gives, and what the reader takes."""
+"""Images that are not read yet: the interface between sources and the reader."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ class Pictures(Protocol):
         """The name of the image in errors."""
 
     def open(self, index: int) -> tuple[Raw, bytes]:
-        """The image, and the bytes that its content is known by."""
+        """Open the image; return it with the bytes that identify its content."""
 
     def take(self, index: NDArray[np.int64]) -> Pictures:
         """Some of them."""
 
 
 class Targets(Protocol):
-    """Targets that are read beside their image, such as masks: a task's own.
+    """Targets that are read together with their image, such as masks.
 
-    Labels need none of this: they are an array (N,) or, for several labels per image, (N, classes).
+    Labels do not need this: they are an array (N,) or, for several labels per image, (N, classes).
     """
 
     def __len__(self) -> int: ...
 
     def read(self, index: int, image: tuple[int, int], reading: Any) -> NDArray[Any]:
-        """The target of one image, an array of one shape and type for all.
+        """Read the target of one image, an array of the same shape and type for all.
 
         Args:
             index: Index of the image.
             image: Its width and height as stored, after EXIF rotation.
-            reading: The :class:`~chattn_nas.data.decoding.Reading` that the image is brought to its size by.
+            reading: The :class:`~chattn_nas.data.decoding.Reading` that resizes the image.
         """
 
     def take(self, index: NDArray[np.int64]) -> Targets:
@@ -55,13 +55,13 @@ class Targets(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """Images and what they shall be told to be."""
+    """Images with their targets."""
 
     images: Pictures
     targets: NDArray[Any] | Targets
 
     def take(self, index: NDArray[np.int64]) -> Part:
-        """Some of it."""
+        """Select some of them."""
         targets = self.targets
         return Part(self.images.take(index), targets[index] if isinstance(targets, np.ndarray) else targets.take(index))
 
@@ -71,11 +71,11 @@ class Listing:
     """A whole set before it is read.
 
     Attributes:
-        parts: ``train``, and where the source has them ``validation`` and ``test``.
-        class_names: By label.
-        may_flip: Whether mirrored images are of the same class, as far as the source knows.
-        said: What the user is told of how the source was understood, one sentence each.
-        items: What an image is called in messages.
+        parts: ``train`` and, if the source has them, ``validation`` and ``test``.
+        class_names: Names of the classes by label.
+        may_flip: Whether mirrored images have the same class, as far as the source knows.
+        said: How the source was understood, in sentences for the user.
+        items: The word for an image in messages.
         threads: Whether images may be opened from several threads at once.
     """
 
@@ -88,10 +88,10 @@ class Listing:
 
 @dataclass(frozen=True)
 class Found:
-    """A source that was looked at, but not read.
+    """A source that was found but not read.
 
     Attributes:
-        stamps: What its content is recognised by without reading it: names, sizes and times.
+        stamps: Names, sizes and times that identify its content without reading it.
         listing: Makes the listing.
     """
 
@@ -110,11 +110,11 @@ class Files:
         return len(self.entries)
 
     def name(self, index: int) -> str:
-        """Its path as the user knows it."""
+        """The path as the user knows it."""
         return self.tree.name(self.entries[index])
 
     def open(self, index: int) -> tuple[Raw, bytes]:
-        """The image with only its header read, and the whole file."""
+        """Open the image, of which only the header is read; return it with the bytes of the file."""
         content = self.tree.read(self.entries[index])
         if not content:
             raise OSError("the file is empty")
@@ -136,16 +136,16 @@ class Arrays:
         return len(self.array)
 
     def name(self, index: int) -> str:
-        """Its place in the array."""
+        """The index in the array."""
         return f"{self.called}[{index}]"
 
     def open(self, index: int) -> tuple[Raw, bytes]:
-        """One image."""
+        """Open one image."""
         image = np.ascontiguousarray(self.array[index])
         return image, image.tobytes()
 
     def take(self, index: NDArray[np.int64]) -> Arrays:
-        """Some of them; nothing is copied where it is all of them in order."""
+        """Select some of them; nothing is copied if it is all of them in order."""
         if len(index) == len(self.array) and (index == np.arange(len(index))).all():
             return self
         return Arrays(self.array[index], self.called)
@@ -163,11 +163,11 @@ class Items:
         return len(self.index)
 
     def name(self, index: int) -> str:
-        """Its number in the set."""
+        """The index in the set."""
         return f"{self.called}[{self.index[index]}]"
 
     def open(self, index: int) -> tuple[Raw, bytes]:
-        """One image: Pillow's, an array (H, W) or (H, W, C), or a tensor (C, H, W)."""
+        """Open one image: Pillow's, an array (H, W) or (H, W, C), or a tensor (C, H, W)."""
         found = self.image(int(self.index[index]))
         if hasattr(found, "permute"):  # a tensor: channels first
             found = (found.permute(1, 2, 0) if found.ndim == 3 else found).numpy()

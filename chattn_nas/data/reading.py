@@ -1,4 +1,4 @@
-"""Reads all images of a part in parallel: decoded, brought to one size, and handed on in their order."""
+"""Reads all images of a part in parallel: decodes and resizes them, and passes them on in order."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ T = TypeVar("T")
 
 @dataclass
 class ReadPart:
-    """Observations while a part was read.
+    """Observations made while a part was read.
 
     Attributes:
-        sizes: Images by width and height.
-        modes: Images by Pillow's mode or the array's type.
-        bad: Name and reason of what could not be read.
-        kept: Indices of what could.
+        sizes: Number of images by width and height.
+        modes: Number of images by Pillow's mode or the array's type.
+        bad: Names of unreadable images, with reasons.
+        kept: Indices of the images that were read.
         frames: Files with several frames, of which the first is taken.
-        content, pixels: Hashes of what was read and of what came of it.
+        content, pixels: Hashes of the files and of the decoded images.
     """
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -64,11 +64,11 @@ class ReadPart:
 
 
 def settle(part: Part, reading: Reading, read: Callable[[Reading], T]) -> tuple[T, Reading]:
-    """Read with ``read``, once more where it turns out that images have colours or more than eight bits.
+    """Call ``read``, and call it again if images turn out to have colours or more than eight bits.
 
     Args:
         part: The images.
-        reading: ``channels`` 0 asks for one channel as long as all images are grey.
+        reading: With ``channels`` 0, a single channel is used as long as all images are grey.
         read: Reads everything, and can be called again.
     """
     while True:
@@ -81,7 +81,7 @@ def settle(part: Part, reading: Reading, read: Callable[[Reading], T]) -> tuple[
 
 
 def _range(pictures: Pictures) -> tuple[float, float]:
-    """From images spread over the whole set."""
+    """Guess the range from images spread over the whole set."""
     seen = []
     for index in np.unique(np.linspace(0, len(pictures) - 1, SAMPLED).astype(int)):
         try:
@@ -106,15 +106,15 @@ def read_part(
     threads: int | None = None,
     told: Told = lambda done: None,
 ) -> ReadPart:
-    """Read every image of a part, and its target where targets are read.
+    """Read every image of a part, and its target if targets are read.
 
-    The memory this takes does not grow with their number.
+    The memory needed does not grow with the number of images.
 
     Args:
-        part: What to read.
-        reading: How.
-        write: Takes images (n, C, H, W) uint8 and their targets in order; bad ones are left out.
-        threads: That decode; one per core by default, at most 8.
+        part: The part to read.
+        reading: How to read it.
+        write: Takes uint8 images (n, C, H, W) and their targets in order; unreadable ones are left out.
+        threads: Number of decoding threads; one per core by default, at most 8.
         told: Called with the number of images done.
     """
     survey = ReadPart()
@@ -141,7 +141,7 @@ def read_part(
 
 
 def _one(part: Part, index: int, reading: Reading) -> Any:
-    """Image, what it was, a hash of its content and its target; or the reason why not."""
+    """Read one image: pixels, facts, a hash of its content, and its target; or the reason why that failed."""
     try:
         raw, content = part.images.open(index)
         pixels, seen = decode(raw, reading, part.images.name(index))
@@ -197,7 +197,7 @@ def _read_arrays(images: Arrays, reading: Reading, write: Callable[..., None], s
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Pillow's warnings about odd files: what matters of them is an error or comes out right."""
+    """Silence Pillow's warnings about odd files: those that matter are errors, the others read correctly."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\..*")
         yield
@@ -205,7 +205,7 @@ def quiet_pillow() -> Iterator[None]:
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Told]:
-    """A bar on a terminal; elsewhere a line every ten seconds, with what is left."""
+    """Show a bar on a terminal, elsewhere a line every ten seconds with the remaining time."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

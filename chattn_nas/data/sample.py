@@ -1,4 +1,4 @@
-"""A fixed batch of training images, for what is measured on a network before it is trained."""
+"""A fixed batch of training images, for measurements on a network before it is trained."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MOST, LEAST, PIXELS = 64, 8, 2**16
 
 
 def sample_batch(data: Data) -> Tensor:
-    """Normalised training images (B, C, H, W) on the CPU, spread over the set, the same at every call.
+    """Normalised training images (B, C, H, W) on the CPU, spread over the set, the same in every call.
 
-    64 up to 32 pixels a side, down to 8 where images are larger: enough for a mean over a map.
+    There are 64 for images up to 32 pixels a side, down to 8 for larger ones: enough for a mean over a map.
     """
     total = len(data.train)
     count = min(total, max(LEAST, min(MOST, PIXELS // pixels(data.image_size))))

@@ -1,4 +1,4 @@
-"""Which images are trained on, which the search is scored on, and which are kept for the verdict."""
+"""Splits a data set: images to train on, to score the search on, and to keep for the verdict."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Split:
 
     Attributes:
         train: Indices into the part ``train``.
-        validation, test: The part they lie in and indices there; ``None`` where there is no test image.
-        said: One sentence.
+        validation, test: A part of the source, and indices in it; ``None`` if there are no test images.
+        said: One sentence on the split.
     """
 
     train: Index
@@ -31,16 +31,15 @@ class Split:
 
 
 def split(description: Description, labels: NDArray[np.int64] | None, settings: DataSettings) -> Split:
-    """Every class in the same proportion, drawn under ``data.seed``.
+    """Split every class in the same proportion, drawn under ``data.seed``.
 
     Args:
         description: Description of the whole set.
-        labels: Labels of the part ``train``, (N,); ``None`` draws without regard to classes, as for several labels per
-            image.
+        labels: Labels of the part ``train``, (N,); ``None`` ignores classes, as for several labels per image.
         settings: ``validation``, ``test``, ``train_limit``, ``seed``.
 
     Raises:
-        DataError: Classes have too few images, all of them named; or a part is asked for that is there already.
+        DataError: Classes have too few images (the message names them), or a requested part exists already.
     """
     parts = description.parts
     images = parts["train"].images
@@ -108,7 +107,7 @@ def _check_sizes(
 def _limited(
     train: Index, labels: NDArray[np.int64] | None, limit: int, rng: np.random.Generator, description: Description
 ) -> Index:
-    """So many of the training images, every class in its proportion and with at least one."""
+    """Limit the training images, with every class in its proportion and at least one image each."""
     if labels is None:
         return np.sort(rng.permutation(train)[:limit])
     classes, counts = np.unique(labels[train], return_counts=True)

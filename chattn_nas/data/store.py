@@ -1,4 +1,4 @@
-"""A data set from its source through the reader into the cache: the one way that images come in."""
+"""Brings a data set from its source through the reader into the cache, the only way in for images."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _open: OrderedDict[str, ImageStore] = OrderedDict()
 
 @dataclass(frozen=True)
 class ImageStore:
-    """A set as it was read.
+    """A data set in the cache.
 
     Attributes:
-        description: What the set is.
-        images: By part, (N, C, H, W) uint8, mapped from the cache.
-        targets: By part: labels (N,) int64, presence of classes (N, classes) uint8, or what a task reads.
+        description: Its description.
+        images: Images by part, uint8 (N, C, H, W), mapped from the cache.
+        targets: Targets by part: labels int64 (N,), presence of classes uint8 (N, classes), or a task's own.
     """
 
     description: Description
@@ -49,11 +49,11 @@ class ImageStore:
 
 
 def open_set(settings: DataSettings, source: Callable[[DataSettings], Found] | None = None) -> ImageStore:
-    """The set that the settings name: from the cache, or read into it.
+    """Open the set that the settings name, after reading it into the cache if needed.
 
     Args:
         settings: Settings of the set.
-        source: What a task reads its images and targets by; found by ``settings.dataset`` otherwise.
+        source: A task's own source; by default that of ``settings.dataset``.
 
     Raises:
         DataError: The set is missing or malformed.
@@ -64,7 +64,7 @@ def open_set(settings: DataSettings, source: Callable[[DataSettings], Found] | N
 
 @contextmanager
 def in_section() -> Iterator[None]:
-    """Errors inside get the name of the spec's section before their place."""
+    """Prefix the place of errors inside with the name of the spec's section."""
     try:
         yield
     except InputError as error:
@@ -164,13 +164,13 @@ def _after(told: Told, before: int, done: int) -> None:
 
 
 class _Writers:
-    """Images and read targets of one part, each into a file of its own."""
+    """Writers for the images and the read targets of one part, each with its own file."""
 
     def __init__(self, place: Path, part: str) -> None:
         self.place, self.part, self.files = place, part, dict[str, Writer]()
 
     def add(self, pixels: Pixels, targets: NDArray[Any] | None) -> None:
-        """Some more."""
+        """Append images and targets."""
         for kind, items in (("images", pixels), ("targets", targets)):
             if items is not None:
                 if kind not in self.files:
@@ -187,7 +187,7 @@ class _Writers:
 
 
 def _targets(part: Part, survey: ReadPart, path: Path) -> NDArray[Any]:
-    """The targets of the images that were kept, on disk like them."""
+    """Write the targets of the images that were kept."""
     if isinstance(part.targets, np.ndarray):
         np.save(path, part.targets[survey.kept])
     found: NDArray[Any] = np.load(path, mmap_mode="r")
@@ -220,7 +220,7 @@ def _refuse_equal(images: NDArray[np.uint8], listing: Listing) -> None:
 
 
 def _odd(parts: dict[str, Any], reading: Reading) -> list[str]:
-    """Lines that the user should read about the images."""
+    """Sentences about oddities of the images."""
     found = []
     bad = [one for facts in parts.values() for one in facts.bad]
     if bad:

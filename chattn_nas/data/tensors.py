@@ -1,4 +1,4 @@
-"""A data set as the training sees it."""
+"""A data set in the form that training uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNTED = 2**30
 
 @dataclass(frozen=True, slots=True)
 class TensorSet:
-    """Images (N, C, H, W) uint8 and targets on one device: labels (N,) int64, or the presence of every class (N, K)."""
+    """uint8 images (N, C, H, W) and targets on one device: labels int64 (N,), or presence of every class (N, K)."""
 
     images: Tensor
     labels: Tensor
@@ -37,11 +37,11 @@ class TensorSet:
 
 @dataclass(frozen=True, slots=True)
 class MappedSet:
-    """As :class:`TensorSet`, with images that stay in the cache on disk; only their batches reach the device.
+    """Like :class:`TensorSet`, but images stay in the cache on disk, and only batches reach the device.
 
     Attributes:
-        held: Images of one or more parts, each (N, C, H, W) uint8, mapped.
-        rows: Which of them, (n,), on the CPU; those of the second part are counted on from the first.
+        held: Images of one or more parts, each uint8 (N, C, H, W), mapped.
+        rows: Indices of the images, (n,), on the CPU; the second part's indices follow those of the first.
         labels: Their targets, (n, ...), on the device.
     """
 
@@ -59,11 +59,11 @@ class MappedSet:
 
     @property
     def images(self) -> Tensor:
-        """All of them in memory, on the CPU."""
+        """All images in memory, on the CPU."""
         return self.read(torch.arange(len(self)))
 
     def read(self, index: Tensor) -> Tensor:
-        """Images (B, C, H, W) on the CPU."""
+        """Read images (B, C, H, W) onto the CPU."""
         rows = self.rows[index.cpu().numpy()]
         if len(self.held) == 1:
             return torch.from_numpy(self.held[0][rows])
@@ -88,7 +88,7 @@ ImageSet = TensorSet | MappedSet
 
 
 def joined(first: ImageSet, second: ImageSet) -> ImageSet:
-    """Both in one, where they lie."""
+    """Join two sets in place."""
     labels = torch.cat([first.labels, second.labels])
     if isinstance(first, TensorSet) and isinstance(second, TensorSet):
         return TensorSet(torch.cat([first.images, second.images]), labels)
@@ -108,7 +108,7 @@ class Augmentation:
 
     Attributes:
         crop_padding, flip: Padded random crops and horizontal flips.
-        further: What is done to (B, C, H, W) uint8 images after them, drawing from the generator alone.
+        further: A function for uint8 images (B, C, H, W), applied after them; it draws from the generator only.
     """
 
     crop_padding: int = 0
@@ -118,18 +118,18 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Images:
-    """Facts of a data set, wherever its images are.
+    """Facts about a data set, wherever its images are.
 
     Attributes:
-        num_classes, in_chans, image_size: What the images and labels have.
-        mean, std: Per channel of the training images scaled to 0..1.
-        class_names: By label.
+        num_classes, in_chans, image_size: Properties of images and labels.
+        mean, std: Per channel, of the training images scaled to 0..1.
+        class_names: Names of the classes by label.
         augmentation: Augmentation of training batches.
-        multilabel: Targets are the presence of every class.
-        metric: What networks are scored by.
-        class_weights: Class weights of the loss; for several labels per image those of their presence.
-        balanced: Whether every class is drawn as often.
-        value_range: Numbers that were read as black and white, where images have more than eight bits.
+        multilabel: Whether targets are the presence of every class.
+        metric: The metric that scores networks.
+        class_weights: Class weights of the loss; for several labels per image those of presence.
+        balanced: Whether every class is drawn equally often.
+        value_range: Values of black and white, if images have more than eight bits.
     """
 
     num_classes: int
@@ -148,10 +148,10 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Data(Images):
-    """A data set as a search sees it: training and validation images, never the test set.
+    """A data set for a search: training and validation images, never the test set.
 
     Attributes:
-        train, validation: Disjoint.
+        train, validation: The two disjoint sets of images.
     """
 
     train: ImageSet
@@ -161,12 +161,12 @@ class Data(Images):
 def channel_statistics(images: Any, rows: NDArray[np.int64] | None = None) -> tuple[tuple[float, ...], ...]:
     """Mean and standard deviation per channel of uint8 images (N, C, H, W), on the scale 0..1.
 
-    From a histogram of the 256 values: exact, and without a copy of the images in floating point. Of sets larger than
-    1 GiB, from images spread evenly over them.
+    They come from a histogram of the 256 values: exact, and without a floating-point copy of the images. For sets
+    larger than 1 GiB, images spread evenly over them are used.
 
     Args:
         images: A tensor, or an array that may lie on disk.
-        rows: Which of them; all by default.
+        rows: Indices of images to use; all by default.
     """
     rows = np.arange(len(images)) if rows is None else rows
     each = int(np.prod(images.shape[1:]))

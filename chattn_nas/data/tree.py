@@ -23,9 +23,9 @@ class Entry:
 
     Attributes:
         path: Relative, with ``/``.
-        size: Bytes; -1 where it cannot be told.
-        stamp: Changes when the file does.
-        at: Where its bytes begin inside an archive.
+        size: Size in bytes; -1 if unknown.
+        stamp: A text that changes when the file does.
+        at: Offset of its bytes inside an archive.
     """
 
     path: str
@@ -35,10 +35,7 @@ class Entry:
 
 
 class Tree(Protocol):
-    """Where files lie.
-
-    Only what is not hidden counts.
-    """
+    """A tree of files, without hidden ones."""
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -49,10 +46,10 @@ class Tree(Protocol):
         """All folders."""
 
     def name(self, entry: Entry) -> str:
-        """As the user knows the file."""
+        """The name of a file as the user knows it."""
 
     def read(self, entry: Entry) -> bytes:
-        """The whole file, from any thread.
+        """Read a whole file, from any thread.
 
         Raises:
             OSError: It cannot be read.
@@ -60,15 +57,15 @@ class Tree(Protocol):
 
 
 def stamp_of(status: os.stat_result) -> str:
-    """How a file is recognised without reading it: a change of its content shows in its size or its times."""
+    """A stamp that identifies a file without reading it: changes show in its size or its times."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def open_tree(path: Path) -> Tree:
-    """A folder, ``.tar`` or ``.zip``.
+    """Open a folder, ``.tar`` or ``.zip``.
 
     Raises:
-        DataError: There is none.
+        DataError: It does not exist.
     """
     if path.is_dir():
         return Folder(path)
@@ -81,7 +78,7 @@ def open_tree(path: Path) -> Tree:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder; links are followed, but never round in a circle."""
+    """A folder; links are followed, but not in a circle."""
 
     root: Path
     entries: tuple[Entry, ...] = field(init=False, repr=False)
@@ -125,7 +122,7 @@ class Folder:
 
 
 class Tar:
-    """A tar archive that is not compressed: every file in it can be read by itself."""
+    """A tar archive without compression, so that every file in it can be read by itself."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -206,7 +203,7 @@ def is_url(path: str) -> bool:
 
 
 def hidden(name: str) -> bool:
-    """Whether a file or folder is none of the user's."""
+    """Whether a file or folder is hidden or left behind by the system."""
     return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 
@@ -236,7 +233,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def nearby(path: Path) -> str:
-    """A did-you-mean for a path that is not there."""
+    """A did-you-mean for a path that does not exist."""
     import difflib
 
     if is_url(str(path)):

@@ -1,4 +1,4 @@
-"""Which numbers are black and white in images of more than eight bits."""
+"""Finds the values of black and white in images with more than eight bits."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Range = tuple[float, float]
 
 
 class OutOfRangeError(DataError):
-    """An image holds numbers beyond the range that the others gave."""
+    """An image holds values beyond the range of the others."""
 
 
 def to_uint8(values: NDArray[Any], scale: Range | None) -> NDArray[np.uint8]:
-    """Numbers to 0..255; those of eight bits stay as they are where no range is given.
+    """Scale values to 0..255; without a range, eight-bit values stay as they are.
 
     Raises:
-        ValueError: Numbers that are not finite.
+        ValueError: Values are not finite.
     """
     if values.dtype == np.uint8 and scale is None:
         return values
@@ -35,12 +35,12 @@ def to_uint8(values: NDArray[Any], scale: Range | None) -> NDArray[np.uint8]:
 
 
 def needs_range(dtype: np.dtype[Any]) -> bool:
-    """Whether numbers of this type do not say by themselves what is white."""
+    """Whether the type of the values does not determine white."""
     return dtype not in (np.uint8, np.bool_)
 
 
 def bounds(values: NDArray[Any]) -> Range:
-    """Smallest and largest finite number."""
+    """Smallest and largest finite value."""
     if values.dtype.kind not in "biuf":
         raise DataError(f"images are numbers, not {values.dtype}", where=("path",))
     if values.dtype.kind == "f":
@@ -49,16 +49,17 @@ def bounds(values: NDArray[Any]) -> Range:
 
 
 def guess_range(seen: Iterable[tuple[Range, bool]], called: str) -> Range:
-    """The usual range that holds all numbers seen.
+    """The usual range that contains all values seen.
 
-    Integers: from 0 to the largest number of 8, 10, 12, 14, 16 or 32 bits. Fractions: 0 to 1, -1 to 1, or 0 to 255.
+    For integers it is 0 to the largest number of 8, 10, 12, 14, 16 or 32 bits; for fractions 0 to 1, -1 to 1, or 0 to
+    255.
 
     Args:
-        seen: Smallest and largest number of some images, and whether they are integers.
-        called: What the images are, for the error.
+        seen: Smallest and largest value of some images, and whether they are integers.
+        called: The images' name in the error.
 
     Raises:
-        DataError: None of them does; the message proposes one.
+        DataError: No usual range does; the message proposes one.
     """
     found = list(seen)
     low, high = min(one[0][0] for one in found), max(one[0][1] for one in found)
@@ -81,10 +82,10 @@ def guess_range(seen: Iterable[tuple[Range, bool]], called: str) -> Range:
 
 
 def check_within(values: NDArray[Any], scale: Range, called: str) -> None:
-    """Refuse an image that the guessed range does not hold.
+    """Refuse an image with values beyond the guessed range.
 
     Raises:
-        OutOfRangeError: Names it.
+        OutOfRangeError: There are such values.
     """
     low, high = bounds(values)
     if low < scale[0] or high > scale[1]:

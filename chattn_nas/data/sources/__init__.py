@@ -1,4 +1,4 @@
-"""Where images come from: one file per source, each a function from settings to what it found."""
+"""Sources of images: one file per source, each with a function from settings to a :class:`.Found`."""
 
 from chattn_nas.data.sources.registry import find_source
 

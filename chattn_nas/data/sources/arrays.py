@@ -1,4 +1,4 @@
-"""Arrays on disk, in one ``.npz`` or as ``.npy``: ``x_train``, ``y_train``, and perhaps of ``val`` and ``test``."""
+"""Arrays on disk, in one ``.npz`` or as ``.npy``: ``x_train``, ``y_train``, perhaps also for ``val`` and ``test``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chattn_nas.errors import DataError
 
 
 def find_npz(settings: DataSettings) -> Found:
-    """An archive.
+    """Find an archive.
 
     Raises:
         DataError: There is none.
@@ -30,7 +30,7 @@ def find_npz(settings: DataSettings) -> Found:
 
 
 def find_npy(settings: DataSettings) -> Found:
-    """A folder with ``x_train.npy``, ``y_train.npy`` and so on; images stay on disk until they are read.
+    """Find a folder with ``x_train.npy``, ``y_train.npy`` and so on; images stay on disk until they are read.
 
     Raises:
         DataError: There is none.

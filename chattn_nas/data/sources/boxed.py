@@ -1,4 +1,4 @@
-"""Listings of images with boxes, made the same way for all sources."""
+"""Makes listings of images with boxes, in the same way for all sources."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ OUTSIDE = ("fail", "clip")
 
 @dataclass(kw_only=True)
 class Told:
-    """The boxes of one image.
+    """The boxes of one image, as read from the source.
 
     Attributes:
-        file: What tells them.
-        size: Width and height that are told; 0 where they are not.
-        boxes: Of its objects.
+        file: The file with the boxes.
+        size: Width and height according to it; 0 if it does not say.
+        boxes: The boxes of its objects.
     """
 
     file: str
@@ -36,26 +36,26 @@ class Told:
 
 @dataclass(kw_only=True)
 class Boxed(Told):
-    """The same, of an image in a file.
+    """The same, for an image in a file.
 
     Attributes:
-        entry: Of the image.
+        entry: The image's file.
     """
 
     entry: Entry
 
 
 class Flat:
-    """Boxes without width or height: refused, or counted where the settings leave out what cannot be read."""
+    """Boxes without width or height: refused, or counted if the settings say to skip bad files."""
 
     def __init__(self, settings: DataSettings) -> None:
         self.skip, self.found = settings.bad_files == "skip", list[str]()
 
     def met(self, told: str) -> None:
-        """One more.
+        """Count a box.
 
         Raises:
-            DataError: It is not left out.
+            DataError: The settings do not say to skip it.
         """
         if not self.skip:
             raise DataError(f"{told}; remove it, or leave such boxes out with data.bad_files: skip", where=("path",))
@@ -70,14 +70,14 @@ class Flat:
 
 
 def found_boxed(settings: DataSettings, listing: Callable[[Tree, str, DataSettings], Listing]) -> Found:
-    """The files of such a source; none is read.
+    """Find the files of such a source; none is read.
 
     Args:
-        settings: With its path.
-        listing: Makes of the files, what the set is called in messages and the settings what is in it.
+        settings: Settings with the path.
+        listing: Makes the listing, from the files, the set's name in messages, and the settings.
 
     Raises:
-        DataError: There is no such folder, or options do not serve.
+        DataError: There is no such folder, or options are wrong.
     """
     _check_options(settings)
     path = path_of(settings)
@@ -86,10 +86,10 @@ def found_boxed(settings: DataSettings, listing: Callable[[Tree, str, DataSettin
 
 
 def _check_options(settings: DataSettings) -> None:
-    """Refuse what these sources do not take.
+    """Refuse settings that these sources do not support.
 
     Raises:
-        DataError: Options that there are not; or cropping.
+        DataError: An option does not exist, or cropping is requested.
     """
     outside = settings.options.get("outside", "fail")
     if set(settings.options) - {"outside"} or outside not in OUTSIDE:
@@ -101,7 +101,7 @@ def _check_options(settings: DataSettings) -> None:
 
 
 def refuse_crop(settings: DataSettings) -> None:
-    """Cropping cuts objects.
+    """Refuse cropping, which cuts objects.
 
     Raises:
         DataError: ``resize`` asks for it.
@@ -117,15 +117,15 @@ def listing_of_boxed(
     tree: Tree, parts: Mapping[str, Sequence[Boxed]], names: Sequence[str], settings: DataSettings,
     *, root: str, said: Sequence[str], **how: Any,
 ) -> Listing:  # fmt: skip
-    """Images and boxes of every part, of images in files.
+    """List the images and boxes of every part, for images in files.
 
     Args:
-        tree: Where the images lie.
-        parts: Their images.
-        names: Of the classes.
-        settings: ``options``.
-        root: As the user knows the place.
-        said: How it was understood.
+        tree: The tree with the images.
+        parts: The images of every part.
+        names: Names of the classes.
+        settings: Settings with ``options``.
+        root: The place as the user knows it.
+        said: How the source was understood.
         how: ``word`` and ``shares`` of :class:`~chattn_nas.data.boxes.Boxes`.
 
     Raises:
@@ -140,18 +140,18 @@ def listing_of_told(
     pictures: Mapping[str, Pictures], parts: Mapping[str, Sequence[Told]], names: Sequence[str],
     *, root: str, said: Sequence[str], threads: bool = True, **how: Any,
 ) -> Listing:  # fmt: skip
-    """Images and boxes of every part.
+    """List the images and boxes of every part.
 
-    Classes that nothing is of are left out, as exports of annotation tools hold some.
+    Classes without objects, which exports of annotation tools often contain, are left out.
 
     Args:
         pictures: The images.
         parts: Their boxes.
-        names: Of the classes.
-        root: As the user knows the place.
-        said: How it was understood.
+        names: Names of the classes.
+        root: The place as the user knows it.
+        said: How the source was understood.
         threads: Whether images may be opened from several threads at once.
-        how: What else :class:`~chattn_nas.data.boxes.Boxes` takes.
+        how: Further arguments of :class:`~chattn_nas.data.boxes.Boxes`.
 
     Raises:
         DataError: There is no box to learn from.

@@ -1,7 +1,7 @@
 """Images with boxes as COCO's JSON has them.
 
 Lin, Maire, Belongie, Bourdev, Girshick, Hays, Perona, Ramanan, Zitnick, Dollar, "Microsoft COCO: Common Objects in
-Context" (2014). Known are ``annotations/instances_train2017.json`` beside ``train2017/``, ``train.json`` beside
+Context" (2014). Supported are ``annotations/instances_train2017.json`` beside ``train2017/``, ``train.json`` beside
 ``train/``, ``train/_annotations.coco.json`` inside it, and one file for all images.
 """
 
@@ -71,10 +71,10 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
 
 
 def _refuse_shared(parts: Mapping[str, Sequence[Boxed]]) -> None:
-    """Refuse images that two parts name.
+    """Refuse images that belong to two parts.
 
     Raises:
-        DataError: Names one, and the files.
+        DataError: The message names one of them, and the files.
     """
     seen: dict[str, Boxed] = {}
     twice = [
@@ -93,7 +93,7 @@ def _refuse_shared(parts: Mapping[str, Sequence[Boxed]]) -> None:
 
 
 def _annotations(tree: Tree, root: str) -> dict[str, tuple[Entry, Content]]:
-    """The file of every part, and what it holds."""
+    """The annotation file of every part, with its content."""
     found = defaultdict[str, list[tuple[Entry, Content]]](list)
     refused: list[DataError] = []
     for entry in tree.entries:
@@ -131,13 +131,13 @@ def _annotations(tree: Tree, root: str) -> dict[str, tuple[Entry, Content]]:
 
 
 def _part_of(path: str) -> str | None:
-    """The part that a path speaks of: its last word that is the name of one."""
+    """The part that a path names: its last word that is the name of a part."""
     words = [re.sub(r"\d+$", "", word) for word in re.split(r"[\W_]+", path.lower())]
     return next((PARTS[word] for word in reversed(words) if word in PARTS), None)
 
 
 def _content(tree: Tree, entry: Entry) -> Content:
-    """The content of a file of annotations.
+    """Read an annotation file.
 
     Raises:
         DataError: It is none.
@@ -157,7 +157,7 @@ def _content(tree: Tree, entry: Entry) -> Content:
 
 
 def _categories(held: Mapping[str, Content]) -> tuple[list[str], dict[int, int]]:
-    """Names of the classes, and their number by the id of a category."""
+    """Names of the classes, and the number of every category id."""
     names: dict[int, str] = {}
     for called, content in held.items():
         for row in content["categories"]:
@@ -228,7 +228,7 @@ def _corners(bbox: Any, called: str, at: int) -> tuple[float, float, float, floa
 
 
 def _image(name: str, file: Entry, images: Mapping[str, Sequence[Entry]], part: str, called: str) -> Entry | None:
-    """The image that is meant: the one whose path ends in most of its name, then of the same part and near the file."""
+    """The image that is meant: the longest match with the end of its path, then in the same part, near the file."""
     parts = name.replace("\\", "/").split("/")
     near = images.get(parts[-1], ())
     for start in range(len(parts)):

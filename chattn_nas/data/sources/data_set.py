@@ -26,9 +26,9 @@ def listing_of_sets(
     sets: Mapping[str, Any], called: str, settings: DataSettings, *, may_flip: bool = True, said: tuple[str, ...] = (),
     threads: bool = True,
 ) -> Listing:  # fmt: skip
-    """Parts of data sets whose items are pairs of an image and its target.
+    """List the parts of data sets whose items are pairs of an image and its target.
 
-    That is a label, the presence of every class, or what :mod:`~chattn_nas.data.sources.item_targets` takes.
+    A target is a label, the presence of every class, or a target of :mod:`~chattn_nas.data.sources.item_targets`.
 
     Raises:
         DataError: Items are something else.
@@ -62,7 +62,7 @@ def _image(found: Any, index: int) -> Any:
 
 
 def _name(name: Any) -> str:
-    """ImageNet's classes are tuples of names."""
+    """The name of a class; ImageNet's are tuples of names."""
     return ", ".join(map(str, name)) if isinstance(name, tuple | list) else str(name)
 
 
@@ -81,7 +81,7 @@ def _item(found: Any, index: int, called: str) -> Any:
 
 
 def _labels(found: Any, called: str) -> NDArray[Any]:
-    """Labels of all items, without opening the images where the set keeps them apart."""
+    """Labels of all items, without opening the images if the set stores labels separately."""
     for name in LABELS:
         kept = getattr(found, name, None)
         if kept is not None and len(kept) == len(found) and getattr(found, "target_transform", None) is None:
@@ -104,7 +104,7 @@ def _labels(found: Any, called: str) -> NDArray[Any]:
 
 
 def stamps_of(sets: Mapping[str, Any], called: str) -> list[str]:
-    """Length, labels and some images: what a data set is recognised by when nothing says where its content lies."""
+    """Length, labels and some images, which identify a data set whose files are unknown."""
     found = []
     for part, one in sets.items():
         digest = hashlib.blake2b(digest_size=16)
@@ -117,7 +117,7 @@ def stamps_of(sets: Mapping[str, Any], called: str) -> list[str]:
 
 
 def _read_of(target: Any) -> list[Any]:
-    """The parts of a target that are read: of objects their boxes and labels, else all of it."""
+    """The parts of a target that count: boxes and labels of objects, else all of it."""
     if not isinstance(target, Mapping):
         return [target]
     return [target[key] for key in ("boxes", "labels", "iscrowd") if target.get(key) is not None]

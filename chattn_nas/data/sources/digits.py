@@ -9,7 +9,7 @@ from chattn_nas.data.settings import DataSettings
 
 
 def find_digits(settings: DataSettings) -> Found:
-    """They are always there."""
+    """Find the digits, which are always there."""
     return Found(("digits",), _listing)
 
 

@@ -18,10 +18,10 @@ NEVER_FLIPPED = ("MNIST", "SVHN", "USPS", "GTSRB", "Omniglot", "SEMEION", "Rende
 
 
 def find_torchvision(settings: DataSettings) -> Found:
-    """The set by its parts, downloaded where that is granted.
+    """Find the set, downloaded if the settings allow it.
 
     Raises:
-        DataError: torchvision has no such set, or it is not there.
+        DataError: torchvision has no such set, or it is not on disk.
     """
     from torchvision import datasets
 
@@ -49,7 +49,7 @@ def find_torchvision(settings: DataSettings) -> Found:
     said = [f"torchvision's {name} has no parts of its own"] if list(sets) == ["train"] else []
 
     def listing() -> Listing:
-        """The samples by part; asked for only where the cache does not hold the set."""
+        """List the samples by part; called only if the set is not in the cache."""
         flip = not any(word in name for word in NEVER_FLIPPED)
         return listing_of_sets(sets, f"torchvision's {name}", settings, may_flip=flip, said=tuple(said))
 
@@ -58,7 +58,7 @@ def find_torchvision(settings: DataSettings) -> Found:
 
 
 def _part(cls: Any, name: str, part: str, shared: dict[str, Any], takes: Any) -> Any:
-    """A part of a set, or ``None`` where the set does not have it."""
+    """A part of a set, or ``None`` if the set does not have it."""
     how: dict[str, Any] = {}
     if "train" in takes and "train" not in shared:
         if part == "validation":

@@ -27,7 +27,7 @@ BBOX, CATEGORIES, CROWD = "bbox", ("category", "category_id", "categories", "lab
 
 
 def find_hf(settings: DataSettings) -> Found:
-    """A set that ``save_to_disk`` wrote (``path``), or one by name, which is downloaded only where that is granted.
+    """Find a set that ``save_to_disk`` wrote (``path``), or one by name, downloaded if the settings allow it.
 
     Raises:
         MissingExtraError: ``datasets`` is not installed.
@@ -116,7 +116,7 @@ def _listing(sets: dict[str, Any], settings: DataSettings, datasets: Any, aside:
 
 
 def _fields(feature: Any) -> dict[str, Any]:
-    """Of a list of records, however its type is written; none where it is something else."""
+    """The fields of a list of records, however its type is written; none if it is something else."""
     inner = getattr(feature, "feature", feature[0] if isinstance(feature, list) and feature else feature)
     return dict(inner) if isinstance(inner, dict) else {}
 
@@ -131,7 +131,7 @@ def _boxes_of(feature: Any) -> tuple[str, str] | None:
 def _told(
     columns: dict[str, Any], keys: tuple[str, str], feature: Any, name: str
 ) -> tuple[dict[str, list[Told]], list[str] | None]:
-    """The boxes of every image, and names of the classes where the set has them."""
+    """The boxes of every image, and the names of the classes if the set has them."""
     bbox, category = keys
     kind = _fields(feature)[category]
     names = getattr(getattr(kind, "feature", kind), "names", None)

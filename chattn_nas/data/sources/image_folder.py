@@ -12,7 +12,7 @@ from chattn_nas.errors import DataError
 
 
 def find_image_folder(settings: DataSettings) -> Found:
-    """The files; none is read.
+    """Find the files; none is read.
 
     Raises:
         DataError: There is no such folder.

@@ -1,4 +1,4 @@
-"""Arrays of images and labels, wherever they come from: told apart, checked, and brought to one form."""
+"""Arrays of images and labels from any source: recognised, checked, and converted to a common form."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ CHANNELS = (1, 3, 4)
 
 
 def listing_of_arrays(found: Mapping[str, NDArray[Any]], called: str, settings: DataSettings) -> Listing:
-    """The parts that the arrays hold.
+    """List the parts in the arrays.
 
     Args:
-        found: By name: ``x_train``, ``train_images``, ``y_val``, ... or ``x`` and ``y`` alone; perhaps ``classes``.
-        called: Where they come from.
+        found: Arrays by name: ``x_train``, ``train_images``, ``y_val``, ... or ``x`` and ``y`` alone; perhaps
+            ``classes``.
+        called: Their origin, for messages.
         settings: ``channel_axis``.
 
     Raises:
@@ -71,7 +72,7 @@ def listing_of_arrays(found: Mapping[str, NDArray[Any]], called: str, settings: 
 
 
 def _role(name: str) -> tuple[str | None, str | None]:
-    """Whether an array is of images or labels, and of which part."""
+    """The role of an array: images or labels, and the part."""
     words = [word for word in name.lower().replace("-", "_").split("_") if word]
     if name.lower() in CLASSES:
         return "classes", None
@@ -93,7 +94,7 @@ def _role(name: str) -> tuple[str | None, str | None]:
 
 
 def _images(array: NDArray[Any], name: str, called: str, settings: DataSettings) -> NDArray[Any]:
-    """(N, H, W, C)."""
+    """The images, (N, H, W, C)."""
     if array.dtype.kind not in "biuf":
         raise DataError(f"{name} of {called} must hold numbers, not {array.dtype}", where=("path",))
     if array.ndim not in (3, 4) or 0 in array.shape:

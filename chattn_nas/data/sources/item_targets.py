@@ -1,7 +1,7 @@
 """Data sets whose items have more than a label: boxes around objects, a mask, or the picture in high resolution.
 
-They are told apart by the target of the first item: a mapping with ``boxes`` and ``labels``, as torchvision's detectors
-take it; numbers (H, W) of the image's own size; a picture that is 2, 3 or 4 times as large.
+The target of the first item decides: a mapping with ``boxes`` and ``labels``, as torchvision's detectors take it;
+numbers (H, W) of the image's size; or a picture that is 2, 3 or 4 times as large.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ Sets = Mapping[str, Any]
 def listing_of_targets(
     sets: Sets, called: str, settings: DataSettings, *, said: tuple[str, ...] = (), threads: bool = True
 ) -> Listing | None:
-    """The parts of data sets with such targets; ``None`` where the targets are labels.
+    """List the parts of data sets with such targets; ``None`` if the targets are labels.
 
     Args:
         sets: Data sets by part whose items are pairs of an image and its target.
-        called: What the set is called in messages.
-        settings: ``resize``.
-        said: What the user is told besides.
+        called: The set's name in messages.
+        settings: Settings with ``resize``.
+        said: Further sentences for the user.
         threads: Whether items may be read from several threads at once.
 
     Raises:
-        DataError: Targets that none of the tasks takes.
+        DataError: No task takes such targets.
     """
     item = sets["train"][0] if len(sets["train"]) else None
     if not isinstance(item, tuple | list) or len(item) < 2:
@@ -84,10 +84,10 @@ def listing_of_objects(
     images: Mapping[str, Items], told: Mapping[str, Sequence[Told]], called: str, settings: DataSettings,
     *, names: Sequence[str] | None, said: Sequence[str], threads: bool,
 ) -> Listing:  # fmt: skip
-    """Parts whose targets are boxes in pixels.
+    """List parts whose targets are boxes in pixels.
 
     Raises:
-        DataError: There is no box; or ``resize`` would cut some.
+        DataError: There is no box, or ``resize`` would cut some.
     """
     refuse_crop(settings)
     most = max((box.label for each in told.values() for one in each for box in one.boxes), default=0)
@@ -102,10 +102,10 @@ def listing_of_masks(
     images: Mapping[str, Items], masks: Mapping[str, Items], called: str,
     *, names: Sequence[str] | None, said: tuple[str, ...], threads: bool,
 ) -> Listing:  # fmt: skip
-    """Parts whose targets are masks.
+    """List parts whose targets are masks.
 
     Raises:
-        DataError: They hold one class.
+        DataError: They hold a single class.
     """
     targets = {part: ItemMasks(one) for part, one in masks.items()}
     if names is None:
@@ -124,13 +124,13 @@ def boxes_told(corners: Any, labels: Any, place: str, *, crowd: Any = None, name
 
     Args:
         corners: (n, 4): left, top, right, bottom in pixels.
-        labels: (n,) numbers of classes, from 0 on.
-        place: What the image is called.
-        crowd: (n,), which boxes count for nothing; none by default.
-        names: Of the classes.
+        labels: (n,) numbers of classes, from 0.
+        place: The image's name.
+        crowd: (n,), which boxes are ignored; none by default.
+        names: Names of the classes.
 
     Raises:
-        DataError: They make no sense.
+        DataError: The boxes make no sense.
     """
     try:
         boxes, kinds = np.asarray(corners, np.float64).reshape(-1, 4), np.asarray(labels).reshape(-1)
@@ -183,7 +183,7 @@ class ItemMasks(_Opened):
     """Masks as PIL images or arrays (H, W) of the numbers of classes."""
 
     def read(self, index: int, image: tuple[int, int], reading: Reading) -> NDArray[Any]:
-        """(H, W) uint8; what padding adds is void.
+        """Read a mask as uint8 (H, W); padding is void.
 
         Raises:
             ValueError: It is no mask, or not of the image's size.
@@ -211,10 +211,11 @@ class ItemPictures(_Opened):
     scale: int
 
     def read(self, index: int, image: tuple[int, int], reading: Reading) -> NDArray[Any]:
-        """(C, scale H, scale W) uint8.
+        """Read a picture as uint8 (C, scale H, scale W).
 
         Raises:
-            ValueError: It is not so many times as large as its image, or that is not as large as is trained on.
+            ValueError: It does not have ``scale`` times the size of its image, or the image has another size than
+                ``image_size``.
         """
         raw: Raw = self.items.open(index)[0]
         size = _size(raw)

@@ -24,21 +24,21 @@ Mask = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Colours:
-    """Colours of masks and the classes that they stand for.
+    """The colours of masks and their classes.
 
     Attributes:
-        names: Of the classes.
-        table: Number of the class of every colour ``red << 16 | green << 8 | blue``.
+        names: Names of the classes.
+        table: Class number of every colour ``red << 16 | green << 8 | blue``.
     """
 
     names: tuple[str, ...]
     table: Mask = field(repr=False)
 
     def numbers(self, mask: Image.Image, called: str) -> Mask:
-        """(H, W) numbers of classes.
+        """The class numbers of a mask, (H, W).
 
         Raises:
-            ValueError: A colour that has no name.
+            ValueError: A colour has no name.
         """
         pixels = np.asarray(mask.convert("RGB")).astype(np.uint32)
         found = self.table[pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]]
@@ -52,10 +52,10 @@ class Colours:
 
 
 def colours_of(given: Any) -> Colours:
-    """From the spec's ``{name: [red, green, blue]}``, of grey masks ``{name: number}``.
+    """Read the spec's ``{name: [red, green, blue]}`` or, for grey masks, ``{name: number}``.
 
     Raises:
-        DataError: It is none.
+        DataError: It is neither.
     """
     names = list[str]()
     table = np.full(2**24, UNNAMED, np.uint8)
@@ -85,10 +85,10 @@ def colours_of(given: Any) -> Colours:
 def numbers_of(mask: Image.Image, called: str, colours: Colours | None = None) -> Mask:
     """The number of a class per pixel, (H, W).
 
-    A palette only colours the numbers, which are what counts; grey that was saved as a colour image is still grey.
+    A palette only colours the numbers, which count; grey that was saved as a colour image is still grey.
 
     Raises:
-        ValueError: It holds something else.
+        ValueError: The mask holds something else.
     """
     if mask.format in LOSSY:
         raise ValueError(f"its mask {called} is a JPEG, which blurs numbers at every border: masks are PNG files")
@@ -122,7 +122,7 @@ def whole_numbers(held: NDArray[Any], called: str) -> Mask:
 
 
 def fitted_mask(numbers: Mask, image: tuple[int, int], reading: Reading) -> Mask:
-    """A mask (height, width) brought to size as its image; what padding adds is void.
+    """Resize a mask (height, width) like its image; padding is void.
 
     Raises:
         ValueError: It is not of the image's size (width, height).

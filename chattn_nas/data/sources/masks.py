@@ -32,10 +32,10 @@ IMAGE_ENDINGS = ("", "_leftImg8bit")
 
 
 def find_masks(settings: DataSettings) -> Found:
-    """The files; none is read.
+    """Find the files; none is read.
 
     Raises:
-        DataError: There is no such folder, or options do not serve.
+        DataError: There is no such folder, or options are wrong.
     """
     if set(settings.options) - {"colours"}:
         raise DataError(f"data.options of masks are colours, not {settings.options}", where=("options",))
@@ -90,10 +90,10 @@ Grouped = dict[str, dict[str, Entry]]
 
 
 def grouped(tree: Tree, root: str) -> tuple[Grouped, Grouped, Entry | None]:
-    """Images and masks by part and name, as their folders are called, and a file that names the classes.
+    """Group images and masks by part and name, by the names of their folders, and find a file that names the classes.
 
     Raises:
-        DataError: Two files of one name.
+        DataError: Two files have the same name.
     """
     images: Grouped = {}
     masks: Grouped = {}
@@ -117,13 +117,13 @@ def grouped(tree: Tree, root: str) -> tuple[Grouped, Grouped, Entry | None]:
 
 
 def _classes(masks: Masks, tree: Tree, names: Entry | None, said: list[str]) -> tuple[Masks, tuple[str, ...]]:
-    """The masks as they are to be read, and their classes: by colours, by a file that names them, else by what is held.
+    """Return the masks, ready to be read, and their classes: by colours, by a file of names, else by their values.
 
     Args:
-        masks: Of all parts.
-        tree: Where they lie.
-        names: A file with a class a line.
-        said: Takes what the user is told.
+        masks: The masks of all parts.
+        tree: The tree with the masks.
+        names: A file with one class per line.
+        said: Takes sentences for the user.
     """
     if masks.colours is not None:
         return masks, masks.colours.names
@@ -166,12 +166,12 @@ def _mask_of(key: str, masks: dict[str, Entry]) -> Entry | None:
 
 @dataclass(frozen=True)
 class Masks:
-    """Masks whose pixels are the numbers of classes: grey or palette images, or of colours that have names.
+    """Masks whose pixels are class numbers (grey or palette images) or named colours.
 
     Attributes:
-        tree, entries: Where they lie.
-        colours: What the colours are; ``None`` takes the numbers themselves.
-        white: Class of pixels of 255 where those are not void.
+        tree, entries: The files.
+        colours: The named colours; ``None`` if pixels are class numbers.
+        white: Class of pixels with 255, if those are not void.
     """
 
     tree: Tree
@@ -187,10 +187,10 @@ class Masks:
         return replace(self, entries=[self.entries[i] for i in index])
 
     def values(self) -> NDArray[np.bool_]:
-        """Which numbers any mask holds, (256,).
+        """Tell which values occur in the masks, (256,).
 
         Raises:
-            DataError: None of them can be read; where some can, the others are told as bad when their turn comes.
+            DataError: None can be read; if some can, the others are reported as bad files later.
         """
 
         def held(entry: Entry) -> NDArray[np.int64] | str:
@@ -208,7 +208,7 @@ class Masks:
         return found
 
     def read(self, index: int, image: tuple[int, int], reading: Reading) -> NDArray[Any]:
-        """(H, W) uint8; what padding adds is void.
+        """Read a mask as uint8 (H, W); padding is void.
 
         Raises:
             ValueError: It is no mask, or not of the image's size.

@@ -20,13 +20,13 @@ from chattn_nas.parts import found
 
 
 def own(settings: DataSettings) -> Found:
-    """The result of the user's function, called with ``data.options``.
+    """Call the user's function with ``data.options``.
 
-    That is a mapping of arrays as an ``.npz`` holds them (``x_train``, ``y_train``, ...), a ``torch`` data set, or a
-    mapping of data sets by part (``train``, ``val``, ``test``).
+    It returns a mapping of arrays with the names of an ``.npz`` (``x_train``, ``y_train``, ...), a ``torch`` data set,
+    or a mapping of data sets by part (``train``, ``val``, ``test``).
 
     Raises:
-        DataError: There is no such function, it raises, or it gives something else.
+        DataError: There is no such function, it raises, or it returns something else.
     """
     function = found(settings.dataset, "a data set", ("dataset",), refusal=DataError)
     try:

@@ -1,7 +1,7 @@
-"""Pictures in high and low resolution, cut into patches: high resolution alone, or both in folders side by side.
+"""Patches of pictures in high and low resolution: high resolution alone, or both in folders side by side.
 
-``image_size`` is that of a low-resolution patch; ``options: {scale: 2}`` says how much larger its target is. Where
-there is no low resolution, it is made by bicubic reduction, as the benchmarks of super-resolution make it.
+``image_size`` is that of a low-resolution patch; ``options: {scale: 2}`` says how much larger its target is. Missing
+low-resolution pictures are made by bicubic reduction, as in the benchmarks of super-resolution.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HIGH, LOW = {"hr", "high", "gt", "target", "targets"}, {"lr", "low", "lq", "inpu
 
 
 def find_patches(settings: DataSettings) -> Found:
-    """The files; none is read.
+    """Find the files; none is read.
 
     Raises:
         DataError: There is no such folder, or no scale.
@@ -99,15 +99,15 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
 
 
 def high_and_low(tree: Tree, root: str, scale: int) -> tuple[dict[str, dict[str, Entry]], dict[str, dict[str, Entry]]]:
-    """Pictures by part and name; those of low resolution lie in folders that are called so.
+    """Group pictures by part and name; low resolution is recognised by the names of folders.
 
     Args:
         tree: The files.
-        root: As the user knows the place.
-        scale: How many times larger the high ones are: ``x2`` may stand in the names of the low ones. 0 takes any.
+        root: The place as the user knows it.
+        scale: Scale of the high-resolution pictures; names of the others may contain ``x2``. 0 takes any.
 
     Raises:
-        DataError: Two pictures in low resolution of one name.
+        DataError: Two low-resolution pictures have the same name.
     """
     times = str(scale) if scale else f"[{min(SCALES)}-{max(SCALES)}]"
     high: dict[str, dict[str, Entry]] = {}
@@ -132,12 +132,12 @@ def high_and_low(tree: Tree, root: str, scale: int) -> tuple[dict[str, dict[str,
 
 
 def _says(word: str) -> bool:
-    """Whether a word in the name of a folder tells the size or the part, and not what its pictures show."""
+    """Whether a word in a folder's name gives the resolution or the part, and not the contents."""
     return word in HIGH | LOW or part_of(word) is not None
 
 
 class _Source:
-    """The pictures of one part; the last few that were opened are remembered, since patches follow each other."""
+    """The pictures of one part; the last few opened are cached, since patches of one picture follow each other."""
 
     def __init__(
         self, tree: Tree, pairs: Sequence[tuple[Entry, Entry | None]], size: tuple[int, int], scale: int,
@@ -170,10 +170,10 @@ class _Source:
         return image.convert(self.mode)
 
     def check_scale(self) -> None:
-        """Refuse pairs by another scale than is said, as far as the first one tells.
+        """Refuse pairs with another scale than that of the spec, by the first pair.
 
         Raises:
-            DataError: It is so many times as large as its picture in low resolution.
+            DataError: The scale differs; the message names it.
         """
         high, low = self.pairs[0]
         if low is None:
@@ -191,7 +191,7 @@ class _Source:
             )
 
     def grid(self) -> tuple[NDArray[np.int64], int]:
-        """Picture, top and left of every patch that lies side by side in it, (n, 3), and how many are too small."""
+        """Picture, top and left of adjacent patches, (n, 3), and the number of pictures that are too small."""
         found, small = [], 0
         tall, wide = self.large
         for number, (high, _) in enumerate(self.pairs):
@@ -227,12 +227,12 @@ class Patches(_Chosen):
     """Patches in low resolution."""
 
     def name(self, index: int) -> str:
-        """Its picture, and where it lies in it."""
+        """The patch's picture, and its place in it."""
         number, top, left = self.index[index]
         return f"{self.source.tree.name(self.source.pairs[number][0])}[{top}:, {left}:]"
 
     def open(self, index: int) -> tuple[Raw, bytes]:
-        """The patch, and the pixels of both."""
+        """Open the patch; return it with the pixels of both resolutions."""
         number, top, left = map(int, self.index[index])
         high, low = self.source.opened(number)
         (height, width), scale = self.source.size, self.source.scale
@@ -248,7 +248,7 @@ class HighPatches(_Chosen):
     """The picture in high resolution, which the network is to produce."""
 
     def read(self, index: int, image: tuple[int, int], reading: Any) -> NDArray[np.uint8]:
-        """(C, scale H, scale W) uint8."""
+        """Read the patch as uint8 (C, scale H, scale W)."""
         number, top, left = map(int, self.index[index])
         height, width = self.source.large
         pixels = np.asarray(self.source.opened(number)[0].crop((left, top, left + width, top + height)))

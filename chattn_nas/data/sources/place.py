@@ -1,4 +1,4 @@
-"""The path of a set."""
+"""Finds a data set by its path."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from chattn_nas.errors import DataError
 
 
 def path_of(settings: DataSettings) -> Path:
-    """The path of the file or folder.
+    """The path of the file or folder in the settings.
 
     Raises:
-        DataError: None is given.
+        DataError: The settings have no path.
     """
     if settings.path is None:
         raise DataError(f"data set {settings.dataset} needs a path", where=("path",))
@@ -22,10 +22,10 @@ def path_of(settings: DataSettings) -> Path:
 
 
 def existing(data: str) -> Path:
-    """The file or folder that somebody names with ``--data``.
+    """The file or folder that the option ``--data`` names.
 
     Raises:
-        DataError: There is none.
+        DataError: It does not exist.
     """
     place = Path(os.path.expanduser(data))
     if not place.exists():
@@ -38,20 +38,20 @@ def existing(data: str) -> Path:
 
 
 def opened(path: Path) -> tuple[Tree, list[str]]:
-    """The files below a folder or in an archive, and what they are recognised by without reading them.
+    """Open a folder or an archive; return its files, with stamps that identify them without reading.
 
     Raises:
-        DataError: There is none.
+        DataError: It does not exist.
     """
     tree = open_tree(path)
     return tree, [str(path.absolute()), *(f"{entry.path} {entry.stamp}" for entry in tree.entries)]
 
 
 def stamp(path: Path) -> str:
-    """How a file is recognised without reading it.
+    """A stamp that identifies a file without reading it.
 
     Raises:
-        DataError: There is none.
+        DataError: It does not exist.
     """
     try:
         return f"{path.absolute()} {stamp_of(path.stat())}"

@@ -1,4 +1,4 @@
-"""The source that a spec names."""
+"""Finds the source that a spec names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOURCES = {
 
 
 def find_source(settings: DataSettings) -> Source:
-    """The source that reads the set of these settings.
+    """Return the source for these settings.
 
     Raises:
         DataError: There is no such source.

@@ -32,12 +32,12 @@ class Shards(Pictures):
         return len(self.images)
 
     def name(self, index: int) -> str:
-        """Its path behind that of the archive."""
+        """The path of the archive and, in it, of the file."""
         tar, entry = self.images[index]
         return tar.name(entry)
 
     def open(self, index: int) -> tuple[Raw, bytes]:
-        """The image with only its header read, and the whole file."""
+        """Open the image, of which only the header is read; return it with the bytes of the file."""
         from io import BytesIO
 
         from PIL import Image
@@ -49,12 +49,12 @@ class Shards(Pictures):
         return Image.open(BytesIO(content)), content
 
     def take(self, index: np.ndarray) -> Shards:  # type: ignore[type-arg]
-        """Some of them."""
+        """Select some of them."""
         return Shards([self.images[i] for i in index])
 
 
 def find_webdataset(settings: DataSettings) -> Found:
-    """Shards by a folder, a pattern such as ``train-{000..009}.tar`` or ``*.tar``; names say the part.
+    """Find shards by a folder or a pattern such as ``train-{000..009}.tar`` or ``*.tar``; names give the part.
 
     Raises:
         DataError: There are none, or a sample has no label.
@@ -64,7 +64,7 @@ def find_webdataset(settings: DataSettings) -> Found:
     stamps = [f"{tar.path.absolute()} {entry.path} {entry.stamp}" for tar in tars for entry in tar.entries]
 
     def listing() -> Listing:
-        """The samples by part; asked for only where the cache does not hold the set."""
+        """List the samples by part; called only if the set is not in the cache."""
         samples = [sample for tar in tars for sample in _samples(tar, settings)]
         if not samples:
             raise DataError(f"{files[0]} holds no samples: files such as 0001.jpg and 0001.cls", where=("path",))

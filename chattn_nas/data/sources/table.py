@@ -29,22 +29,22 @@ SEPARATORS = re.compile(r"[|;\s]+")
 
 
 class Listed:
-    """Files of a table, which may lie anywhere; a tree as far as :class:`Files` needs one."""
+    """The files of a table, which may lie anywhere, with as much of a tree's interface as :class:`Files` needs."""
 
     folders: frozenset[str] = frozenset()
     entries: tuple[Entry, ...] = ()
 
     def name(self, entry: Entry) -> str:
-        """Its path."""
+        """The path of a file."""
         return entry.path
 
     def read(self, entry: Entry) -> bytes:
-        """The whole file."""
+        """Read a whole file."""
         return Path(entry.path).read_bytes()
 
 
 def find_csv(settings: DataSettings) -> Found:
-    """One table, perhaps with a column that says the part, or a folder with ``train.csv``, ``test.csv``, ``val.csv``.
+    """Find a table, perhaps with a column for the part, or a folder with ``train.csv``, ``test.csv``, ``val.csv``.
 
     Raises:
         DataError: A table, a column or files are missing.
@@ -75,7 +75,7 @@ def find_csv(settings: DataSettings) -> Found:
     files = [f"{entry.path} {entry.stamp}" for entry in entries]
 
     def listing() -> Listing:
-        """The samples by part; asked for only where the cache does not hold the set."""
+        """List the samples by part; called only if the set is not in the cache."""
         targets, names = _targets(texts, settings)
         chosen = {part: np.flatnonzero(np.array([p == part for p in parts])) for part in order}
         return Listing(
@@ -171,7 +171,7 @@ def _columns(
 def _image_column(
     header: Sequence[str], rows: Sequence[tuple[str, Path, Mapping[str, str]]], settings: DataSettings, said: list[str]
 ) -> str:
-    """As asked, else the one that names image files, else the one with a usual name."""
+    """The column of the spec, else the one that names image files, else one with a usual name."""
     if settings.image_column is None:
         named = [name for name in header if sum(is_image(row[name]) for _, _, row in rows) > 0.5 * len(rows)]
         usual = [name for name in named if name.lower() in IMAGES]
@@ -221,7 +221,7 @@ def _entry(folder: Path, name: str) -> Entry:
 
 
 def _refuse_no_labels(rows: Sequence[tuple[str, Path, Mapping[str, str]]], column: str, others: Sequence[str]) -> None:
-    """Refuse a column of labels that tells every row from every other, as names and numbers do."""
+    """Refuse a label column with a different value in almost every row, such as names or numbers."""
     if len({row[column] for _, _, row in rows}) == len(rows):
         raise DataError(
             f"column {column!r} of {rows[0][1]} holds another value in each of {len(rows)} rows: these are no classes",
@@ -230,7 +230,7 @@ def _refuse_no_labels(rows: Sequence[tuple[str, Path, Mapping[str, str]]], colum
 
 
 def _refuse_none_there(entries: Sequence[Entry], file: Path, column: str, first: str) -> None:
-    """Refuse a table of which no image is where it says; some that are missing are bad files like others."""
+    """Refuse a table none of whose images exist; a few missing ones are treated as bad files."""
     if any(entry.size >= 0 for entry in entries):
         return
     folders = (one for one in sorted(file.parent.iterdir()) if one.is_dir())
@@ -247,7 +247,7 @@ def _twice(
     entries: Sequence[Entry], rows: Sequence[tuple[str, Path, Mapping[str, str]]], labelled: Sequence[str],
     said: list[str],
 ) -> None:  # fmt: skip
-    """An image with two labels is refused; the same row again is said."""
+    """Refuse an image with two labels; report repeated rows."""
     seen: dict[str, tuple[str, ...]] = {}
     for entry, (_, file, row) in zip(entries, rows):
         labels = tuple(row[name] for name in labelled)

@@ -1,7 +1,7 @@
 """Images with boxes as YOLO's text files have them: a line ``class x y width height`` per object, in shares.
 
-Known are ``images/train/`` beside ``labels/train/``, ``train/images/`` beside ``train/labels/``, both without parts,
-and texts beside their images. Names of classes, and folders of parts, stand in ``data.yaml``; names also in
+Supported are ``images/train/`` beside ``labels/train/``, ``train/images/`` beside ``train/labels/``, both without
+parts, and texts beside their images. Names of classes, and folders of parts, stand in ``data.yaml``; names also in
 ``classes.txt``.
 """
 
@@ -34,7 +34,7 @@ ROUNDED = 0.05
 
 
 def find_yolo(settings: DataSettings) -> Found:
-    """The files; none is read.
+    """Find the files; none is read.
 
     Raises:
         DataError: There is no such folder.
@@ -95,7 +95,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
 
 
 def labels_of(image: str) -> list[str]:
-    """Where the labels of an image may lie: its last folder ``images`` is called ``labels`` there, or beside it."""
+    """Possible label files of an image: with its last folder ``images`` replaced by ``labels``, or beside it."""
     text = PurePosixPath(image).with_suffix(".txt")
     places = [str(text)]
     folders = list(text.parts[:-1])
@@ -123,7 +123,7 @@ def _data_yaml(tree: Tree) -> dict[str, Any]:
 
 
 def _names(tree: Tree, told: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """The names of the classes, and what is said of them; none where nothing names them."""
+    """The names of the classes, with a sentence on their origin; none if no file names them."""
     named = told.get("names")
     if isinstance(named, dict):
         if set(named) != set(range(len(named))):
@@ -151,10 +151,10 @@ def _distinct(names: list[str], called: str) -> list[str]:
 
 
 def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> dict[str, list[Entry]]:
-    """Parts by the folders that ``data.yaml`` names, else by names of folders, such as ``train`` and ``val2017``.
+    """Find parts by the folders in ``data.yaml``, else by names of folders, such as ``train`` and ``val2017``.
 
     Raises:
-        DataError: Some images of one part are those of another, too.
+        DataError: Two parts share images.
     """
     found: dict[str, list[Entry]] = {}
     held: set[str] = set()
@@ -194,16 +194,16 @@ def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> di
 
 
 def _below(path: str, folder: str) -> bool:
-    """Whether an image lies in a folder that is told from anywhere: its last folders are looked for."""
+    """Whether an image lies in a folder that is given by any path, of which the last components count."""
     words = [word for word in folder.replace("\\", "/").split("/") if word not in ("", ".", "..")]
     return any(f"/{path}".find(f"/{'/'.join(words[start:])}/") >= 0 for start in range(max(1, len(words) - 1)))
 
 
 def _boxes(tree: Tree, entry: Entry, called: str, names: Sequence[str], flat: Flat) -> list[Box]:
-    """The objects of one image.
+    """Read the objects of one image.
 
     Raises:
-        DataError: A line is none.
+        DataError: A line is malformed.
     """
     try:
         lines = tree.read(entry).decode("utf-8-sig").splitlines()
