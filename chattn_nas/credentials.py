@@ -1,8 +1,8 @@
-"""Secrets that a spec names: kept in this process, handed to the processes that it starts, never written or shown.
+"""Secrets in a spec: kept in this process, passed to the processes that it starts, never written or shown.
 
-A storage's URL loses its password when it is read. The password is looked for, in this order: where the URL itself
-was given with it in this process or the one that started it, in ``CHATTN_NAS_STORAGE_PASSWORD``, in what the
-database's own client reads (``PGPASSWORD``, ``PGPASSFILE``, ``~/.pgpass``), and on a terminal it is asked for.
+A storage's URL loses its password when it is read. Later the password is looked for in this order: in a URL that this
+process or its parent was given, in ``CHATTN_NAS_STORAGE_PASSWORD``, in what the database's own client reads
+(``PGPASSWORD``, ``PGPASSFILE``, ``~/.pgpass``); on a terminal, the user is asked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _known: dict[str, Any] = {}
 
 
 def keep_password(url: str) -> str:
-    """The URL without its password and secret query parameters, which this process remembers.
+    """Remove the password and secret query parameters from a URL, and remember them in this process.
 
     Raises:
         ValueError: It is no URL of a database.
@@ -62,19 +62,19 @@ def keep_password(url: str) -> str:
 
 
 def secrets_of(url: str) -> dict[str, Any]:
-    """Keyword arguments that a driver needs besides the URL; empty where no password is known."""
+    """Keyword arguments that a driver needs besides the URL; empty if no password is known."""
     known: dict[str, Any] = _all().get(url, {})
     given = os.environ.get(PASSWORD)
     return dict(known) or ({"password": given} if given and "@" in url else {})
 
 
 def remember(url: str, password: str) -> None:
-    """Keep a password that was asked for."""
+    """Remember a password that the user has typed."""
     _known[url] = {"password": password}
 
 
 def hide(name: str, settings: Any) -> Any:
-    """Plain settings with every secret in them replaced by ``***``; this process remembers them."""
+    """Replace every secret in plain settings by ``***``, and remember it in this process."""
     if isinstance(settings, Mapping):
         return {
             key: _hidden(f"{name}.{key}", value)
@@ -88,10 +88,10 @@ def hide(name: str, settings: Any) -> Any:
 
 
 def reveal(name: str, settings: Any) -> Any:
-    """The settings that :func:`hide` was given.
+    """Undo :func:`hide`.
 
     Raises:
-        KeyError: The place of a secret that is not known in this process.
+        KeyError: A secret is unknown in this process; the key is its place.
     """
     if isinstance(settings, Mapping):
         return {key: reveal(f"{name}.{key}", value) for key, value in settings.items()}
@@ -107,7 +107,7 @@ def environment() -> dict[str, str]:
 
 
 def redacted(text: str) -> str:
-    """A text in which no known secret, and nothing that looks like a URL's password, is left."""
+    """Remove known secrets, and anything that looks like a URL's password, from a text."""
     secrets = [v for value in _all().values() for v in (value.values() if isinstance(value, dict) else [value])]
     for secret in sorted({str(s) for s in [*secrets, os.environ.get(PASSWORD, "")] if len(str(s)) > 3}, key=len)[::-1]:
         text = text.replace(secret, MASK)
@@ -121,6 +121,6 @@ def _hidden(name: str, value: str) -> str:
 
 
 def _all() -> dict[str, Any]:
-    """Known to this process, or handed to it."""
+    """All secrets that this process knows or was given."""
     handed: dict[str, Any] = json.loads(os.environ.get(HANDED) or "{}")
     return handed | _known

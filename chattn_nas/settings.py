@@ -49,7 +49,7 @@ _KIND = re.compile(r"str|int|float|bool|(literal|list|dict|tuple|constrained|fun
 
 
 class Refusing(BaseModel):
-    """A model whose wrong values raise :class:`InputError`, whether they come from YAML or from Python."""
+    """Base of models in which wrong values raise :class:`InputError`, whether they come from YAML or from Python."""
 
     def __init__(self, /, *args: Any, **fields: Any) -> None:
         if args and not issubclass(type(self), RootModel):
@@ -62,7 +62,7 @@ class Refusing(BaseModel):
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
-        """As pydantic's.
+        """Validate as pydantic does.
 
         Raises:
             InputError: The first wrong value; ``where`` is its path of keys.
@@ -72,7 +72,7 @@ class Refusing(BaseModel):
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
-        """As :meth:`model_validate`, from JSON."""
+        """Like :meth:`model_validate`, from JSON."""
         with _refused(cls):
             return super().model_validate_json(json_data, **options)
 
@@ -83,7 +83,7 @@ class Refusing(BaseModel):
 
 @contextmanager
 def _refused(model: type[BaseModel]) -> Iterator[None]:
-    """Turn pydantic's errors inside into :class:`InputError`."""
+    """Turn pydantic's errors inside the context into :class:`InputError`."""
     try:
         yield
     except ValidationError as error:
@@ -95,9 +95,9 @@ def _refused(model: type[BaseModel]) -> Iterator[None]:
 class Settings(Refusing):
     """A section of the spec: unknown keys are refused, values never change after loading.
 
-    Numbers are finite and not immense, ``true`` is no number, and texts hold no zero byte, which no path may have. The
-    docstring tells every key: its section ``Attributes`` says what
-    it is, ``In a spec`` shows it as a user writes it, with the unit as the comment; the JSON Schema is made of both.
+    Numbers are finite and not immense, ``true`` is no number, and texts contain no zero byte, which no path may have.
+    The docstring describes every key: its section ``Attributes`` says what it is, and ``In a spec`` shows an example
+    with the unit as a comment. The JSON Schema is made of both.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -122,7 +122,7 @@ class Settings(Refusing):
     @field_validator("*", mode="after")
     @classmethod
     def _not_immense(cls, value: Any, info: ValidationInfo) -> Any:
-        """Whatever was written: YAML reads ``1e300`` as a text, of which a number is made."""
+        """Check every number, however it was written: YAML reads ``1e300`` as text, which is then converted."""
         if Any not in cls._kinds_of(info.field_name):
             for one in _items(value):
                 most = LARGEST if isinstance(one, int) else LARGEST_FLOAT
@@ -136,7 +136,7 @@ class Settings(Refusing):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """pydantic's, with what the docstring tells of every key."""
+        """Make pydantic's schema, with the docstring's description of every key."""
         schema = handler(core)
         resolved = handler.resolve_ref_schema(schema)
         properties = resolved.get("properties", {})
@@ -154,23 +154,23 @@ class Settings(Refusing):
         return schema
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refused.
+        """Refuse every assignment.
 
         Raises:
-            InputError: Settings never change; the message says how to get others.
+            InputError: Settings never change; the message says how to make a changed copy.
         """
         raise InputError(f"{type(self).__name__} never changes: .changed({name}=...) gives a copy", where=(name,))
 
     def changed(self, **fields: Any) -> Self:
-        """A copy with other values, checked like the first ones.
+        """Return a copy with other values, which are checked like the original ones.
 
         Raises:
-            InputError: An unknown field, or a value that it cannot take.
+            InputError: A field is unknown, or a value is wrong.
         """
         return self.model_copy(update=fields)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As :meth:`changed`; pydantic's own checks nothing."""
+        """Like :meth:`changed`, since pydantic's own method checks nothing."""
         if not update:
             return super().model_copy(deep=deep)
         held = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
@@ -178,7 +178,7 @@ class Settings(Refusing):
 
 
 def told(doc: str, section: str) -> dict[str, str]:
-    """The entries of a docstring's section, such as ``Attributes``, by name, in one line each."""
+    """The entries of a docstring's section, such as ``Attributes``, by name, each in one line."""
     found: dict[str, str] = {}
     names: list[str] = []
     for line in _section(doc, section):
@@ -217,7 +217,7 @@ def _check_plain(value: Any) -> None:
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
-    """An annotation and all that it is made of; of ``Literal[1, 3]`` its values, too."""
+    """An annotation with all of its parts, including the values of a ``Literal[1, 3]``."""
     yield annotation
     for part in get_args(annotation):
         yield from _kinds(part)
@@ -228,7 +228,7 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in plain values, keys of mappings included."""
+    """The texts in plain values, including keys of mappings."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -241,9 +241,9 @@ def _texts(value: Any) -> Iterator[str]:
 def refusal(
     model: type[BaseModel], error: ValidationError, order: Callable[[tuple[str | int, ...]], int] = lambda where: 0
 ) -> InputError:
-    """The most telling of pydantic's errors as one of ours; ``order`` ranks places, such as by their line in a file.
+    """Turn the most informative of pydantic's errors into one of ours; ``order`` ranks places, such as by line.
 
-    A mistyped key tells more than the key that is missing for it.
+    A mistyped key says more than the key that is missing for it.
     """
     rank = {"extra_forbidden": 0, "missing": 2}
     first = min(error.errors(), key=lambda one: (rank.get(one["type"], 1), order(one["loc"])))
@@ -259,12 +259,12 @@ def refusal(
 
 
 def _place(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Where a value stands in the spec: pydantic adds which of several kinds of values it was tried as."""
+    """The place of a value in the spec, without pydantic's additions on the kinds of values it tried."""
     return tuple(part for part in loc if not (isinstance(part, str) and _KIND.fullmatch(part)))
 
 
 def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, ...]]:
-    """One pydantic error as a sentence, the offending value where it can be compared, and what would be possible."""
+    """Turn one pydantic error into a sentence, the offending value if it can be compared, and the possible values."""
     where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         possible = tuple(_model_at(model, error["loc"][:-1]).model_fields)
@@ -310,19 +310,19 @@ def _number_meant(error: Any) -> str:
 
 
 def _called(model: type[BaseModel]) -> str:
-    """The name of the whole in errors: the spec, or a section by its class."""
+    """The name of the model in errors: the spec, or a section by its class."""
     return "the spec" if model.__name__ == "Spec" else model.__name__
 
 
 def _homes(model: type[BaseModel], keys: set[str]) -> list[str]:
-    """Where in the sections of a spec one of these keys stands."""
+    """The places in a spec where one of these keys is allowed."""
     sections = {name: _model_at(model, (name,)) for name in model.model_fields}
     return [f"{name}.{key}" for name, section in sections.items() if section is not model
             for key in section.model_fields if key in keys]  # fmt: skip
 
 
 def shown(value: Any, most: int = 200) -> str:
-    """A value met, short enough for a sentence, without secrets."""
+    """A value, short enough for a sentence and without secrets."""
     text = redacted(repr(value))
     return text if len(text) <= most else f"{text[:most]}..."
 

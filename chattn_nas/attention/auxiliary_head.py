@@ -6,11 +6,11 @@ from torch import nn
 
 
 class AuxiliaryHead(nn.Module):
-    """Base of a module that gives logits (B, classes) for a loss of its own, beside the network's.
+    """Base of a module that computes logits (B, classes) for a loss of its own.
 
-    Whoever trains adds binary cross-entropy on the presence of every class, weighted by ``loss_weight``, wherever the
-    network calls such a module. It is counted neither in parameters nor in MACs. Only subclasses are taken for heads:
-    a ``loss_weight`` that another class has for itself means nothing here.
+    Training adds binary cross-entropy on the presence of every class, weighted by ``loss_weight``, wherever the network
+    calls such a module. It is counted neither in parameters nor in MACs. Only subclasses are heads: a ``loss_weight``
+    of another class means nothing here.
 
     Attributes:
         loss_weight: Weight of its loss; with 0 it is never trained.

@@ -1,4 +1,4 @@
-"""Canonical forms that several attention types share; for their registration only, never inside a module."""
+"""Canonical forms that several attention types share; used for registration only, never inside a module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Costs of modules without formulas, and whether they fit a site: found on the meta device."""
+"""Finds costs of modules without formulas, and whether they fit a site, on the meta device."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ MANY = 100
 
 
 def freedom(values: Any) -> Any:
-    """Degrees of freedom of the variance of so many values, 1 at least.
+    """Degrees of freedom of the variance of that many ``values``, at least 1.
 
     A 1x1 map has variance 0 then; dividing by its 0 degrees of freedom would spoil a norm's statistics for ever.
     """

@@ -17,7 +17,7 @@ SITES: tuple[tuple[int, Size], ...] = ((64, (56, 56)), (256, (14, 14)), (512, (7
 
 
 def row(kind: AttentionType, channels: int, feature_size: Size) -> dict[str, Any]:
-    """A type and its costs with default settings on maps (B, ``channels``, H, W).
+    """Describe a type, with its costs at default settings on maps (B, ``channels``, H, W).
 
     ``problem`` says why it cannot sit there; its costs are ``None`` then.
     """
@@ -49,12 +49,12 @@ def _word(value: Any) -> str:
 
 
 def place(kind: AttentionType) -> str:
-    """Where it sits by default, such as ``after_add, last``."""
+    """The type's default place, such as ``after_add, last``."""
     return kind.placement + ("" if kind.blocks == "all" else f", {kind.blocks}")
 
 
 def needs(kind: AttentionType) -> list[str]:
-    """Its requirements, in words."""
+    """The type's requirements, in words."""
     return [
         words
         for given, words in (
@@ -70,17 +70,17 @@ def needs(kind: AttentionType) -> list[str]:
 
 
 def told(kind: AttentionType) -> str:
-    """The documentation of the file that defines the type: the equation, then the facts."""
+    """The docstring of the file that defines the type: the equation, then the facts."""
     return (sys.modules[kind.cls.__module__].__doc__ or "").strip()
 
 
 def is_ours(kind: AttentionType) -> bool:
-    """Whether this package defines it, timm's layers and plug-ins not counted."""
+    """Whether this package defines the type, without timm's layers and plug-ins."""
     return kind.cls.__module__.startswith(f"{__package__}.") and not kind.name.startswith("timm/")
 
 
 def page() -> str:
-    """The documentation page of our own types, Markdown."""
+    """Write the documentation page of our own types, in Markdown."""
     kinds = [registry.get(name) for name in registry.names()]
     ours = [kind for kind in kinds if is_ours(kind)]
     theirs = [kind for kind in kinds if kind.name.startswith("timm/")]

@@ -1,4 +1,4 @@
-"""Random numbers of a module's own, so that what it draws leaves everybody else's draws as they are.
+"""Random numbers of a module's own, so that its draws do not change anybody else's.
 
 Drop path and dropout of a backbone draw from the global generator: an attention that drew from it too would give its
 network other masks than its rivals have, and the comparison would no longer be paired.
@@ -37,7 +37,7 @@ class OwnRandom(nn.Module):
 
 
 def _hashed(x: Tensor) -> Tensor:
-    """Integers of 32 bits to such integers, one to one and without a visible pattern (Wellons' ``lowbias32``)."""
+    """Hash integers of 32 bits, one to one and without a visible pattern (Wellons' ``lowbias32``)."""
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & _WORD
     x = ((x ^ (x >> 15)) * 0x846CA68B) & _WORD
     return x ^ (x >> 16)

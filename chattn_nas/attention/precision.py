@@ -1,4 +1,4 @@
-"""Numbers that half precision cannot hold: computed in float32 at least, whatever autocast says."""
+"""Computes numbers that half precision cannot hold in float32 at least, whatever autocast says."""
 
 from __future__ import annotations
 

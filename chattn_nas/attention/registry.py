@@ -1,4 +1,4 @@
-"""The registry of attention types: what each is, what may be chosen, what it needs and what it costs.
+"""The registry of attention types, with their hyperparameters, requirements and costs.
 
 A type is one file with one class, registered by decorator::
 
@@ -42,13 +42,13 @@ BLOCKS: tuple[Blocks, ...] = ("all", "last", "alternate")
 
 
 class Hyperparameter:
-    """A domain: the values worth searching, default first, and which others are allowed besides.
+    """A domain: the values worth searching, default first, and which others are allowed.
 
     Args:
         default, *others: The values that a search takes when the spec says ``search``; the first is the default.
         minimum: For numbers: any value of the default's type from here up is allowed, listed or not.
             Without it only the listed values are allowed.
-        anything: Any value of the default's type is allowed, any at all where that is ``None``.
+        anything: Any value of the default's type is allowed; any value at all if that is ``None``.
     """
 
     def __init__(self, default: Any, *others: Any, minimum: float | None = None, anything: bool = False) -> None:
@@ -91,25 +91,25 @@ class AttentionType:
             else keyword-only; maps (B, C, H, W) to the same shape. With ``scope="stage"``:
             ``forward(x, state=None) -> (y, state)``. Class attributes: ``no_weight_decay`` (see below), and
             ``starts_as_identity = True`` where a fresh module is the identity already.
-        title, year: The paper's title and year; empty and 0 where there is none.
-        paper: Where it is to be found: ``arXiv:1709.01507``, or the conference.
-        looks_at: What its gates tell apart: ``channels``, ``positions``, ``channels and positions`` or ``nothing``.
-            Where it is not ``channels`` alone, the cost grows with the map.
+        title, year: The paper's title and year; empty and 0 if there is none.
+        paper: Where to find the paper: ``arXiv:1709.01507``, or the conference.
+        looks_at: What its gates distinguish: ``channels``, ``positions``, ``channels and positions`` or ``nothing``.
+            Unless that is ``channels``, the cost grows with the map.
         hyperparameters: Name to domain.
         parameters: Closed formula ``(channels, feature_size, values) -> int``.
         macs: Closed formula for multiply-accumulates per sample, as ``FlopCounterMode`` counts them
             (convolutions, matrix products; nothing elementwise, no pooling).
         problem: ``(channels, feature_size, values) -> None | str``: why it cannot be built there.
-        canonical: ``(values, sites) -> values``: one form for all values that compute the very same thing at
-            all of these sites.
+        canonical: ``(values, sites) -> values``: one form for all values that compute the same at all of these
+            sites.
         scope: ``block``: independent modules. ``stage``: one module shared by the blocks of a stage.
         placement, blocks: The authors' own place, where it is one of ours.
         placements: Every place this type may take.
         needs_feature_size: The constructor takes ``feature_size``.
         needs_num_classes: The constructor takes ``num_classes``.
-        minimal_channels: Refused below.
+        minimal_channels: Smallest possible number of channels.
         needs_batch: Training needs more than one sample.
-        needs_map: Needs a map larger than 1x1.
+        needs_map: It needs a map larger than 1x1.
     """
 
     name: str
@@ -144,10 +144,10 @@ class AttentionType:
         return getattr(self.cls, "no_weight_decay", ())
 
     def complete(self, values: Values) -> dict[str, Any]:
-        """``values`` checked, defaults filled in.
+        """Check ``values`` and fill in the defaults.
 
         Raises:
-            InputError: An unknown hyperparameter or a value outside its domain.
+            InputError: A hyperparameter is unknown, or a value is outside its domain.
         """
         for name, value in values.items():
             if name not in self.hyperparameters:
@@ -164,7 +164,7 @@ class AttentionType:
         }
 
     def why_not(self, channels: int, feature_size: Size, values: Values) -> str | None:
-        """Why this type cannot be built at a site, if so."""
+        """Why this type cannot be built at a site; ``None`` if it can."""
         if channels < self.minimal_channels:
             return f"it needs at least {self.minimal_channels} channels"
         if self.needs_map and feature_size == (1, 1):
@@ -172,13 +172,13 @@ class AttentionType:
         return self.problem(channels, feature_size, values)
 
     def check(self, channels: int, feature_size: Size, values: Values) -> None:
-        """Raise :class:`InputError` with the reason where this type cannot be built at a site."""
+        """Raise :class:`InputError` with the reason if this type cannot be built at a site."""
         height, width = feature_size
         if problem := self.why_not(channels, feature_size, values):
             raise InputError(f"{self.name} cannot sit on {channels} channels of {height}x{width}: {problem}")
 
     def build(self, channels: int, feature_size: Size | None, num_classes: int | None, values: Values) -> nn.Module:
-        """A new module with these values, which :meth:`complete` gave; it carries ``module.built``.
+        """Build a module with values from :meth:`complete`; its attribute ``built`` records them.
 
         Raises:
             InputError: It cannot be built at this site.
@@ -197,7 +197,7 @@ class AttentionType:
 
 @dataclass(frozen=True)
 class Built:
-    """How a module was built, for whoever must write that down: ``get(type).cls(channels, **arguments)``.
+    """How a module was built, for the export: ``get(type).cls(channels, **arguments)``.
 
     Attributes:
         type: Name of its attention type.
@@ -237,14 +237,14 @@ def register(
     needs_batch: bool = False,
     needs_map: bool = False,
 ) -> Callable[[Maker], Maker]:
-    """Class decorator that adds an :class:`AttentionType`, whose attributes the arguments are.
+    """Class decorator that adds an :class:`AttentionType`; the arguments are its attributes.
 
     Raises:
         ValueError: The name is taken by another class.
     """
 
     def add(cls: Maker) -> Maker:
-        """Enter the class; it stays as it is."""
+        """Register the class, and return it unchanged."""
         known = _types.get(name)
         if known is not None and _place(known.cls) != _place(cls):
             raise ValueError(f"attention type {name!r} is already registered by {known.cls.__module__}")
@@ -266,7 +266,7 @@ def _place(cls: Callable[..., nn.Module]) -> tuple[str, str]:
 
 
 def refuse(name: str, reason: str) -> None:
-    """Have :func:`get` answer ``name`` with a reason instead of "unknown": for names known not to work."""
+    """Let :func:`get` refuse ``name`` with a reason instead of "unknown", for names known not to work."""
     _refused[name] = reason
 
 
@@ -289,10 +289,10 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> AttentionType:
-    """The type registered under ``name``, or of the class that ``module:Class`` names.
+    """Return the type registered under ``name``, or that of the class ``module:Class``.
 
     Raises:
-        InputError: No such type; the message lists those there are.
+        InputError: There is no such type; the message lists the known ones.
     """
     _load()
     if not isinstance(name, str):
@@ -310,9 +310,9 @@ def get(name: str) -> AttentionType:
 
 
 def registered(name: str) -> AttentionType | None:
-    """The type of that name, where it is registered; nothing is imported that the name says.
+    """Return the type of that name if it is registered, without importing what the name says.
 
-    What is read, such as the trials of a run that somebody sent, shall not start code.
+    Reading data, such as the trials of a run from somebody else, must not run their code.
     """
     _load()
     return _types.get(name) or next((kind for kind in _types.values() if _path_of(kind) == name), None)
@@ -343,7 +343,7 @@ def build(
     num_classes: int | None = None,
     **hyperparameters: Any,
 ) -> nn.Module:
-    """A new attention module for maps of shape (B, ``channels``, H, W).
+    """Build an attention module for maps of shape (B, ``channels``, H, W).
 
     Args:
         name: A registered type or ``module:Class``.
@@ -353,7 +353,7 @@ def build(
         hyperparameters: Checked against the type's domains; those left out take their defaults.
 
     Raises:
-        InputError: Unknown type or hyperparameter, a value outside its domain, or an impossible site.
+        InputError: The type or a hyperparameter is unknown, a value is outside its domain, or the site is impossible.
     """
     kind = get(name)
     return kind.build(channels, feature_size, num_classes, kind.complete(hyperparameters))

@@ -9,14 +9,17 @@ from torch import Tensor
 
 
 def is_traced() -> bool:
-    """Whether what runs is being written down: by ``torch.jit.trace``, which cannot hold a Python function, or by
-    ``torch.compile`` and ``torch.export``, which fuse plain statements by themselves and refuse a ``jvp``.
+    """Whether the running code is being traced.
+
+    ``torch.jit.trace`` cannot hold a Python function; ``torch.compile`` and ``torch.export`` fuse plain statements by
+    themselves and refuse a ``jvp``.
     """
     return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
 def applied(function: type[torch.autograd.Function], *inputs: Any) -> Any:
-    """Apply a function that has a gradient of its own. Where no gradient is asked for its forward is called alone:
+    """Apply a function with its own gradient; without gradients, call just its forward.
+
     ``apply`` binds its arguments in Python, which takes as long as summing a small map.
     """
     return function.apply(*inputs) if torch.is_grad_enabled() else function.forward(*inputs)

@@ -1,8 +1,8 @@
-"""The attentions of ``timm.layers.create_attn`` as ``timm/<name>``, to be raced against ours.
+"""The attentions of ``timm.layers.create_attn`` as ``timm/<name>``, to compare with ours.
 
-Each is timm's own module, unchanged, with timm's defaults; timm is imported when the first is asked for its cost or
-built. Costs are counted on the meta device, so they are what torch counts by construction. Whether a module can sit
-at a site is found by running it there on the meta device: ``halo`` needs sides divisible by 8, ``bat`` by 7,
+Each is timm's own module, unchanged, with timm's defaults; timm is imported when the cost of one is first needed, or
+one is built. Costs are counted on the meta device, so they are what torch counts by construction. Whether a module can
+sit at a site is found by running it there on the meta device: ``halo`` needs sides divisible by 8, ``bat`` by 7,
 ``lambda`` and ``bottleneck`` channels that their heads divide. Found with timm 1.0.31, which also showed: those that
 are no gate (``bat``, ``bottleneck``, ``halo``, ``lambda``, ``nl``, ``sk``, ``splat``) do not keep channels_last, some
 of them not float32 under autocast. Place: where SE sits, after the last norm of a block.
@@ -81,7 +81,7 @@ def _failure(name: str, channels: int, feature_size: Size, values: tuple[tuple[s
 
 def _register(name: str, title: str, year: int, rd_ratio: float | None) -> None:
     def make(channels: int, *, feature_size: Size | None = None, **values: Any) -> nn.Module:
-        """As ``timm.layers.create_attn``.
+        """Build as ``timm.layers.create_attn`` does.
 
         Args:
             rd_ratio: Hidden width over channels.

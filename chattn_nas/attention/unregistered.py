@@ -1,8 +1,9 @@
-"""A plain ``nn.Module`` that nobody registered, raced as ``module:Class``: what registration would tell is found out.
+"""Attention types for unregistered classes, ``module:Class``, whose properties are found by trial.
 
-Its constructor takes channels first; ``feature_size`` and ``num_classes`` are given where it asks for them by these
-names; whatever else has a default may be set in a spec. Parameters and MACs are counted on the meta device. What it
-needs (a batch, a map larger than 1x1) is not known, and what computes the same is not merged: for that, register it.
+The class is any ``nn.Module`` whose constructor takes channels first; ``feature_size`` and ``num_classes`` are passed
+if it has parameters of these names; everything else with a default may be set in a spec. Parameters and MACs are
+counted on the meta device. Its requirements (a batch, a map larger than 1x1) are unknown, and equivalent values are not
+merged: for that, register the class.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def describe(path: str, cls: Callable[..., nn.Module]) -> AttentionType:
-    """The type of a class, named by its path.
+    """Make the type of a class, named by its path.
 
     Raises:
-        InputError: It is no ``nn.Module``, or its constructor does not take channels first, or needs something that is
-            not known.
+        InputError: It is no ``nn.Module``, or its constructor does not take channels first, or needs an argument that
+            is unknown here.
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise InputError(f"{path!r} is neither registered (@chattn_nas.attention.register) nor a subclass of nn.Module")
@@ -68,7 +69,7 @@ def describe(path: str, cls: Callable[..., nn.Module]) -> AttentionType:
 
 
 class _Makes:
-    """Costs and failures of a class, each found once."""
+    """Finds costs and failures of a class, each once."""
 
     def __init__(self, cls: Callable[..., nn.Module], needs: set[str]) -> None:
         def make(channels: int, size: Size, values: Mapping[str, Any]) -> Make:

@@ -1,8 +1,8 @@
-"""The hidden width of a squeeze: the one rule of all types that have a ``reduction``."""
+"""The hidden width of a squeeze, by one rule for all types with a ``reduction``."""
 
 from __future__ import annotations
 
 
 def hidden_width(channels: int, reduction: int, minimum: int = 1) -> int:
-    """``channels // reduction``, but never below ``minimum``: a hidden layer of no units would say nothing for ever."""
+    """``channels // reduction``, but at least ``minimum``: a hidden layer without units would learn nothing."""
     return max(minimum, channels // reduction)

@@ -1,4 +1,4 @@
-"""Facts of a table: noise, seeds that a difference needs, what rungs predict, whether mixing pays."""
+"""Facts about a table: noise, the seeds that a difference needs, what rungs predict, whether mixing pays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALL, POWER = 0.3, 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class TableFacts:
-    """Accuracies in points.
+    """Facts about a table; accuracies in points.
 
     Attributes:
         networks, seeds: Trainings are their product.
@@ -67,7 +67,7 @@ class TableFacts:
 
 
 def facts(table: Table) -> TableFacts:
-    """Compute them; with one seed, what needs two is NaN."""
+    """Compute the facts; with one seed, those that need two are NaN."""
     validation, test = _grid(table, "accuracy"), _grid(table, "test_accuracy")
     seeds = validation.shape[1]
     noise, alone = _noise(validation)
@@ -127,7 +127,7 @@ def _type_means(table: Table, means: np.ndarray) -> dict[str, dict[str, float]]:
 
 
 def _grid(table: Table, column: str) -> np.ndarray:
-    """(networks, seeds) in points, networks in the order of ``table.networks``."""
+    """Accuracies in points, (networks, seeds), with networks in the order of ``table.networks``."""
     grid = table.rows.pivot(index="hash", columns="seed", values=column)
     return 100 * grid.loc[list(table.networks)].to_numpy(dtype=float)
 
@@ -140,7 +140,7 @@ def _needed(paired: float) -> int:
 
 
 def _taus(table: Table, end: np.ndarray, *, across: bool = False) -> dict[int, float]:
-    """Between every rung and the end of the same trainings, or ``across``, of those on other seeds."""
+    """Kendall's tau between every rung and the end of the same trainings or, with ``across``, on other seeds."""
     seeds = range(end.shape[1])
     found = {}
     for epoch in table.rungs[:-1]:

@@ -1,7 +1,7 @@
-"""The questions that a long table answers, with intervals over seeds.
+"""Answers from a long table, with intervals over seeds.
 
-A seed is the unit of every interval: trainings of one seed share luck by type and stage (type x seed), so a figure is
-computed on each seed alone and Student's t is taken over seeds. Everything follows from the rows of the CSV.
+The seed is the unit of every interval: trainings of one seed share luck by type and stage (type x seed), so a figure is
+computed per seed, and Student's t is taken over seeds. Everything follows from the rows of the CSV.
 """
 
 from __future__ import annotations
@@ -109,11 +109,11 @@ class Interactions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Foretelling:
-    """How well one short training ranks the networks as long ones do.
+    """The agreement between the rankings by one short training and by long ones.
 
     Attributes:
         epochs, reading: Epochs and reading of the short training.
-        cost: As a part of a long training.
+        cost: Its cost as a fraction of a long training.
         tau: Kendall's tau to the mean test accuracy of long trainings on the other seeds.
     """
 
@@ -161,11 +161,11 @@ class LongTable:
         return found.to_numpy(dtype=float) * (100 if column.endswith("accuracy") else 1)
 
     def uniform(self, name: str) -> str | None:
-        """Hash of the network with one type everywhere."""
+        """The hash of the network with one type everywhere."""
         return next((key for key, types in self.types.items() if set(types) == {name}), None)
 
     def name(self, key: str) -> str:
-        """Types, stage by stage."""
+        """A network's types, stage by stage."""
         types = self.types[key]
         return types[0] if len(set(types)) == 1 else " | ".join(types)
 
@@ -247,7 +247,7 @@ def interactions(table: LongTable) -> Interactions:
 
 
 def foretelling(table: LongTable) -> list[Foretelling]:
-    """Every length and reading, and last the ceiling: another long training."""
+    """Every length and reading; the last is the ceiling, another long training."""
     truth = table.grid("test_accuracy")
     found = []
     for epochs in sorted(int(epochs) for epochs in table.rows["epochs"].unique()):

@@ -19,7 +19,7 @@ READING = {"accuracy": "validation accuracy", "loss": "validation loss", "train_
 
 
 def answers_markdown(table: LongTable) -> str:
-    """All that a long table says; points are of test accuracy, intervals 95 % over seeds."""
+    """Write all answers of a long table; points are of test accuracy, intervals 95 % over seeds."""
     return "\n".join([*_size(table), *_uniform(table), *_stages(table), *_mixed(table), *_added(table), *_short(table)])
 
 
@@ -103,5 +103,5 @@ def _short(table: LongTable) -> Iterator[str]:
 
 
 def _tau(tau: Interval) -> str:
-    """With its interval from three seeds up: two may agree by chance, and theirs says nothing."""
+    """Write Kendall's tau, with its interval from three seeds up: an interval from two says nothing."""
     return f"{tau.mean:.2f}" if tau.seeds < 3 else f"{tau.mean:.2f} [{tau.low:.2f}, {tau.high:.2f}]"

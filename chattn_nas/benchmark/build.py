@@ -35,7 +35,7 @@ class TestedTrainer(ProxyTrainer):
         self.test = load_test(spec.data, device=self.device)
 
     def train(self, network: nn.Module, seed: int, report: Report) -> Measurement:
-        """Through all rungs; accuracy on the test set is that of the end."""
+        """Train through all rungs; the test set is scored at the end."""
         measured = super().train(network, seed, report)
         accuracy, _ = evaluate(
             network, self.test, self.data, batch_size=self.spec.proxy.batch_size, device=self.device
@@ -49,15 +49,15 @@ def build_table(
 ) -> pd.DataFrame:
     """Train every canonical network of a spec's space, and the controls, on ``seeds`` seeds.
 
-    All networks are trained on the first seed, then all on the second, and so on. Rows are added to ``out`` after
-    every ``part`` trainings; those that stand there are not trained again, whatever became of the run directory.
+    All networks are trained on the first seed, then all on the second, and so on. Rows are added to ``out`` after every
+    ``part`` trainings; those that are there are not trained again, whatever became of the run directory.
 
     Args:
         spec: Its space, proxy and data; the first seed is ``search.seed``.
         seeds: Trainings of every network.
-        out: A CSV file, compressed as its ending says (``.csv.xz``).
+        out: A CSV file, compressed according to its ending (``.csv.xz``).
         run: Directory of the run that trains.
-        part: Trainings between two writings of ``out``.
+        part: Number of trainings between two writings of ``out``.
         workers: As for ``search``.
         progress: As for ``search``.
 
@@ -86,7 +86,7 @@ def build_table(
 
 
 def _trainings(spec: Spec, seeds: int) -> Iterator[tuple[dict[str, Any], str, int, str]]:
-    """Architecture, hash, seed and label of all that the table shall hold, a seed at a time."""
+    """Architecture, hash, seed and label of all trainings of the table, seed by seed."""
     space = spec.search_space()
     labels = {architecture.canonical(space.stages): label for label, architecture in space.baselines()}
     networks = dict.fromkeys((*labels, *space.enumerate()))

@@ -1,4 +1,4 @@
-"""Many searches on a table: which sampler, which pruner and which way to pick the winner find the best cheapest."""
+"""Runs many searches on a table, to compare samplers, pruners, and ways to pick the winner."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ ASKED = (0.25, 0.35, 0.5, 0.7, 1.0)
 
 
 def ground(name: str) -> Ground:
-    """The table or the kind of simulated worlds (:data:`.worlds.KINDS`) of that name.
+    """Find the table, or the kind of simulated worlds (:data:`.worlds.KINDS`), of that name.
 
     Raises:
         InputError: There is neither.
@@ -110,7 +110,7 @@ def compare_samplers(
     simulated world all three are counted from its truth.
 
     Args:
-        tables: What :func:`ground` gives, by name.
+        tables: Tables and worlds from :func:`ground`, by name.
         budget: In full trainings, baselines included.
         repeats: Searches per method and table, each with seeds of its own.
         methods: Some of :data:`METHODS`, or another Optuna sampler by path (``module:Class``, ``optunahub:NAME``).
@@ -155,7 +155,7 @@ def compare_samplers(
 
 @dataclass(frozen=True)
 class Search:
-    """One search on a table, which never saw the seeds ``unseen``."""
+    """One search on a table, without the seeds ``unseen``."""
 
     table: Table | World
     records: list[Record]
@@ -163,11 +163,11 @@ class Search:
 
     @property
     def unit(self) -> Hashable:
-        """Searches of one unit share luck: those that leave the same seeds unseen; a world is its own."""
+        """The unit of the search: those with the same unseen seeds share luck; every world is a unit of its own."""
         return tuple(sorted(self.unseen)) if isinstance(self.table, Table) else self.table.number
 
     def after(self, spent: float) -> list[Record]:
-        """The records after so many full trainings."""
+        """The records after that many full trainings."""
         known: list[Record] = []
         cost = 0.0
         for record in self.records:
@@ -180,12 +180,12 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """Where a search stood.
+    """The state of a search.
 
     Attributes:
-        trainings: Full ones spent until then, baselines included.
-        short: Points by which the pooled model's pick is worth less than the best network.
-        gain: Points by which it is above the average network, on the unseen seeds; NaN where there are none.
+        trainings: Full trainings spent so far, baselines included.
+        short: By how many points the pooled model's pick is worse than the best network.
+        gain: By how many points it is above the average network, on the unseen seeds; NaN if there are none.
         tau: Kendall's tau between what the pooled model says of all networks, trained or not, and what they gave on
             the unseen seeds; of a simulated world 200 networks and their truth. NaN where there is no model yet.
     """
@@ -197,7 +197,7 @@ class Point:
 
 
 def course(search: Search, asked: Sequence[float]) -> list[Point]:
-    """Where a search stood after so many full trainings each."""
+    """The states of a search after several numbers of full trainings."""
     crowd = search.table.crowd
     worth = search.table.above(list(crowd), search.unseen)
     found = []
@@ -217,7 +217,7 @@ def course(search: Search, asked: Sequence[float]) -> list[Point]:
 
 
 def run_search(table: Table | World, name: str, number: int, budget: int) -> Search:
-    """Search number ``number`` on a table by one of :data:`METHODS`, or a sampler by path; it leaves one seed unseen.
+    """Run search number ``number`` on a table by one of :data:`METHODS`, or a sampler by path, without one seed.
 
     Raises:
         InputError: An unknown method.
@@ -248,9 +248,9 @@ def cost_to_come_near(spent: Sequence[float], short: np.ndarray, units: Sequence
     their luck.
 
     Args:
-        spent: Trainings after which searches were asked.
-        short: (searches, asked) points below the best.
-        units: Of each search, such as its unseen seeds.
+        spent: Numbers of trainings after which searches were examined.
+        short: Points below the best, (searches, numbers).
+        units: The unit of each search, such as its unseen seeds.
     """
     groups: dict[Hashable, list[int]] = {}
     for index, unit in enumerate(units):
@@ -266,7 +266,7 @@ def cost_to_come_near(spent: Sequence[float], short: np.ndarray, units: Sequence
 
 
 def _crossing(spent: Sequence[float], short: np.ndarray) -> float:
-    """Where a curve comes to :data:`NEAR` for the first time, between two points on a straight line."""
+    """Where a curve first reaches :data:`NEAR`, by linear interpolation."""
     for place, value in enumerate(short):
         if value <= NEAR:
             if place == 0:
@@ -308,18 +308,18 @@ def compare_picks(
 
 
 class _InTurn(WholeNetworkSampler):
-    """Proposes given networks in turn, again and again: each comes back once for every seed."""
+    """Proposes given networks in turn, repeatedly: each comes once for every seed."""
 
     def __init__(self, networks: Sequence[dict[str, Any]]) -> None:
         self.networks = networks
 
     def proposal(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        """By the trial's number."""
+        """Return the network for the trial's number."""
         return self.networks[trial.number % len(self.networks)]
 
 
 def _split(table: Table | World, number: int, seeds: int) -> tuple[list[int], list[int]]:
-    """So many of the table's seeds for search ``number``, in the order of their use, and those that it never sees."""
+    """Split the table's seeds for search ``number``: those it uses, in order, and those it never sees."""
     order = random.Random(number).sample(table.seeds, len(table.seeds))
     return order[:seeds], order[seeds:]
 
@@ -338,7 +338,7 @@ def _judged(searches: Sequence[Search], rankings: Sequence[list[str]]) -> dict[s
 def _over(values: np.ndarray, units: Sequence[Hashable]) -> tuple[float, float, float]:
     """Mean and a 95 % interval that holds for another seed as well: over the seeds left unseen, by Student's t.
 
-    Searches that are judged on one seed share its luck: their number makes no interval true.
+    Searches that are judged on one seed share its luck, so that more of them do not make an interval valid.
     """
     groups: dict[Hashable, list[float]] = {}
     for value, unit in zip(values, units, strict=True):

@@ -1,4 +1,4 @@
-"""Which networks of a space to train, where all of them cost too much."""
+"""Chooses the networks of a space to train, if all of them cost too much."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ class RegularizedEvolution(WholeNetworkSampler):
     """Proposes children of good networks.
 
     Args:
-        space: What it proposes from.
-        seed: Seeds its choices.
-        population: So many of the newest trials may become parents; before as many have ended, networks are random.
-        tournament: The parent is the best of so many drawn.
+        space: The space to propose from.
+        seed: Seed of its choices.
+        population: Number of newest trials that may become parents; until as many have ended, networks are random.
+        tournament: Number of trials drawn, of which the best becomes the parent.
     """
 
     def __init__(self, space: SearchSpace, seed: int, population: int = 16, tournament: int = 4) -> None:

@@ -18,8 +18,8 @@ def write_comparison(table: pd.DataFrame, folder: Path) -> None:
     """Write ``comparison.csv`` and ``comparison.html``, a page that needs no network.
 
     Args:
-        table: What ``compare_samplers`` gave.
-        folder: Made where it is missing.
+        table: The result of ``compare_samplers``.
+        folder: Folder to write to; created if needed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "comparison.csv", index=False)

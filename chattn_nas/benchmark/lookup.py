@@ -17,7 +17,7 @@ TABLES = Path(str(files("chattn_nas.benchmark") / "tables"))
 
 
 def table_names() -> tuple[str, ...]:
-    """Names of the tables that ship with the package."""
+    """Names of the tables that come with the package."""
     return tuple(sorted(path.name.removesuffix(".csv.xz") for path in TABLES.glob("*.csv.xz")))
 
 
@@ -26,8 +26,8 @@ def read_table(name: str, plan: str | None = None) -> pd.DataFrame:
     """All rows of a shipped table, one per training; ``stages`` is JSON, one mapping per stage.
 
     Args:
-        name: Such as ``cifar_resnet8_16px``.
-        plan: Only the trainings of one plan, where a table holds several.
+        name: Name of the table, such as ``cifar_resnet8_16px``.
+        plan: Take only the trainings of one plan, if a table holds several.
 
     Raises:
         InputError: There is no such table, or no such plan in it.
@@ -44,15 +44,15 @@ def read_table(name: str, plan: str | None = None) -> pd.DataFrame:
 
 
 class LookUp:
-    """Answers what training a network gave, for any optimiser over one categorical choice per stage.
+    """Looks up the result of training a network, for any optimiser over one categorical choice per stage.
 
     Args:
         rows: Rows of networks over one space; types are taken with the settings that the table has.
 
     Attributes:
-        choices: Per stage, the names that may be chosen.
-        networks: What was trained, one name per stage.
-        seeds: In the rows.
+        choices: The possible names of every stage.
+        networks: The trained networks, as one name per stage.
+        seeds: The seeds in the rows.
     """
 
     def __init__(self, rows: pd.DataFrame) -> None:
@@ -69,11 +69,11 @@ class LookUp:
         self._random = random.Random(0)
 
     def __call__(self, stages: Sequence[str], seed: int | None = None) -> float | None:
-        """Validation accuracy, 0 to 1, of one training; ``None`` where the network was not trained.
+        """Return the validation accuracy, 0 to 1, of one training; ``None`` if the network was not trained.
 
         Args:
             stages: One name per stage.
-            seed: Seed of the training; by default one of its seeds, drawn: the noise of a real training.
+            seed: Seed of the training; by default one of its seeds is drawn, with the noise of a real training.
         """
         known = self._trainings.get(tuple(stages))
         if not known:

@@ -1,4 +1,4 @@
-"""One row of a table: what one training of one network gave."""
+"""One row of a table: the result of one training of one network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def row_of(trial: FrozenTrial, versions: Mapping[str, Any]) -> dict[str, Any]:
-    """A finished trial as a row.
+    """Turn a finished trial into a row.
 
     Accuracies are 0 to 1; ``stages`` is JSON, one mapping per stage with the type and all its settings.
     """
@@ -51,7 +51,7 @@ def row_of(trial: FrozenTrial, versions: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_rows(path: Path, space: SearchSpace) -> pd.DataFrame:
-    """The rows of a file, with the hashes that their networks have today: a type may have got new settings since."""
+    """Read the rows of a file, with the networks' current hashes: a type may have new settings since."""
     texts = ("label", "versions", "date")
     rows = pd.read_csv(path, dtype=dict.fromkeys(texts, "object")).fillna(dict.fromkeys(texts, ""))
     backbone = space.backbone.to_dict()

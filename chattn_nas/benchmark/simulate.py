@@ -37,15 +37,14 @@ def simulate(
     """Search until ``budget`` full trainings are spent; a training stopped at a rung costs its epochs.
 
     Args:
-        table: Answers instead of trainings.
-        sampler: Proposes; a known network is trained on the next seed, as in a real search.
-        budget: In full trainings.
+        table: The table that replaces trainings.
+        sampler: Proposes networks; a known one is trained on its next seed, as in a real search.
+        budget: Number of full trainings.
         seeds: Seeds of the table, in the order in which every network is trained on them (common random numbers);
-            after the last one the record answers, which costs a training: in a search it is one of the trials that
-            were asked for.
+            after the last one the record answers, which costs a training, since in a search it counts as a trial.
         pruner: Sees a trial's rungs; none by default.
-        baselines: Begin with ``none`` and every uniform network.
-        settled: Asked after every training whether the search ends here, as a real one may; never by default.
+        baselines: Whether to begin with ``none`` and every uniform network.
+        settled: Called after every training; ``True`` ends the search, as a real one may. Never by default.
     """
     made = optuna.create_study(direction="maximize")
     filled = shown_whole(sampler, table.space)

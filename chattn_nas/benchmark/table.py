@@ -1,4 +1,4 @@
-"""A table of real trainings, asked as if each question were a training."""
+"""A table of real trainings, which answers as if it trained."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class Table:
 
     @property
     def share(self) -> float:
-        """Part of the space's networks that were trained, 0 to 1."""
+        """Share of the space's networks that were trained, 0 to 1."""
         return len(self.networks) / self.space.size
 
     @property
     def crowd(self) -> dict[str, Architecture]:
-        """Networks on which rankings are judged, by hash: all."""
+        """The networks on which rankings are judged, by hash: all."""
         return self.networks
 
     def holds(self, architecture: Architecture) -> bool:
@@ -90,7 +90,7 @@ class Table:
 
     @cached_property
     def settled(self) -> dict[str, float]:
-        """The value of every network by the pooled model of all test accuracies: less luck than in means."""
+        """The value of every network by a pooled model of all test accuracies, with less luck than means."""
         seen = [
             Observation(choices_of_stages(self.networks[row["hash"]].to_dict()["stages"]), row["seed"],
                         100 * row["test_accuracy"])
@@ -103,11 +103,11 @@ class Table:
         return dict(zip(choices, model.predict(list(choices.values())).mean.tolist(), strict=True))
 
     def short(self, key: str) -> float:
-        """Points by which a network is worth less than the best one, by :attr:`settled`."""
+        """By how many points a network is worse than the best one, by :attr:`settled`."""
         return max(self.settled.values()) - self.settled[key]
 
     def above(self, keys: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
-        """Points of test accuracy by which networks are above the average one on these seeds; NaN without seeds."""
+        """By how many points networks are above the average one on these seeds; NaN without seeds."""
         if not seeds:
             return np.full(len(keys), np.nan)
         return np.asarray(self._above.loc[list(keys), list(seeds)].mean(axis=1))
@@ -154,13 +154,13 @@ class Table:
     def objective(self, seed: int = 0) -> Callable[[optuna.Trial], float]:
         """An objective for ``study.optimize``: samples a network, reports its rungs, returns its accuracy (0 to 1).
 
-        Noise included: every call answers with one of the trainings, drawn under ``seed``. A trial that its study's
+        Noise is included: every call answers with one of the trainings, drawn under ``seed``. A trial that its study's
         pruner stops ends at that rung; one whose network was not trained is pruned at once.
         """
         rng = random.Random(seed)
 
         def objective(trial: optuna.Trial) -> float:
-            """Answer one trial with a training of the table."""
+            """Answer one trial with a training from the table."""
             architecture = self.space.sample(trial)
             if not self.holds(architecture):
                 raise optuna.TrialPruned
@@ -181,10 +181,10 @@ def table_specs() -> tuple[str, ...]:
 
 @checked
 def load(name: str) -> Table:
-    """A table of a space that ships with the package, such as ``cifar_resnet8_16px``.
+    """Load a table that comes with the package, such as ``cifar_resnet8_16px``.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: There is no table of that name.
     """
     if name not in table_specs():
         raise InputError(f"there is no table {name!r}", value=name, choices=table_specs())

@@ -1,8 +1,7 @@
-"""Trainings of given networks, many at once on one device, one row each: what the long tables are made of.
+"""Trains given networks, many at once on one device, for the rows of a long table.
 
-Where a table of a whole space is built by a search (:mod:`.build`), here a list says what to train: networks chosen by
-design, from several starts, over several lengths. The file of rows is the record: what stands there is not trained
-again.
+Unlike the table of a whole space, which a search builds (:mod:`.build`), this takes a list: networks chosen by design,
+with several starts and lengths. The file of rows is the record: trainings in it are not repeated.
 """
 
 from __future__ import annotations
@@ -77,17 +76,17 @@ def run_trainings(
     seconds: float | None = None,
     progress: Callable[[str], None] = print,
 ) -> None:
-    """Train what does not stand in ``out`` yet, ``pack`` networks at a time, and add a row for each.
+    """Train what is not in ``out`` yet, ``pack`` networks at a time, and add a row for each.
 
     Args:
-        trainings: In the order of their worth: the first are trained first.
+        trainings: The trainings, the most important first.
         data, test: On the device.
-        build: Makes the networks.
+        build: Builds the networks.
         out: Lines of JSON, one per training; lines are added after every pack.
-        device: To train on.
-        pack: Networks at once.
-        seconds: Begin no pack that would end later than that.
-        progress: Takes a line after every pack.
+        device: Device to train on.
+        pack: Number of networks at once.
+        seconds: Begin no pack that would end later.
+        progress: Called with a line after every pack.
     """
     known = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
     wanted = [training for training in trainings if training.key not in known]
@@ -115,7 +114,7 @@ def run_trainings(
 
 
 def _packs(trainings: Sequence[Training], pack: int) -> Iterator[list[Training]]:
-    """Neighbours that train equally long at equal rates."""
+    """Group neighbours that train equally long at equal rates."""
     together: list[Training] = []
     for training in trainings:
         same = together and all(
@@ -194,7 +193,7 @@ def _row(training: Training, measured: Measurement, network: nn.Module, data: Da
 def gradient_norm(network: nn.Module, data: Data) -> float:
     """Norm of the gradient of all parameters on the first training images, unaugmented, in train mode.
 
-    Taken on a copy: neither gradients nor the statistics of norms are left behind.
+    It is computed on a copy, so that neither gradients nor statistics of norms remain.
     """
     probe = copy.deepcopy(network).train()
     device = next(probe.parameters()).device
@@ -207,7 +206,7 @@ def gradient_norm(network: nn.Module, data: Data) -> float:
 
 
 def build_started(training: Training, data: Data) -> nn.Module:
-    """The network of a training, at its start."""
+    """Build the network of a training, at its start."""
     images = sample_batch(data)
     network = build_network(
         training.architecture,
@@ -225,7 +224,7 @@ def build_started(training: Training, data: Data) -> nn.Module:
 
 
 def read_trainings(paths: Sequence[Path]) -> pd.DataFrame:
-    """The rows of several files, each training once; ``stages`` stays JSON text."""
+    """Read the rows of several files, each training once; ``stages`` stays JSON text."""
     rows = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
     table = pd.DataFrame({row["key"]: row for row in rows}.values())
     for column in ("stages", "epoch_losses"):

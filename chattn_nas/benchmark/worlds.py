@@ -1,7 +1,7 @@
-"""Spaces whose truth is drawn instead of trained: larger, deeper, with settings and interactions, as no table is.
+"""Simulated spaces with a known truth, larger and deeper than any table, with settings and interactions.
 
-A world is asked like a :class:`.Table`, and its best network is known. Standard deviations are in points, and are of
-the size that the tables show.
+A world has the interface of a :class:`.Table`, and its best network is known. Standard deviations are in points, and of
+the size seen in the tables.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CHAIN = [f"layer{layer}.{block}" for layer in (1, 2, 3) for block in (0, 1, 2)]
 
 @dataclass(frozen=True)
 class Kind:
-    """The distribution of worlds; standard deviations in points.
+    """A distribution of worlds; standard deviations in points.
 
     Attributes:
         space: The ``space`` section.
@@ -101,11 +101,11 @@ class World:
         }  # fmt: skip
 
     def holds(self, architecture: Architecture) -> bool:
-        """Every network can be asked for."""
+        """Return ``True``: every network has a value."""
         return True
 
     def worth(self, architecture: Architecture) -> float:
-        """The value of a network over all seeds, in points; remembered in :attr:`values`."""
+        """The value of a network over all seeds, in points; cached in :attr:`values`."""
         network = architecture.canonical(self.space.stages)
         types = [choice.type for choice in network.stages]
         value = 60.0 + sum(effects[name] for effects, name in zip(self._type, types, strict=True))
@@ -116,7 +116,7 @@ class World:
 
     @cached_property
     def best(self) -> float:
-        """The highest worth: by changes of one stage from many starts, which finds it where pairs matter little."""
+        """The highest worth, by changes of one stage from many starts, which finds it if pairs matter little."""
         rng = np.random.default_rng([self.number, 2])
         forms = [list(dict.fromkeys(choices.values())) for choices in self.space.canonical]
         best, known = -np.inf, dict(self.values)
@@ -135,11 +135,11 @@ class World:
         return float(best)
 
     def short(self, key: str) -> float:
-        """Points by which a network that was asked for is worth less than the best one."""
+        """By how many points a network is worse than the best one."""
         return self.best - self.values[key]
 
     def above(self, keys: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
-        """Points by which networks are worth more than the average one."""
+        """By how many points networks are better than the average one."""
         return np.array([self.values[key] for key in keys]) - self._average
 
     @cached_property
@@ -153,7 +153,7 @@ class World:
         return Architecture(self.space.backbone, tuple(stages))
 
     def measurement(self, architecture: Architecture, seed: int) -> Measurement:
-        """The result of training a network on a seed: the same at every call."""
+        """The result of training a network on a seed, the same in every call."""
         network = architecture.canonical(self.space.stages)
         value = self.worth(network)
         for stage, choice in enumerate(network.stages):
@@ -168,13 +168,13 @@ class World:
         return Measurement(outcome=Outcome.COMPLETE, rungs=tuple(rungs), seed=seed)
 
     def _at(self, epoch: int, types: Sequence[str], key: str, seed: int, end: float) -> float:
-        """The score at an early rung: less is told apart there, and types have departures of their own."""
+        """The score at an early rung, where differences are smaller and types deviate in their own ways."""
         ahead = sum(self._drawn("ahead", epoch, stage, name) for stage, name in enumerate(types))
         return 50 + 0.8 * (end - 60) + self.kind.early * (ahead + self._drawn("rung", epoch, key, seed))
 
     @cached_property
     def crowd(self) -> dict[str, Architecture]:
-        """Networks on which rankings are judged, by hash: 200 of the space."""
+        """The networks on which rankings are judged, by hash: 200 of the space."""
         draw = random.Random(self.number + 1)
         drawn = [self.space.random(draw).canonical(self.space.stages) for _ in range(200)]
         for one in drawn:

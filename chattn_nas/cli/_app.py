@@ -67,14 +67,14 @@ REFUSED = (
 
 
 def _specs(begun: str) -> list[str]:
-    """Shipped specs and those of this folder, for a shell that completes; none where it shall look for files."""
+    """Shipped specs and those of this folder, for shell completion; none if it should complete files."""
     from chattn_nas.spec.shipped import shipped
 
     return [name for name in (*shipped(), *map(str, Path().glob("*.yaml"))) if name.startswith(begun)]
 
 
 def completed_runs(begun: str) -> list[str]:
-    """Names of runs below ``runs/``."""
+    """Names of runs below ``runs/``, for shell completion."""
     return [spec.parent.name for spec in Path("runs").glob("*/spec.yaml") if spec.parent.name.startswith(begun)]
 
 
@@ -95,13 +95,13 @@ Panel = Literal["Start", "Search", "Judge", "Take home", "Tables"]
 def command(
     panel: Panel, example: str, name: str | None = None, *, goes_on: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command of the help's group ``panel``; each has ``--quiet``, and is silent with ``--json``.
+    """Make a function a command in the help's group ``panel``; each has ``--quiet``, and is silent with ``--json``.
 
-    ``goes_on``: where it was stopped, the same command goes on.
+    ``goes_on`` says that the same command continues after an interruption.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        """Hand the function on as it is; the command is a wrapper that knows ``--quiet``."""
+        """Return the function unchanged; the command is a wrapper with ``--quiet``."""
         hints = get_type_hints(function, include_extras=True)
         defaults = {name: one.default for name, one in inspect.signature(function).parameters.items()}
 
@@ -132,7 +132,7 @@ def command(
 
 
 def _refuse_no_text(given: Mapping[str, Any]) -> None:
-    """A name that is no text goes into no report, no database and no file of weights; an empty one names nothing."""
+    """Refuse a name that is no text, which fits into no report, database or file of weights, and an empty one."""
     for name, value in given.items():
         for one in value if isinstance(value, list) else (value,):
             if isinstance(one, str) and not one.strip():
@@ -144,19 +144,19 @@ def _refuse_no_text(given: Mapping[str, Any]) -> None:
 
 
 def _elsewhere(run: Path) -> str:
-    """The way out where the data of a run are not where they were."""
+    """Advice if the data of a run have moved."""
     return (
         f"if the set lies elsewhere now, 'chattn-nas search SPEC --run {run}' with a spec that says where takes it over"
     )
 
 
 def say(text: str) -> None:
-    """One line for a reader: broken between words on a terminal, as long as it is elsewhere."""
+    """Print one line: wrapped between words on a terminal, unwrapped elsewhere."""
     console.print(text, soft_wrap=not console.is_terminal)
 
 
 def print_json(value: Any) -> None:
-    """A value for a machine to read; numbers that are none, which JSON does not know, are ``null``."""
+    """Print a value as JSON; NaN and infinity, which JSON lacks, become ``null``."""
     print(json.dumps(_finite(value), default=str), flush=True)
 
 
@@ -169,7 +169,7 @@ def _finite(value: Any) -> Any:
 
 
 def moving(text: str, *, line: bool = True) -> AbstractContextManager[Any]:
-    """Something moves on a terminal while this takes its time; elsewhere it is a ``line``, or nothing."""
+    """Show a spinner on a terminal while something takes its time; elsewhere print a ``line``, or nothing."""
     if console.is_terminal and not console.quiet:
         return console.status(text)
     if line:
@@ -178,7 +178,7 @@ def moving(text: str, *, line: bool = True) -> AbstractContextManager[Any]:
 
 
 def read_spec(path: Path) -> Spec:
-    """A spec; what it names of torch takes seconds to load."""
+    """Read a spec, with a spinner, since loading torch takes seconds."""
     with moving(f"Reading {path}", line=False):
         from chattn_nas.spec import load_spec
 
@@ -186,7 +186,7 @@ def read_spec(path: Path) -> Spec:
 
 
 def open_run(run: Path, *, line: bool = False) -> Run:
-    """A run; what reads it takes a second or two to load. Before long work that is a ``line`` in a pipe, too."""
+    """Open a run, with a spinner, since readers take a second or two to load; before long work, print a ``line``."""
     with moving(f"Reading {run}", line=line):
         from chattn_nas import api
 
@@ -194,10 +194,10 @@ def open_run(run: Path, *, line: bool = False) -> Run:
 
 
 def seconds_of(text: str) -> float:
-    """Seconds of ``90s``, ``30m``, ``2h``, ``1h30m`` or ``2d``.
+    """Parse ``90s``, ``30m``, ``2h``, ``1h30m`` or ``2d`` into seconds.
 
     Raises:
-        InputError: It is none of these, or nothing.
+        InputError: The text has another form, or the time is 0.
     """
     one = r"(\d+(?:\.\d+)?)\s*(d|h|m|s)(?:ays?|ours?|in(?:ute)?s?|ec(?:ond)?s?)?(?![a-z])"
     parts = re.findall(one, text)
@@ -225,12 +225,12 @@ def _options(
 
 
 class _Warnings(logging.Handler):
-    """Warnings on stderr, broken between words on a terminal, and not the same one twice in a row."""
+    """Prints warnings on stderr, wrapped between words on a terminal, and never the same one twice in a row."""
 
     last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """As logging calls it."""
+        """Print a log record."""
         try:
             before, self.last = self.last, redacted(self.format(record))
             if self.last != before:
@@ -240,7 +240,7 @@ class _Warnings(logging.Handler):
 
 
 def main() -> None:
-    """Run the command line; an error raised on purpose is one line on stderr and its own exit code."""
+    """Run the command line; an error of ours becomes one line on stderr and its exit code."""
     _read_names_as_utf8()
     logging.lastResort = _Warnings(logging.WARNING)
     leave_garbage()
@@ -284,14 +284,14 @@ def _end(said: str, code: int) -> NoReturn:
 
 
 def _filled(text: str) -> str:
-    """One line for stderr, broken between words on a terminal; several lines as they are."""
+    """Wrap one line for stderr between words on a terminal; leave several lines as they are."""
     if not sys.stderr.isatty() or "\n" in text:
         return text
     return textwrap.fill(text, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
 
 
 def _of_a_storage(error: Exception) -> str | None:
-    """The message of a database's error, where it is one; Optuna and SQLAlchemy are loaded then."""
+    """The message of a database's error, if it is one; Optuna and SQLAlchemy are loaded in that case."""
     kinds = [
         getattr(sys.modules.get(module), name, None)
         for module, name in (("optuna.exceptions", "StorageInternalError"), ("sqlalchemy.exc", "SQLAlchemyError"))
@@ -304,7 +304,7 @@ def _of_a_storage(error: Exception) -> str | None:
 
 
 def _of_a_file(error: Exception) -> str | None:
-    """A file that cannot be read or written: the disk is full, the folder is read-only."""
+    """The message for a file that cannot be read or written: the disk is full, the folder is read-only."""
     if isinstance(error, OSError) and error.filename is not None and error.errno in REFUSED:
         return f"{error.filename} cannot be read or written: {error.strerror}"
     if isinstance(error, OSError) and error.errno in FULL:  # of whatever is written in parts, Python knows no name
@@ -315,7 +315,7 @@ def _of_a_file(error: Exception) -> str | None:
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Text for a terminal that cannot show everything, such as ``+-`` for ``±``; it never ends a command."""
+    """Reduce a text to what a limited terminal can show, such as ``+-`` for ``±``, so that printing never fails."""
     assert isinstance(error, UnicodeEncodeError)
     found = error.object[error.start : error.end]
     return "".join(_PLAIN.get(character, "?") for character in found), error.end
@@ -324,9 +324,9 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 def print_table(
     rows: list[dict[str, Any]], title: str | None = None, *, whole: tuple[str, ...] = (), wide: bool = False
 ) -> None:
-    """Print records as a table; the keys of the first one are the columns, those in ``whole`` are never broken.
+    """Print records as a table; the keys of the first are the columns, and those in ``whole`` are never wrapped.
 
-    It fits the terminal, unless it shall be ``wide``.
+    The table fits the terminal unless it is ``wide``.
     """
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in rows[0] if rows else ():
@@ -341,14 +341,14 @@ def print_table(
 
 
 def _is_number(value: Any) -> bool:
-    """A number, or a text that begins like one; a column of them is aligned to the right."""
+    """Whether a value is a number, or a text that begins like one; such columns are aligned right."""
     return isinstance(value, int | float) or bool(
         re.match(r"[+\N{MINUS SIGN}-]?\d|\N{EN DASH}$|$", "" if value is None else str(value))
     )
 
 
 def print_legend(choices: Iterable[str], *, wide: bool = True) -> None:
-    """Explain the short forms of these choices; ``wide``: say how to see the long ones."""
+    """Explain the short forms of these choices; with ``wide``, say how to see the long ones."""
     from chattn_nas.study.short import explained
 
     if said := explained(choices):

@@ -1,4 +1,4 @@
-"""The columns of a run's tables that fit 80 characters: short forms of networks, every number with its unit."""
+"""The columns of a run's tables that fit 80 characters: short forms of networks, numbers with units."""
 
 from __future__ import annotations
 

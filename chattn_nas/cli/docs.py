@@ -17,7 +17,7 @@ _LEFT_OUT = ("index", "reference")
 
 
 def pages() -> dict[str, Path]:
-    """Every page by its name: inside the package where a wheel was installed, beside it in a checkout."""
+    """Every page by its name: inside the package in an installation, beside it in a checkout."""
     for folder in (_PACKAGE / "docs", _PACKAGE.parent / "docs"):
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.md")) if path.stem not in _LEFT_OUT}
@@ -58,7 +58,7 @@ def docs(
 
 
 def _heading(path: Path) -> str:
-    """The title in the list of pages, else its heading."""
+    """The page's title in the list of pages, else its heading."""
     index = path.with_name("index.md").read_text(encoding="utf-8")
     entry = re.search(rf"\[([^\]]+)\]\({path.name}\)([^\n]*)", index)
     if entry is None:

@@ -22,7 +22,7 @@ LEAST = 1.0
 
 @dataclass(frozen=True)
 class Check:
-    """One line: ``wrong`` ends the command with exit code 1, ``beware`` does not."""
+    """The result of one check; ``wrong`` ends the command with exit code 1, ``beware`` does not."""
 
     what: str
     found: str
@@ -44,7 +44,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def checks() -> Iterator[Check]:
-    """All of them, the quick ones first."""
+    """Run all checks, the quick ones first."""
     yield _python()
     yield from _packages()
     yield from _torch()
@@ -63,7 +63,7 @@ def _python() -> Check:
 
 
 def _packages() -> Iterator[Check]:
-    """Versions against the bounds that this package declares, and which extras are whole."""
+    """Check versions against the bounds of this package, and which extras are complete."""
     from packaging.requirements import Requirement
 
     needed = [Requirement(text) for text in metadata.requires(PACKAGE) or ()]
@@ -87,7 +87,7 @@ def _packages() -> Iterator[Check]:
 
 
 def installed(name: str) -> str | None:
-    """The version of a distribution, ``None`` where it is not there."""
+    """The version of a distribution, ``None`` if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -95,7 +95,7 @@ def installed(name: str) -> str | None:
 
 
 def unmet(name: str, bounds: str) -> str | None:
-    """The fault of a distribution that must be within ``bounds``, such as ``>=2,<3``."""
+    """What is wrong with a distribution that must be within ``bounds``, such as ``>=2,<3``."""
     from packaging.specifiers import SpecifierSet
 
     version = installed(name)
@@ -105,7 +105,7 @@ def unmet(name: str, bounds: str) -> str | None:
 
 
 def _torch() -> Iterator[Check]:
-    """The device that ``device: auto`` takes, and whether it computes."""
+    """Check the device that ``device: auto`` takes, and that it computes."""
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -147,7 +147,7 @@ def _memory() -> Check:
 
 
 def _disks() -> Iterator[Check]:
-    """Where runs and the images as they are trained on will be written."""
+    """Check the disks of runs and of the image cache."""
     from chattn_nas.data.cache import default_folder
 
     for what, folder in (("runs", Path.cwd()), ("cache", Path(default_folder()))):

@@ -117,7 +117,7 @@ def default_name(data: str) -> str:
 def _asked(
     data: str | None, task: str | None, backbone: str | None, params: str | None, recipe: str | None, budget: str | None
 ) -> list[str | None]:
-    """The same, with answers for what was not given; of a task, where the data do not tell it."""
+    """Ask for the options that were not given; for the task only if the data do not determine it."""
     from chattn_nas.data.kinds import TASKS
     from chattn_nas.network import stages
     from chattn_nas.space import Backbone
@@ -149,7 +149,7 @@ def _asked(
 
 
 def _answer(question: str, default: str, check: Callable[[str], Any]) -> str:
-    """An answer that is possible: one that is not is told, and asked for again."""
+    """Ask until the answer is possible; an impossible one is explained."""
     while True:
         answer = str(typer.prompt(question, default=default))
         try:
@@ -162,7 +162,7 @@ def _answer(question: str, default: str, check: Callable[[str], Any]) -> str:
 
 
 def _plan_trials(out: Path, text: str, seconds: float) -> None:
-    """Time a few steps of what was written, and ask for as many trials as fit into the time."""
+    """Time a few steps under the new spec, and set the number of trials that fit into the time."""
     from chattn_nas.judging import plan_search
     from chattn_nas.results import words
     from chattn_nas.spec import load_spec

@@ -183,20 +183,20 @@ def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_js
 
 
 def _to_paste(lines: str) -> None:
-    """Lines of YAML, unbroken."""
+    """Print lines of YAML without wrapping."""
     say("Put into the spec, each into its section:" if lines else "The spec may stay as it is.")
     if lines:
         console.print(lines, soft_wrap=True)
 
 
 def _size(text: str) -> ImageSize:
-    """``32``, or ``120x90``: width first, as sizes of pictures are told."""
+    """Parse ``32`` or ``120x90``: width first, as usual for pictures."""
     width, both, height = text.partition("x")
     return either((int(height), int(width))) if both else int(width)
 
 
 def _numbers(option: str, text: str, kind: Callable[[str], One]) -> list[One]:
-    """A comma-separated list."""
+    """Parse a comma-separated list."""
     try:
         return [kind(part) for part in text.split(",") if part.strip()]
     except ValueError:
@@ -210,7 +210,7 @@ def _interval(value: float | None, low: float | None, high: float | None) -> str
 
 
 def _plain(found: Confirmation) -> dict[str, Any]:
-    """The stored confirmation and what follows from it, scores as shown: this is no record of the study."""
+    """The confirmation with everything that follows from it, scores as shown; this is not the stored form."""
     plain = found.to_dict() | {"headline": found.headline, "words": found.words}
     del plain["format"]
     plain["test"] = {
@@ -239,7 +239,7 @@ def _row(one: Network) -> dict[str, str]:
 
 
 def _searched(one: Network) -> str:
-    """The search's score: the pooled mean, and the raw one below it."""
+    """The search's score: the pooled mean, with the raw mean below it."""
     from chattn_nas.results import words
 
     if one.search_pooled is None:
@@ -248,7 +248,7 @@ def _searched(one: Network) -> str:
 
 
 def _told_in(unit: Unit, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows about accuracy in percent as rows about the metric in its unit."""
+    """Turn rows about accuracy in percent into rows about the metric in its unit."""
     from chattn_nas.study.metric import named
 
     return [
@@ -276,7 +276,7 @@ def _difference(comparison: Comparison | None) -> str:
 
 
 def _claims(one: Network) -> list[str]:
-    """The differences of a candidate, with all that was calculated."""
+    """The differences of a candidate, with all calculated figures."""
     from chattn_nas.results import words
 
     rivals = {"the best uniform": one.uniform, "none": one.none, "channel_scale": one.channel_scale}

@@ -69,7 +69,7 @@ def one_shot(
 
 
 def _check_place(csv: Path) -> None:
-    """See that a file can be written before time is spent on what it shall hold."""
+    """Check that a file can be written before time is spent on its contents."""
     if not csv.parent.is_dir() or csv.is_dir():
         raise InputError(
             f"--csv {csv} cannot be written: " + ("a folder" if csv.is_dir() else f"no folder {csv.parent}")

@@ -179,7 +179,7 @@ def dashboard(
 
 
 def _opened(run: Path, trust: bool) -> Run:
-    """A run that may have come from anywhere: what it names is neither imported nor reached, unless it is trusted."""
+    """Open a run that may come from anybody: unless it is trusted, nothing that it names is imported or contacted."""
     opened = open_run(run)
     if trust:
         opened.import_plugins()
@@ -190,7 +190,7 @@ def _opened(run: Path, trust: bool) -> Run:
 
 
 def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: bool, wide: bool) -> None:
-    """A table of a run as a file, as JSON, or as what of it fits a terminal."""
+    """Output a table of a run as a file, as JSON, or as far as it fits a terminal."""
     from chattn_nas.proxy.measurement import told
     from chattn_nas.results.tables import rows_of
     from chattn_nas.study.metric import unit_of

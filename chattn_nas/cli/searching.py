@@ -120,7 +120,7 @@ def plan(
 
 
 def _described(spec: Spec) -> list[str]:
-    """Say what the data are; the sentences."""
+    """Print the description of the data, and return its sentences."""
     from chattn_nas.data import summary
     from chattn_nas.search.engine import try_without_data
 
@@ -134,7 +134,7 @@ def _described(spec: Spec) -> list[str]:
 def _planned(
     spec: Spec, trials: int | None, workers: int | None, seconds: float | None, heard: list[str], *, most: float
 ) -> SearchPlan:
-    """Make a plan, and say what of it was not ``heard`` before."""
+    """Make a plan, and print the parts that were not ``heard`` before."""
     from chattn_nas.judging import plan_search
 
     changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}

@@ -112,7 +112,7 @@ class Boxes:
         """(M, 6) float32, see :data:`COLUMNS`.
 
         Raises:
-            ValueError: The image is of another size than is told, or a box reaches beyond it.
+            ValueError: The image has another size than the source says, or a box reaches beyond it.
         """
         rows = np.arange(self.first[index], self.first[index + 1])
         told = tuple(self.sizes[index].tolist())

@@ -1,4 +1,4 @@
-"""A first spec for a data set: chosen from what the set and the machine are, every choice with its reason."""
+"""Writes a first spec for a data set: choices suit the set and the machine, each with its reason."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _SMALL_ON_GPU: list[Any] = ["srm", {"triplet": {"kernel_size": [3, 7]}}]
 
 @dataclass(frozen=True)
 class Draft:
-    """A spec as text, and how its data were understood.
+    """A spec as text, with a description of its data.
 
     Attributes:
         text: YAML with comments.
-        said: One sentence each, also what is odd about the data.
+        said: Sentences on the data, also on oddities.
     """
 
     text: str
@@ -66,23 +66,23 @@ def draft(
     labels: str | None = None,
     pretrained: bool | None = None,
 ) -> Draft:
-    """Write a spec for a data set, which is read for that once, at a small size.
+    """Write a spec for a data set, which is read once for it, at a small size.
 
     Args:
         data: ``digits``, a folder of images, a ``.tar`` or ``.zip`` of one, a table or arrays.
-        out: Where the spec will lie: paths in it start there.
+        out: The file for the spec; paths in it are relative to its folder.
         name: Name of the run.
-        task: What is learned; ``None`` tells it by how the data lie.
+        task: The task; ``None`` recognises it by the layout of the data.
         backbone: Any convolutional timm model; ``None`` chooses.
         parameters: Most parameters, such as ``1.02x`` of the backbone without attention, or ``300k``; ``None`` is 1.05
             times for classification, and no limit for other tasks.
-        labels: Column of a table that holds the labels, or several of them, with commas between.
+        labels: Label column of a table, or several, separated by commas.
         recipe: A name of :data:`~chattn_nas.spec.recipes.RECIPES`; ``None`` chooses by the backbone.
-        pretrained: Whether to start from timm's weights; ``None`` takes them for photos where there are some.
+        pretrained: Whether to start from timm's weights; ``None`` takes them for photos if there are any.
 
     Raises:
-        InputError: A data set, backbone, limit, name or recipe that is not possible; before the images are read where
-            it can.
+        InputError: The data set, backbone, limit, name or recipe is impossible; raised before the images are read if
+            that can be known.
     """
     if recipe is not None:
         recipe_of(recipe)
@@ -193,12 +193,12 @@ def draft(
 
 
 def _held(train: PartFacts, names: Sequence[str], what: str) -> str:
-    """The data set in one sentence."""
+    """Describe the data set in one sentence."""
     return f"{train.images:,} training images of {len(names)} {what}: {first_of(names, 8)}"
 
 
 def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
-    """How to train, key by key, ``without`` what these data forbid, and the other recipes as comments."""
+    """Write the recipe key by key, ``without`` what the data forbid, and the other recipes as comments."""
     settings = {key: told for key, told in recipe_of(name).proxy.items() if key not in without}
     if pretrained:
         settings["start"] = RECIPES["finetune"].proxy["start"]
@@ -213,7 +213,7 @@ def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
 
 
 def _rungs(steps: int, pretrained: bool) -> tuple[list[int], str]:
-    """Epochs of a trial with so many steps each, and why: enough updates that networks differ by what they learn."""
+    """Choose the epochs of a trial, with the reason: enough updates that networks differ by what they learn."""
     first, last = (1, 3) if pretrained else (4, 16)
     if (enough := -(-LEAST_UPDATES // steps)) > last:
         return [max(first, enough // 4), enough], f"epochs: in fewer than {LEAST_UPDATES} updates networks hardly learn"
@@ -224,7 +224,7 @@ def _rungs(steps: int, pretrained: bool) -> tuple[list[int], str]:
 
 
 def _has_layer_norm(model: str) -> bool:
-    """Whether plain SGD will hardly train it in a short time."""
+    """Whether plain SGD can hardly train a backbone in a short time."""
     network = create_backbone(Backbone(model), num_classes=10, in_chans=3, device="meta")
     return any(isinstance(module, torch.nn.LayerNorm) for module in network.modules())
 
@@ -235,7 +235,7 @@ def _plain(name: str, model: str, data: dict[str, Any], parameters: str) -> dict
 
 
 def _space(small: bool, gpu: bool) -> list[Any]:
-    """The types worth a first look at this backbone on this device."""
+    """The types worth trying first with this backbone on this device."""
     return [*_SPACE, *((_SMALL_ON_GPU if gpu else _SMALL) if small else [])]
 
 
@@ -252,7 +252,7 @@ def _possible(entry: Any, name: str, model: str, size: int, parameters: str) -> 
 
 
 def _space_why(small: bool) -> list[str]:
-    """Comments on these attentions from real trainings."""
+    """Comments on these attentions, from real trainings."""
     if small:
         return [
             "  # In our table of small images srm and triplet came nearest to a gain, in the last stage; one learned",
@@ -265,7 +265,7 @@ def _space_why(small: bool) -> list[str]:
 
 
 def _check(data: dict[str, Any]) -> None:
-    """Refuse what a search would refuse, in the words of the flag that asked for it."""
+    """Refuse what a search would refuse, with the name of the flag that asked for it."""
     flags = {"name": "--name", "backbone": "--backbone", "search": "--params"}
     try:
         Spec.model_validate(data).search_space()
@@ -288,7 +288,7 @@ def _typical_side(part: PartFacts) -> int:
 
 
 def _size(side: int, small: bool, gpu: bool) -> tuple[int, str]:
-    """Height and width to train at, and why."""
+    """Choose height and width to train at, with the reason."""
     if small:
         size = max(16, -(-side // 8) * 8)
         return size, f"the images' own {side} px" + (", made to divide by 8, at least 16" if size != side else "")
@@ -302,7 +302,7 @@ def _size(side: int, small: bool, gpu: bool) -> tuple[int, str]:
 
 
 def _least(model: str, size: int) -> int:
-    """The size itself, or the next doubled one at which the backbone's maps do not vanish."""
+    """The size, doubled until the backbone's maps do not vanish."""
     for tried in (size, 2 * size, 4 * size, 8 * size):
         with suppress(BackboneError):
             stages(Backbone(model), image_size=tried)
@@ -319,7 +319,7 @@ def _model_why(asked: str | None, small: bool, gpu: bool) -> str:
 
 
 def _parts(facts: Description) -> list[str]:
-    """How the set is divided, and scored."""
+    """Write how the set is split, and how it is scored."""
     lines = parts_lines(facts)
     counts = facts.parts["train"].counts
     if counts and not facts.multilabel and max(counts) > 3 * max(1, min(counts)):

@@ -1,4 +1,4 @@
-"""Lines of a spec that is written for somebody: a key, its value, and why."""
+"""Lines of a first spec: a key, its value, and the reason."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ SCHEMA = Path(__file__).with_name("schema.json")
 
 
 def scalar(value: Any) -> str:
-    """A value in one line."""
+    """Write a value in one line."""
     return yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).splitlines()[0]
 
 
 def pair_line(key: str, value: Any, why: str) -> str:
-    """A key of a section, and a comment where there is one."""
+    """Write a key of a section, with its comment if there is one."""
     line = f"  {key}: {scalar(value)}"
     return f"{line:<31} # {why}" if why else line
 
 
 def parts_lines(facts: Description, *, scored: float | None = None) -> list[str]:
-    """How the set is divided.
+    """Write how the set is split.
 
     Args:
-        facts: The data.
-        scored: Share of the training images that is enough to be scored on; ``None`` takes a fifth.
+        facts: Description of the data.
+        scored: Share of the training images that suffices for scoring; ``None`` takes a fifth.
     """
     share = 0.2 if scored is None else min(0.2, -(-scored // 0.001) / 1000)  # rounded up
     lines = []

@@ -1,4 +1,4 @@
-"""The data that a first spec is asked for: which source reads them, and what is learned from them."""
+"""Finds the source and the task for the data of a first spec."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LOOKED_AT = 50
 
 
 def look(data: str) -> DataKind:
-    """The kind of set that lies there.
+    """Recognise the kind of set at a place.
 
     Raises:
-        DataError: There is no such set, or it is of another kind.
+        DataError: There is no set, or it is of another kind.
     """
     if data == "digits":
         return DataKind("digits", seen="digits are images of ten classes")
@@ -40,7 +40,7 @@ def look(data: str) -> DataKind:
 
 
 def _meant(data: str) -> str:
-    """What beside a folder of pictures may hold their classes: a table, else the folder above, of which it is one."""
+    """What may give the classes of a folder of pictures: a table beside it, else the folder above."""
     place = Path(data)
     if not (whole := Path(os.path.abspath(os.path.expanduser(data)))).is_dir():
         return ""
@@ -59,15 +59,15 @@ def _meant(data: str) -> str:
 
 
 def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[str, Any], str]:
-    """The keys of ``data`` in a spec in ``folder`` that name this set, and what is learned from it.
+    """The keys of ``data`` that name this set in a spec in ``folder``, and the task.
 
     Args:
-        data: As the user names it.
-        folder: Of the spec.
-        task: What the user wants; ``None`` is what the set is for.
+        data: The set as the user names it.
+        folder: Folder of the spec.
+        task: The task that the user wants; ``None`` takes the one the set is made for.
 
     Raises:
-        DataError: There is no such set, or it does not serve the task.
+        DataError: There is no such set, or it does not suit the task.
     """
     if task is not None and task not in SOURCES:
         raise DataError(f"--task {task}: there is no such task", value=task, choices=tuple(SOURCES))

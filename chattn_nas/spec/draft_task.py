@@ -1,4 +1,4 @@
-"""A first spec for another task than classification."""
+"""Writes a first spec for tasks other than classification."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class FirstSpec:
     Attributes:
         backbone: Keys and values with their reasons.
         space: Types of attention.
-        targets: What the training images have, in words, by number and classes.
-        note: What the task may be told besides, as a comment.
+        targets: The training images' targets in words, from their number and classes.
+        note: Further settings of the task, as a comment.
     """
 
     backbone: Mapping[str, tuple[Any, str]]
@@ -80,13 +80,13 @@ def draft_task(
     parameters: str | None,
     pretrained: bool,
 ) -> tuple[str, Description]:
-    """The spec as text, and what its data are.
+    """Write the spec as text, with a description of its data.
 
     Args:
         task: One of :data:`FIRST`.
         source: Keys of ``data`` that name the set, relative to the folder of ``out``.
-        out: Where the spec will lie.
-        data: As the user named the set.
+        out: The file for the spec.
+        data: The set as the user named it.
         name: Name of the run.
         backbone: Any convolutional timm model; ``None`` chooses.
         parameters: Most parameters; ``None`` is no limit.
@@ -159,7 +159,7 @@ def draft_task(
 
 
 def _size(facts: Description, longest: int) -> tuple[Any, str]:
-    """Of the commonest proportions, sides that divide by 8."""
+    """A size with the most common proportions, whose sides are multiples of 8."""
     width, height, _ = facts.parts["train"].sizes[0]
     scale = min(1.0, longest / max(width, height))
     size = either([max(32, round(side * scale / 8) * 8) for side in (height, width)])
@@ -170,7 +170,7 @@ def _size(facts: Description, longest: int) -> tuple[Any, str]:
 
 
 def _patches(source: Mapping[str, Any], folder: Path) -> tuple[dict[str, int], int]:
-    """How many pictures every part has, and pixels of a patch of which every one of them holds four or more."""
+    """Number of pictures per part, and a patch size of which every picture holds at least four."""
     settings = DataSettings.model_validate(source).placed(folder)
     pictures, side = pictures_at(Path(str(settings.path)))
     return pictures, max(LEAST, min(PATCH, side // (2 * int(settings.options.get("scale", 2))) // 4 * 4))

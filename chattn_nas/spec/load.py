@@ -79,7 +79,7 @@ def _refuse_newer(data: dict[str, Any]) -> None:
 
 @contextmanager
 def lines_of(path: Path | str) -> Iterator[None]:
-    """Errors inside that know their place in the spec at ``path`` are raised with its file and line.
+    """Add file and line to errors inside that know their place in the spec at ``path``.
 
     Raises:
         SpecError: In place of such an error.
@@ -100,7 +100,7 @@ def lines_of(path: Path | str) -> Iterator[None]:
 
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
-    """The plain data and, for every key and list item, its line."""
+    """Parse YAML into plain data, and the line of every key and list item."""
     try:
         loader = yaml.SafeLoader(text)
     except yaml.reader.ReaderError as error:
@@ -155,7 +155,7 @@ def _places(
 
 
 def _key(node: yaml.Node, place: Place, path: Path, loader: yaml.SafeLoader) -> Any:
-    """A key as the data will have it."""
+    """A key as it appears in the data."""
     found = _scalar(node, path, loader) if isinstance(node, yaml.ScalarNode) else None
     if not isinstance(node, yaml.ScalarNode) or (place == ("space",) and type(found) not in (str, int)):
         met = repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list or a mapping"
@@ -173,7 +173,7 @@ def _scalar(node: yaml.Node, path: Path, loader: yaml.SafeLoader) -> Any:
 
 
 def _line(lines: dict[Place, int], where: Place) -> int:
-    """The line of the deepest part of ``where`` that stands in the file."""
+    """The line of the deepest part of ``where`` that the file contains."""
     place: Place = ()
     for part in where:
         if (*place, part) in lines:

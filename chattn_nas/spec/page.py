@@ -42,7 +42,7 @@ Names, settings, defaults and costs of every attention: [the attentions](attenti
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Write the page as Markdown."""
     schema = json.loads(fresh_schema())
     parts = [_HEAD, "## The whole\n\n", *_table(schema)]
     for key, property in schema["properties"].items():
@@ -60,7 +60,7 @@ def page() -> str:
 
 
 def _resolved(schema: Mapping[str, Any], property: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A section, which pydantic keeps under ``$defs``."""
+    """Look up a section, which pydantic stores under ``$defs``."""
     ref = property.get("$ref")
     found: Mapping[str, Any] = schema["$defs"][ref.rsplit("/", 1)[1]] if ref else property
     return found
@@ -82,7 +82,7 @@ def _table(section: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    """As YAML in one line."""
+    """Write a value as YAML in one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
     return text.splitlines()[0]
 

@@ -1,4 +1,4 @@
-"""Where modules that a spec names are looked for, and which are imported first, the same in every process."""
+"""Module folders of a spec, and the modules to import first, the same in every process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _folders: list[str] = []
 
 
 def look_in(folders: Sequence[Path | str]) -> None:
-    """Look for modules in these folders as well, after all others: a file there hides no installed package."""
+    """Search these folders for modules too, after all others, so that no file there hides an installed package."""
     for folder in map(str, folders):
         if folder not in _folders:
             _folders.append(folder)
@@ -28,17 +28,17 @@ def look_in(folders: Sequence[Path | str]) -> None:
 
 
 def folders() -> list[str]:
-    """The folders that :func:`look_in` was given in this process."""
+    """The folders passed to :func:`look_in` in this process."""
     return list(_folders)
 
 
 def handed_path() -> dict[str, str]:
-    """Environment variables that let a process look for modules where this one does."""
+    """Environment variables with which a process searches the same folders for modules."""
     return {PATH: json.dumps([folder or os.getcwd() for folder in sys.path])}
 
 
 def take_path() -> None:
-    """Look for modules where the process that started this one does."""
+    """Search for modules where the parent process does."""
     handed = os.environ.get(PATH)
     for folder in json.loads(handed) if handed else ():
         if folder not in sys.path:
@@ -46,7 +46,7 @@ def take_path() -> None:
 
 
 def import_first(modules: Sequence[str]) -> None:
-    """Import what the spec's key ``imports`` names: modules that register attentions, backbones or data sets.
+    """Import the modules under the spec's key ``imports``, which register attentions, backbones or data sets.
 
     Raises:
         InputError: One cannot be imported; ``where`` is its place in the spec.
@@ -65,10 +65,10 @@ def import_first(modules: Sequence[str]) -> None:
 
 
 def refuse_main(name: str, module: str, where: tuple[str | int, ...] = ("space",)) -> None:
-    """Refuse a part of the script that was started: the processes that train cannot import it.
+    """Refuse a part from the main script, which worker processes cannot import.
 
     Raises:
-        InputError: It is one; the message says what to do.
+        InputError: It comes from the main script; the message says what to do.
     """
     if module == "__main__":
         raise InputError(

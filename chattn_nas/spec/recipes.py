@@ -1,8 +1,8 @@
 """Named ways to train, for a first spec: each a few keys of a spec, with where they come from.
 
-What attention is worth hangs on the recipe: timm's ``seresnet50`` less its ``resnet50`` is -0.11, +0.33 or -1.02 points
-of ImageNet accuracy with the recipes a1, a2, a3 (results-imagenet.csv of timm). So a search should train as its user
-will, in short. A recipe says nothing of length (``proxy.rungs``): a long one cut short is another recipe, and its
+The worth of attention depends on the recipe: timm's ``seresnet50`` less its ``resnet50`` is -0.11, +0.33 or -1.02
+points of ImageNet accuracy with the recipes a1, a2, a3 (results-imagenet.csv of timm). So a search should train as its
+user will, in short. A recipe says nothing of length (``proxy.rungs``): a long one cut short is another recipe, and its
 learning rate wants to be tried (``calibrate --recipe``). The rates here are for short trainings. On the digits (8 px,
 cifar_resnet8 of width 8, 8 epochs of batches of 64, one seed, one CPU thread, 2026-11-26) ``adamw`` ends at 77.7 % with
 0.002 and at 96.0 % with 0.01, ``rsb`` without RandAugment at 19.3 % with 0.005 and at 91.0 % with 0.03.
@@ -24,7 +24,7 @@ class NamedRecipe:
     """One way to train.
 
     Attributes:
-        what: In a few words, with its source.
+        what: A short description with its source.
         proxy, data: Keys and values of these sections of a spec, each with the reason or the source's own value.
     """
 
@@ -33,7 +33,7 @@ class NamedRecipe:
     data: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
 
     def sections(self) -> dict[str, dict[str, Any]]:
-        """The values alone, by section."""
+        """The values without reasons, by section."""
         named = {"proxy": self.proxy, "data": self.data}
         return {section: {key: value for key, (value, _) in keys.items()} for section, keys in named.items() if keys}
 
@@ -95,7 +95,7 @@ RECIPES: dict[str, NamedRecipe] = {
 
 
 def recipe_of(name: str) -> NamedRecipe:
-    """The recipe of that name.
+    """Return the recipe of that name.
 
     Raises:
         InputError: There is none.
@@ -106,9 +106,9 @@ def recipe_of(name: str) -> NamedRecipe:
 
 
 def whole(name: str) -> dict[str, dict[str, Any]]:
-    """The values in which recipes differ, by section: this recipe's, and the defaults where it names none.
+    """The values in which recipes differ, by section: this recipe's, or else the defaults.
 
-    Without ``start``, which is no matter of the optimiser.
+    ``start`` is left out, since it does not concern the optimiser.
 
     Raises:
         InputError: There is no such recipe.

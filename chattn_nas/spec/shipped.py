@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def shipped() -> dict[str, Path]:
-    """Every shipped spec by its name: inside the package where a wheel was installed, beside it in a checkout."""
+    """Every shipped spec by its name: inside the package in an installation, beside it in a checkout."""
     for folder in (_PACKAGE / "search_spaces", _PACKAGE.parent / "search_spaces"):
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -21,7 +21,7 @@ def shipped() -> dict[str, Path]:
 
 
 def find_spec(path: Path | str) -> Path:
-    """The file at ``path``; where there is none, the shipped spec of that name.
+    """The file at ``path`` or, if there is none, the shipped spec of that name.
 
     Raises:
         InputError: There is neither.

@@ -67,7 +67,7 @@ LATER = (
 
 
 def _a_name(text: str) -> str:
-    """The name of a run is a folder's, a study's, and part of others': no path, nothing that a shell would split."""
+    """Check a run's name, which is also that of a folder and a study: no path, nothing that a shell would split."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
         raise ValueError(
             "a name is made of letters (a to z, A to Z), digits, '.', '_' and '-', and starts with a letter or digit"
@@ -82,7 +82,7 @@ def _a_path(text: str) -> str:
 
 
 def stored(spec: Spec) -> dict[str, Any]:
-    """A spec as a study and ``spec.yaml`` of a run keep it."""
+    """A spec in the form that a study and a run's ``spec.yaml`` store."""
     return {"format": FORMAT, **spec.to_dict()}
 
 
@@ -133,7 +133,7 @@ class Spec(Settings):
     @model_validator(mode="before")
     @classmethod
     def _earlier_key(cls, data: Any) -> Any:
-        """``backbone.identity_init`` of earlier specs, which knew no other start than the official one beside it."""
+        """Convert ``backbone.identity_init`` of earlier specs, whose only other start was the official one."""
         backbone = data.get("backbone") if isinstance(data, dict) else None
         if not isinstance(backbone, dict) or "identity_init" not in backbone:
             return data
@@ -151,7 +151,7 @@ class Spec(Settings):
     @model_validator(mode="before")
     @classmethod
     def _task_with_its_recipe(cls, data: Any) -> Any:
-        """The section ``task`` as its task's own class; what the proxy leaves open is as suits the task."""
+        """Read the section ``task`` with its task's own class, and give the proxy the task's defaults."""
         given = data.get("task") if isinstance(data, dict) else None
         if isinstance(given, dict) and given.get("type", CLASSIFICATION) != CLASSIFICATION:
             import_first(data.get("imports") or [])
@@ -200,7 +200,7 @@ class Spec(Settings):
             raise error.at("space") from None
 
     def started_as(self, other: Spec) -> Spec:
-        """With the start of ``other`` where this spec names none: its default was another before 2026-11-26."""
+        """Take the start of ``other`` if this spec names none, since the default changed on 2026-11-26."""
         if "start" in self.proxy.model_fields_set:
             return self
         return self.model_copy(update={"proxy": self.proxy.model_copy(update={"start": other.proxy.start})})
@@ -211,7 +211,7 @@ class Spec(Settings):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Spec:
-        """A spec from plain values, such as :meth:`to_dict` gives or JSON holds.
+        """Read a spec from plain values, such as those of :meth:`to_dict` or JSON.
 
         Raises:
             InputError: It is no spec.
@@ -220,13 +220,13 @@ class Spec(Settings):
 
     @classmethod
     def from_stored(cls, data: Any, *, imports: bool = True) -> Spec:
-        """A spec from what :func:`stored` gave, in this version of the package or another.
+        """Read what :func:`stored` wrote, in this version of the package or another.
 
-        What this version does not know is passed over; what an older one did not write is as it was then.
+        Unknown keys are ignored; keys that an older version did not write get that version's defaults.
 
         Args:
-            data: What is stored.
-            imports: ``False`` imports nothing that it names, so that of ``task`` only the type is read.
+            data: The stored values.
+            imports: ``False`` imports nothing that the spec names, so only the type of ``task`` is read.
 
         Raises:
             InputError: It is no spec.
@@ -252,7 +252,7 @@ class Spec(Settings):
 
     @property
     def metric(self) -> str:
-        """Name of what networks are scored by, as far as the spec tells it."""
+        """Name of the metric, as far as the spec determines it."""
         if self.data.metric is not None:
             return self.data.metric.rpartition(":")[2]
         if self.task.type == CLASSIFICATION:
@@ -261,7 +261,7 @@ class Spec(Settings):
 
     @property
     def own_parts(self) -> dict[tuple[str | int, ...], str]:
-        """Parts that are named as ``module:name``, by their place; attentions are asked of the space."""
+        """Parts named as ``module:name``, by place, except attentions, which the space knows."""
         named: dict[tuple[str | int, ...], str | None] = {
             ("backbone", "model"): self.backbone.model,
             ("trainer",): self.trainer,
@@ -275,7 +275,7 @@ class Spec(Settings):
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits of all that trials must have in common to be compared; the same on every machine."""
+        """12 hexadecimal digits for everything that comparable trials have in common; the same on every machine."""
         fixed = self._flat(leave_out=(*FREE, *PLACES))
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
 
