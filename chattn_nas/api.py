@@ -283,5 +283,5 @@ def export(
     try:
         dashboard.link_export(run.study, run.directory, trained.pick.number, written.folder, written.files)
     except (OSError, OptunaError, SQLAlchemyError) as error:  # a run from elsewhere may be read-only
-        log.warning("The export is whole, but the run could not note it: %s", first_line(error))
+        log.warning("The export is complete, but the run could not record it: %s", first_line(error))
     return written

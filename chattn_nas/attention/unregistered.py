@@ -45,7 +45,7 @@ def describe(path: str, cls: Callable[..., nn.Module]) -> AttentionType:
     needed = [p.name for p in rest if p.default is p.empty and p.name not in GIVEN]
     if needed:
         raise InputError(
-            f"{path!r} cannot be raced as it is: its constructor needs {', '.join(needed)} besides channels; "
+            f"{path!r} cannot be searched as it is: its constructor needs {', '.join(needed)} besides channels; "
             "give defaults, or register it"
         )
     names = {p.name for p in rest}

@@ -117,7 +117,7 @@ class Boxes:
         rows = np.arange(self.first[index], self.first[index + 1])
         told = tuple(self.sizes[index].tolist())
         if told != (0, 0) and told != image:
-            raise ValueError(f"{self.files[index]} says that it is {_px(told)}, and it is {_px(image)}")
+            raise ValueError(f"{self.files[index]} says that the image is {_px(told)}, but it is {_px(image)}")
         limits = np.array([*image, *image], np.float64)
         corners = self.corners[rows] * (limits if self.shares else 1.0)
         inside = corners.clip(0, limits)

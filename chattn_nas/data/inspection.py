@@ -163,7 +163,7 @@ def write_contact_sheet(settings: DataSettings, path: Path) -> None:
         with replacing(path) as partial:
             sheet.save(partial, "JPEG", quality=80)
     except OSError as error:
-        log.warning("the contact sheet of the data is not kept: %s", error)
+        log.warning("the contact sheet of the data could not be stored: %s", error)
 
 
 def _rows(parts: Split) -> dict[str, tuple[str, Index]]:

@@ -173,7 +173,7 @@ def _set(stored: ImageStore, chosen: tuple[str, Index], device: torch.device | s
         raise TooLargeError(
             f"{len(rows):,} images of {'x'.join(map(str, held.shape[1:]))} take "
             f"{len(rows) * _bytes(held) / 2**30:.1f} GiB, more than {device} has free; leaving them on disk "
-            "(data_on: disk), a smaller data.image_size or another device may do",
+            "(data_on: disk), a smaller data.image_size or another device may help",
             where=("data", "image_size"),
         ) from None
 

@@ -55,38 +55,38 @@ class DataSettings(Settings):
         image_size: Height and width in pixels that every image is brought to; ``[height, width]`` where they differ.
         path: The file or folder: ``~`` and environment variables are filled in; relative to the spec's folder.
         name: Name of the torchvision class, such as ``CIFAR10``, or of the set on the Hugging Face hub.
-        root: Where torchvision looks for the set.
+        root: Folder in which torchvision looks for the set.
         download: Whether the set may be downloaded.
-        options: Further arguments of the torchvision class, of ``datasets.load_dataset``, or of the function; of masks
-            ``colours``, of boxes ``outside``, of pictures ``scale``.
+        options: Further arguments of the torchvision class, of ``datasets.load_dataset``, or of the function; for masks
+            ``colours``, for boxes ``outside``, for pictures ``scale``.
         image_column: Column of a table that names the image files.
         label_column: Column of a table that holds the label; several columns of 0 and 1 are several labels per image.
         multilabel: Labels of a table are several per image, separated by ``|``, ``;`` or blanks.
-        channel_axis: Where the channels of arrays lie; ``auto`` tells by their number.
-        resize: ``squash`` changes the aspect ratio, ``crop`` keeps the largest part of the asked proportions in the
-            middle, ``pad`` shows the whole image on the background.
+        channel_axis: The axis of the channels in arrays; ``auto`` recognises it by their number.
+        resize: ``squash`` changes the aspect ratio, ``crop`` keeps the largest central part with the wanted
+            proportions, ``pad`` shows the whole image on the background.
         background: Colour behind transparent pixels and padding.
-        channels: 1 (grey) or 3; ``None`` takes 1 where all images are grey.
-        range: Numbers that are black and white in images of more than eight bits; ``None`` takes the usual range that
-            holds them.
+        channels: 1 (grey) or 3; ``None`` takes 1 if all images are grey.
+        range: Values of black and white in images with more than eight bits; ``None`` takes the usual range that
+            contains them.
         classes: Names to keep, or a mapping that renames, merges, and leaves out (``null``).
         bad_files: ``fail`` refuses a set with files that cannot be read, ``skip`` leaves them out.
-        validation: Part of the training images that the search is scored on, where the set has no validation images.
-        test: Part of the training images that is kept for the verdict, where the set has no test images.
-        train_limit: Train on this many images only, classes in their proportion.
-        metric: What networks are scored by: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``top5``, ``auroc``,
-            ``average_precision``, ``log_loss`` (as exp(-loss)); of masks ``mean_iou``, ``pixel_accuracy``; of pictures
-            ``psnr``, ``ssim``; of boxes ``map``, ``map_50``; or ``module:function`` of logits and targets. ``None`` is
-            the task's own: accuracy, for several labels per image the mean average precision.
-        class_weights: ``balanced`` weighs every class in the loss as if all had as many images.
-        sampling: ``balanced`` draws every class as often, with replacement, in place of every image once per epoch.
+        validation: Share of the training images that scores the search, if the set has no validation images.
+        test: Share of the training images that is kept for the verdict, if the set has no test images.
+        train_limit: Train on this many images only, with classes in proportion.
+        metric: The metric that scores networks: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``top5``, ``auroc``,
+            ``average_precision``, ``log_loss`` (as exp(-loss)); for masks ``mean_iou``, ``pixel_accuracy``; for
+            pictures ``psnr``, ``ssim``; for boxes ``map``, ``map_50``; or ``module:function`` of logits and targets.
+            ``None`` is the task's own: accuracy, for several labels per image the mean average precision.
+        class_weights: ``balanced`` weights the loss as if all classes had equally many images.
+        sampling: ``balanced`` draws all classes equally often, with replacement, instead of every image once per epoch.
         augment: For training batches: ``crop_flip``, ``none``, the same with ``trivial`` (TrivialAugment) or
             ``randaugment`` after it, or with ``module:function`` of uint8 images (B, C, H, W) and their generator.
         flip: Horizontal flips; ``None`` decides by the set: never for digits.
         crop_padding: Pixels of padding for random crops; ``None`` takes an eighth of the shorter side.
         seed: Seed of the split.
-        cache: Folder for the images as they are trained on; ``None`` is the user's cache folder.
-        cache_limit: GiB that all sets in it may take.
+        cache: Folder for the prepared images; ``None`` is the user's cache folder.
+        cache_limit: Limit for all sets in it, in GiB.
 
     In a spec:
         dataset: image_folder

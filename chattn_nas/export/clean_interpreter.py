@@ -25,7 +25,7 @@ class Wall(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
         """Raise an error for a blocked package, else leave it to the other finders."""
         if fullname.partition(".")[0] in BLOCKED:
-            raise ModuleNotFoundError(f"{fullname} is walled off: an exported network imports only torch")
+            raise ModuleNotFoundError(f"{fullname} is blocked: an exported network imports only torch")
         return None
 
 

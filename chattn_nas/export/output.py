@@ -64,7 +64,7 @@ class OutputFolder:
             if not self._force:
                 reason = getattr(error, "strerror", None) or first_line(error)
                 what = f"{self.path / MANIFEST} is damaged ({reason}), or no export wrote it"
-                raise self._refusal(f"{what}: what in the folder is an export's cannot be told") from None
+                raise self._refusal(f"{what}: which of its files belong to an export is unknown") from None
             earlier = {}
         self._refuse_folders([*earlier, MANIFEST])
         if held and not earlier and not self._force:

@@ -81,7 +81,7 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
         BackboneError: There are none, they cannot be downloaded, or they do not fit.
     """
     if place := _timm.to_fetch(name):
-        log.warning("Fetching the pretrained weights of %s from %s; they are kept for the next time", name, place)
+        log.warning("Fetching the pretrained weights of %s from %s; they are cached for the next time", name, place)
     # The hub tells of every retry; what it gives up on is an error.
     with quiet("huggingface_hub"), _timm.noting_loads() as loads:
         model = _timm.create(name, pretrained=True, **options)

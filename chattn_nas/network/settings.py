@@ -19,7 +19,7 @@ class BackboneSettings(Settings):
         options: Keyword arguments of ``timm.create_model``, or of the function.
         stages: Modules whose outputs end the stages, such as ``[layer1, layer2]``; by default those that timm's
             ``feature_info`` names, or the last before each shrinking of the map.
-        existing: What becomes of an attention that a slot already holds.
+        existing: What happens to an attention that a slot already holds.
         head: ``isqrt_cov`` puts second-order pooling before the classifier.
         pretrained: Load timm's pretrained weights before attention is placed.
         weights: A local file of weights instead (``.safetensors``, ``.pth``, ``.ckpt``); wrappers and prefixes in it

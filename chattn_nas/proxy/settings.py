@@ -59,12 +59,12 @@ class ProxySettings(Settings):
         start: How attention starts. ``unit``: the map behind it has the scale of the map before it, so that a short
             training does not measure how fast the network grows back what a gate took away; ``official``: as its
             authors start it; ``identity``: as the exact identity, for pretrained weights.
-        patience: ``diverged`` also stops a network whose accuracy after the first rung is at chance; one whose loss is
-            not finite is stopped always.
+        patience: ``diverged`` also stops a network whose accuracy after the first rung is at chance; a network whose
+            loss is not finite is always stopped.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``.
         cuda_graphs: On a GPU, capture the training step once per trial and replay it, where it can be captured.
         data_on: ``device`` copies the images to the training device, ``disk`` maps them from the cache and reads
-            batches ahead, ``auto`` copies what takes at most half of the free memory.
+            batches ahead, ``auto`` copies them if they take at most half of the free memory.
 
     In a spec:
         rungs: [4, 16]  # epochs

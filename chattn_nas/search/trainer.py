@@ -108,7 +108,7 @@ class ProxyTrainer:
         try:
             after = scales_behind(network, batch.to(self.device))
         except RuntimeError as error:  # a device that is full: what was trained must not be lost for a diagnostic
-            log.warning("the scales behind the attentions are not told: %s", first_line(error))
+            log.warning("the scales behind the attentions could not be measured: %s", first_line(error))
             return replace(measured, seed=seed)
         ratios: Mapping[int, float] = getattr(network, "start_ratios", {})
         scales = tuple(
@@ -214,7 +214,7 @@ def check_trainer(spec: Spec) -> None:
     space = spec.search_space()
     if known != list(space.stages):
         raise InputError(
-            f"trainer {spec.trainer!r} tells {len(known)} stages, which are not the {len(space.stages)} of the "
+            f"trainer {spec.trainer!r} declares {len(known)} stages, which are not the {len(space.stages)} of the "
             "backbone (chattn_nas.network.stages)",
             where=("trainer",),
         )

@@ -202,7 +202,7 @@ class TrialRunner:
         """
         measured = self.trainer.train(network, seed, lambda rung, result: self._at_rung(trial, costs, rung, result))
         if not isinstance(measured, Measurement) or (measured.outcome is Outcome.COMPLETE and not measured.rungs):
-            raise TypeError(f"a training gives a Measurement, a complete one with its rungs, not {measured!r:.100}")
+            raise TypeError(f"a training returns a Measurement, with rungs if it is complete, not {measured!r:.100}")
         return _scored(replace(measured, seed=seed).with_costs(costs))
 
     def _answer(self, trial: optuna.Trial, architecture: Architecture) -> Ending:
@@ -293,7 +293,7 @@ class TrialRunner:
                 self.checkpoints.write(network, architecture, seed)
                 self.checkpoints.prune(ranking, lambda one: bool(known.scores(one)))
         except OSError as error:
-            log.warning("the weights of %s, seed %d, are not kept: %s", architecture, seed, error)
+            log.warning("the weights of %s, seed %d, could not be stored: %s", architecture, seed, error)
 
     def _tell(self, trial: optuna.Trial, ending: Ending) -> None:
         """Record how the trial ended; its state is written last, when everything else is there."""

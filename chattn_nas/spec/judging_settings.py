@@ -14,8 +14,8 @@ class JudgingSettings(Settings):
     """How verdicts are reached.
 
     Attributes:
-        useful: Gain in points (of a metric in decibels, in those) that is worth having: "does not pay" is said only
-            where the interval excludes it, and what would show it is counted for it.
+        useful: Smallest gain worth having, in points (in decibels for such a metric): the verdict is "does not pay"
+            only if the interval excludes it, and plans aim to show it.
 
     In a spec:
         useful: 0.3  # points

@@ -51,22 +51,22 @@ class SearchSettings(Settings):
     """Many trials.
 
     Attributes:
-        engine: What asks and tells; ``nni`` is Microsoft's NNI 3.0 (``pip install "chattn-nas[nni]"``); with ``ray``
+        engine: What runs the search; ``nni`` is Microsoft's NNI 3.0 (``pip install "chattn-nas[nni]"``); with ``ray``
             (``pip install "chattn-nas[ray]"``) Optuna asks and tells in this process and Ray places the trainings.
-        sampler: What proposes architectures; ``pooled`` asks the model that decides, ``grid`` takes every different
-            network once, in random order. Any other Optuna sampler by path: ``module:Class`` (or a function that
-            makes one; a ``seed`` and the ``space`` are handed over where it takes them), or ``optunahub:NAME``
+        sampler: What proposes architectures; ``pooled`` uses the model that also decides, ``grid`` takes every
+            different network once, in random order. Any other Optuna sampler by path: ``module:Class`` (or a function
+            that makes one; a ``seed`` and the ``space`` are handed over where it takes them), or ``optunahub:NAME``
             (``pip install "chattn-nas[optunahub]"``).
-        pruner: What stops trials at a rung; baselines are never stopped. ``pooled`` stops what can hardly become the
-            best by the model that decides (with one objective). Others by path, as for ``sampler``; they see
+        pruner: What stops trials at a rung; baselines are never stopped. ``pooled`` stops trials that can hardly become
+            the best, by the model that decides (with one objective). Others by path, as for ``sampler``; they see
             the rungs' epochs.
-        reduction_factor: One trial of so many goes on at each rung.
-        pass_at_random: Of the trials that a rung would stop, the share that goes on at random, so that types whose
-            learning starts slowly are seen to the end as well.
-        trials: Trials that shall have ended, over the whole run, baselines included. What is refused for its costs is
-            free and does not count.
-        objectives: ``score`` (or ``accuracy``), whatever it is by, is maximised, costs are minimised; several make
-            a multi-objective study.
+        reduction_factor: At each rung, one in this many trials goes on.
+        pass_at_random: Share of the trials stopped at a rung that go on at random, so that types that learn slowly at
+            first are also trained to the end.
+        trials: Number of trials of the whole run, baselines included. Networks refused for their costs are free and do
+            not count.
+        objectives: ``score`` (or ``accuracy``), by whatever metric, is maximised, costs are minimised; several make a
+            multi-objective study.
         constraints: Upper bounds on costs, ``"<= 1.05x"`` of the backbone without attention, or ``"<= 300k"``.
         seed: Seeds the sampler; also the first training seed of every architecture, replicates take the next ones.
         storage: URL of an Optuna storage; ``None`` is an SQLite file in the run's directory. A password in it is used
@@ -76,23 +76,24 @@ class SearchSettings(Settings):
             time, by default as many as the cluster has room for.
         trials_per_device: Slots of one device.
         devices: ``cpu``, ``cuda:0``, ...; ``None`` takes every GPU that is visible, else the CPU.
-        max_seeds: So often a proposed architecture is trained, each time on another seed; then it is answered from
-            the record.
-        keep_checkpoints: Networks of so many architectures are kept on disk, the best by mean accuracy.
-        retries: So often a trial whose worker died or hung is given back to the queue.
+        max_seeds: How often an architecture is trained, each time on another seed; after that it is answered from the
+            record.
+        keep_checkpoints: How many architectures keep their weights on disk, the best by mean accuracy.
+        retries: How often a trial whose worker died or hung is returned to the queue.
         timeout: Seconds that one trial may take.
         memory: GiB that one worker may take.
-        nni_tuner: What proposes architectures in NNI; ``optuna`` asks the sampler of this spec.
+        nni_tuner: What proposes architectures in NNI; ``optuna`` uses the sampler of this spec.
         nni_port: Port of NNI's web page, which listens on all interfaces without a login; a free one by default.
-        nni_duration: Seconds after which NNI is stopped, whatever it says of itself.
-        log_to: Where every trial is written besides, one run each: ``csv``, ``tensorboard``, ``wandb``, ``mlflow``,
+        nni_duration: Seconds after which NNI is stopped, whatever its status.
+        log_to: Where else every trial is logged, one run each: ``csv``, ``tensorboard``, ``wandb``, ``mlflow``,
             into the run's directory unless the environment says otherwise (``WANDB_MODE``, ``MLFLOW_TRACKING_URI``); or
             ``module:Class``, a ``Callback`` that is called with the run.
-        one_shot: Before the first trial, train one network that holds every choice of the space, with shared weights;
-            what it says orders the first trials and is one feature of the model by which ``sampler: pooled`` proposes,
-            as long as it agrees with real trainings. It decides nothing. On probation: ``docs/cost.md``.
+        one_shot: Before the first trial, train one network that holds every choice of the space, with shared weights.
+            Its ranking orders the first trials and is one feature of the model of ``sampler: pooled``, as long as it
+            agrees with real trainings. It decides nothing. On probation: ``docs/cost.md``.
         one_shot_epochs: Length of that training; ``None`` takes the proxy's.
-        training_service: Where NNI runs trials, in its own words (``platform: remote``, ...); this machine by default.
+        training_service: Where NNI runs trials, as in its own configuration (``platform: remote``, ...); this machine
+            by default.
 
     In a spec:
         engine: ray

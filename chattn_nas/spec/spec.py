@@ -91,10 +91,10 @@ class Spec(Settings):
 
     Attributes:
         name: Names the run, ``runs/<name>``, and its study.
-        backbone: The network that attention is put into, and how it is prepared.
+        backbone: The network that attention is placed in, and how it is prepared.
         data: The images, how they are read, split and scored.
         task: What is learned.
-        space: What may be chosen: attentions per stage.
+        space: The possible attentions per stage.
         proxy: How one network of the search is trained and scored.
         search: How many trials, proposed how, trained where.
         training: How the chosen network is trained at full length.

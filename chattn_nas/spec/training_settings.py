@@ -17,11 +17,11 @@ FULL = 4
 class TrainingSettings(Settings):
     """The final training, on GPUs in bf16 autocast as the proxy.
 
-    What is not given here is as in the proxy, whose recipe the network was chosen under.
+    Keys that are left out are as in the proxy, under whose recipe the network was chosen.
 
     Attributes:
         epochs: In one cycle of ``proxy.scheduler``; ``None`` is four times the proxy's last rung.
-        with_validation: Train on the validation images as well; nothing but the test set scores the network then.
+        with_validation: Train on the validation images as well; then only the test set scores the network.
         batch_size: Images per step on all devices together; ``None`` takes the proxy's.
         learning_rate: Peak, for a batch of 128; ``None`` takes the proxy's.
         momentum: Momentum of SGD with Nesterov; ``None`` takes the proxy's.
@@ -37,7 +37,7 @@ class TrainingSettings(Settings):
         magnitude: Strength of these operations, 0 to 30.
         erasing: Probability of erasing a random rectangle of an image (Zhong et al. 2020).
         data_on: ``device`` holds the images on the training device, ``disk`` maps them from the cache and reads batches
-            ahead, ``auto`` holds what takes at most half of the free memory.
+            ahead, ``auto`` holds them there if they take at most half of the free memory.
         workers: Has no effect any more; specs of older runs may hold it.
         checkpoint_every: Epochs between two checkpoints.
         tensorboard: Write TensorBoard's event files beside ``log.csv``; needs the extra ``tensorboard``.

@@ -67,7 +67,7 @@ class Artifacts(logging.Handler):
                     path.write_text(text, encoding="utf-8")
                     upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial, mimetype=kind)
         except OSError as error:
-            log.warning("the files of trial %d are not kept: %s", trial.number, error)
+            log.warning("the files of trial %d could not be stored: %s", trial.number, error)
 
 
 def _log(stored: TrialAttributes, lines: Sequence[str]) -> str:

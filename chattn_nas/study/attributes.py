@@ -61,7 +61,7 @@ class TrialAttributes(Stored):
         if not isinstance(found, list | tuple) or not all(
             isinstance(one, Mapping) and isinstance(one.get("type"), str) for one in found
         ):
-            raise RunError(f"the architecture that a trial keeps is damaged: its stages are {found!r}")
+            raise RunError(f"the stored architecture of a trial is damaged: its stages are {found!r}")
         return tuple(found)
 
     @property

@@ -42,10 +42,10 @@ class DetectionSettings(TaskSettings):
 
     Attributes:
         type: ``detection``.
-        stride: Pixels per position of the finest map of the backbone that the head looks at: objects much smaller are
-            not found.
+        stride: Pixels per position of the finest map of the backbone that the head uses; much smaller objects are not
+            found.
         width: Channels of the head.
-        nms: Overlap (IoU) above which of two boxes of one class the less sure one is a duplicate.
+        nms: Overlap (IoU) above which the less confident of two boxes of one class is a duplicate.
 
     In a spec:
         type: detection

@@ -148,7 +148,7 @@ def _own(name: str) -> Metric:
     def score(logits: Tensor, targets: Tensor) -> float:
         value = float(part(logits, targets))
         if not math.isfinite(value):
-            raise DataError(f"metric {name!r} gave no number but {value}", where=("data", "metric"))
+            raise DataError(f"metric {name!r} returned {value} instead of a number", where=("data", "metric"))
         if unit.unit == "%" and abs(value) * unit.scale > 100 + 1e-3:
             raise DataError(
                 f"metric {name!r} gave {value:g}, which would be shown as {unit.text(value)}: give a share (0 to 1), "

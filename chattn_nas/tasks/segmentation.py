@@ -33,8 +33,8 @@ class SegmentationSettings(TaskSettings):
 
     Attributes:
         type: ``segmentation``.
-        ignore_index: Value of the masks that counts for nothing; ``None`` counts all but 255, which is void always.
-        stride: Pixels per position of the finest map of the backbone that the head looks at.
+        ignore_index: Value in the masks to ignore; ``None`` ignores only 255, which is always void.
+        stride: Pixels per position of the finest map of the backbone that the head uses.
         width: Channels of the head.
 
     In a spec:

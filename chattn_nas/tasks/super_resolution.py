@@ -33,7 +33,7 @@ class SuperResolutionSettings(TaskSettings):
 
     Attributes:
         type: ``super_resolution``.
-        shave: Pixels at the border of the large picture that are not scored; ``None`` is the scale.
+        shave: Width in pixels of the border of the large picture that is not scored; ``None`` is the scale.
 
     In a spec:
         type: super_resolution

@@ -83,7 +83,7 @@ def final_training(
         _record(run, directory.name, finished)
         return finished
     if spec.trainer is not None:
-        log.warning("%s trained in the search; the final training is ours, by the sections proxy and training",
+        log.warning("%s trained in the search; the final training uses the sections proxy and training",
                     spec.trainer)  # fmt: skip
     _refuse_folders(directory)
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
@@ -129,7 +129,7 @@ def trained_weights(run: RunDirectory, architecture: str) -> tuple[Path, Trainin
         elif folder.name in ended:
             raise RunError(
                 f"{WEIGHTS} or {RESULT} in {folder} is damaged or gone: 'chattn-nas train {run.directory} --seed "
-                f"{folder.name.rpartition('-')[2]}' with the settings of then makes it again, or remove that folder"
+                f"{folder.name.rpartition('-')[2]}' with its settings trains it again; or remove that folder"
             )
     return max(whole, key=lambda one: one[0].stat().st_mtime, default=None)
 

@@ -69,5 +69,5 @@ def test_a_run_that_cannot_note_the_export_does_not_lose_it(folder, caplog):
     shutil.rmtree(folder / "run_v1" / "artifacts", ignore_errors=True)
     (folder / "run_v1" / "artifacts").write_text("in the way")
     written = export(Run(folder / "run_v1").best(), folder / "noted", ["safetensors"])
-    assert "could not note it" in caplog.text
+    assert "could not record it" in caplog.text
     assert (written.folder / "weights.safetensors").is_file()

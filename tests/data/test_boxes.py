@@ -165,7 +165,7 @@ def test_archives(tmp_path) -> None:
         ({"images": lambda r: r[1].update(width=-3)}, r"image 101 has no size that makes sense: \(-3, 20\)"),
         ({"annotations": lambda r: r[1].update(image_id=7)}, "annotation 2: there is no image with id 7"),
         ({"images": lambda r: r[1].update(file_name="gone.png")}, r"3 images .* are not there: gone\.png; add them"),
-        ({"images": lambda r: r[1].update(width=41)}, r"train\.json says that it is 41x20 px, and it is 40x20 px"),
+        ({"images": lambda r: r[1].update(width=41)}, r"says that the image is 41x20 px, but it is 40x20 px"),
         ({"images": lambda r: r[1].update(id=100)}, "two images with id 100"),
         ({"images": lambda r: r[1].pop("file_name")}, "an image without id or file_name"),
         ({"categories": lambda r: r[1].update(name="bee")}, "two categories of .* are called 'bee'"),

@@ -132,7 +132,7 @@ def test_a_function_of_the_user(own) -> None:
     [
         ("nothing", {}, "has no 'nothing' that could be a data set"),
         ("broken", {}, "raised KeyError: 'no such column'"),
-        ("wrong", {}, "must give arrays by name.*not int"),
+        ("wrong", {}, "must return arrays by name.*not int"),
         ("numbers", {}, r":numbers are pairs of image and label, not int"),
         ("arrays", {"sacle": 2}, "raised TypeError.*sacle"),
         ("boxes", {}, r"must hold boxes \(n, 4\) and labels \(n,\), not box"),

@@ -40,7 +40,7 @@ def test_every_proof_starts_clean(clean, tmp_path):
 
 @pytest.mark.parametrize("name", ["timm", "chattn_nas", "optuna", "PIL"])
 def test_only_torch_can_be_imported(clean, tmp_path, name):
-    with pytest.raises(ExportError, match=rf"model\.py fails in a clean interpreter.*{name} is walled off"):
+    with pytest.raises(ExportError, match=rf"model\.py fails in a clean interpreter.*{name} is blocked"):
         _ask(clean, tmp_path, f"import {name}\n{MODEL}")
 
 

@@ -194,7 +194,7 @@ def spec(**sections) -> Spec:
         ),
         ("data", "augment", "one_argument", r"it is called with \(images, generator\) and takes \(images\)"),
         ("data", "augment", "not_callable", "has no 'not_callable' that could be an augmentation"),
-        ("data", "metric", "nan", "gave no number"),
+        ("data", "metric", "nan", "instead of a number"),
         ("data", "metric", "one_argument", r"called with \(logits, targets\)"),
         ("data", "dataset", "darkr", "has no 'darkr' that could be a data set; did you mean 'darker'"),
         ("proxy", "loss", "of_every_image", r"one number with a gradient, not a tensor \(2,\) of float32"),

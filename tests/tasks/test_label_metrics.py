@@ -92,7 +92,7 @@ def test_a_metric_of_the_users_own_on_another_scale_says_its_unit(tmp_path, monk
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(DataError, match=r"gave 97, which would be shown as 9700.00 %: give a share \(0 to 1\)"):
         build_metric("own_scaled:ninety_seven", 7)(*scored)
-    with pytest.raises(DataError, match="gave no number but inf"):
+    with pytest.raises(DataError, match="returned inf instead of a number"):
         build_metric("own_scaled:without_end", 7)(*scored)
     with pytest.raises(DataError, match=r"unit of metric 'own_scaled:wrong' is no chattn_nas.unit.Unit but 'bit'"):
         metric_unit("own_scaled:wrong")

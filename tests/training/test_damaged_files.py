@@ -106,7 +106,7 @@ def test_train_mends_its_weights_and_its_result(run) -> None:
     whole = (folder / "weights.safetensors").read_bytes()
     for name in ("weights.safetensors", RESULT):
         (folder / name).write_bytes((folder / name).read_bytes()[:50])
-        with pytest.raises(RunError, match=r"is damaged or gone: 'chattn-nas train .* makes it again"):
+        with pytest.raises(RunError, match=r"is damaged or gone: 'chattn-nas train .* trains it again"):
             trained.network()
         again = trained.train(epochs=1)
         assert again.test_score == first.test_score

@@ -51,7 +51,7 @@ def own(settings: DataSettings) -> Found:
         or any(not hasattr(one, "__getitem__") or not hasattr(one, "__len__") for one in named.values())
     ):
         raise DataError(
-            f"{settings.dataset} must give arrays by name (x_train, y_train, ...), a data set, or data sets by part "
+            f"{settings.dataset} must return arrays by name (x_train, y_train, ...), a data set, or data sets by part "
             f"(train, val, test), not {_told(given)}",
             where=("dataset",),
         )

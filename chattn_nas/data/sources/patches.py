@@ -91,7 +91,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
         if not len(index):
             raise DataError(
                 f"no {part} picture in {root} is as large as a patch of {shown(source.large)}: a "
-                "smaller data.image_size may do",
+                "smaller data.image_size may help",
                 where=("image_size",),
             )
         parts[part] = Part(Patches(source, index), HighPatches(source, index))
