@@ -20,7 +20,7 @@ R = TypeVar("R")
 #: What a reader calls these, one and several.
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", NoneType: "None"}
 PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
-#: Where classes come from of which no object stands in for one of ours.
+#: Modules of classes whose objects never stand in for one of ours.
 _KNOWN = {"builtins", "collections", "datetime", "numpy", "optuna", "pandas", "pathlib", "PIL", "timm", "torch"}
 #: Items of a list that are looked at: longer ones are data.
 LOOKED_AT = 1000

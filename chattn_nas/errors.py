@@ -30,7 +30,7 @@ from typing import Any
 
 #: Characters of a message: what other libraries say may fill pages.
 LONGEST = 4000
-#: Of more names that would have been possible only the nearest are listed.
+#: Largest number of possible names that is listed completely; of more, only the nearest are.
 SHOWN = 40
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from chattn_nas.errors import InputError, first_line
 
-#: What stands before a name that is no module's: of models as timm takes them, of Optuna's samplers and pruners.
+#: Prefixes of names that are no modules: of timm's models, and of OptunaHub's samplers and pruners.
 TIMM, HUB = ("hf_hub:", "hf-hub:", "local-dir:"), "optunahub:"
 #: Error classes that own parts are refused by; a room has its own.
 Refusal = type[InputError]

@@ -12,7 +12,7 @@ from typing import Any
 from chattn_nas.attention import registry
 from chattn_nas.attention.registry import AttentionType, Size
 
-#: Where the page tells what a type costs.
+#: The map for which the page gives costs.
 SITES: tuple[tuple[int, Size], ...] = ((64, (56, 56)), (256, (14, 14)), (512, (7, 7)))
 
 

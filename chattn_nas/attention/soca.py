@@ -25,7 +25,7 @@ from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
 from chattn_nas.attention.width import hidden_width
 
-#: Up to so many channels or pixels one step more on matrices is cheaper than nine products with a vector.
+#: Up to this number of channels or pixels, one more step on matrices is cheaper than nine products with a vector.
 FEW = 128
 
 

@@ -48,11 +48,11 @@ POSITIONS = dict.fromkeys(("bat", "bottleneck", "halo", "lambda", "nl"), "positi
 )
 #: Those that only work on some map sizes, so that a build must name its size.
 SIZED = {"bat", "bottleneck", "halo", "lambda"}
-#: Those whose constructor must know the size.
+#: Types whose constructor needs the map's size.
 POSITIONAL = {"bottleneck"}
 #: Those that normalise a pooled vector over the batch.
 BATCHED = {"sk"}
-#: Those whose last norm starts at 0, so that they start as x + 0.
+#: Types whose last norm starts at 0, so that they start as x + 0.
 IDENTITIES = {"nl"}
 
 

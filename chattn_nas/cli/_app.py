@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # it loads torch
     from chattn_nas.api import Run
     from chattn_nas.spec import Spec
 
-#: Signs that we print, and what stands for them on a terminal that knows ASCII alone.
+#: Characters that we print, with their substitutes on an ASCII terminal.
 _PLAIN = {
     "\N{PLUS-MINUS SIGN}": "+-",
     "\N{MULTIPLICATION SIGN}": "x",

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from chattn_nas.unit import Unit
 
 Rows = list[dict[str, Any]]
-#: Rows of text, the choices (in words) whose short forms stand in them, and what else is to be said.
+#: Rows of text, the choices (in words) that appear in them in short form, and further remarks.
 Narrow = tuple[Rows, list[str], list[str]]
-#: Networks are cut beyond so many characters.
+#: Longest network name, in characters; longer ones are cut.
 NETWORK = 32
 UNITS = "params and MACs as multiples of the backbone without attention"
 

@@ -24,7 +24,7 @@ from chattn_nas.files import lock_at, temporary_folder
 log = logging.getLogger(__name__)
 #: Errors that say nothing of a file: too many are open, memory is short, a disk is away for a moment.
 PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES)
-#: Of what lies in the cache: raised whenever the same key would hold other bytes.
+#: Format of the cache: increased whenever the same key would hold other bytes.
 FORMAT = 1
 FACTS = "description.json"
 #: Says of every file of an entry its size, when it was written, and its checksum.

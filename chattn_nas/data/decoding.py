@@ -17,7 +17,7 @@ from chattn_nas.data.values import Range, check_within, needs_range, to_uint8
 Resize = Literal["squash", "crop", "pad"]
 Pixels = NDArray[np.uint8]
 
-#: Pillow's modes whose numbers have more than eight bits.
+#: Pillow's modes with more than eight bits.
 DEEP = ("I", "F")
 GREY = ("1", "L", "LA", "La")
 BILINEAR = Image.Resampling.BILINEAR

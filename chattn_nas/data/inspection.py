@@ -25,7 +25,7 @@ from chattn_nas.image_size import pair
 
 log = logging.getLogger(__name__)
 
-#: Pixels of a class's picture and of an image on the contact sheet are enlarged to at least so many.
+#: Pictures of classes and images on the contact sheet are enlarged to at least this many pixels.
 SHOWN = 96
 
 

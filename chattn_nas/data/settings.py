@@ -35,7 +35,7 @@ SOURCE_KEYS: dict[str, tuple[str, ...]] = {
 #: Keys that belong to some source only.
 OWNED = frozenset(key for keys in SOURCE_KEYS.values() for key in keys)
 AUGMENT = ("none", "crop_flip", "trivial", "randaugment")
-#: Of all built-in tasks; each refuses those of others.
+#: Metrics of all built-in tasks; each task refuses those of others.
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top5", "auroc", "average_precision", "log_loss", "mean_iou",
            "pixel_accuracy", "psnr", "ssim", "map", "map_50")  # fmt: skip
 #: Pixels that a side of an image may have.

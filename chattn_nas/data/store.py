@@ -201,7 +201,7 @@ def _refuse_bad(surveys: dict[str, ReadPart], settings: DataSettings) -> None:
     empty = [name for name, survey in surveys.items() if not survey.kept]
     if settings.bad_files == "fail" or empty:
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
-        # How many are not shown stands before the names: a long sentence loses its end.
+        # The number of hidden names comes before the names: a long sentence loses its end.
         more = f" (the first {SHOWN} here, and {len(bad) - SHOWN} more)" if len(bad) > SHOWN else ""
         way = "" if empty else "; remove them, or leave them out with data.bad_files: skip"
         raise DataError(

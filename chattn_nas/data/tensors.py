@@ -13,7 +13,7 @@ from torch import Tensor
 
 from chattn_nas.image_size import ImageSize
 
-#: At most so many bytes are counted for mean and deviation; larger sets are counted on images spread over them.
+#: Most bytes that are counted for mean and deviation; of larger sets, images spread over them are used.
 COUNTED = 2**30
 
 

@@ -27,7 +27,7 @@ from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.record import records
 
-#: Below so many a rank correlation says nothing.
+#: Fewest architectures for which a rank correlation says anything.
 LEAST_ARCHITECTURES = 4
 FILE = "calibration.json"
 #: Its seeds start so far above those of the search: what a confirmation will be trained on is not met here.

@@ -28,7 +28,7 @@ RIVALS = {
     "none": "no attention",
     RIVAL: "a learned factor per channel",
 }
-#: Of the error that may be made over all looks, the part that the first look spends: most confirm once.
+#: Share of the total error that the first look spends: most users confirm once.
 FIRST_LOOK = 0.76
 
 

@@ -25,17 +25,17 @@ from chattn_nas.errors import InputError
 
 Judgement = Literal["better", "worse", "no difference shown"]
 ALPHA = 0.05
-#: Up to so many seeds every resample is enumerated (5 ** 5 = 3,125; 6 ** 6 = 46,656); beyond, 20,000 are drawn.
+#: Up to this number of seeds every resample is enumerated (5 ** 5 = 3,125; 6 ** 6 = 46,656); beyond, 20,000 are drawn.
 EXACT, RESAMPLES, MINIMAL_BOOTSTRAP = 6, 20_000, 4
 #: Weight of a direction among other networks in a difference's variance, its own being 1. With all of it (1, the whole
 #: block's error) five seeds find 1.2 points in a sixth more of all studies, but far more than 5 % of sets of equal
 #: networks are called different where one or two of them scatter more than the rest: docs/judging.md has both.
 BORROWED = 0.04
-#: A training so many robust standard deviations from what its network and its seed give is an outlier: a collapse,
+#: A training this many robust standard deviations from the effects of its network and seed is an outlier: a collapse,
 #: mostly. It counts, but its network neither lends its spread to others nor borrows theirs.
 OUTLYING = 12.0
 DRAWS = 200_000
-#: Beyond so many seeds nobody confirms, and the count is no more than "more than that".
+#: Largest number of seeds that is counted exactly; nobody confirms with more.
 MOST_SEEDS = 10_000
 
 

@@ -34,7 +34,7 @@ CHANNEL_ATTENTION = {
     "LightCbamModule", "GatherExcite", "GlobalContext", "CoordAttn", "SimpleCoordAttn", "EfficientLocalAttn",
     "StripAttn",
 }  # fmt: skip
-#: Last parts of the names that timm gives to stems in ``feature_info``.
+#: Last parts of timm's names for stems in ``feature_info``.
 STEMS = {"layer0", "conv1", "act1", "bn1", "norm0", "act0", "relu0", "conv0", "pool0"}
 #: Options of ``timm.create_model`` that a backbone cannot have, and why.
 REFUSED = {

@@ -56,7 +56,7 @@ class CifarResNet(StagedNet):
         self.conv1 = nn.Conv2d(in_chans, width, 3, padding=1, bias=False, **place)
         self.bn1 = nn.BatchNorm2d(width, **place)
         self.act1 = nn.ReLU(inplace=True)
-        # timm's make_blocks halves the map in every stage but the first, and tells reductions for a stem of stride 4.
+        # timm's make_blocks halves the map in every stage but the first, and assumes a stem of stride 4.
         stages, info = make_blocks(
             (BasicBlock,) * 3, (width, 2 * width, 4 * width), ((depth - 2) // 6,) * 3, width,
             drop_path_rate=drop_path_rate, **place,

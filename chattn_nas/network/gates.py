@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: Channels that are kept of a stage, those whose gates differ most between classes, and classes.
+#: Number of channels per stage to store (those whose gates differ most between classes), and of classes.
 CHANNELS, CLASSES = 32, 20
 
 

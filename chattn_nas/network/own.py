@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.parts import found
 
-#: Given to the function where it takes them; what else it is given stands in ``backbone.options``.
+#: Arguments that are passed if the function takes them; further ones come from ``backbone.options``.
 OFFERED = ("num_classes", "in_chans", "device")
 
 

@@ -82,7 +82,7 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     """
     if place := _timm.to_fetch(name):
         log.warning("Fetching the pretrained weights of %s from %s; they are cached for the next time", name, place)
-    # The hub tells of every retry; what it gives up on is an error.
+    # The hub reports every retry; if it gives up, that is an error.
     with quiet("huggingface_hub"), _timm.noting_loads() as loads:
         model = _timm.create(name, pretrained=True, **options)
     config = _timm.config_of(model)

@@ -21,7 +21,7 @@ from chattn_nas.network.layout import Layout
 from chattn_nas.network.surgery import place
 from chattn_nas.space import SlotShape, of_one_width
 
-#: The attribute of a map that holds what rides on it: the first slot of the stage, whose state it is, and the state.
+#: The attribute of a map that carries the state: the first slot of the stage (its owner), and the state.
 RIDES = "_chattn_nas_state"
 #: Its ``state``: the same pair, for the block that this thread runs.
 _running = threading.local()

@@ -33,9 +33,9 @@ from chattn_nas.network.surgery import put
 TOLERANCE, EXACT, TRIES = 0.01, 1e-4, 12
 #: A map's scale is felt where doubling it changes the block's output by this part of what leaving it out does.
 FELT = 0.05
-#: A scale may be so many times as far from 1, in logarithms, as that of an attention that scales with its map.
+#: Largest distance of a scale from 1, in logarithms, relative to that of an attention that scales with its map.
 FARTHEST = 2.0
-#: Parameters that scale what their module gives.
+#: Names of parameters that scale the output of their module.
 SCALES = ("gain", "gamma", "weight", "bias")
 
 

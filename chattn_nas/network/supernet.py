@@ -33,7 +33,7 @@ INWARDS: tuple[Placement, ...] = (
 )  # fmt: skip
 #: Placements at convolutions, where a norm may follow.
 AT_CONVOLUTIONS: tuple[Placement, ...] = ("before_convs", "after_spatial_conv", "before_last_conv")
-#: Paths of modules that are a child of what stands there, and the name of the child.
+#: Paths of modules that became a child of the module there, and the name of the child.
 Moved = tuple[tuple[str, str], ...]
 
 

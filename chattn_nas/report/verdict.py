@@ -24,13 +24,13 @@ from chattn_nas.study.metric import floor_of, metric_of, unit_of
 from chattn_nas.study.record import NONE, Record, once_per_seed
 from chattn_nas.unit import Unit, percent
 
-#: With fewer complete trainings than this an interval hangs on what the model took for granted.
+#: With fewer complete trainings than this, an interval depends on the model's assumptions.
 FEW = 20
 #: So many baselines have an order, and below this Kendall's tau it is another one than at the end.
 LEAST_BASELINES, DISAGREE = 4, 0.2
 #: So many trainings have a spread from which one can be far off, and a collapse costs at least this part of the score.
 LEAST_SPREAD, LOST = 8, 0.2
-#: A larger number of trainings that would show something is told as more than that.
+#: A larger number of trainings is reported as "more than" this.
 MOST_MORE = 10_000
 
 

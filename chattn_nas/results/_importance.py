@@ -20,9 +20,9 @@ from chattn_nas.study.record import Record, key_of, once_per_seed, records
 
 #: With fewer complete trainings any stage may look decisive.
 LEAST_TRAININGS = 12
-#: Of more trainings than these, so many at even distances.
+#: Most trainings that are used; of more, an even spread.
 MOST_TRAININGS = 1000
-#: PED-ANOVA asks what it takes to be among so many of the trainings.
+#: PED-ANOVA asks what it takes to be among this share of the trainings.
 BEST_PART = 0.25
 COLUMNS = ("stage", "parameter", "values", "trainings", "fanova", "ped_anova")
 

@@ -15,7 +15,7 @@ from chattn_nas.study.record import records
 
 #: Real trainings that a prediction is held against: the first that ended.
 FIRST = 10
-#: Kendall's tau below which they do not agree: its standard deviation over so many pairs that have nothing in common.
+#: Kendall's tau below which they do not agree: its standard deviation over that many unrelated pairs.
 LEAST = math.sqrt(2 * (2 * FIRST + 5) / (9 * FIRST * (FIRST - 1)))
 
 

@@ -20,7 +20,7 @@ from chattn_nas.study.run import RunDirectory
 
 log = logging.getLogger(__name__)
 
-#: File of a run with the numbers of the trials whose end was told.
+#: File of a run with the numbers of the trials whose end was reported.
 TOLD = "logs/told.json"
 
 

@@ -13,7 +13,7 @@ import optuna
 
 from chattn_nas.study.history import history
 
-#: Attribute of a study: why no further trial shall be taken; empty where the search goes on.
+#: Attribute of a study: why no further trial is taken; empty while the search goes on.
 ENDED = "ended"
 
 

@@ -34,7 +34,7 @@ threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).st
 a = numpy.random.rand(160, 160)
 while True: a = a @ a; a /= a.max()
 """
-#: At most so many of them per CPU thread: what more workers take is counted, not tried.
+#: At most this many of them per CPU thread: the cost of further workers is computed, not measured.
 _MOST_BUSY = 4
 
 

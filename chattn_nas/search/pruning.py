@@ -20,7 +20,7 @@ from chattn_nas.study.history import history
 
 #: User attribute of a multi-objective trial: score and costs at every rung so far (they may not report).
 RUNGS = "rungs"
-#: A trial is compared with the last so many: comparing all with all takes the square of their number.
+#: A trial is compared with this many others, the latest: comparing all with all takes the square of their number.
 LAST = 1000
 
 

@@ -30,7 +30,7 @@ from chattn_nas.tasks.registry import find as find_task
 log = logging.getLogger(__name__)
 
 DATA, PARTS = "data_fingerprint", "plugin_fingerprint"
-#: Packages whose versions are kept already.
+#: Packages whose versions are stored already.
 VERSIONED = ("chattn_nas", "torch", "torchvision", "timm")
 #: Folders that installed packages lie in, of an environment or of a user.
 INSTALLED = frozenset({"site-packages", "dist-packages"})

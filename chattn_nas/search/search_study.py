@@ -20,7 +20,7 @@ from chattn_nas.study import _optuna
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.history import History, history
 
-#: User attribute of a trial whose architecture was given and is not in the space (``none`` and the control may be so).
+#: User attribute of a trial that was queued with an architecture outside the space (perhaps ``none`` or the control).
 GIVEN = "given"
 #: Of more trials than these together, samplers see the last so many, and the trainings of the best architectures: TPE
 #: asks what the best 25 have that the others lack, and a proposal shall not take longer and longer.

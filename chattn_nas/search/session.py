@@ -43,7 +43,7 @@ from chattn_nas.study.run import stage_to_dict
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
-#: What is to be trained: a canonical architecture as :meth:`Architecture.to_dict` gives it, its hash, seed and label.
+#: A training to queue: a canonical architecture from :meth:`Architecture.to_dict`, its hash, seed and label.
 Training = tuple[Mapping[str, Any], str, int, str]
 
 

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the processes, and at the study.
 LOOK, READ = 0.1, 1.0
-#: Questions asked within so many seconds are one look at the study: it was read at the first of them.
+#: Questions within this many seconds share one read of the study.
 SAME = READ / 2
 #: Seconds that the storage may be away: a database server restarts in less.
 AWAY = 60.0

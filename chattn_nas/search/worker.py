@@ -22,7 +22,7 @@ from chattn_nas.search.processes import end_own_group
 from chattn_nas.spec.plugins import take_path
 
 INPUT, FULL, STORAGE, BROKEN = 2, 28, 74, 75
-#: Seconds to give a trial back when told to stop.
+#: Seconds that a worker has to return its trial after it is told to stop.
 GRACE = 10.0
 
 

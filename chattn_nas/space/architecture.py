@@ -17,7 +17,7 @@ from chattn_nas.errors import InputError, first_line
 from chattn_nas.space.stage import SlotShape, Stage, of_one_width
 
 NONE = "none"
-#: What becomes of an attention that a slot already holds, and what stands before the classifier.
+#: What happens to an attention that a slot already holds, and the pooling before the classifier.
 EXISTING, HEADS = ("replace", "keep"), ("default", "isqrt_cov")
 
 

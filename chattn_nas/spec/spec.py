@@ -41,7 +41,7 @@ FREE = (
     *(("training", field) for field in TrainingSettings.model_fields),
     *(("judging", field) for field in JudgingSettings.model_fields),
 )  # fmt: skip
-#: Of a stored spec; a version that reads it another way raises it and says in :meth:`Spec.from_stored` what was meant.
+#: Format of a stored spec; a change of meaning increases it and converts the old form in :meth:`Spec.from_stored`.
 FORMAT = 1
 #: Keys of earlier versions that are still understood.
 EARLIER = {"backbone": ("identity_init",)}

@@ -34,7 +34,7 @@ from sqlalchemy import select
 from chattn_nas.stored import KEY
 from chattn_nas.study.attributes import TrialAttributes
 
-#: System attribute of a trial whose parameters were given when it was queued.
+#: System attribute of a trial that was queued with its parameters.
 FIXED = "fixed_params"
 #: System attribute with all violations: the dashboard (0.21) reads only the list of older Optuna versions.
 CONSTRAINTS = "constraints"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 #: All locks of all processes, on Linux.
 LOCKS = Path("/proc/locks")
-#: What lies beside a database and is locked in its place: with a write-ahead log it is the index of that.
+#: The file beside a database that is locked in its place: the index of the write-ahead log.
 BESIDE = ("", "-shm", "-wal")
 
 

@@ -11,7 +11,7 @@ import optuna
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.unit import ACCURACY, Unit, percent
 
-#: Attributes of a study: the metric's name, the score of having learnt nothing, and what scores are told in.
+#: Attributes of a study: the metric's name, the score of a network that has learnt nothing, and the unit of scores.
 METRIC, FLOOR, UNIT = "metric", "floor", "unit"
 #: A score with its unit, or a heading of scores; a difference, but neither an attribute of SVG nor one of a script.
 _SCORE = re.compile(

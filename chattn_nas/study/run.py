@@ -35,7 +35,7 @@ SPEC, LOCK = "spec.yaml", ".lock"
 FOLDERS = ".path"
 #: File with the identity of the run's study, and the study's attribute that must be the same.
 STUDY, IDENTITY = ".study", "run_id"
-#: Folder of a run's confirmation, which is a run whose study lies in the same storage.
+#: Folder of a run's confirmation, which is itself a run with a study in the same storage.
 CONFIRM = "confirm"
 #: File with training images as they reach the network, for the report.
 CONTACT_SHEET = "data.jpg"

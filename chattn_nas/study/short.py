@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 NOTHING = "-"
-#: A choice in words, and a network as it stands in a sentence: all stages, or one choice in every stage.
+#: A choice in words, and a network in a sentence: all stages, or one choice in every stage.
 _SETTINGS = r"\((?:[^()]|\([^()]*\))*\)"
 _CHOICE = rf"[\w/.:-]+(?:{_SETTINGS})?"
 #: In "the best uniform choice" no type is named.

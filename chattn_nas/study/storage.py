@@ -28,7 +28,7 @@ from chattn_nas.study._optuna import Database, cached
 from chattn_nas.study.journal import open_journal
 from chattn_nas.study.lock_holder import told_holder
 
-#: Seconds between two signs of life of a running trial, and after which silence it counts as lost. Trials whose worker
+#: Seconds between two heartbeats of a running trial, and of silence until it counts as lost. Trials whose worker
 #: ran on this machine are found lost at once, by their process; this is for those of other machines.
 HEARTBEAT, GRACE = 15, 90
 JOURNAL, SQLITE = "journal://", "sqlite:///"
@@ -44,7 +44,7 @@ FULL, UNSURE = re.compile("disk is full|No space left|[Dd]isk quota"), "disk I/O
 NO_SPACE = "the disk is full; make space, and the same command goes on"
 #: Seconds that SQLite waits for another process to finish its writing, and what it says then.
 WAIT, LOCKED = 60.0, "database is locked"
-#: What SQLite says of a file that is damaged, and goes on saying whenever it is asked.
+#: SQLite's messages about a damaged file, which do not go away.
 DAMAGED = ("malformed", "not a database", "disk image", "corrupt", "disk I/O error", "not decode")
 
 

@@ -32,7 +32,7 @@ class Bindings:
         self._position = {node: index for index, node in enumerate(nodes)}
         self._last: dict[fx.Node, int] = {}
         for node in reversed(nodes):
-            # what is written inside another statement is read where that stands
+            # a value that is written inside another statement is read where that statement is
             readers = [self._last[user] if self.is_inlined(user) else self._position[user] for user in node.users]
             self._last[node] = max(readers, default=self._position[node])
         self._names = Names()

@@ -187,7 +187,7 @@ def _fit(code: _Code, indent: int, *, comma: str = "") -> list[str]:
     pairs = [(start, end) for start, end in _brackets(code) if end > start + 1]
     if not pairs:
         return [whole]
-    # the last bracket whose head fits on a line
+    # the last bracket before which the text fits on a line
     start, end = next((pair for pair in reversed(pairs) if indent + pair[0] + 1 <= WIDTH), pairs[-1])
     body, tail = code.cut(start + 1, end), code.cut(end, len(code.text))
     inner = indent + 4

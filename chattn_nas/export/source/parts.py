@@ -109,7 +109,7 @@ class Parts:
             lambda: copy_methods(module, alone=True),  # one class, whatever the length of its lists
             lambda: trace(module, call, lists=True, changing=self._changing),
             lambda: copy_methods(module),
-            # a list that a child changes may not be read again: whether that is so, the proof tells
+            # a list that a child changes may not be read again; the proof shows whether it is
             lambda: trace(module, call, lists=True),
         ):
             try:

@@ -11,9 +11,9 @@ from scipy import sparse
 
 #: One network: per stage the type and the full choice.
 Choices = tuple[tuple[str, str], ...]
-#: A column: the term it belongs to, then what tells it from the others of that term.
+#: The key of a column: its term, then what distinguishes it within the term.
 Key = tuple[object, ...]
-#: A number that something else foretells of a network, such as shared weights, in its own standard deviations.
+#: A prediction for a network from elsewhere, such as shared weights, in its own standard deviations.
 Foretold = Callable[[Choices], float]
 
 #: Terms of the network itself, over seeds.

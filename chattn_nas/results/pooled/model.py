@@ -28,7 +28,7 @@ from chattn_nas.results.pooled.estimate import Estimate, mixed
 from chattn_nas.results.pooled.likelihood import Likelihood, State
 from chattn_nas.results.pooled.observation import MINIMAL_PAIRS, Observation
 
-#: The mode is looked for within so many log units of the guess: beyond, matrices are singular in double precision.
+#: The mode is searched within this many log units of the guess: beyond, matrices are singular in double precision.
 REACH = 5.0
 #: Settings of the standard deviations over which predictions are averaged: many where the study is small.
 MOST_POINTS, LEAST_POINTS = 64, 12

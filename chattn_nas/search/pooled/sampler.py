@@ -25,7 +25,7 @@ from chattn_nas.study.prediction import Prediction, prediction_of
 
 #: Trainings that the model looks at when it proposes, baselines and leaders first; a verdict looks at all.
 LOOKED_AT = 400
-#: Standard deviations are learned anew each time that so many times more trainings are known.
+#: Standard deviations are learned again whenever the number of trainings has grown by this factor.
 ANEW = 1.25
 
 
