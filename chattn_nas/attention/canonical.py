@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chattn_nas.attention.registry import Site, Values
+from chattn_nas.attention.attention_type import Site, Values
 
 
 def largest_reduction(values: Values, sites: Sequence[Site]) -> Values:

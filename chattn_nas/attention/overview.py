@@ -10,7 +10,7 @@ import textwrap
 from typing import Any
 
 from chattn_nas.attention import registry
-from chattn_nas.attention.registry import AttentionType, Size
+from chattn_nas.attention.attention_type import AttentionType, Size
 
 #: The map for which the page gives costs.
 SITES: tuple[tuple[int, Size], ...] = ((64, (56, 56)), (256, (14, 14)), (512, (7, 7)))

@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import nn
 
+from chattn_nas.attention.attention_type import AttentionType, Hyperparameter
 from chattn_nas.attention.counted import Make, Size, counted_cost, failure
-from chattn_nas.attention.registry import AttentionType, Hyperparameter
 from chattn_nas.errors import InputError
 
 #: What a constructor may ask for besides channels.

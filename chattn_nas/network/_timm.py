@@ -337,11 +337,3 @@ def prune(network: nn.Module, indices: list[int]) -> list[int]:
     if not hasattr(network, "prune_intermediate_layers"):
         return indices
     return list(network.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True))  # type: ignore[operator]
-
-
-def take_indices(maps: int, indices: int | list[int] | None) -> tuple[list[int], int]:
-    """The indices of the maps to return (the last n, given ones, or all), and the last of them."""
-    from timm.models._features import feature_take_indices
-
-    taken, last = feature_take_indices(maps, indices)
-    return list(taken), int(last)

@@ -7,8 +7,6 @@ from typing import Any
 from timm.layers import create_classifier
 from torch import Tensor, nn
 
-from chattn_nas.network._timm import take_indices
-
 
 class StagedNet(nn.Module):
     """Base of our own models, (B, in_chans, H, W) to (B, num_classes).
@@ -69,13 +67,13 @@ class StagedNet(nn.Module):
         """
         if output_fmt != "NCHW":
             raise ValueError(f"maps are NCHW, not {output_fmt!r}")
-        wanted, last = take_indices(1 + len(self.stage_names), indices)
+        wanted = self._wanted(indices)
         found = []
         x = self.stem_map(x)
         if 0 in wanted:
             found.append(x)
         for index, name in enumerate(self.stage_names, 1):
-            if stop_early and index > last:
+            if stop_early and index > max(wanted):
                 break
             x = getattr(self, name)(x)
             if index in wanted:
@@ -86,11 +84,21 @@ class StagedNet(nn.Module):
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
         """Remove the head and the stages behind the last wanted map; return the remaining maps."""
-        wanted, last = take_indices(1 + len(self.stage_names), indices)
-        for name in self.stage_names[last:]:
+        wanted = self._wanted(indices)
+        for name in self.stage_names[max(wanted) :]:
             setattr(self, name, nn.Sequential())
         if prune_head:
             self.reset_classifier(0, "")
+        return wanted
+
+    def _wanted(self, indices: int | list[int] | None) -> list[int]:
+        """Indices of the maps, from 0, as timm reads them: the last n, given ones (negative from the end), or all."""
+        maps = range(1 + len(self.stage_names))
+        if indices is None:
+            return list(maps)
+        wanted = [maps[index] for index in (range(-indices, 0) if isinstance(indices, int) else indices)]
+        if not wanted:
+            raise IndexError("no map is wanted")
         return wanted
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:

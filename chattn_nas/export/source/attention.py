@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from chattn_nas import attention
-from chattn_nas.attention.registry import Built
+from chattn_nas.attention import Built
 from chattn_nas.errors import InputError
 from chattn_nas.export.source.inlined import Inlined
 from chattn_nas.export.source.leaf import literal
