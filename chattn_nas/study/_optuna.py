@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import optuna
@@ -319,36 +320,34 @@ class Database(RDBStorage):
                 for row in every
             }  # fmt: skip
 
-            def rows(model: Any, *columns: Any) -> Iterator[tuple[FrozenTrial, Any]]:
+            def rows(model: Any, *columns: Any) -> Iterator[tuple[Any, ...]]:
                 chosen = select(model.trial_id, *columns).join(trial, trial.trial_id == model.trial_id)
-                for row in session.execute(chosen.where(trial.study_id == study_id)):
-                    if row.trial_id in found:  # not one that came in between
-                        yield found[row.trial_id], row
+                for key, *row in session.execute(chosen.where(trial.study_id == study_id)):
+                    if (one := found.get(key)) is not None:  # not one that came in between
+                        yield one, *row
 
             values: dict[int, dict[int, float]] = {}
-            for one, row in rows(value, value.objective, value.value, value.value_type):
-                values.setdefault(one._trial_id, {})[row.objective] = value.stored_repr_to_value(
-                    row.value, row.value_type
-                )
+            for one, objective, stored, kind in rows(value, value.objective, value.value, value.value_type):
+                values.setdefault(one._trial_id, {})[objective] = value.stored_repr_to_value(stored, kind)
             for key, by_objective in values.items():
                 found[key]._values = [by_objective[objective] for objective in sorted(by_objective)]
-            for one, row in rows(step, step.step, step.intermediate_value, step.intermediate_value_type):
-                one.intermediate_values[row.step] = step.stored_repr_to_intermediate_value(
-                    row.intermediate_value, row.intermediate_value_type
-                )
-            ordered = sorted(
-                rows(param, param.param_id, param.param_name, param.param_value, param.distribution_json),
-                key=lambda pair: pair[1].param_id,
-            )
-            for one, row in ordered:
-                distribution = _distribution(row.distribution_json)
-                one._params[row.param_name] = distribution.to_external_repr(row.param_value)
-                one._distributions[row.param_name] = distribution
-            for one, row in rows(user, user.key, user.value_json):
-                one.user_attrs[row.key] = json.loads(row.value_json)
-            for one, row in rows(system, system.key, system.value_json):
-                one.system_attrs[row.key] = json.loads(row.value_json)
+            for one, at, stored, kind in rows(step, step.step, step.intermediate_value, step.intermediate_value_type):
+                one.intermediate_values[at] = step.stored_repr_to_intermediate_value(stored, kind)
+            given = rows(param, param.param_id, param.param_name, param.param_value, param.distribution_json)
+            for one, _, name, stored, text in sorted(given, key=itemgetter(1)):
+                one._distributions[name], one._params[name] = _parameter(text, stored)
+            for one, name, text in rows(user, user.key, user.value_json):
+                one.user_attrs[name] = json.loads(text)
+            for one, name, text in rows(system, system.key, system.value_json):
+                one.system_attrs[name] = json.loads(text)
         return list(found.values())
+
+
+@lru_cache(maxsize=10_000)
+def _parameter(text: str, stored: float) -> tuple[BaseDistribution, Any]:
+    """A distribution, and the value that a stored number stands for in it."""
+    distribution = _distribution(text)
+    return distribution, distribution.to_external_repr(stored)
 
 
 @lru_cache(maxsize=10_000)

@@ -143,11 +143,12 @@ def records(study: optuna.Study) -> list[Record]:
     words, read = _read.get(study, (None, {}))
     if words != (searched, defaults, unit):
         read = {}
+    said: dict[str, str] = {}
     found = []
     for trial in trials:
         seen, record = read.get(trial.number, (None, None))
         if seen is not trial or record is None:
-            record = record_of(trial, searched, defaults, unit)
+            record = record_of(trial, searched, defaults, unit, said)
             if trial.state.is_finished():  # and so never changes
                 read[trial.number] = trial, record
         found.append(record)
@@ -175,13 +176,23 @@ def record_of(
     searched: Set[tuple[str, str]] = frozenset(),
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     unit: Unit = ACCURACY,
+    said: dict[str, str] | None = None,
 ) -> Record:
-    """Make the record of one trial; ``searched`` and ``defaults`` are those of :func:`in_words`."""
+    """Make the record of one trial; ``searched`` and ``defaults`` are those of :func:`in_words`.
+
+    ``said`` holds choices that were put into words already: a study has thousands of trials and few choices.
+    """
     stored = trial_attributes(trial)
+    stages = stored.stages
+    said = {} if said is None else said
+    texts = [repr(stage) for stage in stages]
+    for text, stage in zip(texts, stages, strict=True):
+        if text not in said:
+            said[text] = in_words(stage, searched, defaults)
     return Record(
         number=trial.number,
-        stages=stored.stages,
-        choices=tuple(in_words(stage, searched, defaults) for stage in stored.stages),
+        stages=stages,
+        choices=tuple(said[text] for text in texts),
         hash=stored.hash or "",
         seed=stored.seed,
         label=stored.label,

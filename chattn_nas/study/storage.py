@@ -134,7 +134,7 @@ def explained(error: BaseException, url: str = "") -> str:
     reason = redacted(first_line(said))
     url = url or next(iter(getattr(said, "__notes__", ())), "")
     file = file_of(url) if url else None
-    named = f"the storage {file or redacted(url)}" if url else "the storage"
+    named = f"the storage {os.path.normpath(file) if file else redacted(url)}" if url else "the storage"
     if FULL.search(reason) or (UNSURE in reason and file is not None and is_full(file.parent)):
         return f"{named} cannot be written: {NO_SPACE}"
     if LOCKED in reason:
