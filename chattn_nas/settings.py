@@ -269,6 +269,9 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     if error["type"] == "extra_forbidden":
         possible = tuple(_model_at(model, error["loc"][:-1]).model_fields)
         key = str(error["loc"][-1])
+        if key == "budget":  # of one session, not of the run
+            said = "time is given on the command line, as chattn-nas search SPEC --budget 2h"
+            return f"unknown key {where!r}: {said}", None, ()
         ours = ELSEWHERE.get(key, key)
         if ours not in possible and (homes := _homes(model, {key, ours})):
             return f"unknown key {where!r}; did you mean {' or '.join(homes)}?", None, ()

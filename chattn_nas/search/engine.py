@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,13 @@ def try_without_data(spec: Spec) -> None:
             raise InputError(f"device {device!r} cannot be used: {words}", where=where) from None
     if spec.search.engine == "optuna":
         refuse_too_many(device_slots(spec.search, spec.proxy.device))
+    latency = spec.search.constraints.get("latency", "")
+    if re.fullmatch(r"<=\s*[1-9][\d.]*\s*", latency):
+        raise InputError(
+            f"search.constraints: latency {latency!r} would be seconds; possible: '{latency.strip()}ms', "
+            f"'{latency.strip()}s'",
+            where=("search", "constraints", "latency"),
+        )
     try:
         refuse_missing_weights(spec.backbone.model, pretrained=spec.backbone.pretrained, weights=spec.backbone.weights)
     except InputError as error:

@@ -110,6 +110,12 @@ def test_a_default_that_is_empty_is_none_of_them(photos, invoke) -> None:
         ("rungs: [1, 2]", "rungs: 1, 2", "proxy.rungs: should be a list, such as [1, 2], not '1, 2'"),
         ("  path", "  validation: 20%\n  path", "data.validation: should be a number, such as 0.2, not '20%'"),
         ("  path", "  validation: 0,25\n  path", "data.validation: should be a number, such as 0.25, not '0,25'"),
+        ("proxy:", "search: {budget: 2h}\nproxy:", "unknown key 'search.budget': time is given on the command line"),
+        (
+            "proxy:",
+            "search: {constraints: {latency: '<= 5'}}\nproxy:",
+            "'<= 5' would be seconds; possible: '<= 5ms', '<= 5s'",
+        ),
         ("cifar_resnet8", "timm/resnet18.a1_in1k", "did you mean 'resnet18.a1_in1k'?"),
         ("cifar_resnet8", "torchvision.models.resnet18", "did you mean 'resnet18'?"),
         ("cifar_resnet8", "microsoft/resnet-50", "did you mean 'resnet50'?"),
