@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from statistics import mean, stdev
 from typing import Any
 
 from start import KEYS, LONGER, STARTS, UNIFORM
+
+#: Types of the plan whose gates begin below 1 from the official start.
+BELOW_ONE = ("random_gate", "se", "eca", "fca", "srm", "soca", "cbam")
 
 
 def page(table: Any) -> Iterator[str]:
@@ -23,6 +27,7 @@ def page(table: Any) -> Iterator[str]:
             cycles = f", two cycles, the first of {rung:g} of the epochs" if rung < 1 else ""
             yield f"Learning rate {rate:g} for a batch of 128, warm-up {warmup:g}, branches at {scale:g}{cycles}.\n"
             yield from accuracies(usual)
+            yield from handicap(usual)
             yield from gaps(usual)
             yield from agreements(usual)
             yield from whole_agreement(usual)
@@ -36,6 +41,30 @@ def accuracies(part: Any) -> Iterator[str]:
     """A table with one row per network, one column per length and start: mean over seeds."""
     yield "Validation accuracy in percent: mean, standard deviation between trainings, number of trainings.\n"
     yield from grid(part[~part["network"].str.contains("|", regex=False)], ["network"])
+
+
+def handicap(part: Any) -> Iterator[str]:
+    """What the gates that begin below 1 lie above none, by length and start: mean over types, each over its seeds."""
+    short = part[part["network"].isin(["none", *BELOW_ONE])]
+    lengths = sorted(set(short["epochs"]))
+    rows = []
+    for start in STARTS:
+        cells = []
+        for epochs in lengths:
+            mine = chosen(short, epochs, start).set_index(["network", "seed"])["accuracy"]
+            apart = [_difference(mine.get(name), mine.get("none")) for name in BELOW_ONE]
+            found = [one for one in apart if one is not None]
+            error = stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("nan")
+            cells.append(f"{mean(found):+.2f} ± {error:.2f}" if len(found) == len(BELOW_ONE) else "")
+        if any(cells):
+            rows.append(f"| {start} | {' | '.join(cells)} |")
+    if not rows:
+        return
+    yield f"Points above none of the gates that begin below 1 ({', '.join(BELOW_ONE)}): mean over types,"
+    yield "each over the seeds that none has too, ± its standard error over types:\n"
+    yield f"| start | {' | '.join(f'{epochs} epochs' for epochs in lengths)} |\n{'|---' * (len(lengths) + 1)}|"
+    yield from rows
+    yield ""
 
 
 def gaps(part: Any) -> Iterator[str]:
