@@ -16,7 +16,7 @@ from chattn_nas.benchmark.worlds import World
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.results.pooled import choices_of, fit, fitted, observations, rungs_of
 from chattn_nas.search.pruning import passes
-from chattn_nas.search.samplers import shown_whole
+from chattn_nas.search.samplers import shown_to
 from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.space import Architecture
 from chattn_nas.spec.search_settings import SearchSettings
@@ -47,8 +47,8 @@ def simulate(
         settled: Called after every training; ``True`` ends the search, as a real one may. Never by default.
     """
     made = optuna.create_study(direction="maximize")
-    filled = shown_whole(sampler, table.space)
-    study = SearchStudy(made.study_name, storage_of(made), sampler, pruner or NopPruner(), filled=filled)
+    shown = shown_to(sampler, table.space)
+    study = SearchStudy(made.study_name, storage_of(made), sampler, pruner or NopPruner(), shown)
     protected = _enqueue_baselines(study, table) if baselines else 0
     seen: dict[str, list[float]] = {}
     used: dict[str, int] = {}

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 from chattn_nas.errors import InputError
 from chattn_nas.search.by_path import made_by_path
 from chattn_nas.search.pooled.sampler import PooledSampler
-from chattn_nas.search.search_study import SeededByTrial
+from chattn_nas.search.search_study import SeededByTrial, Shown
 from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.search_settings import SAMPLERS, SearchSettings
@@ -34,6 +34,8 @@ GRID_LIMIT = 100_000
 
 #: Samplers that model only parameters which every trial has, and draw all others at random: they are shown all.
 UNCONDITIONAL = (GPSampler, NSGAIISampler, NSGAIIISampler)
+#: Samplers that learn nothing from trials that were stopped or refused, and propose those networks for ever.
+COMPLETE_ONLY = (GPSampler,)
 #: Samplers of numbers: categories they draw at random.
 NUMERICAL = (CmaEsSampler, QMCSampler)
 
@@ -87,10 +89,11 @@ def _optuna_sampler(name: str, seed: int) -> BaseSampler:
     return TPESampler(seed=seed)
 
 
-def shown_whole(sampler: BaseSampler, space: SearchSpace) -> dict[str, tuple[Any, ...]]:
-    """Parameters that every trial must seem to have for this sampler; none if it supports conditional ones."""
+def shown_to(sampler: BaseSampler, space: SearchSpace) -> Shown:
+    """How this sampler must see the trials of a study: as they are if it models conditions and what was stopped."""
     inner = sampler.inner if isinstance(sampler, SeededByTrial) else sampler
-    return space.parameters() if isinstance(inner, UNCONDITIONAL) else {}
+    filled = space.parameters() if isinstance(inner, UNCONDITIONAL) else {}
+    return Shown(filled, stopped_as_worst=isinstance(inner, COMPLETE_ONLY))
 
 
 class GridSampler(WholeNetworkSampler):

@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.study import _optuna
@@ -27,23 +29,40 @@ GIVEN = "given"
 LAST, BEST = 2000, 25
 
 
+@dataclass(frozen=True)
+class Shown:
+    """How a sampler sees the trials.
+
+    Attributes:
+        filled: Values by parameter, if every trial must seem to have all of them: a sampler without conditions.
+        stopped_as_worst: Trials that were stopped or refused seem complete, with the worst value known: a sampler that
+            reads complete trials only would never learn of them, and propose the same network again and again.
+    """
+
+    filled: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    stopped_as_worst: bool = False
+
+
 class SearchStudy(_optuna.ViewedStudy):
     """The view of a study that its samplers and pruners get.
 
     Trials from outside the space are left out: they have no parameters, and samplers that model parameters jointly use
     only those that all trials have in common. A network that was trained on several seeds has their mean in every one
     of its trials; otherwise the luck of the first would mislead the sampler for ever. For a sampler without conditional
-    parameters, every trial has every parameter; those that its types lack are at their first value.
+    parameters, every trial has every parameter; those that its types lack are at their first value. For one that reads
+    complete trials only, those that were stopped or refused end like the worst (:class:`Shown`).
     """
 
     def __init__(
         self, study_name: str, storage: Any, sampler: BaseSampler | None = None, pruner: Any = None,
-        filled: Mapping[str, Sequence[Any]] | None = None,
+        shown: Shown | None = None,
     ) -> None:  # fmt: skip
         super().__init__(study_name, storage, sampler, pruner)
+        shown = shown or Shown()
         self._filled: dict[str, BaseDistribution] = {
-            name: CategoricalDistribution(tuple(values)) for name, values in (filled or {}).items()
+            name: CategoricalDistribution(tuple(values)) for name, values in shown.filled.items()
         }
+        self._stopped_as_worst = shown.stopped_as_worst
         self._shown: tuple[int, list[FrozenTrial]] = (0, [])
 
     def view(self, states: Container[TrialState] | None, *, deepcopy: bool, use_cache: bool) -> list[FrozenTrial]:
@@ -63,6 +82,8 @@ class SearchStudy(_optuna.ViewedStudy):
                 few = {trial.number: trial for trial in (*trials[-LAST:], *known.best_trials(BEST))}
                 trials = list(few.values())
             shown = [self._whole(trial) for trial in _averaged(trials, known, self._place)]
+            if self._stopped_as_worst:
+                shown = _with_worst(shown, self.directions)
             self._shown = count, shown
         return shown
 
@@ -101,6 +122,22 @@ def _averaged(trials: Sequence[FrozenTrial], known: History, place: int | None) 
             if mean is not None and trial.values[place] != mean:
                 trial = copy.copy(trial)
                 trial.values = [*trial.values[:place], mean, *trial.values[place + 1 :]]
+        shown.append(trial)
+    return shown
+
+
+def _with_worst(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """The trials, those that were stopped or refused as complete ones with the worst known value of every objective."""
+    complete = [trial.values for trial in trials if trial.state is TrialState.COMPLETE]
+    worst = [
+        (min if direction is StudyDirection.MAXIMIZE else max)(values)
+        for direction, values in zip(directions, zip(*complete, strict=True), strict=False)
+    ]
+    shown = []
+    for trial in trials:
+        if trial.state is TrialState.PRUNED and worst:
+            trial = copy.copy(trial)
+            trial.state, trial.values = TrialState.COMPLETE, worst
         shown.append(trial)
     return shown
 

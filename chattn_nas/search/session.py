@@ -19,7 +19,7 @@ from chattn_nas.proxy import Outcome
 from chattn_nas.search.owner import owner
 from chattn_nas.search.pruning import build_pruner
 from chattn_nas.search.same import check_same, warn_of_changes
-from chattn_nas.search.samplers import build_sampler, shown_whole
+from chattn_nas.search.samplers import build_sampler, shown_to
 from chattn_nas.search.search_study import GIVEN, SearchStudy
 from chattn_nas.search.trainer import (
     Costs,
@@ -50,8 +50,7 @@ Training = tuple[Mapping[str, Any], str, int, str]
 def open_search_study(spec: Spec, storage_url: str, space: SearchSpace) -> SearchStudy:
     """Open the study with the sampler and pruner of the spec."""
     sampler, pruner = proposals_of(spec, space)
-    filled = shown_whole(sampler, space)
-    return SearchStudy(spec.name, open_storage(storage_url), sampler, pruner, filled=filled)
+    return SearchStudy(spec.name, open_storage(storage_url), sampler, pruner, shown_to(sampler, space))
 
 
 def proposals_of(spec: Spec, space: SearchSpace | None = None) -> tuple[BaseSampler, BasePruner]:

@@ -7,7 +7,7 @@ import pytest
 from chattn_nas.errors import InputError
 from chattn_nas.proxy import Measurement, Outcome, Rung
 from chattn_nas.search.pruning import passes
-from chattn_nas.search.samplers import build_sampler, shown_whole
+from chattn_nas.search.samplers import build_sampler, shown_to
 from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.spec import SearchSettings, Spec
 
@@ -28,7 +28,7 @@ def study_of(name: str, space, storage=None, seed: int = 0) -> SearchStudy:
     made = optuna.create_study(direction="maximize", storage=storage, study_name="s", load_if_exists=True)
     settings = SearchSettings.model_validate({"sampler": name, "seed": seed})
     sampler = build_sampler(settings, space, seed)
-    return SearchStudy(made.study_name, made._storage, sampler, filled=shown_whole(sampler, space))
+    return SearchStudy(made.study_name, made._storage, sampler, shown=shown_to(sampler, space))
 
 
 def network(trial, space) -> str:
@@ -139,3 +139,22 @@ def test_a_share_of_what_a_rung_stops_goes_on():
     assert 0.07 < sum(drawn) / 2000 < 0.13
     assert drawn == [passes(0, number, 0, 0.1) for number in range(2000)]
     assert not any(passes(0, number, 0, 0.0) for number in range(100))
+
+
+def test_gp_learns_of_what_is_refused_or_stopped(space):
+    """Optuna's reads complete trials only: it proposed one network that breaks a constraint 738 times of 800."""
+    study = study_of("gp", space)
+    refused = []
+    for number in range(30):
+        trial = study.ask()
+        key = network(trial, space)
+        trial.set_user_attr("hash", key)
+        if number < 10:  # the more none, the better; but none of those is allowed any more
+            study.tell(trial, sum(value == "none" for value in trial.params.values()) / 3)
+        else:
+            refused.append(key)
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    assert len(set(refused)) > 10
+    seen = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    assert len(seen) == 30
+    assert {trial.value for trial in seen[10:]} == {min(trial.value for trial in seen[:10])}
