@@ -35,20 +35,20 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
     kind = "labels, several per image" if facts.multilabel else "classes"
     channels = "one channel" if facts.channels == 1 else f"{facts.channels} channels"
     classes = f" of {len(facts.class_names)} {kind}" if facts.class_names else ""
-    found = [f"{', '.join(counts)} images{classes}, {channels}, {shown(facts.image_size)}"]
-    found += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
-    found += _shares(stored, parts, settings.metric)
+    sentences = [f"{', '.join(counts)} images{classes}, {channels}, {shown(facts.image_size)}"]
+    sentences += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
+    sentences += _shares(stored, parts, settings.metric)
     if few := few_updates(len(parts.train) // min(batch_size, len(parts.train)) * epochs, batch_size):
-        found.append(f"beware: {few}")
+        sentences.append(f"beware: {few}")
     part, rows = parts.validation
     if len(rows) < LEAST_VALIDATION and stored.targets["train"].ndim == 1:
         balanced = settings.metric == "balanced_accuracy"
         counting = as_many_as(stored.targets[part][rows], settings.metric)
-        found.append(
+        sentences.append(
             f"beware: {len(rows)} validation images tell {'a balanced' if balanced else 'an'} accuracy of 80 % only "
             f"to within ±{196 * np.sqrt(0.8 * 0.2 / counting):.1f} points (95 %)"
         )
-    return found
+    return sentences
 
 
 def majority(settings: DataSettings) -> tuple[str, float] | None:
@@ -90,23 +90,23 @@ def _shares(stored: ImageStore, parts: Split, metric: str | None) -> list[str]:
 
 def _boxes(targets: NDArray[np.float32], names: tuple[str, ...]) -> list[str]:
     """Sentences on the number, classes and sizes of the boxes."""
-    there = objects(targets)
-    if not there.any():
+    present = objects(targets)
+    if not present.any():
         return ["beware: the training images show no object: there is no box to learn from"]
     counts = counted(targets, len(names))
-    sides = np.sort(targets[there][:, 2:4] - targets[there][:, :2], axis=1)
-    found = [
-        f"{len(sides):,} boxes in the training images, {there.sum(1).mean():.1f} in each: "
+    sides = np.sort(targets[present][:, 2:4] - targets[present][:, :2], axis=1)
+    sentences = [
+        f"{len(sides):,} boxes in the training images, {present.sum(1).mean():.1f} in each: "
         + _listed(names, counts / counts.sum()),
         f"half of the boxes are at most {np.median(sides[:, 1]):.0f} px long where they are trained on",
     ]
     tiny = float((sides[:, 0] < LEAST_SIDE).mean())
     if tiny > 0.1:
-        found.append(
+        sentences.append(
             f"beware: {100 * tiny:.0f} % of the boxes are less than {LEAST_SIDE} px wide or high there, too small "
             "to be found: a larger data.image_size helps"
         )
-    return found
+    return sentences
 
 
 def _listed(names: tuple[str, ...], shares: np.ndarray) -> str:  # type: ignore[type-arg]

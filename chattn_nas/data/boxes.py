@@ -115,14 +115,14 @@ class Boxes:
             ValueError: The image has another size than the source says, or a box reaches beyond it.
         """
         rows = np.arange(self.first[index], self.first[index + 1])
-        told = tuple(self.sizes[index].tolist())
-        if told != (0, 0) and told != image:
-            raise ValueError(f"{self.files[index]} says that the image is {_px(told)}, but it is {_px(image)}")
+        stated = tuple(self.sizes[index].tolist())
+        if stated != (0, 0) and stated != image:
+            raise ValueError(f"{self.files[index]} says that the image is {_px(stated)}, but it is {_px(image)}")
         limits = np.array([*image, *image], np.float64)
         corners = self.corners[rows] * (limits if self.shares else 1.0)
         inside = corners.clip(0, limits)
-        there = (inside[:, 2:] > inside[:, :2]).all(1)
-        beyond = np.flatnonzero((np.abs(corners - inside).max(1, initial=0) > SLACK) | ~there)
+        visible = (inside[:, 2:] > inside[:, :2]).all(1)
+        beyond = np.flatnonzero((np.abs(corners - inside).max(1, initial=0) > SLACK) | ~visible)
         if len(beyond) and self.outside == "fail":
             left, top, right, bottom = corners[beyond[0]].round(1).tolist()
             more = f", and {len(beyond) - 1} more of its boxes" if len(beyond) > 1 else ""
@@ -132,7 +132,7 @@ class Boxes:
             )
         target = np.zeros((self.most, COLUMNS), np.float32)
         target[:, CLASS] = NOTHING
-        rows, inside = rows[there], inside[there]
+        rows, inside = rows[visible], inside[visible]
         scale, shift = fitted(image, reading.size, reading.resize)
         target[: len(rows), :4] = inside * [*scale, *scale] + [*shift, *shift]
         target[: len(rows), CLASS] = self.labels[rows]
@@ -169,8 +169,8 @@ def are_boxes(targets: NDArray[Any]) -> bool:
 def objects(targets: NDArray[np.float32], number: int | None = None) -> NDArray[np.bool_]:
     """Tell which rows of targets are objects, of one class or of any, (N, M)."""
     of_it = targets[..., CLASS] >= 0 if number is None else targets[..., CLASS] == number
-    found: NDArray[np.bool_] = of_it & (targets[..., CROWD] == 0)
-    return found
+    is_object: NDArray[np.bool_] = of_it & (targets[..., CROWD] == 0)
+    return is_object
 
 
 def counted(targets: NDArray[np.float32], classes: int) -> NDArray[np.int64]:

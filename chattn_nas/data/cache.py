@@ -188,10 +188,10 @@ def _is_whole(place: Path) -> bool:
     try:
         if not seal.exists():
             return True
-        for name, told in json.loads(seal.read_text()).items():
+        for name, recorded in json.loads(seal.read_text()).items():
             stamp = _stamp(place / name)
-            touched = any(told[key] != value for key, value in stamp.items())
-            if touched and (told["size"] != stamp["size"] or told["crc32"] != _checksum(place / name)):
+            touched = any(recorded[key] != value for key, value in stamp.items())
+            if touched and (recorded["size"] != stamp["size"] or recorded["crc32"] != _checksum(place / name)):
                 raise ValueError(f"{name} is not what was written")
         return True
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -208,22 +208,22 @@ def tell_damaged(place: Path, error: Exception) -> None:
 
 
 def _stamp(file: Path) -> dict[str, int]:
-    told = file.stat()
-    return {"size": told.st_size, "written": told.st_mtime_ns}
+    status = file.stat()
+    return {"size": status.st_size, "written": status.st_mtime_ns}
 
 
 def _checksum(file: Path) -> int:
-    found = 0
+    crc = 0
     with file.open("rb") as stream:
         while piece := stream.read(PIECE):
-            found = zlib.crc32(piece, found)
-    return found
+            crc = zlib.crc32(piece, crc)
+    return crc
 
 
 def read_facts(place: Path) -> dict[str, Any]:
     """Read the facts that an entry holds about itself."""
-    found: dict[str, Any] = json.loads((place / FACTS).read_text())
-    return found
+    facts: dict[str, Any] = json.loads((place / FACTS).read_text())
+    return facts
 
 
 class Writer:

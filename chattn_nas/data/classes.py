@@ -52,7 +52,7 @@ def choose(listing: Listing, classes: Classes | None) -> Listing:
         kept = list(dict.fromkeys(classes))
         renamed = [name if name in classes else None for name in listing.class_names]
     number = np.array([-1 if name is None else kept.index(name) for name in renamed], np.int64)
-    parts = {part: _renumbered(found, number, len(kept)) for part, found in listing.parts.items()}
+    parts = {part: _renumbered(samples, number, len(kept)) for part, samples in listing.parts.items()}
     out = [name for name, to in zip(listing.class_names, renamed) if to is None]
     said = (f"left out by data.classes: {', '.join(out)}",) if out else ()
     return Listing(
@@ -85,8 +85,8 @@ def check_classes(listing: Listing) -> list[str]:
         DataError: There are fewer than two classes, or a class has no training image.
     """
     names = listing.class_names
-    counts = {part: count(found, len(names)) for part, found in listing.parts.items()}
-    if any(found is None for found in counts.values()):
+    counts = {part: count(samples, len(names)) for part, samples in listing.parts.items()}
+    if any(by_class is None for by_class in counts.values()):
         return []  # targets that a task reads
     train = counts["train"]
     assert train is not None
@@ -95,9 +95,9 @@ def check_classes(listing: Listing) -> list[str]:
     units = "boxes" if boxes else "images"
     said = []
     strange = {
-        part: {names[index]: int(found[index]) for index in np.flatnonzero((found > 0) & (train == 0))}
-        for part, found in counts.items()
-        if found is not None
+        part: {names[index]: int(by_class[index]) for index in np.flatnonzero((by_class > 0) & (train == 0))}
+        for part, by_class in counts.items()
+        if by_class is not None
     }
     for part, odd in strange.items():
         if odd:
@@ -128,9 +128,9 @@ def check_classes(listing: Listing) -> list[str]:
             f"all {int(train.sum())} images are of one class, {names[0]!r}: there is nothing to tell apart",
             where=("path",),
         )
-    for part, found in counts.items():
-        if found is not None and part != "train":
-            missing = [names[index] for index in np.flatnonzero(found == 0)]
+    for part, by_class in counts.items():
+        if by_class is not None and part != "train":
+            missing = [names[index] for index in np.flatnonzero(by_class == 0)]
             if missing:
                 said.append(f"the {part} images hold none of class {', '.join(missing)}")
     return said

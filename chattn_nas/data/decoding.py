@@ -120,8 +120,8 @@ def decode_arrays(images: NDArray[Any], reading: Reading, called: str) -> Pixels
     if part.shape[2:] != reading.size:
         part = F.interpolate(part.float(), reading.size, mode="bilinear", antialias=True)
         part = part.round_().clamp_(0, 255).to(torch.uint8)
-    found: Pixels = part.contiguous().numpy()
-    return found
+    decoded: Pixels = part.contiguous().numpy()
+    return decoded
 
 
 def framed(image: tuple[int, int], size: tuple[int, int], resize: Resize) -> tuple[float, float]:

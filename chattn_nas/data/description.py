@@ -85,8 +85,8 @@ class Description:
         """A description from what :meth:`to_dict` gave."""
         lists = {name: tuple(data[name]) for name in ("class_names", "said", "warned")}
         parts = {name: PartFacts(**facts) for name, facts in data["parts"].items()}
-        found = data.get("value_range")
-        others = {"image_size": either(data["image_size"]), "value_range": tuple(found) if found else None}
+        value_range = data.get("value_range")
+        others = {"image_size": either(data["image_size"]), "value_range": tuple(value_range) if value_range else None}
         return cls(**{**data, **lists, **others, "parts": parts})
 
     @property
@@ -111,26 +111,26 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     Args:
         then, now: From :attr:`Description.fingerprint`.
     """
-    found = []
+    sentences = []
     if then["classes"] != now["classes"]:
         gone = [name for name in then["classes"] if name not in now["classes"]]
         new = [name for name in now["classes"] if name not in then["classes"]]
         words = [f"no class {', '.join(gone)}"] * bool(gone) + [f"a class {', '.join(new)}"] * bool(new)
-        found.append(f"it has {' and '.join(words) if words else 'its classes in another order'}")
+        sentences.append(f"it has {' and '.join(words) if words else 'its classes in another order'}")
     if then["channels"] != now["channels"]:
-        found.append(f"it has {now['channels']} channels, not {then['channels']}")
+        sentences.append(f"it has {now['channels']} channels, not {then['channels']}")
     for part in dict.fromkeys((*then["parts"], *now["parts"])):
         old, new_part = then["parts"].get(part), now["parts"].get(part)
         if old is None or new_part is None:
-            found.append(f"it has {'no' if new_part is None else 'a'} {part} part")
+            sentences.append(f"it has {'no' if new_part is None else 'a'} {part} part")
         elif old["images"] != new_part["images"]:
-            found.append(f"{part} has {new_part['images']:,} images, not {old['images']:,}"
+            sentences.append(f"{part} has {new_part['images']:,} images, not {old['images']:,}"
                          + _classes(old, new_part, now["classes"]))  # fmt: skip
         elif old["targets"] != new_part["targets"]:
-            found.append(f"labels of the {part} images differ" + _classes(old, new_part, now["classes"]))
+            sentences.append(f"labels of the {part} images differ" + _classes(old, new_part, now["classes"]))
         elif old["content"] != new_part["content"] and old["pixels"] != new_part["pixels"]:
-            found.append(f"the content of the {part} images differs")
-    return found
+            sentences.append(f"the content of the {part} images differs")
+    return sentences
 
 
 def _classes(old: dict[str, Any], new: dict[str, Any], names: Sequence[str]) -> str:

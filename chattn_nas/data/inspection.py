@@ -65,7 +65,7 @@ def duplicates(settings: DataSettings) -> list[Duplicates]:
     rows = _rows(parts)
     hashes = {name: _hashes(stored.images[part][index]) for name, (part, index) in rows.items()}
     names = _names(settings, stored)
-    found = []
+    per_pair = []
     pairs = [
         ("training", "training"),
         *((a, b) for a in rows for b in rows if list(rows).index(a) < list(rows).index(b)),
@@ -87,8 +87,8 @@ def duplicates(settings: DataSettings) -> list[Duplicates]:
                 for a, b in met
             )
             examples = tuple((names(part_a, index_a[a]), names(part_b, index_b[b])) for a, b in met[:5])
-            found.append(Duplicates(first, second, len(met), other, examples))
-    return found
+            per_pair.append(Duplicates(first, second, len(met), other, examples))
+    return per_pair
 
 
 def counts(settings: DataSettings) -> list[dict[str, object]]:
@@ -99,12 +99,12 @@ def counts(settings: DataSettings) -> list[dict[str, object]]:
     for name, (part, index) in _rows(parts).items():
         targets = stored.targets[part][index]
         if targets.ndim == 1:  # in one go: there may be thousands of classes
-            found = np.bincount(targets, minlength=len(names)).tolist()
+            totals = np.bincount(targets, minlength=len(names)).tolist()
         elif are_boxes(targets):
-            found = counted(targets, len(names)).tolist()
+            totals = counted(targets, len(names)).tolist()
         else:
-            found = [int(_of_class(targets, number).sum()) for number in range(len(names))]
-        for row, images in zip(table, found):
+            totals = [int(_of_class(targets, number).sum()) for number in range(len(names))]
+        for row, images in zip(table, totals):
             row[name] = images
     return table
 
@@ -116,8 +116,8 @@ def _of_class(targets: NDArray[Any], number: int) -> NDArray[np.bool_]:
     if are_boxes(targets):
         targets = objects(targets, number)
         return np.asarray(targets.any(1))
-    found: NDArray[np.bool_] = targets[:, number] > 0 if targets.ndim == 2 else (targets == number).any((1, 2))
-    return found
+    showing: NDArray[np.bool_] = targets[:, number] > 0 if targets.ndim == 2 else (targets == number).any((1, 2))
+    return showing
 
 
 def mean_pictures(settings: DataSettings) -> Image.Image:
@@ -167,8 +167,8 @@ def write_contact_sheet(settings: DataSettings, path: Path) -> None:
 
 
 def _rows(parts: Split) -> dict[str, tuple[str, Index]]:
-    found = {"training": ("train", parts.train), "validation": parts.validation}
-    return found | ({"test": parts.test} if parts.test is not None else {})
+    rows = {"training": ("train", parts.train), "validation": parts.validation}
+    return rows | ({"test": parts.test} if parts.test is not None else {})
 
 
 def _hashes(images: NDArray[np.uint8]) -> list[bytes]:

@@ -96,11 +96,11 @@ def pictures_at(path: Path) -> tuple[dict[str, int], int]:
     """
     tree = open_tree(path)
     parts = high_and_low(tree, str(path), 0)[0]
-    images = [entry for found in parts.values() for entry in found.values()]
+    images = [entry for pictures in parts.values() for entry in pictures.values()]
     if not images:
         raise DataError(f"there are no images in {path}", where=("path",))
     side = min(min(_size(tree, one)) for one in images[:: max(1, len(images) // LOOKED)])
-    return {part: len(found) for part, found in parts.items()}, side
+    return {part: len(pictures) for part, pictures in parts.items()}, side
 
 
 def _is_coco(tree: Tree) -> bool:
@@ -128,7 +128,7 @@ def _is_yolo(tree: Tree, images: list[Entry]) -> bool:
 def _paired(tree: Tree, root: str) -> int | None:
     """The scale of the high-resolution pictures, if most have a low-resolution one."""
     high, low = high_and_low(tree, root, 0)
-    names = [(part, name) for part, found in high.items() for name in found]
+    names = [(part, name) for part, pictures in high.items() for name in pictures]
     pairs = [(high[part][name], low[part][name]) for part, name in names if name in low.get(part, {})]
     if not pairs or 2 * len(pairs) < len(names):
         return None

@@ -70,8 +70,8 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
     if not images:
         there = f": it holds {len(tree.entries)} files of other kinds" if tree.entries else ": it is empty"
         raise DataError(f"there are no images in {root}{there}", where=("path",))
-    found = FolderLayout()
-    _say_others(tree, found)
+    layout = FolderLayout()
+    _say_others(tree, layout)
     paths = [entry.path.split("/") for entry in images]
     folders = [folder.split("/") for folder in sorted(tree.folders)]
     depth = _wrapping(paths)
@@ -87,25 +87,25 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
             where=("path",),
         )
     if _parts_first(deep):
-        _by_part(deep, folders, found, root)
+        _by_part(deep, folders, layout, root)
     elif all(len(path) > 2 and part_of(path[1]) for _, path in deep):
         for entry, path in deep:
-            _add(found, part_of(path[1]) or "", entry, path[0])
+            _add(layout, part_of(path[1]) or "", entry, path[0])
     else:
-        _look_inside(deep, found, root)
-        found.folders["train"] = {readable(folder[0]) for folder in folders if len(folder) == 1}
+        _look_inside(deep, layout, root)
+        layout.folders["train"] = {readable(folder[0]) for folder in folders if len(folder) == 1}
         for entry, path in deep:
-            _add(found, "train", entry, path[0])
-    if "train" not in found.parts:
+            _add(layout, "train", entry, path[0])
+    if "train" not in layout.parts:
         raise DataError(
-            f"{root} holds {' and '.join(f'{part} images' for part in found.parts)} but none to train on",
+            f"{root} holds {' and '.join(f'{part} images' for part in layout.parts)} but none to train on",
             where=("path",),
         )
-    loose = len(images) - sum(map(len, found.parts.values()))
+    loose = len(images) - sum(map(len, layout.parts.values()))
     if loose:
-        found.said.append(f"{loose} image{'s lie' if loose > 1 else ' lies'} outside the class folders and "
+        layout.said.append(f"{loose} image{'s lie' if loose > 1 else ' lies'} outside the class folders and "
                           f"{'are' if loose > 1 else 'is'} left out")  # fmt: skip
-    return found
+    return layout
 
 
 def _wrapping(paths: Sequence[list[str]]) -> int:

@@ -179,8 +179,8 @@ def _set(stored: ImageStore, chosen: tuple[str, Index], device: torch.device | s
 
 
 def _gather(held: NDArray[np.uint8], rows: Index) -> NDArray[np.uint8]:
-    found: NDArray[np.uint8] = held[rows]
-    return found
+    gathered: NDArray[np.uint8] = held[rows]
+    return gathered
 
 
 def _bytes(held: NDArray[np.uint8]) -> int:

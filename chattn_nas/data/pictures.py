@@ -168,17 +168,17 @@ class Items:
 
     def open(self, index: int) -> tuple[Raw, bytes]:
         """Open one image: Pillow's, an array (H, W) or (H, W, C), or a tensor (C, H, W)."""
-        found = self.image(int(self.index[index]))
-        if hasattr(found, "permute"):  # a tensor: channels first
-            found = (found.permute(1, 2, 0) if found.ndim == 3 else found).numpy()
-        if isinstance(found, np.ndarray):
-            found = found[..., None] if found.ndim == 2 else found
-            if found.ndim != 3:
-                raise ValueError(f"an array of shape {found.shape} is no image")
-            return found, found.tobytes()
-        if not isinstance(found, Image.Image):
-            raise ValueError(f"{type(found).__name__} is no image")
-        return found, found.tobytes()
+        image = self.image(int(self.index[index]))
+        if hasattr(image, "permute"):  # a tensor: channels first
+            image = (image.permute(1, 2, 0) if image.ndim == 3 else image).numpy()
+        if isinstance(image, np.ndarray):
+            image = image[..., None] if image.ndim == 2 else image
+            if image.ndim != 3:
+                raise ValueError(f"an array of shape {image.shape} is no image")
+            return image, image.tobytes()
+        if not isinstance(image, Image.Image):
+            raise ValueError(f"{type(image).__name__} is no image")
+        return image, image.tobytes()
 
     def take(self, index: NDArray[np.int64]) -> Items:
         """Some of them."""

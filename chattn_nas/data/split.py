@@ -64,7 +64,7 @@ def split(description: Description, labels: NDArray[np.int64] | None, settings: 
             taken[name].append(members[start : start + count])
             start += count
         taken["train"].append(members[start:])
-    drawn = {name: np.sort(np.concatenate(found)) for name, found in taken.items()}
+    drawn = {name: np.sort(np.concatenate(pieces)) for name, pieces in taken.items()}
     train = drawn["train"]
     if settings.train_limit is not None and settings.train_limit < len(train):
         train = _limited(train, labels, settings.train_limit, rng, description)

@@ -72,8 +72,8 @@ def in_section() -> Iterator[None]:
 
 
 def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -> ImageStore:
-    found = source(settings)
-    key = key_of([*settings.read_by, *found.stamps])
+    data_set = source(settings)
+    key = key_of([*settings.read_by, *data_set.stamps])
     if key in _open:
         _open.move_to_end(key)
         return _open[key]
@@ -82,7 +82,7 @@ def _open_set(settings: DataSettings, source: Callable[[DataSettings], Found]) -
         int(settings.cache_limit * 2**30),
     )
     for attempt in range(3):
-        place = cache.entry(key, lambda place: _fill(place, cache, found, settings))
+        place = cache.entry(key, lambda place: _fill(place, cache, data_set, settings))
         try:
             stored = _opened(place)
             break
@@ -103,7 +103,7 @@ def _opened(place: Path) -> ImageStore:
         {part: np.load(place / f"{part}.{kind}.npy", mmap_mode="r") for part in description.parts}
         for kind in ("images", "targets")
     )
-    return ImageStore(description, images, {part: np.array(found) for part, found in targets.items()})
+    return ImageStore(description, images, {part: np.array(mapped) for part, mapped in targets.items()})
 
 
 def _fill(place: Path, cache: Cache, found: Found, settings: DataSettings) -> None:
@@ -122,9 +122,9 @@ def _fill(place: Path, cache: Cache, found: Found, settings: DataSettings) -> No
         size=pair(settings.image_size), resize=settings.resize, background=settings.background, channels=channels,
         scale=settings.range,
     )  # fmt: skip
-    with progress(total, "Reading images") as told:
+    with progress(total, "Reading images") as update:
         surveys, reading = settle(
-            listing.parts["train"], reading, lambda how: _read_parts(listing, how, settings, place, told)
+            listing.parts["train"], reading, lambda how: _read_parts(listing, how, settings, place, update)
         )
     _refuse_bad(surveys, settings)
     targets = {
@@ -190,8 +190,8 @@ def _targets(part: Part, survey: ReadPart, path: Path) -> NDArray[Any]:
     """Write the targets of the images that were kept."""
     if isinstance(part.targets, np.ndarray):
         np.save(path, part.targets[survey.kept])
-    found: NDArray[Any] = np.load(path, mmap_mode="r")
-    return found
+    targets: NDArray[Any] = np.load(path, mmap_mode="r")
+    return targets
 
 
 def _refuse_bad(surveys: dict[str, ReadPart], settings: DataSettings) -> None:
@@ -221,20 +221,20 @@ def _refuse_equal(images: NDArray[np.uint8], listing: Listing) -> None:
 
 def _odd(parts: dict[str, Any], reading: Reading) -> list[str]:
     """Sentences about oddities of the images."""
-    found = []
+    sentences = []
     bad = [one for facts in parts.values() for one in facts.bad]
     if bad:
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
         images, are = ("1 image", "is") if len(bad) == 1 else (f"{len(bad)} images", "are")
-        found.append(f"{images} cannot be read and {are} left out: {listed}"
+        sentences.append(f"{images} cannot be read and {are} left out: {listed}"
                      + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""))  # fmt: skip
     frames = sum(facts.frames for facts in parts.values())
     if frames:
-        found.append(f"{frames} files hold several frames: the first is read")
+        sentences.append(f"{frames} files hold several frames: the first is read")
     if reading.scale is not None and reading.guessed:
         low, high = reading.scale
-        found.append(f"numbers from {low:g} to {high:g} are read as black to white (data.range)")
+        sentences.append(f"numbers from {low:g} to {high:g} are read as black to white (data.range)")
     tiny = sum(images for facts in parts.values() for width, height, images in facts.sizes if min(width, height) < 4)
     if tiny:
-        found.append(f"{tiny} images are smaller than 4 px")
-    return found
+        sentences.append(f"{tiny} images are smaller than 4 px")
+    return sentences

@@ -67,13 +67,13 @@ class MappedSet:
         rows = self.rows[index.cpu().numpy()]
         if len(self.held) == 1:
             return torch.from_numpy(self.held[0][rows])
-        found = np.empty((len(rows), *self.shape), np.uint8)
+        images = np.empty((len(rows), *self.shape), np.uint8)
         first = 0
         for held in self.held:
-            mine = (rows >= first) & (rows < first + len(held))
-            found[mine] = held[rows[mine] - first]
+            within = (rows >= first) & (rows < first + len(held))
+            images[within] = held[rows[within] - first]
             first += len(held)
-        return torch.from_numpy(found)
+        return torch.from_numpy(images)
 
     def __getitem__(self, index: Tensor) -> TensorSet:
         device = self.labels.device

@@ -86,8 +86,8 @@ class Folder:
 
     def __post_init__(self) -> None:
         folders: set[str] = set()
-        found = sorted(self._walk(self.root, "", folders, ()), key=lambda entry: entry.path)
-        object.__setattr__(self, "entries", tuple(found))
+        entries = sorted(self._walk(self.root, "", folders, ()), key=lambda entry: entry.path)
+        object.__setattr__(self, "entries", tuple(entries))
         object.__setattr__(self, "folders", frozenset(folders))
 
     def _walk(self, folder: Path, prefix: str, folders: set[str], above: tuple[str, ...]) -> Iterator[Entry]:
@@ -105,8 +105,8 @@ class Folder:
                         yield from self._walk(Path(item.path), f"{path}/", folders, (*above, here))
                         continue
                     try:
-                        told = item.stat()
-                        yield Entry(path, told.st_size, stamp_of(told))
+                        status = item.stat()
+                        yield Entry(path, status.st_size, stamp_of(status))
                     except OSError:  # a link to nothing: reading it says so
                         yield Entry(path, -1, "")
         except PermissionError as error:
@@ -127,7 +127,7 @@ class Tar:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            told = path.stat()
+            status = path.stat()
             with tarfile.open(path, "r:") as archive:
                 members = [member for member in archive if member.isfile() or member.islnk()]
                 offsets = {member.name: (member.offset_data, member.size) for member in members if member.isfile()}
@@ -138,7 +138,7 @@ class Tar:
             name = _clean(member.name)
             at, size = offsets.get(member.linkname if member.islnk() else member.name, (0, -1))
             if not any(map(hidden, name.split("/"))):
-                entries.append(Entry(name, size, stamp_of(told), at))
+                entries.append(Entry(name, size, stamp_of(status), at))
         self.entries = tuple(sorted(entries, key=lambda entry: entry.path))
         self.folders = _folders(self.entries)
 
@@ -162,12 +162,12 @@ class Zip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        told = path.stat()
+        status = path.stat()
         try:
             self.archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError) as error:
             raise DataError(f"cannot read the archive {path}: {error}", where=("path",)) from None
-        stamp = stamp_of(told)
+        stamp = stamp_of(status)
         entries = [
             Entry(_clean(info.filename), info.file_size, f"{stamp} {info.filename}", number)
             for number, info in enumerate(self.archive.infolist())
@@ -212,11 +212,11 @@ def _clean(name: str) -> str:
 
 
 def _folders(entries: tuple[Entry, ...]) -> frozenset[str]:
-    found: set[str] = set()
+    folders: set[str] = set()
     for entry in entries:
         parts = entry.path.split("/")[:-1]
-        found |= {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
-    return frozenset(found)
+        folders |= {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return frozenset(folders)
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -61,9 +61,9 @@ def guess_range(seen: Iterable[tuple[Range, bool]], called: str) -> Range:
     Raises:
         DataError: No usual range does; the message proposes one.
     """
-    found = list(seen)
-    low, high = min(one[0][0] for one in found), max(one[0][1] for one in found)
-    if all(whole for _, whole in found):
+    ranges = list(seen)
+    low, high = min(one[0][0] for one in ranges), max(one[0][1] for one in ranges)
+    if all(whole for _, whole in ranges):
         if low >= 0:
             for bits in (8, 10, 12, 14, 16, 32):
                 if high < 2**bits:

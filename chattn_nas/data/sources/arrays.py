@@ -63,8 +63,8 @@ def _read_npz(path: Path) -> Mapping[str, NDArray[Any]]:
 
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
-        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return found
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot read {path}: {_words(error, path)}", where=("path",)) from None
 

@@ -159,7 +159,7 @@ def listing_of_told(
     if not parts.get("train"):
         raise DataError(f"{root} holds no images to train on", where=("path",))
     most = max(len(one.boxes) for images in parts.values() for one in images)
-    found = {
+    kept = {
         part: Part(
             pictures[part],
             Boxes.of(
@@ -170,30 +170,30 @@ def listing_of_told(
         for part, images in sorted(parts.items(), key=lambda item: item[0] != "train")
         if images
     }  # fmt: skip
-    boxes = [part.targets for part in found.values() if isinstance(part.targets, Boxes)]
+    boxes = [part.targets for part in kept.values() if isinstance(part.targets, Boxes)]
     counts = np.sum([one.counts(len(names)) for one in boxes], axis=0)
     if not counts.sum():
         raise DataError(f"the images of {root} show no object: there is no box to learn from", where=("path",))
-    told = list(said)
+    sentences = list(said)
     used = [index for index, count in enumerate(counts.tolist()) if count]
     if len(used) < len(names):
         unused = [name for index, name in enumerate(names) if index not in used]
         gone = sum(int((one.crowd & ~np.isin(one.labels, used)).sum()) for one in boxes)
-        told.append(
+        sentences.append(
             f"nothing is of class {', '.join(unused)}: left out"
             + (f", with {gone} crowd{'s' if gone > 1 else ''}, whose places are background" if gone else "")
         )
         number = np.full(len(names), -1)
         number[used] = np.arange(len(used))
-        found = {
-            part: Part(one.images, targets.renumbered(number)) for (part, one), targets in zip(found.items(), boxes)
-        }
-    told.append(f"an image holds at most {most} boxes: all are padded to so many")
+        kept = {part: Part(one.images, targets.renumbered(number)) for (part, one), targets in zip(kept.items(), boxes)}
+    sentences.append(f"an image holds at most {most} boxes: all are padded to so many")
     empty = sum(not one.boxes for images in parts.values() for one in images)
     if empty:
-        told.append(f"{empty} image{'s show' if empty > 1 else ' shows'} no object, which is learned, too")
+        sentences.append(f"{empty} image{'s show' if empty > 1 else ' shows'} no object, which is learned, too")
     crowds = sum(int((one.crowd & np.isin(one.labels, used)).sum()) for one in boxes)
     if crowds:
-        told.append(f"{plural(crowds, 'crowd')} of objects that are not told apart: what lies in them "
+        sentences.append(f"{plural(crowds, 'crowd')} of objects that are not told apart: what lies in them "
                     "counts for nothing")  # fmt: skip
-    return Listing(parts=found, class_names=tuple(names[index] for index in used), said=tuple(told), threads=threads)
+    return Listing(
+        parts=kept, class_names=tuple(names[index] for index in used), said=tuple(sentences), threads=threads
+    )

@@ -64,8 +64,8 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
                 where=("path",),
             )
         said.append(f"{count} images that the annotations name are not there and are left out: {listed}")
-    named = {one.entry.path for found in parts.values() for one in found}
-    if unnamed := sum(entry.path not in named for found in images.values() for entry in found):
+    named = {one.entry.path for boxed in parts.values() for one in boxed}
+    if unnamed := sum(entry.path not in named for entries in images.values() for entry in entries):
         said.append(f"images that no annotations name are left out: {unnamed}")
     return listing_of_boxed(tree, parts, names, settings, root=root, said=said, word="annotation", shares=False)
 
@@ -79,8 +79,8 @@ def _refuse_shared(parts: Mapping[str, Sequence[Boxed]]) -> None:
     seen: dict[str, Boxed] = {}
     twice = [
         (seen[one.entry.path], one)
-        for found in parts.values()
-        for one in found
+        for boxed in parts.values()
+        for one in boxed
         if seen.setdefault(one.entry.path, one).file != one.file
     ]
     if twice:
@@ -94,25 +94,25 @@ def _refuse_shared(parts: Mapping[str, Sequence[Boxed]]) -> None:
 
 def _annotations(tree: Tree, root: str) -> dict[str, tuple[Entry, Content]]:
     """The annotation file of every part, with its content."""
-    found = defaultdict[str, list[tuple[Entry, Content]]](list)
+    candidates = defaultdict[str, list[tuple[Entry, Content]]](list)
     refused: list[DataError] = []
     for entry in tree.entries:
         name = PurePosixPath(entry.path).name.lower()
         if name.endswith(".json") and not name.startswith(OTHERS):
             try:
                 content = _content(tree, entry)
-                found[_part_of(entry.path) or "train"].append((entry, content))
+                candidates[_part_of(entry.path) or "train"].append((entry, content))
             except DataError as error:  # of something else, where another file tells the boxes
                 refused.append(error)
-    if not found and refused:
+    if not candidates and refused:
         raise refused[0]
-    if not found:
+    if not candidates:
         raise DataError(
             f"{root} holds no annotations: they are looked for as .json files, such as annotations/train.json",
             where=("path",),
         )
     chosen = {}
-    for part, files in found.items():
+    for part, files in candidates.items():
         instances = [one for one in files if "instances" in one[0].path.lower()]
         files = instances if len(instances) == 1 else files
         if len(files) > 1:
@@ -183,36 +183,36 @@ def _part(
     number: Mapping[int, int], part: str, missing: Counter[str], flat: Flat,
 ) -> list[Boxed]:  # fmt: skip
     called = tree.name(file)
-    found: dict[Any, Boxed | None] = {}
+    by_id: dict[Any, Boxed | None] = {}
     for row in content["images"]:
         identity, name = row.get("id"), row.get("file_name")
         if not isinstance(identity, int | str) or not isinstance(name, str):
             raise DataError(f"{called} has an image without id or file_name: {row}", where=("path",))
-        if identity in found:
+        if identity in by_id:
             raise DataError(f"{called} has two images with id {identity}", where=("path",))
         entry = _image(name, file, images, part, called)
         missing.update([name] if entry is None else [])
         size = (row.get("width") or 0, row.get("height") or 0)
         if not all(isinstance(side, int | float) and side >= 0 and side == round(side) for side in size):
             raise DataError(f"{called}: image {identity} has no size that makes sense: {size}", where=("path",))
-        told = (int(size[0]), int(size[1])) if all(size) else (0, 0)
-        found[identity] = None if entry is None else Boxed(entry=entry, file=called, size=told)
+        stated = (int(size[0]), int(size[1])) if all(size) else (0, 0)
+        by_id[identity] = None if entry is None else Boxed(entry=entry, file=called, size=stated)
     for place, row in enumerate(content["annotations"]):
         at = row["id"] if isinstance(row.get("id"), int) else place
         of, kind = (row.get(key) for key in ("image_id", "category_id"))
-        if not isinstance(of, int | str) or of not in found:
+        if not isinstance(of, int | str) or of not in by_id:
             raise DataError(f"{called}, annotation {at}: there is no image with id {of!r}", where=("path",))
         if not isinstance(kind, int) or kind not in number:
             raise DataError(
                 f"{called}, annotation {at}: there is no category {kind!r}", where=("path",), value=kind, choices=number
             )
-        image, corners = found[of], _corners(row.get("bbox"), called, at)
+        image, corners = by_id[of], _corners(row.get("bbox"), called, at)
         if corners[2] <= corners[0] or corners[3] <= corners[1]:
             sides = f"width {corners[2] - corners[0]:g} and height {corners[3] - corners[1]:g} px"
             flat.met(f"{called}, annotation {at}: a box of {sides} shows nothing")
         elif image is not None:
             image.boxes.append(Box(corners, number[kind], at, bool(row.get("iscrowd"))))
-    return [image for image in found.values() if image is not None]
+    return [image for image in by_id.values() if image is not None]
 
 
 def _corners(bbox: Any, called: str, at: int) -> tuple[float, float, float, float]:

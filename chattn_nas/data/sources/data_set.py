@@ -33,8 +33,8 @@ def listing_of_sets(
     Raises:
         DataError: Items are something else.
     """
-    if (found := listing_of_targets(sets, called, settings, said=said, threads=threads)) is not None:
-        return replace(found, may_flip=may_flip)
+    if (listing := listing_of_targets(sets, called, settings, said=said, threads=threads)) is not None:
+        return replace(listing, may_flip=may_flip)
     parts = {}
     for part, one in sets.items():
         labels = _labels(one, called)
@@ -105,15 +105,15 @@ def _labels(found: Any, called: str) -> NDArray[Any]:
 
 def stamps_of(sets: Mapping[str, Any], called: str) -> list[str]:
     """Length, labels and some images, which identify a data set whose files are unknown."""
-    found = []
+    stamps = []
     for part, one in sets.items():
         digest = hashlib.blake2b(digest_size=16)
         for index in np.unique(np.linspace(0, len(one) - 1, SAMPLED).astype(int)) if len(one) else ():
             image, target = _item(one, int(index), called)[:2]
             for held in (image, *_read_of(target)):
                 digest.update(_bytes(held))
-        found.append(f"{part} {type(one).__name__} {len(one)} {digest.hexdigest()}")
-    return found
+        stamps.append(f"{part} {type(one).__name__} {len(one)} {digest.hexdigest()}")
+    return stamps
 
 
 def _read_of(target: Any) -> list[Any]:

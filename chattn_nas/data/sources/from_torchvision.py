@@ -45,7 +45,11 @@ def find_torchvision(settings: DataSettings) -> Found:
     root = Path(settings.root or "data")
     shared: dict[str, Any] = {"root": str(root), "download": settings.download} | settings.options
     shared = {key: value for key, value in shared.items() if key in takes}
-    sets = {part: found for part in ("train", "validation", "test") if (found := _part(cls, name, part, shared, takes))}
+    sets = {
+        part: data_set
+        for part in ("train", "validation", "test")
+        if (data_set := _part(cls, name, part, shared, takes))
+    }
     said = [f"torchvision's {name} has no parts of its own"] if list(sets) == ["train"] else []
 
     def listing() -> Listing:
@@ -79,8 +83,8 @@ def _part(cls: Any, name: str, part: str, shared: dict[str, Any], takes: Any) ->
 
 
 def _files(root: Path) -> list[str]:
-    found = []
+    stamps = []
     for folder, _, files in os.walk(root):
         for file in files:
-            found.append(f"{folder}/{file} {stamp_of(os.stat(os.path.join(folder, file)))}")
-    return sorted(found)
+            stamps.append(f"{folder}/{file} {stamp_of(os.stat(os.path.join(folder, file)))}")
+    return sorted(stamps)

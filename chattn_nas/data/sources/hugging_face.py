@@ -39,8 +39,8 @@ def find_hf(settings: DataSettings) -> Found:
         raise MissingExtraError(
             "the library 'datasets' is not installed: pip install 'chattn-nas[hf]'", where=("dataset",)
         ) from None
-    found = _load(datasets, settings)
-    sets = dict(found) if isinstance(found, dict) else {"train": found}
+    loaded = _load(datasets, settings)
+    sets = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
     named: dict[str, Any] = {}
     for name, one in sets.items():
         part = part_of(str(name))
@@ -84,10 +84,10 @@ def _listing(sets: dict[str, Any], settings: DataSettings, datasets: Any, aside:
             f"the set has no column of images{f' called {image!r}' if image else ''}", where=("image_column",),
             value=image or "image", choices=features,
         )  # fmt: skip
-    asked = settings.label_column
-    if isinstance(asked, list):
+    requested = settings.label_column
+    if isinstance(requested, list):
         raise DataError("data.label_column of the data set hf is one column", where=("label_column",))
-    labelled = asked or next((n for n, f in features.items() if isinstance(f, datasets.ClassLabel)), None)
+    labelled = requested or next((n for n, f in features.items() if isinstance(f, datasets.ClassLabel)), None)
     labelled = labelled or next((name for name, feature in features.items() if _boxes_of(feature)), None)
     labelled = labelled or next((name for name in features if name.lower() in LABELS and name != image), None)
     labelled = labelled or next((n for n, f in features.items() if isinstance(f, datasets.Image) and n != image), None)
@@ -99,9 +99,9 @@ def _listing(sets: dict[str, Any], settings: DataSettings, datasets: Any, aside:
     images = {part: Items(_opener(one, image), np.arange(len(one)), f"{part} image ") for part, one in sets.items()}
     said = [f"{', '.join(aside)} of the set is left out"] if aside else []
     if boxes := _boxes_of(features[labelled]):
-        told, kinds = _told({part: one[labelled] for part, one in sets.items()}, boxes, features[labelled], labelled)
+        objects, kinds = _told({part: one[labelled] for part, one in sets.items()}, boxes, features[labelled], labelled)
         said.append(f"column {image!r} holds the images, {labelled!r} their boxes (left, top, width, height in pixels)")
-        return listing_of_objects(images, told, "the set", settings, names=kinds, said=said, threads=True)
+        return listing_of_objects(images, objects, "the set", settings, names=kinds, said=said, threads=True)
     if isinstance(features[labelled], datasets.Image):
         masks = {part: Items(_opener(one, labelled), np.arange(len(one)), f"{part} mask ")
                  for part, one in sets.items()}  # fmt: skip
@@ -135,9 +135,9 @@ def _told(
     bbox, category = keys
     kind = _fields(feature)[category]
     names = getattr(getattr(kind, "feature", kind), "names", None)
-    found: dict[str, list[Told]] = {}
+    objects: dict[str, list[Told]] = {}
     for part, rows in columns.items():
-        found[part] = []
+        objects[part] = []
         for number, row in enumerate(rows):
             if isinstance(row, dict):
                 corners, labels, crowd = row[bbox], row[category], row.get(CROWD)
@@ -150,8 +150,8 @@ def _told(
             except (ValueError, TypeError):
                 raise DataError(f"{place}: {bbox} is four numbers for every object", where=("label_column",)) from None
             sides[:, 2:] += sides[:, :2]
-            found[part].append(boxes_told(sides, labels, place, crowd=crowd, names=names))
-    return found, names
+            objects[part].append(boxes_told(sides, labels, place, crowd=crowd, names=names))
+    return objects, names
 
 
 def _opener(one: Any, column: str) -> Any:
@@ -172,13 +172,13 @@ def _targets(columns: dict[str, Any], feature: Any, name: str) -> tuple[dict[str
                 index = row if getattr(inner, "names", None) else label([str(one) for one in row], names)
                 hot[part][number, list(index)] = 1
         return hot, names
-    known = getattr(feature, "names", None)
-    if known:
-        found = {part: np.array(rows, np.int64) for part, rows in values.items()}
-        without = [part for part, labels in found.items() if (labels < 0).any()]
+    class_names = getattr(feature, "names", None)
+    if class_names:
+        numbers = {part: np.array(rows, np.int64) for part, rows in values.items()}
+        without = [part for part, labels in numbers.items() if (labels < 0).any()]
         if without:
             raise DataError(f"the {without[0]} images have no labels (-1 in {name!r})", where=("label_column",))
-        return found, list(known)
+        return numbers, list(class_names)
     if any(not isinstance(one, str | int) for rows in values.values() for one in rows):
         raise DataError(f"column {name!r} holds no labels", where=("label_column",))
     names = sorted_names({str(one) for rows in values.values() for one in rows})

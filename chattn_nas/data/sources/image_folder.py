@@ -26,10 +26,10 @@ def find_image_folder(settings: DataSettings) -> Found:
 
 
 def _listing(tree: Tree, root: str) -> Listing:
-    found = find_layout(tree, root)
-    names = sorted_names(found.folders["train"] | {name for folders in found.folders.values() for name in folders})
+    layout = find_layout(tree, root)
+    names = sorted_names(layout.folders["train"] | {name for folders in layout.folders.values() for name in folders})
     parts = {
         part: Part(Files(tree, [entry for entry, _ in files]), label([name for _, name in files], names))
-        for part, files in found.parts.items()
+        for part, files in layout.parts.items()
     }
-    return Listing(parts=parts, class_names=tuple(names), said=tuple(found.said))
+    return Listing(parts=parts, class_names=tuple(names), said=tuple(layout.said))

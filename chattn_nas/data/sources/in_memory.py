@@ -146,7 +146,7 @@ def _labels(
     names: tuple[str, ...] | None, called: str, said: list[str],
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:  # fmt: skip
     """Labels (N,) from 0 without gaps, or the presence of every class (N, classes); and names of the classes."""
-    found: dict[str, NDArray[Any]] = {}
+    labels: dict[str, NDArray[Any]] = {}
     for part, array in arrays.items():
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
@@ -165,14 +165,14 @@ def _labels(
                 f"{called_by[part]} of {called} must be {lengths[part]:,} integers or names, not {array.dtype}",
                 where=("path",),
             )
-        found[part] = array
-    if found["train"].ndim == 2:
-        return _hot(found, called_by, names, called, said)
-    if any(array.ndim == 2 for array in found.values()):
+        labels[part] = array
+    if labels["train"].ndim == 2:
+        return _hot(labels, called_by, names, called, said)
+    if any(array.ndim == 2 for array in labels.values()):
         raise DataError(f"some labels of {called} are one number per image and some are many", where=("path",))
-    if any(array.dtype.kind in "US" for array in found.values()):
-        return _named(found, names, called)
-    return _numbered(found, called_by, names, called, said)
+    if any(array.dtype.kind in "US" for array in labels.values()):
+        return _named(labels, names, called)
+    return _numbered(labels, called_by, names, called, said)
 
 
 def _hot(

@@ -49,17 +49,17 @@ def listing_of_targets(
         return None
     target = item[1]
     images, targets = (
-        {part: Items(partial(_of, found, side), np.arange(len(found)), f"{called}, {part}")
-         for part, found in sets.items()}
+        {part: Items(partial(_of, data_set, side), np.arange(len(data_set)), f"{called}, {part}")
+         for part, data_set in sets.items()}
         for side in (0, 1)
     )  # fmt: skip
     names = getattr(sets["train"], "classes", None)
     if isinstance(target, Mapping):
-        told = {
-            part: [_told(found[at][1], f"item {at} of {called}, {part}", names) for at in range(len(found))]
-            for part, found in sets.items()
+        objects = {
+            part: [_told(data_set[at][1], f"item {at} of {called}, {part}", names) for at in range(len(data_set))]
+            for part, data_set in sets.items()
         }
-        return listing_of_objects(images, told, called, settings, names=names, said=said, threads=threads)
+        return listing_of_objects(images, objects, called, settings, names=names, said=said, threads=threads)
     size = _size(target)
     if size is None:
         return None
@@ -192,12 +192,12 @@ class ItemMasks(_Opened):
 
     def largest(self) -> int:
         """The largest class of all."""
-        found = 0
+        highest = 0
         for index in range(len(self)):
             with suppress(OSError, ValueError):  # it is told as bad when its turn comes
                 numbers = self._numbers(index)
-                found = max(found, int(numbers[numbers != VOID].max(initial=0)))
-        return found
+                highest = max(highest, int(numbers[numbers != VOID].max(initial=0)))
+        return highest
 
     def _numbers(self, index: int) -> NDArray[np.uint8]:
         raw, called = self.items.open(index)[0], self.items.name(index)

@@ -41,14 +41,14 @@ class Colours:
             ValueError: A colour has no name.
         """
         pixels = np.asarray(mask.convert("RGB")).astype(np.uint32)
-        found = self.table[pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]]
-        if (found == UNNAMED).any():
-            row, column = np.argwhere(found == UNNAMED)[0]
+        numbers = self.table[pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]]
+        if (numbers == UNNAMED).any():
+            row, column = np.argwhere(numbers == UNNAMED)[0]
             raise ValueError(
                 f"its mask {called} holds {tuple(pixels[row, column].tolist())} at x {column}, y {row}, which "
                 f"data.options: colours does not name ({VOID_NAME} names what counts for nothing)"
             )
-        return found
+        return numbers
 
 
 def colours_of(given: Any) -> Colours:

@@ -57,8 +57,8 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
         )
     chosen: dict[str, list[tuple[Entry, Entry]]] = {}
     said: list[str] = []
-    for part, found in images.items():
-        pairs = [(entry, _mask_of(key, masks.get(part, {}))) for key, entry in found.items()]
+    for part, by_key in images.items():
+        pairs = [(entry, _mask_of(key, masks.get(part, {}))) for key, entry in by_key.items()]
         bare = [entry.path for entry, mask in pairs if mask is None]
         if bare and part == "test" and len(bare) == len(pairs):
             said.append(f"without masks, left out: {plural(len(bare), 'test image')}")
@@ -73,7 +73,7 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
                             where=("path",))  # fmt: skip
         said.append(f"without a mask, left out: {plural(len(bare), 'image')}: {listed}")
     used = {mask.path for both in chosen.values() for _, mask in both}
-    if lonely := sorted(mask.path for found in masks.values() for mask in found.values() if mask.path not in used):
+    if lonely := sorted(mask.path for by_key in masks.values() for mask in by_key.values() if mask.path not in used):
         said.append(f"without an image, left out: {plural(len(lonely), 'mask')}, such as {lonely[0]}")
     every = Masks(tree, [mask for both in chosen.values() for _, mask in both], colours)
     every, class_names = _classes(every, tree, names, said)
@@ -204,8 +204,8 @@ class Masks:
         counts = [one for one in each if not isinstance(one, str)]
         if not counts:
             raise DataError(f"no mask can be read: {each[0] if each else 'there is none'}", where=("path",))
-        found: NDArray[np.bool_] = np.sum(counts, axis=0) > 0
-        return found
+        occurring: NDArray[np.bool_] = np.sum(counts, axis=0) > 0
+        return occurring
 
     def read(self, index: int, image: tuple[int, int], reading: Reading) -> NDArray[Any]:
         """Read a mask as uint8 (H, W); padding is void.

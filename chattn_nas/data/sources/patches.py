@@ -57,7 +57,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
     if not high.get("train"):
         raise DataError(f"there are no pictures to train on in {root}", where=("path",))
     said = []
-    parts_of = {part: list(found) for part, found in high.items()}
+    parts_of = {part: list(pictures) for part, pictures in high.items()}
     rng = np.random.default_rng(settings.seed)
     for part, share in (("validation", settings.validation), ("test", settings.test)):
         if part == "test" and part in parts_of and share is not None:
@@ -150,14 +150,14 @@ class _Source:
 
     def _opened(self, number: int) -> tuple[Image.Image, Image.Image | None]:
         high, low = self.pairs[number]
-        found = self._read(high)
+        larger = self._read(high)
         if low is None:
-            return found, None
+            return larger, None
         smaller = self._read(low)
-        wanted = (found.width // self.scale, found.height // self.scale)
+        wanted = (larger.width // self.scale, larger.height // self.scale)
         if smaller.size != wanted:
             raise ValueError(f"{low.path} is {smaller.size}, not {wanted}: 1/{self.scale} of {high.path}")
-        return found, smaller
+        return larger, smaller
 
     def _read(self, entry: Entry) -> Image.Image:
         image: Image.Image = Image.open(BytesIO(self.tree.read(entry)))
@@ -192,7 +192,7 @@ class _Source:
 
     def grid(self) -> tuple[NDArray[np.int64], int]:
         """Picture, top and left of adjacent patches, (n, 3), and the number of pictures that are too small."""
-        found, small = [], 0
+        corners, small = [], 0
         tall, wide = self.large
         for number, (high, _) in enumerate(self.pairs):
             try:
@@ -204,8 +204,8 @@ class _Source:
                 height, width = self.large
             rows, columns = height // tall, width // wide
             small += not rows * columns
-            found += [(number, row * tall, column * wide) for row in range(rows) for column in range(columns)]
-        return np.array(found, np.int64).reshape(-1, 3), small
+            corners += [(number, row * tall, column * wide) for row in range(rows) for column in range(columns)]
+        return np.array(corners, np.int64).reshape(-1, 3), small
 
 
 @dataclass(frozen=True)

@@ -43,5 +43,5 @@ def find_source(settings: DataSettings) -> Source:
             f"there is no data set {settings.dataset!r}", where=("dataset",), value=settings.dataset, choices=SOURCES
         )
     module = importlib.import_module(f"chattn_nas.data.sources.{SOURCES[settings.dataset]}")
-    found: Source = getattr(module, f"find_{settings.dataset}")
-    return found
+    finder: Source = getattr(module, f"find_{settings.dataset}")
+    return finder

@@ -85,10 +85,10 @@ def find_webdataset(settings: DataSettings) -> Found:
 
 def _expanded(path: Path) -> Iterator[Path]:
     text = str(path)
-    found = RANGE.search(text)
-    if found:
-        for number in range(int(found[1]), int(found[2]) + 1):
-            yield from _expanded(Path(text.replace(found[0], str(number).zfill(len(found[1])), 1)))
+    match = RANGE.search(text)
+    if match:
+        for number in range(int(match[1]), int(match[2]) + 1):
+            yield from _expanded(Path(text.replace(match[0], str(number).zfill(len(match[1])), 1)))
         return
     if path.is_dir() or any(letter in path.name for letter in "*?["):
         files = sorted(path.glob("*.tar") if path.is_dir() else path.parent.glob(path.name))
@@ -124,25 +124,25 @@ def _samples(tar: Tar, settings: DataSettings) -> Iterator[tuple[Tar, Entry, str
 def _label(tar: Tar, key: str, files: dict[str, Entry], settings: DataSettings) -> str:
     column = settings.label_column if isinstance(settings.label_column, str) else None
     wanted = [column] if column in files else LABELS
-    found = next((ending for ending in wanted if ending in files), None)
-    if found is None:
+    suffix = next((ending for ending in wanted if ending in files), None)
+    if suffix is None:
         raise DataError(
             f"sample {key.strip('/')} of {tar.path} has an image but no label ({', '.join(LABELS[:2])}, ...): an "
             "archive of class folders is data.dataset: image_folder",
             where=("path",),
         )
-    text = tar.read(files[found]).decode(errors="replace").strip()
-    if found.endswith("json"):
+    text = tar.read(files[suffix]).decode(errors="replace").strip()
+    if suffix.endswith("json"):
         try:
             held = json.loads(text)
         except ValueError:
-            raise DataError(f"{tar.name(files[found])} is not JSON", where=("path",)) from None
+            raise DataError(f"{tar.name(files[suffix])} is not JSON", where=("path",)) from None
         key = (
             column
             if column and column not in files
             else next((k for k in ("cls", "label", "class") if k in held), "label")
         )
         if not isinstance(held, dict) or key not in held:
-            raise DataError(f"{tar.name(files[found])} has no {key!r}", where=("label_column",))
+            raise DataError(f"{tar.name(files[suffix])} has no {key!r}", where=("label_column",))
         text = str(held[key])
     return text

@@ -175,10 +175,10 @@ def _image_column(
     if settings.image_column is None:
         named = [name for name in header if sum(is_image(row[name]) for _, _, row in rows) > 0.5 * len(rows)]
         usual = [name for name in named if name.lower() in IMAGES]
-        if len(found := usual or named) == 1:
+        if len(candidates := usual or named) == 1:
             if not usual:
-                said.append(f"image files are read from column {found[0]!r}, the only one that names some")
-            return found[0]
+                said.append(f"image files are read from column {candidates[0]!r}, the only one that names some")
+            return candidates[0]
     return _column(header, settings.image_column, IMAGES, "image_column", rows[0][1])
 
 
@@ -188,13 +188,13 @@ def _column(header: Sequence[str], asked: str | None, usual: Sequence[str], key:
             raise DataError(f"{file} has no column {asked!r}", where=(key,), value=asked, choices=header)
         return asked
     lower = {name.lower(): name for name in header}
-    found = next((lower[name] for name in usual if name in lower), None)
-    if found is None:
+    column = next((lower[name] for name in usual if name in lower), None)
+    if column is None:
         raise DataError(
             f"{file} has no column called {' or '.join(usual[:3])}: data.{key} names it (its first line is the header)",
             where=(key,), value=usual[0], choices=header,
         )  # fmt: skip
-    return found
+    return column
 
 
 def _parts(rows: Sequence[tuple[str, Path, Mapping[str, str]]], column: str, said: list[str]) -> list[str]:
@@ -214,8 +214,8 @@ def _entry(folder: Path, name: str) -> Entry:
     path = Path(os.path.expanduser(name.replace("\\", "/")))
     path = path if path.is_absolute() else folder / path
     try:
-        told = path.stat()
-        return Entry(str(path), told.st_size, stamp_of(told))
+        status = path.stat()
+        return Entry(str(path), status.st_size, stamp_of(status))
     except OSError:
         return Entry(str(path), -1, "")
 
@@ -234,7 +234,7 @@ def _refuse_none_there(entries: Sequence[Entry], file: Path, column: str, first:
     if any(entry.size >= 0 for entry in entries):
         return
     folders = (one for one in sorted(file.parent.iterdir()) if one.is_dir())
-    near = next((found for one in folders if (found := one / Path(first.replace("\\", "/")).name).is_file()), None)
+    near = next((path for one in folders if (path := one / Path(first.replace("\\", "/")).name).is_file()), None)
     hint = f"; {near} is there" if near else ""
     raise DataError(
         f"none of the {len(entries)} images that {file} names in column {column!r} is there: the first is looked for "

@@ -50,9 +50,9 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     }  # fmt: skip
     if not images:
         raise DataError(f"there are no images in {root}", where=("path",))
-    told = _data_yaml(tree)
-    names, said = _names(tree, told)
-    parts = _parts(images, told, said)
+    data_yaml = _data_yaml(tree)
+    names, said = _names(tree, data_yaml)
+    parts = _parts(images, data_yaml, said)
     labels = {entry.path: next((one for one in labels_of(entry.path) if one in texts), None) for entry in images}
     if not any(labels.values()):
         raise DataError(
@@ -70,7 +70,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
                 where=("path",),
             )
         said.append(f"{len(lonely)} label files have no image and are left out: {listed}")
-    chosen = {entry.path: entry for found in parts.values() for entry in found}
+    chosen = {entry.path: entry for entries in parts.values() for entry in entries}
     flat = Flat(settings)
 
     def read(entry: Entry) -> Boxed:
@@ -90,8 +90,8 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
         top = max((box.label for one in every.values() for box in one.boxes), default=0)
         names = [str(number) for number in range(top + 1)]
         said.append("classes are not named (data.yaml or classes.txt would): they are called by their numbers")
-    found = {part: [every[entry.path] for entry in entries] for part, entries in parts.items()}
-    return listing_of_boxed(tree, found, names, settings, root=root, said=said, word="line", shares=True)
+    boxed = {part: [every[entry.path] for entry in entries] for part, entries in parts.items()}
+    return listing_of_boxed(tree, boxed, names, settings, root=root, said=said, word="line", shares=True)
 
 
 def labels_of(image: str) -> list[str]:
@@ -156,7 +156,7 @@ def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> di
     Raises:
         DataError: Two parts share images.
     """
-    found: dict[str, list[Entry]] = {}
+    by_part: dict[str, list[Entry]] = {}
     held: set[str] = set()
     for key in ("train", "val", "test"):
         folders = told.get(key)
@@ -172,13 +172,13 @@ def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> di
         if twice:  # small example sets do so
             said.append(f"{told['file']} says {key}: {each[0]}, whose images are those of another part: it is left out")
         elif inside:
-            found[PARTS[key]] = inside
+            by_part[PARTS[key]] = inside
             held.update(entry.path for entry in inside)
         elif each:
             said.append(f"{told['file']} says {key}: {each[0]}, where no image lies")
-    if "train" not in found:
-        found, held = {}, set()
-    told_by, aside = set(found), 0
+    if "train" not in by_part:
+        by_part, held = {}, set()
+    told_by, aside = set(by_part), 0
     for entry in images:
         if entry.path in held:
             continue
@@ -187,10 +187,10 @@ def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> di
         if part in told_by:
             aside += 1
         else:
-            found.setdefault(part, []).append(entry)
+            by_part.setdefault(part, []).append(entry)
     if aside:
         said.append(f"{aside} images lie in no folder that {told['file']} names and are left out")
-    return found
+    return by_part
 
 
 def _below(path: str, folder: str) -> bool:
