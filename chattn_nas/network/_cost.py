@@ -43,8 +43,10 @@ class Cost:
 
     def relative_to(self, reference: Cost) -> dict[str, float]:
         """Each cost as a multiple of the reference's; latency only if both were measured together."""
-        found = {name: getattr(self, name) / getattr(reference, name) for name in ("parameters", "macs", "activations")}
-        return found if self.latency_relative is None else found | {"latency": self.latency_relative}
+        ratios = {
+            name: getattr(self, name) / getattr(reference, name) for name in ("parameters", "macs", "activations")
+        }
+        return ratios if self.latency_relative is None else ratios | {"latency": self.latency_relative}
 
 
 @checked
@@ -100,10 +102,10 @@ def cost(
     placed = [copy.deepcopy(one).to(device).eval() for one in networks]
     for one in placed:
         _run(one, images[:1])
-    found = measure_latency(placed, images, dtype=dtype, seconds=seconds)[-1]
+    latency = measure_latency(placed, images, dtype=dtype, seconds=seconds)[-1]
     return Cost(
-        **static, latency=found.median, latency_low=found.low, latency_high=found.high,
-        latency_relative=None if against is None else found.relative,
+        **static, latency=latency.median, latency_low=latency.low, latency_high=latency.high,
+        latency_relative=None if against is None else latency.relative,
     )  # fmt: skip
 
 

@@ -92,16 +92,16 @@ def unknown(model: str) -> BackboneError:
     """
     import timm
 
-    said, place = f"timm has no model {model!r}", ("model",)
+    message, place = f"timm has no model {model!r}", ("model",)
     bare = model.rpartition("/")[2]
     for meant in (bare, bare.rpartition(".")[2]):
         if meant != model and timm.is_model(meant):
-            return BackboneError(f"{said}; did you mean {meant!r}?", where=place)
-    found = BackboneError(said, where=place, value=bare, choices=timm.list_models())
-    if "did you mean" in str(found):
-        return found
+            return BackboneError(f"{message}; did you mean {meant!r}?", where=place)
+    error = BackboneError(message, where=place, value=bare, choices=timm.list_models())
+    if "did you mean" in str(error):
+        return error
     return BackboneError(
-        f"{said}, nor one of a similar name: chattn-nas backbones PATTERN lists what is possible", where=place
+        f"{message}, nor one of a similar name: chattn-nas backbones PATTERN lists what is possible", where=place
     )
 
 
@@ -202,8 +202,8 @@ def family_of(model: str) -> str:
 
 def config_of(model: nn.Module) -> dict[str, Any]:
     """timm's configuration of a model's weights; empty if the model is not timm's."""
-    found = getattr(model, "pretrained_cfg", None)
-    return dict(found) if isinstance(found, Mapping) else {}
+    config = getattr(model, "pretrained_cfg", None)
+    return dict(config) if isinstance(config, Mapping) else {}
 
 
 def input_size(model: str) -> int | None:
@@ -235,8 +235,8 @@ def is_stem(feature: str) -> bool:
 
 def gain(block: nn.Module) -> float | None:
     """The factor of a block behind its slot (NFNet: 2); ``None`` without one, when the slot may hold ``Identity``."""
-    found = getattr(block, "attn_gain", None)
-    return None if found is None else float(found)
+    factor = getattr(block, "attn_gain", None)
+    return None if factor is None else float(factor)
 
 
 def pooling_and_classifier(model: nn.Module) -> tuple[str, str, int] | None:
@@ -314,10 +314,10 @@ def translated(state: dict[str, Any], model: nn.Module) -> dict[str, Any] | None
     if function is None or not type(model).__module__.startswith("timm."):
         return None
     try:
-        found = function(dict(state), model)
+        weights = function(dict(state), model)
     except Exception:  # it expects keys that the file has not, and then the file is none of those
         return None
-    return dict(found) if isinstance(found, Mapping) else None
+    return dict(weights) if isinstance(weights, Mapping) else None
 
 
 def adapt_input(in_chans: int, weight: Any) -> Any:

@@ -43,13 +43,13 @@ def scale_branches(model: nn.Module, blocks: Iterable[Block], images: Tensor, fa
         slots.append(AttentionSlot(0, f"{block.path}.{name}.0", block.path, before_conv=False, inside=True))
     try:
         with undisturbed(model):
-            found = _Scaling(model, tuple(slots), factor).run(images)
+            starts = _Scaling(model, tuple(slots), factor).run(images)
     finally:
         for module, name, old in ends:
             setattr(module, name, old)
-    if not any(one.scale == factor for one in found):
+    if not any(start.scale == factor for start in starts):
         raise InputError("no residual branch of this backbone has a scale of its own to start from", value=factor)
-    return found
+    return starts
 
 
 class _Scaling(Measuring):

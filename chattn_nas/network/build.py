@@ -181,13 +181,13 @@ def _slots(
 ) -> tuple[AttentionSlot, ...]:
     """The current slots of the attentions, from the stage, the block and the module of each."""
     paths = {module: path for path, module in model.named_modules()}
-    found, choices = [], architecture.choices(len(plan.stages))
+    slots, choices = [], architecture.choices(len(plan.stages))
     for index, block, module in placed:
         stage = plan.stages[index]
         place = choices[index].place(stage)
         inside = place == "before_add" and stage.kind != "stage"
-        found.append(AttentionSlot(index, paths[module], block, bool(plan.convolutions_at(block, place)), inside))
-    return tuple(found)
+        slots.append(AttentionSlot(index, paths[module], block, bool(plan.convolutions_at(block, place)), inside))
+    return tuple(slots)
 
 
 def _check_that_state_arrives(

@@ -129,14 +129,14 @@ def available_maps(
             maps = _maps(_meta(network), image, None, taps)
     except Exception as error:  # whatever a model does with an image that does not suit it
         raise BackboneError(f"the backbone gives no maps: {first_line(error)}", where=("model",)) from error
-    found = []
-    for index, one in enumerate(maps):
-        if one.ndim == 4:
-            height, width = int(one.shape[2]), int(one.shape[3])
-            found.append(FeatureMap(index, int(one.shape[1]), round(image_size[0] / height), (height, width)))
-    if not found:
+    feature_maps = []
+    for index, tensor in enumerate(maps):
+        if tensor.ndim == 4:
+            height, width = int(tensor.shape[2]), int(tensor.shape[3])
+            feature_maps.append(FeatureMap(index, int(tensor.shape[1]), round(image_size[0] / height), (height, width)))
+    if not feature_maps:
         raise BackboneError("the backbone gives no maps", where=("model",))
-    return found
+    return feature_maps
 
 
 def _maps(body: nn.Module, x: Tensor, indices: list[int] | None, taps: Sequence[str]) -> list[Tensor]:

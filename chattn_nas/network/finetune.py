@@ -25,15 +25,15 @@ def parts_of(model: nn.Module, plan: Layout) -> dict[int, list[nn.Parameter]]:
     order = {path: index for index, (path, _) in enumerate(model.named_modules())}
     names = [stage.name for stage in plan.stages]
     first = min(order[block.path] for block in plan.blocks[0]) if plan.blocks else 0
-    found: dict[int, list[nn.Parameter]] = {part: [] for part in range(len(names) + 2)}
+    parts: dict[int, list[nn.Parameter]] = {part: [] for part in range(len(names) + 2)}
     for path, module in model.named_modules():
         inside = next((i for i, name in enumerate(names, 1) if path == name or path.startswith(f"{name}.")), None)
         if inside is None and order[path] < first:
             inside = 0
         if inside is None:
             inside = next((i for i, name in enumerate(names, 1) if order[name] >= order[path]), len(names) + 1)
-        found[inside].extend(module.parameters(recurse=False))
-    return found
+        parts[inside].extend(module.parameters(recurse=False))
+    return parts
 
 
 def freeze(parts: Mapping[int, Iterable[nn.Parameter]], wanted: Sequence[str | int]) -> None:

@@ -72,7 +72,7 @@ def class_gates(network: nn.Module, images: Tensor, labels: Tensor) -> list[Stag
         for one in hooks:
             one.remove()
         network.train(training)
-    return [_stage(stage, found, labels.cpu()) for stage, found in sorted(ratios.items())]
+    return [_stage(stage, gates, labels.cpu()) for stage, gates in sorted(ratios.items())]
 
 
 def _stage(stage: int, gates: Tensor, labels: Tensor) -> StageGates:

@@ -64,10 +64,10 @@ def put_second_order_head(model: nn.Module, name: str, num_classes: int, in_chan
         f"{name} does not end in a global pooling and a linear layer, so it cannot have head: isqrt_cov",
         where=("head",), value="isqrt_cov", choices=("default",),
     )  # fmt: skip
-    found = pooling_and_classifier(model)
-    if found is None:
+    head = pooling_and_classifier(model)
+    if head is None:
         raise refused
-    pooling, path, channels = found
+    pooling, path, channels = head
     device = next(model.parameters()).device
     pool = CovariancePool(channels, dim=min(DIM, channels)).to(device)
     put(model, pooling, pool)

@@ -62,16 +62,16 @@ def measure_latency(
         times = [
             [timer.blocked_autorange(min_run_time=seconds / rounds).median for timer in timers] for _ in range(rounds)
         ]
-    found = []
+    latencies = []
     for index in range(len(networks)):
-        mine = sorted(turn[index] for turn in times)
-        found.append(
+        own_times = sorted(turn[index] for turn in times)
+        latencies.append(
             Latency(
-                median=median(mine), low=mine[len(mine) // 4], high=mine[-1 - len(mine) // 4],
+                median=median(own_times), low=own_times[len(own_times) // 4], high=own_times[-1 - len(own_times) // 4],
                 relative=median(turn[index] / turn[0] for turn in times),
             )
         )  # fmt: skip
-    return found
+    return latencies
 
 
 def _eager(network: nn.Module, images: Tensor) -> Callable[[], object]:

@@ -180,18 +180,18 @@ def _of(kind: str, shapes: dict[tuple[str, str], Shape]) -> dict[str, Shape]:
 
 def behind(end: Node, *stops: Node) -> set[int]:
     """The parameters, by identity, that the graph leads to from ``end`` without passing one of ``stops``."""
-    found: set[int] = set()
-    known: set[Node] = set()
+    parameters: set[int] = set()
+    visited: set[Node] = set()
     waiting = [end]
     while waiting:
         node = waiting.pop()
-        if node is None or node in stops or node in known:
+        if node is None or node in stops or node in visited:
             continue
-        known.add(node)
+        visited.add(node)
         if hasattr(node, "variable"):
-            found.add(id(node.variable))
+            parameters.add(id(node.variable))
         waiting.extend(following for following, _ in node.next_functions)
-    return found
+    return parameters
 
 
 def runs_with(model: nn.Module, paths: Sequence[str], image: Tensor) -> bool:

@@ -36,7 +36,7 @@ class Places:
         self._seen = observe(model, blocks, image)
         self.convolutions = {path: tuple(names) for path, names in self._seen.convolutions.items()}
         ends = {path: _ends(model, names) for path, names in self.convolutions.items()}
-        self.inner = {path: found for path, found in ends.items() if found is not None}
+        self.inner = {path: pair for path, pair in ends.items() if pair is not None}
         inside = [block.path for block in blocks if block.kind != "stage"]
         wrapped = [part for path in inside for part in (path, *self.convolutions.get(path, ()))]
         self._all_wrap = runs_with(model, wrapped, image)  # most models: then no stage has to be tried by itself

@@ -152,9 +152,9 @@ def refuse_missing(path: Path) -> None:
 
 def classifiers(model: nn.Module) -> tuple[str, ...]:
     """Paths of the layers that compute the logits: those that timm names, else the last linear layer."""
-    told = _timm.config_of(model).get("classifier")
-    if told:
-        return (told,) if isinstance(told, str) else tuple(told)
+    declared = _timm.config_of(model).get("classifier")
+    if declared:
+        return (declared,) if isinstance(declared, str) else tuple(declared)
     linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
     return (linear[-1],) if linear else ()
 
@@ -234,20 +234,20 @@ def _prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list
     ends: dict[str, list[str]] = {}
     for key in wanted:
         ends.setdefault(key.rpartition(".")[2], []).append(key)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for key in state:
         for name in ends.get(key.rpartition(".")[2], ()):
             if key.endswith(f".{name}"):
-                found[key[: -len(name)]] += 1
-    return ["", *(prefix for prefix, _ in found.most_common(4))]
+                counts[key[: -len(name)]] += 1
+    return ["", *(prefix for prefix, _ in counts.most_common(4))]
 
 
 def _adapt_first_convolution(
     model: nn.Module, state: State, wanted: Mapping[str, Tensor], in_chans: int, notes: list[str]
 ) -> None:
     """Sum, repeat or cut the weights of the first convolution to fit the images' channels, as timm does."""
-    told = _timm.config_of(model).get("first_conv")
-    names: Sequence[str] = (told,) if isinstance(told, str) else tuple(told or ())
+    declared = _timm.config_of(model).get("first_conv")
+    names: Sequence[str] = (declared,) if isinstance(declared, str) else tuple(declared or ())
     if not names:
         names = [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d)][:1]
     for name in names:

@@ -52,19 +52,19 @@ def prove(model: nn.Module, features: Sequence[Feature], image: Tensor, name: st
         name: Name of the model, for reasons.
         keep: Slots that hold an attention keep it.
     """
-    found = Proved()
+    proved = Proved()
     failed: set[tuple[str, str]] = set()
     for _ in range(ROUNDS):
         blocks = find_blocks(model, features, failed)
-        found.kept = [block for block in blocks if block.held and keep]
+        proved.kept = [block for block in blocks if block.held and keep]
         blocks = [block for block in blocks if not (block.held and keep)]
         serving, reasons = _serving(model, blocks, features, image)
         failed |= {(block.path, block.slot) for block in blocks if block.path in reasons}
-        found.left_out.update(reasons)
-        found.blocks = serving
+        proved.left_out.update(reasons)
+        proved.blocks = serving
         if not reasons:
             break
-    done = {block.stage for block in (*found.blocks, *found.kept)}
+    done = {block.stage for block in (*proved.blocks, *proved.kept)}
     whole = [
         Block(feature.path, feature.path, "stage")
         for feature in features
@@ -72,11 +72,11 @@ def prove(model: nn.Module, features: Sequence[Feature], image: Tensor, name: st
     ]
     serving, reasons = _serving(model, whole, features, image)
     order = [feature.path for feature in features]
-    found.blocks = sorted([*found.blocks, *serving], key=lambda block: order.index(block.stage))
-    if reasons and not found.blocks:
-        found.reason = next(iter(reasons.values()))
-    found.left_out.update(reasons)
-    return found
+    proved.blocks = sorted([*proved.blocks, *serving], key=lambda block: order.index(block.stage))
+    if reasons and not proved.blocks:
+        proved.reason = next(iter(reasons.values()))
+    proved.left_out.update(reasons)
+    return proved
 
 
 def _serving(

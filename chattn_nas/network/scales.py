@@ -45,10 +45,10 @@ def scales_behind(network: nn.Module, images: Tensor) -> dict[int, float]:
     slots: tuple[AttentionSlot, ...] = getattr(network, "attention_slots", ())
     if not slots:
         return {}
-    found: dict[int, list[float]] = {}
+    scales: dict[int, list[float]] = {}
     hooks = []
     for slot in slots:
-        values = found.setdefault(slot.stage + 1, [])
+        values = scales.setdefault(slot.stage + 1, [])
         module = network.get_submodule(slot.path)
         hooks.append(module.register_forward_hook(lambda _m, _a, y, values=values: values.append(rms(y))))
     try:
@@ -57,4 +57,4 @@ def scales_behind(network: nn.Module, images: Tensor) -> dict[int, float]:
     finally:
         for hook in hooks:
             hook.remove()
-    return {stage: sum(values) / len(values) for stage, values in found.items() if values}
+    return {stage: sum(values) / len(values) for stage, values in scales.items() if values}

@@ -86,12 +86,12 @@ def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:
         BackboneError: The model declares no stages.
     """
     modules = {path for path, _ in model.named_modules()}
-    told = {entry["module"]: entry.get("num_chs") for entry in feature_info(model) if entry["module"] in modules}
-    if not told:
+    channels_of = {entry["module"]: entry.get("num_chs") for entry in feature_info(model) if entry["module"] in modules}
+    if not channels_of:
         raise BackboneError(
             f"{name} does not tell its stages (timm's feature_info): name them in backbone.stages", where=("model",)
         )
-    return tuple(Feature(path, channels) for path, channels in told.items())
+    return tuple(Feature(path, channels) for path, channels in channels_of.items())
 
 
 def find_blocks(
@@ -113,11 +113,11 @@ def _blocks(model: nn.Module, features: Sequence[Feature], without: Collection[t
     for path, module in model.named_modules():
         if not path or (inside is not None and path.startswith(inside)):
             continue
-        found = next((slot for slot in slots_of(module) if (path, slot[1]) not in without), None)
-        if found is None:
+        candidate = next((slot for slot in slots_of(module) if (path, slot[1]) not in without), None)
+        if candidate is None:
             continue
         inside = f"{path}."
-        kind, slot, held = found
+        kind, slot, held = candidate
         yield Block(stage_of(path, [feature.path for feature in features], order), path, kind, slot, held)
 
 

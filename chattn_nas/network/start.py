@@ -90,11 +90,11 @@ def start_at_unit(network: nn.Module, images: Tensor) -> list[SlotStart]:
     if not slots:
         return []
     with undisturbed(network):
-        found = Measuring(network, slots).run(images)
-    for one in found:
-        if one.where == "behind":
-            put(network, one.slot.path, Scaled(network.get_submodule(one.slot.path), one.scale))
-    return found
+        starts = Measuring(network, slots).run(images)
+    for start in starts:
+        if start.where == "behind":
+            put(network, start.slot.path, Scaled(network.get_submodule(start.slot.path), start.scale))
+    return starts
 
 
 def rms(x: Tensor) -> float:
@@ -317,10 +317,10 @@ def _solve(ratio_at: Callable[[float], float], first: float) -> float | None:
     for _ in range(TRIES):
         if abs(guess) > FARTHEST * abs(points[0][1]) + 0.1:
             return None
-        found = ratio_at(math.exp(guess))
-        if not (found > 0 and math.isfinite(found)):
+        ratio = ratio_at(math.exp(guess))
+        if not (ratio > 0 and math.isfinite(ratio)):
             return None
-        points.append((guess, math.log(found)))
+        points.append((guess, math.log(ratio)))
         if abs(points[-1][1]) < EXACT:
             return math.exp(guess)
         (x0, y0), (x1, y1) = points[-2:]

@@ -108,17 +108,17 @@ class Supernet:
         own = self.network.state_dict()
         prefix = next(f"{path}." if path else "" for path, one in self.network.named_modules() if one is self.model)
         moved: list[tuple[str, str]] = []
-        found: dict[str, str] = {}
+        names: dict[str, str] = {}
         paths = {module: path for path, module in self.model.named_modules()}
         for stage, chosen in enumerate(places):
             for one in self.places[stage][chosen]:
                 moved += one.moved
                 inside = f"{paths[one.switch]}.choices.{chosen}"
                 for name in one.switch.choices[str(chosen)].state_dict():
-                    found[f"{one.path}.{name}"] = f"{inside}.{name}"
-        found |= {_moved(name, moved): here for name, here in self.backbone.items()}
-        found = {prefix + name: prefix + here for name, here in found.items() if prefix + here in own}
-        return found | {name: name for name in own if not name.startswith(prefix)}
+                    names[f"{one.path}.{name}"] = f"{inside}.{name}"
+        names |= {_moved(name, moved): here for name, here in self.backbone.items()}
+        names = {prefix + name: prefix + here for name, here in names.items() if prefix + here in own}
+        return names | {name: name for name in own if not name.startswith(prefix)}
 
     def state(self, places: Sequence[int]) -> dict[str, Tensor]:
         """Copy the weights of one architecture, under the names of its own network."""
@@ -208,7 +208,7 @@ def _install(model: nn.Module, plan: Layout, index: int, choices: Sequence[Stage
     """Install the switches of a stage; return the places of each choice, in the order of its slots."""
     stage, blocks = plan.stages[index], plan.blocks[index]
     attended = [choice for choice in choices if choice.type != NONE]
-    found: dict[Placement, list[_Place]] = {placement: [] for placement in INWARDS}
+    installed: dict[Placement, list[_Place]] = {placement: [] for placement in INWARDS}
     for placement in INWARDS:
         taken = [slot for one in attended if one.place(stage) == placement for slot in one.slots(stage)]
         for number in sorted({slot.block for slot in taken}):
@@ -216,9 +216,9 @@ def _install(model: nn.Module, plan: Layout, index: int, choices: Sequence[Stage
             switches = [Switch() for _ in convolutions or (None,)]
             placed = place(model, blocks[number], placement, list(switches), convolutions)
             moved: list[Moved] = [(one,) for one in placed.moved] or [()] * len(switches)
-            found[placement] += map(_Place, switches, [number] * len(switches), placed.attentions, moved)
+            installed[placement] += map(_Place, switches, [number] * len(switches), placed.attentions, moved)
     return [
-        [one for one in found[choice.place(stage)] if one.block in {slot.block for slot in choice.slots(stage)}]
+        [one for one in installed[choice.place(stage)] if one.block in {slot.block for slot in choice.slots(stage)}]
         if choice.type != NONE else [] for choice in choices
     ]  # fmt: skip
 
@@ -260,9 +260,9 @@ def start_choices_at_unit(supernet: Supernet, images: Tensor) -> None:
             for one in supernet.places[stage][chosen]
         )  # fmt: skip
         with undisturbed(supernet.model):
-            found = Measuring(supernet.model, slots).run(images) if slots else []
-        for one in found:
-            if one.where == "behind":
-                module = supernet.model.get_submodule(one.slot.path)
-                put(supernet.model, one.slot.path, Scaled(module, one.scale))
+            starts = Measuring(supernet.model, slots).run(images) if slots else []
+        for start in starts:
+            if start.where == "behind":
+                module = supernet.model.get_submodule(start.slot.path)
+                put(supernet.model, start.slot.path, Scaled(module, start.scale))
     supernet.select([choices.index(StageChoice()) if StageChoice() in choices else 0 for choices in supernet.forms])

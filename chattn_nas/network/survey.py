@@ -70,21 +70,21 @@ def survey(model: str, image_size: int | None = None) -> BackboneSurvey:
     Raises:
         BackboneError: There is no such model, or attention cannot be placed in it; the message says why.
     """
-    size, found = _at_some_size(model, SIZES if image_size is None else (image_size,))
-    shapes = [stage.places["before_add"] for stage in found.stages]
+    size, plan = _at_some_size(model, SIZES if image_size is None else (image_size,))
+    shapes = [stage.places["before_add"] for stage in plan.stages]
     widths = [sorted({shape.channels for shape in of_stage}) for of_stage in shapes]
     return BackboneSurvey(
         model=model,
         family=family_of(model),
-        stage_kinds=tuple(stage.kind for stage in found.stages),
-        stages=tuple(stage.name for stage in found.stages),
-        slots=tuple(stage.blocks for stage in found.stages),
+        stage_kinds=tuple(stage.kind for stage in plan.stages),
+        stages=tuple(stage.name for stage in plan.stages),
+        slots=tuple(stage.blocks for stage in plan.stages),
         channels=tuple(f"{w[0]}" if len(w) == 1 else f"{w[0]}-{w[-1]}" for w in widths),
-        blocks=found.all_blocks,
-        slotted=found.slotted,
-        held=len(found.held),
+        blocks=plan.all_blocks,
+        slotted=plan.slotted,
+        held=len(plan.held),
         image_size=size,
-        parameters=found.parameters,
+        parameters=plan.parameters,
     )
 
 

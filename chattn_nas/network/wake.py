@@ -85,10 +85,10 @@ def _zeros(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
 def _inputs(model: nn.Module, blocks: Sequence[Block], in_chans: int, image_size: tuple[int, int]) -> dict[str, Any]:
     """The input of each block for two random images."""
     device = next(model.parameters()).device
-    found: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
 
     def keep(path: str) -> Callable[..., None]:
-        return lambda _module, args, kwargs: found.setdefault(path, _copy((args, kwargs)))
+        return lambda _module, args, kwargs: inputs.setdefault(path, _copy((args, kwargs)))
 
     hooks = [
         model.get_submodule(block.path).register_forward_pre_hook(keep(block.path), with_kwargs=True)
@@ -105,11 +105,11 @@ def _inputs(model: nn.Module, blocks: Sequence[Block], in_chans: int, image_size
             except Exception:  # a model of one size, or one whose last maps vanish
                 if size == image_size:
                     raise
-                found.clear()
+                inputs.clear()
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return inputs
 
 
 def _copy(value: Any) -> Any:
@@ -174,13 +174,13 @@ def _cutting(
         now = alive()
         fill(1.0)
         possible = alive()
-        found = []
+        cutting = []
         for name, parameter in zeros.items() if possible - now else ():
             parameter.zero_()
             if possible - alive():
-                found.append(name)
+                cutting.append(name)
             parameter.fill_(1.0)
-        return found
+        return cutting
     finally:
         fill(0.0)
         for hook in hooks:

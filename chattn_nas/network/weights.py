@@ -48,8 +48,8 @@ def read_weights(path: Path) -> dict[str, Tensor] | None:
         path.open("rb").close()  # safetensors says of a file without right that there is none
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            told = (file.metadata() or {}).get(CHECKSUM)
-        if told is None or told == _checksum(tensors):
+            checksum = (file.metadata() or {}).get(CHECKSUM)
+        if checksum is None or checksum == _checksum(tensors):
             return tensors
         reason = "its checksum is another one"
     except (SafetensorError, FileNotFoundError, IsADirectoryError, ValueError) as error:
@@ -61,8 +61,8 @@ def read_weights(path: Path) -> dict[str, Tensor] | None:
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    found = 0
+    checksum = 0
     for name in sorted(tensors):
-        found = zlib.crc32(name.encode(), found)
-        found = zlib.crc32(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data, found)
-    return f"{found:08x}"
+        checksum = zlib.crc32(name.encode(), checksum)
+        checksum = zlib.crc32(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data, checksum)
+    return f"{checksum:08x}"
