@@ -54,10 +54,10 @@ def join(
         KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after the running trial was returned (only if ``alone``).
     """
     quiet_optuna()
-    found = run if isinstance(run, RunDirectory | Spec) else RunDirectory(run)
-    spec = found.spec if isinstance(found, RunDirectory) else found
-    directory = found.directory if isinstance(found, RunDirectory) else Path("runs") / spec.name
-    url = storage or (found.storage_url if isinstance(found, RunDirectory) else spec.search.storage)
+    run_or_spec = run if isinstance(run, RunDirectory | Spec) else RunDirectory(run)
+    spec = run_or_spec.spec if isinstance(run_or_spec, RunDirectory) else run_or_spec
+    directory = run_or_spec.directory if isinstance(run_or_spec, RunDirectory) else Path("runs") / spec.name
+    url = storage or (run_or_spec.storage_url if isinstance(run_or_spec, RunDirectory) else spec.search.storage)
     if url is None:
         raise RunError(
             "a worker that joins from elsewhere needs to know the study's storage", where=("search", "storage")
@@ -72,12 +72,12 @@ def _join(
     spec: Spec, study: optuna.Study, url: str, directory: Path, device: str | None, *, alone: bool, propose: bool,
     progress: bool, trainer: TrainerFactory | None, stop: threading.Event, ended: Callable[[optuna.Study], None],
 ) -> None:  # fmt: skip
-    told = Spec.from_stored(dict(study_attributes(study).spec))
-    spec = spec.started_as(told)
-    if fields := spec.differences(told):
+    stored = Spec.from_stored(dict(study_attributes(study).spec))
+    spec = spec.started_as(stored)
+    if fields := spec.differences(stored):
         raise RunError(f"the study {spec.name!r} is of another spec: {', '.join(fields)} differ")
     runner = start(spec, url, directory, device, trainer)
-    settings = told.search
+    settings = stored.search
     with as_interrupt() if alone else nullcontext(), Progress(study, settings, shown=progress) as shown:
 
         def after_trial(study: optuna.Study) -> None:

@@ -50,10 +50,10 @@ def check_callbacks(callbacks: Sequence[Callback]) -> None:
     Raises:
         InputError: A class, a function, or an object that lacks one of the methods.
     """
-    told = [name for name in vars(Callback) if name.startswith("on_")]
-    for one in callbacks:
-        if isinstance(one, type) or not all(callable(getattr(one, name, None)) for name in told):
-            what = f"the class {one.__name__}: call it" if isinstance(one, type) else f"{one!r}"[:200]
+    methods = [name for name in vars(Callback) if name.startswith("on_")]
+    for callback in callbacks:
+        if isinstance(callback, type) or not all(callable(getattr(callback, name, None)) for name in methods):
+            what = f"the class {callback.__name__}: call it" if isinstance(callback, type) else f"{callback!r}"[:200]
             raise InputError(
                 f"callbacks are objects of a class that inherits from chattn_nas.search.Callback, not {what}",
                 where=("callbacks",),

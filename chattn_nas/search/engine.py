@@ -175,44 +175,44 @@ def search(
         for name in {candidate.type for stage in spec.search_space().candidates for candidate in stage}:
             refuse_main(name, attention.get(name).cls.__module__)
     with (
-        RunDirectory.held(spec, directory) as found,
-        storage_errors(found.storage_url),
+        RunDirectory.held(spec, directory) as held_run,
+        storage_errors(held_run.storage_url),
         as_interrupt(),
     ):
-        spec = found.spec
+        spec = held_run.spec
         if trainer is None:
-            check_same(found.study, spec)
-            write_contact_sheet(spec.data, found.directory / CONTACT_SHEET)
+            check_same(held_run.study, spec)
+            write_contact_sheet(spec.data, held_run.directory / CONTACT_SHEET)
         if baselines:
-            enqueue_baselines(found.study, spec.search_space())
-        reopen(found.study)
+            enqueue_baselines(held_run.study, spec.search_space())
+        reopen(held_run.study)
         clock = Budget(budget) if budget is not None and spec.search.engine != "nni" else None
-        observer = Observer(found, [*loggers(found), *callbacks])
+        observer = Observer(held_run, [*loggers(held_run), *callbacks])
         early = None
         if early_stop and spec.search.engine != "nni":
             early = EarlyEnd(spec.search_space(), spec.search, spec.judging.useful)
-            early(found.study)
+            early(held_run.study)
         watched = [one for one in (observer, clock, early) if one is not None]
         begins = "the search begins" if baselines else "the trainings begin"
         with Progress(
-            found.study, spec.search, shown=progress, best=best, budget=clock, observers=watched, begins=begins
+            held_run.study, spec.search, shown=progress, best=best, budget=clock, observers=watched, begins=begins
         ) as shown:
             if spec.search.one_shot:
-                one_shot.keep(found.study, spec, shown.say)
+                one_shot.keep(held_run.study, spec, shown.say)
             if spec.search.engine == "nni":
-                search_with_nni(found, shown, trainer)
+                search_with_nni(held_run, shown, trainer)
             elif spec.search.engine == "ray":
-                search_with_ray(found, shown, trainer)
+                search_with_ray(held_run, shown, trainer)
             elif spec.search.workers == 0:
                 factory = import_trainer(trainer) if trainer else None
                 with heard_by(shown.hear):
-                    join(found, trainer=factory, ended=lambda study: shown.update())
-            elif not is_done(found.study, spec.search.trials):
-                Supervisor(found, device_slots(spec.search, spec.proxy.device), shown, trainer).run()
+                    join(held_run, trainer=factory, ended=lambda study: shown.update())
+            elif not is_done(held_run.study, spec.search.trials):
+                Supervisor(held_run, device_slots(spec.search, spec.proxy.device), shown, trainer).run()
             observer.end()
-            if reason := ended(found.study):
+            if reason := ended(held_run.study):
                 shown.say(f"The {'search ends' if baselines else 'trainings end'}: {reason}.")
-    return found
+    return held_run
 
 
 def _check_slots(spec: Spec, in_chans: int) -> None:

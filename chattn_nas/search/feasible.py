@@ -43,8 +43,8 @@ class FeasibleShare:
             return self.share, self.share
         from scipy.stats import binomtest
 
-        found = binomtest(self.feasible, self.networks).proportion_ci(0.95)
-        return float(found.low), float(found.high)
+        interval = binomtest(self.feasible, self.networks).proportion_ci(0.95)
+        return float(interval.low), float(interval.high)
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -89,8 +89,8 @@ def feasible_baselines(spec: Spec) -> list[tuple[str, Architecture]]:
 
 def _bounds(spec: Spec) -> list[tuple[Constraint, int]]:
     """The constraints, each with the place of its cost among (parameters, MACs)."""
-    found = spec.search.bounds
-    return [(found[cost], index) for index, cost in enumerate(("parameters", "macs")) if cost in found]
+    bounds = spec.search.bounds
+    return [(bounds[cost], index) for index, cost in enumerate(("parameters", "macs")) if cost in bounds]
 
 
 def _within(bounds: list[tuple[Constraint, int]], reference: tuple[int, int], added: tuple[int, int]) -> bool:
@@ -103,8 +103,8 @@ def _reference(spec: Spec, space: SearchSpace) -> tuple[int, int]:
         Architecture.uniform(spec.backbone.backbone, NONE),
         num_classes=data.num_classes or 1, in_chans=data.in_chans, image_size=data.image_size, seed=0,
     )  # fmt: skip
-    found = cost(data.task.network(bare, 0), data.image_size, in_chans=data.in_chans)
-    return found.parameters, found.macs
+    costs = cost(data.task.network(bare, 0), data.image_size, in_chans=data.in_chans)
+    return costs.parameters, costs.macs
 
 
 def _sums(space: SearchSpace) -> Counter[tuple[int, int]] | None:

@@ -77,9 +77,9 @@ def _outcome(record: Record) -> dict[str, float]:
     if measured is None:
         return {}
     names = ("parameters", "macs", "latency", "seconds", "images_per_second", "peak_memory", "train_loss_sum")
-    told = {name: getattr(measured, name) for name in names}
-    told |= {f"{name}_x": value for name, value in record.relative.items()}
-    return {name: float(value) for name, value in told.items() if value is not None}
+    figures = {name: getattr(measured, name) for name in names}
+    figures |= {f"{name}_x": value for name, value in record.relative.items()}
+    return {name: float(value) for name, value in figures.items() if value is not None}
 
 
 def _curve(record: Record) -> Iterator[tuple[int, dict[str, float]]]:

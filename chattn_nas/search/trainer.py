@@ -271,8 +271,8 @@ def consistent(costs: Costs, reference: Costs) -> Costs:
 
 def hardware() -> str:
     """The hardware that numbers are measured on: processor, cores, and visible GPUs."""
-    told: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch know none
-    processor = told.get("cpu_name") or platform.processor() or platform.machine()
+    cpu: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch know none
+    processor = cpu.get("cpu_name") or platform.processor() or platform.machine()
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return ", ".join([f"{processor}, {os.cpu_count()} cores", *gpus])
 

@@ -233,19 +233,19 @@ class TrialRunner:
 
     def _violations(self, trial: optuna.Trial, costs: Costs) -> list[str]:
         """Record the excess over every bound, for samplers and the dashboard; return those exceeded, in words."""
-        found, excess = [], []
+        violations, excess = [], []
         for cost, bound in self.spec.search.bounds.items():
             over = bound.violation(costs[cost], self.reference[cost])
             excess.append(over)
             set_violation(self.study, trial, cost, over)
             if over > 0:
                 written = self.spec.search.constraints.get(cost)  # type: ignore[call-overload]
-                found.append(
+                violations.append(
                     f"{cost} {costs[cost]:,.6g} ({costs[cost] / self.reference[cost]:.3f}x), allowed {written}"
                 )
         if excess:
             set_system(self.study, id_of(trial), CONSTRAINTS, excess)
-        return found
+        return violations
 
     def _at_rung(self, trial: optuna.Trial, costs: Costs, rung: int, result: Rung) -> bool:
         """Report a rung; return ``True`` to stop. Baselines are never stopped, and some trials pass at random."""

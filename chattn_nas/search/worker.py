@@ -59,10 +59,10 @@ def main() -> None:
 
     watch_parent(arguments.parent or os.getppid(), _orphaned)
     torch.set_num_threads(arguments.threads)
-    told = heard_by(written_to(arguments.tells)) if arguments.tells else nullcontext()
+    context = heard_by(written_to(arguments.tells)) if arguments.tells else nullcontext()
     try:
         trainer = import_trainer(arguments.trainer) if arguments.trainer else None
-        with told:
+        with context:
             join(arguments.run, device=arguments.device, alone=False, propose=not arguments.queued, trainer=trainer)
     except (StorageInternalError, StorageError) as error:
         logging.exception("the storage cannot be reached or written")

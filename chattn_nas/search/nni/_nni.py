@@ -135,8 +135,8 @@ def names_of_trial() -> dict[str, Any]:
 
 def next_parameters() -> dict[str, Any] | None:
     """Return NNI's proposal for this trial, ``None`` if it has none."""
-    found: dict[str, Any] | None = nni.get_next_parameter()
-    return found
+    parameters: dict[str, Any] | None = nni.get_next_parameter()
+    return parameters
 
 
 def report_rung(score: float) -> None:

@@ -176,14 +176,14 @@ class Monitor:
 
 def _known(run: RunDirectory) -> list[dict[str, Any]]:
     """The trained trials in the form that a tuner takes."""
-    space, found = run.spec.search_space(), []
+    space, samples = run.spec.search_space(), []
     for trial in all_trials(run.study):
         proposed = trial_attributes(trial).architecture
         if outcome(trial) in (Outcome.COMPLETE, Outcome.PRUNED) and proposed is not None:
             sample = nni_sample(space, Architecture.from_dict(proposed))
             if sample is not None:
-                found.append({"parameter": sample, "value": score_of(trial)})
-    return found
+                samples.append({"parameter": sample, "value": score_of(trial)})
+    return samples
 
 
 def _free_port() -> int:

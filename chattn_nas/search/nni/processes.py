@@ -15,12 +15,12 @@ from chattn_nas.search.nni.protocol import GRACE, MARK
 
 def marked(mark: str) -> list[psutil.Process]:
     """The other processes of this user that carry the mark."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # gone meanwhile, or another user's
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def end(mark: str) -> None:

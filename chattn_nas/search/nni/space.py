@@ -37,13 +37,13 @@ def nni_sample(space: SearchSpace, architecture: Architecture) -> dict[str, Any]
     params = space.params(architecture)
     if params is None:
         return None
-    found = {}
+    sample = {}
     for number, candidates in enumerate(space.candidates, 1):
         name = params.get(f"stage{number}.type", candidates[0].type)
         candidate = next(candidate for candidate in candidates if candidate.type == name)
         settings = {key: params[f"stage{number}.{name}.{key}"] for key in candidate.open}
-        found[f"stage{number}"] = {"_name": name, **settings}
-    plain: dict[str, Any] = json.loads(json.dumps(found))
+        sample[f"stage{number}"] = {"_name": name, **settings}
+    plain: dict[str, Any] = json.loads(json.dumps(sample))
     return plain
 
 

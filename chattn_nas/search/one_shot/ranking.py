@@ -27,8 +27,8 @@ def best(prediction: Prediction, networks: Networks, most: int) -> list[tuple[tu
 
     Since the score is a sum over stages, they are found stage by stage, without listing the space.
     """
-    found: list[tuple[tuple[int, ...], float]] = [((), prediction.mean)]
+    ranked: list[tuple[tuple[int, ...], float]] = [((), prediction.mean)]
     for keys, effects in zip(networks.keys, prediction.effects, strict=True):
-        longer = [((*row, place), score + effects[key]) for row, score in found for place, (_, key) in enumerate(keys)]
-        found = sorted(longer, key=lambda one: (-one[1], one[0]))[:most]
-    return found
+        longer = [((*row, place), score + effects[key]) for row, score in ranked for place, (_, key) in enumerate(keys)]
+        ranked = sorted(longer, key=lambda one: (-one[1], one[0]))[:most]
+    return ranked

@@ -112,8 +112,8 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
         clock(f"one-shot: {number} of {count} networks scored", number, count, scoring)
     mean, effects, explained = additive(rows, np.array(scores), sizes)
     keyed = [
-        dict(zip((key for _, key in keys), map(float, found), strict=True))
-        for keys, found in zip(networks.keys, effects, strict=True)
+        dict(zip((key for _, key in keys), map(float, stage_effects), strict=True))
+        for keys, stage_effects in zip(networks.keys, effects, strict=True)
     ]
     free_caches()
     seconds = time.monotonic() - begun

@@ -32,7 +32,7 @@ def led(
         rng: Random numbers of the trial.
     """
     drawn = model.draws([networks.choices(row) for row in trained], FEW, rng)
-    found = [trained[np.argsort(-drawn.mean(0), kind="stable")[:BEST]]]
+    candidates = [trained[np.argsort(-drawn.mean(0), kind="stable")[:BEST]]]
     start = trained[drawn[0].argmax()]
     for _ in range(2):
         star = _star(networks, start, rng)
@@ -42,12 +42,12 @@ def led(
             there = np.flatnonzero((star[:, stage] != start[stage]) | (np.arange(len(star)) == 0))
             best[:, stage] = star[there[draws[:, there].argmax(1)], stage]
         best = _repaired(best, start, feasible, rng)
-        found += [star, best]
+        candidates += [star, best]
         start = _leader(model, networks, best, rng)
-    moved = np.concatenate(found[-1:])[rng.integers(0, LEADS, MOVES)]
+    moved = np.concatenate(candidates[-1:])[rng.integers(0, LEADS, MOVES)]
     changed = rng.integers(0, moved.shape[1], MOVES)
     moved[np.arange(MOVES), changed] = rng.integers(0, networks.sizes[changed])
-    rows = np.unique(np.concatenate([*found, moved]), axis=0)
+    rows = np.unique(np.concatenate([*candidates, moved]), axis=0)
     return np.asarray(rows[feasible(rows)])
 
 

@@ -54,25 +54,25 @@ class Reader:
 
     def read(self, study: optuna.Study, but: int) -> Evidence:
         """Read all evidence except that of trial ``but``, which is about to be proposed."""
-        known, found, ended = history(study), Evidence(), self.ended(study)
-        found.seen = observations(ended)
+        known, evidence, ended = history(study), Evidence(), self.ended(study)
+        evidence.seen = observations(ended)
         for record in ended:
             if not record.stages or not record.trained:
                 continue
             choices = record.key
             if record.outcome == Outcome.INFEASIBLE or record.outcome in FAILURES:
-                found.refused.add(choices)
+                evidence.refused.add(choices)
             else:
-                found.taken[choices] += 1
+                evidence.taken[choices] += 1
             if "latency" in record.relative:
-                found.latencies[choices] = record.relative["latency"]
+                evidence.latencies[choices] = record.relative["latency"]
         for trial in known.open.values():
             network = None if trial.number == but else self._proposed(trial)
             if network is not None:
-                found.pending.append((network, trial_attributes(trial).seed))
-                found.taken[network] += 1
-        found.refused -= {one.choices for one in found.seen}
-        return found
+                evidence.pending.append((network, trial_attributes(trial).seed))
+                evidence.taken[network] += 1
+        evidence.refused -= {one.choices for one in evidence.seen}
+        return evidence
 
     def ended(self, study: optuna.Study) -> list[Record]:
         """The ended trials, in the order of their numbers."""

@@ -80,9 +80,9 @@ class Networks:
 
     def params(self, row: np.ndarray) -> dict[str, Any]:
         """The parameters with which a trial proposes the network."""
-        found = self.space.params(self.architecture(row))
-        assert found is not None, "it is of this space"
-        return found
+        params = self.space.params(self.architecture(row))
+        assert params is not None, "it is of this space"
+        return params
 
     def one_hot(self, rows: np.ndarray) -> np.ndarray:
         """Indicators of the choices of every row, and a column of ones, (rows, sum of choices + 1)."""

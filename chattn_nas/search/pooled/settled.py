@@ -111,6 +111,6 @@ class EarlyEnd:
         if counted < self._look_at or counted >= self.settings.trials:
             return
         self._look_at = counted + max(1, counted // 10)
-        found = outlook(study, self.space, self.settings, self.useful, self._reader)
-        if found is not None and found.settled:
-            end(study, f"more trials cannot change the answer: {found}")
+        forecast = outlook(study, self.space, self.settings, self.useful, self._reader)
+        if forecast is not None and forecast.settled:
+            end(study, f"more trials cannot change the answer: {forecast}")

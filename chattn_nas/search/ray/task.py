@@ -94,7 +94,7 @@ def _trainer(spec: str, trainer: str | None, device: str) -> Trainer:
     try:
         data = json.loads(spec)
         look_in(data.pop("look_in", ()))
-        found = Spec.from_dict(data)
-        return (import_trainer(trainer) if trainer else trainer_of(found))(found, device)
+        parsed_spec = Spec.from_dict(data)
+        return (import_trainer(trainer) if trainer else trainer_of(parsed_spec))(parsed_spec, device)
     except InputError as error:  # not the architecture's fault, which it would be taken for
         raise RuntimeError(f"a node cannot train: {error}") from error

@@ -85,15 +85,15 @@ class RayTrainer:
         assert isinstance(network, RemoteNetwork)
         training, began = uuid.uuid4().hex, time.monotonic()
         task = self._train_one.remote(*self.common, network.architecture.to_dict(), seed, self.broker, training)
-        asked = self.broker.next.remote(training)
+        next_report = self.broker.next.remote(training)
         over = False
         try:
-            while task not in (ready := _ray.ready([task, asked], LOOK)):
+            while task not in (ready := _ray.ready([task, next_report], LOOK)):
                 self._check(began)
-                if asked in ready:
-                    token, rung, result = _ray.result_of(asked)
+                if next_report in ready:
+                    token, rung, result = _ray.result_of(next_report)
                     self.broker.answer.remote(token, report(rung, result))
-                    asked = self.broker.next.remote(training)
+                    next_report = self.broker.next.remote(training)
             over = True
             measured, network.weights = _ray.result_of(task)
         finally:
