@@ -106,7 +106,7 @@ def draft(
             task, source, out, data=data, name=name, backbone=backbone, parameters=parameters,
             pretrained=bool(pretrained),
         )  # fmt: skip
-        _check(found := yaml.safe_load(text))
+        _check(parsed := yaml.safe_load(text))
         return Draft(text, (f"taken for {task}", *facts.said, *facts.warned))
     parameters = parameters or "1.05x"
     try:
@@ -127,8 +127,8 @@ def draft(
     import_timm()
     weights = timm.models.is_model_pretrained(model)
     if (pretrained or recipe == "finetune") and not weights:
-        asked = "--recipe finetune" if recipe == "finetune" else "--pretrained"
-        raise InputError(f"{asked}: timm has no pretrained weights for {model}", value=recipe)
+        flag = "--recipe finetune" if recipe == "finetune" else "--pretrained"
+        raise InputError(f"{flag}: timm has no pretrained weights for {model}", value=recipe)
     if pretrained is None:
         pretrained = weights and (not small or recipe == "finetune")
     elif recipe == "finetune" and not pretrained:
@@ -185,9 +185,9 @@ def draft(
         pair_line("seed", 0, "of the search; trials with one seed share weights and batches"),
     ]
     text = "\n".join(lines) + "\n"
-    _check(found := yaml.safe_load(text))
+    _check(parsed := yaml.safe_load(text))
     divide(
-        DataSettings.model_validate(found["data"] | {"image_size": 32, "bad_files": "skip"}).placed(out.parent)
+        DataSettings.model_validate(parsed["data"] | {"image_size": 32, "bad_files": "skip"}).placed(out.parent)
     )  # read already
     return Draft(text, (_held(train, facts.class_names, classes), *facts.said, *facts.warned))
 
@@ -199,10 +199,10 @@ def _held(train: PartFacts, names: Sequence[str], what: str) -> str:
 
 def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
     """Write the recipe key by key, ``without`` what the data forbid, and the other recipes as comments."""
-    settings = {key: told for key, told in recipe_of(name).proxy.items() if key not in without}
+    settings = {key: entry for key, entry in recipe_of(name).proxy.items() if key not in without}
     if pretrained:
         settings["start"] = RECIPES["finetune"].proxy["start"]
-    others = [f"  #   {other}: {found.what}" for other, found in RECIPES.items() if other != name]
+    others = [f"  #   {other}: {recipe.what}" for other, recipe in RECIPES.items() if other != name]
     return [
         f"  # recipe {name}: {recipe_of(name).what}",
         *(pair_line(key, value, why) for key, (value, why) in settings.items()),
@@ -241,11 +241,11 @@ def _space(small: bool, gpu: bool) -> list[Any]:
 
 def _possible(entry: Any, name: str, model: str, size: int, parameters: str) -> bool:
     """Whether a type can sit in every stage of this backbone: some need more than one pixel."""
-    asked = _plain(name, model, {"dataset": "digits", "image_size": size}, parameters) | {
+    spec = _plain(name, model, {"dataset": "digits", "image_size": size}, parameters) | {
         "space": {"all": [NONE, entry]}
     }
     try:
-        Spec.model_validate(asked).search_space()
+        Spec.model_validate(spec).search_space()
     except InputError:
         return False
     return True

@@ -96,9 +96,9 @@ def draft_task(
         InputError: The set is malformed, or there are no such weights.
     """
     first, gpu = FIRST[task], torch.cuda.is_available()
-    asked = {"bad_files": "skip", **source}
+    settings = {"bad_files": "skip", **source}
     pictures, patch = _patches(source, out.parent) if task == "super_resolution" else ({}, None)
-    facts = describe(DataSettings.model_validate(asked | {"image_size": patch or 32}).placed(out.parent))
+    facts = describe(DataSettings.model_validate(settings | {"image_size": patch or 32}).placed(out.parent))
     train = facts.parts["train"]
     keys = dict(first.backbone)
     if backbone:

@@ -156,12 +156,12 @@ def _places(
 
 def _key(node: yaml.Node, place: Place, path: Path, loader: yaml.SafeLoader) -> Any:
     """A key as it appears in the data."""
-    found = _scalar(node, path, loader) if isinstance(node, yaml.ScalarNode) else None
-    if not isinstance(node, yaml.ScalarNode) or (place == ("space",) and type(found) not in (str, int)):
+    key = _scalar(node, path, loader) if isinstance(node, yaml.ScalarNode) else None
+    if not isinstance(node, yaml.ScalarNode) or (place == ("space",) and type(key) not in (str, int)):
         met = repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list or a mapping"
         line = node.start_mark.line + 1
         raise SpecError(f"a key is a word or the number of a stage, not {met[:200]}", file=path, line=line)
-    return found
+    return key
 
 
 def _scalar(node: yaml.Node, path: Path, loader: yaml.SafeLoader) -> Any:

@@ -62,8 +62,8 @@ def page() -> str:
 def _resolved(schema: Mapping[str, Any], property: Mapping[str, Any]) -> Mapping[str, Any]:
     """Look up a section, which pydantic stores under ``$defs``."""
     ref = property.get("$ref")
-    found: Mapping[str, Any] = schema["$defs"][ref.rsplit("/", 1)[1]] if ref else property
-    return found
+    section: Mapping[str, Any] = schema["$defs"][ref.rsplit("/", 1)[1]] if ref else property
+    return section
 
 
 def _table(section: Mapping[str, Any]) -> Iterator[str]:

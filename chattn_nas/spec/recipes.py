@@ -113,8 +113,8 @@ def whole(name: str) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: There is no such recipe.
     """
-    own, found = recipe_of(name).sections(), {}
+    own, sections = recipe_of(name).sections(), {}
     for section, settings in (("proxy", ProxySettings()), ("data", DataSettings())):
         keys = {key for one in RECIPES.values() for key in one.sections().get(section, {})} - {"start"}
-        found[section] = {key: own.get(section, {}).get(key, getattr(settings, key)) for key in sorted(keys)}
-    return found
+        sections[section] = {key: own.get(section, {}).get(key, getattr(settings, key)) for key in sorted(keys)}
+    return sections

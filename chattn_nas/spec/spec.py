@@ -189,13 +189,13 @@ class Spec(Settings):
         from chattn_nas.network.layout import every_slot_is_kept
 
         try:
-            found = stages(self.backbone.backbone, image_size=self.data.image_size)
-            if not found and self.space.candidates(1)[0] != SpaceSettings({ALL: [NONE]}).candidates(1)[0]:
+            backbone_stages = stages(self.backbone.backbone, image_size=self.data.image_size)
+            if not backbone_stages and self.space.candidates(1)[0] != SpaceSettings({ALL: [NONE]}).candidates(1)[0]:
                 raise every_slot_is_kept(self.backbone.backbone)
         except InputError as error:
             raise error.at("backbone") from None
         try:
-            return SearchSpace(self.space, self.backbone.backbone, found)
+            return SearchSpace(self.space, self.backbone.backbone, backbone_stages)
         except InputError as error:
             raise error.at("space") from None
 

@@ -24,6 +24,6 @@ def in_words(error: yaml.MarkedYAMLError) -> str:
     """The error in words; the parser's own where it says something else."""
     said = str(error.problem)
     for pattern, words in WORDS:
-        if found := re.search(pattern, said):
-            return words.format(*found.groups())
+        if match := re.search(pattern, said):
+            return words.format(*match.groups())
     return said
