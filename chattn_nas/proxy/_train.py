@@ -100,8 +100,8 @@ def _train(
             task = task_of(data)
             chance = task.floor()
             if chance is not None and score <= chance["score"] + 1e-6:  # means of float32
-                told = f"{task.unit.title} {task.unit.text(score)} after the first rung is chance: no better"
-                outcome, reason = Outcome.DIVERGED, f"{told} than {chance['by']}"
+                message = f"{task.unit.title} {task.unit.text(score)} after the first rung is chance: no better"
+                outcome, reason = Outcome.DIVERGED, f"{message} than {chance['by']}"
                 break
         if report is not None and report(index, rungs[-1]) and end != settings.rungs[-1]:
             outcome, reason = Outcome.PRUNED, f"stopped at rung {index} (epoch {end})"

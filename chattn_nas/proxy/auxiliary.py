@@ -33,14 +33,14 @@ class AuxiliaryHeads:
     @contextmanager
     def heard(self) -> Iterator[Heard]:
         """Record the logits of the heads that a forward pass inside calls; hooks are removed at the end."""
-        found: Heard = []
+        head_logits: Heard = []
 
         def hear(module: AuxiliaryHead, arguments: Any, logits: Tensor) -> None:
-            found.append((module.loss_weight, logits))
+            head_logits.append((module.loss_weight, logits))
 
         hooks = [head.register_forward_hook(hear) for head in self.heads]
         try:
-            yield found
+            yield head_logits
         finally:
             for hook in hooks:
                 hook.remove()

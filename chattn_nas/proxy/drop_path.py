@@ -24,13 +24,13 @@ _NAME = re.compile(r"drop_path\d?")
 
 def places(network: nn.Module) -> list[tuple[nn.Module, list[str]]]:
     """The blocks of a network with the names of their places, in order."""
-    found = []
+    blocks = []
     for block in network.modules():
         names = {*block._modules, *(name for name, value in vars(block).items() if value is None)}
-        mine = sorted(name for name in names if _NAME.fullmatch(name))
-        if mine:
-            found.append((block, mine))
-    return found
+        place_names = sorted(name for name in names if _NAME.fullmatch(name))
+        if place_names:
+            blocks.append((block, place_names))
+    return blocks
 
 
 def check(network: nn.Module, section: str = "proxy") -> None:

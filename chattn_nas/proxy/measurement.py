@@ -112,8 +112,8 @@ class Measurement(Stored):
 
     def with_costs(self, costs: Mapping[str, float]) -> Measurement:
         """This measurement with the costs of its network, by name."""
-        found = {name: costs.get(name, getattr(self, name)) for name in ("parameters", "macs", "latency")}
-        return replace(self, **found)
+        merged = {name: costs.get(name, getattr(self, name)) for name in ("parameters", "macs", "latency")}
+        return replace(self, **merged)
 
     @classmethod
     def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
