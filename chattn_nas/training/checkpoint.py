@@ -83,7 +83,7 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
         header = Header.from_dict(stored.get("header", stored), str(path))  # format 1 had all beside the states
         if "momentum" in stored:  # before there were other optimisers than SGD
             stored["optimizer"] = [{"momentum_buffer": value} for value in stored["momentum"]]
-        found = Checkpoint(header=header, **{name: stored[name] for name in ("network", "optimizer", "ema")})
+        checkpoint = Checkpoint(header=header, **{name: stored[name] for name in ("network", "optimizer", "ema")})
     except NewerFormatError:
         raise
     except OSError as error:
@@ -93,7 +93,7 @@ def read_checkpoint(directory: Path, plan: dict[str, Any]) -> Checkpoint | None:
         log.warning("%s is damaged (%s): the training starts over", path, reason)
         return None
     refuse_another(directory, header.plan, plan)
-    return found
+    return checkpoint
 
 
 def refuse_another(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

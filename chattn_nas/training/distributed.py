@@ -63,12 +63,12 @@ def join_distributed(device: str) -> Iterator[DistributedContext]:
     if size == 1:
         yield DistributedContext(0, 1, resolve_device(device))
         return
-    found = resolve_device(device)
-    if found.type == "cuda":
-        found = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(found)
-    distributed.init_process_group("nccl" if found.type == "cuda" else "gloo")
+    own_device = resolve_device(device)
+    if own_device.type == "cuda":
+        own_device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(own_device)
+    distributed.init_process_group("nccl" if own_device.type == "cuda" else "gloo")
     try:
-        yield DistributedContext(distributed.get_rank(), size, found)
+        yield DistributedContext(distributed.get_rank(), size, own_device)
     finally:
         distributed.destroy_process_group()

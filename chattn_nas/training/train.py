@@ -173,6 +173,6 @@ def _finish(
             versions={"torch": torch.__version__, "timm": timm.__version__},
         ).write(directory)  # fmt: skip
     context.wait()
-    found = read_result(directory)
-    assert found is not None
-    return found
+    result = read_result(directory)
+    assert result is not None
+    return result
