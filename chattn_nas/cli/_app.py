@@ -317,8 +317,8 @@ def _of_a_file(error: Exception) -> str | None:
 def _plain(error: UnicodeError) -> tuple[str, int]:
     """Reduce a text to what a limited terminal can show, such as ``+-`` for ``±``, so that printing never fails."""
     assert isinstance(error, UnicodeEncodeError)
-    found = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(character, "?") for character in found), error.end
+    unprintable = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(character, "?") for character in unprintable), error.end
 
 
 def print_table(

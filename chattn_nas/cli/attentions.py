@@ -60,7 +60,7 @@ def attentions(
             "Values of settings and the equation: chattn-nas attentions TYPE."
         )
         return
-    (kind,), (found,) = kinds, rows
+    (kind,), (costs,) = kinds, rows
     for paragraph in (overview.told(kind) or kind.title or kind.name).split("\n\n"):
         say(paragraph if paragraph.startswith("    ") else " ".join(paragraph.split()))
         console.print()
@@ -69,7 +69,7 @@ def attentions(
         "default place": overview.place(kind),
         "looks at": kind.looks_at,
         "needs": "; ".join(overview.needs(kind)) or "nothing",
-        f"on {where}": found["problem"] or f"{found['parameters']:,} parameters, {found['macs']:,} MACs per sample",
+        f"on {where}": costs["problem"] or f"{costs['parameters']:,} parameters, {costs['macs']:,} MACs per sample",
         "paper": " ".join(filter(None, (kind.title, f"({kind.year})" if kind.year else "", kind.paper))) or "not told",
     }
     for key, text in facts.items():

@@ -42,10 +42,10 @@ def backbones(
     rows: list[dict[str, Any]] = []
     for name in track(names, "timm models", disable=as_json or not sys.stdout.isatty(), transient=True):
         try:
-            found = survey(name)
+            surveyed = survey(name)
             if check:
-                try_out(found)
-            rows.append(found.to_dict() | {"result": "runs" if check else "ok"})
+                try_out(surveyed)
+            rows.append(surveyed.to_dict() | {"result": "runs" if check else "ok"})
         except BackboneError as error:
             rows.append({"model": name, "result": f"refused: {error.message}"})
     if as_json:

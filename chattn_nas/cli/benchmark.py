@@ -35,11 +35,11 @@ def table(
         else:
             print(text)
         return
-    found = dataclasses.asdict(facts(load(name)))
+    table_facts = dataclasses.asdict(facts(load(name)))
     if as_json:
-        print_json(found)
+        print_json(table_facts)
     else:
-        print_table([{"fact": key.replace("_", " "), "value": value} for key, value in found.items()])
+        print_table([{"fact": key.replace("_", " "), "value": value} for key, value in table_facts.items()])
 
 
 @command("Tables", "chattn-nas compare-samplers --budget 40 --repeats 20")
@@ -64,10 +64,10 @@ def compare_samplers(
     from chattn_nas.benchmark.table import table_specs
 
     tables = {name: ground(name) for name in table or table_specs()}
-    found = compare(tables, budget=budget, repeats=repeats, methods=method or USUAL, progress=_progress(as_json))
-    _show(found, "a table", as_json)
+    comparison = compare(tables, budget=budget, repeats=repeats, methods=method or USUAL, progress=_progress(as_json))
+    _show(comparison, "a table", as_json)
     if out:
-        write_comparison(found, out)
+        write_comparison(comparison, out)
 
 
 @command("Tables", "chattn-nas compare-picks --repeats 20")
@@ -82,10 +82,10 @@ def compare_picks(
     from chattn_nas.benchmark import compare_picks as compare
     from chattn_nas.benchmark import load
 
-    found = compare(load(table), budgets=budget or (10, 20, 40, 80), repeats=repeats, progress=_progress(as_json))
-    _show(found, table, as_json)
+    comparison = compare(load(table), budgets=budget or (10, 20, 40, 80), repeats=repeats, progress=_progress(as_json))
+    _show(comparison, table, as_json)
     if out:
-        found.to_csv(out, index=False)
+        comparison.to_csv(out, index=False)
 
 
 def _progress(as_json: bool) -> Callable[[str], None]:

@@ -32,14 +32,14 @@ class Check:
 @command("Start", "chattn-nas doctor")
 def doctor(as_json: AsJson = False) -> None:
     """Check Python, torch, devices, memory, disk, versions, extras; exit code 1 if something is wrong."""
-    found = []
+    findings = []
     with moving("Looking", line=False):
-        for one in checks():
-            found.append(one)
-            say(f"{one.verdict:<6}  {one.what:<8}  {one.found}")
-    wrong = any(one.verdict == "wrong" for one in found)
+        for check in checks():
+            findings.append(check)
+            say(f"{check.verdict:<6}  {check.what:<8}  {check.found}")
+    wrong = any(check.verdict == "wrong" for check in findings)
     if as_json:
-        print_json({"ok": not wrong, "checks": [asdict(one) for one in found]})
+        print_json({"ok": not wrong, "checks": [asdict(check) for check in findings]})
     raise typer.Exit(1 if wrong else 0)
 
 

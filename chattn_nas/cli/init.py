@@ -85,26 +85,26 @@ def init(
     with moving("Loading torch and timm"):  # only here: a mistake is told at once
         from chattn_nas.spec.draft import draft
 
-    found = draft(
+    drafted = draft(
         data, out, name=name, task=task, backbone=backbone, parameters=params, recipe=recipe, labels=labels,
         pretrained=pretrained,
     )  # fmt: skip
     try:
         with out.open("x", encoding="utf-8") as file:
-            file.write(found.text)
+            file.write(drafted.text)
     except FileExistsError:
         raise InputError(f"{out} exists by now and is left as it is") from None
-    for line in found.said:
+    for line in drafted.said:
         say(f"Data: {line}")
     if seconds is not None:
-        _plan_trials(out, found.text, seconds)
+        _plan_trials(out, drafted.text, seconds)
     given = shlex.quote(str(out))
     say(
         f"Wrote {out}; its comments say why each value. Next:\n"
         f"  chattn-nas plan {given}   (minutes or days? what can it show?)\n  chattn-nas search {given}",
     )  # fmt: skip
     if as_json:
-        print_json({"spec": str(out), "data": list(found.said)})
+        print_json({"spec": str(out), "data": list(drafted.said)})
 
 
 def default_name(data: str) -> str:

@@ -70,26 +70,36 @@ def confirm(
         ]
         print_table(_told_in(planned.unit, rows))
         return
-    found = judging.confirm(opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet)
+    confirmation = judging.confirm(
+        opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet
+    )
     with moving("Writing the report", line=False):
         api.try_to_show("what the gates do", lambda: opened.chosen().look_at_gates())
         api.try_to_show("what the network answers", opened.show_predictions)
         report.write_report(opened.directory, opened.study)
     if as_json:
-        print_json(_plain(found))
+        print_json(_plain(confirmation))
         return
-    unit = found.told_in
-    level = next((100 * (1 - each.alpha) for one in found.networks for each in (one.uniform, one.none) if each), 95.0)
+    unit = confirmation.told_in
+    level = next(
+        (
+            100 * (1 - each.alpha)
+            for network in confirmation.networks
+            for each in (network.uniform, network.none)
+            if each
+        ),
+        95.0,
+    )
     print_table(
-        _told_in(unit, [_row(one) for one in found.networks]),
-        f"{found.epochs} epochs each; search: the pooled mean above the raw one; differences in {unit.difference} "
-        "with intervals that hold together at "
+        _told_in(unit, [_row(network) for network in confirmation.networks]),
+        f"{confirmation.epochs} epochs each; search: the pooled mean above the raw one; differences in "
+        f"{unit.difference} with intervals that hold together at "
         f"{level:.3g} %; scale: the learned channel scale",
     )
-    for one in found.networks:
-        for claim in _claims(one) if "candidate" in one.roles else ():
+    for network in confirmation.networks:
+        for claim in _claims(network) if "candidate" in network.roles else ():
             say(named(claim, unit))
-    say(in_short(f"{found.headline}: {found.words.replace('**', '')}"))
+    say(in_short(f"{confirmation.headline}: {confirmation.words.replace('**', '')}"))
     say(f"Report: {opened.directory / 'report.html'}")
     say(f"Next: chattn-nas train {shlex.quote(str(run))}   (then export takes it home)")
 
@@ -145,13 +155,13 @@ def calibrate(
         starts=[one.strip() for one in starts.split(",") if one.strip()],  # type: ignore[misc]
         recipes=[one.strip() for one in recipes.split(",") if one.strip()],
     )
-    found = judging.calibrate(
+    calibration = judging.calibrate(
         spec, tried, run=run, architectures=architectures, full_epochs=full_epochs, seeds=seeds, part=part,
         budget=budget and 60 * budget, workers=workers, progress=not console.quiet,
         begins=lambda fidelity: None if as_json else say(str(fidelity)),
     )  # fmt: skip
     if as_json:
-        print_json(found.to_dict())
+        print_json(calibration.to_dict())
         return
     rows = [
         {
@@ -162,24 +172,24 @@ def calibrate(
             "of full": row["cost"],
             "note": row["note"],
         }
-        for row in found.table().to_dict("records")
+        for row in calibration.table().to_dict("records")
     ]
     print_table(rows, "Agreement with full training, with 95 % intervals")
-    say(found.words)
-    if found.recommended is not None:
-        _to_paste(found.spec_lines)
+    say(calibration.words)
+    if calibration.recommended is not None:
+        _to_paste(calibration.spec_lines)
 
 
 def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_json: bool) -> None:
     from chattn_nas import judging
 
-    found = judging.tune_recipe(spec, run=run, seeds=seeds, workers=workers, progress=not console.quiet)
+    tuned = judging.tune_recipe(spec, run=run, seeds=seeds, workers=workers, progress=not console.quiet)
     if as_json:
-        print_json(found.to_dict())
+        print_json(tuned.to_dict())
         return
-    print_table(found.rows(), f"No attention, {found.epochs} epochs")
-    say(found.words)
-    _to_paste(found.spec_lines)
+    print_table(tuned.rows(), f"No attention, {tuned.epochs} epochs")
+    say(tuned.words)
+    _to_paste(tuned.spec_lines)
 
 
 def _to_paste(lines: str) -> None:
@@ -216,10 +226,10 @@ def _plain(found: Confirmation) -> dict[str, Any]:
     plain["test"] = {
         key: {seed: found.told_in.shown(score) for seed, score in scores.items()} for key, scores in found.test.items()
     }
-    for network, told in zip(found.networks, plain["networks"], strict=True):
-        told |= {"mean": network.mean, "sd": network.sd, "seeds": len(network.scores)}
-        told |= {name: getattr(network, name) for name in ("search", "search_pooled")}
-        told |= {name: dict(getattr(network, name)) for name in ("scores", "left_out", "outliers")}
+    for network, row in zip(found.networks, plain["networks"], strict=True):
+        row |= {"mean": network.mean, "sd": network.sd, "seeds": len(network.scores)}
+        row |= {name: getattr(network, name) for name in ("search", "search_pooled")}
+        row |= {name: dict(getattr(network, name)) for name in ("scores", "left_out", "outliers")}
     return plain
 
 
@@ -280,12 +290,12 @@ def _claims(one: Network) -> list[str]:
     from chattn_nas.results import words
 
     rivals = {"the best uniform": one.uniform, "none": one.none, "channel_scale": one.channel_scale}
-    said = []
-    for name, found in rivals.items():
-        if found is None:
+    claims = []
+    for name, lead in rivals.items():
+        if lead is None:
             continue
-        text = f"{_short(one.name)} against {name}: {found.words}; p {found.p:.3f}, sign test p {found.sign_p:.3f}"
-        if found.bootstrap_low is not None:
-            text += f", bootstrap {words.interval(found.bootstrap_low, found.bootstrap_high)}"
-        said.append(text)
-    return said
+        text = f"{_short(one.name)} against {name}: {lead.words}; p {lead.p:.3f}, sign test p {lead.sign_p:.3f}"
+        if lead.bootstrap_low is not None:
+            text += f", bootstrap {words.interval(lead.bootstrap_low, lead.bootstrap_high)}"
+        claims.append(text)
+    return claims

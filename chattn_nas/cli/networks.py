@@ -100,18 +100,18 @@ def bench(
     with moving(f"Timing {folder}", line=False):
         from chattn_nas.export import bench_folder
 
-        found = bench_folder(folder, batch_size=batch_size, device=device)
+        timing = bench_folder(folder, batch_size=batch_size, device=device)
     if as_json:
-        print_json(dataclasses.asdict(found) | {"relative": found.relative})
+        print_json(dataclasses.asdict(timing) | {"relative": timing.relative})
         return
     print_table(
         [
-            {"network": name, "ms per batch": 1e3 * seconds, "relative": seconds / found.reference}
+            {"network": name, "ms per batch": 1e3 * seconds, "relative": seconds / timing.reference}
             for name, seconds in (
-                ("without attention", found.reference),
-                ("as exported", found.network),
-                (f"with {plural(found.folded_norms, 'norm')} folded", found.folded),
+                ("without attention", timing.reference),
+                ("as exported", timing.network),
+                (f"with {plural(timing.folded_norms, 'norm')} folded", timing.folded),
             )
         ],
-        f"batch {found.batch_size}, {found.device}, {plural(found.threads, 'thread')}, float32, medians",
+        f"batch {timing.batch_size}, {timing.device}, {plural(timing.threads, 'thread')}, float32, medians",
     )

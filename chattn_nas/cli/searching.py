@@ -74,7 +74,7 @@ def search(
             heard = _described(spec)
             if plan and new and not console.quiet and spec.trainer is None:
                 _planned(spec, trials, workers, seconds, heard, most=4.0)
-            found = api.search(
+            finished_run = api.search(
                 spec, run=run, trials=trials, workers=workers, budget=seconds, early_stop=early_stop,
                 progress=not console.quiet,
             )  # fmt: skip
@@ -82,17 +82,17 @@ def search(
         say("Stopped. Trials that ran wait again: the same command goes on.")
         raise typer.Exit(130) from None
     with moving("Writing the report", line=False):
-        found.write_trials()
-        api.try_to_show("what the gates do", lambda: found.chosen().look_at_gates())
-        report = write_report(found.directory, found.study)
+        finished_run.write_trials()
+        api.try_to_show("what the gates do", lambda: finished_run.chosen().look_at_gates())
+        report = write_report(finished_run.directory, finished_run.study)
     if as_json:
-        best = found.best()
-        print_json({"run": str(found.directory), "report": str(report), "best": str(best),
-                    "network": best.architecture.to_dict(), "so_far": found.so_far})  # fmt: skip
+        best = finished_run.best()
+        print_json({"run": str(finished_run.directory), "report": str(report), "best": str(best),
+                    "network": best.architecture.to_dict(), "so_far": finished_run.so_far})  # fmt: skip
         return
-    so_far = found.so_far
-    say(f"{so_far[:1].upper()}{so_far[1:]}\nRun: {found.directory}\nReport: {report}")
-    following = f"chattn-nas confirm {shlex.quote(str(found.directory))}"
+    so_far = finished_run.so_far
+    say(f"{so_far[:1].upper()}{so_far[1:]}\nRun: {finished_run.directory}\nReport: {report}")
+    following = f"chattn-nas confirm {shlex.quote(str(finished_run.directory))}"
     say(f"Next: {following}   (retrains the best and the baselines: is the lead real?)")
 
 
@@ -114,9 +114,9 @@ def plan(
     with moving("Loading torch"):
         import torch  # noqa: F401 (a second or two, needed for whatever follows)
     with lines_of(path):
-        found = _planned(spec, trials, workers, seconds, _described(spec), most=15.0)
+        search_plan = _planned(spec, trials, workers, seconds, _described(spec), most=15.0)
     if as_json:
-        print_json(found.to_dict())
+        print_json(search_plan.to_dict())
 
 
 def _described(spec: Spec) -> list[str]:
@@ -139,14 +139,14 @@ def _planned(
 
     changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
     with moving("Timing a few training steps"):
-        found = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
+        search_plan = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
     known = {one.removeprefix("beware: ") for one in heard}
-    for line in found.words:
+    for line in search_plan.words:
         if line.removeprefix("wiser: ") not in known:
             say(f"Plan: {line}")
-    for line in [] if seconds is None else found.words_within(seconds):
+    for line in [] if seconds is None else search_plan.words_within(seconds):
         say(f"Plan: {line}")
-    return found
+    return search_plan
 
 
 @command("Search", "chattn-nas worker runs/photos --device cuda:1")
@@ -165,14 +165,14 @@ def worker(
         from chattn_nas.study import RunDirectory
 
     try:
-        found = load_spec(target) if target.is_file() else RunDirectory(target)
+        run_or_spec = load_spec(target) if target.is_file() else RunDirectory(target)
     except RunError:
         if target.name not in shipped() or target.exists():
             raise
-        found = load_spec(target)
-    if name is not None and not isinstance(found, RunDirectory):
-        found = found.changed(name=name)
-    join(found, storage, device, progress=not console.quiet)
+        run_or_spec = load_spec(target)
+    if name is not None and not isinstance(run_or_spec, RunDirectory):
+        run_or_spec = run_or_spec.changed(name=name)
+    join(run_or_spec, storage, device, progress=not console.quiet)
     if as_json:
         print_json({"joined": str(target), "ended": True})
 
@@ -187,11 +187,11 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
         from chattn_nas.search.feasible import feasible_share
         from chattn_nas.study.short import short
 
-        found = spec.search_space()
+        search_space = spec.search_space()
         plan = layout(spec.backbone.backbone, 3, spec.data.image_size)
     rows: list[dict[str, Any]] = [
         {"stage": number, "module": stage.name, "choice": str(form), "parameters": cost[0], "MACs": cost[1]}
-        for number, (stage, choices) in enumerate(zip(found.stages, found.canonical, strict=True), 1)
+        for number, (stage, choices) in enumerate(zip(search_space.stages, search_space.canonical, strict=True), 1)
         for form in dict.fromkeys(choices.values())
         for cost in (form.cost(stage),)
     ]
@@ -200,8 +200,8 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
     summary = {
         "blocks": plan.all_blocks,
         "blocks_with_slot": plan.slotted,
-        "size": found.size,
-        "canonical_size": found.canonical_size,
+        "size": search_space.size,
+        "canonical_size": search_space.canonical_size,
         "feasible": dataclasses.asdict(share),
     }
     if as_json:
@@ -210,7 +210,7 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
     say(f"{spec.backbone.model}: {plan.share}")
     if not plan.slotted and ":" in spec.backbone.model:
         say("How a network of yours has places in its blocks: chattn-nas docs backbones")
-    say(f"{found.size:,} combinations of settings, {found.canonical_size:,} different networks; {share}")
+    say(f"{search_space.size:,} combinations of settings, {search_space.canonical_size:,} different networks; {share}")
     title = f"What each choice adds to {spec.backbone.model}, per image of {shown(spec.data.image_size)}"
     if wide:
         print_table(rows, title, wide=True)
