@@ -98,18 +98,20 @@ def calibrate(
     ceiling = _compare([(scores[a], scores[b]) for a, b in combinations(fresh, 2)])
     if ceiling is None:
         raise RunError(f"fewer than {LEAST_ARCHITECTURES} full trainings succeeded on every seed: nothing to compare")
-    spent, found = full_seconds * len(chosen) * seeds, []
+    spent, candidates = full_seconds * len(chosen) * seeds, []
     for fidelity in tried:
         guess = full_seconds * fidelity.work(full) * len(chosen)
         if budget is not None and spent + guess > budget:
             reason = f"left out: it would take about {words.duration(guess)}, more than is left of the budget"
-            found.append(Tried(fidelity=fidelity, reason=reason))
+            candidates.append(Tried(fidelity=fidelity, reason=reason))
             continue
         begins(fidelity)
-        one = _try(spec, fidelity, scores, part, **options)
-        spent += (one.seconds or 0.0) * len(chosen)
-        found.append(one)
-    result = Calibration(spec=own, full=full, full_seconds=full_seconds, ceiling=ceiling, tried=tuple(found), part=part)
+        candidate = _try(spec, fidelity, scores, part, **options)
+        spent += (candidate.seconds or 0.0) * len(chosen)
+        candidates.append(candidate)
+    result = Calibration(
+        spec=own, full=full, full_seconds=full_seconds, ceiling=ceiling, tried=tuple(candidates), part=part
+    )
     (directory / FILE).write_text(json.dumps(result.to_dict(), indent=2))
     return result
 
@@ -122,16 +124,16 @@ def stratified(space: SearchSpace, count: int, seed: int) -> list[tuple[StageCho
     rng = random.Random(seed)
     count = min(count, space.canonical_size)
     columns = [_dealt(list(choices), rng) for choices in space.canonical]
-    found: dict[tuple[StageChoice, ...], tuple[StageChoice, ...]] = {}
+    networks: dict[tuple[StageChoice, ...], tuple[StageChoice, ...]] = {}
     tries = 0
-    while len(found) < count and tries < 1000 * count:  # the last networks of a small space are met by listing it
+    while len(networks) < count and tries < 1000 * count:  # the last networks of a small space are met by listing it
         stages = tuple(next(column) for column in columns)
-        found.setdefault(_form(space, stages), stages)
+        networks.setdefault(_form(space, stages), stages)
         tries += 1
-    if len(found) < count:
+    if len(networks) < count:
         for stages in product(*(dict.fromkeys(choices) for choices in space.canonical)):
-            found.setdefault(_form(space, stages), stages)
-    return list(found.values())[:count]
+            networks.setdefault(_form(space, stages), stages)
+    return list(networks.values())[:count]
 
 
 def _form(space: SearchSpace, stages: Sequence[StageChoice]) -> tuple[StageChoice, ...]:
@@ -180,9 +182,9 @@ def _train(
         different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
         trainings = ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different)
         train_given(opened, trainings, workers=workers, progress=progress)
-    found = records(opened.study)
-    done = counted(found, chance_of(at))
-    seconds = [one.measurement.seconds for one in found if one.score is not None and one.measurement is not None]
+    trials = records(opened.study)
+    done = counted(trials, chance_of(at))
+    seconds = [one.measurement.seconds for one in trials if one.score is not None and one.measurement is not None]
     if not seconds:
         raise RunError(f"no training of {fidelity} succeeded")
     scores = {

@@ -83,18 +83,18 @@ def confirm(
         trainings = ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
         train_given(opened, trainings, workers=workers, progress=progress)
     networks = _measured(opened.study, plan, chance=chance_of(run.spec))
-    found = judge(
+    confirmation = judge(
         networks,
         epochs=spec.proxy.rungs[-1],
         look=_look(run.study, networks, spec.proxy.rungs[-1]),
         useful=run.spec.judging.useful,
         unit=unit_of(opened.study).to_dict(),
     )
-    run.study.set_user_attr(ATTRIBUTE, found.to_dict())
+    run.study.set_user_attr(ATTRIBUTE, confirmation.to_dict())
     if tested:
-        found = found.with_test(*read_test_set(run, opened, found))
-        run.study.set_user_attr(ATTRIBUTE, found.to_dict())
-    return found
+        confirmation = confirmation.with_test(*read_test_set(run, opened, confirmation))
+        run.study.set_user_attr(ATTRIBUTE, confirmation.to_dict())
+    return confirmation
 
 
 @checked
@@ -188,13 +188,13 @@ def _measured(study: optuna.Study, plan: Sequence[dict[str, Any]], chance: float
     """Return the networks of the plan with their scores and failures by seed."""
     done: dict[str, dict[int, float]] = {}
     failed: dict[str, dict[int, str]] = {}
-    found = records(study)
-    for record in found:
+    trials = records(study)
+    for record in trials:
         if record.seed is not None and record.outcome in FAILED:
             failed.setdefault(record.hash, {})[record.seed] = FAILED[record.outcome]
-    for (key, seed), value in counted(found, chance).items():
+    for (key, seed), value in counted(trials, chance).items():
         done.setdefault(key, {})[seed] = value
-    for record in once_per_seed(found):
+    for record in once_per_seed(trials):
         if record.score is not None and record.seed is not None:
             failed.get(record.hash, {}).pop(record.seed, None)  # tried again, and it went well
     return [

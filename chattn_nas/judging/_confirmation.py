@@ -131,14 +131,14 @@ class Confirmation(Stored):
 
     @property
     def _headline(self) -> str:
-        found = self.judgement
+        comparison = self.judgement
         name = self.network(self.winner).name
-        if found is None or self.rival is None:
+        if comparison is None or self.rival is None:
             return f"{name} is confirmed first"
         rival = self.network(self.rival).name
-        if found.judgement == "no difference shown":
+        if comparison.judgement == "no difference shown":
             return f"No difference shown between {name} and {rival}"
-        return f"{name} is {found.judgement} than {rival} by about {found.size:.2f} points"
+        return f"{name} is {comparison.judgement} than {rival} by about {comparison.size:.2f} points"
 
     @property
     def words(self) -> str:
@@ -189,46 +189,48 @@ class Confirmation(Stored):
 
     def _failures(self) -> list[str]:
         """Sentences on the trainings that failed and the seeds that were left out for it."""
-        said = []
-        for one in self.networks:
-            kinds = Counter(one.failures.values())
+        sentences = []
+        for network in self.networks:
+            kinds = Counter(network.failures.values())
             if kinds:
-                told = ", ".join(f"{words.plural(count, 'training')} {reason}" for reason, count in kinds.items())
-                said.append(f"Of {one.name}, {told}.")
-            if one.outliers:
-                values = ", ".join(f"{value:.2f} %" for value in one.outliers.values())
-                said.append(
-                    f"Of {one.name}, {words.plural(len(one.outliers), 'training')} ended far from the rest ({values}): "
-                    "that counts, and widens the intervals of this network alone."
+                failures = ", ".join(f"{words.plural(count, 'training')} {reason}" for reason, count in kinds.items())
+                sentences.append(f"Of {network.name}, {failures}.")
+            if network.outliers:
+                values = ", ".join(f"{value:.2f} %" for value in network.outliers.values())
+                sentences.append(
+                    f"Of {network.name}, {words.plural(len(network.outliers), 'training')} ended far from the rest "
+                    f"({values}): that counts, and widens the intervals of this network alone."
                 )
-        for one in self.networks:
-            if one.left_out and not one.scores:
-                seeds = words.plural(len(one.left_out), "seed")
-                said.append(f"{one.name} ended on {seeds} alone, too few that others share: it is not compared.")
-        gone = sorted({seed for one in self.networks if one.scores for seed in one.left_out})
+        for network in self.networks:
+            if network.left_out and not network.scores:
+                seeds = words.plural(len(network.left_out), "seed")
+                sentences.append(
+                    f"{network.name} ended on {seeds} alone, too few that others share: it is not compared."
+                )
+        gone = sorted({seed for network in self.networks if network.scores for seed in network.left_out})
         if gone:
-            said.append(f"Not every network was trained on {words.plural(len(gone), 'seed')}: left out.")
-        return said
+            sentences.append(f"Not every network was trained on {words.plural(len(gone), 'seed')}: left out.")
+        return sentences
 
     def _told(self, scores: Mapping[str, float]) -> str:
         return self.told_in.text(float(np.mean(list(scores.values()))))
 
     def figures(self, hash: str) -> dict[str, str]:
         """The findings on one network, by name; empty if it was not retrained."""
-        found = next((one for one in self.networks if one.hash == hash and one.scores), None)
-        if found is None:
+        network = next((one for one in self.networks if one.hash == hash and one.scores), None)
+        if network is None:
             return {}
-        spread = f", standard deviation {found.sd:.2f}" if len(found.scores) > 1 else ""
-        said = {"validation accuracy": f"{found.mean:.2f} %{spread}, {len(found.scores)} seeds"}
-        said["training"] = f"{self.epochs} epochs each"
+        spread = f", standard deviation {network.sd:.2f}" if len(network.scores) > 1 else ""
+        texts = {"validation accuracy": f"{network.mean:.2f} %{spread}, {len(network.scores)} seeds"}
+        texts["training"] = f"{self.epochs} epochs each"
         for role, called in RIVALS.items():
-            rival: Comparison | None = getattr(found, role)
+            rival: Comparison | None = getattr(network, role)
             if rival is not None:
                 interval = words.interval(rival.t_low, rival.t_high)
-                said[f"against {called}"] = f"{words.signed(rival.mean)}, interval {interval}: {rival.words}"
+                texts[f"against {called}"] = f"{words.signed(rival.mean)}, interval {interval}: {rival.words}"
         if hash in self.test:
-            said["test accuracy"] = self._told(self.test[hash])
-        return {named(key, self.told_in): named(value, self.told_in) for key, value in said.items()}
+            texts["test accuracy"] = self._told(self.test[hash])
+        return {named(key, self.told_in): named(value, self.told_in) for key, value in texts.items()}
 
     def table(self) -> pd.DataFrame:
         """One row per network: search score beside confirmed score, differences with intervals, verdicts."""
@@ -239,10 +241,10 @@ class Confirmation(Stored):
                 "search_pooled": one.search_pooled, "seeds": len(one.scores), "mean": one.mean, "sd": one.sd,
             }  # fmt: skip
             for name in RIVALS:
-                found = getattr(one, name)
+                comparison = getattr(one, name)
                 for key in ("mean", "t_low", "t_high", "bootstrap_low", "bootstrap_high", "p", "sign_p", "words"):
                     column = {"mean": f"vs_{name}", "words": f"verdict_{name}"}.get(key, f"{key}_{name}")
-                    row[column] = getattr(found, key) if found is not None else None
+                    row[column] = getattr(comparison, key) if comparison is not None else None
             rows.append(row | {"hash": one.hash})
         return pd.DataFrame(rows)
 
@@ -300,10 +302,10 @@ def confirmation(study: optuna.Study) -> Confirmation | None:
 
 def confirmed_winner(study: optuna.Study, standing: Standing) -> Pick | None:
     """Return the winner of the confirmation; ``None`` if there is none, or if the search has a new leader since."""
-    found = confirmation(study)
-    if found is None or standing.best().hash not in {one.hash for one in found.networks}:
+    confirmed = confirmation(study)
+    if confirmed is None or standing.best().hash not in {network.hash for network in confirmed.networks}:
         return None
-    return next((pick for pick in standing.picks if pick.hash == found.winner), None)
+    return next((pick for pick in standing.picks if pick.hash == confirmed.winner), None)
 
 
 def judge(
@@ -336,8 +338,8 @@ def judge(
     table = np.array([list(networks[index].scores.values()) for index in able])
     compared: dict[tuple[int, str], Comparison] = {}
     for family in families([networks[index].roles for index in able]):
-        found = compare_block(table, [(one, other) for one, other, _ in family], alpha=alpha_of(look))
-        compared |= {(able[one], role): each for (one, _, role), each in zip(family, found, strict=True)}
+        comparisons = compare_block(table, [(one, other) for one, other, _ in family], alpha=alpha_of(look))
+        compared |= {(able[one], role): each for (one, _, role), each in zip(family, comparisons, strict=True)}
     far = outliers(table)
     judged = [
         replace(
@@ -390,9 +392,9 @@ def _on_common_seeds(networks: Sequence[Network]) -> list[Network]:
         if len(common) > 1 or len(having) == 1:
             break
         having.remove(min(having, key=lambda one: (len(one.scores), "candidate" in one.roles, "none" in one.roles)))
-    found = []
+    trimmed = []
     for one in networks:
         kept = {seed: one.scores[seed] for seed in sorted(common) if one in having} if having else {}
         rest = {seed: value for seed, value in one.scores.items() if seed not in kept}
-        found.append(replace(one, scores=kept, left_out=rest))
-    return found
+        trimmed.append(replace(one, scores=kept, left_out=rest))
+    return trimmed

@@ -44,12 +44,12 @@ def agreement(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Agree
     count = len(arrays[0][0])
     whole = np.arange(count)[None]
     drawn = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
-    found = []
+    estimates = []
     for correlation in (kendall, spearman):
         values = np.mean([correlation(*pair, drawn) for pair in arrays], axis=0)
         low, high = np.nanquantile(values, ENDS) if np.isfinite(values).any() else (np.nan, np.nan)
-        found.append((np.mean([correlation(*pair, whole) for pair in arrays]), low, high))
-    (tau, tau_low, tau_high), (rho, rho_low, rho_high) = found
+        estimates.append((np.mean([correlation(*pair, whole) for pair in arrays]), low, high))
+    (tau, tau_low, tau_high), (rho, rho_low, rho_high) = estimates
     return Agreement(
         architectures=count, tau=float(tau), tau_low=float(tau_low), tau_high=float(tau_high), rho=float(rho),
         rho_low=float(rho_low), rho_high=float(rho_high),

@@ -72,12 +72,12 @@ class Calibration(Stored):
     @property
     def needed(self) -> tuple[Tried, int] | None:
         """The candidate that the fewest architectures would show to suffice, and about how many, at 80 %."""
-        count, found = self.ceiling.architectures, []
-        for one in self.tried:
-            if one.excess is not None and one.excess.mean > 0:
-                times = ((ONE_SIDED + Z80) * one.excess.sd / one.excess.mean) ** 2
-                found.append((one, math.ceil(count * max(times, 1.0)) + 1))
-        return min(found, key=lambda pair: (pair[1], pair[0].seconds or 0.0), default=None)
+        count, sample_sizes = self.ceiling.architectures, []
+        for candidate in self.tried:
+            if candidate.excess is not None and candidate.excess.mean > 0:
+                times = ((ONE_SIDED + Z80) * candidate.excess.sd / candidate.excess.mean) ** 2
+                sample_sizes.append((candidate, math.ceil(count * max(times, 1.0)) + 1))
+        return min(sample_sizes, key=lambda pair: (pair[1], pair[0].seconds or 0.0), default=None)
 
     @property
     def words(self) -> str:
@@ -122,12 +122,12 @@ class Calibration(Stored):
         return pd.DataFrame(
             {
                 "fidelity": str(fidelity),
-                **{key: getattr(found, key) if found is not None else None for key in columns},
+                **{key: getattr(agreement, key) if agreement is not None else None for key in columns},
                 "seconds": seconds,
                 "cost": None if seconds is None else seconds / self.full_seconds,
                 "note": note,
             }
-            for fidelity, found, seconds, note in rows
+            for fidelity, agreement, seconds, note in rows
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def compare_block(
         return []
     networks, seeds = accuracies.shape
     sharing = np.flatnonzero(~outliers(accuracies).any(1))
-    found = []
+    comparisons = []
     for one, other in pairs:
         differences = accuracies[one] - accuracies[other]
         mean, sd = float(differences.mean()), float(differences.std(ddof=1))
@@ -138,7 +138,7 @@ def compare_block(
         p = min(1.0, len(pairs) * sign_p) if constant else _p(limits, freedom, len(pairs), abs(mean) / standard)
         shown = p < alpha
         low, high = (None, None) if constant else bootstrap(differences)
-        found.append(
+        comparisons.append(
             Comparison(
                 seeds=seeds, mean=mean, sd=sd, t_low=None if constant else mean - half,
                 t_high=None if constant else mean + half, bootstrap_low=low, bootstrap_high=high, p=p, sign_p=sign_p,
@@ -148,7 +148,7 @@ def compare_block(
                 if shown and not constant else None,
             )
         )  # fmt: skip
-    return found
+    return comparisons
 
 
 def outliers(accuracies: np.ndarray) -> np.ndarray:

@@ -144,7 +144,7 @@ def candidates(
     if epochs or image_sizes or widths or data or starts or recipes:
         wide: Sequence[int | None] = widths or [spec.width]
         begun: Sequence[Start | None] = starts or [None]
-        found = [
+        fidelities = [
             replace(
                 shortened(spec, e),
                 image_size=s,
@@ -163,14 +163,14 @@ def candidates(
             )
         ]
     else:
-        found = [spec, *(shortened(spec, spec.rungs[-1] // part) for part in (2, 4) if spec.rungs[-1] >= part)]
+        fidelities = [spec, *(shortened(spec, spec.rungs[-1] // part) for part in (2, 4) if spec.rungs[-1] >= part)]
         half = [side // 2 for side in pair(spec.image_size)]
         if min(half) >= LEAST_SIZE:
-            found.append(replace(spec, image_size=either(half)))
+            fidelities.append(replace(spec, image_size=either(half)))
         if spec.width is not None and spec.width // 2 >= LEAST_WIDTH:
-            found.append(replace(spec, width=spec.width // 2))
-        found.append(replace(spec, images=spec.images // 2))
-    return sorted(dict.fromkeys(found), key=lambda one: one.work(spec))
+            fidelities.append(replace(spec, width=spec.width // 2))
+        fidelities.append(replace(spec, images=spec.images // 2))
+    return sorted(dict.fromkeys(fidelities), key=lambda one: one.work(spec))
 
 
 def _start(recipe: str, spec: Fidelity) -> Start:

@@ -89,23 +89,23 @@ def plan_confirmation(
 ) -> ConfirmPlan:
     """Make the plan of ``confirm``; ``study`` is the confirmation's own study, if there is one."""
     standing = Standing(run.study)
-    found = [] if study is None else records(study)
+    trainings = [] if study is None else records(study)
     rows = plan_rows(run, standing, [] if study is None else list(study_attributes(study).plan), top)
     unit, useful = unit_of(run.study), run.spec.judging.useful
-    noise, source = _noise(standing, found, useful if unit.unit != ACCURACY.unit else NOISE)
+    noise, source = _noise(standing, trainings, useful if unit.unit != ACCURACY.unit else NOISE)
     claimed, _ = families([row["roles"] for row in rows])
     searched = [
         record.measurement.seconds for record in records(run.study)
         if record.score is not None and record.measurement is not None
     ]  # fmt: skip
-    done = [record.measurement.seconds for record in found if record.score is not None and record.measurement]
+    done = [record.measurement.seconds for record in trainings if record.score is not None and record.measurement]
     seconds = fmean(done) if done else fmean(searched) * epochs / run.spec.proxy.rungs[-1] if searched else None
     look = len(study_attributes(run.study).confirmation_looks) + 1
     pairs = [(one, other) for one, other, _ in claimed]
     needed = seeds_needed(noise, useful, len(rows), pairs, alpha=alpha_of(look))
     return ConfirmPlan(
         networks=rows, epochs=epochs, seeds=seeds, useful=useful, noise=noise, noise_from=source, needed=needed,
-        seconds=seconds, done=len(counted(found, 0.0)), look=look, unit=unit,
+        seconds=seconds, done=len(counted(trainings, 0.0)), look=look, unit=unit,
     )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def best_uniform(run: RunDirectory, standing: Standing, space: SearchSpace) -> R
 
 def uniform_networks(space: SearchSpace) -> list[Architecture]:
     """Every different network with one choice in all stages that can take its type, in canonical form."""
-    found: dict[str, Architecture] = {}
+    networks: dict[str, Architecture] = {}
     types = {choice.type for choices in space.canonical for choice in choices} - {NONE, *CONTROLS}
     for name in sorted(types):
         having = [[choice for choice in choices if choice.type == name] for choices in space.canonical]
@@ -183,8 +183,8 @@ def uniform_networks(space: SearchSpace) -> list[Architecture]:
             )
             if None not in stages:
                 network = Architecture(space.backbone, stages)  # type: ignore[arg-type]
-                found.setdefault(network.hash, network)
-    return list(found.values())
+                networks.setdefault(network.hash, network)
+    return list(networks.values())
 
 
 def _as_record(network: Architecture) -> Record:

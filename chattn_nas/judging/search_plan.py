@@ -185,8 +185,8 @@ def plan_search(spec: Spec, *, seconds: float = 8.0) -> SearchPlan:
     names = [name for name, _ in baselines]
     if on_cpu:
         advice += fewer_workers(len(slots), max(one.memory for one in paces))
-    found = _plan(spec, space, trainer, paces, names, workers=len(slots), threads=slot.threads)
-    return replace(found, wiser=[*found.wiser, *advice])
+    plan = _plan(spec, space, trainer, paces, names, workers=len(slots), threads=slot.threads)
+    return replace(plan, wiser=[*plan.wiser, *advice])
 
 
 def _paces(
@@ -198,7 +198,7 @@ def _paces(
     begun: float,
 ) -> list[Pace]:
     """Paces of ``none``, of the most expensive type by the formulas, then of the others in the order of training."""
-    networks = [(name, found) for name, found in baselines if name.startswith("uniform ")]
+    networks = [(name, architecture) for name, architecture in baselines if name.startswith("uniform ")]
 
     def cost(found: Architecture) -> tuple[int, int]:
         parameters, macs = zip(*(choice.canonical(stage).cost(stage) for choice, stage in
@@ -208,10 +208,10 @@ def _paces(
     dearest = max(networks, key=lambda one: cost(one[1]), default=None)
     networks.sort(key=lambda one: one is not dearest)
     paces = [pace(trainer, bare, "no attention")]
-    for index, (name, found) in enumerate(networks):
+    for index, (name, architecture) in enumerate(networks):
         if index and time.perf_counter() - begun > seconds:
             break
-        paces.append(pace(trainer, found, name))
+        paces.append(pace(trainer, architecture, name))
     return paces
 
 
@@ -300,7 +300,7 @@ def _reached(trials: int, baselines: int, rungs: int, factor: int, passing: floa
 
     The trials' order is drawn at random; baselines are never stopped.
     """
-    found = []
+    all_ends = []
     for seed in range(repeats):
         rng = np.random.default_rng(seed)
         ends = np.full(trials, rungs)
@@ -313,5 +313,5 @@ def _reached(trials: int, baselines: int, rungs: int, factor: int, passing: floa
                 if rng.random() >= passing:
                     ends[number] = rung + 1
                     break
-        found.append(ends)
-    return found
+        all_ends.append(ends)
+    return all_ends
