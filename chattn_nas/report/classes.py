@@ -52,19 +52,19 @@ def class_figures(records: Sequence[Record], architecture: str, names: Sequence[
     """
     complete = [record.rungs[-1] for record in records if record.hash == architecture and record.outcome == "complete"
                 and record.rungs]  # fmt: skip
-    found = [rung.figures for rung in complete if {"recall", "ap"} & rung.figures.keys()]
-    if not found:
+    per_training = [rung.figures for rung in complete if {"recall", "ap"} & rung.figures.keys()]
+    if not per_training:
         return None
-    kept = [name for name in FIGURES if all(name in one for one in found)]
-    means = {name: np.mean(np.array([one[name] for one in found], dtype=float), axis=0) for name in kept}
+    kept = [name for name in FIGURES if all(name in figures for figures in per_training)]
+    means = {name: np.mean(np.array([figures[name] for figures in per_training], dtype=float), axis=0) for name in kept}
     count = len(means[kept[0]])
     shares = None
-    if all("confusion" in one for one in found):
-        total = np.sum([one["confusion"] for one in found], axis=0)
+    if all("confusion" in figures for figures in per_training):
+        total = np.sum([figures["confusion"] for figures in per_training], axis=0)
         shares = total / np.maximum(total.sum(1, keepdims=True), 1)
     return ClassFigures(
         names=tuple(names) if len(names) == count else tuple(map(str, range(count))),
-        figures=means, confusion=shares, trainings=len(found),
+        figures=means, confusion=shares, trainings=len(per_training),
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def differing(lines: Sequence[RunLine]) -> dict[str, list[str]]:
     """The keys of the specs in which the runs differ, such as ``proxy.rungs``, with the value of every run."""
     keys = dict.fromkeys(key for line in lines for key in line.settings)
     values = {key: [_written(line.settings.get(key, words.NOT_THERE)) for line in lines] for key in keys}
-    return {key: found for key, found in values.items() if len(set(found)) > 1}
+    return {key: by_run for key, by_run in values.items() if len(set(by_run)) > 1}
 
 
 def caution(lines: Sequence[RunLine]) -> str:
@@ -154,13 +154,13 @@ def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
         some = {"space": {ALL: [NONE]}}  # its attentions, as its task, may be known elsewhere only
         whole = Spec.from_stored(whole | some, imports=False).to_dict()
         whole |= {section: spec[section] for section in ("space", "task") if section in spec}
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for section, fields in whole.items():
         if isinstance(fields, dict):
-            found |= {f"{section}.{key}": value for key, value in fields.items()}
+            settings |= {f"{section}.{key}": value for key, value in fields.items()}
         elif section not in ("name", "format"):
-            found[section] = fields
-    return found
+            settings[section] = fields
+    return settings
 
 
 def _table(lines: Sequence[RunLine]) -> ReportTable:

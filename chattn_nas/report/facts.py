@@ -66,25 +66,25 @@ class RunFacts:
     @cached_property
     def confirmation(self) -> Confirmation | None:
         """The result of ``confirm``, if it was run."""
-        found = confirmation(self.study)
-        return None if found is None else found.beside(self.standing)
+        confirmed = confirmation(self.study)
+        return None if confirmed is None else confirmed.beside(self.standing)
 
     @property
     def final_trainings(self) -> list[str]:
         """One sentence per network that was trained at full length (``chattn-nas train``), oldest first."""
         named = {record.hash: record.description for record in self.records}
         unit = unit_of(self.study)
-        said = []
-        for found in final_trainings(self.study).values():
-            plan, validation = found.plan, found.score
+        sentences = []
+        for training in final_trainings(self.study).values():
+            plan, validation = training.plan, training.score
             beside = "trained on them as well" if validation is None else unit.text(validation)
-            said.append(
+            sentences.append(
                 f"**{named.get(plan['architecture'], plan['architecture'])}**: "
-                f"**{unit.text(found.test_score)} on the test set**, which it read once, after "
+                f"**{unit.text(training.test_score)} on the test set**, which it read once, after "
                 f"{words.plural(plan['epochs'], 'epoch')} on seed {plan['seed']} (validation images: {beside}); "
-                f"{words.duration(found.seconds)} on {found.device}, {found.date}."
+                f"{words.duration(training.seconds)} on {training.device}, {training.date}."
             )
-        return said
+        return sentences
 
     @property
     def shared_weights(self) -> str:
@@ -111,8 +111,8 @@ class RunFacts:
     @property
     def gates(self) -> dict[str, Any]:
         """The gates of the leading network, class by class, if they were measured."""
-        found = dict(self.stored.gates or {})
-        return found if self.lead is not None and found.get("hash") == self.lead.hash else {}
+        measured = dict(self.stored.gates or {})
+        return measured if self.lead is not None and measured.get("hash") == self.lead.hash else {}
 
     @cached_property
     def classes(self) -> ClassFigures | None:
@@ -127,12 +127,12 @@ class RunFacts:
 
     def refused(self, cost: str) -> list[float]:
         """That cost of every infeasible architecture, as far as it is known."""
-        found = {
+        by_hash = {
             record.hash: getattr(record.measurement, cost)
             for record in self.records
             if record.outcome == "infeasible" and record.measurement is not None
         }
-        return sorted(float(value) for value in found.values() if value is not None)
+        return sorted(float(value) for value in by_hash.values() if value is not None)
 
     def bound(self, cost: str) -> float | None:
         """The upper bound on that cost, in its own units."""
@@ -170,12 +170,12 @@ class RunFacts:
         measured = [record.measurement for record in self.records if record.rungs and record.measurement]
         versions = self.stored.versions or (measured[0].versions if measured else {})
         seeds = sorted({record.seed for record in self.records if record.rungs and record.seed is not None})
-        found = {
+        entries = {
             "command": "chattn-nas search spec.yaml",
             "study": self.study.study_name,
             "training seeds": ", ".join(map(str, seeds)),
             "start of attention": self.start,
-            "device": ", ".join(sorted({one.device for one in measured})),
+            "device": ", ".join(sorted({measurement.device for measurement in measured})),
             "hardware": self.stored.hardware,
             "versions": ", ".join(
                 f"{name} {version}" for name, version in versions.items() if isinstance(version, str)
@@ -183,7 +183,7 @@ class RunFacts:
             "backbone's weights": self.stored.loaded_weights,
             "spec hash": self.stored.spec_hash,
         }
-        return [(key, value) for key, value in found.items() if value]
+        return [(key, value) for key, value in entries.items() if value]
 
     def spec_text(self) -> str:
         """The spec as YAML."""
@@ -197,19 +197,19 @@ def cost_of(study: optuna.Study) -> str:
 
 def gather(study: optuna.Study, directory: Path | None = None) -> RunFacts:
     """Read a study once for a report; the ``directory`` of its run is ``runs/<name>`` by default."""
-    found, stored = records(study), study_attributes(study)
+    trials, stored = records(study), study_attributes(study)
     standing = Standing(study)
     board = leaderboard(study)
     name = stored.name or study.study_name
     usual = directory is None or (directory.name == name and directory.absolute().parent.name == "runs")
     run = name if usual else shlex.quote(str(directory))
-    judged = verdict(study, found, standing, board, run)
+    judged = verdict(study, trials, standing, board, run)
     return RunFacts(
         name=name,
         run=run,
         study=study,
         stored=stored,
-        records=found,
+        records=trials,
         standing=standing,
         verdict=judged,
         board=board,
@@ -218,7 +218,7 @@ def gather(study: optuna.Study, directory: Path | None = None) -> RunFacts:
         rungs=rungs(study).rename(columns={unit_of(study).name: "score"}),
         progress=hypervolume_over_time(study, cost_of(study)),
         efficiency=efficiency(study, standing),
-        outcomes=_outcomes(found),
+        outcomes=_outcomes(trials),
         baselines=_baselines(standing, confirmation(study) if judged.confirmed else None),
     )
 

@@ -23,10 +23,10 @@ TITLES = {"parameters": "parameters", "macs": "MACs per image", "latency": "late
 
 def colours(types: Sequence[str]) -> dict[str, str]:
     """A CSS colour for every attention type: greys for ``none`` and the control, then the Okabe-Ito palette by name."""
-    found = {NONE: "var(--c-none)", **dict.fromkeys(CONTROLS, "var(--c-control)")}
-    for index, name in enumerate(sorted(set(types) - set(found))):
-        found[name] = f"var(--c{index % 8 + 1})"
-    return found
+    by_type = {NONE: "var(--c-none)", **dict.fromkeys(CONTROLS, "var(--c-control)")}
+    for index, name in enumerate(sorted(set(types) - set(by_type))):
+        by_type[name] = f"var(--c{index % 8 + 1})"
+    return by_type
 
 
 def layout(**more: Any) -> dict[str, Any]:

@@ -109,14 +109,14 @@ def _size(stage: Mapping[str, Any]) -> str:
 
 def _wrapped(text: str, width: int = 24, lines: int = 2) -> list[str]:
     """Wrap settings to at most two lines."""
-    found = [""]
+    rows = [""]
     for part in text.split(", ") if text else []:
-        joined = f"{found[-1]}, {part}" if found[-1] else part
+        joined = f"{rows[-1]}, {part}" if rows[-1] else part
         if len(joined) <= width:
-            found[-1] = joined
+            rows[-1] = joined
         else:
-            found.append(part)
-    found = [line for line in found if line]
-    if len(found) > lines:
-        found = [*found[: lines - 1], found[lines - 1] + " \N{HORIZONTAL ELLIPSIS}"]
-    return [line if len(line) <= width + 2 else line[:width] + "\N{HORIZONTAL ELLIPSIS}" for line in found]
+            rows.append(part)
+    rows = [line for line in rows if line]
+    if len(rows) > lines:
+        rows = [*rows[: lines - 1], rows[lines - 1] + " \N{HORIZONTAL ELLIPSIS}"]
+    return [line if len(line) <= width + 2 else line[:width] + "\N{HORIZONTAL ELLIPSIS}" for line in rows]

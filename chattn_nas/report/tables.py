@@ -117,30 +117,30 @@ def _confirmation(facts: RunFacts) -> ReportTable:
         Column("verdict", "against the best uniform, for a baseline against none", wide=True),
     ]
     rows = []
-    found = facts.confirmation
-    for one in found.networks if found is not None else ():
+    confirmation = facts.confirmation
+    for network in confirmation.networks if confirmation is not None else ():
         differences = [
             number(None, words.NOT_THERE) if rival is None
             else number(rival.mean, Markup("{}<small>{}</small>").format(
                 words.signed(rival.mean), words.interval(rival.t_low, rival.t_high)))
-            for rival in (one.uniform, one.none, one.channel_scale)
+            for rival in (network.uniform, network.none, network.channel_scale)
         ]  # fmt: skip
-        judged = one.uniform or one.none
-        said = "control" if {"control", RIVAL} & set(one.roles) else judged.words if judged else ""
-        tone = "best" if found is not None and one.hash == found.winner else ""
-        if said == "control":
+        judged = network.uniform or network.none
+        verdict = "control" if {"control", RIVAL} & set(network.roles) else judged.words if judged else ""
+        tone = "best" if confirmation is not None and network.hash == confirmation.winner else ""
+        if verdict == "control":
             tone = "control"
         rows.append(
             (
                 tone,
                 [
-                    Cell(in_short(one.name), one.name),
-                    _searched(one),
-                    number(one.mean, Markup("{}<small>sd {}</small>").format(
-                        words.accuracy(one.mean), words.accuracy(one.sd))),
-                    number(len(one.scores), str(len(one.scores))),
+                    Cell(in_short(network.name), network.name),
+                    _searched(network),
+                    number(network.mean, Markup("{}<small>sd {}</small>").format(
+                        words.accuracy(network.mean), words.accuracy(network.sd))),
+                    number(len(network.scores), str(len(network.scores))),
                     *differences,
-                    Cell(said, said),
+                    Cell(verdict, verdict),
                 ],
             )
         )  # fmt: skip

@@ -34,11 +34,11 @@ def _confirmed(facts: RunFacts) -> list[Tile]:
     winner = facts.confirmation.network(facts.confirmation.winner)
     under = f"sd {words.accuracy(winner.sd)} over {words.plural(len(winner.scores), 'new seed')}"
     shown = [_tile("accuracy, retrained", words.accuracy(winner.mean), unit_of(facts.study).unit, under)]
-    for (title, _), found in zip(RIVALS, (winner.uniform, winner.none), strict=True):
+    for (title, _), lead in zip(RIVALS, (winner.uniform, winner.none), strict=True):
         shown.append(
-            _tile(title, words.NOT_THERE, "", "it is this one") if found is None
-            else _tile(title, words.signed(found.mean), "points",
-                       f"{100 * (1 - found.alpha):.3g} % with all others: {words.interval(found.t_low, found.t_high)}")
+            _tile(title, words.NOT_THERE, "", "it is this one") if lead is None
+            else _tile(title, words.signed(lead.mean), "points",
+                       f"{100 * (1 - lead.alpha):.3g} % with all others: {words.interval(lead.t_low, lead.t_high)}")
         )  # fmt: skip
     return shown
 

@@ -134,8 +134,10 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
     )
     failed = Counter(record.outcome for record in records if record.hash == best.hash and record.outcome in FAILED)
     if failed:
-        told = ", ".join(f"{words.plural(count, 'training')} {FAILED[outcome]}" for outcome, count in failed.items())
-        yield f"Of it, {told}: no figure here counts that, and `confirm` does."
+        failures = ", ".join(
+            f"{words.plural(count, 'training')} {FAILED[outcome]}" for outcome, count in failed.items()
+        )
+        yield f"Of it, {failures}: no figure here counts that, and `confirm` does."
     if not _others(standing, best):
         yield "Nothing else was trained to the end yet: there is nothing to compare it with."
         return
@@ -236,9 +238,9 @@ def _far_off(records: list[Record]) -> Iterator[str]:
     gone = below > max(OUTLYING * 1.4826 * spread, LOST * abs(np.median(scores)))
     far = sorted((one for one, off in zip(ended, gone, strict=True) if off), key=lambda one: one[0])
     if far:
-        told = ", ".join(record.unit.text(score) for score, record in far[:3]) + (", ..." if len(far) > 3 else "")
+        worst = ", ".join(record.unit.text(score) for score, record in far[:3]) + (", ..." if len(far) > 3 else "")
         yield (
-            f"**Of {len(ended)} trainings {len(far)} ended far below the rest** ({told}): that counts, and widens "
+            f"**Of {len(ended)} trainings {len(far)} ended far below the rest** ({worst}): that counts, and widens "
             "every interval here. A type that collapses is better left out of the space."
         )
 
