@@ -311,7 +311,7 @@ class Database(RDBStorage):
         with _create_scoped_session(self.scoped_session) as session:
             models.StudyModel.find_or_raise_by_id(study_id, session)
             every: Any = session.query(trial).filter(trial.study_id == study_id).order_by(trial.trial_id)
-            found: dict[int, FrozenTrial] = {
+            frozen_trials: dict[int, FrozenTrial] = {
                 row.trial_id: FrozenTrial(
                     number=row.number, state=row.state, value=None, datetime_start=row.datetime_start,
                     datetime_complete=row.datetime_complete, params={}, distributions={}, user_attrs={},
@@ -323,24 +323,26 @@ class Database(RDBStorage):
             def rows(model: Any, *columns: Any) -> Iterator[tuple[Any, ...]]:
                 chosen = select(model.trial_id, *columns).join(trial, trial.trial_id == model.trial_id)
                 for key, *row in session.execute(chosen.where(trial.study_id == study_id)):
-                    if (one := found.get(key)) is not None:  # not one that came in between
-                        yield one, *row
+                    if (frozen := frozen_trials.get(key)) is not None:  # not one that came in between
+                        yield frozen, *row
 
             values: dict[int, dict[int, float]] = {}
-            for one, objective, stored, kind in rows(value, value.objective, value.value, value.value_type):
-                values.setdefault(one._trial_id, {})[objective] = value.stored_repr_to_value(stored, kind)
+            for frozen, objective, stored, kind in rows(value, value.objective, value.value, value.value_type):
+                values.setdefault(frozen._trial_id, {})[objective] = value.stored_repr_to_value(stored, kind)
             for key, by_objective in values.items():
-                found[key]._values = [by_objective[objective] for objective in sorted(by_objective)]
-            for one, at, stored, kind in rows(step, step.step, step.intermediate_value, step.intermediate_value_type):
-                one.intermediate_values[at] = step.stored_repr_to_intermediate_value(stored, kind)
+                frozen_trials[key]._values = [by_objective[objective] for objective in sorted(by_objective)]
+            for frozen, at, stored, kind in rows(
+                step, step.step, step.intermediate_value, step.intermediate_value_type
+            ):
+                frozen.intermediate_values[at] = step.stored_repr_to_intermediate_value(stored, kind)
             given = rows(param, param.param_id, param.param_name, param.param_value, param.distribution_json)
-            for one, _, name, stored, text in sorted(given, key=itemgetter(1)):
-                one._distributions[name], one._params[name] = _parameter(text, stored)
-            for one, name, text in rows(user, user.key, user.value_json):
-                one.user_attrs[name] = json.loads(text)
-            for one, name, text in rows(system, system.key, system.value_json):
-                one.system_attrs[name] = json.loads(text)
-        return list(found.values())
+            for frozen, _, name, stored, text in sorted(given, key=itemgetter(1)):
+                frozen._distributions[name], frozen._params[name] = _parameter(text, stored)
+            for frozen, name, text in rows(user, user.key, user.value_json):
+                frozen.user_attrs[name] = json.loads(text)
+            for frozen, name, text in rows(system, system.key, system.value_json):
+                frozen.system_attrs[name] = json.loads(text)
+        return list(frozen_trials.values())
 
 
 @lru_cache(maxsize=10_000)

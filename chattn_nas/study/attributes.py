@@ -57,12 +57,12 @@ class TrialAttributes(Stored):
         Raises:
             RunError: The stored choices are damaged.
         """
-        found = (self.architecture or {}).get("stages", ())
-        if not isinstance(found, list | tuple) or not all(
-            isinstance(one, Mapping) and isinstance(one.get("type"), str) for one in found
+        choices = (self.architecture or {}).get("stages", ())
+        if not isinstance(choices, list | tuple) or not all(
+            isinstance(choice, Mapping) and isinstance(choice.get("type"), str) for choice in choices
         ):
-            raise RunError(f"the stored architecture of a trial is damaged: its stages are {found!r}")
-        return tuple(found)
+            raise RunError(f"the stored architecture of a trial is damaged: its stages are {choices!r}")
+        return tuple(choices)
 
     @property
     def trained(self) -> bool:
@@ -144,8 +144,8 @@ class StudyAttributes(Stored):
 
     def section(self, name: str) -> Mapping[str, Any]:
         """A section of the stored spec, empty if there is none."""
-        found = self.spec.get(name, {})
-        return found if isinstance(found, Mapping) else {}
+        section = self.spec.get(name, {})
+        return section if isinstance(section, Mapping) else {}
 
 
 def trial_attributes(trial: FrozenTrial | Trial) -> TrialAttributes:

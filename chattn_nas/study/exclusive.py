@@ -46,10 +46,10 @@ def exclusively(storage: BaseStorage, name: str) -> Iterator[None]:
 
 def _holder(storage: BaseStorage, study: str) -> str | None:
     try:
-        found = storage.get_study_system_attrs(storage.get_study_id_from_name(study)).get(TOKEN)
+        token = storage.get_study_system_attrs(storage.get_study_id_from_name(study)).get(TOKEN)
     except KeyError:
         return None
-    return None if found is None else str(found)
+    return None if token is None else str(token)
 
 
 def _remove(storage: BaseStorage, study: str) -> None:

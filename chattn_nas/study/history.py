@@ -94,13 +94,13 @@ class History:
 
     def seeds(self, architecture: str) -> dict[int, FrozenTrial]:
         """The trials that train, or trained, the architecture of this canonical hash, by their seed."""
-        running = (found for trial in self.open.values() if (found := training_of(trial, architecture)))
+        running = (training for trial in self.open.values() if (training := training_of(trial, architecture)))
         return {**self._trained.get(architecture, {}), **dict(running)}
 
     def attributes(self, trial: FrozenTrial) -> TrialAttributes:
         """The attributes of a trial, read only once after it has ended."""
-        found = self._stored.get(trial.number)
-        return trial_attributes(trial) if found is None else found
+        stored = self._stored.get(trial.number)
+        return trial_attributes(trial) if stored is None else stored
 
     def scores(self, architecture: str) -> dict[int, float]:
         """Final score on the validation set (0 to 1) of every complete training of an architecture, by seed."""
@@ -140,15 +140,15 @@ class History:
         else:
             self.last_proposed.append(trial)
         architecture = stored.hash
-        if architecture is None or (found := training_of(trial, architecture)) is None:
+        if architecture is None or (training := training_of(trial, architecture)) is None:
             return
-        self._trained.setdefault(architecture, {})[found[0]] = trial
+        self._trained.setdefault(architecture, {})[training[0]] = trial
         if end is Outcome.COMPLETE and stored.measurement is not None:
-            known = self._scores.setdefault(architecture, {})
-            if known:
-                self._ranking.pop(bisect_left(self._ranking, (-fmean(known.values()), architecture)))
-            known[found[0]] = stored.measurement.rungs[-1].score
-            insort(self._ranking, (-fmean(known.values()), architecture))
+            scores = self._scores.setdefault(architecture, {})
+            if scores:
+                self._ranking.pop(bisect_left(self._ranking, (-fmean(scores.values()), architecture)))
+            scores[training[0]] = stored.measurement.rungs[-1].score
+            insort(self._ranking, (-fmean(scores.values()), architecture))
 
 
 _histories: WeakKeyDictionary[optuna.Study, History] = WeakKeyDictionary()

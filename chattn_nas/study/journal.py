@@ -95,12 +95,12 @@ def _last_line(path: Path) -> bytes:
     """The last complete line, empty if there is none."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
-        found, begin = b"", end
-        while begin > 0 and found.count(b"\n") < 3:
+        tail, begin = b"", end
+        while begin > 0 and tail.count(b"\n") < 3:
             begin = max(0, begin - PIECE)
             file.seek(begin)
-            found = file.read(end - begin)
-    lines = found.split(b"\n")
+            tail = file.read(end - begin)
+    lines = tail.split(b"\n")
     return lines[-2] if len(lines) > 1 else b""
 
 

@@ -59,5 +59,5 @@ def named(text: str, unit: Unit, keep: Sequence[str] = ()) -> str:
 
 def floor_of(study: optuna.Study) -> dict[str, Any] | None:
     """The score of a network that has learnt nothing, and the answer that gives it; ``None`` if unknown."""
-    found = study_attributes(study).floor
-    return None if found is None else {"by": f"always answering {found.get('class')!r}", **found}
+    floor = study_attributes(study).floor
+    return None if floor is None else {"by": f"always answering {floor.get('class')!r}", **floor}

@@ -44,9 +44,9 @@ class Prediction(Stored):
         """Score of a network, given by type and full choice per stage; ``None`` if a choice is not in the space."""
         if len(choices) != len(self.effects):
             return None
-        found = [effects.get(choice) for effects, (_, choice) in zip(self.effects, choices, strict=True)]
-        known = [one for one in found if one is not None]
-        return self.mean + sum(known) if len(known) == len(found) else None
+        terms = [effects.get(choice) for effects, (_, choice) in zip(self.effects, choices, strict=True)]
+        known = [term for term in terms if term is not None]
+        return self.mean + sum(known) if len(known) == len(terms) else None
 
     @property
     def spread(self) -> float:
@@ -56,8 +56,8 @@ class Prediction(Stored):
 
     def standardised(self, choices: Sequence[tuple[str, str]]) -> float:
         """The score in standard deviations from the average network's; 0 if it is unknown."""
-        found, spread = self.of(choices), self.spread
-        return 0.0 if found is None or not spread else (found - self.mean) / spread
+        score, spread = self.of(choices), self.spread
+        return 0.0 if score is None or not spread else (score - self.mean) / spread
 
 
 def prediction_of(study: optuna.Study) -> Prediction | None:

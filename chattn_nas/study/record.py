@@ -144,16 +144,16 @@ def records(study: optuna.Study) -> list[Record]:
     if words != (searched, defaults, unit):
         read = {}
     said: dict[str, str] = {}
-    found = []
+    all_records = []
     for trial in trials:
         seen, record = read.get(trial.number, (None, None))
         if seen is not trial or record is None:
             record = record_of(trial, searched, defaults, unit, said)
             if trial.state.is_finished():  # and so never changes
                 read[trial.number] = trial, record
-        found.append(record)
+        all_records.append(record)
     _read[study] = (searched, defaults, unit), read
-    return found
+    return all_records
 
 
 #: What was read of a study: a report asks for its records a dozen times.

@@ -339,9 +339,9 @@ def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.S
     with storage_errors(url), exclusively(storage, spec.name):
         kept = study_attributes(study)
         if kept.spec:
-            told = Spec.from_stored(dict(kept.spec))
-            spec = spec.started_as(told)
-            _refuse_another(spec.differences(told), f"the study {spec.name!r} in the storage")
+            stored_spec = Spec.from_stored(dict(kept.spec))
+            spec = spec.started_as(stored_spec)
+            _refuse_another(spec.differences(stored_spec), f"the study {spec.name!r} in the storage")
         identity = kept.run_id or uuid.uuid4().hex
         if known is not None and known != identity and kept.run_id:
             raise _lost(directory, f"the study {spec.name!r} in the storage is another one")

@@ -60,7 +60,7 @@ def in_short(text: str) -> str:
 
 def choices_in(text: str) -> list[str]:
     """The choices of the networks in a text, in words, for :func:`legend`."""
-    return [choice for found in _NETWORK.finditer(text) for choice in _stages(found)]
+    return [choice for match in _NETWORK.finditer(text) for choice in _stages(match)]
 
 
 def _shortened(found: re.Match[str]) -> str:

@@ -43,7 +43,7 @@ def has_failed(trial: FrozenTrial) -> bool:
 
 def seeds(trials: Iterable[FrozenTrial], architecture: str) -> dict[int, FrozenTrial]:
     """The trials that train, or trained, the architecture of this canonical hash, by their seed."""
-    return dict(found for trial in trials if (found := training_of(trial, architecture)))
+    return dict(training for trial in trials if (training := training_of(trial, architecture)))
 
 
 def training_of(trial: FrozenTrial, architecture: str) -> tuple[int, FrozenTrial] | None:
