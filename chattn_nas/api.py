@@ -80,12 +80,12 @@ class Run(study.RunDirectory):
         Raises:
             RunError: There is no such trial, or it was not trained to the end.
         """
-        found = {record.number: record for record in study.records(self.study)}
-        if number not in found:
-            raise RunError(f"there is no trial {number}; possible: 0 to {len(found) - 1}")
-        pick = next((pick for pick in self.standing.picks if pick.hash == found[number].hash), None)
+        by_number = {record.number: record for record in study.records(self.study)}
+        if number not in by_number:
+            raise RunError(f"there is no trial {number}; possible: 0 to {len(by_number) - 1}")
+        pick = next((pick for pick in self.standing.picks if pick.hash == by_number[number].hash), None)
         if pick is None:
-            raise RunError(f"trial {number} was not trained to the end ({found[number].outcome})")
+            raise RunError(f"trial {number} was not trained to the end ({by_number[number].outcome})")
         return Trained(self, pick)
 
     @checked
@@ -192,11 +192,11 @@ def search(
         if not budget > 0:
             raise InputError(f"budget must be seconds above 0, not {budget!r}", value=budget)
         trials = trials or MOST_TRIALS
-    found = run_search(
+    opened = run_search(
         spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer, budget=budget,
         early_stop=early_stop, callbacks=callbacks, best=results.so_far,
     )  # fmt: skip
-    run_of = Run(found.directory)
+    run_of = Run(opened.directory)
     if trainer is None:
         try_to_show("what the network answers", run_of.show_predictions)
     return run_of

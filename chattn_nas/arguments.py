@@ -42,8 +42,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         bound = signature.bind(*args, **kwargs)
         for name, given in bound.arguments.items():
             bound.arguments[name] = value = plain(given)
-            if name not in known and (found := _resolved(function, signature.parameters[name].annotation)) is not None:
-                known[name] = found
+            if name not in known and (hint := _resolved(function, signature.parameters[name].annotation)) is not None:
+                known[name] = hint
             if name not in known or fits(value, known[name]):
                 continue
             bound.arguments[name] = listed = value.tolist() if hasattr(value, "tolist") else value  # an array of seeds

@@ -23,15 +23,15 @@ def resolve_device(device: torch.device | str) -> torch.device:
     if device == "auto":
         device = "cuda" if gpus else "cpu"
     try:
-        found = torch.device(device)
-        there = found.type == "cpu" or (gpus > (found.index or 0) if found.type == "cuda" else _usable(found))
+        parsed = torch.device(device)
+        present = parsed.type == "cpu" or (gpus > (parsed.index or 0) if parsed.type == "cuda" else _usable(parsed))
     except RuntimeError:  # no name of a device
-        there = False
-    if not there:
-        known = ["cpu", *(f"cuda:{index}" for index in range(gpus))]
+        present = False
+    if not present:
+        possible = ["cpu", *(f"cuda:{index}" for index in range(gpus))]
         named = str(device)
-        raise InputError(f"this machine has no device {named!r}", where=("device",), value=named, choices=known)
-    return found
+        raise InputError(f"this machine has no device {named!r}", where=("device",), value=named, choices=possible)
+    return parsed
 
 
 def cpu_count() -> int:

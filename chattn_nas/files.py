@@ -79,7 +79,7 @@ def lock_at(path: Path, timeout: float = -1) -> FileLock:
     """
     if issubclass(FileLock, SoftFileLock):
         with suppress(OSError):
-            told = path.stat()
-            if told.st_size == 0 and time.time() - told.st_mtime > EMPTY:
+            stat = path.stat()
+            if stat.st_size == 0 and time.time() - stat.st_mtime > EMPTY:
                 path.unlink()
     return FileLock(path, timeout=timeout)

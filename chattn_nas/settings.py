@@ -179,24 +179,24 @@ class Settings(Refusing):
 
 def told(doc: str, section: str) -> dict[str, str]:
     """The entries of a docstring's section, such as ``Attributes``, by name, each in one line."""
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     names: list[str] = []
     for line in _section(doc, section):
         if match := re.match(r"([*\w]+(?:, [*\w]+)*): (.*)", line):
             names = match[1].replace("*", "").split(", ")
-            found |= dict.fromkeys(names, match[2])
+            entries |= dict.fromkeys(names, match[2])
         else:
-            found |= {name: f"{found[name]} {line.strip()}" for name in names}
-    return {name: text.replace("``None``", "``null``").replace("``", "`") for name, text in found.items()}
+            entries |= {name: f"{entries[name]} {line.strip()}" for name in names}
+    return {name: text.replace("``None``", "``null``").replace("``", "`") for name, text in entries.items()}
 
 
 def _in_a_spec(doc: str) -> dict[str, tuple[Any, str]]:
     """Example and unit of every key: lines such as ``image_size: 64  # pixels``."""
-    found: dict[str, tuple[Any, str]] = {}
+    examples: dict[str, tuple[Any, str]] = {}
     for line in _section(doc, "In a spec"):
         written, _, unit = line.partition("  # ")
-        found |= {key: (value, unit) for key, value in yaml.safe_load(written).items()}
-    return found
+        examples |= {key: (value, unit) for key, value in yaml.safe_load(written).items()}
+    return examples
 
 
 def _section(doc: str, name: str) -> list[str]:
@@ -306,10 +306,10 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
 
 def _number_meant(error: Any) -> str:
     """The number that somebody wrote otherwise: ``20%``, ``0,2``."""
-    found = re.fullmatch(r"(\d+)(?:[.,](\d+))? ?(%?)", str(error["input"]))
-    if found is None or error["type"] != "float_parsing":
+    match = re.fullmatch(r"(\d+)(?:[.,](\d+))? ?(%?)", str(error["input"]))
+    if match is None or error["type"] != "float_parsing":
         return ""
-    return f", such as {float(f'{found[1]}.{found[2] or 0}') / (100 if found[3] else 1):g}"
+    return f", such as {float(f'{match[1]}.{match[2] or 0}') / (100 if match[3] else 1):g}"
 
 
 def _called(model: type[BaseModel]) -> str:

@@ -68,10 +68,10 @@ def check_format(data: Mapping[str, Any], known: int, what: str) -> None:
     Raises:
         NewerFormatError: Names both.
     """
-    found = data.get(KEY, 1)
-    if not isinstance(found, int) or found > known:
+    number = data.get(KEY, 1)
+    if not isinstance(number, int) or number > known:
         raise NewerFormatError(
-            f"{what} is of format {found!r}, and this version of chattn-nas reads formats up to {known}: a newer "
+            f"{what} is of format {number!r}, and this version of chattn-nas reads formats up to {known}: a newer "
             "version wrote it, install that one"
         )
 

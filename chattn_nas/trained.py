@@ -139,8 +139,8 @@ class Trained:
     @property
     def confirmed(self) -> dict[str, str]:
         """Figures of the run's confirmation by name; empty if there was none."""
-        found = judging.confirmation(self.run.study)
-        return found.figures(self.pick.hash) if found else {}
+        confirmation = judging.confirmation(self.run.study)
+        return confirmation.figures(self.pick.hash) if confirmation else {}
 
     def card(self) -> Card:
         """The model card of this network, for its export."""
