@@ -100,17 +100,17 @@ class Standing:
     """
 
     def __init__(self, study: optuna.Study) -> None:
-        found = records(study)
+        trials = records(study)
         self.useful = float(study_attributes(study).section("judging").get("useful", USEFUL))
-        groups = by_architecture(found)
-        self._model = pooled(found)
+        groups = by_architecture(trials)
+        self._model = pooled(trials)
         self._choices = {group[0].hash: choices_of(group[0]) for group in groups}
-        known: list[tuple[float, float, float] | None] = [None] * len(groups)
+        posteriors: list[tuple[float, float, float] | None] = [None] * len(groups)
         if self._model is not None and groups:
             estimate = self._model.predict(list(self._choices.values()))
-            known = list(zip(estimate.mean.tolist(), estimate.sd.tolist(), estimate.half.tolist(), strict=True))
-        uniform = Uniformity(study, found)
-        picks = [_pick(group, posterior, uniform) for group, posterior in zip(groups, known, strict=True)]
+            posteriors = list(zip(estimate.mean.tolist(), estimate.sd.tolist(), estimate.half.tolist(), strict=True))
+        uniform = Uniformity(study, trials)
+        picks = [_pick(group, posterior, uniform) for group, posterior in zip(groups, posteriors, strict=True)]
         self.picks = sorted(picks, key=lambda pick: -pick.value("pooled"))
 
     def best(self, by: str = "pooled") -> Pick:
@@ -167,8 +167,8 @@ class Standing:
         """The margin of ``first`` over ``second`` by the pooled model; ``None`` without a model."""
         if self._model is None:
             return None
-        found = self._model.differences([self._choices[first.hash]], [self._choices[second.hash]])
-        return Margin(float(found.mean[0]), float(found.sd[0]), float(found.low[0]), float(found.high[0]))
+        estimate = self._model.differences([self._choices[first.hash]], [self._choices[second.hash]])
+        return Margin(float(estimate.mean[0]), float(estimate.sd[0]), float(estimate.low[0]), float(estimate.high[0]))
 
     def trainings_to_show(self, first: Pick, second: Pick, difference: float) -> int | None:
         """About how many more trainings would show a true ``difference`` between the two with a probability of 80 %.
@@ -177,11 +177,11 @@ class Standing:
             one
         seed alone never show what another seed would do. ``None`` without a model.
         """
-        found = self.margin(first, second)
-        if found is None or self._model is None:
+        margin = self.margin(first, second)
+        if margin is None or self._model is None:
             return None
-        complete = sum(one.complete for one in self._model.seen)
-        return max(0, math.ceil(complete * ((found.sd * (Z95 + Z80) / difference) ** 2 - 1)))
+        complete = sum(observation.complete for observation in self._model.seen)
+        return max(0, math.ceil(complete * ((margin.sd * (Z95 + Z80) / difference) ** 2 - 1)))
 
     @property
     def modelled(self) -> bool:
@@ -208,9 +208,9 @@ class Standing:
         """Standard deviation of one training around its network and seed, including the seed's effects on types."""
         if self._model is None:
             return None
-        found = self._model.deviations
+        deviations = self._model.deviations
         stages = len(self._model.seen[0].choices)
-        return float((found["noise"] ** 2 + stages * found["type_seed"] ** 2) ** 0.5)
+        return float((deviations["noise"] ** 2 + stages * deviations["type_seed"] ** 2) ** 0.5)
 
     def foresee(self, choices: Sequence[Choices]) -> list[float]:
         """The model's means for networks, trained or not; empty without a model."""

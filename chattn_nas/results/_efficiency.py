@@ -53,10 +53,10 @@ def expected_best(values: np.ndarray) -> np.ndarray:
     n = len(values)
     rising = np.sort(values)
     index = np.arange(n)
-    found = np.empty(n)
-    share = np.full(n, 1.0 / n) if n else found  # of each order statistic to be the maximum of k, for k = 1
+    expected = np.empty(n)
+    share = np.full(n, 1.0 / n) if n else expected  # of each order statistic to be the maximum of k, for k = 1
     for k in range(1, n + 1):
-        found[k - 1] = share @ rising
+        expected[k - 1] = share @ rising
         # C(i, k) / C(i, k-1) = (i - k + 1) / k and C(n, k) / C(n, k+1) = (k + 1) / (n - k), i from 0
         share = share * np.maximum(index - k + 1, 0) / k * (k + 1) / max(n - k, 1)
-    return found
+    return expected

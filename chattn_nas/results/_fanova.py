@@ -23,8 +23,8 @@ def fanova(features: np.ndarray, target: np.ndarray) -> np.ndarray:
     from sklearn.ensemble import RandomForestRegressor  # a second of a report's start
 
     forest = RandomForestRegressor(n_estimators=TREES, max_depth=DEPTH, random_state=0).fit(features, target)
-    found = [_parts(tree.tree_, features.max(0).astype(float)) for tree in forest.estimators_]
-    parts = np.array([part for part in found if part is not None])
+    per_tree = [_parts(tree.tree_, features.max(0).astype(float)) for tree in forest.estimators_]
+    parts = np.array([part for part in per_tree if part is not None])
     if not len(parts) or not parts.any():
         return np.full(features.shape[1], np.nan)
     mean = parts.mean(0)
@@ -45,14 +45,14 @@ def _parts(tree: Any, most: np.ndarray) -> np.ndarray | None:
     whole = _variance(values, volumes)
     if whole == 0:
         return None
-    found = []
+    variances = []
     for feature in range(len(most)):
         cuts = np.unique([0.0, most[feature], *tree.threshold[tree.feature == feature]])
         middles, widths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
         inside = (low[:, feature, None] < middles) & (middles < high[:, feature, None])
         weights = volumes / sides[:, feature]
-        found.append(_variance((weights * values) @ inside / (weights @ inside), widths))
-    return np.array(found) / whole
+        variances.append(_variance((weights * values) @ inside / (weights @ inside), widths))
+    return np.array(variances) / whole
 
 
 def _variance(values: np.ndarray, weights: np.ndarray) -> float:

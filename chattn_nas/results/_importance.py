@@ -38,24 +38,24 @@ def importance(study: optuna.Study) -> pd.DataFrame:
     trainings and the control are left out. With fewer than 12 others, or none that differ, the table is empty; of more
     than 1,000 an even spread is used.
     """
-    found = [record for record in once_per_seed(records(study)) if record.score is not None and not record.control]
-    if len(found) > MOST_TRAININGS:
-        found = [found[round(place)] for place in np.linspace(0, len(found) - 1, MOST_TRAININGS)]
-    rows = [_parameters(record) for record in found]
+    history = [record for record in once_per_seed(records(study)) if record.score is not None and not record.control]
+    if len(history) > MOST_TRAININGS:
+        history = [history[round(place)] for place in np.linspace(0, len(history) - 1, MOST_TRAININGS)]
+    rows = [_parameters(record) for record in history]
     values: dict[str, list[str]] = {}
     for row in rows:
         for name, value in row.items():
             if value not in values.setdefault(name, []):
                 values[name].append(value)
-    open_ones = {name: CategoricalDistribution(seen) for name, seen in values.items() if len(seen) > 1}
-    if len(found) < LEAST_TRAININGS or not open_ones or len({record.score for record in found}) == 1:
+    open_ones = {name: CategoricalDistribution(levels) for name, levels in values.items() if len(levels) > 1}
+    if len(history) < LEAST_TRAININGS or not open_ones or len({record.score for record in history}) == 1:
         return pd.DataFrame(columns=list(COLUMNS))
     stages = [name for name in open_ones if "." not in name]
-    places = {name: _by_mean(name, rows, found) for name in stages}
+    places = {name: _by_mean(name, rows, history) for name in stages}
     ordered = [[places[name][row[name]] for name in stages] for row in rows]
-    shares = fanova(np.array(ordered), np.array([record.score for record in found])) if stages else ()
+    shares = fanova(np.array(ordered), np.array([record.score for record in history])) if stages else ()
     of_variance: dict[str, float] = dict(zip(stages, shares, strict=True))
-    of_the_best = _ped_anova(_rebuilt(found, rows, open_ones), list(open_ones))
+    of_the_best = _ped_anova(_rebuilt(history, rows, open_ones), list(open_ones))
     table = [
         {
             "stage": int(stage.removeprefix("stage")),
@@ -73,12 +73,12 @@ def importance(study: optuna.Study) -> pd.DataFrame:
 
 def _parameters(record: Record) -> dict[str, str]:
     """``stage2`` to the type, ``stage2.se.reduction`` to the setting, as the network has them."""
-    found = {}
+    parameters = {}
     for number, stage in enumerate(record.stages, 1):
-        found[f"stage{number}"] = str(stage["type"])
+        parameters[f"stage{number}"] = str(stage["type"])
         settings = {key: value for key, value in stage.items() if key != "type"}
-        found |= {f"stage{number}.{stage['type']}.{key}": key_of({key: value}) for key, value in settings.items()}
-    return found
+        parameters |= {f"stage{number}.{stage['type']}.{key}": key_of({key: value}) for key, value in settings.items()}
+    return parameters
 
 
 def _by_mean(stage: str, rows: Sequence[dict[str, str]], records: Sequence[Record]) -> dict[str, int]:

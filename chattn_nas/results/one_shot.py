@@ -60,16 +60,16 @@ def in_words(study: optuna.Study) -> str:
     prediction = prediction_of(study)
     if prediction is None:
         return ""
-    found = self_check(prediction, observations(records(study)))
-    told = (
+    check = self_check(prediction, observations(records(study)))
+    opening = (
         f"A network with shared weights was trained for {words.plural(prediction.epochs, 'epoch')} and scored on "
         f"{words.plural(prediction.scored, 'network')} ({words.duration(prediction.seconds)}). "
     )
-    if found.trainings < FIRST:
-        return told + (
-            f"Whether it agrees with real trainings is asked once {FIRST} have ended: {found.trainings} so far."
+    if check.trainings < FIRST:
+        return opening + (
+            f"Whether it agrees with real trainings is asked once {FIRST} have ended: {check.trainings} so far."
         )
-    tau = f"Kendall's tau with the first {FIRST} real trainings is {words.signed(found.tau)}"
-    if found.near_zero:
-        return told + f"{tau}: near zero or below, so it is no longer used."
-    return told + f"{tau}: it helps to choose what is trained next, and decides nothing."
+    tau = f"Kendall's tau with the first {FIRST} real trainings is {words.signed(check.tau)}"
+    if check.near_zero:
+        return opening + f"{tau}: near zero or below, so it is no longer used."
+    return opening + f"{tau}: it helps to choose what is trained next, and decides nothing."

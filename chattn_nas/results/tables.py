@@ -41,10 +41,10 @@ def trials(study: optuna.Study) -> pd.DataFrame:
     training), one ``epoch<n>`` per rung, ``loss``, the costs and their multiples, ``seconds, images_per_second,
     peak_memory, stage<n>`` (types), ``hash, value_source, reason``.
     """
-    found = records(study)
-    epochs = sorted({rung.epoch for record in found for rung in record.rungs})
+    history = records(study)
+    epochs = sorted({rung.epoch for record in history for rung in record.rungs})
     rows = []
-    for record in found:
+    for record in history:
         measured = record.measurement
         reached = {rung.epoch: record.unit.shown(rung.score) for rung in record.rungs}
         rows.append(
@@ -102,9 +102,9 @@ def leaderboard(study: optuna.Study, by: str = "pooled") -> pd.DataFrame:
     """
     if by not in CRITERIA:
         raise InputError(f"cannot rank by {by!r}", value=by, choices=CRITERIA)
-    found = records(study)
-    groups = by_architecture(found)
-    model = pooled(found)
+    history = records(study)
+    groups = by_architecture(history)
+    model = pooled(history)
     rows = [_row(group) for group in groups]
     table = pd.DataFrame(rows, columns=None if rows else ["hash", "architecture", "label", "seeds", "mean", "single"])
     if model is not None and rows:
@@ -193,14 +193,14 @@ def stages(study: optuna.Study) -> pd.DataFrame:
     Columns: ``stage`` (from 1), ``type``, ``effect`` (points against ``none`` there, or against the mean of the types
     if the stage never had ``none``), ``sd, low, high`` (95 %), ``trials`` (trainings that had it), ``against``.
     """
-    found = records(study)
-    model = pooled(found)
+    history = records(study)
+    model = pooled(history)
     rows: list[dict[str, Any]] = []
-    seen = model.seen if model is not None else []
-    for stage in range(len(seen[0].choices) if seen else 0):
+    observations = model.seen if model is not None else []
+    for stage in range(len(observations[0].choices) if observations else 0):
         counts: dict[str, int] = {}
-        for one in seen:
-            counts[one.choices[stage][0]] = counts.get(one.choices[stage][0], 0) + 1
+        for observation in observations:
+            counts[observation.choices[stage][0]] = counts.get(observation.choices[stage][0], 0) + 1
         names = sorted(counts, key=lambda name: (name != "none", name == "random_gate", name))
         assert model is not None
         estimate = model.effects(stage, names)

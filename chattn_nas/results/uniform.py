@@ -70,17 +70,19 @@ def _forms(kept: StudyAttributes, kind: str) -> list[Mapping[Any, Any]]:
         return []
     from chattn_nas.space.candidate import Candidate  # and with it torch
 
-    found: list[Mapping[Any, Any]] = []
+    forms: list[Mapping[Any, Any]] = []
     lists = {str(key): entries for key, entries in kept.section("space").items()}
     try:
         for number, stage in enumerate(map(stage_from_dict, kept.stages), 1):
             entries = lists.get(str(number), lists.get("all", ()))
-            mine = (entry for entry in entries if kind == (next(iter(entry)) if isinstance(entry, Mapping) else entry))
-            choices = (choice for entry in mine for choice in Candidate.parse(entry).choices())
-            found.append({choice: choice.canonical(stage).to_dict() for choice in choices})
+            of_kind = (
+                entry for entry in entries if kind == (next(iter(entry)) if isinstance(entry, Mapping) else entry)
+            )
+            choices = (choice for entry in of_kind for choice in Candidate.parse(entry).choices())
+            forms.append({choice: choice.canonical(stage).to_dict() for choice in choices})
     except (InputError, KeyError, TypeError):  # of an earlier version, which kept less or had other settings
         return []
-    return found
+    return forms
 
 
 def _having(stages: Stages) -> frozenset[int]:

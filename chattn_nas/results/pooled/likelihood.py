@@ -71,9 +71,9 @@ class _Entries(NamedTuple):
     @classmethod
     def of(cls, matrix: sparse.csr_array) -> _Entries:
         """Those of a matrix."""
-        found = matrix.tocoo()
-        found.sum_duplicates()
-        return cls(found.row.astype(np.int64) * matrix.shape[1] + found.col, found.data)
+        entries = matrix.tocoo()
+        entries.sum_duplicates()
+        return cls(entries.row.astype(np.int64) * matrix.shape[1] + entries.col, entries.data)
 
     def add(self, weight: float, to: np.ndarray) -> None:
         """Add the matrix times ``weight``."""
@@ -247,13 +247,13 @@ class Likelihood:
 
     def _residuals(self, w: _Solved) -> tuple[list[np.ndarray], np.ndarray]:
         """The inverse covariance times the readings, (trainings, readings) per pattern, and its sums over networks."""
-        found, total = [], np.zeros(self.networks)
-        for one, (white, y, z) in zip(self._patterns, w.patterns, strict=True):
-            found.append(y - one.along(w.scale * w.scaled) @ white.T)
-            total += np.bincount(one.owner, found[-1] @ z, minlength=self.networks)
-        for one, (_, _, z), residual in zip(self._patterns, w.patterns, found, strict=True):
-            residual -= (w.c * total)[one.owner, None] * z
-        return found, total / (1 + w.deviation**2 * w.zz)
+        residuals, total = [], np.zeros(self.networks)
+        for pattern, (white, y, z) in zip(self._patterns, w.patterns, strict=True):
+            residuals.append(y - pattern.along(w.scale * w.scaled) @ white.T)
+            total += np.bincount(pattern.owner, residuals[-1] @ z, minlength=self.networks)
+        for pattern, (_, _, z), residual in zip(self._patterns, w.patterns, residuals, strict=True):
+            residual -= (w.c * total)[pattern.owner, None] * z
+        return residuals, total / (1 + w.deviation**2 * w.zz)
 
     def held_out(self, theta: np.ndarray) -> np.ndarray:
         """Log density of every complete training's accuracy given all other trainings, none of its own readings.
@@ -261,19 +261,19 @@ class Likelihood:
         In the order of patterns: comparable between two models of the same trainings only as a set.
         """
         w = self._solve(theta)
-        found = np.full(self._trainings, np.nan)
-        for one, (white, _, z), along in zip(self._patterns, w.patterns, self._residuals(w)[0], strict=True):
-            if one.kept[0] != 0:
+        densities = np.full(self._trainings, np.nan)
+        for pattern, (white, _, z), along in zip(self._patterns, w.patterns, self._residuals(w)[0], strict=True):
+            if pattern.kept[0] != 0:
                 continue
-            size = len(one.kept)
-            left = np.stack([matrix.toarray() for matrix in one.columns], 1) * w.scale
-            left = np.einsum("vw,nwq->nvq", white, left) - z[:, None] * (w.c[:, None] * w.u)[one.owner, None]
+            size = len(pattern.kept)
+            left = np.stack([matrix.toarray() for matrix in pattern.columns], 1) * w.scale
+            left = np.einsum("vw,nwq->nvq", white, left) - z[:, None] * (w.c[:, None] * w.u)[pattern.owner, None]
             wide = linalg.solve_triangular(w.factor, left.reshape(-1, len(w.scale)).T, lower=True).T.reshape(left.shape)
-            inside = np.eye(size) - w.c[one.owner][:, None, None] * np.outer(z, z) - wide @ wide.transpose(0, 2, 1)
+            inside = np.eye(size) - w.c[pattern.owner][:, None, None] * np.outer(z, z) - wide @ wide.transpose(0, 2, 1)
             covariance = np.linalg.inv(white.T @ inside @ white)
             away = (covariance @ (along @ white)[..., None])[:, 0, 0]
-            found[one.rows] = -0.5 * (away**2 / covariance[:, 0, 0] + np.log(2 * np.pi * covariance[:, 0, 0]))
-        return found
+            densities[pattern.rows] = -0.5 * (away**2 / covariance[:, 0, 0] + np.log(2 * np.pi * covariance[:, 0, 0]))
+        return densities
 
     def _gradient(self, theta: np.ndarray, w: _Solved) -> np.ndarray:
         """Of the loss, without that of the prior."""

@@ -154,8 +154,8 @@ class Pooled:
         kept[0] = True
         sds = np.sqrt(weights @ np.exp(2 * points[:, main]))
         names = [*of.terms, "architecture", "noise"]
-        found = {"pair": 0.0, "seed": 0.0, "type_seed": 0.0} | dict(zip(names, sds.tolist(), strict=True))
-        self._points, self._weights, self.deviations = points[kept], weights[kept] / weights[kept].sum(), found
+        deviations = {"pair": 0.0, "seed": 0.0, "type_seed": 0.0} | dict(zip(names, sds.tolist(), strict=True))
+        self._points, self._weights, self.deviations = points[kept], weights[kept] / weights[kept].sum(), deviations
         self._states = [state for state, keep in zip(states, kept, strict=True) if keep]
 
     def _worth(self, mode: np.ndarray) -> dict[str, float]:
@@ -171,9 +171,9 @@ class Pooled:
     def predict(self, choices: Sequence[Choices]) -> Estimate:
         """Expected accuracy over seeds of each architecture, trained or not, in points."""
         blocks = [choices[begin : begin + BLOCK] for begin in range(0, len(choices), BLOCK)] or [choices]
-        found = [self._posterior(*self._rows(block)[:-1]) for block in blocks]
+        posteriors = [self._posterior(*self._rows(block)[:-1]) for block in blocks]
         mean, sd, freedom = (
-            np.concatenate([getattr(one, name) for one in found]) for name in ("mean", "sd", "freedom")
+            np.concatenate([getattr(posterior, name) for posterior in posteriors]) for name in ("mean", "sd", "freedom")
         )
         return Estimate(mean + self._center, sd, freedom)
 
@@ -187,7 +187,7 @@ class Pooled:
     def draws(self, choices: Sequence[Choices], count: int, rng: np.random.Generator) -> np.ndarray:
         """Joint draws from the posterior of the architectures' expected accuracies, (count, architectures)."""
         rows, novel, terms, owners, same = self._rows(choices)
-        found = [np.empty((0, len(choices)))]
+        draws = [np.empty((0, len(choices)))]
         for state, number in zip(self._states, rng.multinomial(count, self._weights), strict=True):
             if not number:
                 continue
@@ -197,8 +197,8 @@ class Pooled:
             drawn = base[:, None] + h @ (state.scaled[:, None] + free)
             drawn += (novel * state.sds[terms]) @ rng.standard_normal((novel.shape[1], number))
             drawn += np.sqrt(own)[:, None] * rng.standard_normal((len(choices), number))[same]
-            found.append(drawn.T)
-        return rng.permutation(np.concatenate(found)) + self._center
+            draws.append(drawn.T)
+        return rng.permutation(np.concatenate(draws)) + self._center
 
     def chance_of_better(
         self, others: Sequence[Choices], pick: Choices, by: float, *, draws: int = 1000,

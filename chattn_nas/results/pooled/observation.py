@@ -90,5 +90,5 @@ def observations(records: Sequence[Record]) -> list[Observation]:
 def _losses(record: Record) -> dict[str, float]:
     measured = record.measurement
     assert measured is not None
-    found = {"validation loss": measured.loss, "sum of training losses": measured.train_loss_sum}
-    return {name: -value for name, value in found.items() if value is not None and math.isfinite(value)}
+    losses = {"validation loss": measured.loss, "sum of training losses": measured.train_loss_sum}
+    return {name: -value for name, value in losses.items() if value is not None and math.isfinite(value)}
