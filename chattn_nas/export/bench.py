@@ -73,7 +73,7 @@ def bench_folder(
         image_size=folder.image_size,
         device=device,
     ).eval()
-    medians = [found.median for found in measure_latency([network, folded, plain], images, seconds=seconds)]
+    medians = [latency.median for latency in measure_latency([network, folded, plain], images, seconds=seconds)]
     return Timing(
         network=medians[0],
         folded=medians[1],

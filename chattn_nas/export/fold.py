@@ -75,7 +75,7 @@ def _pairs(module: nn.Module, call: object) -> list[tuple[nn.Module, nn.Module, 
     except Refusal:
         return []
     targets = [node.target for node in graph.nodes if node.op == "call_module"]
-    found = []
+    pairs = []
     for node in graph.nodes:
         before = node.args[0] if node.op == "call_module" and node.args else None
         if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) != 1:
@@ -85,8 +85,8 @@ def _pairs(module: nn.Module, call: object) -> list[tuple[nn.Module, nn.Module, 
         conv = _last(module.get_submodule(str(before.target)))
         parent, _, name = str(node.target).rpartition(".")
         if _plain_conv(conv):
-            found.append((conv, module.get_submodule(parent), name))
-    return found
+            pairs.append((conv, module.get_submodule(parent), name))
+    return pairs
 
 
 def _last(module: nn.Module) -> nn.Module:

@@ -67,8 +67,8 @@ class ExportedFolder:
     @property
     def preparation(self) -> dict[str, str]:
         """How training images were brought to size: ``data.resize`` and ``data.background``, if the file says so."""
-        told = {key: getattr(self.model, key.upper(), None) for key in ("resize", "background")}
-        return {key: str(value) for key, value in told.items() if value is not None}
+        constants = {key: getattr(self.model, key.upper(), None) for key in ("resize", "background")}
+        return {key: str(value) for key, value in constants.items() if value is not None}
 
     def answers(self, network: nn.Module, images: torch.Tensor) -> Any:
         """The network's output for uint8 images (B, C, H, W).

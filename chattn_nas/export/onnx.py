@@ -70,9 +70,9 @@ def write_onnx(context: Context) -> Written:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     worst = 0.0
     for batch in context.batches():
-        found = [torch.from_numpy(array) for array in session.run(None, {"images": batch.numpy()})]
+        answers = [torch.from_numpy(array) for array in session.run(None, {"images": batch.numpy()})]
         with torch.no_grad():
-            worst = max(worst, difference_of_all(tensors(context.network(batch)), found))
+            worst = max(worst, difference_of_all(tensors(context.network(batch)), answers))
     if not worst <= context.max_difference:
         raise ExportError(f"{FILE} differs from the searched network by {worst:.3g} in onnxruntime")
     use = python(

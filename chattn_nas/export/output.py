@@ -164,11 +164,11 @@ def written_there(folder: Path) -> dict[str, str]:
     if not os.path.lexists(file):
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))["files"].items()
+        entries = json.loads(file.read_text(encoding="utf-8"))["files"].items()
     except (KeyError, TypeError, AttributeError):
         raise ValueError("it names no files") from None
     # what is read is not trusted: only names of files in the folder itself
-    return {str(name): str(digest) for name, digest in found if Path(name).name == name}
+    return {str(name): str(digest) for name, digest in entries if Path(name).name == name}
 
 
 def changed_since(folder: Path, written: dict[str, str]) -> Iterator[str]:

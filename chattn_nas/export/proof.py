@@ -45,10 +45,10 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
     for name, value in expected.items():
         part = name.partition(".")[0]
         differences[part] = max(differences.get(part, 0.0), difference(value, answers[name]))
-    for part, found in differences.items():
-        if not found <= max_difference:
+    for part, worst in differences.items():
+        if not worst <= max_difference:
             raise ExportError(
-                f"model.py differs from the searched network by {found:.3g} ({part}), allowed is "
+                f"model.py differs from the searched network by {worst:.3g} ({part}), allowed is "
                 f"{max_difference:.3g}; {INSTEAD}"
             )
     return differences

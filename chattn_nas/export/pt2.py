@@ -58,11 +58,11 @@ def _write(context: Context, file: Path, larger: torch.Tensor | None) -> float:
     with _quiet():
         torch.export.save(program, file, extra_files={"preprocessing.json": json.dumps(context.preprocessing)})
     batches = [*context.batches(), *([] if larger is None else [larger])]
-    found = CLEAN.run(file, batches=batches)
+    answers = CLEAN.run(file, batches=batches)
     with torch.no_grad():
         worst = max(
             difference_of_all(tensors(context.network(batch)), answer)
-            for batch, answer in zip(batches, found, strict=True)
+            for batch, answer in zip(batches, answers, strict=True)
         )
     if not worst <= context.max_difference:
         raise ExportError(f"{FILE} differs from the searched network by {worst:.3g}")

@@ -29,7 +29,7 @@ def write_source_format(context: Context) -> Written:
     torch.save(context.state, context.folder / "weights.pt")
     if source.tables:
         torch.save(dict(source.tables), context.folder / "tables.pt")
-    found = prove_source(context.network, context.folder, context.images, max_difference=context.max_difference)
+    differences = prove_source(context.network, context.folder, context.images, max_difference=context.max_difference)
     files = {
         "model.py": "the network as source, with `build()`, `load()`, `read_image()` and the preprocessing constants",
         "weights.pt": "its weights, as `load()` reads them (`weights_only=True`)",
@@ -45,7 +45,7 @@ def write_source_format(context: Context) -> Written:
         f"{example}\n`python model.py` runs it on random images, `python model.py image.png` {context.usage.answers} "
         "(this needs Pillow)."
     )
-    return Written(files=files, differences=found, use=use, credit=_CREDIT if "timm" in text else "")
+    return Written(files=files, differences=differences, use=use, credit=_CREDIT if "timm" in text else "")
 
 
 def write_safetensors(context: Context) -> Written:

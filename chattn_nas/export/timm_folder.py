@@ -30,11 +30,11 @@ def write_timm(context: Context) -> Written:
     (folder / "config.json").write_text(json.dumps(_config(context), indent=2) + "\n", encoding="utf-8")
     safetensors.torch.save_file(context.state, folder / "model.safetensors", metadata={"format": "pt"})
     try:
-        found = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     except RuntimeError as error:
         raise ExportError(f"timm cannot load the folder: {first_line(error)}") from error
     with torch.no_grad():
-        worst = difference(context.network(context.images), found(context.images))
+        worst = difference(context.network(context.images), loaded(context.images))
     if not worst <= context.max_difference:
         raise ExportError(f"the timm folder differs from the searched network by {worst:.3g}")
     use = python(

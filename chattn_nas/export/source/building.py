@@ -133,11 +133,11 @@ class Builder:
 
     def _owned_twice(self) -> list[nn.Module]:
         """Modules with several parents, or several names in one parent."""
-        found: dict[nn.Module, set[tuple[int, str]]] = {}
+        places_of: dict[nn.Module, set[tuple[int, str]]] = {}
         for path, module in self._network.named_modules(remove_duplicate=False):
             if module in self._parts.paths:  # a child of a shared module has several paths too, but one parent and name
-                found.setdefault(module, set()).add(self._place(path))
-        return [module for module, places in found.items() if len(places) > 1]
+                places_of.setdefault(module, set()).add(self._place(path))
+        return [module for module, places in places_of.items() if len(places) > 1]
 
     def _place(self, path: str) -> tuple[int, str]:
         """The parent of the module at ``path``, and the module's name in it."""

@@ -91,7 +91,7 @@ def _call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
         return None
     variadic = {name for name, p in parameters.items() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     names = tuple(name for name in given if name not in variadic)
-    structures = {name: found for name in names if (found := _structure(given[name])) is not None}
+    structures = {name: form for name in names if (form := _structure(given[name])) is not None}
     absent = frozenset(name for name in names if given[name] is None)
     return Call(names, absent, structures, varies=any(given.get(name) for name in variadic))
 

@@ -39,10 +39,10 @@ def copy_methods(module: nn.Module, names: Collection[str] = ("forward",), *, al
     Raises:
         Refusal: The source is not available, or uses something that cannot be written down.
     """
-    found = _Copier(module).copy(names)
-    if alone and found.child_methods:
-        raise Refusal(f"it calls {', '.join(sorted({name for _, name in found.child_methods}))} of its children")
-    return found
+    source = _Copier(module).copy(names)
+    if alone and source.child_methods:
+        raise Refusal(f"it calls {', '.join(sorted({name for _, name in source.child_methods}))} of its children")
+    return source
 
 
 class _Copier:

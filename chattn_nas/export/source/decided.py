@@ -15,15 +15,15 @@ class Decided(Known, ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> Any:
         """Keep the branch that runs."""
-        found = self.truth(node.test)
-        if found is None:
+        holds = self.truth(node.test)
+        if holds is None:
             return self.generic_visit(node)
-        return [done for part in (node.body if found else node.orelse) for done in _as_list(self.visit(part))]
+        return [done for part in (node.body if holds else node.orelse) for done in _as_list(self.visit(part))]
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:
         """Keep the value that is taken."""
-        found = self.truth(node.test)
-        return self.generic_visit(node) if found is None else self.visit(node.body if found else node.orelse)
+        holds = self.truth(node.test)
+        return self.generic_visit(node) if holds is None else self.visit(node.body if holds else node.orelse)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
         """Drop the operands without influence on the result."""

@@ -113,7 +113,7 @@ def _settings(definition: Definition) -> dict[str, bool]:
         for name, value in module.__dict__.items():
             if not name.startswith("_") and name != "training":
                 values.setdefault(name, set()).add(value if isinstance(value, bool) else None)
-    return {name: bool(*found) for name, found in values.items() if found in ({True}, {False})}
+    return {name: bool(*distinct) for name, distinct in values.items() if distinct in ({True}, {False})}
 
 
 def _camel(name: str) -> str:
@@ -123,7 +123,7 @@ def _camel(name: str) -> str:
 def lifted_constants(definition: Definition) -> dict[int, str]:
     """Names of constructor arguments for the placeholders in which the members differ."""
     named: dict[tuple[Any, ...], str] = {}
-    found: dict[int, str] = {}
+    lifted: dict[int, str] = {}
     taken = {*definition.source.children, *definition.source.tensors, "self", "training"}
     for index in range(len(definition.source.placeholders)):
         texts = tuple(source.placeholders[index].text for _, source in definition.members)
@@ -136,8 +136,8 @@ def lifted_constants(definition: Definition) -> dict[int, str]:
                 name += "_"
             named[texts] = name
             taken.add(name)
-        found[index] = named[texts]
-    return found
+        lifted[index] = named[texts]
+    return lifted
 
 
 def _attribute(definition: Definition, index: int, wish: str) -> str:

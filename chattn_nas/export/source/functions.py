@@ -70,9 +70,9 @@ def path_text(module: nn.Module, target: str, root: str = "self") -> str:
     Raises:
         Refusal: A child's name is no Python identifier.
     """
-    text, found = root, module
+    text, owner = root, module
     for part in target.split(".") if target else ():
-        if isinstance(found, nn.ModuleDict):
+        if isinstance(owner, nn.ModuleDict):
             text += f"[{part!r}]"
         elif part.isdigit():
             text += f"[{part}]"
@@ -80,5 +80,5 @@ def path_text(module: nn.Module, target: str, root: str = "self") -> str:
             text += f".{part}"
         else:
             raise Refusal(f"its child is called {part!r}, which is no Python name")
-        found = getattr(found, part)
+        owner = getattr(owner, part)
     return text

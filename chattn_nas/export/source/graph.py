@@ -76,9 +76,9 @@ class _Tracer(fx.Tracer):
         parts = {key: self._unfolded(name, proxy[key], part) for key, part in inner}
         if kind == "tuple":
             return tuple(parts.values())
-        found = parts if kind == "dict" else list(parts.values())
-        self._given.append((name, found, found.copy()))
-        return found
+        unfolded = parts if kind == "dict" else list(parts.values())
+        self._given.append((name, unfolded, unfolded.copy()))
+        return unfolded
 
     def changed_arguments(self) -> set[str]:
         """Names of the lists and dicts among the arguments that the traced code has changed."""
@@ -118,12 +118,12 @@ def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
 
 def references(module: nn.Module) -> dict[str, nn.Module]:
     """Modules that ``module`` refers to without owning them: in a tuple of one, or hidden from ``nn.Module``."""
-    found = {}
+    modules = {}
     for name, value in module.__dict__.items():
         held = value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
         if isinstance(held, nn.Module):
-            found[name] = held
-    return found
+            modules[name] = held
+    return modules
 
 
 def _has_effect(node: fx.Node) -> bool:

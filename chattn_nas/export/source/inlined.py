@@ -91,18 +91,18 @@ class Inlined:
 
 def names_used(tree: ast.AST) -> list[str]:
     """Names that ``tree`` reads, in order of appearance; decorators do not count."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
 
     class Visitor(ast.NodeVisitor):
         def visit_Name(self, node: ast.Name) -> None:
-            found[node.id] = None
+            names[node.id] = None
 
         def visit_ClassDef(self, node: ast.ClassDef) -> None:
             for part in (*node.bases, *node.body):
                 self.visit(part)
 
     Visitor().visit(tree)
-    return list(found)
+    return list(names)
 
 
 def _refuse_foreign(package: str) -> None:
@@ -119,17 +119,17 @@ def _tree(module: ModuleType) -> ast.Module:
 
 
 def _definitions(module: ModuleType) -> dict[str, ast.stmt]:
-    found: dict[str, ast.stmt] = {}
+    definitions: dict[str, ast.stmt] = {}
     for statement in _tree(module).body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-            found[statement.name] = statement
+            definitions[statement.name] = statement
         targets: Iterable[ast.expr] = ()
         if isinstance(statement, ast.Assign):
             targets = statement.targets
         elif isinstance(statement, ast.AnnAssign):
             targets = (statement.target,)
-        found |= {target.id: statement for target in targets if isinstance(target, ast.Name)}
-    return found
+        definitions |= {target.id: statement for target in targets if isinstance(target, ast.Name)}
+    return definitions
 
 
 def _segment(module: ModuleType, statement: ast.stmt) -> str:

@@ -63,8 +63,8 @@ class Known:
         if isinstance(node, ast.Call):
             return self.call_value(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            found = self.truth(node.operand)
-            return UNKNOWN if found is None else not found
+            truth = self.truth(node.operand)
+            return UNKNOWN if truth is None else not truth
         if isinstance(node, ast.BoolOp):
             truths = [self.truth(part) for part in node.values]
             decisive = isinstance(node.op, ast.Or)
@@ -91,10 +91,10 @@ class Known:
 
     def truth(self, node: ast.AST) -> bool | None:
         """Whether a condition holds; None if that depends on the run."""
-        found = self.value(node)
-        if found is UNKNOWN or isinstance(found, torch.Tensor):
+        value = self.value(node)
+        if value is UNKNOWN or isinstance(value, torch.Tensor):
             return None
-        return True if isinstance(found, nn.Module) and not hasattr(found, "__len__") else bool(found)
+        return True if isinstance(value, nn.Module) and not hasattr(value, "__len__") else bool(value)
 
 
 def _owner(kind: type, function: FunctionType) -> type | None:
