@@ -117,13 +117,13 @@ def _noise(grid: np.ndarray) -> tuple[float, float]:
 
 def _type_means(table: Table, means: np.ndarray) -> dict[str, dict[str, float]]:
     networks = list(table.networks.values())
-    found = {}
+    by_stage = {}
     for stage in range(len(table.space.stages)):
         groups: dict[str, list[float]] = {}
         for network, mean in zip(networks, means - means.mean(), strict=True):
             groups.setdefault(str(network.stages[stage]), []).append(float(mean))
-        found[f"stage {stage + 1}"] = {name: float(np.mean(values)) for name, values in groups.items()}
-    return found
+        by_stage[f"stage {stage + 1}"] = {name: float(np.mean(values)) for name, values in groups.items()}
+    return by_stage
 
 
 def _grid(table: Table, column: str) -> np.ndarray:
@@ -142,13 +142,13 @@ def _needed(paired: float) -> int:
 def _taus(table: Table, end: np.ndarray, *, across: bool = False) -> dict[int, float]:
     """Kendall's tau between every rung and the end of the same trainings or, with ``across``, on other seeds."""
     seeds = range(end.shape[1])
-    found = {}
+    by_rung = {}
     for epoch in table.rungs[:-1]:
         early = _grid(table, f"epoch{epoch}")
         pairs = [(a, b) for a in seeds for b in seeds if (a != b) is across]
         taus = [stats.kendalltau(early[:, a], end[:, b]).statistic for a, b in pairs]
-        found[epoch] = float(np.mean(taus)) if taus else float("nan")
-    return found
+        by_rung[epoch] = float(np.mean(taus)) if taus else float("nan")
+    return by_rung
 
 
 def _ceiling(end: np.ndarray) -> float | None:

@@ -37,11 +37,11 @@ class Interval:
     @classmethod
     def over(cls, values: Sequence[float] | np.ndarray) -> Interval:
         """The mean of one value per seed, with its 95 % interval and t test."""
-        found = np.asarray(values, dtype=float)
-        count, mean = len(found), float(found.mean())
+        sample = np.asarray(values, dtype=float)
+        count, mean = len(sample), float(sample.mean())
         if count < 2:
             return cls(mean, float("nan"), float("nan"), float("nan"), count)
-        error = float(found.std(ddof=1)) / count**0.5
+        error = float(sample.std(ddof=1)) / count**0.5
         half = float(stats.t.ppf(0.975, count - 1)) * error
         p = float(2 * stats.t.sf(abs(mean) / error, count - 1)) if error > 0 else float("nan")
         return cls(mean, mean - half, mean + half, p, count)
@@ -156,9 +156,9 @@ class LongTable:
     def grid(self, column: str, *, epochs: int | None = None, networks: Sequence[str] | None = None) -> np.ndarray:
         """(networks, seeds); accuracies in percent. NaN where a training is missing."""
         rows = self.rows[self.rows["epochs"] == (epochs or self.long)]
-        found = rows.pivot_table(index="hash", columns="seed", values=column)
-        found = found.reindex(index=list(networks or self.networks), columns=list(self.seeds))
-        return found.to_numpy(dtype=float) * (100 if column.endswith("accuracy") else 1)
+        grid = rows.pivot_table(index="hash", columns="seed", values=column)
+        grid = grid.reindex(index=list(networks or self.networks), columns=list(self.seeds))
+        return grid.to_numpy(dtype=float) * (100 if column.endswith("accuracy") else 1)
 
     def uniform(self, name: str) -> str | None:
         """The hash of the network with one type everywhere."""
@@ -176,7 +176,7 @@ def uniform_effects(table: LongTable) -> list[Effect]:
     if bare is None:
         return []
     base = table.grid("test_accuracy", networks=[bare])[0]
-    found = []
+    effects = []
     for key, types in table.types.items():
         if len(set(types)) == 1 and key != bare:
             gain = Interval.over(table.grid("test_accuracy", networks=[key])[0] - base)
@@ -184,8 +184,8 @@ def uniform_effects(table: LongTable) -> list[Effect]:
                 name: float(table.first[name][key]) / float(table.first[name][bare]) - 1
                 for name in ("parameters", "macs")
             }
-            found.append((types[0], None, gain, costs))
-    return _corrected(found)
+            effects.append((types[0], None, gain, costs))
+    return _corrected(effects)
 
 
 def stage_effects(table: LongTable) -> list[Effect]:
@@ -249,7 +249,7 @@ def interactions(table: LongTable) -> Interactions:
 def foretelling(table: LongTable) -> list[Foretelling]:
     """Every length and reading; the last is the ceiling, another long training."""
     truth = table.grid("test_accuracy")
-    found = []
+    rows = []
     for epochs in sorted(int(epochs) for epochs in table.rows["epochs"].unique()):
         for reading in READINGS:
             short = table.grid(reading, epochs=epochs) * (1 if reading == "accuracy" else -1)
@@ -259,10 +259,10 @@ def foretelling(table: LongTable) -> list[Foretelling]:
                 if (known := ~np.isnan(short[:, seed])).sum() > 2
             ]
             if taus and len(table.seeds) > 1:
-                found.append(
+                rows.append(
                     Foretelling(epochs=epochs, reading=reading, cost=epochs / table.long, tau=Interval.over(taus))
                 )
-    return found
+    return rows
 
 
 def _best(means: np.ndarray, among: np.ndarray) -> int:

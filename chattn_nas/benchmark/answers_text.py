@@ -62,15 +62,15 @@ def _row(name: str, effects: Sequence[Effect]) -> str:
 
 
 def _mixed(table: LongTable) -> Iterator[str]:
-    found = mixing(table)
-    if found is None:
+    gain = mixing(table)
+    if gain is None:
         return
     yield from ("", "### Does mixing pay?", "")
     yield (
         f"The best mixed over the best uniform network, both chosen by validation accuracy on all seeds but one and "
-        f"judged by test accuracy on that one: **{found.margin}** points. The best of the whole table, judged where it "
-        f"was chosen, would claim {found.lucky:+.2f}. Chosen: "
-        + "; ".join(f"{mixed} over {uniform}" for mixed, uniform in dict.fromkeys(found.chosen))
+        f"judged by test accuracy on that one: **{gain.margin}** points. The best of the whole table, judged where it "
+        f"was chosen, would claim {gain.lucky:+.2f}. Chosen: "
+        + "; ".join(f"{mixed} over {uniform}" for mixed, uniform in dict.fromkeys(gain.chosen))
         + "."
     )
 
@@ -78,19 +78,19 @@ def _mixed(table: LongTable) -> Iterator[str]:
 def _added(table: LongTable) -> Iterator[str]:
     if len(table.seeds) < 2 or len(table.networks) <= len(stage_effects(table)) + 1:
         return
-    found = interactions(table)
+    analysis = interactions(table)
     yield from ("", "### Do stages interact?", "")
     yield (
-        f"What main effects leave of the networks' means, against noise: F({found.df[0]},{found.df[1]}) = "
-        f"{found.f:.2f}, p = {found.p:.2f}. Standard deviations in points: networks by main effects "
-        f"{found.additive:.2f} a stage, interactions {found.deviation:.2f}, "
-        f"type x seed {found.type_by_seed:.2f}, one training {found.noise:.2f}."
+        f"What main effects leave of the networks' means, against noise: F({analysis.df[0]},{analysis.df[1]}) = "
+        f"{analysis.f:.2f}, p = {analysis.p:.2f}. Standard deviations in points: networks by main effects "
+        f"{analysis.additive:.2f} a stage, interactions {analysis.deviation:.2f}, "
+        f"type x seed {analysis.type_by_seed:.2f}, one training {analysis.noise:.2f}."
     )
 
 
 def _short(table: LongTable) -> Iterator[str]:
-    found = foretelling(table)
-    if not found:
+    rows = foretelling(table)
+    if not rows:
         return
     yield from ("", "### Which short training foretells the long one?", "")
     yield (
@@ -98,8 +98,8 @@ def _short(table: LongTable) -> Iterator[str]:
         f"long training read the same way, are the ceiling. Cost in trainings of {table.long} epochs."
     )
     yield from ("", "| epochs | cost | read by | tau | seeds |", "|---:|---:|---|---|---:|")
-    for one in found:
-        yield f"| {one.epochs} | {one.cost:.2f} | {READING[one.reading]} | {_tau(one.tau)} | {one.tau.seeds} |"
+    for row in rows:
+        yield f"| {row.epochs} | {row.cost:.2f} | {READING[row.reading]} | {_tau(row.tau)} | {row.tau.seeds} |"
 
 
 def _tau(tau: Interval) -> str:

@@ -200,20 +200,20 @@ def course(search: Search, asked: Sequence[float]) -> list[Point]:
     """The states of a search after several numbers of full trainings."""
     crowd = search.table.crowd
     worth = search.table.above(list(crowd), search.unseen)
-    found = []
+    points = []
     for trainings in asked:
-        known = search.after(trainings)
-        model, pick = fit(known), ranked(known, "mean")[0]
+        records = search.after(trainings)
+        model, pick = fit(records), ranked(records, "mean")[0]
         tau = float("nan")
         if model is not None:
-            trained = {record.hash: choices_of(record) for record in known if record.score is not None}
+            trained = {record.hash: choices_of(record) for record in records if record.score is not None}
             pick = list(trained)[int(model.predict(list(trained.values())).mean.argmax())]
             every = [choices_of_stages(network.to_dict()["stages"]) for network in crowd.values()]
             if not np.isnan(worth).any():
                 tau = float(stats.kendalltau(model.predict(every).mean, worth).statistic)
         gain = float(search.table.above([pick], search.unseen)[0])
-        found.append(Point(trainings=trainings, short=search.table.short(pick), gain=gain, tau=tau))
-    return found
+        points.append(Point(trainings=trainings, short=search.table.short(pick), gain=gain, tau=tau))
+    return points
 
 
 def run_search(table: Table | World, name: str, number: int, budget: int) -> Search:
@@ -255,10 +255,10 @@ def cost_to_come_near(spent: Sequence[float], short: np.ndarray, units: Sequence
     groups: dict[Hashable, list[int]] = {}
     for index, unit in enumerate(units):
         groups.setdefault(unit, []).append(index)
-    rng, found = np.random.default_rng(0), list(groups.values())
+    rng, clusters = np.random.default_rng(0), list(groups.values())
     drawn = []
     for _ in range(500):
-        chosen = [found[place] for place in rng.integers(0, len(found), len(found))]
+        chosen = [clusters[place] for place in rng.integers(0, len(clusters), len(clusters))]
         rows = np.concatenate([rng.choice(group, len(group)) for group in chosen])
         drawn.append(_crossing(spent, short[rows].mean(0)))
     low, high = np.quantile(drawn, [0.025, 0.975], method="closest_observation")
@@ -293,15 +293,15 @@ def compare_picks(
     networks = list(table.networks.values())
     for budget in budgets:
         for seeds in range(1, len(table.seeds) + 1):
-            found = []
+            searches = []
             for number in range(seed, seed + repeats):
                 seen, left = _split(table, number, seeds)
                 drawn = random.Random(number).sample(networks, min(budget // seeds, len(networks)))
                 sampler = _InTurn([params for network in drawn if (params := table.space.params(network)) is not None])
                 records = simulate(table, sampler, budget=len(drawn) * seeds, seeds=seen, baselines=False)
-                found.append(Search(table, records, left))
+                searches.append(Search(table, records, left))
             for by in (*CRITERIA, "accuracy"):
-                judged = _judged(found, [ranked(search.records, by) for search in found])
+                judged = _judged(searches, [ranked(search.records, by) for search in searches])
                 rows.append({"budget": budget, "seeds": seeds, "by": by, **judged})
             progress(f"{seeds} seeds per network: {repeats} searches of {budget} trainings")
     return pd.DataFrame(rows)

@@ -56,16 +56,16 @@ class LookUp:
     """
 
     def __init__(self, rows: pd.DataFrame) -> None:
-        found = rows[rows["outcome"] == "complete"]
-        names = found["stages"].map(lambda text: tuple(choice["type"] for choice in json.loads(text)))
+        complete = rows[rows["outcome"] == "complete"]
+        names = complete["stages"].map(lambda text: tuple(choice["type"] for choice in json.loads(text)))
         deep = names.map(len).max()
         names = names.map(lambda stages: stages * deep if len(stages) == 1 else stages)  # one choice stands for all
         self._trainings: dict[tuple[str, ...], dict[int, float]] = {}
-        for stages, seed, accuracy in zip(names, found["seed"], found["accuracy"], strict=True):
+        for stages, seed, accuracy in zip(names, complete["seed"], complete["accuracy"], strict=True):
             self._trainings.setdefault(stages, {})[int(seed)] = float(accuracy)
         self.networks = tuple(self._trainings)
         self.choices = tuple(sorted(set(stage)) for stage in zip(*self.networks, strict=True))
-        self.seeds = tuple(sorted({int(seed) for seed in found["seed"]}))
+        self.seeds = tuple(sorted({int(seed) for seed in complete["seed"]}))
         self._random = random.Random(0)
 
     def __call__(self, stages: Sequence[str], seed: int | None = None) -> float | None:

@@ -50,9 +50,9 @@ def simulate(
     shown = shown_to(sampler, table.space)
     study = SearchStudy(made.study_name, storage_of(made), sampler, pruner or NopPruner(), shown)
     protected = _enqueue_baselines(study, table) if baselines else 0
-    seen: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     used: dict[str, int] = {}
-    found: list[Record] = []
+    records: list[Record] = []
     spent, proposals = 0.0, 0
     while spent < budget and proposals < PATIENCE * budget / table.share:
         trial = study.ask()
@@ -66,8 +66,8 @@ def simulate(
             spent += 1  # as in a search, where an answer is one of the trials that were asked for
             trial.set_user_attr("hash", key)
             trial.set_user_attr("value_source", ANSWERED)
-            study.tell(trial, fmean(seen[key]) if seen.get(key) else None,
-                       state=None if seen.get(key) else optuna.trial.TrialState.PRUNED)  # fmt: skip
+            study.tell(trial, fmean(scores[key]) if scores.get(key) else None,
+                       state=None if scores.get(key) else optuna.trial.TrialState.PRUNED)  # fmt: skip
             continue
         measured = table.measurement(architecture, seeds[used.get(key, 0)])
         used[key] = used.get(key, 0) + 1
@@ -75,17 +75,17 @@ def simulate(
         trial.set_user_attr("seed", measured.seed)
         reached = _reached(trial, measured, protected=trial.number < protected)
         spent += measured.rungs[reached].epoch / table.rungs[-1]
-        found.append(_record(trial.number, architecture, measured, reached))
-        for name, value in _attributes(found[-1]).items():
+        records.append(_record(trial.number, architecture, measured, reached))
+        for name, value in _attributes(records[-1]).items():
             trial.set_user_attr(name, value)
         if reached == len(measured.rungs) - 1:
-            seen.setdefault(key, []).append(measured.rungs[-1].score)
-            study.tell(trial, fmean(seen[key]))
+            scores.setdefault(key, []).append(measured.rungs[-1].score)
+            study.tell(trial, fmean(scores[key]))
         else:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         if settled is not None and settled(study):
             break
-    return found
+    return records
 
 
 def ranked(records: Sequence[Record], by: str) -> list[str]:

@@ -129,7 +129,7 @@ class Table:
             raise InputError(
                 f"the table has no training of {architecture} on seed {seed}", choices=self.seeds, value=seed
             )
-        found = tuple(Rung(epoch=e, score=row[f"epoch{e}"], loss=float("nan")) for e in self.rungs[:-1])
+        early_rungs = tuple(Rung(epoch=e, score=row[f"epoch{e}"], loss=float("nan")) for e in self.rungs[:-1])
         end = Rung(epoch=self.rungs[-1], score=row["accuracy"], loss=row["loss"])
         same = [
             name
@@ -145,7 +145,7 @@ class Table:
         ]
         return Measurement(
             outcome=Outcome.COMPLETE,
-            rungs=(*found, end),
+            rungs=(*early_rungs, end),
             seed=seed,
             test_score=row.get("test_accuracy"),
             **{name: row[name] for name in same},

@@ -148,15 +148,15 @@ def _train(
         after_epoch=lambda _, told: losses.append(told),
     )
     return [
-        _row(training, one, network, data, test)
+        _row(training, measurement, network, data, test)
         | {
-            "parameters": found.parameters,
-            "macs": found.macs,
+            "parameters": network_cost.parameters,
+            "macs": network_cost.macs,
             "gradient_norm_start": norm,
             "gradient_norm_end": gradient_norm(network, data),
             "epoch_losses": [round(epoch[index], 5) for epoch in losses],
         }
-        for index, (training, one, network, found, norm) in enumerate(
+        for index, (training, measurement, network, network_cost, norm) in enumerate(
             zip(trainings, measured, networks, costs, norms, strict=True)
         )
     ]
