@@ -51,7 +51,7 @@ class Classification(Task):
 
     def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
         """The class (or classes) of every image in words, and whether the answer is right."""
-        names, found = self.data.class_names, []
+        names, examples = self.data.class_names, []
         for logits, image, target in zip(output.float(), coloured(images), targets, strict=True):
             if self.data.multilabel:
                 answer, truth = (
@@ -63,8 +63,8 @@ class Classification(Task):
                 share, best = logits.softmax(0).max(0)
                 truth, right = names[int(target)], bool(best == target)
                 answer = f"{names[int(best)]} ({100 * float(share):.0f} %)"
-            found.append(Shown((("image", image),), answer if right else f"{answer}; it is {truth}", right))
-        return found
+            examples.append(Shown((("image", image),), answer if right else f"{answer}; it is {truth}", right))
+        return examples
 
 
 class Multilabel(Classification):

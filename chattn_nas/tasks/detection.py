@@ -132,21 +132,21 @@ class Detection(Task):
 
     def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
         """Draw the true boxes beside the predicted ones."""
-        found, colours = [], [tuple(one) for one in np.reshape(palette(self.data.num_classes), (-1, 3)).tolist()]
+        examples, colours = [], [tuple(one) for one in np.reshape(palette(self.data.num_classes), (-1, 3)).tolist()]
         for answers, image, rows in zip(candidates(output, self.size, KEPT), coloured(images), targets, strict=True):
             true = rows[_objects(rows)]
-            said = answers[_unique(answers, self.settings.nms)]
-            said = said[said[:, 4] >= SURE]
-            right = _met(said, true)
+            kept = answers[_unique(answers, self.settings.nms)]
+            kept = kept[kept[:, 4] >= SURE]
+            right = _met(kept, true)
             pictures = [
                 draw_bounding_boxes(image, corners, colors=[colours[int(label)] for label in labels])
                 if len(corners)
                 else image
-                for corners, labels in ((true[:, :4], true[:, CLASS]), (said[:, :4], said[:, 5]))
+                for corners, labels in ((true[:, :4], true[:, CLASS]), (kept[:, :4], kept[:, 5]))
             ]
-            words = f"{right} of {len(true)} objects found" + (f", {len(said) - right} too many" * (len(said) > right))
-            found.append(Shown((("boxes", pictures[0]), ("found", pictures[1])), words))
-        return found
+            words = f"{right} of {len(true)} objects found" + (f", {len(kept) - right} too many" * (len(kept) > right))
+            examples.append(Shown((("boxes", pictures[0]), ("found", pictures[1])), words))
+        return examples
 
     def export(self) -> dict[str, Any]:
         """An export answers with boxes."""
@@ -203,8 +203,8 @@ class BoxScorer:
         if loss != loss:
             return float("nan"), loss
         targets = self.targets.cpu().numpy()
-        found = [one[_unique(one, self.task.settings.nms)].numpy() for one in self.found.cpu()]
-        self._counted = average_precision(found, targets, self.task.data.num_classes)
+        predictions = [answers[_unique(answers, self.task.settings.nms)].numpy() for answers in self.found.cpu()]
+        self._counted = average_precision(predictions, targets, self.task.data.num_classes)
         return self._counted[self.task.unit.name], loss
 
     def figures(self) -> dict[str, Any]:
@@ -217,8 +217,8 @@ class BoxScorer:
 
 def _unique(answers: Tensor, nms: float) -> Tensor:
     """Indices of the answers (n, 6) for one image that are no duplicates, the most confident first."""
-    found: Tensor = batched_nms(answers[:, :4], answers[:, 4], answers[:, 5], nms)[:MOST]
-    return found
+    kept: Tensor = batched_nms(answers[:, :4], answers[:, 4], answers[:, 5], nms)[:MOST]
+    return kept
 
 
 def _objects(targets: Tensor) -> Tensor:

@@ -50,5 +50,5 @@ def ssim(given: Tensor, wanted: Tensor) -> Tensor:
     first, second = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     x, y = mean(given), mean(wanted)
     xx, yy, xy = mean(given * given) - x * x, mean(wanted * wanted) - y * y, mean(given * wanted) - x * y
-    found = (2 * x * y + first) * (2 * xy + second) / ((x * x + y * y + first) * (xx + yy + second))
-    return found.mean((1, 2, 3))
+    similarity = (2 * x * y + first) * (2 * xy + second) / ((x * x + y * y + first) * (xx + yy + second))
+    return similarity.mean((1, 2, 3))

@@ -113,9 +113,9 @@ class Segmentation(Task):
     def prepare(self, batch: TensorSet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augment images and masks in the same way."""
         channels = batch.images.shape[1]
-        asked = self.data.augmentation
+        augmentation = self.data.augmentation
         both = torch.cat([batch.images, self._numbered(batch.labels)[:, None]], 1)
-        both = augment(both, Augmentation(asked.crop_padding, asked.flip), generator)
+        both = augment(both, Augmentation(augmentation.crop_padding, augmentation.flip), generator)
         return self.inputs(both[:, :channels]), both[:, channels].long() + NONE
 
     def targets(self, masks: Tensor) -> Tensor:
@@ -157,19 +157,19 @@ class Segmentation(Task):
 
     def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
         """Draw the true mask beside the predicted one; grey pixels are ignored."""
-        colours, truth, found = palette(self.data.num_classes), self.targets(targets), []
+        colours, truth, examples = palette(self.data.num_classes), self.targets(targets), []
         for answer, image, mask in zip(output.argmax(1), coloured(images), truth, strict=True):
             counts = mask >= 0
             right = float((answer == mask)[counts].float().mean()) if counts.any() else 0.0
             areas = mask[counts].bincount()
             most = [self.data.class_names[index] for index in areas.argsort(descending=True)[:3] if areas[index]]
-            found.append(
+            examples.append(
                 Shown(
                     (("image", image), ("mask", painted(mask, colours)), ("answered", painted(answer, colours))),
                     f"{100 * right:.0f} % of the pixels right; mostly {', '.join(most)}",
                 )
             )
-        return found
+        return examples
 
     def export(self) -> dict[str, Any]:
         """An export answers with masks."""

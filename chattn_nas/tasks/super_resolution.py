@@ -128,17 +128,19 @@ class SuperResolution(Task):
 
     def show(self, output: Tensor, images: Tensor, targets: Tensor) -> list[Shown]:
         """Draw the enlarged picture between bicubic enlargement and the true picture."""
-        found = []
-        for one in zip(images.split(1), self._bicubic(images).split(1), self.pixels(output).split(1), targets.split(1)):
-            small, bicubic, answered, wanted = (coloured(picture.to(torch.uint8))[0] for picture in one)
+        examples = []
+        for pictures in zip(
+            images.split(1), self._bicubic(images).split(1), self.pixels(output).split(1), targets.split(1)
+        ):
+            small, bicubic, answered, wanted = (coloured(picture.to(torch.uint8))[0] for picture in pictures)
             scores = []
-            for picture in one[1:3]:
+            for picture in pictures[1:3]:
                 scorer = PictureScorer(self, 1, torch.device("cpu"))
-                scorer.score(picture, one[3])
+                scorer.score(picture, pictures[3])
                 scores.append(self.unit.text(scorer.result()[0]))
             shown = (("image", small), ("bicubic", bicubic), ("answered", answered), ("wanted", wanted))
-            found.append(Shown(shown, f"{scores[1]}, bicubic enlargement {scores[0]}"))
-        return found
+            examples.append(Shown(shown, f"{scores[1]}, bicubic enlargement {scores[0]}"))
+        return examples
 
     def export(self) -> dict[str, Any]:
         """An export answers with pictures."""
