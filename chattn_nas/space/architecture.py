@@ -251,14 +251,14 @@ class Architecture:
         Raises:
             InputError: A stage cannot take its choice; ``where`` starts with the stage's number, from 1.
         """
-        found = []
+        forms = []
         for number, (choice, stage) in enumerate(zip(self.choices(len(stages)), stages, strict=True), 1):
             try:
-                found.append(choice.canonical(stage))
+                forms.append(choice.canonical(stage))
             except InputError as error:
                 error.where = (number, choice.type, *error.where)
                 raise
-        return Architecture(self.backbone, tuple(found))
+        return Architecture(self.backbone, tuple(forms))
 
     @property
     def hash(self) -> str:

@@ -46,11 +46,11 @@ class SearchSpace:
         )
 
     def _canonical(self, settings: SpaceSettings, number: int) -> dict[StageChoice, StageChoice]:
-        found = {}
+        forms = {}
         for index, candidate in enumerate(self.candidates[number - 1]):
             for choice in candidate.choices():
                 try:
-                    found[choice] = choice.canonical(self.stages[number - 1])
+                    forms[choice] = choice.canonical(self.stages[number - 1])
                 except InputError as error:
                     where = (settings.key_of(number), index, candidate.type)
                     raise InputError(
@@ -58,7 +58,7 @@ class SearchSpace:
                         f"leave it out, or give stage {number} a list of its own",
                         where=where,
                     ) from None
-        return found
+        return forms
 
     @property
     def size(self) -> int:
@@ -101,14 +101,14 @@ class SearchSpace:
 
     def parameters(self) -> dict[str, tuple[Any, ...]]:
         """Every parameter that :meth:`sample` may suggest, with its values."""
-        found: dict[str, tuple[Any, ...]] = {}
+        parameters: dict[str, tuple[Any, ...]] = {}
         for number, candidates in enumerate(self.candidates, 1):
             if len(candidates) > 1:
-                found[f"stage{number}.type"] = tuple(candidate.type for candidate in candidates)
+                parameters[f"stage{number}.type"] = tuple(candidate.type for candidate in candidates)
             for candidate in candidates:
                 for key, values in candidate.open.items():
-                    found[f"stage{number}.{candidate.type}.{key}"] = values
-        return found
+                    parameters[f"stage{number}.{candidate.type}.{key}"] = values
+        return parameters
 
     def params(self, architecture: Architecture) -> dict[str, Any] | None:
         """The values with which :meth:`sample` proposes this architecture; ``None`` if it is not in the space.
@@ -120,10 +120,10 @@ class SearchSpace:
             zip(architecture.choices(len(self.stages)), self.candidates, self.canonical, strict=True), 1
         ):
             if choice not in canonical:
-                found = next((raw for raw, form in canonical.items() if form == choice), None)
-                if found is None:
+                first = next((raw for raw, form in canonical.items() if form == choice), None)
+                if first is None:
                     return None
-                choice = found
+                choice = first
             candidate = next(candidate for candidate in candidates if candidate.type == choice.type)
             if len(candidates) > 1:
                 params[f"stage{number}.type"] = choice.type
@@ -139,7 +139,7 @@ class SearchSpace:
         lacks them.
         """
         types = dict.fromkeys(candidate.type for candidates in self.candidates for candidate in candidates)
-        found = [("none", Architecture(self.backbone, (StageChoice(),) * len(self.stages)))]
+        baselines = [("none", Architecture(self.backbone, (StageChoice(),) * len(self.stages)))]
         for name in types:
             if name in (NONE, CONTROL, RIVAL):
                 continue
@@ -147,10 +147,10 @@ class SearchSpace:
                 next((c.default() for c in candidates if c.type == name), StageChoice())
                 for candidates in self.candidates
             )
-            found.append((f"uniform {name}", Architecture(self.backbone, stages)))
+            baselines.append((f"uniform {name}", Architecture(self.backbone, stages)))
         for name in (CONTROL, RIVAL):
-            found.append((name, Architecture(self.backbone, (StageChoice(name),) * len(self.stages))))
-        return found
+            baselines.append((name, Architecture(self.backbone, (StageChoice(name),) * len(self.stages))))
+        return baselines
 
     def __contains__(self, architecture: Architecture) -> bool:
         return self.params(architecture) is not None

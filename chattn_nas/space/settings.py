@@ -72,16 +72,16 @@ class SpaceSettings(Refusing, RootModel[dict[int | str, list[Any]]]):
     def _parse(key: int | str, entries: list[Any]) -> tuple[Candidate, ...]:
         if not entries:
             raise InputError("the list of attentions is empty", where=(key,))
-        found: dict[str, Candidate] = {}
+        candidates: dict[str, Candidate] = {}
         for index, entry in enumerate(entries):
             try:
                 candidate = Candidate.parse(entry)
             except InputError as error:
                 raise error.at(key, index) from None
-            if candidate.type in found:
+            if candidate.type in candidates:
                 raise InputError(f"{candidate.type} is listed twice: join its values in one entry", where=(key, index))
-            found[candidate.type] = candidate
-        return tuple(found.values())
+            candidates[candidate.type] = candidate
+        return tuple(candidates.values())
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
