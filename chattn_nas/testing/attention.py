@@ -174,10 +174,10 @@ def bfloat16_is_close(case: Case) -> None:
     wanted = module(x)
     for given in (x, x.bfloat16()):
         with torch.autocast("cpu", torch.bfloat16):
-            found = module(given)
-        assert found.dtype == given.dtype, f"{given.dtype} became {found.dtype} under autocast"
-        _finite(found, "the output under autocast")
-        _close(found, wanted, 2e-2, f"autocast on {given.dtype}")
+            output = module(given)
+        assert output.dtype == given.dtype, f"{given.dtype} became {output.dtype} under autocast"
+        _finite(output, "the output under autocast")
+        _close(output, wanted, 2e-2, f"autocast on {given.dtype}")
 
 
 def copies_are_equal(case: Case) -> None:
@@ -235,9 +235,9 @@ def costs_as_declared(case: Case) -> None:
         x = torch.empty(1, case.channels, *case.feature_size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(x)
-    found = sum(p.numel() for p in module.parameters()) - sum(p.numel() for p in _auxiliary(module))
+    parameters = sum(p.numel() for p in module.parameters()) - sum(p.numel() for p in _auxiliary(module))
     declared = kind.parameters(*site, case.complete)
-    assert found == declared, f"{found} parameters, {declared} declared"
+    assert parameters == declared, f"{parameters} parameters, {declared} declared"
     macs = counter.get_total_flops() / 2
     declared = kind.macs(*site, case.complete)
     assert macs == declared, f"{macs:.0f} MACs, {declared} declared"
@@ -386,10 +386,10 @@ def battery(*names: str, slow: bool = False) -> list[Conformance]:
     Raises:
         InputError: A type is unknown or cannot be built.
     """
-    found = []
+    conformances = []
     for name in names:
         default, *others = cases(name)
         checks = SLOW if slow else ALWAYS + ONCE
-        found += [Conformance(check, default) for check in checks]
-        found += [] if slow else [Conformance(check, case) for case in others for check in ALWAYS]
-    return found
+        conformances += [Conformance(check, default) for check in checks]
+        conformances += [] if slow else [Conformance(check, case) for case in others for check in ALWAYS]
+    return conformances

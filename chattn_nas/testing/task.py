@@ -77,12 +77,12 @@ def _batches(data: TaskData) -> Iterator[tuple[Any, torch.Tensor]]:
 
 def _a_batch_is_prepared_under_its_generator(data: TaskData, backbone: Backbone) -> None:
     batch = data.train[torch.arange(min(4, len(data.train)))]
-    found = [data.task.prepare(batch, torch.Generator().manual_seed(seed)) for seed in (0, 0)]  # type: ignore[arg-type]
-    inputs, targets = found[0]
+    prepared = [data.task.prepare(batch, torch.Generator().manual_seed(seed)) for seed in (0, 0)]  # type: ignore[arg-type]
+    inputs, targets = prepared[0]
     assert inputs.is_floating_point()
     assert len(inputs) == len(targets) == len(batch)
     assert inputs.isfinite().all()
-    for one, other in zip(*found, strict=True):
+    for one, other in zip(*prepared, strict=True):
         assert torch.equal(one, other), "what is drawn must come from the generator alone"
 
 
@@ -172,15 +172,15 @@ def _a_copy_and_its_weights_compute_the_same(data: TaskData, backbone: Backbone)
 def _scores_do_not_depend_on_the_batches(data: TaskData, backbone: Backbone) -> None:
     network = _network(data, backbone).eval()
     scorer = data.task.scorer(len(data.validation), torch.device("cpu"))
-    found = []
+    scores = []
     with torch.no_grad():
         outputs = [(network(data.task.inputs(part.images)), part.labels, rows) for part, rows in _batches(data)]
         for order in (outputs, outputs[::-1]):
             scorer.reset()
             for output in order:
                 scorer.add(*output)
-            found.append(scorer.result())
-    for one, other in zip(*found, strict=True):
+            scores.append(scorer.result())
+    for one, other in zip(*scores, strict=True):
         assert math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-6), "reset must begin anew"
     json.dumps(scorer.figures())
 
