@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from statistics import mean, stdev
 from typing import Any
 
 from start import KEYS, LONGER, STARTS, UNIFORM
@@ -44,24 +43,23 @@ def accuracies(part: Any) -> Iterator[str]:
 
 
 def handicap(part: Any) -> Iterator[str]:
-    """What the gates that begin below 1 lie above none, by length and start: mean over types, each over its seeds."""
+    """How far above none the gates that begin below 1 end, by length and start: mean over types, and of each seed."""
     short = part[part["network"].isin(["none", *BELOW_ONE])]
     lengths = sorted(set(short["epochs"]))
     rows = []
     for start in STARTS:
         cells = []
         for epochs in lengths:
-            mine = chosen(short, epochs, start).set_index(["network", "seed"])["accuracy"]
-            apart = [_difference(mine.get(name), mine.get("none")) for name in BELOW_ONE]
-            found = [one for one in apart if one is not None]
-            error = stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("nan")
-            cells.append(f"{mean(found):+.2f} ± {error:.2f}" if len(found) == len(BELOW_ONE) else "")
+            wide = chosen(short, epochs, start).pivot_table(index="network", columns="seed", values="accuracy")
+            apart = (wide - wide.loc["none"]).reindex(list(BELOW_ONE)).dropna(axis="columns").mean()
+            each = f" ({', '.join(f'{one:+.1f}' for one in apart)})" if len(apart) > 1 else ""
+            cells.append(f"{apart.mean():+.1f}{each}" if len(apart) else "")
         if any(cells):
             rows.append(f"| {start} | {' | '.join(cells)} |")
     if not rows:
         return
     yield f"Points above none of the gates that begin below 1 ({', '.join(BELOW_ONE)}): mean over types,"
-    yield "each over the seeds that none has too, ± its standard error over types:\n"
+    yield "in brackets of each seed alone:\n"
     yield f"| start | {' | '.join(f'{epochs} epochs' for epochs in lengths)} |\n{'|---' * (len(lengths) + 1)}|"
     yield from rows
     yield ""
