@@ -42,7 +42,7 @@ def refuse_file(
         )
 
 
-def found(
+def load_object(
     path: str, what: str, where: tuple[str | int, ...], *, takes: Sequence[str] | None = None,
     keywords: Sequence[str] = (), refusal: Refusal = InputError,
 ) -> Any:  # fmt: skip

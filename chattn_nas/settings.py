@@ -141,7 +141,7 @@ class Settings(Refusing):
         resolved = handler.resolve_ref_schema(schema)
         properties = resolved.get("properties", {})
         resolved["description"] = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
-        said, shown_keys = told(cls.__doc__ or "", "Attributes"), _in_a_spec(cls.__doc__ or "")
+        said, shown_keys = documented(cls.__doc__ or "", "Attributes"), _in_a_spec(cls.__doc__ or "")
         for key, property in properties.items():
             example, unit = shown_keys.get(key, (None, ""))
             if key in said:
@@ -177,7 +177,7 @@ class Settings(Refusing):
         return type(self).model_validate({**held, **update})
 
 
-def told(doc: str, section: str) -> dict[str, str]:
+def documented(doc: str, section: str) -> dict[str, str]:
     """The entries of a docstring's section, such as ``Attributes``, by name, each in one line."""
     entries: dict[str, str] = {}
     names: list[str] = []

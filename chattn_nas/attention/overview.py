@@ -69,7 +69,7 @@ def needs(kind: AttentionType) -> list[str]:
     ]
 
 
-def told(kind: AttentionType) -> str:
+def documentation(kind: AttentionType) -> str:
     """The docstring of the file that defines the type: the equation, then the facts."""
     return (sys.modules[kind.cls.__module__].__doc__ or "").strip()
 
@@ -128,12 +128,12 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cost(found: dict[str, Any]) -> str:
-    return "cannot sit there" if found["problem"] else f"{found['parameters']:,}, {found['macs']:,}"
+def _cost(facts: dict[str, Any]) -> str:
+    return "cannot sit there" if facts["problem"] else f"{facts['parameters']:,}, {facts['macs']:,}"
 
 
 def _section(kind: AttentionType) -> list[str]:
-    lines = [part for paragraph in told(kind).split("\n\n") for part in (*_paragraph(paragraph), "")]
+    lines = [part for paragraph in documentation(kind).split("\n\n") for part in (*_paragraph(paragraph), "")]
     facts = {
         "Settings": settings(kind),
         "Default place": f"`{place(kind)}`" if kind.name != "none" else "",

@@ -28,7 +28,7 @@ from chattn_nas.attention.attention_type import Site as Site
 from chattn_nas.attention.attention_type import Size as Size
 from chattn_nas.attention.attention_type import Values as Values
 from chattn_nas.errors import InputError
-from chattn_nas.parts import found
+from chattn_nas.parts import load_object
 
 if TYPE_CHECKING:  # reading a spec needs no torch
     from torch import nn
@@ -148,7 +148,7 @@ def _path_of(kind: AttentionType) -> str:
 
 
 def _from_path(path: str) -> AttentionType:
-    cls = found(path, "an attention", ())
+    cls = load_object(path, "an attention", ())
     for known in _types.values():
         if known.cls is cls:
             return known

@@ -20,7 +20,7 @@ UNITS = "params and MACs as multiples of the backbone without attention"
 
 def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
     """Outcome, network, seed, score, parameters, time."""
-    from chattn_nas.proxy.measurement import told
+    from chattn_nas.proxy.measurement import outcome_words
     from chattn_nas.results import words
     from chattn_nas.results.tables import rows_of
 
@@ -30,7 +30,7 @@ def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
     for row in rows_of(table):
         cells = {
             "#": row["number"],
-            "outcome": told(row["outcome"]),
+            "outcome": outcome_words(row["outcome"]),
             "network": _network(row),
             "seed": _whole(row["seed"]),
             f"score {unit.unit}".rstrip(): words.accuracy(row[unit.name]),
@@ -42,7 +42,7 @@ def trials(table: pd.DataFrame, unit: Unit) -> Narrow:
         rows.append(cells | {"time": words.duration(row["seconds"])})
         if row["reason"] and row["outcome"] not in ("complete", "pruned"):
             why.setdefault((row["outcome"], row["reason"]), []).append(row["number"])
-    reasons = [f"{told(outcome)} ({_listed(numbers)}): {reason}" for (outcome, reason), numbers in why.items()]
+    reasons = [f"{outcome_words(outcome)} ({_listed(numbers)}): {reason}" for (outcome, reason), numbers in why.items()]
     return (
         rows,
         _choices(table),

@@ -32,7 +32,7 @@ def attentions(
     kinds = [registry.get(name) for name in names]
     rows = [overview.row(kind, channels, (height, width)) for kind in kinds]
     if as_json:
-        print_json(rows if type is None else rows[0] | {"told": overview.told(kinds[0])})
+        print_json(rows if type is None else rows[0] | {"told": overview.documentation(kinds[0])})
         return
     where = f"{channels}x{height}x{width}"
     if type is None:
@@ -61,7 +61,7 @@ def attentions(
         )
         return
     (kind,), (costs,) = kinds, rows
-    for paragraph in (overview.told(kind) or kind.title or kind.name).split("\n\n"):
+    for paragraph in (overview.documentation(kind) or kind.title or kind.name).split("\n\n"):
         say(paragraph if paragraph.startswith("    ") else " ".join(paragraph.split()))
         console.print()
     facts = {

@@ -191,7 +191,7 @@ def _opened(run: Path, trust: bool) -> Run:
 
 def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: bool, wide: bool) -> None:
     """Output a table of a run as a file, as JSON, or as far as it fits a terminal."""
-    from chattn_nas.proxy.measurement import told
+    from chattn_nas.proxy.measurement import outcome_words
     from chattn_nas.results.tables import rows_of
     from chattn_nas.study.metric import unit_of
 
@@ -212,7 +212,7 @@ def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: b
         columns = [table.attrs.get("metric", "accuracy") if column == "metric" else column for column in SHOWN[name]]
         shown = table[[column for column in columns if column in table and table[column].notna().any()]]
         if "outcome" in shown:
-            shown = shown.assign(outcome=shown["outcome"].map(told))
+            shown = shown.assign(outcome=shown["outcome"].map(outcome_words))
         print_table(rows_of(shown), wide=True)
     else:
         rows, choices, notes = _columns.NARROW[name](table, unit_of(run.study))

@@ -131,7 +131,7 @@ def _parts_first(deep: Sequence[tuple[Entry, list[str]]]) -> bool:
 
 
 def _by_part(
-    deep: Sequence[tuple[Entry, list[str]]], folders: Sequence[list[str]], found: FolderLayout, root: str
+    deep: Sequence[tuple[Entry, list[str]]], folders: Sequence[list[str]], layout: FolderLayout, root: str
 ) -> None:
     called: dict[str, str] = {}
     aside: Counter[str] = Counter()
@@ -146,23 +146,23 @@ def _by_part(
                 where=("path",),
             )
         if len(path) > 2:
-            _add(found, part, entry, path[1])
+            _add(layout, part, entry, path[1])
     for folder in folders:
         if len(folder) == 2 and folder[0] in called.values():
-            found.folders.setdefault(part_of(folder[0]) or "", set()).add(readable(folder[1]))
+            layout.folders.setdefault(part_of(folder[0]) or "", set()).add(readable(folder[1]))
     for part, name in called.items():
-        if part not in found.parts:
+        if part not in layout.parts:
             raise DataError(
                 f"{root}/{name} holds images but {NO_CLASSES}: sort them into "
                 "those of the training images, or move the folder out of the set",
                 where=("path",),
             )
     if aside:
-        found.said.append(f"{', '.join(f'{name}/' for name in aside)} beside {called['train']}/ "
+        layout.said.append(f"{', '.join(f'{name}/' for name in aside)} beside {called['train']}/ "
                           f"({sum(aside.values())} images) is left out")  # fmt: skip
 
 
-def _look_inside(deep: Sequence[tuple[Entry, list[str]]], found: FolderLayout, root: str) -> None:
+def _look_inside(deep: Sequence[tuple[Entry, list[str]]], layout: FolderLayout, root: str) -> None:
     """Say which folders inside class folders count for their class.
 
     Raises:
@@ -183,16 +183,16 @@ def _look_inside(deep: Sequence[tuple[Entry, list[str]]], found: FolderLayout, r
     if inside:
         listed = ", ".join(f"{readable(name)} holds {first_of(sorted(map(readable, inner)), 3)}"
                            for name, inner in sorted(inside.items())[:3])  # fmt: skip
-        found.said.append(f"folders inside a class folder count for its class: {listed}")
+        layout.said.append(f"folders inside a class folder count for its class: {listed}")
 
 
-def _add(found: FolderLayout, part: str, entry: Entry, name: str) -> None:
-    found.parts.setdefault(part, []).append((entry, readable(name)))
-    found.folders.setdefault(part, set()).add(readable(name))
+def _add(layout: FolderLayout, part: str, entry: Entry, name: str) -> None:
+    layout.parts.setdefault(part, []).append((entry, readable(name)))
+    layout.folders.setdefault(part, set()).add(readable(name))
 
 
-def _say_others(tree: Tree, found: FolderLayout) -> None:
+def _say_others(tree: Tree, layout: FolderLayout) -> None:
     others = Counter(PurePosixPath(e.path).suffix.lower() or "no ending" for e in tree.entries if not is_image(e.path))
     if others:
         listed = ", ".join(f"{ending} ({count})" for ending, count in others.most_common(5))
-        found.said.append(f"{sum(others.values())} files are no images by their names and are left out: {listed}")
+        layout.said.append(f"{sum(others.values())} files are no images by their names and are left out: {listed}")

@@ -18,7 +18,7 @@ from chattn_nas.data.tensors import Augmentation, Data, Further, ImageSet, Mappe
 from chattn_nas.device import resolve_device
 from chattn_nas.errors import DataError, TooLargeError
 from chattn_nas.image_size import pair
-from chattn_nas.parts import found, is_path
+from chattn_nas.parts import is_path, load_object
 
 #: Where images lie while they are trained on: copied to the device, or mapped from the cache on disk.
 Where = Literal["auto", "device", "disk"]
@@ -105,7 +105,7 @@ def _augmentation(settings: DataSettings, may_flip: bool) -> Augmentation:
     further: Further | None = {"trivial": trivial, "randaugment": randaugment}.get(settings.augment)
     if is_path(settings.augment):
         takes = ("images", "generator")
-        further = found(settings.augment, "an augmentation", ("data", "augment"), takes=takes, refusal=DataError)
+        further = load_object(settings.augment, "an augmentation", ("data", "augment"), takes=takes, refusal=DataError)
     return Augmentation(padding, may_flip if settings.flip is None else settings.flip, further)
 
 

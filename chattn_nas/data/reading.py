@@ -37,7 +37,7 @@ from chattn_nas.errors import DataError
 SAMPLED = 256
 #: Images of an array that are brought to size at once.
 CHUNK = 512
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 T = TypeVar("T")
 
 
@@ -104,7 +104,7 @@ def read_part(
     write: Callable[[Pixels, NDArray[Any] | None], None],
     *,
     threads: int | None = None,
-    told: Told = lambda done: None,
+    on_progress: OnProgress = lambda done: None,
 ) -> ReadPart:
     """Read every image of a part, and its target if targets are read.
 
@@ -115,11 +115,11 @@ def read_part(
         reading: How to read it.
         write: Takes uint8 images (n, C, H, W) and their targets in order; unreadable ones are left out.
         threads: Number of decoding threads; one per core by default, at most 8.
-        told: Called with the number of images done.
+        on_progress: Called with the number of images done.
     """
     survey = ReadPart()
     if isinstance(part.images, Arrays) and isinstance(part.targets, np.ndarray):
-        _read_arrays(part.images, reading, write, survey, told)
+        _read_arrays(part.images, reading, write, survey, on_progress)
         return survey
     threads = threads or min(8, cpu_count())
     with quiet_pillow(), ThreadPoolExecutor(threads) as pool:
@@ -133,7 +133,7 @@ def read_part(
                         break
                     number = index - 4 * threads if index < len(part.images) else len(part.images) - len(waiting)
                     _take(waiting.popleft().result(), number, part, write, survey)
-                    told(number + 1)
+                    on_progress(number + 1)
         finally:
             for future in waiting:
                 future.cancel()
@@ -163,11 +163,11 @@ def _one(part: Part, index: int, reading: Reading) -> Any:
         )
 
 
-def _take(found: Any, index: int, part: Part, write: Callable[..., None], survey: ReadPart) -> None:
-    if isinstance(found, str):
-        survey.bad.append((part.images.name(index), found))
+def _take(image_or_reason: Any, index: int, part: Part, write: Callable[..., None], survey: ReadPart) -> None:
+    if isinstance(image_or_reason, str):
+        survey.bad.append((part.images.name(index), image_or_reason))
         return
-    pixels, seen, content, target = found
+    pixels, seen, content, target = image_or_reason
     survey.kept.append(index)
     survey.sizes[seen.width, seen.height] += 1
     survey.modes[seen.mode] += 1
@@ -177,7 +177,9 @@ def _take(found: Any, index: int, part: Part, write: Callable[..., None], survey
     write(pixels[None], None if target is None else target[None])
 
 
-def _read_arrays(images: Arrays, reading: Reading, write: Callable[..., None], survey: ReadPart, told: Told) -> None:
+def _read_arrays(
+    images: Arrays, reading: Reading, write: Callable[..., None], survey: ReadPart, on_progress: OnProgress
+) -> None:
     for start in range(0, len(images), CHUNK):
         part = np.ascontiguousarray(images.array[start : start + CHUNK])
         try:
@@ -187,7 +189,7 @@ def _read_arrays(images: Arrays, reading: Reading, write: Callable[..., None], s
         survey.content.update(part.tobytes())
         survey.pixels.update(pixels.tobytes())
         write(pixels, None)
-        told(start + len(part))
+        on_progress(start + len(part))
     if len(images):
         seen = seen_array(images.array[0])
         survey.sizes[seen.width, seen.height] = len(images)
@@ -204,7 +206,7 @@ def quiet_pillow() -> Iterator[None]:
 
 
 @contextmanager
-def progress(total: int, what: str) -> Iterator[Told]:
+def progress(total: int, what: str) -> Iterator[OnProgress]:
     """Show a bar on a terminal, elsewhere a line every ten seconds with the remaining time."""
     if sys.stderr.isatty():
         from rich.console import Console
@@ -217,7 +219,7 @@ def progress(total: int, what: str) -> Iterator[Told]:
         return
     begun = last = time.monotonic()
 
-    def told(done: int) -> None:
+    def print_progress(done: int) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last > 10 and done:
@@ -225,4 +227,4 @@ def progress(total: int, what: str) -> Iterator[Told]:
             left = (now - begun) / done * (total - done)
             print(f"{what}: {done:,} of {total:,} images, about {left:.0f} s left", file=sys.stderr, flush=True)
 
-    yield told
+    yield print_progress

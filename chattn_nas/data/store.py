@@ -21,7 +21,7 @@ from chattn_nas.data.classes import check_classes, choose
 from chattn_nas.data.decoding import Pixels, Reading
 from chattn_nas.data.description import SHOWN, Description, part_facts
 from chattn_nas.data.pictures import Arrays, Found, Listing, Part
-from chattn_nas.data.reading import ReadPart, Told, progress, read_part, settle
+from chattn_nas.data.reading import OnProgress, ReadPart, progress, read_part, settle
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.errors import DataError, InputError
@@ -106,10 +106,10 @@ def _opened(place: Path) -> ImageStore:
     return ImageStore(description, images, {part: np.array(mapped) for part, mapped in targets.items()})
 
 
-def _fill(place: Path, cache: Cache, found: Found, settings: DataSettings) -> None:
+def _fill(place: Path, cache: Cache, data_set: Found, settings: DataSettings) -> None:
     """Read all parts of a set into the folder of a cache entry."""
     begun = time.monotonic()
-    listing = choose(found.listing(), settings.classes)
+    listing = choose(data_set.listing(), settings.classes)
     warned = check_classes(listing)
     total = sum(len(part.images) for part in listing.parts.values())
     first = listing.parts["train"].images
@@ -146,21 +146,22 @@ def _fill(place: Path, cache: Cache, found: Found, settings: DataSettings) -> No
 
 
 def _read_parts(
-    listing: Listing, reading: Reading, settings: DataSettings, place: Path, told: Told
+    listing: Listing, reading: Reading, settings: DataSettings, place: Path, on_progress: OnProgress
 ) -> dict[str, ReadPart]:
     surveys: dict[str, ReadPart] = {}
     done = 0
     for name, part in listing.parts.items():
         with _Writers(place, name) as writers:
             surveys[name] = read_part(
-                part, reading, writers.add, threads=None if listing.threads else 1, told=partial(_after, told, done)
-            )
+                part, reading, writers.add, threads=None if listing.threads else 1,
+                on_progress=partial(_after, on_progress, done),
+            )  # fmt: skip
         done += len(part.images)
     return surveys
 
 
-def _after(told: Told, before: int, done: int) -> None:
-    told(before + done)
+def _after(on_progress: OnProgress, before: int, done: int) -> None:
+    on_progress(before + done)
 
 
 class _Writers:

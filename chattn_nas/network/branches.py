@@ -65,5 +65,5 @@ class _Scaling(Measuring):
         for parameter in scales.values():
             parameter.mul_(self.factor_of_branches)
         factor = self.factor_of_branches if scales else 1.0
-        self.found[slot.path] = SlotStart(slot, 1.0, factor, ", ".join(scales) or "as it is")
+        self.starts[slot.path] = SlotStart(slot, 1.0, factor, ", ".join(scales) or "as it is")
         return original(x * factor)

@@ -55,8 +55,8 @@ def class_gates(network: nn.Module, images: Tensor, labels: Tensor) -> list[Stag
     hooks = []
 
     def keep(stage: int) -> Any:
-        def hook(module: nn.Module, given: tuple[Any, ...], got: Any) -> None:
-            before, after = given[0], got[0] if isinstance(got, tuple) else got
+        def hook(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            before, after = given[0], output[0] if isinstance(output, tuple) else output
             if before.shape == after.shape and before.ndim == 4:
                 sizes = [one.float().abs().mean((2, 3)) for one in (after, before)]
                 ratios[stage] = (sizes[0] / sizes[1].clamp_min(1e-6)).cpu()

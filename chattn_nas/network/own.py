@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.errors import BackboneError, first_line
-from chattn_nas.parts import found
+from chattn_nas.parts import load_object
 
 #: Arguments that are passed if the function takes them; further ones come from ``backbone.options``.
 OFFERED = ("num_classes", "in_chans", "device")
@@ -53,7 +53,7 @@ def find(path: str) -> Any:
     Raises:
         BackboneError: There is no such function.
     """
-    return found(path, "a backbone", ("model",), refusal=BackboneError)
+    return load_object(path, "a backbone", ("model",), refusal=BackboneError)
 
 
 def tell_stages(model: nn.Module, stages: Sequence[str]) -> None:
@@ -100,18 +100,18 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
         for hook in hooks:
             hook.remove()
     sizes = list(dict.fromkeys(size for _, _, size in done if max(size) > 1))
-    found: list[str] = []
+    stages: list[str] = []
     for size in sizes:
         here = [path for path, _, of in done if of == size]
         counted = sum(isinstance(order[path], nn.Conv2d) for path in here)
         if size == sizes[0] and counted < 2:
             continue  # the stem
         # A module that holds an earlier stage is the whole trunk; one without any convolution is glue behind a stage.
-        fitting = [p for p in here if convolutions[p] and not any(f == p or f.startswith(f"{p}.") for f in found)]
+        fitting = [p for p in here if convolutions[p] and not any(s == p or s.startswith(f"{p}.") for s in stages)]
         outer = [p for p in fitting if not _holds_shrinking(p, size, done)]
         if outer:
-            found.append(outer[-1])
-    return found
+            stages.append(outer[-1])
+    return stages
 
 
 def _holds_shrinking(path: str, size: tuple[int, ...], done: list[tuple[str, int, tuple[int, ...]]]) -> bool:

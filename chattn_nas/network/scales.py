@@ -25,10 +25,10 @@ def remaining_ratios(network: nn.Module, images: Tensor) -> dict[int, float]:
     return ratios_of(start_at_unit(copy.deepcopy(network), images), corrected=False)
 
 
-def ratios_of(found: Iterable[SlotStart], *, corrected: bool = True) -> dict[int, float]:
+def ratios_of(starts: Iterable[SlotStart], *, corrected: bool = True) -> dict[int, float]:
     """The same, from the results of ``start_at_unit``: with its corrections, or without them."""
     logs: dict[int, list[float]] = {}
-    for one in found:
+    for one in starts:
         felt = one.where not in ("norm follows", "no map")
         done = corrected and one.where != "as it is"
         logs.setdefault(one.slot.stage + 1, []).append(math.log(one.ratio) if felt and not done else 0.0)

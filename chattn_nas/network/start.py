@@ -140,7 +140,7 @@ class Measuring:
     def __init__(self, network: nn.Module, slots: tuple[AttentionSlot, ...]) -> None:
         self.network = network
         self.slots = slots
-        self.found: dict[str, SlotStart] = {}
+        self.starts: dict[str, SlotStart] = {}
         self.forwards: dict[str, Callable[..., Any]] = {}
         #: By path of a block: its arguments, and weak references to what its modules gave.
         self.calls: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {}
@@ -172,7 +172,7 @@ class Measuring:
                 hook.remove()
             for module in patched:
                 del module.forward
-        return list(self.found.values())
+        return list(self.starts.values())
 
     def _block_hook(self, path: str) -> Callable[..., None]:
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -198,7 +198,7 @@ class Measuring:
             """Measure at the first call, apply the correction at later ones."""
             if self.target == slot.path and self.factor is None:
                 raise _Stop(x)
-            known = self.found.get(slot.path)
+            known = self.starts.get(slot.path)
             if known is None and self.target is None:
                 return self.measure(slot, x, original)
             y: Tensor = original(x)
@@ -235,7 +235,7 @@ class Measuring:
         return self._end(slot, ratio, 1 / ratio, "behind", behind(1.0) / ratio)
 
     def _end(self, slot: AttentionSlot, ratio: float, scale: float, where: str, y: Tensor) -> Tensor:
-        self.found[slot.path] = SlotStart(slot, ratio, scale, where)
+        self.starts[slot.path] = SlotStart(slot, ratio, scale, where)
         return y
 
     def _is_felt(self, slot: AttentionSlot) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from chattn_nas.errors import InputError
-from chattn_nas.parts import found, is_path
+from chattn_nas.parts import is_path, load_object
 from chattn_nas.proxy.settings import ProxySettings
 from chattn_nas.tasks.classification import Classification, LabelLoss
 from chattn_nas.tasks.task import Criterion, Task
@@ -22,7 +22,7 @@ def criterion_of(task: Task, settings: ProxySettings, device: torch.device) -> C
     """
     name, where = settings.loss, ("proxy", "loss")
     if is_path(name):
-        own: Criterion = found(name, "a loss", where, takes=("output", "targets"))
+        own: Criterion = load_object(name, "a loss", where, takes=("output", "targets"))
         return own
     if name not in LOSSES:
         raise InputError(f"there is no loss {name!r}", where=where, value=name, choices=(*LOSSES, "module:function"))

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     CRASHED = "crashed"  #: raised an exception, or its worker died
 
 
-def told(outcome: str) -> str:
+def outcome_words(outcome: str) -> str:
     """The outcome as readers see it, such as ``stopped early`` for ``pruned``."""
     return "stopped early" if outcome == Outcome.PRUNED else outcome.replace("_", " ")
 

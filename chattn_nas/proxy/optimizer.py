@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.errors import InputError, first_line
-from chattn_nas.parts import found, is_path
+from chattn_nas.parts import is_path, load_object
 from chattn_nas.proxy.settings import ProxySettings
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -87,7 +87,7 @@ def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: fl
 
 def _own(name: str, groups: list[dict[str, Any]], peak: float, weight_decay: float) -> torch.optim.Optimizer:
     where = ("proxy", "optimizer")
-    make = found(name, "an optimiser", where, takes=("groups",), keywords=("lr", "weight_decay"))
+    make = load_object(name, "an optimiser", where, takes=("groups",), keywords=("lr", "weight_decay"))
     try:
         made = make(groups, lr=peak, weight_decay=weight_decay)
     except Exception as error:  # somebody else's code

@@ -14,7 +14,7 @@ EVERY = 0.5
 
 _listener: Listener | None = None
 _facts: Facts = {}
-_told = 0.0
+_last_told = 0.0
 
 
 @contextmanager
@@ -33,11 +33,11 @@ def heard_by(listener: Listener) -> Iterator[None]:
 
 def tell(phase: str, **facts: Any) -> None:
     """Begin a phase; other values from earlier phases stay valid."""
-    global _facts, _told
+    global _facts, _last_told
     if _listener is None:
         return
     _facts = _facts | facts | {"phase": phase}
-    _told = time.monotonic()
+    _last_told = time.monotonic()
     _listener(_facts)
 
 
@@ -58,7 +58,7 @@ class Beat:
         """Count one step."""
         self.done += 1
         now = time.monotonic()
-        if _listener is None or now - _told < EVERY:
+        if _listener is None or now - _last_told < EVERY:
             return
         epoch, step = divmod(self.done - 1, self.steps)
         tell(

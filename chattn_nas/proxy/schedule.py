@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from chattn_nas.errors import InputError, first_line
-from chattn_nas.parts import found
+from chattn_nas.parts import load_object
 from chattn_nas.proxy.settings import ProxySettings
 
 #: Step (from 0), steps of the rung and ``proxy.warmup`` to the factor.
@@ -34,7 +34,7 @@ def factors(settings: ProxySettings, steps: int) -> list[float]:
     name, where = settings.scheduler, ("proxy", "scheduler")
     if name == "cosine":
         return [cosine(step, steps, settings.warmup) for step in range(steps)]
-    of_step: Schedule = found(name, "a scheduler", where, takes=("step", "steps", "warmup"))
+    of_step: Schedule = load_object(name, "a scheduler", where, takes=("step", "steps", "warmup"))
     given: list[float] = []
     for step in range(steps):
         try:

@@ -15,7 +15,7 @@ import yaml
 
 from chattn_nas.judging import Confirmation, confirmation
 from chattn_nas.network.constraints import Constraint
-from chattn_nas.proxy.measurement import told
+from chattn_nas.proxy.measurement import outcome_words
 from chattn_nas.report.classes import ClassFigures, class_figures
 from chattn_nas.report.verdict import Verdict, verdict
 from chattn_nas.results import Pick, Standing, efficiency, importance, one_shot, words
@@ -226,7 +226,7 @@ def gather(study: optuna.Study, directory: Path | None = None) -> RunFacts:
 def _outcomes(records: list[Record]) -> pd.DataFrame:
     rows: dict[str, dict[str, Any]] = {}
     for record in records:
-        name = told(record.outcome) if record.trained else "answered from the record"
+        name = outcome_words(record.outcome) if record.trained else "answered from the record"
         row = rows.setdefault(name, {"outcome": name, "trials": 0, "seconds": 0.0, "reasons": {}})
         row["trials"] += 1
         if record.measurement and record.trained:
@@ -237,7 +237,7 @@ def _outcomes(records: list[Record]) -> pd.DataFrame:
         row["time"] = words.duration(row["seconds"])
         commonest = sorted(row["reasons"].items(), key=lambda item: -item[1])[:2]
         row["reasons"] = "; ".join(f"{reason} ({count})" for reason, count in commonest)
-    order = ("complete", told("pruned"), "answered from the record", "infeasible")
+    order = ("complete", outcome_words("pruned"), "answered from the record", "infeasible")
     table = sorted(
         rows.values(), key=lambda row: (order.index(row["outcome"]) if row["outcome"] in order else 9, row["outcome"])
     )

@@ -11,7 +11,7 @@ import pandas as pd
 
 from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
-from chattn_nas.proxy.measurement import told
+from chattn_nas.proxy.measurement import outcome_words
 
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(<=|>=|==|!=|<|>|=|~)\s*(.+?)\s*")
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(k|M|G|x|%)?")
@@ -75,8 +75,8 @@ def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
     if number is not None and number[2] == "x":
         column = _column(table, f"{column}_x")
     values = table[column]
-    if column == "outcome":  # as it is stored, or as it is told
-        stored = {told(value): value for value in values.unique()}
+    if column == "outcome":  # as it is stored, or as it is outcome_words
+        stored = {outcome_words(value): value for value in values.unique()}
         text = stored.get(text, text)
     if sign == "~":
         return values.astype(str).str.contains(text, case=False, regex=False)

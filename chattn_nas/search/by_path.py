@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from chattn_nas.errors import InputError, MissingExtraError, first_line
-from chattn_nas.parts import HUB, found
+from chattn_nas.parts import HUB, load_object
 
 
 def made_by_path(path: str, kind: Any, **offered: Any) -> Any:
@@ -24,7 +24,11 @@ def made_by_path(path: str, kind: Any, **offered: Any) -> Any:
     """
     key = kind.__name__.removeprefix("Base").lower()
     try:
-        make = _from_hub(path.removeprefix(HUB), kind, key) if path.startswith(HUB) else found(path, f"a {key}", (key,))
+        make = (
+            _from_hub(path.removeprefix(HUB), kind, key)
+            if path.startswith(HUB)
+            else load_object(path, f"a {key}", (key,))
+        )
         taken = inspect.signature(make).parameters
         made = make(**{one: value for one, value in offered.items() if one in taken})
     except InputError:

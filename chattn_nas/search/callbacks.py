@@ -71,10 +71,10 @@ class Observer:
     def __init__(self, run: RunDirectory, callbacks: Sequence[Callback]) -> None:
         self.run, self.callbacks = run, callbacks
         self.path = run.directory / TOLD
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         if callbacks:
             with suppress(OSError, ValueError, TypeError):
-                self._told = set(json.loads(self.path.read_text(encoding="utf-8")))
+                self._reported = set(json.loads(self.path.read_text(encoding="utf-8")))
         self._started: set[int] = set()
         self._rungs: dict[int, int] = {}
         self._seen = 0
@@ -91,16 +91,16 @@ class Observer:
                     if index >= self._rungs.get(number, 0):
                         self._rung(record_of(trial, unit=unit), _rung(epoch, score))
         new, self._seen = known.finished[self._seen :], len(known.finished)
-        fresh = [trial for trial in sorted(new, key=lambda one: one.number) if trial.number not in self._told]
+        fresh = [trial for trial in sorted(new, key=lambda one: one.number) if trial.number not in self._reported]
         for trial in fresh:
             record = record_of(trial, unit=unit)
             self._begin(record)
             self._end(record)
-            self._told.add(trial.number)
+            self._reported.add(trial.number)
         if fresh:
             self.path.parent.mkdir(exist_ok=True)
             with replacing(self.path) as partial:
-                partial.write_text(json.dumps(sorted(self._told)), encoding="utf-8")
+                partial.write_text(json.dumps(sorted(self._reported)), encoding="utf-8")
 
     def end(self) -> None:
         """Report what remains, then the end of the search."""

@@ -44,7 +44,7 @@ class Budget:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self.begun, self._told = seconds, time.monotonic(), False
+        self.seconds, self.begun, self._is_spent = seconds, time.monotonic(), False
 
     @property
     def left(self) -> float:
@@ -53,7 +53,7 @@ class Budget:
 
     def __call__(self, study: optuna.Study) -> None:
         """End the search if its time is up."""
-        if self._told:
+        if self._is_spent:
             return
         lengths = [
             (trial.datetime_complete - trial.datetime_start).total_seconds()
@@ -61,5 +61,5 @@ class Budget:
             if trial.datetime_complete is not None and trial.datetime_start is not None
         ]
         if self.left < (fmean(lengths[-20:]) if lengths else 0.0):
-            self._told = True
+            self._is_spent = True
             end(study, f"the budget of {self.seconds / 60:.3g} min is spent")

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from chattn_nas.errors import InputError, MissingExtraError, first_line
-from chattn_nas.parts import found, is_path
+from chattn_nas.parts import is_path, load_object
 from chattn_nas.quiet import quiet
 from chattn_nas.search.callbacks import Callback
 from chattn_nas.study.record import Record
@@ -61,7 +61,7 @@ def loggers(run: RunDirectory) -> list[Callback]:
 
 
 def _by_path(name: str, index: int) -> Callable[[RunDirectory], Any]:
-    part: Callable[[RunDirectory], Any] = found(name, "a logger", ("search", "log_to", index), takes=("run",))
+    part: Callable[[RunDirectory], Any] = load_object(name, "a logger", ("search", "log_to", index), takes=("run",))
     return part
 
 

@@ -108,7 +108,7 @@ class _Enough(Exception):
 
 class _Clock:
     def __init__(self, device: torch.device, seconds: float) -> None:
-        self.device, self.seconds, self.made = device, seconds, time.perf_counter()
+        self.device, self.seconds, self.created = device, seconds, time.perf_counter()
         self.count, self.timed, self.begun, self.per_step = 0, 0, 0.0, 0.0
 
     def tick(self) -> None:
@@ -116,7 +116,7 @@ class _Clock:
         self.count += 1
         if self.begun:
             self.timed += 1
-        elif self.count >= WARM or time.perf_counter() - self.made > self.seconds:  # slow steps warm up in fewer
+        elif self.count >= WARM or time.perf_counter() - self.created > self.seconds:  # slow steps warm up in fewer
             _wait(self.device)
             self.begun = time.perf_counter()
             return

@@ -14,7 +14,7 @@ from rich.live import Live
 
 from chattn_nas.plural import plural
 from chattn_nas.proxy import Outcome
-from chattn_nas.proxy.measurement import told
+from chattn_nas.proxy.measurement import outcome_words
 from chattn_nas.proxy.pulse import Facts
 from chattn_nas.search.board import BoardState, board
 from chattn_nas.search.ending import Budget
@@ -160,7 +160,7 @@ def line(trial: FrozenTrial, unit: Unit = ACCURACY) -> str:
     stored, end = trial_attributes(trial), outcome(trial)
     measured = stored.measurement
     answered = stored.value_source == ANSWERED
-    how = "known already" if answered else told(end) if end is not None else "running"
+    how = "known already" if answered else outcome_words(end) if end is not None else "running"
     if end is Outcome.PRUNED and measured is not None and measured.rungs and not answered:
         how += f" after epoch {measured.rungs[-1].epoch}"
     parts = [stored.label or short_form([in_words(stage, searched_in(trial.params)) for stage in stored.stages])]

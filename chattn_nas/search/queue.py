@@ -108,8 +108,8 @@ def give_back(study: optuna.Study, trial_id: int) -> None:
         _optuna.set_state(study, trial_id, TrialState.WAITING)
 
 
-def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, retries: int) -> bool:
-    """Return a trial whose worker is gone to the queue; after more than ``retries`` times, end it as ``how``.
+def lose(study: optuna.Study, trial: FrozenTrial, outcome: Outcome, reason: str, retries: int) -> bool:
+    """Return a trial whose worker is gone to the queue; after more than ``retries`` times, end it as ``outcome``.
 
     Returns:
         Whether it was returned to the queue.
@@ -125,7 +125,7 @@ def lose(study: optuna.Study, trial: FrozenTrial, how: Outcome, reason: str, ret
         if times <= retries:
             give_back(study, key)
             return True
-        _optuna.set_user(study, key, "outcome", str(how))
+        _optuna.set_user(study, key, "outcome", str(outcome))
         _optuna.set_state(study, key, TrialState.FAIL)
     except UpdateFinishedTrialError:
         pass

@@ -20,7 +20,7 @@ from chattn_nas.arguments import asked_by
 from chattn_nas.attention import registry
 from chattn_nas.data import describe, differences
 from chattn_nas.errors import DataError, RunError
-from chattn_nas.parts import found
+from chattn_nas.parts import load_object
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.run import OWN_RUN
@@ -90,7 +90,7 @@ def plugins(spec: Spec) -> dict[str, str]:
         modules[spec.task.type] = sys.modules.get(task.__module__)
     for where, path in spec.own_parts.items():
         if where not in (("data", "dataset"), ("task", "type")):
-            part = found(path, "a part of your own", where)
+            part = load_object(path, "a part of your own", where)
             of_part = sys.modules.get(getattr(part, "__module__", None) or "")
             named = sys.modules[path.partition(":")[0]]
             modules[path] = of_part if where == ("backbone", "model") else named
@@ -181,9 +181,9 @@ def warn_of_changes(study: optuna.Study, now: dict[str, Any]) -> list[str]:
     return changed
 
 
-def _keep_changes(study: optuna.Study, found: list[str]) -> None:
-    if found:
-        log.warning("this session differs from the first one of the study: %s", "; ".join(found))
+def _keep_changes(study: optuna.Study, changes: list[str]) -> None:
+    if changes:
+        log.warning("this session differs from the first one of the study: %s", "; ".join(changes))
     then = study_attributes(study).changes
-    if new := [one for one in found if one not in then]:
+    if new := [one for one in changes if one not in then]:
         study.set_user_attr("changes", [*then, *new])

@@ -101,15 +101,15 @@ def start(
     return TrialRunner(spec, study, space, made, reference, checkpoints, owner())
 
 
-def _facts(made: Trainer, spec: Spec, space: SearchSpace, data: Data | None) -> dict[str, Any]:
+def _facts(trainer: Trainer, spec: Spec, space: SearchSpace, data: Data | None) -> dict[str, Any]:
     """Attributes that the study's first worker stores; ``reference`` comes last and shows that they are complete."""
     facts: dict[str, Any] = {
-        "stages": [stage_to_dict(stage) for stage in made.stages],
+        "stages": [stage_to_dict(stage) for stage in trainer.stages],
         "versions": versions(),
         "hardware": hardware(),
         "defaults": {name: attention.get(name).defaults for name in sorted(_types(space))},
     }
-    loaded = loaded_weights(made, spec)
+    loaded = loaded_weights(trainer, spec)
     if loaded is not None:
         facts["loaded_weights"] = loaded
     if data is not None:
@@ -117,7 +117,7 @@ def _facts(made: Trainer, spec: Spec, space: SearchSpace, data: Data | None) -> 
     if isinstance(data, tasks.TaskData):
         task = data.task
         facts |= {METRIC: task.unit.name, UNIT: task.unit.to_dict(), FLOOR: task.floor()}
-    return facts | {"reference": reference_costs(made, spec)}
+    return facts | {"reference": reference_costs(trainer, spec)}
 
 
 def _types(space: SearchSpace) -> set[str]:

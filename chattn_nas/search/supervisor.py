@@ -260,21 +260,21 @@ class Supervisor:
         self.silent_since = {trial.number: self.silent_since.get(trial.number, now) for trial in lost}
         return {number for number, since in self.silent_since.items() if now - since > SILENT}
 
-    def _replace(self, worker: Worker, trial: FrozenTrial, how: Outcome, reason: str) -> None:
+    def _replace(self, worker: Worker, trial: FrozenTrial, outcome: Outcome, reason: str) -> None:
         worker.kill()
         del self.workers[worker.slot.index]
-        self._lose(trial, how, reason, worker)
+        self._lose(trial, outcome, reason, worker)
         self._start(worker.slot)
 
-    def _lose(self, trial: FrozenTrial, how: Outcome, reason: str, worker: Worker | None) -> None:
+    def _lose(self, trial: FrozenTrial, outcome: Outcome, reason: str, worker: Worker | None) -> None:
         stored = replace(trial_attributes(trial), reason=reason)
         stages = [stage["name"] for stage in study_attributes(self.study).stages]
         # More memory is not there the second time either.
-        retries = 0 if how is Outcome.OUT_OF_MEMORY else self.settings.retries
+        retries = 0 if outcome is Outcome.OUT_OF_MEMORY else self.settings.retries
         if trial.system_attrs.get(queue.LOST, 0) >= retries:
-            stored = replace(stored, outcome=how)
+            stored = replace(stored, outcome=outcome)
         save_trial_note(self.study, id_of(trial), note(stored, stages, worker.output() if worker else ""))
-        queue.lose(self.study, trial, how, reason, retries)
+        queue.lose(self.study, trial, outcome, reason, retries)
 
     def _trials_of(self, worker: Worker, within: float = SAME) -> list[FrozenTrial]:
         pid = worker.process.pid

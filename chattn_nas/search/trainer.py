@@ -19,7 +19,7 @@ from chattn_nas.data import Data, sample_batch
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import build_network, cost, restore_scales, stages, start_at_unit
 from chattn_nas.network.scales import ratios_of, remaining_ratios, scales_behind
-from chattn_nas.parts import found
+from chattn_nas.parts import load_object
 from chattn_nas.proxy import Measurement, Report, pulse, resolve_device, train_within_memory
 from chattn_nas.proxy.measurement import StageScale
 from chattn_nas.proxy.settings import Start
@@ -177,7 +177,7 @@ def import_trainer(path: str) -> TrainerFactory:
     Raises:
         InputError: There is no such class, or it cannot be called with a spec and a device.
     """
-    factory: TrainerFactory = found(path, "a trainer", ("trainer",), takes=("spec", "device"))
+    factory: TrainerFactory = load_object(path, "a trainer", ("trainer",), takes=("spec", "device"))
     return factory
 
 

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
-from chattn_nas.settings import Refusing, told
+from chattn_nas.settings import Refusing, documented
 from chattn_nas.space.candidate import Candidate
 
 ALL = "all"
@@ -108,7 +108,7 @@ def _entry_schemas() -> Iterator[Mapping[str, Any]]:
     yield {"type": "string", "pattern": "^timm/|:", "description": "an attention of timm, or module:Class"}
     for name in attention.names():
         kind = attention.get(name)
-        said = told(kind.cls.__doc__ or "", "Args") | PLACES
+        said = documented(kind.cls.__doc__ or "", "Args") | PLACES
         domains = {
             **{key: domain.values for key, domain in kind.hyperparameters.items()},
             "placement": (kind.placement, *(other for other in kind.placements if other != kind.placement)),

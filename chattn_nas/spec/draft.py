@@ -310,9 +310,9 @@ def _least(model: str, size: int) -> int:
     return size
 
 
-def _model_why(asked: str | None, small: bool, gpu: bool) -> str:
-    if asked:
-        return "as asked; where attention goes in it: chattn-nas backbones " + asked
+def _model_why(requested: str | None, small: bool, gpu: bool) -> str:
+    if requested:
+        return "as asked; where attention goes in it: chattn-nas backbones " + requested
     if small:
         return f"small images; {'a GPU' if gpu else 'no GPU'} here; any timm model: chattn-nas backbones"
     return "a common network with pretrained weights; any timm model: chattn-nas backbones"

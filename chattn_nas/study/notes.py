@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chattn_nas.proxy.measurement import told
+from chattn_nas.proxy.measurement import outcome_words
 from chattn_nas.study.attributes import TrialAttributes
 from chattn_nas.study.texts import NOTE, as_markdown, printable
 
@@ -17,7 +17,7 @@ def note(stored: TrialAttributes, stages: Sequence[str], output: str = "") -> st
         stages: Names of the stages, such as ``layer1``.
         output: Last lines of a worker that died.
     """
-    parts = [f"**{as_markdown(told(stored.outcome or 'given back to the queue'))}**"]
+    parts = [f"**{as_markdown(outcome_words(stored.outcome or 'given back to the queue'))}**"]
     if stored.reason:
         parts[0] += f": {as_markdown(stored.reason)}"
     if stored.label:

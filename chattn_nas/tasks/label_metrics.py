@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from chattn_nas.data import Images
 from chattn_nas.errors import DataError
-from chattn_nas.parts import found, is_path
+from chattn_nas.parts import is_path, load_object
 from chattn_nas.unit import Unit, percent
 
 #: Logits (N, K) and targets, labels (N,) or presence (N, K), to a number.
@@ -138,7 +138,7 @@ def _unit_of(part: Any, name: str) -> Unit:
 
 
 def _part(name: str) -> Any:
-    return found(name, "a metric", ("data", "metric"), takes=("logits", "targets"), refusal=DataError)
+    return load_object(name, "a metric", ("data", "metric"), takes=("logits", "targets"), refusal=DataError)
 
 
 def _own(name: str) -> Metric:

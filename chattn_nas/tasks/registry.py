@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError
-from chattn_nas.parts import found, is_path
+from chattn_nas.parts import is_path, load_object
 
 if TYPE_CHECKING:
     from chattn_nas.tasks.task import Task
@@ -53,7 +53,7 @@ def find(name: str) -> type[Task]:
         InputError: There is no such task; ``where`` is ``type``.
     """
     if name in BUILT_IN:
-        ours: type[Task] = found(f"chattn_nas.tasks.{BUILT_IN[name]}", "a task", ("type",))
+        ours: type[Task] = load_object(f"chattn_nas.tasks.{BUILT_IN[name]}", "a task", ("type",))
         return ours
     if is_path(name):
         return _own(name)
@@ -72,7 +72,7 @@ def find(name: str) -> type[Task]:
 def _own(path: str) -> type[Task]:
     from chattn_nas.tasks.task import Task
 
-    cls = found(path, "a task", ("type",))
+    cls = load_object(path, "a task", ("type",))
     if not (isinstance(cls, type) and issubclass(cls, Task)):
         raise InputError(
             f"{path} is no task: it must be a subclass of chattn_nas.tasks.Task", where=("type",), value=path

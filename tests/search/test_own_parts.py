@@ -289,9 +289,9 @@ def test_a_path_is_told_apart_and_the_reason_of_a_failed_import_is_told() -> Non
     assert not any(map(parts.is_path, ("tpe", "optunahub:a", "hf_hub:a/b", "local-dir:/x")))
     Path("broken_part.py").write_text("import no_such_package_at_all\n")
     with pytest.raises(InputError, match=r"ModuleNotFoundError: No module named 'no_such_package_at_all'\)$"):
-        parts.found("broken_part:x", "a loss", ("proxy", "loss"))
+        parts.load_object("broken_part:x", "a loss", ("proxy", "loss"))
     with pytest.raises(InputError, match="modules are looked for in the spec's folder"):
-        parts.found("not_there_at_all:x", "a loss", ("proxy", "loss"))
+        parts.load_object("not_there_at_all:x", "a loss", ("proxy", "loss"))
 
 
 def test_the_line_of_a_part_that_does_not_fit_is_told(tmp_path) -> None:

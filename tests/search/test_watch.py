@@ -138,7 +138,7 @@ def test_a_training_is_heard_step_by_step_and_costs_nothing_where_nobody_listens
         beat = pulse.beat(2, 3, 4)
         assert beat is not None
         for _ in range(4):
-            pulse._told -= 1
+            pulse._last_told -= 1
             beat()
     assert heard[0] == {"phase": "building", "trial": 7, "network": "se"}
     last = heard[-1]

@@ -20,7 +20,7 @@ OUTSIDE = ("fail", "clip")
 
 
 @dataclass(kw_only=True)
-class Told:
+class ImageBoxes:
     """The boxes of one image, as read from the source.
 
     Attributes:
@@ -35,7 +35,7 @@ class Told:
 
 
 @dataclass(kw_only=True)
-class Boxed(Told):
+class Boxed(ImageBoxes):
     """The same, for an image in a file.
 
     Attributes:
@@ -49,27 +49,27 @@ class Flat:
     """Boxes without width or height: refused, or counted if the settings say to skip bad files."""
 
     def __init__(self, settings: DataSettings) -> None:
-        self.skip, self.found = settings.bad_files == "skip", list[str]()
+        self.skip, self.skipped = settings.bad_files == "skip", list[str]()
 
-    def met(self, told: str) -> None:
+    def count(self, problem: str) -> None:
         """Count a box.
 
         Raises:
             DataError: The settings do not say to skip it.
         """
         if not self.skip:
-            raise DataError(f"{told}; remove it, or leave such boxes out with data.bad_files: skip", where=("path",))
-        self.found.append(told)
+            raise DataError(f"{problem}; remove it, or leave such boxes out with data.bad_files: skip", where=("path",))
+        self.skipped.append(problem)
 
     def said(self) -> list[str]:
         """A sentence about them for the user."""
-        if not self.found:
+        if not self.skipped:
             return []
-        many = "1 box is" if len(self.found) == 1 else f"{len(self.found)} boxes are"
-        return [f"{many} left out, such as {min(self.found)}"]
+        many = "1 box is" if len(self.skipped) == 1 else f"{len(self.skipped)} boxes are"
+        return [f"{many} left out, such as {min(self.skipped)}"]
 
 
-def found_boxed(settings: DataSettings, listing: Callable[[Tree, str, DataSettings], Listing]) -> Found:
+def find_boxed(settings: DataSettings, listing: Callable[[Tree, str, DataSettings], Listing]) -> Found:
     """Find the files of such a source; none is read.
 
     Args:
@@ -133,11 +133,11 @@ def listing_of_boxed(
     """
     pictures = {part: Files(tree, [one.entry for one in images]) for part, images in parts.items()}
     how["outside"] = settings.options.get("outside", "fail")
-    return listing_of_told(pictures, parts, names, root=root, said=said, **how)
+    return listing_of_boxes(pictures, parts, names, root=root, said=said, **how)
 
 
-def listing_of_told(
-    pictures: Mapping[str, Pictures], parts: Mapping[str, Sequence[Told]], names: Sequence[str],
+def listing_of_boxes(
+    pictures: Mapping[str, Pictures], parts: Mapping[str, Sequence[ImageBoxes]], names: Sequence[str],
     *, root: str, said: Sequence[str], threads: bool = True, **how: Any,
 ) -> Listing:  # fmt: skip
     """List the images and boxes of every part.

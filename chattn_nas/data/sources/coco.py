@@ -19,7 +19,7 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import Boxed, Flat, found_boxed, listing_of_boxed
+from chattn_nas.data.sources.boxed import Boxed, Flat, find_boxed, listing_of_boxed
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural
@@ -37,7 +37,7 @@ def find_coco(settings: DataSettings) -> Found:
     Raises:
         DataError: There is no such folder.
     """
-    return found_boxed(settings, _listing)
+    return find_boxed(settings, _listing)
 
 
 def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
@@ -209,7 +209,7 @@ def _part(
         image, corners = by_id[of], _corners(row.get("bbox"), called, at)
         if corners[2] <= corners[0] or corners[3] <= corners[1]:
             sides = f"width {corners[2] - corners[0]:g} and height {corners[3] - corners[1]:g} px"
-            flat.met(f"{called}, annotation {at}: a box of {sides} shows nothing")
+            flat.count(f"{called}, annotation {at}: a box of {sides} shows nothing")
         elif image is not None:
             image.boxes.append(Box(corners, number[kind], at, bool(row.get("iscrowd"))))
     return [image for image in by_id.values() if image is not None]

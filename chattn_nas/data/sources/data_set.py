@@ -57,8 +57,8 @@ def listing_of_sets(
     return Listing(parts=parts, class_names=named, may_flip=may_flip, said=said, threads=threads)
 
 
-def _image(found: Any, index: int) -> Any:
-    return found[index][0]
+def _image(data_set: Any, index: int) -> Any:
+    return data_set[index][0]
 
 
 def _name(name: Any) -> str:
@@ -66,13 +66,13 @@ def _name(name: Any) -> str:
     return ", ".join(map(str, name)) if isinstance(name, tuple | list) else str(name)
 
 
-def _item(found: Any, index: int, called: str) -> Any:
+def _item(data_set: Any, index: int, called: str) -> Any:
     """One item of a set: image and label first.
 
     Raises:
         DataError: It is something else.
     """
-    item = found[index]
+    item = data_set[index]
     if not isinstance(item, tuple | list) or len(item) < 2:
         raise DataError(
             f"items of {called} are pairs of image and label, not {type(item).__name__}", where=("dataset",)
@@ -80,17 +80,17 @@ def _item(found: Any, index: int, called: str) -> Any:
     return item
 
 
-def _labels(found: Any, called: str) -> NDArray[Any]:
+def _labels(data_set: Any, called: str) -> NDArray[Any]:
     """Labels of all items, without opening the images if the set stores labels separately."""
     for name in LABELS:
-        kept = getattr(found, name, None)
-        if kept is not None and len(kept) == len(found) and getattr(found, "target_transform", None) is None:
+        kept = getattr(data_set, name, None)
+        if kept is not None and len(kept) == len(data_set) and getattr(data_set, "target_transform", None) is None:
             array = np.asarray(kept)
             if array.dtype.kind in "iub" and array.ndim in (1, 2):
                 return array.astype(np.int64 if array.ndim == 1 else np.uint8)
     labels = []
-    for index in range(len(found)):
-        labels.append(np.asarray(_item(found, index, called)[1]))
+    for index in range(len(data_set)):
+        labels.append(np.asarray(_item(data_set, index, called)[1]))
     if not labels:
         raise DataError(f"{called} is empty", where=("dataset",))
     if any(one.dtype.kind not in "iub" or one.shape != labels[0].shape or one.ndim > 1 for one in labels):

@@ -16,8 +16,8 @@ from chattn_nas.data.classes import label, sorted_names
 from chattn_nas.data.layout import part_of
 from chattn_nas.data.pictures import Found, Items, Listing, Part
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import Told
-from chattn_nas.data.sources.item_targets import boxes_told, listing_of_masks, listing_of_objects
+from chattn_nas.data.sources.boxed import ImageBoxes
+from chattn_nas.data.sources.item_targets import image_boxes, listing_of_masks, listing_of_objects
 from chattn_nas.data.sources.place import path_of
 from chattn_nas.data.sources.table import IMAGES, LABELS
 from chattn_nas.errors import DataError, MissingExtraError
@@ -99,7 +99,9 @@ def _listing(sets: dict[str, Any], settings: DataSettings, datasets: Any, aside:
     images = {part: Items(_opener(one, image), np.arange(len(one)), f"{part} image ") for part, one in sets.items()}
     said = [f"{', '.join(aside)} of the set is left out"] if aside else []
     if boxes := _boxes_of(features[labelled]):
-        objects, kinds = _told({part: one[labelled] for part, one in sets.items()}, boxes, features[labelled], labelled)
+        objects, kinds = _boxes_by_part(
+            {part: one[labelled] for part, one in sets.items()}, boxes, features[labelled], labelled
+        )
         said.append(f"column {image!r} holds the images, {labelled!r} their boxes (left, top, width, height in pixels)")
         return listing_of_objects(images, objects, "the set", settings, names=kinds, said=said, threads=True)
     if isinstance(features[labelled], datasets.Image):
@@ -128,14 +130,14 @@ def _boxes_of(feature: Any) -> tuple[str, str] | None:
     return (BBOX, category) if BBOX in fields and category else None
 
 
-def _told(
+def _boxes_by_part(
     columns: dict[str, Any], keys: tuple[str, str], feature: Any, name: str
-) -> tuple[dict[str, list[Told]], list[str] | None]:
+) -> tuple[dict[str, list[ImageBoxes]], list[str] | None]:
     """The boxes of every image, and the names of the classes if the set has them."""
     bbox, category = keys
     kind = _fields(feature)[category]
     names = getattr(getattr(kind, "feature", kind), "names", None)
-    objects: dict[str, list[Told]] = {}
+    objects: dict[str, list[ImageBoxes]] = {}
     for part, rows in columns.items():
         objects[part] = []
         for number, row in enumerate(rows):
@@ -150,7 +152,7 @@ def _told(
             except (ValueError, TypeError):
                 raise DataError(f"{place}: {bbox} is four numbers for every object", where=("label_column",)) from None
             sides[:, 2:] += sides[:, :2]
-            objects[part].append(boxes_told(sides, labels, place, crowd=crowd, names=names))
+            objects[part].append(image_boxes(sides, labels, place, crowd=crowd, names=names))
     return objects, names
 
 

@@ -21,11 +21,11 @@ CLASSES = ("classes", "class_names", "label_names")
 CHANNELS = (1, 3, 4)
 
 
-def listing_of_arrays(found: Mapping[str, NDArray[Any]], called: str, settings: DataSettings) -> Listing:
+def listing_of_arrays(arrays: Mapping[str, NDArray[Any]], called: str, settings: DataSettings) -> Listing:
     """List the parts in the arrays.
 
     Args:
-        found: Arrays by name: ``x_train``, ``train_images``, ``y_val``, ... or ``x`` and ``y`` alone; perhaps
+        arrays: Arrays by name: ``x_train``, ``train_images``, ``y_val``, ... or ``x`` and ``y`` alone; perhaps
             ``classes``.
         called: Their origin, for messages.
         settings: ``channel_axis``.
@@ -36,7 +36,7 @@ def listing_of_arrays(found: Mapping[str, NDArray[Any]], called: str, settings: 
     parts: dict[str, dict[str, str]] = {}
     names: tuple[str, ...] | None = None
     others = []
-    for name, array in found.items():
+    for name, array in arrays.items():
         kind, part = _role(name)
         if kind == "classes":
             names = tuple(str(one) for one in np.asarray(array).ravel().tolist())
@@ -47,19 +47,21 @@ def listing_of_arrays(found: Mapping[str, NDArray[Any]], called: str, settings: 
         else:
             parts[part][kind] = name
     if "images" not in parts.get("train", {}):
-        raise DataError(f"{called} has no array 'x_train' or 'x'", where=("path",), value="x_train", choices=found)
+        raise DataError(f"{called} has no array 'x_train' or 'x'", where=("path",), value="x_train", choices=arrays)
     for part, roles in parts.items():
         for kind, letter in (("images", "x"), ("labels", "y")):
             if kind not in roles:
                 raise DataError(
                     f"{called} has no array '{letter}_{part}' beside {next(iter(roles.values()))!r}",
-                    where=("path",), value=f"{letter}_{part}", choices=found,
+                    where=("path",), value=f"{letter}_{part}", choices=arrays,
                 )  # fmt: skip
-    images = {part: _images(found[roles["images"]], roles["images"], called, settings) for part, roles in parts.items()}
+    images = {
+        part: _images(arrays[roles["images"]], roles["images"], called, settings) for part, roles in parts.items()
+    }
     _same_channels(images, {part: roles["images"] for part, roles in parts.items()}, called)
     said: list[str] = [f"{', '.join(others)} of {called} are not used"] if others else []
     labels, names = _labels(
-        {part: found[roles["labels"]] for part, roles in parts.items()},
+        {part: arrays[roles["labels"]] for part, roles in parts.items()},
         {part: roles["labels"] for part, roles in parts.items()},
         {part: len(array) for part, array in images.items()},
         names, called, said,
@@ -176,11 +178,11 @@ def _labels(
 
 
 def _hot(
-    found: Mapping[str, NDArray[Any]], called_by: Mapping[str, str], names: tuple[str, ...] | None, called: str,
+    arrays: Mapping[str, NDArray[Any]], called_by: Mapping[str, str], names: tuple[str, ...] | None, called: str,
     said: list[str],
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:  # fmt: skip
-    width = found["train"].shape[1]
-    for part, array in found.items():
+    width = arrays["train"].shape[1]
+    for part, array in arrays.items():
         if array.ndim != 2 or array.shape[1] != width or array.dtype.kind in "US" or not np.isin(array, (0, 1)).all():
             raise DataError(
                 f"{called_by[part]} of {called} must be zeros and ones of shape (N, {width}) or one label per image",
@@ -189,34 +191,34 @@ def _hot(
     if names is not None and len(names) != width:
         raise DataError(f"{called} names {len(names)} classes, its labels have {width}", where=("path",))
     names = names or tuple(map(str, range(width)))
-    if all((array.sum(1) == 1).all() for array in found.values()):
+    if all((array.sum(1) == 1).all() for array in arrays.values()):
         said.append("labels are one-hot: one class per image")
-        return {part: array.argmax(1).astype(np.int64) for part, array in found.items()}, names
-    return {part: array.astype(np.uint8) for part, array in found.items()}, names
+        return {part: array.argmax(1).astype(np.int64) for part, array in arrays.items()}, names
+    return {part: array.astype(np.uint8) for part, array in arrays.items()}, names
 
 
 def _named(
-    found: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None, called: str
+    arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None, called: str
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     from chattn_nas.data.classes import label, sorted_names
 
-    texts = {part: [str(one) for one in array.astype("U").tolist()] for part, array in found.items()}
-    met = {one for part in texts.values() for one in part}
-    if names is not None and met - set(names):
-        odd = sorted(met - set(names))[0]
+    texts = {part: [str(one) for one in array.astype("U").tolist()] for part, array in arrays.items()}
+    used = {one for part in texts.values() for one in part}
+    if names is not None and used - set(names):
+        odd = sorted(used - set(names))[0]
         raise DataError(f"{called} has a label {odd!r}", where=("path",), value=odd, choices=names)
-    names = names or tuple(sorted_names(met))
+    names = names or tuple(sorted_names(used))
     return {part: label(part_texts, names) for part, part_texts in texts.items()}, names
 
 
 def _numbered(
-    found: Mapping[str, NDArray[Any]], called_by: Mapping[str, str], names: tuple[str, ...] | None, called: str,
+    arrays: Mapping[str, NDArray[Any]], called_by: Mapping[str, str], names: tuple[str, ...] | None, called: str,
     said: list[str],
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:  # fmt: skip
-    labels = {part: array.astype(np.int64) for part, array in found.items()}
-    met = np.unique(np.concatenate(list(labels.values())))
+    labels = {part: array.astype(np.int64) for part, array in arrays.items()}
+    values = np.unique(np.concatenate(list(labels.values())))
     if names is not None:
-        if met[0] == 1 and met[-1] == len(names):
+        if values[0] == 1 and values[-1] == len(names):
             said.append(f"labels run from 1 to {len(names)}: 1 is {names[0]!r}")
             return {part: array - 1 for part, array in labels.items()}, names
         for part, array in labels.items():
@@ -228,15 +230,20 @@ def _numbered(
                     where=("path",),
                 )
         return labels, names
-    if (met[0] < 0 and met[0] != -1) or (met[0] == -1 and len(met) > 2):
-        raise DataError(f"{called} has labels outside 0, 1, 2, ..., such as {met[0]}", where=("path",))
-    if len(met) > 1 and not np.array_equal(met, np.arange(len(met))):
+    if (values[0] < 0 and values[0] != -1) or (values[0] == -1 and len(values) > 2):
+        raise DataError(f"{called} has labels outside 0, 1, 2, ..., such as {values[0]}", where=("path",))
+    if len(values) > 1 and not np.array_equal(values, np.arange(len(values))):
         said.append(
-            f"labels are {_listed(met)}: they become 0 to {len(met) - 1}, and the classes keep their numbers as names"
+            f"labels are {_listed(values)}: they become 0 to {len(values) - 1}, and the classes keep their "
+            "numbers as names"
         )
-    names = tuple(map(str, met))
-    return {part: np.searchsorted(met, array) for part, array in labels.items()}, names
+    names = tuple(map(str, values))
+    return {part: np.searchsorted(values, array) for part, array in labels.items()}, names
 
 
-def _listed(met: NDArray[np.int64]) -> str:
-    return ", ".join(map(str, met)) if len(met) <= 12 else f"{met[0]}, {met[1]}, ..., {met[-1]} ({len(met)} in all)"
+def _listed(values: NDArray[np.int64]) -> str:
+    return (
+        ", ".join(map(str, values))
+        if len(values) <= 12
+        else f"{values[0]}, {values[1]}, ..., {values[-1]} ({len(values)} in all)"
+    )

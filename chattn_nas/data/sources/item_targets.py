@@ -20,7 +20,7 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.decoding import Reading, decode
 from chattn_nas.data.pictures import Items, Listing, Part, Raw
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import Told, listing_of_told, refuse_crop
+from chattn_nas.data.sources.boxed import ImageBoxes, listing_of_boxes, refuse_crop
 from chattn_nas.data.sources.mask_values import VOID, fitted_mask, numbers_of, whole_numbers
 from chattn_nas.data.sources.patches import SCALES
 from chattn_nas.errors import DataError
@@ -56,7 +56,9 @@ def listing_of_targets(
     names = getattr(sets["train"], "classes", None)
     if isinstance(target, Mapping):
         objects = {
-            part: [_told(data_set[at][1], f"item {at} of {called}, {part}", names) for at in range(len(data_set))]
+            part: [
+                _image_boxes_of(data_set[at][1], f"item {at} of {called}, {part}", names) for at in range(len(data_set))
+            ]
             for part, data_set in sets.items()
         }
         return listing_of_objects(images, objects, called, settings, names=names, said=said, threads=threads)
@@ -81,7 +83,7 @@ def listing_of_targets(
 
 
 def listing_of_objects(
-    images: Mapping[str, Items], told: Mapping[str, Sequence[Told]], called: str, settings: DataSettings,
+    images: Mapping[str, Items], objects: Mapping[str, Sequence[ImageBoxes]], called: str, settings: DataSettings,
     *, names: Sequence[str] | None, said: Sequence[str], threads: bool,
 ) -> Listing:  # fmt: skip
     """List parts whose targets are boxes in pixels.
@@ -90,9 +92,9 @@ def listing_of_objects(
         DataError: There is no box, or ``resize`` would cut some.
     """
     refuse_crop(settings)
-    most = max((box.label for each in told.values() for one in each for box in one.boxes), default=0)
-    return listing_of_told(
-        images, told, list(map(str, names)) if names is not None else [str(one) for one in range(most + 1)],
+    most = max((box.label for each in objects.values() for one in each for box in one.boxes), default=0)
+    return listing_of_boxes(
+        images, objects, list(map(str, names)) if names is not None else [str(one) for one in range(most + 1)],
         root=called, said=said, threads=threads, word="box", shares=False, outside="fail",
         way="cut it at the border where it is made",
     )  # fmt: skip
@@ -119,7 +121,9 @@ def listing_of_masks(
     return Listing(parts=parts, class_names=tuple(map(str, names)), said=said, threads=threads)
 
 
-def boxes_told(corners: Any, labels: Any, place: str, *, crowd: Any = None, names: Sequence[str] | None = None) -> Told:
+def image_boxes(
+    corners: Any, labels: Any, place: str, *, crowd: Any = None, names: Sequence[str] | None = None
+) -> ImageBoxes:
     """The boxes of one image.
 
     Args:
@@ -152,17 +156,17 @@ def boxes_told(corners: Any, labels: Any, place: str, *, crowd: Any = None, name
             many = "classes are numbers from 0 on" if names is None else f"there are {len(names)}, from 0 on"
             raise DataError(f"{place}, box {number}: there is no class {label}: {many}", where=("dataset",))
     rows = zip(boxes.tolist(), kinds.tolist(), crowds.tolist())
-    return Told(file=place, boxes=[Box((a, b, c, d), label, number, aside)
+    return ImageBoxes(file=place, boxes=[Box((a, b, c, d), label, number, aside)
                                    for number, ((a, b, c, d), label, aside) in enumerate(rows)])  # fmt: skip
 
 
-def _told(target: Any, place: str, names: Sequence[str] | None) -> Told:
+def _image_boxes_of(target: Any, place: str, names: Sequence[str] | None) -> ImageBoxes:
     if not isinstance(target, Mapping) or not {"boxes", "labels"} <= target.keys():
         given = ", ".join(map(str, target)) if isinstance(target, Mapping) else type(target).__name__
         raise DataError(
             f"the target of {place} must hold boxes (n, 4) and labels (n,), not {given}", where=("dataset",)
         )
-    return boxes_told(target["boxes"], target["labels"], place, crowd=target.get("iscrowd"), names=names)
+    return image_boxes(target["boxes"], target["labels"], place, crowd=target.get("iscrowd"), names=names)
 
 
 @dataclass(frozen=True)
@@ -228,8 +232,8 @@ class ItemPictures(_Opened):
         return decode(raw, replace(reading, size=large), self.items.name(index))[0]
 
 
-def _of(found: Any, side: int, index: int) -> Any:
-    return found[index][side]
+def _of(data_set: Any, side: int, index: int) -> Any:
+    return data_set[index][side]
 
 
 def _size(picture: Any) -> tuple[int, int] | None:

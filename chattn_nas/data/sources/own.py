@@ -16,7 +16,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.data_set import listing_of_sets, stamps_of
 from chattn_nas.data.sources.in_memory import listing_of_arrays
 from chattn_nas.errors import DataError
-from chattn_nas.parts import found
+from chattn_nas.parts import load_object
 
 
 def own(settings: DataSettings) -> Found:
@@ -28,7 +28,7 @@ def own(settings: DataSettings) -> Found:
     Raises:
         DataError: There is no such function, it raises, or it returns something else.
     """
-    function = found(settings.dataset, "a data set", ("dataset",), refusal=DataError)
+    function = load_object(settings.dataset, "a data set", ("dataset",), refusal=DataError)
     try:
         given = function(**settings.options)
     except DataError:
@@ -52,7 +52,7 @@ def own(settings: DataSettings) -> Found:
     ):
         raise DataError(
             f"{settings.dataset} must return arrays by name (x_train, y_train, ...), a data set, or data sets by part "
-            f"(train, val, test), not {_told(given)}",
+            f"(train, val, test), not {_type_words(given)}",
             where=("dataset",),
         )
     source = inspect.getsourcefile(function)
@@ -66,7 +66,7 @@ def _hash(content: Any) -> str:
     return hashlib.blake2b(held, digest_size=16).hexdigest()
 
 
-def _told(given: Any) -> str:
+def _type_words(given: Any) -> str:
     return (
         f"{type(given).__name__} of {', '.join(map(str, given))}"
         if isinstance(given, Mapping)

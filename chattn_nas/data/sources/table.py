@@ -182,11 +182,11 @@ def _image_column(
     return _column(header, settings.image_column, IMAGES, "image_column", rows[0][1])
 
 
-def _column(header: Sequence[str], asked: str | None, usual: Sequence[str], key: str, file: Path) -> str:
-    if asked is not None:
-        if asked not in header:
-            raise DataError(f"{file} has no column {asked!r}", where=(key,), value=asked, choices=header)
-        return asked
+def _column(header: Sequence[str], wanted: str | None, usual: Sequence[str], key: str, file: Path) -> str:
+    if wanted is not None:
+        if wanted not in header:
+            raise DataError(f"{file} has no column {wanted!r}", where=(key,), value=wanted, choices=header)
+        return wanted
     lower = {name.lower(): name for name in header}
     column = next((lower[name] for name in usual if name in lower), None)
     if column is None:

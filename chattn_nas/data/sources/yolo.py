@@ -19,7 +19,7 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import Boxed, Flat, found_boxed, listing_of_boxed
+from chattn_nas.data.sources.boxed import Boxed, Flat, find_boxed, listing_of_boxed
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of
@@ -39,7 +39,7 @@ def find_yolo(settings: DataSettings) -> Found:
     Raises:
         DataError: There is no such folder.
     """
-    return found_boxed(settings, _listing)
+    return find_boxed(settings, _listing)
 
 
 def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
@@ -122,18 +122,18 @@ def _data_yaml(tree: Tree) -> dict[str, Any]:
     return {}
 
 
-def _names(tree: Tree, told: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _names(tree: Tree, facts: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The names of the classes, with a sentence on their origin; none if no file names them."""
-    named = told.get("names")
+    named = facts.get("names")
     if isinstance(named, dict):
         if set(named) != set(range(len(named))):
-            raise DataError(f"{told['file']} must name classes 0, 1, 2, ..., not {', '.join(map(str, named))}",
+            raise DataError(f"{facts['file']} must name classes 0, 1, 2, ..., not {', '.join(map(str, named))}",
                             where=("path",))  # fmt: skip
         named = [named[index] for index in range(len(named))]
     if isinstance(named, list) and named:
-        if told.get("nc", len(named)) != len(named):
-            raise DataError(f"{told['file']} says nc: {told['nc']} and names {len(named)} classes", where=("path",))
-        return _distinct(list(map(str, named)), told["file"]), [f"classes are named by {told['file']}"]
+        if facts.get("nc", len(named)) != len(named):
+            raise DataError(f"{facts['file']} says nc: {facts['nc']} and names {len(named)} classes", where=("path",))
+        return _distinct(list(map(str, named)), facts["file"]), [f"classes are named by {facts['file']}"]
     for entry in tree.entries:
         if PurePosixPath(entry.path).name.lower() in NAMES:
             lines = tree.read(entry).decode(errors="replace").splitlines()
@@ -150,7 +150,7 @@ def _distinct(names: list[str], called: str) -> list[str]:
     return names
 
 
-def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> dict[str, list[Entry]]:
+def _parts(images: Sequence[Entry], facts: dict[str, Any], said: list[str]) -> dict[str, list[Entry]]:
     """Find parts by the folders in ``data.yaml``, else by names of folders, such as ``train`` and ``val2017``.
 
     Raises:
@@ -159,37 +159,38 @@ def _parts(images: Sequence[Entry], told: dict[str, Any], said: list[str]) -> di
     by_part: dict[str, list[Entry]] = {}
     held: set[str] = set()
     for key in ("train", "val", "test"):
-        folders = told.get(key)
+        folders = facts.get(key)
         each = [str(one) for one in (folders if isinstance(folders, list) else [folders]) if one]
         inside = [entry for entry in images if any(_below(entry.path, folder) for folder in each)]
         twice = [entry.path for entry in inside if entry.path in held]
         if twice and len(twice) < len(inside):
             raise DataError(
-                f"{told['file']} names {len(twice)} images for {key} and for another part, such as {twice[0]}: a score "
-                "on images that were trained on says nothing",
+                f"{facts['file']} names {len(twice)} images for {key} and for another part, such as {twice[0]}: a "
+                "score on images that were trained on says nothing",
                 where=("path",),
             )
         if twice:  # small example sets do so
-            said.append(f"{told['file']} says {key}: {each[0]}, whose images are those of another part: it is left out")
+            said.append(f"{facts['file']} says {key}: {each[0]}, whose images are those of another part: "
+                        "it is left out")  # fmt: skip
         elif inside:
             by_part[PARTS[key]] = inside
             held.update(entry.path for entry in inside)
         elif each:
-            said.append(f"{told['file']} says {key}: {each[0]}, where no image lies")
+            said.append(f"{facts['file']} says {key}: {each[0]}, where no image lies")
     if "train" not in by_part:
         by_part, held = {}, set()
-    told_by, aside = set(by_part), 0
+    named_parts, aside = set(by_part), 0
     for entry in images:
         if entry.path in held:
             continue
         words = [folder.lower().rstrip("0123456789") for folder in entry.path.split("/")[:-1]]
         part = next((PARTS[word] for word in words if word in PARTS), "train")
-        if part in told_by:
+        if part in named_parts:
             aside += 1
         else:
             by_part.setdefault(part, []).append(entry)
     if aside:
-        said.append(f"{aside} images lie in no folder that {told['file']} names and are left out")
+        said.append(f"{aside} images lie in no folder that {facts['file']} names and are left out")
     return by_part
 
 
@@ -240,7 +241,7 @@ def _box(words: list[str], place: str, at: int, names: Sequence[str], flat: Flat
     if not all(map(math.isfinite, corners)):
         raise DataError(f"{place}: the box {' '.join(words[1:])} is no box", where=("path",))
     if corners[2] <= corners[0] or corners[3] <= corners[1]:
-        flat.met(f"{place}: the box {' '.join(words[1:])} shows nothing")
+        flat.count(f"{place}: the box {' '.join(words[1:])} shows nothing")
         return None
     if max(corners) > 2 or max(numbers) > 1 + ROUNDED:
         raise DataError(

@@ -156,9 +156,9 @@ class _Remaining:
     def __init__(self, say: Say) -> None:
         self.say, self.said = say, time.monotonic()
 
-    def __call__(self, line: str, done: int, of: int, begun: float) -> None:
+    def __call__(self, line: str, done: int, total: int, begun: float) -> None:
         """Take the share that has been done since ``begun``."""
         now = time.monotonic()
-        if done < of and now - self.said > self.EVERY:
+        if done < total and now - self.said > self.EVERY:
             self.said = now
-            self.say(f"{line}, about {words.about((now - begun) / done * (of - done))} left")
+            self.say(f"{line}, about {words.about((now - begun) / done * (total - done))} left")

@@ -16,7 +16,7 @@ BEST, FEW, TRIED, LEADS, MOVES = 100, 16, 40, 24, 60
 Feasible = Callable[[np.ndarray], np.ndarray]
 
 
-def led(
+def drawn_candidates(
     model: Pooled, networks: Networks, trained: np.ndarray, feasible: Feasible, rng: np.random.Generator
 ) -> np.ndarray:
     """Return feasible candidates from a space that cannot be listed, (candidates, stages).

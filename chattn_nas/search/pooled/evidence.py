@@ -52,8 +52,8 @@ class Reader:
         self.space = space
         self._records: dict[int, Record] = {}
 
-    def read(self, study: optuna.Study, but: int) -> Evidence:
-        """Read all evidence except that of trial ``but``, which is about to be proposed."""
+    def read(self, study: optuna.Study, except_for: int) -> Evidence:
+        """Read all evidence except that of trial ``except_for``, which is about to be proposed."""
         known, evidence, ended = history(study), Evidence(), self.ended(study)
         evidence.seen = observations(ended)
         for record in ended:
@@ -67,7 +67,7 @@ class Reader:
             if "latency" in record.relative:
                 evidence.latencies[choices] = record.relative["latency"]
         for trial in known.open.values():
-            network = None if trial.number == but else self._proposed(trial)
+            network = None if trial.number == except_for else self._proposed(trial)
             if network is not None:
                 evidence.pending.append((network, trial_attributes(trial).seed))
                 evidence.taken[network] += 1

@@ -13,7 +13,7 @@ from chattn_nas.network.constraints import Constraint
 from chattn_nas.results.one_shot import trusted
 from chattn_nas.results.pooled import Observation, Pooled, fitted, thinned
 from chattn_nas.search.pooled.acquisition import DRAWS, RULE, RULES, scalarised
-from chattn_nas.search.pooled.candidates import led
+from chattn_nas.search.pooled.candidates import drawn_candidates
 from chattn_nas.search.pooled.design import least_used, most_balanced
 from chattn_nas.search.pooled.evidence import CHOSEN, Evidence, Reader
 from chattn_nas.search.pooled.networks import DRAWN, TIMES, Costs, Networks
@@ -102,7 +102,9 @@ class PooledSampler(WholeNetworkSampler):
         elif model is None or not len(taken):
             rows = self._somewhere(taken, feasible, rng)
         else:
-            rows = led(model, self.networks, taken[feasible(taken)] if feasible(taken).any() else taken, feasible, rng)
+            rows = drawn_candidates(
+                model, self.networks, taken[feasible(taken)] if feasible(taken).any() else taken, feasible, rng
+            )
         free = np.array([tuple(row) not in closed for row in rows.tolist()], dtype=bool)
         if not free.any():  # every network was trained on all its seeds: the record answers
             return np.asarray(rows[rng.integers(len(rows))]) if len(rows) else self.networks.drawn(1, rng)[0]

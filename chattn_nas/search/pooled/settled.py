@@ -9,7 +9,7 @@ import optuna
 
 from chattn_nas.results.pooled import fitted, thinned
 from chattn_nas.search.ending import end
-from chattn_nas.search.pooled.candidates import led
+from chattn_nas.search.pooled.candidates import drawn_candidates
 from chattn_nas.search.pooled.evidence import Reader
 from chattn_nas.search.pooled.networks import Costs, Networks
 from chattn_nas.search.pooled.sampler import LOOKED_AT
@@ -86,7 +86,7 @@ def outlook(
     means = model.predict([networks.choices(row) for row in trained]).mean
     pick = trained[int(np.argmax(means))]
     rivals = networks.listed
-    rivals = led(model, networks, trained, feasible, rng) if rivals is None else rivals[feasible(rivals)]
+    rivals = drawn_candidates(model, networks, trained, feasible, rng) if rivals is None else rivals[feasible(rivals)]
     others = [networks.choices(row) for row in rivals]
     chance = model.chance_of_better(others, networks.choices(pick), useful, draws=DRAWS, seed=rng)
     return Outlook(len(known.seen), chance, useful, unit_of(study))
