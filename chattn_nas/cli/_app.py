@@ -66,16 +66,16 @@ REFUSED = (
 )  # fmt: skip
 
 
-def _specs(begun: str) -> list[str]:
+def _specs(incomplete: str) -> list[str]:
     """Shipped specs and those of this folder, for shell completion; none if it should complete files."""
     from chattn_nas.spec.shipped import shipped
 
-    return [name for name in (*shipped(), *map(str, Path().glob("*.yaml"))) if name.startswith(begun)]
+    return [name for name in (*shipped(), *map(str, Path().glob("*.yaml"))) if name.startswith(incomplete)]
 
 
-def completed_runs(begun: str) -> list[str]:
+def completed_runs(incomplete: str) -> list[str]:
     """Names of runs below ``runs/``, for shell completion."""
-    return [spec.parent.name for spec in Path("runs").glob("*/spec.yaml") if spec.parent.name.startswith(begun)]
+    return [spec.parent.name for spec in Path("runs").glob("*/spec.yaml") if spec.parent.name.startswith(incomplete)]
 
 
 SpecPath = Annotated[
@@ -131,9 +131,9 @@ def command(
     return register
 
 
-def _refuse_no_text(given: Mapping[str, Any]) -> None:
+def _refuse_no_text(options: Mapping[str, Any]) -> None:
     """Refuse a name that is no text, which fits into no report, database or file of weights, and an empty one."""
-    for name, value in given.items():
+    for name, value in options.items():
         for one in value if isinstance(value, list) else (value,):
             if isinstance(one, str) and not one.strip():
                 raise InputError(f"'{name.replace('_', '-')}' is empty: leave it out, or give it a value")
@@ -207,8 +207,8 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(version("chattn-nas"))
         raise typer.Exit
 
@@ -278,8 +278,8 @@ def _read_names_as_utf8() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
-def _end(said: str, code: int) -> NoReturn:
-    print(_filled(f"chattn-nas: {redacted(said)}"), file=sys.stderr)
+def _end(message: str, code: int) -> NoReturn:
+    print(_filled(f"chattn-nas: {redacted(message)}"), file=sys.stderr)
     sys.exit(code)
 
 

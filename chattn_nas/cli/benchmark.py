@@ -99,12 +99,12 @@ def _cost(row: Mapping[Hashable, Any]) -> str:
     return f"{words[0]} [{words[1]}, {words[2]}]"
 
 
-def _show(found: pd.DataFrame, table: str, as_json: bool) -> None:
+def _show(comparison: pd.DataFrame, table: str, as_json: bool) -> None:
     if as_json:
-        print(found.to_json(orient="records"))
+        print(comparison.to_json(orient="records"))
         return
     rows = []
-    for row in found.to_dict("records"):
+    for row in comparison.to_dict("records"):
         named = {str(key): row[key] for key in ("table", "method", "budget", "seeds", "by") if key in row}
         rows.append(named | {
             "regret": f"{row['regret']:.2f} ± {row['high'] - row['regret']:.2f}",

@@ -24,8 +24,8 @@ def pages() -> dict[str, Path]:
     return {}
 
 
-def _completed(begun: str) -> list[str]:
-    return [name for name in pages() if name.startswith(begun)]
+def _completed(incomplete: str) -> list[str]:
+    return [name for name in pages() if name.startswith(incomplete)]
 
 
 @command("Start", "chattn-nas docs data")

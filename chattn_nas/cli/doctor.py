@@ -132,10 +132,10 @@ def _torch() -> Iterator[Check]:
         yield Check("device", f"a convolution fails: {' '.join(str(error).split())[:300]}", "wrong")
 
 
-def _without_gpu(said: str) -> Check:
+def _without_gpu(reason: str) -> Check:
     if shutil.which("nvidia-smi"):
-        return Check("CUDA", f"{said}, though there is an NVIDIA driver: the CPU will be used", "beware")
-    return Check("CUDA", f"{said}: the CPU will be used")
+        return Check("CUDA", f"{reason}, though there is an NVIDIA driver: the CPU will be used", "beware")
+    return Check("CUDA", f"{reason}: the CPU will be used")
 
 
 def _memory() -> Check:

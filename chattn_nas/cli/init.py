@@ -68,7 +68,7 @@ def init(
         print_table(rows, "Shipped specs: chattn-nas search NAME", whole=("spec",))
         return
     if not yes and sys.stdin.isatty():
-        data, task, backbone, params, recipe, budget = _asked(data, task, backbone, params, recipe, budget)
+        data, task, backbone, params, recipe, budget = _ask_for_missing(data, task, backbone, params, recipe, budget)
     data = data or "digits"
     seconds = None if budget is None else seconds_of(budget)
     if data != "digits":
@@ -114,7 +114,7 @@ def default_name(data: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:200] or "search"
 
 
-def _asked(
+def _ask_for_missing(
     data: str | None, task: str | None, backbone: str | None, params: str | None, recipe: str | None, budget: str | None
 ) -> list[str | None]:
     """Ask for the options that were not given; for the task only if the data do not determine it."""

@@ -219,42 +219,43 @@ def _interval(value: float | None, low: float | None, high: float | None) -> str
     return words.NOT_THERE if words.missing(value) else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _plain(found: Confirmation) -> dict[str, Any]:
+def _plain(confirmation: Confirmation) -> dict[str, Any]:
     """The confirmation with everything that follows from it, scores as shown; this is not the stored form."""
-    plain = found.to_dict() | {"headline": found.headline, "words": found.words}
+    plain = confirmation.to_dict() | {"headline": confirmation.headline, "words": confirmation.words}
     del plain["format"]
     plain["test"] = {
-        key: {seed: found.told_in.shown(score) for seed, score in scores.items()} for key, scores in found.test.items()
+        key: {seed: confirmation.told_in.shown(score) for seed, score in scores.items()}
+        for key, scores in confirmation.test.items()
     }
-    for network, row in zip(found.networks, plain["networks"], strict=True):
+    for network, row in zip(confirmation.networks, plain["networks"], strict=True):
         row |= {"mean": network.mean, "sd": network.sd, "seeds": len(network.scores)}
         row |= {name: getattr(network, name) for name in ("search", "search_pooled")}
         row |= {name: dict(getattr(network, name)) for name in ("scores", "left_out", "outliers")}
     return plain
 
 
-def _row(one: Network) -> dict[str, str]:
+def _row(network: Network) -> dict[str, str]:
     """One network of a confirmation in 80 columns."""
     from chattn_nas.results import words
 
     return {
-        "network": _short(one.name),
-        "search %": _searched(one),
-        "retrained %": f"{words.accuracy(one.mean)}\nsd {words.accuracy(one.sd)}\n"
-        + words.plural(len(one.scores), "seed"),
-        "over uniform": _difference(one.uniform),
-        "over none": _difference(one.none),
-        "over scale": _difference(one.channel_scale),
+        "network": _short(network.name),
+        "search %": _searched(network),
+        "retrained %": f"{words.accuracy(network.mean)}\nsd {words.accuracy(network.sd)}\n"
+        + words.plural(len(network.scores), "seed"),
+        "over uniform": _difference(network.uniform),
+        "over none": _difference(network.none),
+        "over scale": _difference(network.channel_scale),
     }
 
 
-def _searched(one: Network) -> str:
+def _searched(network: Network) -> str:
     """The search's score: the pooled mean, with the raw mean below it."""
     from chattn_nas.results import words
 
-    if one.search_pooled is None:
-        return f"raw {words.accuracy(one.search)}"
-    return f"{words.accuracy(one.search_pooled)}\nraw {words.accuracy(one.search)}"
+    if network.search_pooled is None:
+        return f"raw {words.accuracy(network.search)}"
+    return f"{words.accuracy(network.search_pooled)}\nraw {words.accuracy(network.search)}"
 
 
 def _told_in(unit: Unit, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -285,16 +286,16 @@ def _difference(comparison: Comparison | None) -> str:
     return f"{words.signed(comparison.mean)}\n{low} to\n{high}"
 
 
-def _claims(one: Network) -> list[str]:
+def _claims(network: Network) -> list[str]:
     """The differences of a candidate, with all calculated figures."""
     from chattn_nas.results import words
 
-    rivals = {"the best uniform": one.uniform, "none": one.none, "channel_scale": one.channel_scale}
+    rivals = {"the best uniform": network.uniform, "none": network.none, "channel_scale": network.channel_scale}
     claims = []
     for name, lead in rivals.items():
         if lead is None:
             continue
-        text = f"{_short(one.name)} against {name}: {lead.words}; p {lead.p:.3f}, sign test p {lead.sign_p:.3f}"
+        text = f"{_short(network.name)} against {name}: {lead.words}; p {lead.p:.3f}, sign test p {lead.sign_p:.3f}"
         if lead.bootstrap_low is not None:
             text += f", bootstrap {words.interval(lead.bootstrap_low, lead.bootstrap_high)}"
         claims.append(text)
