@@ -177,7 +177,7 @@ class Confirmation(Stored):
         if self.look > 1:
             said.append(f"This is look number {self.look} at this run; the error of each is counted.")
         said += self._failures()
-        scores = [f"{self.network(key).name} {self._told(values)}" for key, values in self.test.items()]
+        scores = [f"{self.network(key).name} {self._mean_text(values)}" for key, values in self.test.items()]
         if scores:
             count = f" ({self.test_images:,} images)" if self.test_images else ""
             said.append(f"On the test set{count}, read once: {', '.join(scores)}.")
@@ -212,7 +212,7 @@ class Confirmation(Stored):
             sentences.append(f"Not every network was trained on {words.plural(len(gone), 'seed')}: left out.")
         return sentences
 
-    def _told(self, scores: Mapping[str, float]) -> str:
+    def _mean_text(self, scores: Mapping[str, float]) -> str:
         return self.told_in.text(float(np.mean(list(scores.values()))))
 
     def figures(self, hash: str) -> dict[str, str]:
@@ -229,7 +229,7 @@ class Confirmation(Stored):
                 interval = words.interval(rival.t_low, rival.t_high)
                 texts[f"against {called}"] = f"{words.signed(rival.mean)}, interval {interval}: {rival.words}"
         if hash in self.test:
-            texts["test accuracy"] = self._told(self.test[hash])
+            texts["test accuracy"] = self._mean_text(self.test[hash])
         return {named(key, self.told_in): named(value, self.told_in) for key, value in texts.items()}
 
     def table(self) -> pd.DataFrame:
@@ -284,13 +284,13 @@ class Confirmation(Stored):
         return data | {"networks": networks}
 
 
-def _with_scores(network: Mapping[str, Any], told: Callable[[float | None], float | None]) -> dict[str, Any]:
+def _with_scores(network: Mapping[str, Any], converted: Callable[[float | None], float | None]) -> dict[str, Any]:
     """The plain values of a network, its scores in another unit."""
     by_seed = {
-        name: {seed: told(score) for seed, score in network[name].items()}
+        name: {seed: converted(score) for seed, score in network[name].items()}
         for name in ("scores", "left_out", "outliers") if name in network
     }  # fmt: skip
-    return {**network, **{name: told(network.get(name)) for name in ("search", "search_pooled")}, **by_seed}
+    return {**network, **{name: converted(network.get(name)) for name in ("search", "search_pooled")}, **by_seed}
 
 
 @checked

@@ -57,26 +57,26 @@ def wiser(
     return said
 
 
-def more_workers(trainer: ProxyTrainer, bare: Architecture, one: Pace, threads: int, trials: int) -> list[str]:
+def more_workers(trainer: ProxyTrainer, bare: Architecture, one_worker: Pace, threads: int, trials: int) -> list[str]:
     """Advise several workers that share the CPU's threads, if timing shows that they get through clearly more trials.
 
     As many are timed as fit into half of the free memory and leave each worker several trials.
 
     Args:
         bare: The backbone without attention.
-        one: Its pace on one worker with all the threads.
+        one_worker: Its pace on one worker with all the threads.
         threads: Number of CPU threads.
         trials: Number of trials of the search.
     """
-    fit = psutil.virtual_memory().available // (2 * max(one.memory, 1))
+    fit = psutil.virtual_memory().available // (2 * max(one_worker.memory, 1))
     workers = min(threads, fit, trials // TRIALS_PER_WORKER)
     if workers < 2:
         return []
     each = threads // workers
     torch.set_num_threads(each)
     with others_at_work((workers - 1) * each, each):  # no more than there are threads
-        shared = pace(trainer, bare, one.network)
-    gain = workers * one.step / shared.step
+        shared = pace(trainer, bare, one_worker.network)
+    gain = workers * one_worker.step / shared.step
     if gain < WORTH:
         return []
     return [

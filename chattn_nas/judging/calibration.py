@@ -139,8 +139,8 @@ class Calibration(Stored):
             "spec_lines": self.spec_lines,
         }
 
-    def _cost(self, one: Tried) -> float:
-        return (one.seconds or 0.0) / self.full_seconds
+    def _cost(self, candidate: Tried) -> float:
+        return (candidate.seconds or 0.0) / self.full_seconds
 
 
 def _interval(mean: float, low: float, high: float) -> str:

@@ -10,22 +10,22 @@ from chattn_nas.spec import Spec
 from chattn_nas.study.record import Record, once_per_seed
 
 
-def counted(found: Sequence[Record], chance: float) -> dict[tuple[str, int], float]:
+def counted(records: Sequence[Record], chance: float) -> dict[tuple[str, int], float]:
     """Return the score of every training that was completed or diverged, as shown, by hash and seed.
 
     A training that diverged counts with its last score, or with ``chance`` if that is NaN: without it, a network would
     be ranked by its lucky seeds. Running out of memory or crashing says nothing about the network.
 
     Args:
-        found: Records of a study.
+        records: Records of a study.
         chance: From :func:`chance_of`.
     """
     scores: dict[tuple[str, int], float] = {}
-    for record in found:
+    for record in records:
         if record.seed is not None and record.outcome == "diverged":
             value = record.unit.shown(record.rungs[-1].score) if record.rungs else chance
             scores[record.hash, record.seed] = value if math.isfinite(value) else chance
-    for record in once_per_seed(found):
+    for record in once_per_seed(records):
         if record.seed is not None and record.score is not None and math.isfinite(record.score):
             scores[record.hash, record.seed] = record.shown
     return scores

@@ -109,10 +109,10 @@ def plan_confirmation(
     )  # fmt: skip
 
 
-def _noise(standing: Standing, found: Sequence[Record], guess: float) -> tuple[float, str]:
+def _noise(standing: Standing, trainings: Sequence[Record], guess: float) -> tuple[float, str]:
     """Noise of one training: from the confirmation if it has enough trainings, else from the search, else a guess."""
     by_seed: dict[str, dict[int, float]] = {}
-    for record in found:
+    for record in trainings:
         if record.score is not None and record.seed is not None:
             by_seed.setdefault(record.hash, {})[record.seed] = record.shown
     if len(by_seed) > 1:

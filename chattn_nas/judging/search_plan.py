@@ -200,9 +200,9 @@ def _paces(
     """Paces of ``none``, of the most expensive type by the formulas, then of the others in the order of training."""
     networks = [(name, architecture) for name, architecture in baselines if name.startswith("uniform ")]
 
-    def cost(found: Architecture) -> tuple[int, int]:
+    def cost(architecture: Architecture) -> tuple[int, int]:
         parameters, macs = zip(*(choice.canonical(stage).cost(stage) for choice, stage in
-                                 zip(found.choices(len(space.stages)), space.stages, strict=True)))  # fmt: skip
+                                 zip(architecture.choices(len(space.stages)), space.stages, strict=True)))  # fmt: skip
         return sum(macs), sum(parameters)
 
     dearest = max(networks, key=lambda one: cost(one[1]), default=None)

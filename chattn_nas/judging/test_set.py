@@ -45,7 +45,7 @@ class HeldOutScores(Stored):
         return data if format > 1 or "scores" in data else {"scores": data}
 
 
-def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmation) -> tuple[Scores, int]:
+def read_test_set(run: RunDirectory, confirmed: RunDirectory, confirmation: Confirmation) -> tuple[Scores, int]:
     """Score the winner and its rival on the test set (0 to 1, by hash and seed), with the weights that were kept.
 
     Later calls return the same scores and never read the test set for other networks: a second look would be a choice
@@ -58,7 +58,11 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
     Raises:
         RunError: Weights of a confirmed network are missing.
     """
-    wanted = {key: sorted(found.network(key).scores) for key in (found.winner, found.rival) if key is not None}
+    wanted = {
+        key: sorted(confirmation.network(key).scores)
+        for key in (confirmation.winner, confirmation.rival)
+        if key is not None
+    }
     kept = study_attributes(run.study).test_set
     if kept:
         reading = HeldOutScores.from_dict(kept, "the reading of the test set")
@@ -69,8 +73,8 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
     if missing:
         key, seed = missing[0]
         raise RunError(
-            f"the weights of {found.network(key).name} on seed {seed} are not in {confirmed.directory}: the test set "
-            "was not read"
+            f"the weights of {confirmation.network(key).name} on seed {seed} are not in {confirmed.directory}: "
+            "the test set was not read"
         )
     device = resolve_device(run.spec.proxy.device)
     data = tasks.load(run.spec.task, run.spec.data, device=device)
@@ -87,7 +91,7 @@ def read_test_set(run: RunDirectory, confirmed: RunDirectory, found: Confirmatio
             network = restored(run.spec, architecture, seed=seed, data=data, state=state)
             score, _ = evaluate(network.to(device), test, data, batch_size=run.spec.proxy.batch_size, device=device)
             by_seed[str(seed)] = score
-    named = {key: found.network(key).name for key in wanted}
+    named = {key: confirmation.network(key).name for key in wanted}
     reading = HeldOutScores(scores=scores, images=len(test), networks=named)
     run.study.set_user_attr(ATTRIBUTE, reading.to_dict())
     return scores, len(test)
