@@ -130,8 +130,8 @@ def _confirmation(confirmation: Confirmation) -> str:
     return table(heads, rows)
 
 
-def _against(found: Comparison | None) -> str:
-    if found is None:
+def _against(comparison: Comparison | None) -> str:
+    if comparison is None:
         return words.NOT_THERE
-    interval = words.interval(found.t_low, found.t_high)
-    return f"{words.signed(found.mean)} [{interval}], {found.judgement} (p {found.p:.3f})"
+    interval = words.interval(comparison.t_low, comparison.t_high)
+    return f"{words.signed(comparison.mean)} [{interval}], {comparison.judgement} (p {comparison.p:.3f})"

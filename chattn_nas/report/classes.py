@@ -68,46 +68,46 @@ def class_figures(records: Sequence[Record], architecture: str, names: Sequence[
     )  # fmt: skip
 
 
-def class_heads(found: ClassFigures) -> list[tuple[str, str]]:
+def class_heads(per_class: ClassFigures) -> list[tuple[str, str]]:
     """Heading and meaning of every column behind the name."""
-    last = [("most often taken for", "")] if found.confusion is not None else []
-    return [FIGURES[name] for name in found.figures] + last
+    last = [("most often taken for", "")] if per_class.confusion is not None else []
+    return [FIGURES[name] for name in per_class.figures] + last
 
 
-def class_rows(found: ClassFigures) -> list[tuple[str, list[float], list[str]]]:
+def class_rows(per_class: ClassFigures) -> list[tuple[str, list[float], list[str]]]:
     """For every class its name, its figures in percent and, if known, the class it is most often taken for."""
     return [
-        (name, [100 * float(values[index]) for values in found.figures.values()],
-         [_taken_for(found, index)] if found.confusion is not None else [])
-        for index, name in enumerate(found.names)
+        (name, [100 * float(values[index]) for values in per_class.figures.values()],
+         [_taken_for(per_class, index)] if per_class.confusion is not None else [])
+        for index, name in enumerate(per_class.names)
     ]  # fmt: skip
 
 
-def class_table(found: ClassFigures | None) -> ReportTable:
+def class_table(per_class: ClassFigures | None) -> ReportTable:
     """The table of figures per class."""
-    if found is None:
+    if per_class is None:
         return ReportTable([Column("class")], [])
-    columns = [Column("class"), *(Column(*FIGURES[name], number=True) for name in found.figures)]
-    if found.confusion is not None:
+    columns = [Column("class"), *(Column(*FIGURES[name], number=True) for name in per_class.figures)]
+    if per_class.confusion is not None:
         columns.append(Column("most often taken for", wide=True))
     rows = [
         [Cell(name, name), *(number(one, words.accuracy(one)) for one in values), *(Cell(one, one) for one in other)]
-        for name, values, other in class_rows(found)
+        for name, values, other in class_rows(per_class)
     ]
     return ReportTable(columns, [("", row) for row in rows])
 
 
-def confusion(found: ClassFigures) -> Figure:
+def confusion(per_class: ClassFigures) -> Figure:
     """Heat map: true classes down, answers across, share of each true class."""
-    assert found.confusion is not None
-    percent = (100 * found.confusion).round(1)
-    legible = len(found.names) <= 12
+    assert per_class.confusion is not None
+    percent = (100 * per_class.confusion).round(1)
+    legible = len(per_class.names) <= 12
     return {
         "data": [
             {
                 "type": "heatmap",
-                "x": list(found.names),
-                "y": list(found.names),
+                "x": list(per_class.names),
+                "y": list(per_class.names),
                 "z": percent.tolist(),
                 **({"text": [[f"{share:.0f}" for share in row] for row in percent], "texttemplate": "%{text}"}
                    if legible else {}),
@@ -122,7 +122,7 @@ def confusion(found: ClassFigures) -> Figure:
             }
         ],
         "layout": layout(
-            height=170 + (30 if legible else 18) * len(found.names),
+            height=170 + (30 if legible else 18) * len(per_class.names),
             xaxis={"side": "top", "showgrid": False, "type": "category", "title": {"text": "taken for"}},
             yaxis={"autorange": "reversed", "showgrid": False, "type": "category", "title": {"text": "true class"}},
             margin={"l": 20, "r": 8, "t": 60, "b": 12},
@@ -130,10 +130,10 @@ def confusion(found: ClassFigures) -> Figure:
     }  # fmt: skip
 
 
-def _taken_for(found: ClassFigures, index: int) -> str:
-    if found.confusion is None:
+def _taken_for(per_class: ClassFigures, index: int) -> str:
+    if per_class.confusion is None:
         return ""
-    others = found.confusion[index].copy()
+    others = per_class.confusion[index].copy()
     others[index] = 0
     most = int(others.argmax())
-    return f"{found.names[most]} ({100 * others[most]:.0f} %)" if others[most] else ""
+    return f"{per_class.names[most]} ({100 * others[most]:.0f} %)" if others[most] else ""

@@ -116,7 +116,7 @@ def compare_html(lines: Sequence[RunLine]) -> str:
         [("", [Cell(key), *(Cell(value) for value in values)]) for key, values in changed.items()],
     )
     return rendered(
-        "compare.html.j2", lines=lines, caution=caution(lines), found=_table(lines), settings=settings,
+        "compare.html.j2", lines=lines, caution=caution(lines), results=_table(lines), settings=settings,
         legend=explained(choice for line in lines for choice in line.choices), style=Markup(file_text("style.css")),
     )  # fmt: skip
 
@@ -201,11 +201,11 @@ def _table(lines: Sequence[RunLine]) -> ReportTable:
     return ReportTable(columns, rows)
 
 
-def _margin(found: Margin | None) -> Cell:
-    if found is None:
+def _margin(margin: Margin | None) -> Cell:
+    if margin is None:
         return number(None, words.NOT_THERE)
-    text = Markup("{}<small>{}</small>").format(words.signed(found.mean), words.interval(found.low, found.high))
-    return number(found.mean, text)
+    text = Markup("{}<small>{}</small>").format(words.signed(margin.mean), words.interval(margin.low, margin.high))
+    return number(margin.mean, text)
 
 
 def _written(value: Any) -> str:

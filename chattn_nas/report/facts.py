@@ -244,9 +244,9 @@ def _outcomes(records: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["outcome", "trials", "seconds", "time", "reasons"])
 
 
-def _baselines(standing: Standing, found: Confirmation | None) -> Rows:
+def _baselines(standing: Standing, confirmation: Confirmation | None) -> Rows:
     """Rows of the best network, then of each baseline with the best's margin over it."""
-    confirmed = {one.hash for one in found.networks} if found is not None else set()
+    confirmed = {one.hash for one in confirmation.networks} if confirmation is not None else set()
     picks = [pick for pick in standing.picks if not pick.control]
     if not picks:
         return []

@@ -61,7 +61,7 @@ def page(facts: RunFacts, contact_sheet: Path | None = None, predictions: Path |
         picture=Markup(picture_of(facts.study, facts.lead, colours) if facts.lead else ""),
         tiles=tiles(facts),
         short=short,
-        legend=short_forms.explained(short_forms.choices_in(" ; ".join(_said(facts)))),
+        legend=short_forms.explained(short_forms.choices_in(" ; ".join(_sentences(facts)))),
         summary=summary(facts),
         next_steps=next_steps(facts),
         gates=facts.gates,
@@ -108,7 +108,7 @@ def file_text(name: str) -> str:
     return resources.files("chattn_nas.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _said(facts: RunFacts) -> list[str]:
+def _sentences(facts: RunFacts) -> list[str]:
     """All sentences of the verdict."""
     return [facts.verdict.headline, *facts.verdict.sentences, *facts.verdict.details]
 

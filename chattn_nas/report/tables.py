@@ -92,9 +92,9 @@ def _baselines(facts: RunFacts) -> ReportTable:
     return ReportTable(columns, rows)
 
 
-def _searched(one: Network) -> Cell:
+def _searched(network: Network) -> Cell:
     """The score of a network in the search: the pooled mean, with the raw mean beside it."""
-    pooled, raw = one.search_pooled, one.search
+    pooled, raw = network.search_pooled, network.search
     if pooled is None:
         return number(raw, words.accuracy(raw))
     return number(pooled, Markup("{}<small>raw mean {}</small>").format(words.accuracy(pooled), words.accuracy(raw)))

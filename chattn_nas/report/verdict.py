@@ -325,13 +325,11 @@ def _objectives(stored: StudyAttributes, board: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _against(margin: Margin | None, best: Pick, rival: Pick, called: str) -> str:
+def _against(margin: Margin | None, best: Pick, rival: Pick, name: str) -> str:
     if margin is None:
-        return (
-            f"That is {words.signed(best.mean - rival.mean)} points against {called}, too few trials for an interval."
-        )
+        return f"That is {words.signed(best.mean - rival.mean)} points against {name}, too few trials for an interval."
     said = (
-        f"{words.signed(margin.mean)} points (95 % interval {words.interval(margin.low, margin.high)}) against {called}"
+        f"{words.signed(margin.mean)} points (95 % interval {words.interval(margin.low, margin.high)}) against {name}"
     )
     if margin.shown:
         return f"It stands at **{said}**."
