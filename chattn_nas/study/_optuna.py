@@ -100,13 +100,13 @@ def random_states(sampler: BaseSampler) -> list[LazyRandomState]:
     return _states(sampler, depth=4)
 
 
-def _states(found: Any, depth: int) -> list[LazyRandomState]:
-    if isinstance(found, LazyRandomState):
-        return [found]
-    if depth == 0 or not type(found).__module__.startswith("optuna.samplers"):
+def _states(part: Any, depth: int) -> list[LazyRandomState]:
+    if isinstance(part, LazyRandomState):
+        return [part]
+    if depth == 0 or not type(part).__module__.startswith("optuna.samplers"):
         return []
     states: dict[int, LazyRandomState] = {}
-    parts = getattr(found, "__dict__", {})
+    parts = getattr(part, "__dict__", {})
     for name in sorted(parts):
         for state in _states(parts[name], depth - 1):
             states.setdefault(id(state), state)

@@ -40,12 +40,12 @@ class Checkpoints:
 
         return write_weights(network, self.path(architecture, seed))
 
-    def prune(self, ranking: Sequence[str], ended: Callable[[str], bool]) -> None:
+    def prune(self, ranking: Sequence[str], has_result: Callable[[str], bool]) -> None:
         """Remove the files of all but the first ``keep`` architectures of ``ranking`` (hashes, best first).
 
         Args:
             ranking: As this process knows it.
-            ended: Whether this process knows a result of an architecture: another worker may just have written
+            has_result: Whether this process knows a result of an architecture: another worker may just have written
                 the file of a trial whose end it is about to tell.
         """
         for partial in self.directory.glob(".*.safetensors.*"):  # of a worker that was killed while it wrote
@@ -55,5 +55,5 @@ class Checkpoints:
         kept = set(ranking[: self.keep])
         for path in self.directory.glob("*.safetensors"):
             architecture = path.name.split("-")[0]
-            if architecture not in kept and ended(architecture):
+            if architecture not in kept and has_result(architecture):
                 path.unlink(missing_ok=True)

@@ -49,7 +49,7 @@ def named(text: str, unit: Unit, keep: Sequence[str] = ()) -> str:
     text = re.sub(r"\baccuracy\b", lambda _: metric, text)
     text = re.sub(r"\bAccuracy\b", lambda _: titled, text)
     if (unit.unit, unit.difference) != (ACCURACY.unit, ACCURACY.difference):
-        text = _SCORE.sub(lambda found: found[1] + (f" {unit.unit}" if unit.unit else ""), text)
+        text = _SCORE.sub(lambda match: match[1] + (f" {unit.unit}" if unit.unit else ""), text)
         text = text.replace(" (%)", f" ({unit.unit})" if unit.unit else "")
         text = _POINTS.sub(unit.difference, text).replace("in percent", f"in {unit.unit or 'its own unit'}")
     for index, part in enumerate(keep):

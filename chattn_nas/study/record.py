@@ -176,23 +176,23 @@ def record_of(
     searched: Set[tuple[str, str]] = frozenset(),
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     unit: Unit = ACCURACY,
-    said: dict[str, str] | None = None,
+    worded: dict[str, str] | None = None,
 ) -> Record:
     """Make the record of one trial; ``searched`` and ``defaults`` are those of :func:`in_words`.
 
-    ``said`` holds choices that were put into words already: a study has thousands of trials and few choices.
+    ``worded`` holds choices that were put into words already: a study has thousands of trials and few choices.
     """
     stored = trial_attributes(trial)
     stages = stored.stages
-    said = {} if said is None else said
+    worded = {} if worded is None else worded
     texts = [repr(stage) for stage in stages]
     for text, stage in zip(texts, stages, strict=True):
-        if text not in said:
-            said[text] = in_words(stage, searched, defaults)
+        if text not in worded:
+            worded[text] = in_words(stage, searched, defaults)
     return Record(
         number=trial.number,
         stages=stages,
-        choices=tuple(said[text] for text in texts),
+        choices=tuple(worded[text] for text in texts),
         hash=stored.hash or "",
         seed=stored.seed,
         label=stored.label,

@@ -245,10 +245,10 @@ class RunDirectory:
             return False
         return all(trial.state == TrialState.WAITING for trial in trials)
 
-    def _known(self, found: T | None) -> T:
-        if found is None:
+    def _known(self, value: T | None) -> T:
+        if value is None:
             raise RunError(f"the run in {self.directory} has no trial yet")
-        return found
+        return value
 
 
 def refuse_foreign_folder(directory: Path) -> None:

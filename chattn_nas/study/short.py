@@ -63,9 +63,9 @@ def choices_in(text: str) -> list[str]:
     return [choice for match in _NETWORK.finditer(text) for choice in _stages(match)]
 
 
-def _shortened(found: re.Match[str]) -> str:
-    return f"{short(found['everywhere'])} everywhere" if found["everywhere"] else short_form(_stages(found))
+def _shortened(match: re.Match[str]) -> str:
+    return f"{short(match['everywhere'])} everywhere" if match["everywhere"] else short_form(_stages(match))
 
 
-def _stages(found: re.Match[str]) -> list[str]:
-    return [found["everywhere"]] if found["everywhere"] else found[0].split(" | ")
+def _stages(match: re.Match[str]) -> list[str]:
+    return [match["everywhere"]] if match["everywhere"] else match[0].split(" | ")

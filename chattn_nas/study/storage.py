@@ -207,7 +207,7 @@ def _tell_damage(engine: Engine, url: str) -> None:
     """Raise our own error for a damaged file; a passing error, such as a lock, stays SQLAlchemy's."""
 
     @event.listens_for(engine, "handle_error")
-    def _told(context: Any) -> None:
+    def _raise_ours(context: Any) -> None:
         if any(words in str(context.original_exception) for words in DAMAGED):
             raise storage_error(context.original_exception, url) from context.original_exception
         context.original_exception.add_note(url)  # for the sentence, where it does not pass
