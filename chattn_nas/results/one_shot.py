@@ -37,10 +37,10 @@ class SelfCheck:
         return self.trainings >= FIRST and not self.tau >= LEAST
 
 
-def self_check(prediction: Prediction, seen: Sequence[Observation]) -> SelfCheck:
+def self_check(prediction: Prediction, trainings: Sequence[Observation]) -> SelfCheck:
     """Compare a prediction with the first complete trainings of networks that it knows, in the order of trials."""
     pairs = [
-        (score, one.accuracy) for one in seen if one.complete and (score := prediction.of(one.choices)) is not None
+        (score, one.accuracy) for one in trainings if one.complete and (score := prediction.of(one.choices)) is not None
     ]
     first = pairs[:FIRST]
     if len(first) < 2:
@@ -50,9 +50,9 @@ def self_check(prediction: Prediction, seen: Sequence[Observation]) -> SelfCheck
     return SelfCheck(float(kendalltau(*zip(*first, strict=True)).statistic), len(first))
 
 
-def trusted(prediction: Prediction | None, seen: Sequence[Observation]) -> Prediction | None:
+def trusted(prediction: Prediction | None, trainings: Sequence[Observation]) -> Prediction | None:
     """The prediction, unless real trainings have shown that it is worthless."""
-    return None if prediction is None or self_check(prediction, seen).near_zero else prediction
+    return None if prediction is None or self_check(prediction, trainings).near_zero else prediction
 
 
 def in_words(study: optuna.Study) -> str:

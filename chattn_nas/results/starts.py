@@ -37,10 +37,10 @@ def start_of(spec: Mapping[str, Any]) -> str:
     return str(spec.get("proxy", {}).get("start", earlier))
 
 
-def starts(found: Sequence[Record], lead: str = "") -> list[StartRow]:
+def starts(records: Sequence[Record], lead: str = "") -> list[StartRow]:
     """Rows of every baseline and of the network ``lead`` (a hash); empty if an earlier version stored no figures."""
     groups: dict[str, list[Record]] = {}
-    for record in found:
+    for record in records:
         if record.trained and record.measurement is not None and record.measurement.first_epoch_loss is not None:
             groups.setdefault(record.hash, []).append(record)
     bare = next((group for group in groups.values() if any(one.label == "none" for one in group)), [])

@@ -64,16 +64,16 @@ class Uniformity:
         return bool(shared)
 
 
-def _forms(kept: StudyAttributes, kind: str) -> list[Mapping[Any, Any]]:
+def _forms(attributes: StudyAttributes, kind: str) -> list[Mapping[Any, Any]]:
     """The space's choices of a type with their canonical forms, per stage; empty if unknown."""
     if attention.registered(kind) is None:
         return []
     from chattn_nas.space.candidate import Candidate  # and with it torch
 
     forms: list[Mapping[Any, Any]] = []
-    lists = {str(key): entries for key, entries in kept.section("space").items()}
+    lists = {str(key): entries for key, entries in attributes.section("space").items()}
     try:
-        for number, stage in enumerate(map(stage_from_dict, kept.stages), 1):
+        for number, stage in enumerate(map(stage_from_dict, attributes.stages), 1):
             entries = lists.get(str(number), lists.get("all", ()))
             of_kind = (
                 entry for entry in entries if kind == (next(iter(entry)) if isinstance(entry, Mapping) else entry)

@@ -24,16 +24,16 @@ def fit(records: Sequence[Record]) -> Pooled | None:
     return fitted(observations(records))
 
 
-def fitted(seen: Sequence[Observation], foretold: Foretold | None = None) -> Pooled | None:
+def fitted(trainings: Sequence[Observation], foretold: Foretold | None = None) -> Pooled | None:
     """Fit the pooled model to observations.
 
     Rungs are always used, since they say why a training was stopped. Losses are used if the study shows their worth: if
     they improve the model's prediction of a training's accuracy from all others.
     """
-    ends = [one.accuracy for one in seen if one.complete]
+    ends = [one.accuracy for one in trainings if one.complete]
     if len(ends) < 4 or np.ptp(ends) == 0:
         return None
-    kept = thinned(seen, LIMIT)
+    kept = thinned(trainings, LIMIT)
     names = list(dict.fromkeys(name for one in kept for name in one.views))
     rungs = [name for name in names if name.startswith(RUNG)]
     plain = Pooled(kept, rungs, foretold=foretold)
@@ -46,34 +46,35 @@ def fitted(seen: Sequence[Observation], foretold: Foretold | None = None) -> Poo
     return with_losses if shown else plain
 
 
-def thinned(seen: Sequence[Observation], limit: int) -> list[Observation]:
+def thinned(trainings: Sequence[Observation], limit: int) -> list[Observation]:
     """Thin observations to ``limit``, in their order: stopped ones go first, then the least promising networks.
 
     Baselines and the few networks with the highest means stay. How promising a network is follows from the means of its
     types, not from its own accuracies: leaving out the unlucky would make the others look better than they are.
     """
-    over = len(seen) - limit
+    over = len(trainings) - limit
     if over <= 0:
-        return list(seen)
-    center = float(np.nanmean([one.accuracy for one in seen]))
+        return list(trainings)
+    center = float(np.nanmean([one.accuracy for one in trainings]))
     sums: dict[tuple[int, str], list[float]] = {}
-    for one in seen:
+    for one in trainings:
         if one.complete:
             for stage, (name, _) in enumerate(one.choices):
                 sums.setdefault((stage, name), []).append(one.accuracy - center)
     effect = {key: float(np.mean(values)) for key, values in sums.items()}
 
-    def hope(one: Observation) -> float:
-        return sum(effect.get((stage, name), 0.0) for stage, (name, _) in enumerate(one.choices))
+    def hope(training: Observation) -> float:
+        return sum(effect.get((stage, name), 0.0) for stage, (name, _) in enumerate(training.choices))
 
     own: dict[Choices, list[float]] = {}
-    for one in seen:
+    for one in trainings:
         if one.complete:
             own.setdefault(one.choices, []).append(one.accuracy)
     leaders = set(sorted(own, key=lambda choices: -float(np.mean(own[choices])))[:LEADERS])
-    kept = [one.keep or (one.complete and one.choices in leaders) for one in seen]
+    kept = [one.keep or (one.complete and one.choices in leaders) for one in trainings]
     order = sorted(
-        (place for place, keep in enumerate(kept) if not keep), key=lambda p: (seen[p].complete, hope(seen[p]))
+        (place for place, keep in enumerate(kept) if not keep),
+        key=lambda p: (trainings[p].complete, hope(trainings[p])),
     )
     gone = set(order[:over])
-    return [one for place, one in enumerate(seen) if place not in gone]
+    return [one for place, one in enumerate(trainings) if place not in gone]

@@ -113,20 +113,20 @@ class Design:
         place = {term: index for index, term in enumerate(self.terms)}
         return np.array([place.get(str(key[0]), -1) for key in self.index])
 
-    def rows(self, wanted: Sequence[Mapping[Key, float]]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """``wanted`` over the known columns and over new columns, and the terms of the new ones."""
+    def rows(self, combinations: Sequence[Mapping[Key, float]]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """``combinations`` over the known columns and over new columns, and the terms of the new ones."""
         new: dict[Key, int] = {}
-        known = np.zeros((len(wanted), len(self.index)))
-        for number, row in enumerate(wanted):
+        known = np.zeros((len(combinations), len(self.index)))
+        for number, row in enumerate(combinations):
             for key, weight in row.items():
                 column = self.index.get(key)
                 if column is None:
                     new.setdefault(key, len(new))
                 else:
                     known[number, column] = weight
-        novel = np.zeros((len(wanted), len(new)))
+        novel = np.zeros((len(combinations), len(new)))
         if new:
-            for number, row in enumerate(wanted):
+            for number, row in enumerate(combinations):
                 for key, weight in row.items():
                     if key in new:
                         novel[number, new[key]] = weight

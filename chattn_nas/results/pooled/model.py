@@ -67,7 +67,7 @@ class Pooled:
         foretold: Foretold | None = None,
     ) -> None:  # fmt: skip
         self._foretold = foretold
-        self.views = tuple(name for name in views if _tells(seen, name))
+        self.views = tuple(name for name in views if _is_informative(seen, name))
         self.seen = [one for one in seen if one.complete or any(name in one.views for name in self.views)]
         values = np.array(
             [[one.accuracy, *(one.views.get(name, np.nan) for name in self.views)] for one in self.seen], dtype=float
@@ -101,13 +101,13 @@ class Pooled:
         else:
             self._integrate()
 
-    def of(self, seen: Sequence[Observation]) -> Pooled:
+    def of(self, trainings: Sequence[Observation]) -> Pooled:
         """This model with other trainings, such as a few more.
 
         Its standard deviations are not learned again, which takes most of the time, and :attr:`held_out` is not
         computed.
         """
-        return Pooled(seen, self.views, like=self, foretold=self._foretold)
+        return Pooled(trainings, self.views, like=self, foretold=self._foretold)
 
     def _integrate(self) -> None:
         """Weighted settings of the standard deviations around the mode, the mode first.
@@ -229,12 +229,12 @@ class Pooled:
         ahead *= wider[:, None]  # as intervals are: the chance must not deny what they leave open
         return float(((ahead + mean).max(1) > by).mean())
 
-    def effects(self, stage: int, wanted: Sequence[str]) -> Estimate:
-        """The effect of each type in ``wanted`` in ``stage`` (from 0), against ``none`` there or the mean of the types.
+    def effects(self, stage: int, types: Sequence[str]) -> Estimate:
+        """The effect of each type in ``types`` in ``stage`` (from 0), against ``none`` there or the mean of the types.
 
         It is a mean over the type's settings seen there, the types seen in the other stages, and seeds.
         """
-        settings: dict[str, dict[str, None]] = {name: {} for name in wanted}
+        settings: dict[str, dict[str, None]] = {name: {} for name in types}
         others: dict[int, dict[str, None]] = {}
         for one in self.seen:
             for place, (name, setting) in enumerate(one.choices):
@@ -245,13 +245,13 @@ class Pooled:
         around = {place: list(names) for place, names in others.items()}
         rows = [
             effect_row([(name, setting) for setting in settings[name]], stage, around, pairs=self._design.pairs)
-            for name in wanted
+            for name in types
         ]
         known, novel, terms = self._design.rows(rows)
-        reference = np.full((len(wanted),) * 2, 1 / len(wanted))
-        if "none" in wanted:
-            reference = np.tile(np.eye(len(wanted))[list(wanted).index("none")], (len(wanted), 1))
-        pick = np.eye(len(wanted)) - reference
+        reference = np.full((len(types),) * 2, 1 / len(types))
+        if "none" in types:
+            reference = np.tile(np.eye(len(types))[list(types).index("none")], (len(types), 1))
+        pick = np.eye(len(types)) - reference
         return self._posterior(pick @ known, pick @ novel, self._place(terms), None)
 
     def _rows(self, choices: Sequence[Choices]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -288,9 +288,9 @@ class Pooled:
         return mixed(np.array(means), np.array(variances), self._weights)
 
 
-def _tells(seen: Sequence[Observation], view: str) -> bool:
+def _is_informative(trainings: Sequence[Observation], view: str) -> bool:
     """Whether enough complete trainings have the view, and it is not just the accuracy again."""
-    pairs = np.array([(one.accuracy, one.views[view]) for one in seen if one.complete and view in one.views])
+    pairs = np.array([(one.accuracy, one.views[view]) for one in trainings if one.complete and view in one.views])
     if len(pairs) < MINIMAL_PAIRS or not pairs.std(0).all():
         return False
     return abs(float(np.corrcoef(pairs.T)[0, 1])) < SAME

@@ -43,9 +43,9 @@ class Observation:
         return self.accuracy == self.accuracy
 
 
-def rungs_of(one: Observation) -> dict[str, float]:
+def rungs_of(observation: Observation) -> dict[str, float]:
     """The views that are rungs: the reason of a stopped training, the course of a complete one."""
-    return {name: value for name, value in one.views.items() if name.startswith(RUNG)}
+    return {name: value for name, value in observation.views.items() if name.startswith(RUNG)}
 
 
 def choices_of(record: Record) -> Choices:
