@@ -54,13 +54,13 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
     return differences
 
 
-def difference(expected: torch.Tensor, found: torch.Tensor) -> float:
+def difference(expected: torch.Tensor, answer: torch.Tensor) -> float:
     """Largest absolute difference, divided by the largest expected magnitude if that is above 1; NaN equals NaN."""
-    if expected.shape != found.shape:
+    if expected.shape != answer.shape:
         return float("inf")
     if expected.numel() == 0:
         return 0.0
-    one, other = expected.double(), found.double()
+    one, other = expected.double(), answer.double()
     gap = (one - other).abs()
     gap[(one == other) | (one.isnan() & other.isnan())] = 0
     scale = one[one.isfinite()].abs().amax().item() if one.isfinite().any() else 1.0
@@ -68,8 +68,8 @@ def difference(expected: torch.Tensor, found: torch.Tensor) -> float:
     return worst if worst == worst else float("inf")
 
 
-def difference_of_all(expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> float:
+def difference_of_all(expected: Sequence[torch.Tensor], answers: Sequence[torch.Tensor]) -> float:
     """The largest :func:`difference` of several outputs; infinite if there are more or fewer outputs."""
-    if len(expected) != len(found):
+    if len(expected) != len(answers):
         return float("inf")
-    return max((difference(one, other) for one, other in zip(expected, found, strict=True)), default=0.0)
+    return max((difference(one, other) for one, other in zip(expected, answers, strict=True)), default=0.0)

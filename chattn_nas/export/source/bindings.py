@@ -80,7 +80,7 @@ class Bindings:
         for name in dict.fromkeys(self._bound.values()):
             if self._last_read(name) < self._position[node]:
                 self._names.release(name)
-        return self._names.new(_wish(node), tensor=not is_size(node))
+        return self._names.new(_preferred_name(node), tensor=not is_size(node))
 
     def _last_read(self, name: str) -> int:
         return max(self._last[node] for node, bound in self._bound.items() if bound == name)
@@ -122,7 +122,7 @@ def _changes(user: fx.Node, node: fx.Node) -> bool:
     return name in IN_PLACE or name == "setitem" or name.endswith("_")
 
 
-def _wish(node: fx.Node) -> str:
+def _preferred_name(node: fx.Node) -> str:
     """A readable name for the value of ``node``."""
     if node.op == "call_module":
         *before, last = str(node.target).split(".")

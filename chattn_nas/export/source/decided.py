@@ -61,5 +61,5 @@ class Decided(Known, ast.NodeTransformer):
         return self.visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
 
-def _as_list(found: Any) -> list[Any]:
-    return [] if found is None else found if isinstance(found, list) else [found]
+def _as_list(visited: Any) -> list[Any]:
+    return [] if visited is None else visited if isinstance(visited, list) else [visited]

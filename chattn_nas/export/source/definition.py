@@ -140,7 +140,7 @@ def lifted_constants(definition: Definition) -> dict[int, str]:
     return lifted
 
 
-def _attribute(definition: Definition, index: int, wish: str) -> str:
+def _attribute(definition: Definition, index: int, preferred: str) -> str:
     """The attribute that holds the constant in every member."""
 
     def holds(module: nn.Module, name: str, placeholder: Placeholder) -> bool:
@@ -154,7 +154,7 @@ def _attribute(definition: Definition, index: int, wish: str) -> str:
     fitting = [
         name for name in names if all(holds(module, name, source.placeholders[index]) for module, source in members)
     ]
-    return wish if wish in fitting else fitting[0] if fitting else ""
+    return preferred if preferred in fitting else fitting[0] if fitting else ""
 
 
 def _annotation(placeholder: Placeholder) -> str:

@@ -24,12 +24,12 @@ class Names:
         """Free a name that nothing reads any more."""
         self._live.discard(name)
 
-    def new(self, wish: str, *, tensor: bool) -> str:
-        """Return a free name: a short one for feature maps, else ``wish``, with a number if it is taken."""
+    def new(self, preferred: str, *, tensor: bool) -> str:
+        """Return a free name: a short one for feature maps, else ``preferred``, with a number if it is taken."""
         for name in _TENSORS if tensor else ():
             if name not in self._live:
                 return self.claim(name)
-        base = re.sub(r"\W", "_", wish).strip("_").lower()
+        base = re.sub(r"\W", "_", preferred).strip("_").lower()
         base = base if base.isidentifier() else f"y{base}"
         number, name = 1, base
         while name in self._live or name in _TAKEN or keyword.iskeyword(name):
