@@ -132,11 +132,11 @@ def _grid(table: Table, column: str) -> np.ndarray:
     return 100 * grid.loc[list(table.networks)].to_numpy(dtype=float)
 
 
-def _needed(paired: float) -> int:
+def _needed(paired_sd: float) -> int:
     """Pairs of seeds at which a paired t test finds the small difference with the asked power."""
-    if not paired > 0:
+    if not paired_sd > 0:
         return 2
-    return next((n for n in range(2, 2000) if detectable(paired, n, power=POWER) <= SMALL), 2000)
+    return next((n for n in range(2, 2000) if detectable(paired_sd, n, power=POWER) <= SMALL), 2000)
 
 
 def _taus(table: Table, end: np.ndarray, *, across: bool = False) -> dict[int, float]:

@@ -279,11 +279,11 @@ def _design(table: LongTable) -> tuple[np.ndarray, list[tuple[int, str]]]:
     return np.column_stack([np.ones(len(types)), *np.array(columns, dtype=float)]), labels
 
 
-def _corrected(found: Sequence[tuple[str, int | None, Interval, dict[str, float]]]) -> list[Effect]:
-    corrected = dict(_holm([gain.p for _, _, gain, _ in found]))
+def _corrected(effects: Sequence[tuple[str, int | None, Interval, dict[str, float]]]) -> list[Effect]:
+    corrected = dict(_holm([gain.p for _, _, gain, _ in effects]))
     return [
         Effect(type=name, stage=stage, gain=gain, holm=corrected[index], **costs)
-        for index, (name, stage, gain, costs) in enumerate(found)
+        for index, (name, stage, gain, costs) in enumerate(effects)
     ]
 
 

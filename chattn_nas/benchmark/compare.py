@@ -166,13 +166,13 @@ class Search:
         """The unit of the search: those with the same unseen seeds share luck; every world is a unit of its own."""
         return tuple(sorted(self.unseen)) if isinstance(self.table, Table) else self.table.number
 
-    def after(self, spent: float) -> list[Record]:
+    def after(self, trainings: float) -> list[Record]:
         """The records after that many full trainings."""
         known: list[Record] = []
         cost = 0.0
         for record in self.records:
             cost += record.rungs[-1].epoch / self.table.rungs[-1]
-            if known and cost > spent + 1e-9:
+            if known and cost > trainings + 1e-9:
                 break
             known.append(record)
         return known
@@ -196,12 +196,12 @@ class Point:
     tau: float
 
 
-def course(search: Search, asked: Sequence[float]) -> list[Point]:
+def course(search: Search, budgets: Sequence[float]) -> list[Point]:
     """The states of a search after several numbers of full trainings."""
     crowd = search.table.crowd
     worth = search.table.above(list(crowd), search.unseen)
     points = []
-    for trainings in asked:
+    for trainings in budgets:
         records = search.after(trainings)
         model, pick = fit(records), ranked(records, "mean")[0]
         tau = float("nan")
@@ -241,14 +241,14 @@ def _by_path(name: str) -> Method:
     return lambda table, seed: (made_by_path(name, BaseSampler, seed=seed, space=table.space), None)
 
 
-def cost_to_come_near(spent: Sequence[float], short: np.ndarray, units: Sequence[Hashable]) -> dict[str, float]:
+def cost_to_come_near(budgets: Sequence[float], short: np.ndarray, units: Sequence[Hashable]) -> dict[str, float]:
     """Trainings after which the pooled pick is on average within :data:`NEAR` points of the best, and a 95 % interval.
 
     The interval draws unseen seeds, and searches of each, with replacement: searches that saw the same seeds share
     their luck.
 
     Args:
-        spent: Numbers of trainings after which searches were examined.
+        budgets: Numbers of trainings after which searches were examined.
         short: Points below the best, (searches, numbers).
         units: The unit of each search, such as its unseen seeds.
     """
@@ -260,19 +260,19 @@ def cost_to_come_near(spent: Sequence[float], short: np.ndarray, units: Sequence
     for _ in range(500):
         chosen = [clusters[place] for place in rng.integers(0, len(clusters), len(clusters))]
         rows = np.concatenate([rng.choice(group, len(group)) for group in chosen])
-        drawn.append(_crossing(spent, short[rows].mean(0)))
+        drawn.append(_crossing(budgets, short[rows].mean(0)))
     low, high = np.quantile(drawn, [0.025, 0.975], method="closest_observation")
-    return {"cost": _crossing(spent, short.mean(0)), "cost_low": float(low), "cost_high": float(high)}
+    return {"cost": _crossing(budgets, short.mean(0)), "cost_low": float(low), "cost_high": float(high)}
 
 
-def _crossing(spent: Sequence[float], short: np.ndarray) -> float:
+def _crossing(budgets: Sequence[float], short: np.ndarray) -> float:
     """Where a curve first reaches :data:`NEAR`, by linear interpolation."""
     for place, value in enumerate(short):
         if value <= NEAR:
             if place == 0:
-                return spent[0]
+                return budgets[0]
             share = (short[place - 1] - NEAR) / (short[place - 1] - value)
-            return float(spent[place - 1] + share * (spent[place] - spent[place - 1]))
+            return float(budgets[place - 1] + share * (budgets[place] - budgets[place - 1]))
     return float("inf")
 
 

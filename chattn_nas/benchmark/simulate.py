@@ -118,13 +118,13 @@ def _enqueue_baselines(study: optuna.Study, table: Table | World) -> int:
     return len(known)
 
 
-def _reached(trial: optuna.Trial, measured: Measurement, *, protected: bool) -> int:
+def _reached(trial: optuna.Trial, measurement: Measurement, *, protected: bool) -> int:
     """Index of the rung at which the trial ends; baselines are never stopped."""
-    for index, rung in enumerate(measured.rungs[:-1]):
+    for index, rung in enumerate(measurement.rungs[:-1]):
         trial.report(rung.score, rung.epoch)
         if trial.should_prune() and not protected and not passes(0, trial.number, index, PASSING):
             return index
-    return len(measured.rungs) - 1
+    return len(measurement.rungs) - 1
 
 
 def _attributes(record: Record) -> dict[str, Any]:
@@ -138,18 +138,18 @@ def _attributes(record: Record) -> dict[str, Any]:
     }
 
 
-def _record(number: int, architecture: Architecture, measured: Measurement, reached: int) -> Record:
-    whole = reached == len(measured.rungs) - 1
+def _record(number: int, architecture: Architecture, measurement: Measurement, reached: int) -> Record:
+    whole = reached == len(measurement.rungs) - 1
     return Record(
         number=number,
         stages=tuple(choice.to_dict() for choice in architecture.stages),
         hash=architecture.hash,
-        seed=measured.seed,
+        seed=measurement.seed,
         outcome="complete" if whole else "pruned",
         measurement=Measurement(
             outcome=Outcome.COMPLETE if whole else Outcome.PRUNED,
-            rungs=measured.rungs[: reached + 1],
-            train_loss_sum=measured.train_loss_sum if whole else None,
-            seed=measured.seed,
+            rungs=measurement.rungs[: reached + 1],
+            train_loss_sum=measurement.train_loss_sum if whole else None,
+            seed=measurement.seed,
         ),
     )

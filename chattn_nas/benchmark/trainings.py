@@ -145,7 +145,7 @@ def _train(
         settings,
         seeds=[training.seed for training in trainings],
         device=device,
-        after_epoch=lambda _, told: losses.append(told),
+        after_epoch=lambda _, epoch_losses: losses.append(epoch_losses),
     )
     return [
         _row(training, measurement, network, data, test)
