@@ -35,12 +35,12 @@ def coco_packages() -> tuple[Any, Any]:
 
 
 def average_precision(
-    found: Sequence[NDArray[np.float32]], targets: NDArray[np.float32], classes: int
+    predictions: Sequence[NDArray[np.float32]], targets: NDArray[np.float32], classes: int
 ) -> dict[str, Any]:
     """Average precision and recall of predicted boxes.
 
     Args:
-        found: Predictions for every image (n, 6): corners, confidence, class.
+        predictions: Predictions for every image (n, 6): corners, confidence, class.
         targets: (N, M, 6), see ``data.boxes``.
         classes: Number of classes.
 
@@ -64,7 +64,7 @@ def average_precision(
     })  # fmt: skip
     said = np.concatenate([
         np.concatenate([np.full((len(one), 1), number), one[:, :2], one[:, 2:4] - one[:, :2], one[:, 4:]], 1)
-        for number, one in enumerate(found)
+        for number, one in enumerate(predictions)
     ]).astype(np.float64)  # fmt: skip
     counts = np.bincount(objects[objects[:, CROWD] == 0, CLASS].astype(int), minlength=classes)
     if len(said):

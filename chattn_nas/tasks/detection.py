@@ -137,7 +137,7 @@ class Detection(Task):
             true = rows[_objects(rows)]
             kept = answers[_unique(answers, self.settings.nms)]
             kept = kept[kept[:, 4] >= SURE]
-            right = _met(kept, true)
+            right = _count_matched(kept, true)
             pictures = [
                 draw_bounding_boxes(image, corners, colors=[colours[int(label)] for label in labels])
                 if len(corners)
@@ -180,7 +180,7 @@ class BoxScorer:
 
     def __init__(self, task: Detection, images: int, device: torch.device) -> None:
         self.task, self.device = task, device
-        self.found = torch.zeros(images, KEPT, COLUMNS, device=device)
+        self.answers = torch.zeros(images, KEPT, COLUMNS, device=device)
         self.targets = torch.zeros(images, task.data.train.labels.shape[1], COLUMNS, device=device)
         self.sums = torch.zeros(5, device=device)
         self._counted: dict[str, Any] = {}
@@ -193,7 +193,7 @@ class BoxScorer:
         """Add the network's output for some images and their true boxes."""
         answers = candidates(output.float(), self.task.size, KEPT)
         whole = torch.nn.functional.pad(answers, (0, 0, 0, KEPT - answers.shape[1]))
-        self.found.index_copy_(0, rows, whole)
+        self.answers.index_copy_(0, rows, whole)
         self.targets.index_copy_(0, rows, targets)
         self.sums += summed(output, targets)
 
@@ -203,7 +203,7 @@ class BoxScorer:
         if loss != loss:
             return float("nan"), loss
         targets = self.targets.cpu().numpy()
-        predictions = [answers[_unique(answers, self.task.settings.nms)].numpy() for answers in self.found.cpu()]
+        predictions = [answers[_unique(answers, self.task.settings.nms)].numpy() for answers in self.answers.cpu()]
         self._counted = average_precision(predictions, targets, self.task.data.num_classes)
         return self._counted[self.task.unit.name], loss
 
@@ -226,12 +226,12 @@ def _objects(targets: Tensor) -> Tensor:
     return (targets[..., CLASS] >= 0) & (targets[..., CROWD] == 0)
 
 
-def _met(said: Tensor, true: Tensor) -> int:
+def _count_matched(answers: Tensor, objects: Tensor) -> int:
     """Number of objects (M, 6) matched by an answer (n, 6) of their class with an overlap of at least 0.5."""
-    if not len(true):
+    if not len(objects):
         return 0
-    overlap = box_iou(said[:, :4], true[:, :4]) * (said[:, 5, None] == true[None, :, CLASS])
-    free = torch.ones(len(true), dtype=torch.bool)
+    overlap = box_iou(answers[:, :4], objects[:, :4]) * (answers[:, 5, None] == objects[None, :, CLASS])
+    free = torch.ones(len(objects), dtype=torch.bool)
     for row in overlap:
         best = (row * free).argmax()
         if (row * free)[best] >= 0.5:

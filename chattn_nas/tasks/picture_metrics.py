@@ -31,24 +31,24 @@ def without_border(pictures: Tensor, shave: int) -> Tensor:
     return pictures[..., shave:-shave, shave:-shave] if shave else pictures
 
 
-def psnr(given: Tensor, wanted: Tensor) -> Tensor:
+def psnr(output: Tensor, target: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB of every picture, (B,); both (B, C, H, W) in 0 to 255."""
-    error = (given - wanted).square().mean((1, 2, 3)).clamp(min=LEAST)
+    error = (output - target).square().mean((1, 2, 3)).clamp(min=LEAST)
     return 20 * math.log10(255) - 10 * error.log10()
 
 
-def ssim(given: Tensor, wanted: Tensor) -> Tensor:
+def ssim(output: Tensor, target: Tensor) -> Tensor:
     """Structural similarity of every picture, (B,); both (B, 1, H, W) in 0 to 255, at least 11 pixels a side."""
-    at = torch.arange(WINDOW, device=given.device) - WINDOW // 2
+    at = torch.arange(WINDOW, device=output.device) - WINDOW // 2
     line = torch.exp(-at.square() / (2 * SIGMA**2))
     line = line / line.sum()
-    window = (line[:, None] * line)[None, None].to(given.dtype)
+    window = (line[:, None] * line)[None, None].to(output.dtype)
 
     def mean(x: Tensor) -> Tensor:
         return F.conv2d(x, window)
 
     first, second = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    x, y = mean(given), mean(wanted)
-    xx, yy, xy = mean(given * given) - x * x, mean(wanted * wanted) - y * y, mean(given * wanted) - x * y
+    x, y = mean(output), mean(target)
+    xx, yy, xy = mean(output * output) - x * x, mean(target * target) - y * y, mean(output * target) - x * y
     similarity = (2 * x * y + first) * (2 * xy + second) / ((x * x + y * y + first) * (xx + yy + second))
     return similarity.mean((1, 2, 3))
