@@ -34,8 +34,8 @@ Check = Callable[[Case], None]
 SEEDS = 24
 
 
-def _close(found: Tensor, wanted: Tensor, tolerance: float, what: str) -> None:
-    error = (found.double() - wanted.double()).abs().max() / wanted.double().abs().max().clamp_min(1e-6)
+def _close(actual: Tensor, expected: Tensor, tolerance: float, what: str) -> None:
+    error = (actual.double() - expected.double()).abs().max() / expected.double().abs().max().clamp_min(1e-6)
     assert error <= tolerance, f"{what}: relative error {error:.1e}, allowed {tolerance:.0e}"
 
 
