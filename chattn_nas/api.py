@@ -202,15 +202,15 @@ def search(
     return run_of
 
 
-def try_to_show(what: str, look: Callable[[], object]) -> None:
+def try_to_show(what: str, examine: Callable[[], object]) -> None:
     """Examine a trained network for the report; a failure is logged, since the run has its result all the same.
 
     Args:
         what: What is examined, for the log.
-        look: Examines it; may raise :class:`RunError` if no training has been completed.
+        examine: Examines it; may raise :class:`RunError` if no training has been completed.
     """
     try:
-        look()
+        examine()
     except RunError as error:
         log.debug("%s cannot be shown: %s", what, error)
     except Exception:
