@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 from chattn_nas.errors import InputError
 from chattn_nas.search.by_path import made_by_path
 from chattn_nas.search.pooled.sampler import PooledSampler
-from chattn_nas.search.search_study import SeededByTrial, Shown
+from chattn_nas.search.search_study import SamplerView, SeededByTrial
 from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.space import SearchSpace
 from chattn_nas.spec.search_settings import SAMPLERS, SearchSettings
@@ -89,11 +89,11 @@ def _optuna_sampler(name: str, seed: int) -> BaseSampler:
     return TPESampler(seed=seed)
 
 
-def shown_to(sampler: BaseSampler, space: SearchSpace) -> Shown:
+def shown_to(sampler: BaseSampler, space: SearchSpace) -> SamplerView:
     """How this sampler must see the trials of a study: as they are if it models conditions and what was stopped."""
     inner = sampler.inner if isinstance(sampler, SeededByTrial) else sampler
     filled = space.parameters() if isinstance(inner, UNCONDITIONAL) else {}
-    return Shown(filled, stopped_as_worst=isinstance(inner, COMPLETE_ONLY))
+    return SamplerView(filled, stopped_as_worst=isinstance(inner, COMPLETE_ONLY))
 
 
 class GridSampler(WholeNetworkSampler):

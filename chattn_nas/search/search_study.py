@@ -30,7 +30,7 @@ LAST, BEST = 2000, 25
 
 
 @dataclass(frozen=True)
-class Shown:
+class SamplerView:
     """How a sampler sees the trials.
 
     Attributes:
@@ -50,15 +50,15 @@ class SearchStudy(_optuna.ViewedStudy):
     only those that all trials have in common. A network that was trained on several seeds has their mean in every one
     of its trials; otherwise the luck of the first would mislead the sampler for ever. For a sampler without conditional
     parameters, every trial has every parameter; those that its types lack are at their first value. For one that reads
-    complete trials only, those that were stopped or refused end like the worst (:class:`Shown`).
+    complete trials only, those that were stopped or refused end like the worst (:class:`SamplerView`).
     """
 
     def __init__(
         self, study_name: str, storage: Any, sampler: BaseSampler | None = None, pruner: Any = None,
-        shown: Shown | None = None,
+        shown: SamplerView | None = None,
     ) -> None:  # fmt: skip
         super().__init__(study_name, storage, sampler, pruner)
-        shown = shown or Shown()
+        shown = shown or SamplerView()
         self._filled: dict[str, BaseDistribution] = {
             name: CategoricalDistribution(tuple(values)) for name, values in shown.filled.items()
         }
