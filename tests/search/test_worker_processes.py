@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import psutil
@@ -15,6 +16,7 @@ from chattn_nas.search.owner import is_dead, owner, pid_of
 from chattn_nas.search.processes import began, end_group, is_stopped, memory_of, start_group
 from chattn_nas.search.worker_log import BYTES, KEPT, LARGEST, WorkerLog
 from chattn_nas.study.lock_holder import LOCKS
+from chattn_nas.study.trials import ANSWERED, TRAINED, all_trials, outcome
 
 CHILD = "import sys, time; held = bytearray({}); print('there', flush=True); time.sleep(600)"
 PARENT = f"""
@@ -205,3 +207,14 @@ def test_a_worker_that_was_stopped_while_it_wrote_is_replaced_and_nobody_elses_i
     finally:
         holds.kill()
         holds.communicate()
+
+
+def test_two_workers_at_one_network_whose_only_seed_is_taken(run_stub, worker_environment) -> None:
+    """The second found no score to answer with, and its worker died of an IndexError."""
+    worker_environment("STUB_SECONDS", "1")
+    run = run_stub(workers=2, max_seeds=1, trials=9, sampler="stub_trainer:ProposesOne")
+    proposed = [trial for trial in all_trials(run.study) if "label" not in trial.user_attrs]
+    assert len(proposed) == 4
+    assert len({trial.user_attrs["hash"] for trial in proposed}) == 1
+    assert Counter(trial.user_attrs["value_source"] for trial in proposed) == {TRAINED: 1, ANSWERED: 3}
+    assert {str(outcome(trial)) for trial in proposed} <= {"complete", "pruned"}
