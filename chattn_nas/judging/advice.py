@@ -79,9 +79,12 @@ def more_workers(trainer: ProxyTrainer, bare: Architecture, one_worker: Pace, th
     gain = workers * one_worker.step / shared.step
     if gain < WORTH:
         return []
+    often = f"about {gain:.1f} times as many trials in an hour"
+    if gain > 2 * workers:  # threads of one training that wait for each other beside other programs
+        often = "far more trials in an hour while other programs use these threads"
     return [
-        f"search.workers: {workers} trains with {words.plural(each, 'thread')} each and gets through about {gain:.1f} "
-        "times as many trials in an hour; those that run at once learn nothing from each other"
+        f"search.workers: {workers} trains with {words.plural(each, 'thread')} each and gets through {often}; those "
+        "that run at once learn nothing from each other"
     ]
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from chattn_nas.data.enough import as_many_as
 from chattn_nas.errors import InputError
 from chattn_nas.judging import advice, plan_search
-from chattn_nas.judging.advice import fewer_workers
+from chattn_nas.judging.advice import fewer_workers, more_workers
 from chattn_nas.judging.search_plan import BESIDE, ENDING, STARTUP, _reached
 from chattn_nas.search import devices
 from chattn_nas.search import pace as pace_module
@@ -173,3 +174,17 @@ def test_more_workers_than_threads_or_memory_are_advised_against_and_what_cannot
     with pytest.raises(InputError, match=r"65 workers do not fit into the 24 GiB .* so 64 are the most") as caught:
         plan_search(Spec.from_dict(many))
     assert caught.value.where == ("search", "workers")
+
+
+@pytest.mark.parametrize(
+    ("step", "said"), [(0.1, None), (0.04, "about 2.5 times"), (0.005, "while other programs use")]
+)
+def test_a_gain_beyond_what_threads_can_give_is_the_machine_s(
+    monkeypatch: pytest.MonkeyPatch, step: float, said: str | None
+) -> None:
+    alone = Pace(network="x", build=1.0, step=0.05, evaluation=0.5, steps=10, memory=1)
+    monkeypatch.setattr(advice, "pace", lambda *given: replace(alone, step=step))
+    monkeypatch.setattr(advice, "others_at_work", lambda *given: nullcontext(1.0))
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    found = more_workers(None, None, alone, threads=2, trials=24)
+    assert [said in line for line in found] == ([] if said is None else [True])
