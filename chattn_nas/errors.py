@@ -65,7 +65,7 @@ class InputError(ChattnError):
         if not self.choices:
             return ""
         names = [str(choice) for choice in self.choices]
-        close = _close(str(self.value), names)
+        close = similar(str(self.value), names)
         if len(names) > SHOWN:
             listed = ", ".join(close[1:] or names[:SHOWN]) + f", ... ({len(names):,} in all)"
         else:
@@ -78,7 +78,7 @@ class InputError(ChattnError):
         return self
 
 
-def _close(value: str, names: list[str]) -> list[str]:
+def similar(value: str, names: list[str]) -> list[str]:
     """Names that may have been meant, nearest first: written alike, whatever the case, or holding what was written."""
     if close := difflib.get_close_matches(value, names, n=6):
         return close

@@ -36,6 +36,8 @@ ELSEWHERE = {
     "resolution": "image_size", "folder": "path", "directory": "path", "labels": "label_column", "gpu": "device",
     "num_workers": "workers", "jobs": "workers", "objective": "objectives", "augmentation": "augment",
 }  # fmt: skip
+#: What is no key, since it is of one session and not of the run.
+TYPED = {"budget": "time is given on the command line, as chattn-nas search SPEC --budget 2h"}
 #: Whole numbers of a spec lie below, so that every library can hold them; others below, so that float32 can.
 LARGEST, LARGEST_FLOAT = 2**31, 1e12
 #: What pydantic missed, in words, by the type of its error.
@@ -269,9 +271,8 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     if error["type"] == "extra_forbidden":
         possible = tuple(_model_at(model, error["loc"][:-1]).model_fields)
         key = str(error["loc"][-1])
-        if key == "budget":  # of one session, not of the run
-            said = "time is given on the command line, as chattn-nas search SPEC --budget 2h"
-            return f"unknown key {where!r}: {said}", None, ()
+        if key in TYPED:
+            return f"unknown key {where!r}: {TYPED[key]}", None, ()
         ours = ELSEWHERE.get(key, key)
         if ours not in possible and (homes := _homes(model, {key, ours})):
             return f"unknown key {where!r}; did you mean {' or '.join(homes)}?", None, ()

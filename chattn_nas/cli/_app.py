@@ -58,7 +58,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console(markup=False, highlight=False)  # what is printed comes from users
-FULL = (errno.ENOSPC, errno.EDQUOT)
 #: What a file system refuses for reasons that its user can mend.
 REFUSED = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR, errno.ENOENT,
@@ -307,6 +306,8 @@ def _of_a_file(error: Exception) -> str | None:
     """The message for a file that cannot be read or written: the disk is full, the folder is read-only."""
     if isinstance(error, OSError) and error.filename is not None and error.errno in REFUSED:
         return f"{error.filename} cannot be read or written: {error.strerror}"
+    from chattn_nas.files import FULL
+
     if isinstance(error, OSError) and error.errno in FULL:  # of whatever is written in parts, Python knows no name
         return f"nothing more can be written: {error.strerror}"
     if type(error) is OSError and error.errno is None:  # a library's own sentence, such as pandas' on a missing folder

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from chattn_nas.data.layout import NO_CLASSES, find_layout, is_image
+from chattn_nas.data.layout import NoClassFoldersError, find_layout, is_image
 from chattn_nas.data.sources.coco import OTHERS
 from chattn_nas.data.sources.masks import grouped
 from chattn_nas.data.sources.patches import SCALES, high_and_low
@@ -81,9 +81,7 @@ def kind_of(path: Path) -> DataKind | None:
     foreign = _foreign(tree)
     try:
         find_layout(tree, str(path))
-    except DataError as error:
-        if NO_CLASSES not in error.message:  # there are class folders, and something is wrong with them
-            raise
+    except NoClassFoldersError:  # other errors are of class folders in which something is wrong
         return DataKind(None, seen=f"{len(images)} images, but no class folders, masks or boxes{foreign}")
     return DataKind("image_folder", seen=f"it holds images in class folders{foreign}")
 

@@ -22,8 +22,10 @@ PARTS = {
 }  # fmt: skip
 #: Image files that Pillow cannot read: they are named as bad, not passed over.
 FOREIGN = {".heic", ".heif", ".raw", ".cr2", ".nef", ".arw", ".dng", ".svg", ".jxl"}
-#: What is said of images that lie in no folder of their class.
-NO_CLASSES = "no class folders"
+
+
+class NoClassFoldersError(DataError):
+    """Images that lie in no folder of their class."""
 
 
 @dataclass
@@ -81,8 +83,8 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
         folders = [folder[depth:] for folder in folders if len(folder) > depth]
     deep = [(entry, path) for entry, path in zip(images, paths) if len(path) > 1]
     if not deep:
-        raise DataError(
-            f"{root} holds {len(images)} images but {NO_CLASSES}: put the images of every class into a folder of "
+        raise NoClassFoldersError(
+            f"{root} holds {len(images)} images but no class folders: put the images of every class into a folder of "
             "its own, or name their labels in a table (data.dataset: csv)",
             where=("path",),
         )
@@ -152,8 +154,8 @@ def _by_part(
             layout.folders.setdefault(part_of(folder[0]) or "", set()).add(readable(folder[1]))
     for part, name in called.items():
         if part not in layout.parts:
-            raise DataError(
-                f"{root}/{name} holds images but {NO_CLASSES}: sort them into "
+            raise NoClassFoldersError(
+                f"{root}/{name} holds images but no class folders: sort them into "
                 "those of the training images, or move the folder out of the set",
                 where=("path",),
             )

@@ -19,6 +19,8 @@ from chattn_nas.spec.spec import Spec
 SHOWN = 1.96 + 0.84
 #: Trials per worker that a search should have: trials that run at the same time learn nothing from each other.
 TRIALS_PER_WORKER = 6
+#: What several workers cost.
+AT_ONCE = "those that run at once learn nothing from each other"
 #: Gain in trials per hour that is worth a line.
 WORTH = 1.2
 
@@ -83,8 +85,7 @@ def more_workers(trainer: ProxyTrainer, bare: Architecture, one_worker: Pace, th
     if gain > 2 * workers:  # threads of one training that wait for each other beside other programs
         often = "far more trials in an hour while other programs use these threads"
     return [
-        f"search.workers: {workers} trains with {words.plural(each, 'thread')} each and gets through {often}; those "
-        "that run at once learn nothing from each other"
+        f"search.workers: {workers} trains with {words.plural(each, 'thread')} each and gets through {often}; {AT_ONCE}"
     ]
 
 
@@ -103,10 +104,7 @@ def fewer_workers(workers: int, memory: int) -> list[str]:
     needed = (
         f" and need about {workers * memory / 2**30:.0f} of {total / 2**30:.0f} GiB" if workers * memory > total else ""
     )
-    return [
-        f"search.workers: {fit} gets through as many trials: {workers} {shared}{needed}; those that run at once learn "
-        "nothing from each other"
-    ]
+    return [f"search.workers: {fit} gets through as many trials: {workers} {shared}{needed}; {AT_ONCE}"]
 
 
 def _rounded(number: int) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from chattn_nas.errors import BackboneError, InputError, first_line
+from chattn_nas.errors import BackboneError, InputError, first_line, similar
 from chattn_nas.parts import TIMM
 
 Kind = Literal["native", "branch", "stage"]
@@ -97,9 +97,9 @@ def unknown(model: str) -> BackboneError:
     for meant in (bare, bare.rpartition(".")[2]):
         if meant != model and timm.is_model(meant):
             return BackboneError(f"{message}; did you mean {meant!r}?", where=place)
-    error = BackboneError(message, where=place, value=bare, choices=timm.list_models())
-    if "did you mean" in str(error):
-        return error
+    names = timm.list_models()
+    if similar(bare, names):
+        return BackboneError(message, where=place, value=bare, choices=names)
     return BackboneError(
         f"{message}, nor one of a similar name: chattn-nas backbones PATTERN lists what is possible", where=place
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chattn_nas.errors import InputError
 
@@ -19,10 +19,12 @@ class Constraint:
     Attributes:
         limit: The bound; latency in seconds.
         relative: ``limit`` is a multiple of the reference.
+        unit: The unit as it was written, perhaps none.
     """
 
     limit: float
     relative: bool
+    unit: str = field(default="", compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Constraint:
@@ -38,8 +40,8 @@ class Constraint:
             )
         unit = match["unit"] or ""
         if unit == "x":
-            return cls(float(match["number"]), relative=True)
-        return cls(float(match["number"]) * _UNITS[unit.lower()], relative=False)
+            return cls(float(match["number"]), relative=True, unit=unit)
+        return cls(float(match["number"]) * _UNITS[unit.lower()], relative=False, unit=unit)
 
     def violation(self, value: float, reference: float) -> float:
         """Excess over the bound, as a fraction of it; at most 0 if the constraint holds."""

@@ -24,7 +24,7 @@ def efficiency(study: optuna.Study, standing: Standing | None = None) -> pd.Data
 
     Args:
         study: The study.
-        standing: Of the same study, where it is known already.
+        standing: Its standing, where that is known already.
     """
     standing = standing or Standing(study)
     values = {pick.hash: pick.value("pooled") for pick in standing.picks if not pick.control}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 def try_without_data(spec: Spec) -> None:
-    """Try what needs no data, whose reading may take hours: devices, workers, weights.
+    """Try what needs no data, whose reading may take hours: devices, workers, the bound on latency, weights.
 
     Raises:
         InputError: One of them does not exist; ``where`` is its place in the spec.
@@ -65,11 +64,11 @@ def try_without_data(spec: Spec) -> None:
             raise InputError(f"device {device!r} cannot be used: {words}", where=where) from None
     if spec.search.engine == "optuna":
         refuse_too_many(device_slots(spec.search, spec.proxy.device))
-    latency = spec.search.constraints.get("latency", "")
-    if re.fullmatch(r"<=\s*[1-9][\d.]*\s*", latency):
+    latency = spec.search.bounds.get("latency")
+    if latency is not None and not latency.unit and latency.limit >= 1:
+        text = str(spec.search.constraints["latency"])
         raise InputError(
-            f"search.constraints: latency {latency!r} would be seconds; possible: '{latency.strip()}ms', "
-            f"'{latency.strip()}s'",
+            f"search.constraints: latency {text!r} would be seconds; possible: '{text.strip()}ms', '{text.strip()}s'",
             where=("search", "constraints", "latency"),
         )
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from chattn_nas.data.kinds import TASKS
 from chattn_nas.errors import BackboneError, DataError, InputError
 from chattn_nas.network import stages
 from chattn_nas.network._timm import import_timm
+from chattn_nas.network.constraints import Constraint
 from chattn_nas.network.model import create_backbone
 from chattn_nas.plural import first_of, plural
 from chattn_nas.space import NONE, Backbone
@@ -96,8 +96,12 @@ def draft(
         source["multilabel"] = not isinstance(source.get("label_column"), list)
     look_in([out.parent.resolve()])  # as from the spec: a module of a backbone may lie beside it
     model = backbone or "cifar_resnet8"
-    if parameters is not None and not re.fullmatch(r"\d+(\.\d*)?([eE]\d+)?[xkKmMgG]?", parameters):
-        raise InputError(f"--params {parameters}: it is no limit; possible: 1.02x (of the bare backbone), 300k, 2.5M")
+    if parameters is not None:
+        try:
+            Constraint.parse(f"<= {parameters}")
+        except InputError:
+            possible = "1.02x (of the bare backbone), 300k, 2.5M"
+            raise InputError(f"--params {parameters}: it is no limit; possible: {possible}") from None
     _check(_plain(name, model, {"dataset": "digits", "image_size": 32}, parameters or "1.05x"))
     if task in TASKS.values():
         if recipe is not None:

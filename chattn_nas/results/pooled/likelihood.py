@@ -276,7 +276,7 @@ class Likelihood:
         return densities
 
     def _gradient(self, theta: np.ndarray, w: _Solved) -> np.ndarray:
-        """Of the loss, without that of the prior."""
+        """The gradient of the loss, without the part of the prior."""
         count, v = len(self.terms), self.views
         first = count + 1
         inverse = linalg.solve_triangular(w.factor, np.eye(len(w.factor)), lower=True)
