@@ -62,12 +62,11 @@ def search(
         from chattn_nas import api
         from chattn_nas.report import write_report
         from chattn_nas.spec.load import lines_of
-        from chattn_nas.study.run import refuse_foreign_folder
+        from chattn_nas.study.run import place_of
 
     if name is not None:
         spec = spec.changed(name=name)
-    directory = run or Path("runs") / spec.name
-    refuse_foreign_folder(directory)
+    directory = place_of(spec.name, run)
     new = not (directory / "spec.yaml").exists()
     try:
         with lines_of(path):

@@ -26,6 +26,7 @@ from chattn_nas.space import Architecture, SearchSpace, StageChoice
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.record import records
+from chattn_nas.study.run import place_of
 
 #: Fewest architectures for which a rank correlation says anything.
 LEAST_ARCHITECTURES = 4
@@ -72,7 +73,7 @@ def calibrate(
     Raises:
         InputError: Fewer than 4 architectures (or a space with fewer), fewer than 2 seeds, less than an
             epoch, no budget, or a part outside 0 to 1.
-        RunError: Too few trainings succeeded to compare anything.
+        RunError: Too few trainings succeeded to compare anything, or the directory holds other things.
     """
     at_least(LEAST_ARCHITECTURES, "architectures", architectures)
     at_least(2, "seeds", seeds)
@@ -81,6 +82,7 @@ def calibrate(
         raise InputError(f"budget must be above 0, not {budget:g}", value=budget)
     if not 0 < part <= 1:
         raise InputError(f"part must be above 0 and at most 1, not {part:g}", value=part)
+    directory = place_of(f"{spec.name}-calibrate", run, several=True)
     quiet_optuna()
     space = spec.search_space()
     chosen = stratified(space, architectures, spec.search.seed)
@@ -88,7 +90,6 @@ def calibrate(
         raise InputError(f"the space holds {len(chosen)} networks: too few to rank", value=len(chosen))
     own = of_spec(spec, len(load_data(spec.data).train))
     full = replace(own, rungs=(full_epochs or FULL * own.rungs[-1],), start=spec.training.start or spec.proxy.start)
-    directory = Path(run) if run else Path("runs") / f"{spec.name}-calibrate"
     options: dict[str, Any] = {"directory": directory, "chosen": chosen, "workers": workers, "progress": progress}
 
     first = spec.search.seed + OWN

@@ -27,6 +27,7 @@ from chattn_nas.space import NONE, Architecture
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.record import once_per_seed, records
+from chattn_nas.study.run import place_of
 from chattn_nas.unit import ACCURACY, Unit
 
 #: What is tried, learning rates as multiples of the spec's.
@@ -138,11 +139,11 @@ def tune_recipe(
 
     Raises:
         InputError: Fewer than one seed.
-        RunError: No training succeeded.
+        RunError: No training succeeded, or the directory holds other things.
     """
     at_least(1, "seeds", seeds)
+    directory = place_of(f"{spec.name}-recipe", run, several=True)
     quiet_optuna()
-    directory = Path(run) if run else Path("runs") / f"{spec.name}-recipe"
     own = TriedRecipe(**{name: getattr(spec.proxy, name) for name in FIELDS})
     tried: dict[tuple[float, ...], TriedRecipe] = {}
     best = own

@@ -40,7 +40,7 @@ from chattn_nas.search.supervisor import Supervisor
 from chattn_nas.search.trainer import check_trainer, import_trainer
 from chattn_nas.spec.plugins import refuse_main
 from chattn_nas.spec.spec import Spec
-from chattn_nas.study.run import CONTACT_SHEET, RunDirectory, refuse_foreign_folder
+from chattn_nas.study.run import CONTACT_SHEET, RunDirectory, place_of
 from chattn_nas.study.storage import storage_errors
 
 log = logging.getLogger(__name__)
@@ -151,8 +151,7 @@ def search(
         KeyboardInterrupt: Ctrl-C; the running trials were returned to the queue, and the same call continues.
     """
     quiet_optuna()
-    directory = Path(run) if run else Path("runs") / spec.name
-    refuse_foreign_folder(directory)
+    directory = place_of(spec.name, run)
     changes: dict[str, float] = {
         field: value for field, value in (("trials", trials), ("workers", workers)) if value is not None
     }

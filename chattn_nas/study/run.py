@@ -89,8 +89,7 @@ class RunDirectory:
                 or are gone, another process holds it, or it is a folder of other things.
             StorageError: Its storage cannot be opened.
         """
-        directory = directory or Path("runs") / spec.name
-        refuse_foreign_folder(directory)
+        directory = place_of(spec.name, directory)
         busy = f"another search works in {directory}; 'chattn-nas worker {directory}' joins it"
         with hold(directory / LOCK, busy):
             if (directory / SPEC).is_file():
@@ -251,21 +250,29 @@ class RunDirectory:
         return value
 
 
-def refuse_foreign_folder(directory: Path) -> None:
-    """See that a run may lie in a directory: it is not there yet, empty, or a run's.
+def place_of(name: str, given: Path | str | None = None, *, several: bool = False) -> Path:
+    """Where a run of that name may lie: ``runs/NAME``, or the directory that was given.
+
+    Args:
+        name: The name.
+        given: The directory, if one was asked for.
+        several: It is to hold several runs, each in a folder of its own, as a calibration's does.
 
     Raises:
         RunError: It is a file, or a folder of other things, such as the images.
     """
+    directory = Path(given) if given else Path("runs") / name
     if directory.exists() and not directory.is_dir():
         raise RunError(f"{directory} is a file: a run needs a folder of its own ({asked_by('--run DIR', 'run=DIR')})")
     with suppress(OSError):  # one that cannot be listed is told when it is written to
         names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
-        if names and not names & {SPEC, LOCK, FOLDERS, STUDY, DATABASE, *TRACES}:
+        ours = names & {SPEC, LOCK, FOLDERS, STUDY, DATABASE, *TRACES}
+        if names and not ours and not (several and any((directory / one / SPEC).is_file() for one in names)):
             raise RunError(
                 f"{directory} holds other files, such as {min(names)}: a run needs a folder of its own "
                 f"({asked_by('--run DIR', 'run=DIR')})"
             )
+    return directory
 
 
 def _damaged_spec(directory: Path, reason: str) -> str:

@@ -59,6 +59,8 @@ def refused(invoke, folder, *words) -> str:
         (("search", "pets.yaml", "--name", ""), "'name' is empty"),
         (("search", "pets.yaml", "--run", "photos"), "photos holds other files, such as cat: a run needs a folder of"),
         (("search", "pets.yaml", "--run", "pets.yaml"), "pets.yaml is a file: a run needs a folder"),
+        (("calibrate", "pets.yaml", "--run", "photos"), "photos holds other files, such as cat"),
+        (("calibrate", "pets.yaml", "--recipe", "--run", "photos"), "photos holds other files, such as cat"),
         (("search", "pets.yaml", "--workers", "1000"), "1000 workers do not fit into the"),
         (("export", "pets"), "missing option '--out'"),
         (("init", "photos"), "unexpected extra argument(s) (photos); data are named with --data"),
