@@ -93,13 +93,12 @@ def confirm(
     print_table(
         _told_in(unit, [_row(network) for network in confirmation.networks]),
         f"{confirmation.epochs} epochs each; search: the pooled mean above the raw one; differences in "
-        f"{unit.difference} with intervals that hold together at "
-        f"{level:.3g} %; scale: the learned channel scale",
+        f"{unit.difference} with simultaneous {level:.3g} % intervals; scale: the learned channel scale",
     )
     for network in confirmation.networks:
         for claim in _claims(network) if "candidate" in network.roles else ():
             say(named(claim, unit))
-    say(in_short(f"{confirmation.headline}: {confirmation.words.replace('**', '')}"))
+    say(in_short(f"{confirmation.headline}. {confirmation.words.replace('**', '')}"))
     say(f"Report: {opened.directory / 'report.html'}")
     say(f"Next: chattn-nas train {shlex.quote(str(run))}   (then export takes it home)")
 

@@ -154,9 +154,9 @@ class Confirmation(Stored):
     def _sentences(self) -> list[str]:
         winner = self.network(self.winner)
         said = [
-            f"over {len(winner.scores)} new seeds of {self.epochs} epochs each, {winner.name} reaches "
-            f"{winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search had said "
-            f"{words.searched(winner.search_pooled, winner.search)} after trainings of its own length."
+            f"**Retrained** on {words.plural(len(winner.scores), 'new seed')} of {self.epochs} epochs each, "
+            f"{winner.name} reaches {winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search had "
+            f"said {words.searched(winner.search_pooled, winner.search)} after trainings of its own length."
         ]
         for role, called in RIVALS.items():
             rival: Comparison | None = getattr(winner, role)
@@ -164,8 +164,7 @@ class Confirmation(Stored):
                 low, high = rival.t_low, rival.t_high
                 interval = (
                     "no interval" if low is None
-                    else f"interval {words.interval(low, high)} that holds together with all others at "
-                    f"{100 * (1 - rival.alpha):.3g} %"
+                    else f"simultaneous {100 * (1 - rival.alpha):.3g} % interval {words.interval(low, high)}"
                 )  # fmt: skip
                 said.append(
                     f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, {interval}, p {rival.p:.3f}, "

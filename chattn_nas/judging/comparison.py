@@ -3,9 +3,9 @@
 Networks by seeds are a randomised block design: what remains around a network's mean and a seed's mean is the error of
 all of them (Fisher 1935). A difference is tested against its own spread, that of its two networks around the rest, and
 a part of the rest's, with Satterthwaite's degrees of freedom (1946); all differences of a family at once, by the
-largest of them (Dunnett 1955): the interval of each holds together with all others, and a verdict never contradicts its
-interval. scripts/benchmarks/judging.py measures error rates and power, also with heavy tails, unequal variances and
-collapses; docs/judging.md has the table.
+largest of them (Dunnett 1955): intervals are simultaneous, and a verdict never contradicts its interval.
+scripts/benchmarks/judging.py measures error rates and power, also with heavy tails, unequal variances and collapses;
+docs/judging.md has the table.
 """
 
 from __future__ import annotations

@@ -80,8 +80,7 @@ def verdict(
     if confirmed is None:
         sentences = [*searched, *_costs(best), *_unconfirmed(name)]
     elif (winner := confirmed_winner(study, standing)) is not None:
-        first, *others = confirmed.sentences
-        sentences = [f"**Confirmed**: {first}", *others, *_costs(winner)]
+        sentences = [*confirmed.sentences, *_costs(winner)]
         details = [*searched, *details]
     else:
         yet = f"An earlier confirmation was about others: {confirmed.headline}."

@@ -98,7 +98,7 @@ def test_a_confirmation_that_is_killed_goes_on(run, said):
     out = said(*arguments)
     assert "sign" in out
     assert "images), read once" in out
-    assert "confirmed</p>" in (run.directory / "report.html").read_text()
+    assert "confirmed verdict</p>" in (run.directory / "report.html").read_text()
     assert "confirmed with 30 epochs" in said("confirm", run.directory, "--epochs", 3, code=2)
 
 

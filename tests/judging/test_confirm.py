@@ -58,7 +58,7 @@ def test_it_is_stored_and_the_report_says_so(run, confirmed):
     json.dumps(confirmed.to_dict(), allow_nan=True)
     page = html(run.study)
     assert '<p class="status confirmed">' in page
-    assert "Confirmed" in markdown(run.study)
+    assert "Retrained" in markdown(run.study)
     assert in_short(confirmed.network(confirmed.winner).name) in re.sub("<[^>]+>", "", page)
 
 
@@ -310,7 +310,7 @@ def test_decibels_are_told_in_decibels():
     assert "a is better than u by about 0.30 dB" in found.headline
     assert "points" not in told
     assert "accuracy" not in told
-    assert re.findall(r"\S+ %", told.replace("at 96.2 %", "")) == []
+    assert re.findall(r"\S+ %", told.replace("96.2 % interval", "")) == []
 
 
 def test_looking_again_and_again_claims_no_more_than_once():

@@ -48,7 +48,7 @@ def test_confirmation_and_final_training_are_known(run):
 
 def test_report_tells_of_all_of_it(run):
     text = markdown(run.study)
-    assert "**Confirmed**: over" in text
+    assert "**Retrained** on" in text
     assert "## Final training" in text
     assert "6 trials" in text
     taken_home = next_steps(gather(run.study, run.directory))[0][0]
