@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from filelock import Timeout
+
 from chattn_nas.arguments import asked_by
 from chattn_nas.errors import InputError, first_line
-from chattn_nas.files import is_full
+from chattn_nas.files import is_full, lock_at
 from chattn_nas.plural import first_of
 
 #: Names the files that an export wrote, so that a later one knows which it may replace.
@@ -23,6 +25,8 @@ MANIFEST = "export.json"
 FORCE = "--force", "force=True"
 #: Begins the name of a folder that is written into until all is proved.
 STAGING = ".export-"
+#: Held while an export writes; one that was killed leaves it behind, and the next one takes it over.
+LOCK = f"{STAGING}lock"
 _SHOWN = 5
 
 
@@ -92,7 +96,7 @@ class OutputFolder:
             with _alone(self.path) as alone:
                 if alone:
                     for left in self.path.glob(f"{STAGING}*"):  # by an export that was killed
-                        shutil.rmtree(left, ignore_errors=True)
+                        shutil.rmtree(left, ignore_errors=True)  # the lock is no folder, and stays
                 self._earlier = self._look()  # another export may have ended since
                 with tempfile.TemporaryDirectory(dir=self.path, prefix=STAGING, ignore_cleanup_errors=True) as place:
                     try:
@@ -184,28 +188,28 @@ def changed_since(folder: Path, written: dict[str, str]) -> Iterator[str]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Lock a folder without a lock file; ``False`` if the system or the disk does not support that.
+    """Hold the lock file of a folder, and remove it at the end; ``False`` if the system or the disk has no locks.
 
     Raises:
-        InputError: Another export holds the lock.
+        InputError: Another export holds it.
     """
-    with contextlib.ExitStack() as stack:
+    file = folder / LOCK
+    lock = lock_at(file, timeout=0)
+    try:
+        lock.acquire()
+        held = True
+    except Timeout:
+        raise InputError(
+            f"another export writes into {folder}: wait for it, or choose another folder", where=("out",)
+        ) from None
+    except (OSError, NotImplementedError):
         held = False
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            handle = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, handle)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = True
-            except BlockingIOError:
-                raise InputError(
-                    f"another export writes into {folder}: wait for it, or choose another folder", where=("out",)
-                ) from None
-            except OSError:
-                pass
+    try:
         yield held
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlink()  # before it is released: nobody waits for this file, who comes later makes a new one
+        lock.release()
 
 
 def _digest(file: Path) -> str:

@@ -29,9 +29,10 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
-        import resource  # where there is none, the memory as it is now stands for its peak
+        import resource  # psutil 7 tells a peak on Windows only; after a training it may be a tenth above what is used
     except ImportError:
         import psutil
 
-        return int(psutil.Process().memory_info().rss)
+        used = psutil.Process().memory_info()
+        return int(getattr(used, "peak_wset", used.rss))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

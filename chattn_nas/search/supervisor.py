@@ -30,7 +30,6 @@ from chattn_nas.search.worker_log import WorkerLog
 from chattn_nas.study._optuna import id_of, save_trial_note
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.history import history
-from chattn_nas.study.lock_holder import holder
 from chattn_nas.study.notes import note
 from chattn_nas.study.run import RunDirectory
 from chattn_nas.study.storage import HEARTBEAT, NO_SPACE, file_of, storage_error
@@ -240,16 +239,15 @@ class Supervisor:
                 del self.workers[worker.slot.index]
 
     def _free_the_storage(self) -> bool:
-        """Replace a worker that was suspended during a write, and so blocks an SQLite file for all others."""
-        file = file_of(self.run_.storage_url)
-        pid = holder(file) if file is not None else None
-        for worker in list(self.workers.values()):
-            if worker.process.pid == pid and is_stopped(pid):
-                worker.kill()
-                del self.workers[worker.slot.index]
-                self._start(worker.slot)
-                return True
-        return False
+        """Replace workers that were suspended: one that writes then blocks an SQLite file for all others."""
+        if file_of(self.run_.storage_url) is None:
+            return False
+        stopped = [worker for worker in self.workers.values() if is_stopped(worker.process.pid)]
+        for worker in stopped:
+            worker.kill()
+            del self.workers[worker.slot.index]
+            self._start(worker.slot)
+        return bool(stopped)
 
     def _processes(self) -> list[int]:
         return [worker.process.pid for worker in self.workers.values()]

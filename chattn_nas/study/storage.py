@@ -26,7 +26,7 @@ from chattn_nas.errors import FullDiskError, MissingExtraError, RunError, Storag
 from chattn_nas.files import is_full
 from chattn_nas.study._optuna import Database, cached
 from chattn_nas.study.journal import open_journal
-from chattn_nas.study.lock_holder import told_holder
+from chattn_nas.study.locked_by import locked_by
 
 #: Seconds between two heartbeats of a running trial, and of silence until it counts as lost. Trials whose worker
 #: ran on this machine are found lost at once, by their process; this is for those of other machines.
@@ -138,7 +138,7 @@ def explained(error: BaseException, url: str = "") -> str:
     if FULL.search(reason) or (UNSURE in reason and file is not None and is_full(file.parent)):
         return f"{named} cannot be written: {NO_SPACE}"
     if LOCKED in reason:
-        return f"{named} {told_holder(file)}"
+        return f"{named} {locked_by(file)}"
     if any(words in reason for words in DAMAGED):
         return _damaged(named, reason, file)
     return f"{named} cannot be reached, read or written: {reason}"

@@ -7,6 +7,7 @@ import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -256,7 +257,8 @@ def test_one_export_at_a_time_and_what_a_killed_one_left_is_cleared_away(network
     (folder / ".export-left" / "model.py").write_text("half")
     output = OutputFolder(folder)
     with output.staging():
-        assert len(list(folder.iterdir())) == 1, "only what is being written"
+        assert all(file.name.startswith(".export-") for file in folder.iterdir())
+        assert not (folder / ".export-left").exists(), "only what is being written"
         with pytest.raises(InputError, match=f"another export writes into {folder}"):
             _export(network, folder, "safetensors")
     first, second = OutputFolder(folder), OutputFolder(folder)  # both find it empty
@@ -265,6 +267,40 @@ def test_one_export_at_a_time_and_what_a_killed_one_left_is_cleared_away(network
             (staging / "weights.pt").write_text("whole")
             one.publish(staging, ["weights.pt"])
     assert {file.name for file in folder.iterdir()} == {"weights.pt", "export.json"}
+
+
+WRITES = """
+import sys
+if sys.argv[2] == "no locks":
+    sys.modules["fcntl"] = None
+import warnings; warnings.simplefilter("ignore")
+from chattn_nas.errors import InputError
+from chattn_nas.export.output import OutputFolder
+try:
+    with OutputFolder(sys.argv[1]).staging() as staging:
+        (staging / "model.py").write_text("half")
+        print("writes", flush=True)
+        sys.stdin.read()
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("system", ["locks", "no locks"])
+def test_an_export_that_was_killed_does_not_block_the_next(tmp_path, system):
+    folder = tmp_path / "out"
+    command = [sys.executable, "-c", WRITES, str(folder), system]
+
+    def writes():
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "writes\n"
+        assert writes().startswith(f"another export writes into {folder}")
+        first.kill()
+    assert list(folder.iterdir())
+    assert writes() == "writes\n"
+    assert not list(folder.iterdir()), "neither a lock nor what the killed one wrote"
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_the_export_of_before(network, tmp_path, monkeypatch):
