@@ -62,7 +62,7 @@ def confirm(
     if plan:
         rows = [
             {
-                "network": _short(row["name"]),
+                "network": in_short(row["name"]),
                 "roles": ", ".join(row["roles"]),
                 "search %": words.searched(row["search_pooled"], row["search"]),
             }
@@ -236,9 +236,10 @@ def _plain(confirmation: Confirmation) -> dict[str, Any]:
 def _row(network: Network) -> dict[str, str]:
     """One network of a confirmation in 80 columns."""
     from chattn_nas.results import words
+    from chattn_nas.study.short import in_short
 
     return {
-        "network": _short(network.name),
+        "network": in_short(network.name),
         "search %": _searched(network),
         "retrained %": f"{words.accuracy(network.mean)}\nsd {words.accuracy(network.sd)}\n"
         + words.plural(len(network.scores), "seed"),
@@ -267,15 +268,6 @@ def _told_in(unit: Unit, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _short(name: str) -> str:
-    """A network's name with the short forms of its attentions."""
-    from chattn_nas.study.short import short, short_form
-
-    if " | " in name:
-        return short_form(name.split(" | "))
-    return f"{short(name.removeprefix('uniform '))} everywhere" if name.startswith("uniform ") else name
-
-
 def _difference(comparison: Comparison | None) -> str:
     from chattn_nas.results import words
 
@@ -288,13 +280,14 @@ def _difference(comparison: Comparison | None) -> str:
 def _claims(network: Network) -> list[str]:
     """The differences of a candidate, with all calculated figures."""
     from chattn_nas.results import words
+    from chattn_nas.study.short import in_short
 
     rivals = {"the best uniform": network.uniform, "none": network.none, "channel_scale": network.channel_scale}
     claims = []
     for name, lead in rivals.items():
         if lead is None:
             continue
-        text = f"{_short(network.name)} against {name}: {lead.words}; p {lead.p:.3f}, sign test p {lead.sign_p:.3f}"
+        text = f"{in_short(network.name)} against {name}: {lead.words}; p {lead.p:.3f}, sign test p {lead.sign_p:.3f}"
         if lead.bootstrap_low is not None:
             text += f", bootstrap {words.interval(lead.bootstrap_low, lead.bootstrap_high)}"
         claims.append(text)

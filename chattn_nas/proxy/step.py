@@ -87,8 +87,7 @@ class TrainingStep:
         """The task's loss of normalised images (B, C, H, W).
 
         The loss of auxiliary heads comes second: it is trained on but not reported, so that networks with such a head
-            are
-        compared by the same loss as the others.
+        are compared by the same loss as the others.
         """
         with autocast(images.device), self.auxiliary.heard() as heard:
             output = self.network(images)

@@ -174,8 +174,7 @@ class Standing:
         """About how many more trainings would show a true ``difference`` between the two with a probability of 80 %.
 
         Assumes that the variance of the margin falls with the number of trainings, over ever more seeds: trainings on
-            one
-        seed alone never show what another seed would do. ``None`` without a model.
+        one seed alone never show what another seed would do. ``None`` without a model.
         """
         margin = self.margin(first, second)
         if margin is None or self._model is None:
