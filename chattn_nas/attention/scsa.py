@@ -8,8 +8,8 @@
 The channels form four quarters, each with a depthwise convolution of its own length (3, 5, 7, 9 taps, biases), the same
 for rows and columns; then attention between channels. Rows and columns beyond a multiple of the window are not seen by
 that part; ``window`` -1 pools globally, and so does, in ours, one larger than the map. Parameters 16 C by default; MACs
-6 C (H + W) + 3 C n + 2 C^2 n / heads on n pooled positions. Official place: inside a block, on its narrow width, in front
-of the last convolution. Window 7, one head. Source: ``mmpretrain/models/attentions/SCSA.py`` of HZAI-ZJNU/SCSA.
+6 C (H + W) + 3 C n + 2 C^2 n / heads on n pooled positions. Official place: inside a block, on its narrow width, in
+front of the last convolution. Window 7, one head. Source: ``mmpretrain/models/attentions/SCSA.py`` of HZAI-ZJNU/SCSA.
 """
 
 from __future__ import annotations

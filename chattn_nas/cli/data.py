@@ -21,7 +21,8 @@ def data(
     with moving("Loading torch", line=False):
         from chattn_nas.data import describe, summary
         from chattn_nas.data.cache import default_folder
-        from chattn_nas.data.inspection import contact_sheet, counts, duplicates, mean_pictures
+        from chattn_nas.data.duplicates import duplicates
+        from chattn_nas.data.inspection import contact_sheet, counts, mean_pictures
         from chattn_nas.image_size import pixels
         from chattn_nas.spec.load import lines_of
 
@@ -63,11 +64,8 @@ def data(
         "As the source holds them (width x height in pixels)",
     )
     for one in twice:
-        where = f"{one.second} images are {one.first} images as well: the score is too good by them"
-        text = where if one.leaks else "training images come twice"
-        also = f", {one.contradicting} of them with another label" if one.contradicting else ""
-        listed = "; ".join(f"{first} = {second}" for first, second in one.examples)
-        say(f"beware: {one.count} {text}{also} ({listed})")
+        if (line := f"beware: {one.words}") not in said:
+            say(line)
     if not twice:
         say("No image comes twice.")
     say(

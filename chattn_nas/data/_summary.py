@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chattn_nas.data.boxes import are_boxes, counted, objects
+from chattn_nas.data.duplicates import duplicates
 from chattn_nas.data.enough import LEAST_VALIDATION, as_many_as, few_updates
 from chattn_nas.data.load import divide
 from chattn_nas.data.settings import DataSettings
@@ -15,6 +16,8 @@ from chattn_nas.image_size import shown
 
 #: Pixels below which an object can hardly be found.
 LEAST_SIDE = 4
+#: Bytes of images in which copies are looked for, about two seconds' worth.
+LOOKED_AT = 2**30
 
 
 def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str]:
@@ -38,6 +41,8 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
     sentences = [f"{', '.join(counts)} images{classes}, {channels}, {shown(facts.image_size)}"]
     sentences += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
     sentences += _shares(stored, parts, settings.metric)
+    if sum(images.nbytes for images in stored.images.values()) <= LOOKED_AT:
+        sentences += [f"beware: {one.words}" for one in duplicates(settings)]
     if few := few_updates(len(parts.train) // min(batch_size, len(parts.train)) * epochs, batch_size):
         sentences.append(f"beware: {few}")
     part, rows = parts.validation

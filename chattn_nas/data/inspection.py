@@ -1,10 +1,8 @@
-"""Inspects a data set: duplicate images, average pictures of classes, and batches as the network sees them."""
+"""Inspects a data set: images by class, average pictures of classes, and batches as the network sees them."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,6 @@ from chattn_nas.data._augment import augment, draw_moves, moved, moved_boxes
 from chattn_nas.data.boxes import CLASS, are_boxes, counted, objects
 from chattn_nas.data.load import divide, load_data
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources import find_source
-from chattn_nas.data.split import Index, Split
-from chattn_nas.data.store import ImageStore
 from chattn_nas.files import replacing
 from chattn_nas.image_size import pair
 
@@ -29,74 +24,12 @@ log = logging.getLogger(__name__)
 SHOWN = 96
 
 
-@dataclass(frozen=True)
-class Duplicates:
-    """Images that are equal in the form in which they are trained on.
-
-    Attributes:
-        first, second: The parts that they are in; both ``training`` for duplicates within it.
-        count: Number of images of the second part that the first one holds as well.
-        contradicting: How many of them have different targets.
-        examples: Names of at most five pairs.
-    """
-
-    first: str
-    second: str
-    count: int
-    contradicting: int
-    examples: tuple[tuple[str, str], ...]
-
-    @property
-    def leaks(self) -> bool:
-        """Whether images that score a network were also trained on."""
-        return self.first != self.second
-
-
-def duplicates(settings: DataSettings) -> list[Duplicates]:
-    """Find images of one part that another holds as well, and duplicates among the training images.
-
-    Args:
-        settings: Settings of the set.
-
-    Raises:
-        DataError: The set is missing or malformed.
-    """
-    stored, parts = divide(settings)
-    rows = _rows(parts)
-    hashes = {name: _hashes(stored.images[part][index]) for name, (part, index) in rows.items()}
-    names = _names(settings, stored)
-    per_pair = []
-    pairs = [
-        ("training", "training"),
-        *((a, b) for a in rows for b in rows if list(rows).index(a) < list(rows).index(b)),
-    ]
-    for first, second in pairs:
-        known: dict[bytes, int] = {}
-        met: list[tuple[int, int]] = []
-        if first == second:
-            for place, key in enumerate(hashes[first]):
-                if known.setdefault(key, place) != place:
-                    met.append((known[key], place))
-        else:
-            known = {key: place for place, key in reversed(list(enumerate(hashes[first])))}
-            met = [(known[key], place) for place, key in enumerate(hashes[second]) if key in known]
-        if met:
-            (part_a, index_a), (part_b, index_b) = rows[first], rows[second]
-            other = sum(
-                not np.array_equal(stored.targets[part_a][index_a[a]], stored.targets[part_b][index_b[b]])
-                for a, b in met
-            )
-            examples = tuple((names(part_a, index_a[a]), names(part_b, index_b[b])) for a, b in met[:5])
-            per_pair.append(Duplicates(first, second, len(met), other, examples))
-    return per_pair
-
-
 def counts(settings: DataSettings) -> list[dict[str, object]]:
     """One row per class: its name and its number of images, or boxes, in every part."""
     stored, parts = divide(settings)
     names = stored.description.class_names
     table: list[dict[str, object]] = [{"class": name} for name in names]
-    for name, (part, index) in _rows(parts).items():
+    for name, (part, index) in parts.rows().items():
         targets = stored.targets[part][index]
         if targets.ndim == 1:  # in one go: there may be thousands of classes
             totals = np.bincount(targets, minlength=len(names)).tolist()
@@ -164,26 +97,6 @@ def write_contact_sheet(settings: DataSettings, path: Path) -> None:
             sheet.save(partial, "JPEG", quality=80)
     except OSError as error:
         log.warning("the contact sheet of the data could not be stored: %s", error)
-
-
-def _rows(parts: Split) -> dict[str, tuple[str, Index]]:
-    rows = {"training": ("train", parts.train), "validation": parts.validation}
-    return rows | ({"test": parts.test} if parts.test is not None else {})
-
-
-def _hashes(images: NDArray[np.uint8]) -> list[bytes]:
-    return [hashlib.blake2b(image.tobytes(), digest_size=12).digest() for image in images]
-
-
-def _names(settings: DataSettings, stored: ImageStore):  # type: ignore[no-untyped-def]
-    """The name of an image by its part and index; the index if files were left out."""
-    listing = find_source(settings)(settings).listing()
-    whole = not settings.classes and not any(facts.bad for facts in stored.description.parts.values())
-
-    def name(part: str, place: int) -> str:
-        return listing.parts[part].images.name(int(place)) if whole else f"{part}[{place}]"
-
-    return name
 
 
 def _grid(images: NDArray[np.uint8], columns: int = 8, *, boxes: NDArray[np.float32] | None = None) -> Image.Image:

@@ -29,6 +29,11 @@ class Split:
     test: tuple[str, Index] | None
     said: str
 
+    def rows(self) -> dict[str, tuple[str, Index]]:
+        """Part of the source and indices in it by use: ``training``, ``validation`` and, if there is one, ``test``."""
+        rows = {"training": ("train", self.train), "validation": self.validation}
+        return rows | ({"test": self.test} if self.test is not None else {})
+
 
 def split(description: Description, labels: NDArray[np.int64] | None, settings: DataSettings) -> Split:
     """Split every class in the same proportion, drawn under ``data.seed``.

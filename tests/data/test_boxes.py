@@ -11,7 +11,8 @@ from PIL import Image
 
 from chattn_nas.data import Augmentation, DataSettings, describe, draw_moves, load_data, load_test, moved, moved_boxes
 from chattn_nas.data import summary as summary_of
-from chattn_nas.data.inspection import counts, duplicates, mean_pictures
+from chattn_nas.data.duplicates import duplicates
+from chattn_nas.data.inspection import counts, mean_pictures
 from chattn_nas.errors import DataError
 
 WIDTH, HEIGHT = 40, 20

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from chattn_nas.cli import app
 from chattn_nas.data import DataSettings, summary
-from chattn_nas.data.inspection import contact_sheet, counts, duplicates, mean_pictures
+from chattn_nas.data.duplicates import duplicates
+from chattn_nas.data.inspection import contact_sheet, counts, mean_pictures
 
 
 def settings(root, **changes) -> DataSettings:
@@ -63,7 +64,8 @@ def test_the_command(tmp_path, monkeypatch) -> None:
     )
     done = CliRunner().invoke(app, ["data", "spec.yaml"])
     assert done.exit_code == 0, done.output
-    for words in ("16 training, 4 validation, 21 test images of 2 classes", "beware: 1 test images are training",
+    for words in ("16 training, 4 validation, 21 test images of 2 classes",
+                  "beware: 1 test image is a training image as well",
                   "±39.2 points", "updates of 128 images", "look-data/batch.png"):  # fmt: skip
         assert words in done.output.replace("\n", " "), words
     with Image.open(tmp_path / "look-data" / "classes.png") as picture:
@@ -85,3 +87,13 @@ def test_what_few_images_can_tell_depends_on_the_metric(tmp_path) -> None:
         said = "\n".join(summary(chosen.changed(metric=metric), batch_size=8, epochs=1000))
         assert words in said
         assert ("data.metric" in said) == (metric is None)
+
+
+def test_copies_are_told_before_anything_is_trained(tmp_path) -> None:
+    folder(tmp_path, ("train", "val"))
+    assert not [line for line in summary(settings(tmp_path), batch_size=8, epochs=1) if "as well" in line]
+    for number in (1, 2):
+        shutil.copy(tmp_path / "train" / "ant" / "003.png", tmp_path / "val" / "ant" / f"90{number}.png")
+    told = [line for line in summary(settings(tmp_path), batch_size=8, epochs=1) if "as well" in line]
+    assert len(told) == 1
+    assert told[0].startswith("beware: 2 validation images are training images as well: the score is too good by them")

@@ -141,6 +141,42 @@ def test_tables_that_cannot_be_used(tmp_path, text, words) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_in_two_rows_is_read_once(tmp_path) -> None:
+    paths = images(tmp_path)
+    rows = [f"{path},{'ant' if n % 2 else 'bee'}\n" for n, path in enumerate(paths)]
+    write(tmp_path, "path,label\n" + "".join(rows + rows[3:9]))
+    facts = describe(settings(tmp_path))
+    assert facts.parts["train"].counts == [10, 10]
+    assert "6 rows of a file that another row names: each file is read once" in facts.said
+    data = load_data(settings(tmp_path))
+    assert len(data.train) + len(data.validation) == 20
+
+
+def test_a_file_for_two_parts_is_refused(tmp_path) -> None:
+    paths = images(tmp_path)
+    rows = [f"{path},{'ant' if n % 2 else 'bee'},train\n" for n, path in enumerate(paths)]
+    write(tmp_path, "path,label,split\n" + "".join(rows) + f"{paths[4]},bee,test\n")
+    with pytest.raises(
+        DataError, match=r"names .*004\.png for train and for test: a score on images that were trained"
+    ):
+        load_data(settings(tmp_path))
+
+
+def test_one_row_per_label(tmp_path) -> None:
+    paths = images(tmp_path)
+    rows = [f"{path},ant\n" for path in paths[:12]] + [f"{path},bee\n" for path in paths[8:]]
+    write(tmp_path, "path,label\n" + "".join(rows))
+    assert describe(settings(tmp_path, multilabel=True)).parts["train"].counts == [12, 12]
+    assert describe(settings(tmp_path, multilabel=True)).parts["train"].images == 20
+
+
+def test_columns_that_contradict_each_other(tmp_path) -> None:
+    paths = images(tmp_path)
+    write(tmp_path, "path,ant,bee\n" + "".join(f"{path},0,1\n" for path in paths) + f"{paths[2]},1,1\n")
+    with pytest.raises(DataError, match=r"two labels: 0, 1 and 1, 1$"):
+        load_data(settings(tmp_path, label_column=["ant", "bee"]))
+
+
 def test_files_that_are_no_table(tmp_path) -> None:
     (tmp_path / "set.csv").write_bytes(b"\xff\xfe\x00binary")
     with pytest.raises(DataError, match="not UTF-8"):

@@ -18,6 +18,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of, stamp
 from chattn_nas.data.tree import Entry, stamp_of
 from chattn_nas.errors import DataError
+from chattn_nas.plural import plural
 
 #: Usual names of the columns, in any case.
 IMAGES = ("path", "image", "file", "filename", "file_name", "filepath", "image_path", "img", "image_id", "id", "name")
@@ -158,14 +159,16 @@ def _columns(
         _refuse_no_labels(rows, labelled[0], [name for name in header if name not in (image, labelled[0])])
     entries = [_entry(file.parent, row[image]) for _, file, row in rows]
     _refuse_none_there(entries, rows[0][1], image, rows[0][2][image])
-    _twice(entries, rows, labelled, said)
-    if several is not None:
-        hot = [[row[name] for name in labelled] for _, _, row in rows]
-        if {value for row in hot for value in row} - {"0", "1", "0.0", "1.0", "true", "false", "True", "False"}:
-            raise DataError(f"the columns {', '.join(labelled)} must hold zeros and ones", where=("label_column",))
-        presence = np.array([[value.lower() in ("1", "1.0", "true") for value in row] for row in hot], np.uint8)
-        return parts, (labelled, presence), entries
-    return parts, [row[labelled[0]] for _, _, row in rows], entries
+    kept, texts = _once(entries, rows, parts, labelled, merge=settings.multilabel and several is None)
+    if len(kept) < len(rows):
+        said.append(f"{plural(len(rows) - len(kept), 'row')} of a file that another row names: each file is read once")
+    parts, entries = [parts[i] for i in kept], [entries[i] for i in kept]
+    if several is None:
+        return parts, [text for (text,) in texts], entries
+    if {value for row in texts for value in row} - {"0", "1", "0.0", "1.0", "true", "false", "True", "False"}:
+        raise DataError(f"the columns {', '.join(labelled)} must hold zeros and ones", where=("label_column",))
+    presence = np.array([[value.lower() in ("1", "1.0", "true") for value in row] for row in texts], np.uint8)
+    return parts, (labelled, presence), entries
 
 
 def _image_column(
@@ -243,22 +246,38 @@ def _refuse_none_there(entries: Sequence[Entry], file: Path, column: str, first:
     )
 
 
-def _twice(
-    entries: Sequence[Entry], rows: Sequence[tuple[str, Path, Mapping[str, str]]], labelled: Sequence[str],
-    said: list[str],
-) -> None:  # fmt: skip
-    """Refuse an image with two labels; report repeated rows."""
-    seen: dict[str, tuple[str, ...]] = {}
-    for entry, (_, file, row) in zip(entries, rows):
+def _once(
+    entries: Sequence[Entry], rows: Sequence[tuple[str, Path, Mapping[str, str]]], parts: Sequence[str],
+    labelled: Sequence[str], *, merge: bool,
+) -> tuple[list[int], list[tuple[str, ...]]]:  # fmt: skip
+    """The first row of every file, and what its label columns say; ``merge`` joins the labels of several rows.
+
+    A file that was read twice would be trained on and score the networks as well.
+
+    Raises:
+        DataError: A file belongs to two parts, or has two labels.
+    """
+    first: dict[str, int] = {}
+    texts: dict[str, tuple[str, ...]] = {}
+    for number, (entry, (_, file, row)) in enumerate(zip(entries, rows, strict=True)):
         labels = tuple(row[name] for name in labelled)
-        if seen.setdefault(entry.path, labels) != labels:
+        known = first.setdefault(entry.path, number)
+        if parts[known] != parts[number]:
             raise DataError(
-                f"{file} gives {entry.path} two labels: {', '.join(seen[entry.path])} and {', '.join(labels)}; several "
-                "labels per image are asked for with data.multilabel: true",
+                f"{file} names {entry.path} for {parts[known]} and for {parts[number]}: a score on images that were "
+                "trained on says nothing",
                 where=("path",),
             )
-    if len(entries) > len(seen):
-        said.append(f"{len(entries) - len(seen)} rows name a file that another row names as well")
+        before = texts.setdefault(entry.path, labels)
+        if before != labels and merge:
+            texts[entry.path] = (" ".join(filter(None, (*before, *labels))),)
+        elif before != labels:
+            way = "" if len(labelled) > 1 else "; several labels per image are asked for with data.multilabel: true"
+            raise DataError(
+                f"{file} gives {entry.path} two labels: {', '.join(before)} and {', '.join(labels)}{way}",
+                where=("path",),
+            )
+    return list(first.values()), list(texts.values())
 
 
 def _targets(texts: Labels, settings: DataSettings) -> tuple[NDArray[np.uint8] | NDArray[np.int64], list[str]]:
