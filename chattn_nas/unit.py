@@ -61,6 +61,11 @@ class Unit:
         """A shown score with its unit: ``28.66 dB``."""
         return f"{shown:.{self.digits}f} {self.unit}".rstrip()
 
+    def reach(self, low: float, high: float) -> str:
+        """An interval of shown scores, no finer than it tells: ``8.3 to 14.0`` percent, but ``27.93 to 27.98`` dB."""
+        digits = min(self.digits, 1) if self.unit == "%" else self.digits
+        return f"{low:.{digits}f} to {high:.{digits}f}"
+
     def apart(self, shown: float) -> str:
         """A difference of shown scores, unsigned: ``0.42 points``."""
         return f"{abs(shown):.{self.digits}f} {self.difference}"

@@ -64,7 +64,7 @@ def leaderboard(table: pd.DataFrame, unit: Unit) -> Narrow:
             "#": row["rank"],
             "network": _network(row),
             f"pooled {unit.unit}".rstrip(): words.accuracy(row["pooled"]),
-            "95 %": words.NOT_THERE if words.missing(row["low"]) else f"{row['low']:.1f} to {row['high']:.1f}",
+            "95 %": words.NOT_THERE if words.missing(row["low"]) else unit.reach(row["low"], row["high"]),
             f"mean {unit.unit}".rstrip(): words.accuracy(row["mean"]),
             "seeds": row["seeds"],
             "params": words.multiple(row["parameters_x"]),

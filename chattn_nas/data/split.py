@@ -147,5 +147,7 @@ def _said(
     third = "the set's own test images are kept for the verdict" if own_test else ""
     if not own_test and "test" not in shares:
         third = "there are no test images, so no verdict will be read from them (data.test: 0.2 keeps some)"
+    if settings.dataset == "patches":  # which tells itself how its pictures are split
+        second, third = "", "" if own_test else third
     limit = f"{trained_on:,} of them are trained on (data.train_limit)" if settings.train_limit else ""
     return "; ".join(filter(None, (first, second, third, limit)))

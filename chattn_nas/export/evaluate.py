@@ -76,9 +76,11 @@ def evaluate_folder(
     first = images[torch.zeros(1, dtype=torch.int64)]
     if (shape := tuple(first.images.shape[1:])) != wanted:
         raise InputError(f"{folder.path} takes images of shape {wanted}, the data set has {shape}")
-    _refuse_other_classes(folder, class_names)
+    if isinstance(task, Classification):
+        task = None
+    _refuse_other_classes(folder, class_names, task)
     network = folder.network(device)
-    if task is not None and not isinstance(task, Classification):
+    if task is not None:
         return _by_task(folder, network, images, task, batch_size, torch.device(device))
     logits, targets = [], []
     with torch.no_grad():
@@ -106,11 +108,18 @@ def evaluate_folder(
     )
 
 
-def _refuse_other_classes(folder: ExportedFolder, names: Sequence[str]) -> None:
+def _refuse_other_classes(folder: ExportedFolder, names: Sequence[str], task: Task | None) -> None:
     """Refuse a set with other classes: its label numbers would mean other classes than the network's."""
     known = folder.class_names
-    if not names or not known or tuple(names) == known or any(_are_numbers(one) for one in (names, known)):
+    if not names or not known or tuple(names) == known:
         return
+    if any(_are_numbers(one) for one in (names, known)):
+        if task is None or len(names) == len(known):
+            return
+        raise InputError(
+            f"the network in {folder.path} tells {len(known)} classes, the data set holds {len(names)} (as numbers: "
+            "those that do not occur are named by classes.txt)"
+        )
     lacking, new = (
         [repr(name) for name in one if name not in other] for one, other in ((known, names), (names, known))
     )

@@ -21,6 +21,7 @@ from chattn_nas.space.settings import ALL
 from chattn_nas.spec import Spec
 from chattn_nas.study.metric import metric_of, unit_of
 from chattn_nas.study.short import explained
+from chattn_nas.unit import Unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +171,7 @@ def _table(lines: Sequence[RunLine]) -> ReportTable:
         Column("run"),
         Column("first", "the lead of the search, or what was confirmed"),
         Column(score_column(lines), "by the model that pools all trials, with its 95 % interval", number=True),
-        Column("over none", "points, with the 95 % interval", number=True),
+        Column("over none", "with the 95 % interval", number=True),
         Column("", wide=True),
         Column("over uniform", "over the best that has one attention everywhere", wide=True, number=True),
         Column("params", "multiple of the backbone without attention", wide=True, number=True),
@@ -180,7 +181,8 @@ def _table(lines: Sequence[RunLine]) -> ReportTable:
     rows = []
     for line in lines:
         with_reach = Markup("{}<small>{}</small>").format(
-            words.accuracy(line.score), "" if words.missing(line.low) else f"{line.low:.1f} to {line.high:.1f}"
+            words.accuracy(line.score),
+            "" if words.missing(line.low) else Unit(unit=line.unit).reach(line.low, line.high),
         )
         cells = [
             Cell(Markup("<b>{}</b><small>{} on {}</small>").format(line.name, line.backbone, line.data), line.name),

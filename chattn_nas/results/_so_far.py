@@ -25,7 +25,7 @@ def so_far(study: optuna.Study) -> str:
     if len(level) > 1:
         one = words.short_name_of(level[0])
         return f"best so far: {len(level)} networks share {unit.written(value)}, {one} among them"
-    reach = "" if best.interval is None else " (95 %: {:.1f} to {:.1f})".format(*best.interval)
+    reach = "" if best.interval is None else f" (95 %: {unit.reach(*best.interval)})"
     none = standing.none()
     ahead = ""
     if none is not None and none.hash != best.hash:

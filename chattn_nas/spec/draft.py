@@ -25,7 +25,7 @@ from chattn_nas.network.model import create_backbone
 from chattn_nas.plural import first_of, plural
 from chattn_nas.space import NONE, Backbone
 from chattn_nas.spec.draft_lines import SCHEMA, pair_line, parts_lines, scalar
-from chattn_nas.spec.draft_source import source_of
+from chattn_nas.spec.draft_source import source_of, table_inside
 from chattn_nas.spec.draft_task import draft_task
 from chattn_nas.spec.plugins import look_in
 from chattn_nas.spec.recipes import RECIPES, recipe_of
@@ -122,6 +122,8 @@ def draft(
             said = error.message.replace("data.label_column", "--labels")
             said = said if said != error.message else f"--labels: {said}"
             raise DataError(said, value=error.value, choices=error.choices, where=error.where) from None
+        if source["dataset"] == "image_folder" and (meant := table_inside(data)):
+            raise DataError(error.message + meant) from None
         raise
     train = facts.parts["train"]
     side = _typical_side(train)
@@ -151,7 +153,8 @@ def draft(
     classes = "labels, several per image" if facts.multilabel else "classes"
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
-        f"# Written by: chattn-nas init --data {shlex.quote(' '.join(data.split()))}",
+        f"# Written by: chattn-nas init --data {shlex.quote(' '.join(data.split()))}"
+        + (f" --labels {shlex.quote(' '.join(labels.split()))}" if labels else ""),
         f"# {train.images:,} training images, {len(facts.class_names)} {classes}, "
         f"{plural(facts.channels, 'channel')}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",

@@ -17,6 +17,8 @@ from chattn_nas.errors import DataError
 SOURCES = {"classification": ("image_folder",), "multilabel": (), "segmentation": ("masks",),
            "detection": ("coco", "yolo"), "super_resolution": ("patches",)}  # fmt: skip
 
+#: Endings of tables.
+TABLES = tuple(ending for ending, dataset in ENDINGS.items() if dataset == "csv")
 #: Entries of a folder beside the one that was named that are looked at.
 LOOKED_AT = 50
 
@@ -39,6 +41,15 @@ def look(data: str) -> DataKind:
     return kind
 
 
+def table_inside(data: str) -> str:
+    """What may give the classes of the pictures in a folder: the one table in it."""
+    place = Path(os.path.expanduser(data))
+    tables = [one.name for one in place.iterdir() if one.suffix.lower() in TABLES] if place.is_dir() else []
+    if len(tables) != 1:
+        return ""
+    return f"; a table lies there: did you mean --data {shlex.quote(str(Path(data) / tables[0]))}?"
+
+
 def _meant(data: str) -> str:
     """What may give the classes of a folder of pictures: a table beside it, else the folder above."""
     place = Path(data)
@@ -47,7 +58,7 @@ def _meant(data: str) -> str:
     above = place.parent if place.name else Path("..")
     try:
         beside = [one for one in islice(whole.parent.iterdir(), LOOKED_AT) if one != whole]
-        tables = [one.name for one in beside if one.suffix.lower() in (".csv", ".tsv")]
+        tables = [one.name for one in beside if one.suffix.lower() in TABLES]
         if len(tables) == 1:
             return f" (a table lies beside it: did you mean --data {shlex.quote(str(above / tables[0]))}?)"
         folders = [one for one in beside if one.is_dir()]

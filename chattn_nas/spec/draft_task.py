@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 
-from chattn_nas.data import DataSettings, describe
+from chattn_nas.data import DataSettings, describe, divide
 from chattn_nas.data.description import Description
 from chattn_nas.data.kinds import pictures_at
+from chattn_nas.data.sources.mask_values import VOID
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import either, shown
 from chattn_nas.network._timm import import_timm
@@ -96,9 +98,9 @@ def draft_task(
         InputError: The set is malformed, or there are no such weights.
     """
     first, gpu = FIRST[task], torch.cuda.is_available()
-    settings = {"bad_files": "skip", **source}
     pictures, patch = _patches(source, out.parent) if task == "super_resolution" else ({}, None)
-    facts = describe(DataSettings.model_validate(settings | {"image_size": patch or 32}).placed(out.parent))
+    settings = DataSettings.model_validate({"bad_files": "skip", **source, "image_size": patch or 32})
+    facts = describe(settings.placed(out.parent))
     train = facts.parts["train"]
     keys = dict(first.backbone)
     if backbone:
@@ -138,6 +140,7 @@ def draft_task(
     lines += [
         "task:",
         pair_line("type", task, ""),
+        *(_ignored(facts, settings.placed(out.parent)) if task == "segmentation" else []),
         *([f"  # {first.note}"] if first.note else []),
         "space:",
         "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
@@ -156,6 +159,15 @@ def draft_task(
         lines.append(f'  constraints: {{parameters: "<= {parameters}"}}  # x: of the bare backbone')
     lines.append(pair_line("seed", 0, "of the search; trials with one seed share weights and batches"))
     return "\n".join(lines) + "\n", facts
+
+
+def _ignored(facts: Description, settings: DataSettings) -> list[str]:
+    """The value that masks hold beyond the named classes, if it is one: it is void more often than a class."""
+    held = np.unique(divide(settings)[0].targets["train"])
+    beyond = [int(value) for value in held if len(facts.class_names) <= value < VOID]
+    if len(beyond) != 1:
+        return []
+    return [pair_line("ignore_index", beyond[0], "masks hold it, and no class has this number")]
 
 
 def _size(facts: Description, longest: int) -> tuple[Any, str]:

@@ -150,6 +150,35 @@ def test_one_class_alone_is_told_from_pictures_alone(said, tmp_path):
     assert "did you mean --data 'my set/labels.csv'?" in refused
 
 
+def test_a_table_inside_the_folder_is_named(said, tmp_path):
+    pictures(tmp_path / "set" / "photos")
+    (tmp_path / "set" / "labels.csv").write_text("file,label\n")
+    refused = " ".join(said("init", "--data", "set", "--yes", code=2).split())
+    assert refused.endswith("a table lies there: did you mean --data set/labels.csv?")
+
+
+def test_labels_stand_in_the_first_line(said, tmp_path):
+    pictures(tmp_path / "set")
+    rows = "".join(f"{number}.png,{number % 2},{number % 3 % 2}\n" for number in range(12))
+    (tmp_path / "set" / "labels.csv").write_text(f"file,ant,bee\n{rows}")
+    said("init", "--data", "set/labels.csv", "--labels", "ant,bee", "--yes", "--out", "spec.yaml")
+    assert "init --data set/labels.csv --labels ant,bee\n" in Path("spec.yaml").read_text()
+
+
+def test_a_value_of_masks_that_no_class_has_is_ignored(said, tmp_path):
+    """As CamVid has it: eleven classes, and 11 is void."""
+    masks("{part}/images", "{part}/masks")(tmp_path / "set")
+    for file in (tmp_path / "set").glob("*/masks/*.png"):
+        mask = np.array(Image.open(file))
+        mask[:10] = 2
+        Image.fromarray(mask).save(file)
+    (tmp_path / "set" / "classes.txt").write_text("ground\nthing\n")
+    assert "masks hold 2, and classes.txt names only 0 to 1" in said("init", "--data", "set", "--yes")
+    spec = load_spec("set.yaml")
+    assert spec.task.ignore_index == 2
+    assert tasks.load(spec.task, spec.data).class_names == ("ground", "thing")
+
+
 def test_other_annotations_are_named(said, tmp_path):
     pictures(tmp_path / "set")
     (tmp_path / "set" / "0.xml").write_text("<annotation/>")

@@ -208,9 +208,13 @@ def test_boxes_without_area_can_be_left_out(tmp_path, kind) -> None:
 
 def test_broken_files(tmp_path) -> None:
     coco(tmp_path)
-    (tmp_path / "train.json").write_text('{"images": [')
-    with pytest.raises(DataError, match=r"annotations of .*but none to train on"):
+    (tmp_path / "val.json").write_text('{"images": [')
+    with pytest.raises(DataError, match=r"val\.json is no JSON: .*line 1 column 13"):
         load_data(settings(tmp_path))
+    coco(tmp_path, parts=("val",))
+    (tmp_path / "test.json").write_text('{"images": []}')
+    assert any("no test images, since " in one for one in describe(settings(tmp_path)).said)
+    (tmp_path / "train.json").write_text('{"images": [')
     for name in ("val", "test"):
         (tmp_path / f"{name}.json").unlink()
     with pytest.raises(DataError, match=r"train\.json is no JSON: .*line 1 column 13"):
@@ -248,6 +252,23 @@ def test_hostile_labels(tmp_path, line, message) -> None:
         load_data(settings(tmp_path, "yolo"))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"categories": lambda rows: rows[1].update(id=0)},
+         r"train\.json calls category 0 'ant', and .*train\.json calls it 'things'"),
+        ({"images": lambda rows: rows[1].update(file_name="train0.png")},
+         r"train\.json lists train/train0\.png twice, as images 100 and 101"),
+        ({"annotations": lambda rows: [row.update(bbox=[0.1, 0.2, 0.5, 0.5]) for row in rows]},
+         r"train\.json lie in the first pixel of their image: they look like shares"),
+    ],
+)  # fmt: skip
+def test_annotations_that_contradict_themselves(tmp_path, changes, words) -> None:
+    coco(tmp_path, parts=("train",), **changes)
+    with pytest.raises(DataError, match=words):
+        load_data(settings(tmp_path))
+
+
 def test_outlines_names_and_what_is_missing(tmp_path) -> None:
     yolo(tmp_path)
     (tmp_path / "labels" / "train" / "train2.txt").write_text("0 0.25 0.5 0.75 0.5 0.5 1\n")
@@ -258,6 +279,8 @@ def test_outlines_names_and_what_is_missing(tmp_path) -> None:
         load_data(settings(tmp_path, "yolo"))
     (tmp_path / "data.yaml").unlink()
     (tmp_path / "classes.txt").write_text("emmet\nbumblebee\n")
+    assert load_data(settings(tmp_path, "yolo")).class_names == ("emmet", "bumblebee")
+    (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfemmet\r\nbumblebee\r\n")
     assert load_data(settings(tmp_path, "yolo")).class_names == ("emmet", "bumblebee")
     (tmp_path / "classes.txt").unlink()
     assert load_data(settings(tmp_path, "yolo")).class_names == ("0", "1")

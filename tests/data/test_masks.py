@@ -102,6 +102,30 @@ def test_what_cannot_be_read_is_named(tmp_path, made, ending, options, words) ->
         load_data(settings(masks(tmp_path, made, ending=ending), options=options))
 
 
+def test_names_of_classes(tmp_path) -> None:
+    """A byte order mark is no part of a name; values without a name are told, whichever part holds them."""
+    masks(tmp_path, lambda mask: Image.fromarray(np.where(mask == 1, 2, mask)))
+    names = tmp_path / "classes.txt"
+    names.write_bytes(b"\xef\xbb\xbfground\r\n\r\ngrass\r\nthing\r\n")
+    found = describe(settings(tmp_path))
+    assert found.class_names == ("ground", "grass", "thing")
+    assert found.said == ("classes are named by classes.txt",)
+    names.write_text("ground\ngrass\n")
+    assert "masks hold 2, and classes.txt names only 0 to 1" in describe(settings(tmp_path)).said
+    for content, words in ((b"ground\ngrass\ngrass\n", "names two classes 'grass'"), (b"k\xe4se\n", "not UTF-8")):
+        names.write_bytes(content)
+        with pytest.raises(DataError, match=rf"classes\.txt.* {words}"):
+            describe(settings(tmp_path))
+
+
+def test_masks_of_other_names(tmp_path) -> None:
+    masks(tmp_path)
+    for file in (tmp_path / "masks").iterdir():
+        file.rename(file.with_name(f"mask-{file.name}"))
+    with pytest.raises(DataError, match=r"a mask has its image's name, .*; masks/mask-\d\.png belongs to none"):
+        describe(settings(tmp_path))
+
+
 def test_gaps_are_told_and_bare_images_can_be_left_out(tmp_path) -> None:
     masks(tmp_path, lambda mask: Image.fromarray(np.where(mask == 1, 40, mask)))
     said = " ".join(describe(settings(tmp_path)).said)

@@ -116,6 +116,11 @@ def test_several_columns_of_labels(tmp_path) -> None:
     data = load_data(settings(tmp_path, label_column=["ant", "bee"]))
     assert data.multilabel
     assert torch.cat([data.train.labels, data.validation.labels]).sum(0).tolist() == [10, 7]
+    with pytest.raises(DataError, match=r"no column called label .*; ant,bee hold 0 and 1 and can be named together"):
+        load_data(settings(tmp_path))
+    write(tmp_path, "path,ant,bee\n" + "".join(f"{p},1,{'0' if n else 'yes'}\n" for n, p in enumerate(paths)))
+    with pytest.raises(DataError, match=r"gives .*000\.png 'yes' as bee: columns of labels hold 0 and 1"):
+        load_data(settings(tmp_path, label_column=["ant", "bee"]))
 
 
 @pytest.mark.parametrize(

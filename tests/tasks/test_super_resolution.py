@@ -10,7 +10,7 @@ from task_data import pictures
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from chattn_nas import tasks
-from chattn_nas.data import DataSettings, TensorSet, load_data, load_test
+from chattn_nas.data import DataSettings, TensorSet, load_data, load_test, summary
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.network import build_network, stages
 from chattn_nas.proxy import Outcome, ProxySettings, train
@@ -18,6 +18,7 @@ from chattn_nas.space import Architecture, Backbone, StageChoice
 from chattn_nas.tasks import picture_answer
 from chattn_nas.tasks.picture_metrics import brightness, psnr, ssim, without_border
 from chattn_nas.tasks.super_resolution import SuperResolutionSettings
+from chattn_nas.unit import Unit
 
 TASK = SuperResolutionSettings()
 
@@ -58,6 +59,9 @@ def test_patches_of_one_picture_lie_in_one_part(folder, data) -> None:
 def test_a_test_part_is_kept_by_pictures(folder, settings) -> None:
     held = settings.changed(path=str(folder / "train"), test=0.2)
     assert (len(load_data(held).train), len(load_data(held).validation), len(load_test(held))) == (24, 8, 8)
+    said = " ".join(summary(held.changed(validation=0.2), batch_size=8, epochs=100))
+    assert "2 of the training pictures, all their patches, are the validation set" in said
+    assert "own" not in said, "nothing but the split by pictures"
     with pytest.raises(DataError, match=r"test pictures of its own: data\.test is for sets without"):
         load_data(settings.changed(test=0.2))
 
@@ -193,3 +197,9 @@ def test_patches_that_are_not_square(settings) -> None:
     assert (len(data.train), data.train.labels.shape[2:]) == (8 * 3 * 2, (16, 24))
     inputs, targets = data.task.prepare(data.train[torch.arange(16)], torch.Generator().manual_seed(0))
     assert built(data)(inputs).shape == targets.shape == (16, 3, 16, 24)
+
+
+def test_intervals_are_as_fine_as_what_they_tell() -> None:
+    """Decibels differ in the second digit: "27.96, 27.9 to 28.0" says nothing."""
+    assert Unit(unit="dB", scale=1).reach(27.934, 27.981) == "27.93 to 27.98"
+    assert Unit().reach(8.26, 14.02) == "8.3 to 14.0"

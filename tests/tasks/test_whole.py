@@ -114,6 +114,9 @@ def test_from_spec_to_a_network_elsewhere(task, tmp_path, monkeypatch) -> None:
     assert score.metric == spec.metric
     assert score.score == pytest.approx(trained.test_score, rel=1e-4)
     assert (tmp_path / "network" / "README.md").read_text().count(metric)
+    if len(data.class_names) > 1:  # as masks hold other numbers: they would count as other classes
+        with pytest.raises(InputError, match=f"tells {len(data.class_names)} classes, the data set holds 17 "):
+            evaluate_folder("network", load_test(spec.data), task=data.task, class_names=list(map(str, range(17))))
 
     part = tmp_path / "data" / "test"
     source = next((part / "images" if task == "segmentation" else part).iterdir())

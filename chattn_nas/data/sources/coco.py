@@ -41,14 +41,15 @@ def find_coco(settings: DataSettings) -> Found:
 
 
 def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
-    files = _annotations(tree, root)
+    said: list[str] = []
+    files = _annotations(tree, root, said)
     images = defaultdict[str, list[Entry]](list)
     for entry in tree.entries:
         if is_image(entry.path):
             images[PurePosixPath(entry.path).name].append(entry)
     names, number = _categories({tree.name(entry): content for entry, content in files.values()})
-    said = [f"{', '.join(f'{entry.path} ({part})' for part, (entry, _) in files.items())} "
-            f"{'tell' if len(files) > 1 else 'tells'} the boxes"]  # fmt: skip
+    said.append(f"{', '.join(f'{entry.path} ({part})' for part, (entry, _) in files.items())} "
+                f"{'tell' if len(files) > 1 else 'tells'} the boxes")  # fmt: skip
     parts, missing, flat = {}, Counter[str](), Flat(settings)
     for part, (entry, content) in files.items():
         parts[part] = _part(content, entry, tree, images, number, part, missing, flat)
@@ -63,7 +64,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
                 "data.bad_files: skip",
                 where=("path",),
             )
-        said.append(f"{count} images that the annotations name are not there and are left out: {listed}")
+        said.append(f"not there, left out: {plural(count, 'image')} that the annotations name: {listed}")
     named = {one.entry.path for boxed in parts.values() for one in boxed}
     if unnamed := sum(entry.path not in named for entries in images.values() for entry in entries):
         said.append(f"images that no annotations name are left out: {unnamed}")
@@ -92,20 +93,24 @@ def _refuse_shared(parts: Mapping[str, Sequence[Boxed]]) -> None:
         )
 
 
-def _annotations(tree: Tree, root: str) -> dict[str, tuple[Entry, Content]]:
-    """The annotation file of every part, with its content."""
+def _annotations(tree: Tree, root: str, said: list[str]) -> dict[str, tuple[Entry, Content]]:
+    """The annotation file of every part, with its content; ``said`` takes sentences for the user."""
     candidates = defaultdict[str, list[tuple[Entry, Content]]](list)
-    refused: list[DataError] = []
+    refused: dict[str, DataError] = {}
     for entry in tree.entries:
         name = PurePosixPath(entry.path).name.lower()
         if name.endswith(".json") and not name.startswith(OTHERS):
+            part = _part_of(entry.path) or "train"
             try:
                 content = _content(tree, entry)
-                candidates[_part_of(entry.path) or "train"].append((entry, content))
+                candidates[part].append((entry, content))
             except DataError as error:  # of something else, where another file tells the boxes
-                refused.append(error)
-    if not candidates and refused:
-        raise refused[0]
+                refused.setdefault(part, error)
+    for part, refusal in refused.items():
+        if part not in candidates:
+            if part != "test":
+                raise refusal
+            said.append(f"no test images, since {refusal}")  # those of a contest are without boxes
     if not candidates:
         raise DataError(
             f"{root} holds no annotations: they are looked for as .json files, such as annotations/train.json",
@@ -159,6 +164,7 @@ def _content(tree: Tree, entry: Entry) -> Content:
 def _categories(held: Mapping[str, Content]) -> tuple[list[str], dict[int, int]]:
     """Names of the classes, and the number of every category id."""
     names: dict[int, str] = {}
+    first: dict[int, str] = {}
     for called, content in held.items():
         for row in content["categories"]:
             identity, name = row.get("id"), row.get("name")
@@ -166,9 +172,10 @@ def _categories(held: Mapping[str, Content]) -> tuple[list[str], dict[int, int]]
                 raise DataError(
                     f"{called} has a category without a name, or whose id is no whole number: {row}", where=("path",)
                 )
+            first.setdefault(identity, called)
             if names.setdefault(identity, name) != name:
                 raise DataError(
-                    f"{called} calls category {identity} {name!r}, and another part calls it {names[identity]!r}",
+                    f"{called} calls category {identity} {name!r}, and {first[identity]} calls it {names[identity]!r}",
                     where=("path",),
                 )
     order = sorted(names)
@@ -184,6 +191,7 @@ def _part(
 ) -> list[Boxed]:  # fmt: skip
     called = tree.name(file)
     by_id: dict[Any, Boxed | None] = {}
+    listed: dict[str, Any] = {}
     for row in content["images"]:
         identity, name = row.get("id"), row.get("file_name")
         if not isinstance(identity, int | str) or not isinstance(name, str):
@@ -192,6 +200,10 @@ def _part(
             raise DataError(f"{called} has two images with id {identity}", where=("path",))
         entry = _image(name, file, images, part, called)
         missing.update([name] if entry is None else [])
+        if entry is not None and listed.setdefault(entry.path, identity) != identity:
+            raise DataError(
+                f"{called} lists {entry.path} twice, as images {listed[entry.path]} and {identity}", where=("path",)
+            )
         size = (row.get("width") or 0, row.get("height") or 0)
         if not all(isinstance(side, int | float) and side >= 0 and side == round(side) for side in size):
             raise DataError(f"{called}: image {identity} has no size that makes sense: {size}", where=("path",))
@@ -212,7 +224,13 @@ def _part(
             flat.count(f"{called}, annotation {at}: a box of {sides} shows nothing")
         elif image is not None:
             image.boxes.append(Box(corners, number[kind], at, bool(row.get("iscrowd"))))
-    return [image for image in by_id.values() if image is not None]
+    boxed = [image for image in by_id.values() if image is not None]
+    if max((max(box.corners) for image in boxed for box in image.boxes), default=2) <= 1:
+        raise DataError(
+            f"all boxes of {called} lie in the first pixel of their image: they look like shares; COCO has pixels",
+            where=("path",),
+        )
+    return boxed
 
 
 def _corners(bbox: Any, called: str, at: int) -> tuple[float, float, float, float]:

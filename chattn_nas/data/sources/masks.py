@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -17,6 +17,7 @@ from chattn_nas.data.decoding import Reading
 from chattn_nas.data.layout import is_image, part_of
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.class_names import names_in
 from chattn_nas.data.sources.mask_values import VOID, Colours, colours_of, fitted_mask, numbers_of
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
@@ -68,7 +69,7 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
             continue
         listed = first_of(bare)
         if not skip or not chosen[part]:
-            way = "; data.bad_files: skip leaves them out" if chosen[part] else ""
+            way = "; data.bad_files: skip leaves them out" if chosen[part] else _naming(masks.get(part, {}))
             raise DataError(f"{len(bare)} image{'s have' if len(bare) > 1 else ' has'} no mask: {listed}{way}",
                             where=("path",))  # fmt: skip
         said.append(f"without a mask, left out: {plural(len(bare), 'image')}: {listed}")
@@ -87,6 +88,12 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
 
 
 Grouped = dict[str, dict[str, Entry]]
+
+
+def _naming(masks: Mapping[str, Entry]) -> str:
+    """How a mask must be named, for a part in which no image has one."""
+    other = f"; {next(iter(masks.values())).path} belongs to none" if masks else ""
+    return f" (a mask has its image's name, perhaps with {ENDINGS[0]} or the like behind it{other})"
 
 
 def grouped(tree: Tree, root: str) -> tuple[Grouped, Grouped, Entry | None]:
@@ -129,20 +136,22 @@ def _classes(masks: Masks, tree: Tree, names: Entry | None, said: list[str]) -> 
         return masks, masks.colours.names
     class_names: tuple[str, ...] = ()
     if names is not None:
-        lines = tree.read(names).decode(errors="replace").splitlines()
-        class_names = tuple(line.strip() for line in lines if line.strip())
+        class_names = tuple(names_in(tree, names))
         said.append(f"classes are named by {names.path}")
-    if len(class_names) not in (0, 2):
-        return masks, class_names
     held = masks.values()
-    if held[0] and held[VOID] and not held[1:VOID].any():  # as void, they would leave one class
+    white = held[0] and held[VOID] and not held[1:VOID].any()  # as void, it would leave one class
+    if white and len(class_names) in (0, 2):
         masks = replace(masks, white=1)
         held[1] = True
         said.append(f"masks hold 0 and {VOID} alone: {VOID} is class {class_names[1] if class_names else 1}")
+    top = int(np.flatnonzero(held[:VOID]).max(initial=0))
     if not class_names:
-        class_names = tuple(map(str, range(int(np.flatnonzero(held[:VOID]).max(initial=0)) + 1)))
+        class_names = tuple(map(str, range(top + 1)))
         if gaps := np.flatnonzero(~held[: len(class_names)]).tolist():
             said.append(_gaps(gaps, len(class_names)))
+    elif names is not None and top >= len(class_names):
+        beyond = [value for value in range(len(class_names), VOID) if held[value]]
+        said.append(f"masks hold {first_of(beyond)}, and {names.path} names only 0 to {len(class_names) - 1}")
     return masks, class_names
 
 

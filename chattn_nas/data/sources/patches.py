@@ -26,6 +26,7 @@ from chattn_nas.data.sources.place import path_of
 from chattn_nas.data.tree import Entry, Tree, open_tree
 from chattn_nas.errors import DataError
 from chattn_nas.image_size import pair, shown
+from chattn_nas.plural import first_of, plural
 
 SCALES = (2, 3, 4)
 #: Words in the names of folders, in any case.
@@ -62,7 +63,10 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
     for part, share in (("validation", settings.validation), ("test", settings.test)):
         if part == "test" and part in parts_of and share is not None:
             raise DataError(f"{root} has test pictures of its own: data.test is for sets without", where=(part,))
-        if part in parts_of or share is None:
+        if part in parts_of:
+            said.append(f"the set's own {part} pictures are the {part} set")
+            continue
+        if share is None:
             continue
         names = parts_of["train"]
         count = round(share * len(high["train"]))
@@ -80,14 +84,15 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
     parts = {}
     for part, names in parts_of.items():
         if paired and (bare := [one for one in names if one not in low.get(part, {})]):
-            raise DataError(f"{len(bare)} pictures have no low resolution: {', '.join(bare[:5])}", where=("path",))
+            have = "pictures have" if len(bare) > 1 else "picture has"
+            raise DataError(f"{len(bare)} {have} no low resolution: {first_of(bare)}", where=("path",))
         pairs = [(high[part][one], low[part][one] if paired else None) for one in names]
         mode = "L" if settings.channels == 1 else "RGB"
         source = _Source(tree, pairs, pair(settings.image_size), scale, mode, settings.background)
         source.check_scale()
         index, small = source.grid()
         if small:
-            said.append(f"{small} {part} pictures are smaller than a patch and are left out")
+            said.append(f"smaller than a patch, left out: {plural(small, f'{part} picture')}")
         if not len(index):
             raise DataError(
                 f"no {part} picture in {root} is as large as a patch of {shown(source.large)}: a "

@@ -26,6 +26,7 @@ LABELS = ("label", "labels", "class", "target", "category", "class_name", "y", "
 SPLITS = ("split", "part", "subset", "set", "fold")
 #: One text per image, or names of classes and their presence (N, classes).
 Labels = list[str] | tuple[list[str], NDArray[np.uint8]]
+TRUE, FALSE = {"1", "1.0", "true"}, {"0", "0.0", "false"}
 SEPARATORS = re.compile(r"[|;\s]+")
 
 
@@ -140,7 +141,9 @@ def _columns(
         if one is None and len(left) == 1 and left[0].lower() not in LABELS:
             one = left[0]
             said.append(f"labels are read from column {one!r}, the only one that is left")
-        labelled = [_column(header, one, LABELS, "label_column", rows[0][1])]
+        hot = [name for name in left if {row[name].lower() for _, _, row in rows} <= TRUE | FALSE]
+        also = f"; {','.join(hot)} hold 0 and 1 and can be named together" if len(hot) > 1 else ""
+        labelled = [_column(header, one, LABELS, "label_column", rows[0][1], also)]
     else:
         labelled = [_column(header, name, (), "label_column", rows[0][1]) for name in several]
     if one_of := [name for name in header if name.lower() in SPLITS and name not in (image, *labelled)]:
@@ -165,9 +168,13 @@ def _columns(
     parts, entries = [parts[i] for i in kept], [entries[i] for i in kept]
     if several is None:
         return parts, [text for (text,) in texts], entries
-    if {value for row in texts for value in row} - {"0", "1", "0.0", "1.0", "true", "false", "True", "False"}:
-        raise DataError(f"the columns {', '.join(labelled)} must hold zeros and ones", where=("label_column",))
-    presence = np.array([[value.lower() in ("1", "1.0", "true") for value in row] for row in texts], np.uint8)
+    for number, entry, values in zip(kept, entries, texts):
+        if odd := next((pair for pair in zip(labelled, values) if pair[1].lower() not in TRUE | FALSE), None):
+            raise DataError(
+                f"{rows[number][1]} gives {entry.path} {odd[1]!r} as {odd[0]}: columns of labels hold 0 and 1",
+                where=("label_column",),
+            )
+    presence = np.array([[value.lower() in TRUE for value in row] for row in texts], np.uint8)
     return parts, (labelled, presence), entries
 
 
@@ -185,7 +192,9 @@ def _image_column(
     return _column(header, settings.image_column, IMAGES, "image_column", rows[0][1])
 
 
-def _column(header: Sequence[str], wanted: str | None, usual: Sequence[str], key: str, file: Path) -> str:
+def _column(
+    header: Sequence[str], wanted: str | None, usual: Sequence[str], key: str, file: Path, also: str = ""
+) -> str:  # fmt: skip
     if wanted is not None:
         if wanted not in header:
             raise DataError(f"{file} has no column {wanted!r}", where=(key,), value=wanted, choices=header)
@@ -194,7 +203,8 @@ def _column(header: Sequence[str], wanted: str | None, usual: Sequence[str], key
     column = next((lower[name] for name in usual if name in lower), None)
     if column is None:
         raise DataError(
-            f"{file} has no column called {' or '.join(usual[:3])}: data.{key} names it (its first line is the header)",
+            f"{file} has no column called {' or '.join(usual[:3])}: data.{key} names it (its first line is the header)"
+            f"{also}",
             where=(key,), value=usual[0], choices=header,
         )  # fmt: skip
     return column

@@ -20,9 +20,10 @@ from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.boxed import Boxed, Flat, find_boxed, listing_of_boxed
+from chattn_nas.data.sources.class_names import distinct, names_in
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
-from chattn_nas.plural import first_of
+from chattn_nas.plural import first_of, plural
 
 IMAGES, LABELS = "images", "labels"
 #: Files that name the classes, one a line.
@@ -69,7 +70,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
                 "the images, or leave them out with data.bad_files: skip",
                 where=("path",),
             )
-        said.append(f"{len(lonely)} label files have no image and are left out: {listed}")
+        said.append(f"without an image, left out: {plural(len(lonely), 'label file')}: {listed}")
     chosen = {entry.path: entry for entries in parts.values() for entry in entries}
     flat = Flat(settings)
 
@@ -133,21 +134,11 @@ def _names(tree: Tree, facts: dict[str, Any]) -> tuple[list[str], list[str]]:
     if isinstance(named, list) and named:
         if facts.get("nc", len(named)) != len(named):
             raise DataError(f"{facts['file']} says nc: {facts['nc']} and names {len(named)} classes", where=("path",))
-        return _distinct(list(map(str, named)), facts["file"]), [f"classes are named by {facts['file']}"]
+        return distinct(list(map(str, named)), facts["file"]), [f"classes are named by {facts['file']}"]
     for entry in tree.entries:
         if PurePosixPath(entry.path).name.lower() in NAMES:
-            lines = tree.read(entry).decode(errors="replace").splitlines()
-            return _distinct([line.strip() for line in lines if line.strip()], entry.path), [
-                f"classes are named by {entry.path}"
-            ]
+            return names_in(tree, entry), [f"classes are named by {entry.path}"]
     return [], []
-
-
-def _distinct(names: list[str], called: str) -> list[str]:
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{called} names two classes {twice!r}", where=("path",))
-    return names
 
 
 def _parts(images: Sequence[Entry], facts: dict[str, Any], said: list[str]) -> dict[str, list[Entry]]:
