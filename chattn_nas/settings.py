@@ -290,7 +290,9 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
         return f"{where} needs at least {error['ctx']['min_length']} entry", None, ()
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
         return f"{where}: should be text, and YAML reads {error['input']} there: put it in quotes", None, ()
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("\n", " ")
+    message = (
+        error["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ").replace("\n", " ")
+    )
     single = isinstance(error["input"], str | int | float)
     if error["type"] in ("dict_type", "model_type", "mapping_type"):
         message = "should be a mapping of keys to values"
@@ -302,6 +304,8 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
         message = f"should be a list, such as [{error['input'] if several else shown(error['input'], 100)}]"
     elif error["type"] in KINDS:
         message = f"should be {KINDS[error['type']]}{_number_meant(error)}"
+    if error["type"] == "value_error" and any(text in message for text in map(repr, _texts(error["input"]))):
+        return f"{where or _called(model)}: {message}", None, ()  # it names the value already
     return f"{where or _called(model)}: {message}, not {shown(error['input'], 100)}", None, ()
 
 
@@ -327,7 +331,7 @@ def _homes(model: type[BaseModel], keys: set[str]) -> list[str]:
 
 def shown(value: Any, most: int = 200) -> str:
     """A value, short enough for a sentence and without secrets."""
-    text = redacted(repr(value))
+    text = redacted(str(value) if isinstance(value, date) else repr(value))
     return text if len(text) <= most else f"{text[:most]}..."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -34,7 +35,7 @@ class Constraint:
             InputError: The text has none of these forms.
         """
         match = _PATTERN.fullmatch(str(text).strip())
-        if match is None:
+        if match is None or math.isinf(float(match["number"])):
             raise InputError(
                 f"{text!r} is no constraint; possible: '<= 1.05x', '<= 300k', '<= 2.5M', '<= 1.2G', '<= 5ms'"
             )

@@ -19,7 +19,7 @@ from chattn_nas.attention import Placement
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network import own
-from chattn_nas.network._timm import feature_info
+from chattn_nas.network._timm import feature_info, is_stem
 from chattn_nas.network.model import create_backbone
 from chattn_nas.network.places import Places
 from chattn_nas.network.proof import prove
@@ -115,9 +115,17 @@ def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
     proved = prove(model, features, image, backbone.model, keep=backbone.existing == "keep")
     if not proved.blocks and not proved.kept:
         raise BackboneError(f"{backbone.model} has no place for channel attention: {proved.reason}", where=("model",))
+    _refuse_kept_tensors(model, backbone.model)
     places = Places(model, proved.blocks, image)
     by_stage = {feature.path: [one for one in proved.blocks if one.stage == feature.path] for feature in features}
     by_stage = {stage: blocks for stage, blocks in by_stage.items() if blocks}
+    for index, name in enumerate(backbone.stages):
+        if name not in by_stage and not any(block.stage == name for block in proved.kept):
+            reason = "it is the stem" if is_stem(name) else "blocks around it or in it are of another stage"
+            raise BackboneError(
+                f"the stage {name!r} has no place for attention: {proved.left_out.get(name, reason)}",
+                where=("stages", index),
+            )
     slotted = [block.path for block in (*proved.blocks, *proved.kept) if block.kind != "stage"]
     return Layout(
         stages=tuple(places.stage(stage, blocks) for stage, blocks in by_stage.items()),
@@ -131,6 +139,22 @@ def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         left_out=tuple(proved.left_out.items()),
     )
+
+
+def _refuse_kept_tensors(model: nn.Module, name: str) -> None:
+    """Check that no module keeps a tensor of its forward pass: torch cannot copy such a network.
+
+    Raises:
+        BackboneError: One does.
+    """
+    for path, module in model.named_modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                raise BackboneError(
+                    f"{name} keeps a tensor of its forward pass in {f'{path}.{key}'.lstrip('.')}, and torch cannot "
+                    "copy such a network: keep a detached one; weight norms are in torch.nn.utils.parametrizations",
+                    where=("model",),
+                )
 
 
 def _features(model: nn.Module, name: str, image: Tensor) -> tuple[Feature, ...]:

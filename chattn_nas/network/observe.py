@@ -194,6 +194,31 @@ def behind(end: Node, *stops: Node) -> set[int]:
     return parameters
 
 
+def gates_beside(end: Node, probe: Probe) -> bool:
+    """Whether a network multiplies the input of a probe by its output: ``x * self.se(x)`` for ``self.se(x)``.
+
+    Args:
+        end: The end of the network's graph.
+        probe: A probe that was called once.
+    """
+    visited: set[Node] = set()
+    waiting = [end]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in visited or node is probe.node:
+            continue
+        visited.add(node)
+        before = [one for one, _ in node.next_functions]
+        if probe.source is not None and probe.source in before and node.name().startswith("MulBackward"):
+            other = before[1 - before.index(probe.source)]
+            while other is not None and other is not probe.node and len(other.next_functions) == 1:
+                other = other.next_functions[0][0]  # what reshapes the gate, or bends it
+            if other is probe.node:
+                return True
+        waiting.extend(before)
+    return False
+
+
 def runs_with(model: nn.Module, paths: Sequence[str], image: Tensor) -> bool:
     """Whether a model on the meta device runs with an ``nn.Sequential`` around each of these modules.
 

@@ -12,8 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from chattn_nas.errors import BackboneError, first_line
+from chattn_nas.network._timm import is_stem
+from chattn_nas.network.observe import behind
+from chattn_nas.network.slots import has_slots
 from chattn_nas.parts import load_object
 
 #: Arguments that are passed if the function takes them; further ones come from ``backbone.options``.
@@ -44,7 +48,24 @@ def create(path: str, **options: Any) -> nn.Module:
         raise BackboneError(f"{path} cannot be built: {first_line(error)}", where=("options",)) from error
     if not isinstance(model, nn.Module):
         raise BackboneError(f"{path} returns {type(model).__name__}, not an nn.Module", where=("model",))
+    for name, module in model.named_modules():
+        if reason := _unfit(module):
+            raise BackboneError(
+                f"{path} cannot be used: {f'its module {name}' if name else 'it'} {reason}", where=("model",)
+            )
     return model.to(device)
+
+
+def _unfit(module: nn.Module) -> str | None:
+    """Why attention cannot be placed in a network with this module, or not be compared in it; ``None`` if it can."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return "is TorchScript, in which nothing can be placed: return the module that it was made of"
+    if "forward" in vars(module):
+        return "has a forward of its own instance (a patch, or torch.compile), which a copy would not have: use a class"
+    if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
+        return "is lazy: its weights would be drawn with the first images, under no seed; give it its sizes"
+    odd = [one.dtype for one in module.parameters(recurse=False) if one.dtype != torch.float32]
+    return f"has parameters of {odd[0]}: return it in torch.float32" if odd else None
 
 
 def find(path: str) -> Any:
@@ -64,6 +85,8 @@ def tell_stages(model: nn.Module, stages: Sequence[str]) -> None:
     """
     modules = [path for path, _ in model.named_modules() if path]
     for index, name in enumerate(stages):
+        if name in stages[:index]:
+            raise BackboneError(f"the stage {name!r} is named twice", where=("stages", index))
         if name not in modules:
             raise BackboneError(
                 f"the backbone has no module {name!r}", where=("stages", index), value=name, choices=modules
@@ -74,11 +97,14 @@ def tell_stages(model: nn.Module, stages: Sequence[str]) -> None:
 def find_stages(model: nn.Module, image: Tensor) -> list[str]:
     """The last module before each shrinking of the map, without the stem.
 
+    A module beside which something else leads to the logits, such as one of several branches, ends no stage unless
+    blocks in it have slots.
+
     Args:
         model: On the device of the image, in eval mode.
         image: (B, C, H, W).
     """
-    done: list[tuple[str, int, tuple[int, ...]]] = []
+    done: list[tuple[str, Any, tuple[int, ...]]] = []
     order = dict(model.named_modules())
     convolutions = {path: sum(isinstance(m, nn.Conv2d) for m in module.modules()) for path, module in order.items()}
     hooks = []
@@ -86,7 +112,7 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
     def note(path: str) -> Any:
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim == 4:
-                done.append((path, id(output), tuple(output.shape[2:])))
+                done.append((path, output.grad_fn, _size(output.shape, image.shape)))
 
         return hook
 
@@ -94,11 +120,12 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
         if path:
             hooks.append(module.register_forward_hook(note(path)))
     try:
-        with torch.no_grad():
-            model(image)
+        with torch.enable_grad():
+            end = model(image).grad_fn
     finally:
         for hook in hooks:
             hook.remove()
+    nodes = {path: node for path, node, _ in done}
     sizes = list(dict.fromkeys(size for _, _, size in done if max(size) > 1))
     stages: list[str] = []
     for size in sizes:
@@ -108,13 +135,28 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
             continue  # the stem
         # A module that holds an earlier stage is the whole trunk; one without any convolution is glue behind a stage.
         fitting = [p for p in here if convolutions[p] and not any(s == p or s.startswith(f"{p}.") for s in stages)]
-        outer = [p for p in fitting if not _holds_shrinking(p, size, done)]
+        outer = [
+            p for p in fitting
+            if not _holds_shrinking(p, size, done) and (has_slots(order[p]) or _all_passes(nodes[p], end))
+        ]  # fmt: skip
         if outer:
             stages.append(outer[-1])
-    return stages
+    return [stage for stage in stages if not is_stem(stage)]
 
 
-def _holds_shrinking(path: str, size: tuple[int, ...], done: list[tuple[str, int, tuple[int, ...]]]) -> bool:
+def _size(shape: Sequence[int], image: Sequence[int]) -> tuple[int, int]:
+    """Height and width of a map (B, C, H, W) or (B, H, W, C), told by the proportions of the image."""
+    first, last = tuple(shape[2:]), tuple(shape[1:3])
+    height, width = image[2:]
+    return min((first, last), key=lambda size: abs(size[0] * width - size[1] * height))  # type: ignore[return-value]
+
+
+def _all_passes(node: Any, end: Any) -> bool:
+    """Whether no parameter before a node of the graph leads to the end beside it."""
+    return not behind(node) & behind(end, node)
+
+
+def _holds_shrinking(path: str, size: tuple[int, ...], done: list[tuple[str, Any, tuple[int, ...]]]) -> bool:
     """Whether most of the maps inside a module are larger than its output."""
     inside = [of for name, _, of in done if name.startswith(f"{path}.")]
     larger = [of for of in inside if of[0] > size[0]]

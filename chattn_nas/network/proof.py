@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from chattn_nas.errors import first_line
 from chattn_nas.network._timm import says_channels_last
-from chattn_nas.network.observe import Observed, Shape, observe
+from chattn_nas.network.observe import Observed, Shape, gates_beside, observe
 from chattn_nas.network.slots import Block, Feature, find_blocks
 
 TOKENS, NO_MAP = "tokens come there, not maps", "no single map comes there"
+AGAIN = "it is called several times for one image"
 #: Rounds of trying the next place where one fails.
 ROUNDS = 6
 
@@ -64,11 +65,11 @@ def prove(model: nn.Module, features: Sequence[Feature], image: Tensor, name: st
         proved.blocks = serving
         if not reasons:
             break
-    done = {block.stage for block in (*proved.blocks, *proved.kept)}
+    slotted = [*proved.blocks, *proved.kept]
     whole = [
         Block(feature.path, feature.path, "stage")
         for feature in features
-        if feature.path not in done and not feature.is_stem
+        if not feature.is_stem and not any(_related(feature.path, block) for block in slotted)
     ]
     serving, reasons = _serving(model, whole, features, image)
     order = [feature.path for feature in features]
@@ -77,6 +78,11 @@ def prove(model: nn.Module, features: Sequence[Feature], image: Tensor, name: st
         proved.reason = next(iter(reasons.values()))
     proved.left_out.update(reasons)
     return proved
+
+
+def _related(stage: str, block: Block) -> bool:
+    """Whether a block belongs to a stage, or one of the two is inside the other."""
+    return block.stage == stage or f"{stage}.".startswith(f"{block.path}.") or block.path.startswith(f"{stage}.")
 
 
 def _serving(
@@ -192,8 +198,12 @@ def _reason(block: Block, seen: Observed, channels_last: bool, channels: int | N
         return "nothing calls it"
     if any(len(shape) == 3 for shape in probe.shapes):
         return TOKENS
-    if len(probe.shapes) != 1 or len(probe.shapes[0]) != 4:
+    if len(probe.shapes) > 1:
+        return AGAIN
+    if len(probe.shapes[0]) != 4:
         return NO_MAP
+    if block.kind == "native" and gates_beside(seen.result.grad_fn, probe):
+        return "the block multiplies its map by what comes from there: a gate alone, not a map"
     if id(probe.scale) not in seen.reached:
         return "a gate there changes nothing that the network gives"
     shape = probe.shapes[0]

@@ -6,8 +6,8 @@ Three kinds of slot:
 - ``branch``: the block has none, but its ``drop_path`` ends the residual branch just before the add.
 - ``stage``: no block of the stage has either; attention is put behind the stage.
 
-A block is the outermost module with a slot. It belongs to the first stage whose module contains it or is defined after
-it.
+A block is the outermost module with a slot. It belongs to the stage whose module contains it, or else to the first one
+that is defined after it.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def refuse_transformer(model: nn.Module, name: str) -> None:
         BackboneError: It has none.
     """
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    if not convolutions:
+        raise BackboneError(f"{name} has no module nn.Conv2d, so there are no blocks of it to find", where=("model",))
     if not any(max(conv.kernel_size) > max(conv.stride) for conv in convolutions):
         raise BackboneError(
             f"{name} is no convolutional network (a transformer, it seems): chattn-nas backbones PATTERN lists those "
@@ -92,6 +94,11 @@ def features_of(model: nn.Module, name: str) -> tuple[Feature, ...]:
             f"{name} does not tell its stages (timm's feature_info): name them in backbone.stages", where=("model",)
         )
     return tuple(Feature(path, channels) for path, channels in channels_of.items())
+
+
+def has_slots(module: nn.Module) -> bool:
+    """Whether a name in a module, or inside it, suggests a slot."""
+    return any(True for inner in module.modules() for _ in slots_of(inner))
 
 
 def find_blocks(
@@ -122,8 +129,11 @@ def _blocks(model: nn.Module, features: Sequence[Feature], without: Collection[t
 
 
 def stage_of(path: str, features: Sequence[str], order: dict[str, int]) -> str:
-    """The first stage whose module contains ``path`` or is defined after it; else the last one."""
-    return next((f for f in features if path == f or path.startswith(f + ".") or order[f] >= order[path]), features[-1])
+    """The innermost stage whose module contains ``path``, or the first defined after it; else the last one."""
+    around = [feature for feature in features if path == feature or path.startswith(f"{feature}.")]
+    if around:
+        return max(around, key=len)
+    return next((feature for feature in features if order[feature] >= order[path]), features[-1])
 
 
 def count_blocks(model: nn.Module, features: Sequence[Feature], slotted: Collection[str]) -> int:

@@ -144,7 +144,10 @@ def check_backbone(backbone: Backbone, *, in_chans: int = 3, image_size: ImageSi
         images = torch.randn(2, in_chans, *size, generator=generator)
         try:
             output = network(images)
-            output = output[0] if isinstance(output, tuple | list) else output
+            if not isinstance(output, torch.Tensor):
+                raise TypeError(
+                    f"{'in training' if training else 'in use'} it gives a {type(output).__name__}, not logits"
+                )
             output.square().mean().backward()
         except Exception as error:  # whatever a model does with modules that it does not expect
             raise BackboneError(

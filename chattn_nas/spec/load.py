@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -24,6 +25,8 @@ from chattn_nas.stored import KEY, check_format
 Place = tuple[str | int, ...]
 #: Keys and list items of a spec; aliases within aliases can make more of a few lines than memory holds.
 MOST_PLACES = 100_000
+#: What YAML's own tags start with.
+TAGS = "tag:yaml.org,2002:"
 
 
 @checked
@@ -134,6 +137,8 @@ def _places(
     if any(node is other for other in above):
         raise SpecError("an alias refers to something that contains it", file=path, line=line)
     yield place, line
+    if node.tag.removeprefix(TAGS) in ("binary", "omap", "pairs", "set"):
+        raise SpecError(f"the tag !!{node.tag.removeprefix(TAGS)} has no meaning here", file=path, line=line)
     above = (*above, node)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
@@ -141,7 +146,7 @@ def _places(
     elif isinstance(node, yaml.MappingNode):
         seen: set[Any] = set()
         for key, value in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
+            if key.tag == f"{TAGS}merge":
                 yield from _places(value, place, path, loader, above)
                 continue
             name = _key(key, place, path, loader)
@@ -165,11 +170,15 @@ def _key(node: yaml.Node, place: Place, path: Path, loader: yaml.SafeLoader) -> 
 
 
 def _scalar(node: yaml.Node, path: Path, loader: yaml.SafeLoader) -> Any:
+    line = node.start_mark.line + 1
     try:
-        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+        value = loader.construct_object(node)  # type: ignore[no-untyped-call]
     except (ValueError, OverflowError, TypeError) as error:  # a date of month 13, a number of 10,000 digits
-        reason = f"{shown(node.value)} cannot be read: {error}"
-        raise SpecError(reason, file=path, line=node.start_mark.line + 1) from None
+        raise SpecError(f"{shown(node.value)} cannot be read: {error}", file=path, line=line) from None
+    if isinstance(value, int | float) and re.fullmatch(r"[-+]?(0[\d_]+|.*:.*)", node.value):  # YAML 1.1: 010, 1:30
+        reason = f"YAML reads {node.value} as {value}: write {value}, or put a text in quotes"
+        raise SpecError(reason, file=path, line=line)
+    return value
 
 
 def _line(lines: dict[Place, int], where: Place) -> int:

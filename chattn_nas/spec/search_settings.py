@@ -161,7 +161,8 @@ class SearchSettings(Settings):
     @classmethod
     def _distinct(cls, objectives: list[Objective]) -> list[Objective]:
         if len(set(objectives)) < len(objectives):
-            raise ValueError("an objective is listed twice")
+            twice = next(one for one in objectives if objectives.count(one) > 1)
+            raise ValueError(f"{twice!r} is listed twice")
         if "accuracy" not in objectives:
             raise ValueError("score must be among the objectives: costs alone are known without training")
         return objectives
@@ -174,6 +175,8 @@ class SearchSettings(Settings):
                 bound = Constraint.parse(text)
             except InputError as error:
                 raise ValueError(error.message) from None
+            if cost != "latency" and bound.unit in ("s", "ms", "us"):
+                raise ValueError(f"{cost} {text!r} has a unit of time; possible: '<= 1.05x', '<= 300k', '<= 2.5M'")
             if cost != "latency" and not bound.relative and bound.limit < 100:
                 raise ValueError(
                     f"{cost} {text!r} would be {bound.limit:g} in all; a multiple of the backbone without attention "
@@ -181,7 +184,7 @@ class SearchSettings(Settings):
                 )
             if bound.limit <= 0 or (bound.relative and bound.limit < 1):
                 raise ValueError(
-                    f"{cost} {text!r} can never hold: the backbone without attention has 1x already, attention adds"
+                    f"{cost} {text!r} can never hold: the backbone without attention is at 1x, and attention adds to it"
                 )
         return constraints
 

@@ -1,5 +1,7 @@
 """Backbones of a user's own, as ``module:function``."""
 
+import warnings
+
 import torch
 from torch import nn
 
@@ -72,3 +74,144 @@ def dead(num_classes, in_chans):
     if made.fc.weight.device.type != "meta":
         nn.init.zeros_(made.fc.weight)
     return made
+
+
+class Gate(nn.Module):
+    """Gives the gate alone, not the gated map."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        return torch.sigmoid(self.conv(x.mean((2, 3), keepdim=True))).expand_as(x)
+
+
+class GatedBlock(nn.Module):
+    def __init__(self, channels, held):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.se = Gate(channels) if held else None
+
+    def forward(self, x):
+        y = self.conv2(self.conv1(x).relu())
+        if self.se is not None:
+            y = y * self.se(y)
+        return x + y
+
+
+def gates_alone(num_classes, in_chans, held=True):
+    made = Small(num_classes, in_chans)
+    made.layer1, made.layer2 = GatedBlock(8, held), GatedBlock(16, held)
+    return made
+
+
+class LastBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.linear = nn.Linear(channels, channels)
+        self.drop_path = nn.Identity()
+
+    def forward(self, x):
+        return x + self.drop_path(self.linear(self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)))
+
+
+class ChannelsLast(Small):
+    def __init__(self, num_classes, in_chans):
+        super().__init__(num_classes, in_chans)
+        self.layer1 = nn.Sequential(LastBlock(8), LastBlock(8))
+        self.layer2 = nn.Sequential(LastBlock(16))
+
+    def forward(self, x):
+        x = self.layer1(self.stem(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.fc(self.layer2(self.down(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+def channels_last(num_classes, in_chans):
+    return ChannelsLast(num_classes, in_chans)
+
+
+class Branches(nn.Module):
+    """Three convolutions beside each other, whose maps are concatenated."""
+
+    def __init__(self, num_classes, in_chans):
+        super().__init__()
+        self.stem = nn.Conv2d(in_chans, 8, 3, padding=1)
+        self.one = nn.ModuleList(nn.Conv2d(8, 4, size, padding=size // 2) for size in (1, 3, 5))
+        self.two = nn.ModuleList(nn.Conv2d(12, 6, size, stride=2, padding=size // 2) for size in (1, 3, 5))
+        self.fc = nn.Linear(18, num_classes)
+
+    def forward(self, x):
+        x = torch.cat([conv(self.stem(x)) for conv in self.one], 1).relu()
+        return self.fc(torch.cat([conv(x) for conv in self.two], 1).relu().mean((2, 3)))
+
+
+def branches(num_classes, in_chans):
+    return Branches(num_classes, in_chans)
+
+
+class Again(Small):
+    def forward(self, x):
+        x = self.layer1(self.layer1(self.stem(x)))
+        return self.fc(self.layer2(self.layer2(self.down(x))).mean((2, 3)))
+
+
+def again(num_classes, in_chans):
+    return Again(num_classes, in_chans)
+
+
+class Auxiliary(Small):
+    def forward(self, x):
+        logits = super().forward(x)
+        return (logits, logits) if self.training else logits
+
+
+def auxiliary(num_classes, in_chans):
+    return Auxiliary(num_classes, in_chans)
+
+
+class Keeps(Small):
+    def forward(self, x):
+        self.kept = self.stem(x)
+        return super().forward(x)
+
+
+def keeps(num_classes, in_chans):
+    return Keeps(num_classes, in_chans)
+
+
+def lazy(num_classes):
+    return nn.Sequential(nn.LazyConv2d(8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
+
+
+def halved(num_classes, in_chans):
+    return Small(num_classes, in_chans).bfloat16()
+
+
+def patched(num_classes, in_chans):
+    made = Small(num_classes, in_chans)
+    forward = made.forward
+    made.forward = lambda x: forward(2 * x)
+    return made
+
+
+def scripted(num_classes, in_chans):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated
+        return torch.jit.script(Small(num_classes, in_chans))
+
+
+class Functional(nn.Module):
+    def __init__(self, num_classes, in_chans):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8, in_chans, 3, 3))
+        self.fc = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        return self.fc(nn.functional.conv2d(x, self.weight).mean((2, 3)))
+
+
+def functional(num_classes, in_chans):
+    return Functional(num_classes, in_chans)

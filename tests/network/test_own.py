@@ -52,6 +52,47 @@ def test_stages_may_be_told():
     assert caught.value.where == ("stages", 1)
 
 
+@pytest.mark.parametrize(
+    ("told", "words", "index"),
+    [
+        (["layer1", "layer1"], "the stage 'layer1' is named twice", 1),
+        (["stem", "layer1"], "the stage 'stem' has no place for attention: it is the stem", 0),
+        (["layer1.0.conv2", "layer1"], "the stage 'layer1.0.conv2' has no place for attention: blocks around it", 0),
+    ],
+)
+def test_a_stage_that_was_told_is_never_left_out_silently(told, words, index):
+    with pytest.raises(BackboneError, match=words) as caught:
+        stages(Backbone("own_backbones:small", stages=told), image_size=16)
+    assert caught.value.where == ("stages", index)
+
+
+def test_a_block_belongs_to_the_stage_around_it_whatever_the_order():
+    found = stages(Backbone("own_backbones:small", stages=["layer2", "layer1"]), image_size=16)
+    assert [(stage.name, stage.blocks) for stage in found] == [("layer2", 1), ("layer1", 2)]
+
+
+def test_stages_of_maps_with_the_channels_last_are_found():
+    found = stages(Backbone("own_backbones:channels_last"), image_size=16)
+    assert [(stage.name, stage.kind, stage.blocks) for stage in found] == [
+        ("layer1", "branch", 2), ("layer2", "branch", 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_slot_for_a_gate_alone_is_none(held):
+    backbone = Backbone("own_backbones:gates_alone", {"held": held})
+    assert [stage.kind for stage in stages(backbone, image_size=16)] == ["stage", "stage"]
+    identity = Architecture.uniform(backbone, "se", reduction=2)
+    images = torch.randn(2, 3, 16, 16)
+    bare = build_network(Architecture.uniform(backbone, "none"), image_size=16, seed=0)
+    assert torch.equal(build_network(identity, image_size=16, seed=0, identity_init=True)(images), bare(images))
+
+
+def test_a_network_that_gives_more_than_logits_in_training_is_refused():
+    with pytest.raises(BackboneError, match="in training it gives a tuple, not logits"):
+        check_backbone(Backbone("own_backbones:auxiliary"), image_size=16)
+
+
 def test_stages_that_the_module_tells_itself_are_taken():
     found = stages(Backbone("own_backbones:tells"), image_size=16)
     assert [(stage.name, stage.blocks) for stage in found] == [("layer2", 3)]
@@ -76,6 +117,14 @@ def test_torchvision_s_resnet_has_four_stages():
         ("own_backbones:smal", "no 'smal' that could be a backbone; did you mean 'small'"),
         ("own_backbones:no_module", "returns Tensor, not an nn.Module"),
         ("own_backbones:three_logits", r"is no classifier: for 2 images and 10 classes it gives \(2, 3\)"),
+        ("own_backbones:functional", "has no module nn.Conv2d"),
+        ("own_backbones:scripted", "it is TorchScript"),
+        ("own_backbones:patched", "it has a forward of its own instance"),
+        ("own_backbones:lazy", "its module 0 is lazy"),
+        ("own_backbones:halved", "its module stem has parameters of torch.bfloat16"),
+        ("own_backbones:keeps", "keeps a tensor of its forward pass in kept"),
+        ("own_backbones:again", "no place for channel attention: it is called several times for one image"),
+        ("own_backbones:branches", "name them in backbone.stages"),
     ],
 )
 def test_what_does_not_fit_is_refused(model, words):
