@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import yaml
 from chattn_nas.data.description import Description
 
 SCHEMA = Path(__file__).with_name("schema.json")
+#: Worth a first look everywhere: cheap in parameters and in time (scripts/benchmarks/attention.md).
+SPACE: list[Any] = ["none", {"se": {"reduction": [4, 16]}}, {"eca": {"kernel_size": [3, 5]}}, "gct"]
 
 
 def scalar(value: Any) -> str:
@@ -21,6 +24,45 @@ def pair_line(key: str, value: Any, why: str) -> str:
     """Write a key of a section, with its comment if there is one."""
     line = f"  {key}: {scalar(value)}"
     return f"{line:<31} # {why}" if why else line
+
+
+def head_lines(name: str, options: str, contents: str, *, gpu: bool) -> list[str]:
+    """Write the first lines: where the spec comes from, and the run's name.
+
+    Args:
+        name: Name of the run.
+        options: Options of ``init`` that it was written with.
+        contents: The training set in words.
+        gpu: Whether this machine has one.
+    """
+    return [
+        f"# yaml-language-server: $schema={SCHEMA}",
+        f"# Written by: chattn-nas init {options}",
+        f"# {contents}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
+        "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
+        f"name: {scalar(name)}",
+    ]
+
+
+def space_lines(types: Sequence[Any], why: Sequence[str] = ()) -> list[str]:
+    """Write the types of attention to choose from in every stage."""
+    return [
+        "space:",
+        *why,
+        "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
+        *(f"    - {scalar(one)}" for one in types),
+        "    # more types: chattn-nas attentions",
+    ]
+
+
+def search_lines(*limits: str) -> list[str]:
+    """Write the section of the search, with ``limits`` as its lines in the middle."""
+    return [
+        "search:",
+        pair_line("trials", 24, "a first look; the same search goes on with --trials 48"),
+        *limits,
+        pair_line("seed", 0, "of the search; trials with one seed share weights and batches"),
+    ]
 
 
 def parts_lines(facts: Description, *, scored: float | None = None) -> list[str]:

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 
 from chattn_nas.data import DataSettings, describe, divide
 from chattn_nas.data.description import Description
 from chattn_nas.data.kinds import pictures_at
 from chattn_nas.data.sources.mask_values import VOID
-from chattn_nas.errors import InputError
 from chattn_nas.image_size import either, shown
-from chattn_nas.network._timm import import_timm
-from chattn_nas.spec.draft_lines import SCHEMA, pair_line, parts_lines, scalar
+from chattn_nas.spec.draft_backbone import PRETRAINED, as_asked, refuse_without_weights
+from chattn_nas.spec.draft_lines import SPACE, head_lines, pair_line, parts_lines, search_lines, space_lines
 from chattn_nas.tasks import find
 
 #: Pixels of the longer side, without and with a GPU; what is smaller stays as it is.
@@ -29,8 +27,6 @@ LOOKS, FEWEST, MOST = 4000, 4, 40
 #: Pixels of a patch in low resolution at least (SSIM needs so many) and at most, and patches that a first search trains
 #: on and is scored on.
 LEAST, PATCH, TRAINED, SCORED = 8, 48, 2000, 400
-#: Worth a first look everywhere: cheap in parameters and in time (scripts/benchmarks/attention.md).
-_SPACE: list[Any] = ["none", {"se": {"reduction": [4, 16]}}, {"eca": {"kernel_size": [3, 5]}}, "gct"]
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,11 @@ _MOBILE = {
 }
 FIRST = {
     "segmentation": FirstSpec(
-        _MOBILE, [*_SPACE, "enc_module"], lambda facts: f"masks of {len(facts.class_names)} classes",
+        _MOBILE, [*SPACE, "enc_module"], lambda facts: f"masks of {len(facts.class_names)} classes",
         "ignore_index: 11, where a value of the masks counts for nothing; 255 does always",
     ),
     "detection": FirstSpec(
-        _MOBILE, [*_SPACE, {"coordinate": {"reduction": [8, 32]}}],
+        _MOBILE, [*SPACE, {"coordinate": {"reduction": [8, 32]}}],
         lambda facts: f"{facts.parts['train'].boxes:,} boxes of {len(facts.class_names)} classes",
         "stride: 4 finds smaller objects and costs more",
     ),
@@ -100,65 +96,63 @@ def draft_task(
     first, gpu = FIRST[task], torch.cuda.is_available()
     pictures, patch = _patches(source, out.parent) if task == "super_resolution" else ({}, None)
     settings = DataSettings.model_validate({"bad_files": "skip", **source, "image_size": patch or 32})
-    facts = describe(settings.placed(out.parent))
-    train = facts.parts["train"]
-    keys = dict(first.backbone)
-    if backbone:
-        keys = {"model": (backbone, "as asked; where attention goes in it: chattn-nas backbones " + backbone)}
-    if pretrained:
-        model = str(keys["model"][0])
-        import_timm()
-        if not timm.models.is_model_pretrained(model):
-            raise InputError(f"--pretrained: timm has no pretrained weights for {model}", value=model)
-        keys.pop("existing", None)  # its own attention is part of what was trained
-        keys["pretrained"] = (True, "timm's weights, downloaded at the first trial; or a file: weights: FILE")
+    settings = settings.placed(out.parent)
+    facts = describe(settings)
+    images = facts.parts["train"].images
+    taken = min(images, TRAINED) if patch else images
+    size = (patch, "of a low-resolution patch") if patch else _size(facts, LONGEST_ON_GPU if gpu else LONGEST)
+    parts = parts_lines(facts)
+    if patch:  # what was split off by pictures already is no part of its own
+        split = replace(facts, parts={part: one for part, one in facts.parts.items() if part in pictures})
+        parts = parts_lines(split, scored=max(SCORED / images, 1 / pictures["train"]))
+    limits = [f'  constraints: {{parameters: "<= {parameters}"}}  # x: of the bare backbone'] if parameters else []
     lines = [
-        f"# yaml-language-server: $schema={SCHEMA}",
-        f"# Written by: chattn-nas init --data {shlex.quote(' '.join(data.split()))} --task {task}",
-        f"# {train.images:,} training {'patches' if patch else 'images'}, {first.targets(facts)}; "
-        f"{'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
-        "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
-        f"name: {scalar(name)}",
+        *head_lines(
+            name, f"--data {shlex.quote(' '.join(data.split()))} --task {task}",
+            f"{images:,} training {'patches' if patch else 'images'}, {first.targets(facts)}", gpu=gpu,
+        ),
         "backbone:",
-        *(pair_line(key, value, why) for key, (value, why) in keys.items()),
+        *(pair_line(key, value, why) for key, (value, why) in _backbone(first, backbone, pretrained).items()),
         "data:",
         *(pair_line(key, value, "") for key, value in source.items()),
-    ]
-    if patch:
-        lines.append(pair_line("image_size", patch, "of a low-resolution patch"))
-    else:
-        lines.append(pair_line("image_size", *_size(facts, LONGEST_ON_GPU if gpu else LONGEST)))
-    if patch:  # what was split off by pictures already is no part of its own
-        facts = replace(facts, parts={part: one for part, one in facts.parts.items() if part in pictures})
-    lines += parts_lines(facts, scored=max(SCORED / train.images, 1 / pictures["train"]) if patch else None)
-    images = train.images
-    if patch and images > TRAINED:
-        lines.append(pair_line("train_limit", TRAINED, "patches, for a first look"))
-        images = TRAINED
-    epochs = min(MOST, max(FEWEST, -(-LOOKS // images)))
-    recipe = find(task).recipe
-    lines += [
+        pair_line("image_size", *size),
+        *parts,
+        *([pair_line("train_limit", TRAINED, "patches, for a first look")] if taken < images else []),
         "task:",
         pair_line("type", task, ""),
-        *(_ignored(facts, settings.placed(out.parent)) if task == "segmentation" else []),
+        *(_ignored(facts, settings) if task == "segmentation" else []),
         *([f"  # {first.note}"] if first.note else []),
-        "space:",
-        "  all:                          # in every stage; a stage's number (1, 2, ...) overrides it there",
-        *(f"    - {scalar(one)}" for one in first.space),
-        "    # more types: chattn-nas attentions",
+        *space_lines(first.space),
+        *_proxy(task, taken, pretrained),
+        *search_lines(*limits),
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n", facts
+
+
+def _backbone(first: FirstSpec, model: str | None, pretrained: bool) -> dict[str, tuple[Any, str]]:
+    """The backbone's keys and values with their reasons."""
+    keys = dict(first.backbone)
+    if model:
+        keys = {"model": (model, as_asked(model))}
+    if pretrained:
+        refuse_without_weights(str(keys["model"][0]), "--pretrained")
+        keys.pop("existing", None)  # its own attention is part of what was trained
+        keys["pretrained"] = PRETRAINED
+    return keys
+
+
+def _proxy(task: str, images: int, pretrained: bool) -> list[str]:
+    """Write how a trial is trained on so many images."""
+    epochs = min(MOST, max(FEWEST, -(-LOOKS // images)))
+    recipe = find(task).recipe
+    return [
         "proxy:",
         pair_line("rungs", [max(1, epochs // 4), epochs], f"epochs; about {images * epochs // 16:,} steps"),
         "  # The task's own recipe: " + ", ".join(f"{key} {value}" for key, value in recipe.items()),
         "  # What suits these data: chattn-nas calibrate SPEC --recipe",
         *([pair_line("start", "identity", "training starts from the pretrained network")] if pretrained else []),
         pair_line("device", "auto", "the GPU, where there is one"),
-        "search:",
-        pair_line("trials", 24, "a first look; the same search goes on with --trials 48"),
     ]
-    if parameters:
-        lines.append(f'  constraints: {{parameters: "<= {parameters}"}}  # x: of the bare backbone')
-    lines.append(pair_line("seed", 0, "of the search; trials with one seed share weights and batches"))
-    return "\n".join(lines) + "\n", facts
 
 
 def _ignored(facts: Description, settings: DataSettings) -> list[str]:

@@ -14,8 +14,9 @@ from PIL import Image
 from chattn_nas.cli import doctor
 from chattn_nas.cli.init import default_name
 from chattn_nas.data import load_data, load_test
+from chattn_nas.errors import InputError
 from chattn_nas.proxy.optimizer import optimizer_of
-from chattn_nas.spec import load_spec
+from chattn_nas.spec import draft_backbone, load_spec
 from chattn_nas.spec.recipes import RECIPES
 from chattn_nas.spec.shipped import shipped
 
@@ -157,6 +158,14 @@ def test_photos_start_from_pretrained_weights_unless_they_shall_not(said, tmp_pa
         assert steps * spec.proxy.rungs[-1] >= 250, "fewer updates show how networks start, not what they learn"
     clash = said("init", "--data", "photos", "--yes", "--no-pretrained", "--recipe", "finetune", "--name", "x", code=2)
     assert "the weights that --no-pretrained forbids" in clash
+
+
+def test_weights_of_a_model_from_elsewhere_are_not_denied():
+    """``timm.models.is_model_pretrained`` knows no ``hf-hub:``."""
+    draft_backbone.refuse_without_weights("hf-hub:timm/resnet18.a1_in1k", "--pretrained")
+    draft_backbone.refuse_without_weights("resnet18.a1_in1k", "--pretrained")
+    with pytest.raises(InputError, match="--pretrained: timm has no pretrained weights for cifar_resnet8"):
+        draft_backbone.refuse_without_weights("cifar_resnet8", "--pretrained")
 
 
 def test_a_bad_file_is_left_out_and_said(said, tmp_path):
