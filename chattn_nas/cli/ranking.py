@@ -34,9 +34,9 @@ def one_shot(
     with moving(f"Reading {path}"):
         spec = load_spec(path)
     with moving("Loading torch"):
-        from chattn_nas.search.engine import try_out
         from chattn_nas.search.one_shot.ranking import LISTED, ranking
         from chattn_nas.search.one_shot.run import predict, refuse
+        from chattn_nas.search.preflight import try_out
         from chattn_nas.spec.load import lines_of
         from chattn_nas.study.short import short_form
     with lines_of(path):

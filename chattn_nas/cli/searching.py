@@ -121,7 +121,7 @@ def plan(
 def _described(spec: Spec) -> list[str]:
     """Print the description of the data, and return its sentences."""
     from chattn_nas.data import summary
-    from chattn_nas.search.engine import try_without_data
+    from chattn_nas.search.preflight import try_without_data
 
     try_without_data(spec)
     said = summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1])

@@ -17,13 +17,13 @@ from chattn_nas.data.enough import as_many_as
 from chattn_nas.errors import InputError
 from chattn_nas.judging.advice import SHOWN, fewer_workers, more_workers, wiser
 from chattn_nas.judging.planning import NOISE
-from chattn_nas.proxy.paths import SCORED_BATCHES
+from chattn_nas.judging.training_times import TrainingTimes
 from chattn_nas.results import words
 from chattn_nas.search.devices import device_slots
-from chattn_nas.search.engine import try_out
 from chattn_nas.search.feasible import feasible_baselines, feasible_share
 from chattn_nas.search.one_shot.run import epochs_of, networks_scored
 from chattn_nas.search.pace import Pace, others_at_work, pace
+from chattn_nas.search.preflight import try_out
 from chattn_nas.search.pruning import survives
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.space import NONE, Architecture, SearchSpace
@@ -37,8 +37,6 @@ from chattn_nas.unit import ACCURACY, Unit
 STARTUP, ENDING, BESIDE = 9.0, 5.0, 0.2
 #: Networks and seeds of a confirmation by its defaults: three best, the best uniform, none, two controls; five seeds.
 CONFIRMED, SEEDS = 7, 5
-#: What a step without backward and update takes of a whole one.
-FORWARD = 1 / 3
 #: Where networks are taken to end, and on what share of their mistakes two trainings of one network differ.
 LEVEL, DIFFERENT = 0.9, 0.5
 
@@ -226,73 +224,59 @@ def _plan(
     threads: int,
 ) -> SearchPlan:
     rungs, trials = spec.proxy.rungs, spec.search.trials
-    bare, others = paces[0], paces[1:] or paces
+    bare = paces[0]
     has_none = sum(any(one.type == NONE for one in stage) for stage in space.candidates) / len(space.candidates)
     types = max(len({one.type for one in stage}) for stage in space.candidates)
-    share = has_none / types  # of the slots that stay empty
+    times = TrainingTimes(paces, [name for name in names if name.startswith("uniform ")], empty=has_none / types)
 
-    types_of = [name for name in names if name.startswith("uniform ")] or [bare.network]
-    known = {one.network: one for one in paces}
-    like = paces[2:] or others  # what was not timed is taken to be like what was, the dearest left out
-
-    def seconds(name: str, rungs: Sequence[int], reached: int | None = None) -> float:
-        """Seconds of one baseline; the controls cost hardly more than ``none``."""
-        if name not in types_of:
-            return bare.seconds(rungs, reached)
-        return fmean(one.seconds(rungs, reached) for one in ([known[name]] if name in known else like))
-
-    def average(rungs: Sequence[int], reached: int | None = None) -> float:
-        """Seconds of a network in which a share of the stages has no attention."""
-        attended = fmean(seconds(name, rungs, reached) for name in types_of)
-        return share * bare.seconds(rungs, reached) + (1 - share) * attended
-
-    first = [seconds(name, rungs) for name in names][:trials]
+    first = [times.baseline(name, rungs) for name in names][:trials]
     baselines = len(first)
-    stopping = spec.search.pruner != "none" and len(rungs) > 1
-    went_on = _reached(trials, baselines, len(rungs), spec.search.reduction_factor, spec.search.pass_at_random)
-    reached = went_on if stopping else [np.full(trials, len(rungs))]
-    times = [sum(first) + sum(average(rungs, int(end)) for end in one[baselines:]) for one in reached]
-    every_epoch = trials * rungs[-1]
-    saved = 1 - fmean(sum(rungs[int(end) - 1] for end in one) for one in reached) / every_epoch
+    if spec.search.pruner != "none" and len(rungs) > 1:
+        reached = _reached(trials, baselines, len(rungs), spec.search.reduction_factor, spec.search.pass_at_random)
+    else:
+        reached = [np.full(trials, len(rungs))]
+    training = [sum(first) + sum(times.average(rungs, int(end)) for end in one[baselines:]) for one in reached]
+    saved = 1 - fmean(sum(rungs[int(end) - 1] for end in one) for one in reached) / (trials * rungs[-1])
     refused = bare.build * trials * (1 / max(feasible_share(spec).share, 1e-3) - 1)
     # At the end some workers wait for the last trial.
-    tail = average(rungs) * (workers - 1) / 2 / workers
+    tail = times.average(rungs) * (workers - 1) / 2 / workers
 
-    def on_workers(training: float) -> float:
-        return STARTUP + ENDING + (training + refused + BESIDE * trials) / workers + tail
+    def on_workers(seconds: float) -> float:
+        return STARTUP + ENDING + (seconds + refused + BESIDE * trials) / workers + tail
 
-    one_shot, epochs = 0.0, epochs_of(spec)
-    if spec.search.one_shot:
-        one_shot = average([epochs])
-        one_shot += networks_scored(spec) * SCORED_BATCHES * FORWARD * fmean(one.step for one in others)
+    one_shot = times.one_shot(epochs_of(spec), networks_scored(spec)) if spec.search.one_shot else 0.0
     full = FULL * rungs[-1]
-    confirm = STARTUP + ENDING + CONFIRMED * SEEDS * (average([full]) + BESIDE) / workers
-    train = average([spec.training.epochs or full])
-    validation = len(trainer.data.validation)
-    unit = trainer.data.task.unit
-    of_images = unit.of_images
-    labels = trainer.data.validation.labels
-    of_classes = unit.unit == ACCURACY.unit and labels.ndim == 1 and not labels.is_floating_point()
-    counting = as_many_as(labels.cpu().numpy(), spec.data.metric) if of_classes else validation
-    noise = NOISE if unit.unit == ACCURACY.unit else spec.judging.useful
-    if of_classes:
-        noise = math.hypot(NOISE, 100 * math.sqrt(DIFFERENT * LEVEL * (1 - LEVEL) / counting))
+    validation, unit = len(trainer.data.validation), trainer.data.task.unit
+    noise, counting = _noise(spec, trainer)
     complete = fmean((one == len(rungs)).sum() for one in reached)
     effect = SHOWN * noise * math.sqrt(2 * types / max(complete, types))
     return SearchPlan(
-        paces=paces, trial=(average(rungs), bare.seconds(rungs), max(one.seconds(rungs) for one in paces)),
-        search=one_shot + on_workers(fmean(times)), low=0.75 * (one_shot + on_workers(min(times))),
-        high=1.25 * (one_shot + on_workers(max(times))),
-        one_shot=one_shot, one_shot_epochs=epochs if one_shot else 0,
-        confirm=confirm, train=train, workers=workers, threads=threads, trials=trials, baselines=baselines,
+        paces=paces, trial=(times.average(rungs), bare.seconds(rungs), max(one.seconds(rungs) for one in paces)),
+        search=one_shot + on_workers(fmean(training)), low=0.75 * (one_shot + on_workers(min(training))),
+        high=1.25 * (one_shot + on_workers(max(training))),
+        one_shot=one_shot, one_shot_epochs=epochs_of(spec) if one_shot else 0,
+        confirm=STARTUP + ENDING + CONFIRMED * SEEDS * (times.average([full]) + BESIDE) / workers,
+        train=times.average([spec.training.epochs or full]),
+        workers=workers, threads=threads, trials=trials, baselines=baselines,
         saved=saved, memory=max(one.memory for one in paces), networks=space.canonical_size, validation=validation,
-        image=100 / validation if of_images else None, effect=effect,
+        image=100 / validation if unit.of_images else None, effect=effect,
         difference=SHOWN * noise * math.sqrt(2 / SEEDS), noise=noise,
         wiser=wiser(spec, space, bare.steps, trials=trials, baselines=baselines, validation=validation,
                      counting=counting, noise=noise, effect=effect, types=types,
-                     of_images=of_images or spec.data.metric == "balanced_accuracy"),
+                     of_images=unit.of_images or spec.data.metric == "balanced_accuracy"),
         unit=unit,
     )  # fmt: skip
+
+
+def _noise(spec: Spec, trainer: ProxyTrainer) -> tuple[float, float]:
+    """Guess the standard deviation of one training, and as how many validation images the score counts."""
+    labels, unit = trainer.data.validation.labels, trainer.data.task.unit
+    if unit.unit != ACCURACY.unit:
+        return spec.judging.useful, len(trainer.data.validation)
+    if labels.ndim != 1 or labels.is_floating_point():
+        return NOISE, len(trainer.data.validation)
+    counting = as_many_as(labels.cpu().numpy(), spec.data.metric)
+    return math.hypot(NOISE, 100 * math.sqrt(DIFFERENT * LEVEL * (1 - LEVEL) / counting)), counting
 
 
 def _reached(trials: int, baselines: int, rungs: int, factor: int, passing: float, repeats: int = 40) -> list[Any]:

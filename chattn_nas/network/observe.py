@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -65,7 +65,7 @@ class Observed:
     of_convolutions: dict[str, Shape]
     result: Any
     reached: set[int]
-    inner: dict[str, tuple[set[int], set[int], set[int]]] = field(default_factory=dict)
+    inner: dict[str, tuple[set[int], set[int], set[int]]]
 
 
 @contextmanager
@@ -108,74 +108,96 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observe
     Raises:
         Exception: Whatever the model raises if the image or a probe does not suit it.
     """
-    calls: Counter[tuple[str, str]] = Counter()
-    shapes: dict[tuple[str, str], Shape] = {}
-    nodes: dict[tuple[str, str], Node] = {}
-    owner: dict[str, str] = {}
-    hooks = []
+    with probed(model, blocks) as probes, _recording(model, blocks) as record, torch.enable_grad():
+        result = model(image)
+    outputs = record.maps("output")
+    return Observed(
+        slots=probes,
+        inputs=record.maps("input"),
+        outputs=outputs,
+        convolutions=record.convolutions(),
+        at_convolutions=record.maps("conv"),
+        of_convolutions=record.maps("of conv"),
+        result=result,
+        reached=behind(result.grad_fn) if isinstance(result, Tensor) else set(),
+        inner={
+            block.path: _inner(
+                record.nodes["input", block.path], record.nodes["output", block.path], probes[block.path]
+            )
+            for block in blocks
+            if block.path in outputs
+        },
+    )
 
-    def note(what: str, path: str, value: Any) -> None:
+
+class _Record:
+    """What hooks saw, by kind (input or output of a block or a convolution) and path."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self.shapes: dict[tuple[str, str], Shape] = {}
+        self.nodes: dict[tuple[str, str], Node] = {}
+        self.owner: dict[str, str] = {}
+
+    def note(self, kind: str, path: str, value: Any) -> None:
         if isinstance(value, tuple) and len(value) == 1:
             value = value[0]
-        calls[what, path] += 1
-        shapes[what, path] = tuple(value.shape) if isinstance(value, Tensor) else ()
-        nodes[what, path] = value.grad_fn if isinstance(value, Tensor) else None
+        self.calls[kind, path] += 1
+        self.shapes[kind, path] = tuple(value.shape) if isinstance(value, Tensor) else ()
+        self.nodes[kind, path] = value.grad_fn if isinstance(value, Tensor) else None
 
-    def on_input(what: str, path: str) -> Callable[..., None]:
-        return lambda _module, args, kwargs: note(what, path, kwargs if kwargs else args)
+    def maps(self, kind: str) -> dict[str, Shape]:
+        """Shapes of this kind by path, where it is one map that occurs once."""
+        return {
+            key[1]: shape
+            for key, shape in self.shapes.items()
+            if key[0] == kind and self.calls[key] == 1 and len(shape) == 4
+        }
 
-    def on_output(what: str, path: str) -> Callable[..., None]:
-        return lambda _module, _args, output: note(what, path, output)
+    def convolutions(self) -> dict[str, list[str]]:
+        """Paths of the convolutions of every block, in the order of their first call."""
+        by_block: dict[str, list[str]] = defaultdict(list)
+        for kind, path in self.shapes:
+            if kind == "conv":
+                by_block[self.owner[path]].append(path)
+        return dict(by_block)
 
-    with probed(model, blocks) as probes:
+
+@contextmanager
+def _recording(model: nn.Module, blocks: Sequence[Block]) -> Iterator[_Record]:
+    """Record what goes into and out of blocks and their convolutions while the model runs."""
+    record, hooks = _Record(), []
+
+    def watch(module: nn.Module, path: str, into: str, out: str) -> None:
+        def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
+            record.note(into, path, kwargs if kwargs else args)
+
+        def after(_module: nn.Module, _args: Any, output: Any) -> None:
+            record.note(out, path, output)
+
+        hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
+        hooks.append(module.register_forward_hook(after))
+
+    try:
         for block in blocks:
             if block.kind == "stage":
                 continue
             module = model.get_submodule(block.path)
-            hooks.append(module.register_forward_pre_hook(on_input("input", block.path), with_kwargs=True))
-            hooks.append(module.register_forward_hook(on_output("output", block.path)))
+            watch(module, block.path, "input", "output")
             for path, child in module.named_modules(prefix=block.path):
                 if isinstance(child, nn.Conv2d):
-                    owner[path] = block.path
-                    hooks.append(child.register_forward_pre_hook(on_input("conv", path), with_kwargs=True))
-                    hooks.append(child.register_forward_hook(on_output("of conv", path)))
-        try:
-            with torch.enable_grad():
-                result = model(image)
-        finally:
-            for hook in hooks:
-                hook.remove()
-    once: dict[tuple[str, str], Shape] = {
-        key: shape for key, shape in shapes.items() if calls[key] == 1 and len(shape) == 4
-    }
-    owned: dict[str, list[str]] = defaultdict(list)
-    for what, path in shapes:
-        if what == "conv":
-            owned[owner[path]].append(path)
-    seen = Observed(
-        slots=probes,
-        inputs=_of("input", once),
-        outputs=_of("output", once),
-        convolutions=dict(owned),
-        at_convolutions=_of("conv", once),
-        of_convolutions=_of("of conv", once),
-        result=result,
-        reached=behind(result.grad_fn) if isinstance(result, Tensor) else set(),
-    )
-    for block in blocks:
-        if block.path in seen.outputs:
-            start = nodes["input", block.path]
-            source, gate = probes[block.path].source, probes[block.path].node
-            seen.inner[block.path] = (
-                behind(nodes["output", block.path], start),
-                set() if source is start else behind(source, start),
-                behind(nodes["output", block.path], start, gate),
-            )
-    return seen
+                    record.owner[path] = block.path
+                    watch(child, path, "conv", "of conv")
+        yield record
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
-def _of(kind: str, shapes: dict[tuple[str, str], Shape]) -> dict[str, Shape]:
-    return {path: shape for (what, path), shape in shapes.items() if what == kind}
+def _inner(start: Node, end: Node, probe: Probe) -> tuple[set[int], set[int], set[int]]:
+    """The parameters between a block's input and output: all, those before its slot, those beside its slot."""
+    before = set() if probe.source is start else behind(probe.source, start)
+    return behind(end, start), before, behind(end, start, probe.node)
 
 
 def behind(end: Node, *stops: Node) -> set[int]:

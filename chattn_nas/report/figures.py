@@ -61,70 +61,23 @@ def pareto(
     ``refused`` are the costs of infeasible architectures, drawn along the bottom, since they have no accuracy;
     ``bound`` is drawn as a line.
     """
-    best = standing.best().hash
+    leading, labels = table["hash"] == standing.best().hash, table["label"]
     kept = front(table, cost)
     groups = (
-        ("architectures", table[(table["label"] == "") & (table["hash"] != best)], "circle", "@c5", 8),
-        ("uniform", table[table["label"].str.startswith(UNIFORM) & (table["hash"] != best)], "square", "@c1", 10),
-        ("no attention", table[(table["label"] == NONE) & (table["hash"] != best)], "diamond", "@ink", 11),
-        ("random-gate control", table[table["label"] == CONTROL], "x", "@c-control", 10),
-        ("recommended", table[table["hash"] == best], "star", "@c6", 16),
+        ("architectures", (labels == "") & ~leading, "circle", "@c5", 8),
+        ("uniform", labels.str.startswith(UNIFORM) & ~leading, "square", "@c1", 10),
+        ("no attention", (labels == NONE) & ~leading, "diamond", "@ink", 11),
+        ("random-gate control", labels == CONTROL, "x", "@c-control", 10),
+        ("recommended", leading, "star", "@c6", 16),
     )
-    data: list[Figure] = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "Pareto front",
-            "x": kept[cost].tolist(),
-            "y": kept["pooled"].tolist(),
-            "line": {"shape": "hv", "color": "@c3", "width": 2},
-            "hoverinfo": "skip",
-        }
-    ]
-    for name, rows, symbol, colour, size in groups:
-        rows = rows.dropna(subset=[cost])
-        if rows.empty:
-            continue
-        rows = spread(rows, POINTS, rows["rank"].le(POINTS // 2) | rows["hash"].isin(kept["hash"]))
-        above, below = ((rows[end] - rows["pooled"]).abs().fillna(0).tolist() for end in ("high", "low"))
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": name,
-                "x": rows[cost].tolist(),
-                "y": rows["pooled"].tolist(),
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": above,
-                    "arrayminus": below,
-                    "thickness": 1,
-                    "width": 0,
-                    "color": "@faint",
-                },
-                "marker": {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1, "color": "@surface"}},
-                "text": [
-                    f"{row['label'] or row['architecture']}<br>{words.plural(row['seeds'], 'seed')}"
-                    for row in rows.to_dict("records")
-                ],
-                "hovertemplate": "%{text}<br>%{y:.2f} % at %{x:,}<extra></extra>",
-            }
-        )
+    data = [_front_line(kept, cost)]
+    for name, chosen, symbol, colour, size in groups:
+        rows = table[chosen].dropna(subset=[cost])
+        if not rows.empty:
+            rows = spread(rows, POINTS, rows["rank"].le(POINTS // 2) | rows["hash"].isin(kept["hash"]))
+            data.append(_points(rows, cost, name, {"symbol": symbol, "color": colour, "size": size}))
     if refused:
-        refused = spread(pd.DataFrame({"cost": sorted(refused)}), POINTS)["cost"].tolist()
-        floor = float((table["low"].fillna(table["pooled"])).min())
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "infeasible, not trained",
-                "x": list(refused),
-                "y": [floor] * len(refused),
-                "marker": {"symbol": "line-ns-open", "color": "@c-none", "size": 12, "line": {"width": 2}},
-                "hovertemplate": "infeasible at %{x:,}<extra></extra>",
-            }
-        )
+        data.append(_ticks(refused, height=float((table["low"].fillna(table["pooled"])).min())))
     line = {"type": "line", "x0": bound, "x1": bound, "y0": 0, "y1": 1, "yref": "paper"}
     return {
         "data": data,
@@ -133,6 +86,59 @@ def pareto(
             yaxis={"title": {"text": "pooled validation accuracy (%)"}},
             shapes=[line | {"line": {"color": "@c2", "dash": "dash", "width": 1.5}}] if bound is not None else [],
         ),
+    }
+
+
+def _front_line(kept: pd.DataFrame, cost: str) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "Pareto front",
+        "x": kept[cost].tolist(),
+        "y": kept["pooled"].tolist(),
+        "line": {"shape": "hv", "color": "@c3", "width": 2},
+        "hoverinfo": "skip",
+    }
+
+
+def _points(rows: pd.DataFrame, cost: str, name: str, marker: dict[str, Any]) -> Figure:
+    """Architectures of one group, with their intervals."""
+    above, below = ((rows[end] - rows["pooled"]).abs().fillna(0).tolist() for end in ("high", "low"))
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": rows[cost].tolist(),
+        "y": rows["pooled"].tolist(),
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": above,
+            "arrayminus": below,
+            "thickness": 1,
+            "width": 0,
+            "color": "@faint",
+        },
+        "marker": {**marker, "line": {"width": 1, "color": "@surface"}},
+        "text": [
+            f"{row['label'] or row['architecture']}<br>{words.plural(row['seeds'], 'seed')}"
+            for row in rows.to_dict("records")
+        ],
+        "hovertemplate": "%{text}<br>%{y:.2f} % at %{x:,}<extra></extra>",
+    }
+
+
+def _ticks(costs: Sequence[float], height: float) -> Figure:
+    """Costs of architectures that were refused for them."""
+    shown = spread(pd.DataFrame({"cost": sorted(costs)}), POINTS)["cost"].tolist()
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "infeasible, not trained",
+        "x": shown,
+        "y": [height] * len(shown),
+        "marker": {"symbol": "line-ns-open", "color": "@c-none", "size": 12, "line": {"width": 2}},
+        "hovertemplate": "infeasible at %{x:,}<extra></extra>",
     }
 
 

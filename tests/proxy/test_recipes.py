@@ -8,7 +8,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.proxy import Outcome, ProxySettings, train
 from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.optimizer import Rates, build_optimizer
-from chattn_nas.search.engine import try_out
+from chattn_nas.search.preflight import try_out
 from chattn_nas.search.same import plugins
 from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.tasks import task_of

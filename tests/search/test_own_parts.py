@@ -7,8 +7,9 @@ import pytest
 
 from chattn_nas import parts
 from chattn_nas.errors import InputError, RunError
-from chattn_nas.search.engine import search, try_out
+from chattn_nas.search.engine import search
 from chattn_nas.search.log_to import check_log_to
+from chattn_nas.search.preflight import try_out
 from chattn_nas.search.same import plugins
 from chattn_nas.spec import Spec, load_spec
 from chattn_nas.study.attributes import study_attributes

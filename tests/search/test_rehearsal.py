@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from chattn_nas.errors import SpecError
-from chattn_nas.search.engine import try_out
+from chattn_nas.search.preflight import try_out
 from chattn_nas.spec import load_spec
 from chattn_nas.spec.load import lines_of
 
