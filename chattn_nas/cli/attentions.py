@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chattn_nas.cli._app import AsJson, command, console, moving, print_json, print_table, say
 from chattn_nas.errors import InputError
+
+if TYPE_CHECKING:
+    from chattn_nas.attention import AttentionType
 
 
 @command("Start", "chattn-nas attentions eca --channels 256 --size 14")
@@ -36,31 +40,40 @@ def attentions(
         return
     where = f"{channels}x{height}x{width}"
     if type is None:
-        print_table(
-            [
-                {
-                    "type": row["type"],
-                    "year": str(row["year"] or ""),
-                    "looks at": row["looks_at"],
-                    "settings": ", ".join(kind.hyperparameters),
-                    "parameters": row["parameters"],
-                    "MACs": row["macs"],
-                    "paper": row["paper"] or row["title"],
-                }
-                for kind, row in zip(kinds, rows, strict=True)
-            ],
-            f"Costs of the defaults on a map of {where}",
-            whole=("type", "parameters", "MACs"),
-        )
-        for row in rows:
-            if row["problem"]:
-                say(f"{row['type']} cannot sit there: {row['problem']}")
-        say(
-            "MACs are of convolutions and matrix products, per sample; what a type does value by value is not in them. "
-            "Values of settings and the equation: chattn-nas attentions TYPE."
-        )
-        return
-    (kind,), (costs,) = kinds, rows
+        _print_list(kinds, rows, where)
+    else:
+        _print_type(kinds[0], rows[0], where)
+
+
+def _print_list(kinds: Sequence[AttentionType], rows: Sequence[Mapping[str, Any]], where: str) -> None:
+    print_table(
+        [
+            {
+                "type": row["type"],
+                "year": str(row["year"] or ""),
+                "looks at": row["looks_at"],
+                "settings": ", ".join(kind.hyperparameters),
+                "parameters": row["parameters"],
+                "MACs": row["macs"],
+                "paper": row["paper"] or row["title"],
+            }
+            for kind, row in zip(kinds, rows, strict=True)
+        ],
+        f"Costs of the defaults on a map of {where}",
+        whole=("type", "parameters", "MACs"),
+    )
+    for row in rows:
+        if row["problem"]:
+            say(f"{row['type']} cannot sit there: {row['problem']}")
+    say(
+        "MACs are of convolutions and matrix products, per sample; what a type does value by value is not in them. "
+        "Values of settings and the equation: chattn-nas attentions TYPE."
+    )
+
+
+def _print_type(kind: AttentionType, costs: Mapping[str, Any], where: str) -> None:
+    from chattn_nas.attention import overview
+
     for paragraph in (overview.documentation(kind) or kind.title or kind.name).split("\n\n"):
         say(paragraph if paragraph.startswith("    ") else " ".join(paragraph.split()))
         console.print()

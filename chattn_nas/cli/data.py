@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chattn_nas.cli._app import AsJson, SpecPath, command, moving, print_json, print_table, read_spec, say
+
+if TYPE_CHECKING:
+    from chattn_nas.data.description import PartFacts
 
 
 @command("Start", "chattn-nas data photos.yaml")
@@ -49,18 +52,7 @@ def data(
         what = "Images" if facts.parts["train"].boxes is None else "Boxes"
         print_table(rows[:50], f"{what} by class" + (f" (the first 50 of {len(rows)})" if len(rows) > 50 else ""))
     print_table(
-        [
-            {
-                "part": name,
-                "images": part.images,
-                "smallest": "x".join(map(str, part.smallest)),
-                "commonest": "x".join(map(str, part.sizes[0][:2])),
-                "largest": "x".join(map(str, part.largest)),
-                "kinds": ", ".join(f"{mode} {count:,}" for mode, count in list(part.modes.items())[:5]),
-                "bad": len(part.bad),
-            }
-            for name, part in facts.parts.items()
-        ],
+        [_sizes(name, part) for name, part in facts.parts.items()],
         "As the source holds them (width x height in pixels)",
     )
     for one in twice:
@@ -73,3 +65,16 @@ def data(
         f"{memory / 2**20:,.1f} MiB there, and as much where it is trained on.\n"
         f"Pictures: {folder / 'classes.png'} (the mean of every class), {folder / 'batch.png'} (a training batch)",
     )  # fmt: skip
+
+
+def _sizes(name: str, part: PartFacts) -> dict[str, object]:
+    """A row of the table of parts."""
+    return {
+        "part": name,
+        "images": part.images,
+        "smallest": "x".join(map(str, part.smallest)),
+        "commonest": "x".join(map(str, part.sizes[0][:2])),
+        "largest": "x".join(map(str, part.largest)),
+        "kinds": ", ".join(f"{mode} {count:,}" for mode, count in list(part.modes.items())[:5]),
+        "bad": len(part.bad),
+    }

@@ -59,13 +59,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a commented spec for your data; on a terminal, ask for what is not given."""
-    from chattn_nas.spec.shipped import one_line, shipped
-
     if listed:
-        if as_json:
-            print_json({spec: one_line(path) for spec, path in shipped().items()})
-        rows = [{"spec": spec, "what it is for": one_line(path)} for spec, path in shipped().items()]
-        print_table(rows, "Shipped specs: chattn-nas search NAME", whole=("spec",))
+        _list_shipped(as_json)
         return
     if not yes and sys.stdin.isatty():
         data, task, backbone, params, recipe, budget = _ask_for_missing(data, task, backbone, params, recipe, budget)
@@ -76,12 +71,7 @@ def init(
 
         existing(data)
     name = name or default_name(data)
-    given_place = out is not None
-    out = out or Path(f"{name}.yaml")
-    if out.exists():
-        raise InputError(f"{out} exists and is left as it is; remove it, or another place: --out FILE, or --name NAME")
-    if given_place and not out.parent.is_dir():
-        raise InputError(f"--out {out}: there is no folder {out.parent}")
+    out = _new_file(out, name)
     with moving("Loading torch and timm"):  # only here: a mistake is told at once
         from chattn_nas.spec.draft import draft
 
@@ -89,11 +79,7 @@ def init(
         data, out, name=name, task=task, backbone=backbone, parameters=params, recipe=recipe, labels=labels,
         pretrained=pretrained,
     )  # fmt: skip
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(drafted.text)
-    except FileExistsError:
-        raise InputError(f"{out} exists by now and is left as it is") from None
+    _write_new(out, drafted.text)
     for line in drafted.said:
         say(f"Data: {line}")
     if seconds is not None:
@@ -105,6 +91,33 @@ def init(
     )  # fmt: skip
     if as_json:
         print_json({"spec": str(out), "data": list(drafted.said)})
+
+
+def _list_shipped(as_json: bool) -> None:
+    from chattn_nas.spec.shipped import one_line, shipped
+
+    if as_json:
+        print_json({spec: one_line(path) for spec, path in shipped().items()})
+    rows = [{"spec": spec, "what it is for": one_line(path)} for spec, path in shipped().items()]
+    print_table(rows, "Shipped specs: chattn-nas search NAME", whole=("spec",))
+
+
+def _new_file(out: Path | None, name: str) -> Path:
+    """Where the spec is written to: a file that does not exist, in a folder that does."""
+    file = out or Path(f"{name}.yaml")
+    if file.exists():
+        raise InputError(f"{file} exists and is left as it is; remove it, or another place: --out FILE, or --name NAME")
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {out.parent}")
+    return file
+
+
+def _write_new(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise InputError(f"{file} exists by now and is left as it is") from None
 
 
 def default_name(data: str) -> str:

@@ -27,7 +27,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, either
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
-    from chattn_nas.judging import Comparison, Confirmation, Network
+    from chattn_nas.judging import Comparison, Confirmation, ConfirmPlan, Network
     from chattn_nas.spec import Spec
     from chattn_nas.unit import Unit
 
@@ -49,9 +49,6 @@ def confirm(
     opened = open_run(run, line=not plan)
     with moving("Loading torch", line=False):
         from chattn_nas import api, judging, report
-        from chattn_nas.results import words
-        from chattn_nas.study.metric import named
-        from chattn_nas.study.short import in_short
 
         planned = judging.confirm_plan(opened, top=top, seeds=seeds, epochs=epochs)
     if plan and as_json:
@@ -60,15 +57,7 @@ def confirm(
     if not as_json:
         say(planned.words)
     if plan:
-        rows = [
-            {
-                "network": in_short(row["name"]),
-                "roles": ", ".join(row["roles"]),
-                "search %": words.searched(row["search_pooled"], row["search"]),
-            }
-            for row in planned.networks
-        ]
-        print_table(_told_in(planned.unit, rows))
+        _print_plan(planned)
         return
     confirmation = judging.confirm(
         opened, top=top, seeds=seeds, epochs=epochs, workers=workers, progress=not console.quiet
@@ -80,6 +69,30 @@ def confirm(
     if as_json:
         print_json(_plain(confirmation))
         return
+    _print_confirmation(confirmation)
+    say(f"Report: {opened.directory / 'report.html'}")
+    say(f"Next: chattn-nas train {shlex.quote(str(run))}   (then export takes it home)")
+
+
+def _print_plan(planned: ConfirmPlan) -> None:
+    from chattn_nas.results import words
+    from chattn_nas.study.short import in_short
+
+    rows = [
+        {
+            "network": in_short(row["name"]),
+            "roles": ", ".join(row["roles"]),
+            "search %": words.searched(row["search_pooled"], row["search"]),
+        }
+        for row in planned.networks
+    ]
+    print_table(_told_in(planned.unit, rows))
+
+
+def _print_confirmation(confirmation: Confirmation) -> None:
+    from chattn_nas.study.metric import named
+    from chattn_nas.study.short import in_short
+
     unit = confirmation.told_in
     level = next(
         (
@@ -99,8 +112,6 @@ def confirm(
         for claim in _claims(network) if "candidate" in network.roles else ():
             say(named(claim, unit))
     say(in_short(f"{confirmation.headline}. {confirmation.words.replace('**', '')}"))
-    say(f"Report: {opened.directory / 'report.html'}")
-    say(f"Next: chattn-nas train {shlex.quote(str(run))}   (then export takes it home)")
 
 
 @command("Judge", "chattn-nas calibrate photos.yaml --epochs 2,6,18", goes_on=True)

@@ -93,13 +93,36 @@ def check_classes(listing: Listing) -> list[str]:
     boxes = isinstance(listing.parts["train"].targets, Boxes)
     multilabel = not boxes and listing.parts["train"].targets.ndim == 2  # type: ignore[union-attr]
     units = "boxes" if boxes else "images"
+    _refuse_untrained(names, counts, train, units)
+    empty = [names[index] for index in np.flatnonzero(train == 0)]
+    if empty:
+        raise DataError(
+            f"no {'training box' if boxes else 'image'} is of class {', '.join(map(repr, empty))}: add some, or leave "
+            f"it out (data.classes: {{{empty[0]}: null}})",
+            where=("path",),
+        )
+    if len(names) < (1 if multilabel or boxes else 2):
+        raise DataError(
+            f"all {int(train.sum())} images are of one class, {names[0]!r}: there is nothing to tell apart",
+            where=("path",),
+        )
     said = []
-    strange = {
-        part: {names[index]: int(by_class[index]) for index in np.flatnonzero((by_class > 0) & (train == 0))}
-        for part, by_class in counts.items()
-        if by_class is not None
-    }
-    for part, odd in strange.items():
+    for part, by_class in counts.items():
+        if by_class is not None and part != "train":
+            missing = [names[index] for index in np.flatnonzero(by_class == 0)]
+            if missing:
+                said.append(f"the {part} images hold none of class {', '.join(missing)}")
+    return said
+
+
+def _refuse_untrained(
+    names: tuple[str, ...], counts: Mapping[str, NDArray[np.int64] | None], train: NDArray[np.int64], units: str
+) -> None:
+    """Refuse parts that hold classes of which there is no training image."""
+    for part, by_class in counts.items():
+        if by_class is None:
+            continue
+        odd = {names[index]: int(by_class[index]) for index in np.flatnonzero((by_class > 0) & (train == 0))}
         if odd:
             listed = ", ".join(f"{name!r} ({images} {units})" for name, images in odd.items())
             known = {name.lower(): name for name, images in zip(names, train) if images}
@@ -116,24 +139,6 @@ def check_classes(listing: Listing) -> list[str]:
                 "data.classes, or add training images",
                 where=("path",),
             )
-    empty = [names[index] for index in np.flatnonzero(train == 0)]
-    if empty:
-        raise DataError(
-            f"no {'training box' if boxes else 'image'} is of class {', '.join(map(repr, empty))}: add some, or leave "
-            f"it out (data.classes: {{{empty[0]}: null}})",
-            where=("path",),
-        )
-    if len(names) < (1 if multilabel or boxes else 2):
-        raise DataError(
-            f"all {int(train.sum())} images are of one class, {names[0]!r}: there is nothing to tell apart",
-            where=("path",),
-        )
-    for part, by_class in counts.items():
-        if by_class is not None and part != "train":
-            missing = [names[index] for index in np.flatnonzero(by_class == 0)]
-            if missing:
-                said.append(f"the {part} images hold none of class {', '.join(missing)}")
-    return said
 
 
 def count(part: Part, classes: int) -> NDArray[np.int64] | None:

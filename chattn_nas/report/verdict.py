@@ -115,6 +115,26 @@ def _headline(standing: Standing, best: Pick, confirmed: Confirmation | None) ->
 
 
 def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[str]:
+    """What the trainings of the search say of the network that leads."""
+    yield from _first(records, standing, best)
+    if not _others(standing, best):
+        yield "Nothing else was trained to the end yet: there is nothing to compare it with."
+        return
+    yield from _against_uniform(standing, best)
+    none = standing.none()
+    if none is not None and none.hash != best.hash:
+        yield _against(standing.margin(best, none), best, none, "no attention")
+        yield from _more(standing, best, none)
+    elif none is not None:
+        yield from _pays(standing, none)
+    if best.label != NONE:
+        yield from _against_controls(standing, best)
+    yield from _far_off(records)
+    yield from _rests(standing)
+
+
+def _first(records: list[Record], standing: Standing, best: Pick) -> Iterator[str]:
+    """Which network leads, at which score, and on how many trainings that rests."""
     complete = sum(record.score is not None for record in records)
     level = f"{words.accuracy(best.value('pooled'))} %"
     spread = (
@@ -137,10 +157,11 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
             f"{words.plural(count, 'training')} {FAILED[outcome]}" for outcome, count in failed.items()
         )
         yield f"Of it, {failures}: no figure here counts that, and `confirm` does."
-    if not _others(standing, best):
-        yield "Nothing else was trained to the end yet: there is nothing to compare it with."
-        return
-    none, rival, control = standing.none(), standing.best_uniform(), standing.control()
+
+
+def _against_uniform(standing: Standing, best: Pick) -> Iterator[str]:
+    """How the leading network stands against the best uniform one, or that against the best mixed one."""
+    rival = standing.best_uniform()
     if rival is not None and rival.hash != best.hash:
         tried = (
             f", the best of the {standing.uniforms()} uniform ones that were trained" if standing.uniforms() > 1 else ""
@@ -152,25 +173,22 @@ def _search(records: list[Record], standing: Standing, best: Pick) -> Iterator[s
         mixed = standing.best_mixed()
         if mixed is not None:
             yield _against(standing.margin(best, mixed), best, mixed, f"the best mixed network, {name_of(mixed)}")
-    if none is not None and none.hash != best.hash:
-        yield _against(standing.margin(best, none), best, none, "no attention")
-        yield from _more(standing, best, none)
-    elif none is not None:
-        yield from _pays(standing, none)
-    scale = standing.channel_scale()
-    if scale is not None and best.label != NONE:
+
+
+def _against_controls(standing: Standing, best: Pick) -> Iterator[str]:
+    """How an attention stands against what looks at nothing: a learned factor per channel, a random gate."""
+    scale, control = standing.channel_scale(), standing.control()
+    if scale is not None:
         yield _against(standing.margin(best, scale), best, scale, "a learned factor per channel, which never looks")
-    if control is not None and best.label != NONE and control.value("pooled") >= best.value("pooled"):
+    if control is not None and control.value("pooled") >= best.value("pooled"):
         yield (
             f"The random-gate control, which learns nothing, reaches {words.accuracy(control.value('pooled'))} %: "
             "the gain is not evidence for attention."
         )
-    elif control is not None and best.label != NONE:
+    elif control is not None:
         margin = standing.margin(best, control)
         if margin is None or not margin.shown:
             yield _against(margin, best, control, "the random gate, which learns nothing")
-    yield from _far_off(records)
-    yield from _rests(standing)
 
 
 def _pays(standing: Standing, none: Pick) -> Iterator[str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 
 from chattn_nas import tasks
 from chattn_nas.data import Data, sample_batch
@@ -104,13 +105,9 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
         seed=seed, device=device, after_epoch=after,
     )  # fmt: skip
     pulse.tell("scoring")
-    loss, rows, scores = PathLoss(supernet.network, data, spec.proxy, device), balanced(sizes, count, rng), []
-    scoring = time.monotonic()
-    for number, row in enumerate(rows, 1):
-        supernet.select(row.tolist())
-        scores.append(-loss())
-        clock(f"one-shot: {number} of {count} networks scored", number, count, scoring)
-    mean, effects, explained = additive(rows, np.array(scores), sizes)
+    rows = balanced(sizes, count, rng)
+    scores = _scores(supernet, rows, PathLoss(supernet.network, data, spec.proxy, device), clock)
+    mean, effects, explained = additive(rows, scores, sizes)
     keyed = [
         dict(zip((key for _, key in keys), map(float, stage_effects), strict=True))
         for keys, stage_effects in zip(networks.keys, effects, strict=True)
@@ -125,6 +122,16 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
         **centred(mean, keyed), fitted=explained, scored=count, epochs=epochs, images=len(data.train),
         seconds=seconds, seed=seed,
     )  # fmt: skip
+
+
+def _scores(supernet: Supernet, rows: NDArray[np.int64], loss: PathLoss, clock: _Remaining) -> NDArray[np.float64]:
+    """Score networks with the shared weights: the choice per stage in ``rows`` gives the negative loss of each."""
+    scores, begun = [], time.monotonic()
+    for number, row in enumerate(rows, 1):
+        supernet.select(row.tolist())
+        scores.append(-loss())
+        clock(f"one-shot: {number} of {len(rows)} networks scored", number, len(rows), begun)
+    return np.array(scores)
 
 
 def keep(study: optuna.Study, spec: Spec, say: Say) -> None:
