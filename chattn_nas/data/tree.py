@@ -150,11 +150,9 @@ class Tar:
         """The whole file."""
         if entry.size < 0:
             raise OSError("a link to nothing")
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            return os.pread(descriptor, entry.size, entry.at)
-        finally:
-            os.close(descriptor)
+        with self.path.open("rb") as archive:
+            archive.seek(entry.at)
+            return archive.read(entry.size)
 
 
 class Zip:

@@ -41,13 +41,6 @@ class Cost:
     latency_high: float | None = None
     latency_relative: float | None = None
 
-    def relative_to(self, reference: Cost) -> dict[str, float]:
-        """Each cost as a multiple of the reference's; latency only if both were measured together."""
-        ratios = {
-            name: getattr(self, name) / getattr(reference, name) for name in ("parameters", "macs", "activations")
-        }
-        return ratios if self.latency_relative is None else ratios | {"latency": self.latency_relative}
-
 
 @checked
 def cost(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import timm
 import torch
 from torch import nn
 
@@ -20,6 +19,7 @@ from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.memory import peak_memory
 from chattn_nas.proxy.mode import train_mode
+from chattn_nas.proxy.provenance import provenance_of
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.settings import ProxySettings
 from chattn_nas.tasks import task_of
@@ -119,8 +119,7 @@ def _train(
         peak_memory=peak_memory(device),
         accumulate=accumulate,
         seed=seed,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        versions={"torch": torch.__version__, "timm": timm.__version__},
+        **provenance_of(device),
     )
 
 

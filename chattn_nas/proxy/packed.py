@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import timm
 import torch
 from timm.layers import DropPath
 from torch import nn
@@ -26,6 +25,7 @@ from chattn_nas.proxy.epochs import epochs_of, trained_by
 from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.mode import train_mode
+from chattn_nas.proxy.provenance import provenance_of
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.settings import ProxySettings
@@ -141,8 +141,7 @@ def _train(
             seconds=share,
             images_per_second=speed / len(networks),
             seed=seed,
-            device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-            versions={"torch": torch.__version__, "timm": timm.__version__},
+            **provenance_of(device),
         )
         for loss_sum, reached, seed in zip(sums, rungs, seeds, strict=True)
     ]

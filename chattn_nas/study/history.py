@@ -120,11 +120,6 @@ class History:
         """The trials that trained those architectures."""
         return [trial for architecture in self.best(most) for trial in self._trained[architecture].values()]
 
-    @property
-    def highest_mean(self) -> float | None:
-        """The mean score of the best architecture."""
-        return -self._ranking[0][0] if self._ranking else None
-
     def _add(self, trial: FrozenTrial) -> None:
         end, stored = outcome(trial), trial_attributes(trial)
         self.finished.append(trial)

@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 
@@ -24,6 +23,7 @@ from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import Rates, build_optimizer
+from chattn_nas.proxy.provenance import provenance_of
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.step import TrainingStep
 from chattn_nas.training.checkpoint import Checkpoint, Header, read_checkpoint, restore, states_of
@@ -169,8 +169,7 @@ def _finish(
         TrainingResult(
             plan=plan, test_score=score, test_loss=loss, score=last.get("score"), loss=last.get("loss"),
             seconds=sum(row["seconds"] for row in log.rows), date=date.today().isoformat(),
-            device=torch.cuda.get_device_name(context.device) if context.device.type == "cuda" else "cpu",
-            versions={"torch": torch.__version__, "timm": timm.__version__},
+            **provenance_of(context.device),
         ).write(directory)  # fmt: skip
     context.wait()
     result = read_result(directory)

@@ -62,9 +62,7 @@ def test_latency_is_told_with_its_spread_and_beside_the_bare_network():
     found = cost(network, 16, device="cpu", batch_size=4, against=bare, seconds=0.2)
     assert network.training, "what is measured is a copy"
     assert 0 < found.latency_low <= found.latency <= found.latency_high
-    relative = found.relative_to(cost(bare, 16))
-    assert relative["latency"] == found.latency_relative > 0
-    assert relative["parameters"] > 1
+    assert found.latency_relative > 0
     alone = cost(network, 16, device="cpu", dtype=torch.bfloat16, seconds=0.1)
     assert alone.latency > 0
     assert alone.latency_relative is None
