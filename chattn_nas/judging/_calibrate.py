@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from itertools import combinations, product
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from chattn_nas.arguments import at_least, checked
 from chattn_nas.data import load_data
 from chattn_nas.errors import InputError, RunError, SearchStopped
-from chattn_nas.judging._confirm import FRESH, FULL
+from chattn_nas.judging._confirm import FRESH
 from chattn_nas.judging.agreement import Agreement, agreement, excess
 from chattn_nas.judging.calibration import Calibration, Tried
 from chattn_nas.judging.counted import chance_of, counted
 from chattn_nas.judging.fidelities import Fidelity, of_spec
 from chattn_nas.judging.given import spec_of_given, time_limit, train_given
+from chattn_nas.judging.sampling import stratified
 from chattn_nas.results import words
 from chattn_nas.search.session import quiet_optuna
-from chattn_nas.space import Architecture, SearchSpace, StageChoice
+from chattn_nas.space import Architecture, StageChoice
 from chattn_nas.spec import Spec
+from chattn_nas.spec.training_settings import FULL
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.record import records
 from chattn_nas.study.run import place_of
@@ -90,12 +90,12 @@ def calibrate(
         raise InputError(f"the space holds {len(chosen)} networks: too few to rank", value=len(chosen))
     own = of_spec(spec, len(load_data(spec.data).train))
     full = replace(own, rungs=(full_epochs or FULL * own.rungs[-1],), start=spec.training.start or spec.proxy.start)
-    options: dict[str, Any] = {"directory": directory, "chosen": chosen, "workers": workers, "progress": progress}
+    trainings = _Trainings(spec, directory, chosen, workers, progress)
 
     first = spec.search.seed + OWN
     fresh = range(first, first + seeds)
     begins(full)
-    scores, full_seconds = _train(spec, full, fresh, **options)
+    scores, full_seconds = trainings.train(full, fresh)
     ceiling = _compare([(scores[a], scores[b]) for a, b in combinations(fresh, 2)])
     if ceiling is None:
         raise RunError(f"fewer than {LEAST_ARCHITECTURES} full trainings succeeded on every seed: nothing to compare")
@@ -107,7 +107,7 @@ def calibrate(
             candidates.append(Tried(fidelity=fidelity, reason=reason))
             continue
         begins(fidelity)
-        candidate = _try(spec, fidelity, scores, part, **options)
+        candidate = trainings.compared(fidelity, scores, part)
         spent += (candidate.seconds or 0.0) * len(chosen)
         candidates.append(candidate)
     result = Calibration(
@@ -117,82 +117,59 @@ def calibrate(
     return result
 
 
-def stratified(space: SearchSpace, count: int, seed: int) -> list[tuple[StageChoice, ...]]:
-    """Draw different networks in which, stage by stage, every type is equally frequent, and so are its settings.
+@dataclass(frozen=True)
+class _Trainings:
+    """The networks that are trained at every fidelity, and how.
 
-    A Latin hypercube over stages (McKay, Beckman, Conover 1979). Fewer than ``count`` where the space holds fewer.
+    Attributes:
+        spec: The spec that is calibrated.
+        directory: Holds one run per fidelity.
+        chosen: The networks, as choices per stage.
+        workers, progress: As for ``search``.
     """
-    rng = random.Random(seed)
-    count = min(count, space.canonical_size)
-    columns = [_dealt(list(choices), rng) for choices in space.canonical]
-    networks: dict[tuple[StageChoice, ...], tuple[StageChoice, ...]] = {}
-    tries = 0
-    while len(networks) < count and tries < 1000 * count:  # the last networks of a small space are met by listing it
-        stages = tuple(next(column) for column in columns)
-        networks.setdefault(_form(space, stages), stages)
-        tries += 1
-    if len(networks) < count:
-        for stages in product(*(dict.fromkeys(choices) for choices in space.canonical)):
-            networks.setdefault(_form(space, stages), stages)
-    return list(networks.values())[:count]
 
+    spec: Spec
+    directory: Path
+    chosen: Sequence[tuple[StageChoice, ...]]
+    workers: int | None
+    progress: bool
 
-def _form(space: SearchSpace, stages: Sequence[StageChoice]) -> tuple[StageChoice, ...]:
-    return tuple(canonical[choice] for canonical, choice in zip(space.canonical, stages, strict=True))
+    def compared(self, fidelity: Fidelity, scores: dict[int, dict[int, float]], part: float) -> Tried:
+        """Train at a fidelity, and compare its ranking with those of the full trainings, whose ``scores`` are given."""
+        seed = self.spec.search.seed
+        try:
+            own, seconds = self.train(fidelity, [seed])
+        except (InputError, SearchStopped) as error:
+            return Tried(fidelity=fidelity, reason=f"not possible: {error}")
+        pairs = [(own[seed], full) for full in scores.values()]
+        agreed, above = _compare(pairs), None
+        if agreed is not None:
+            ceiling = list(combinations(scores.values(), 2))
+            shared = sorted(set.intersection(*(set(one) for pair in (*pairs, *ceiling) for one in pair)))
+            if len(shared) >= LEAST_ARCHITECTURES:
+                above = excess(_listed(pairs, shared), _listed(ceiling, shared), part)
+        reason = "" if agreed else f"fewer than {LEAST_ARCHITECTURES} trainings succeeded"
+        return Tried(fidelity=fidelity, agreement=agreed, excess=above, seconds=seconds, reason=reason)
 
-
-def _dealt(choices: list[StageChoice], rng: random.Random) -> Iterator[StageChoice]:
-    """Deal the types in rounds, each once per round in random order; the settings of a type likewise."""
-    by_type: dict[str, list[StageChoice]] = {}
-    for choice in choices:
-        by_type.setdefault(choice.type, []).append(choice)
-    decks: dict[str, list[StageChoice]] = {name: [] for name in by_type}
-    while True:
-        for name in rng.sample(sorted(by_type), len(by_type)):
-            decks[name] = decks[name] or rng.sample(by_type[name], len(by_type[name]))
-            yield decks[name].pop()
-
-
-def _try(
-    spec: Spec, fidelity: Fidelity, scores: dict[int, dict[int, float]], part: float, **options: Any
-) -> Tried:  # fmt: skip
-    try:
-        own, seconds = _train(spec, fidelity, [spec.search.seed], **options)
-    except (InputError, SearchStopped) as error:
-        return Tried(fidelity=fidelity, reason=f"not possible: {error}")
-    pairs = [(own[spec.search.seed], full) for full in scores.values()]
-    compared, above = _compare(pairs), None
-    if compared is not None:
-        ceiling = list(combinations(scores.values(), 2))
-        shared = sorted(set.intersection(*(set(one) for pair in (*pairs, *ceiling) for one in pair)))
-        if len(shared) >= LEAST_ARCHITECTURES:
-            above = excess(_listed(pairs, shared), _listed(ceiling, shared), part)
-    reason = "" if compared else f"fewer than {LEAST_ARCHITECTURES} trainings succeeded"
-    return Tried(fidelity=fidelity, agreement=compared, excess=above, seconds=seconds, reason=reason)
-
-
-def _train(
-    spec: Spec, fidelity: Fidelity, seeds: Sequence[int], *, directory: Path, chosen: Sequence[tuple[StageChoice, ...]],
-    workers: int | None, progress: bool,
-) -> tuple[dict[int, dict[int, float]], float]:  # fmt: skip
-    """Train, and return scores by seed and index in ``chosen`` (the last one if it diverged), and mean seconds."""
-    at = _spec_at(spec, fidelity, len(seeds))
-    stages = at.search_space().stages
-    networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in chosen]
-    with RunDirectory.held(at, directory / fidelity.name) as opened:
-        different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
-        trainings = ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different)
-        train_given(opened, trainings, workers=workers, progress=progress)
-    trials = records(opened.study)
-    done = counted(trials, chance_of(at))
-    seconds = [one.measurement.seconds for one in trials if one.score is not None and one.measurement is not None]
-    if not seconds:
-        raise RunError(f"no training of {fidelity} succeeded")
-    scores = {
-        seed: {index: done[one.hash, seed] for index, one in enumerate(networks) if (one.hash, seed) in done}
-        for seed in seeds
-    }
-    return scores, fmean(seconds)
+    def train(self, fidelity: Fidelity, seeds: Sequence[int]) -> tuple[dict[int, dict[int, float]], float]:
+        """Train, and return scores by seed and index in ``chosen`` (the last one if it diverged), and mean seconds."""
+        at = _spec_at(self.spec, fidelity, len(seeds))
+        stages = at.search_space().stages
+        networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in self.chosen]
+        with RunDirectory.held(at, self.directory / fidelity.name) as opened:
+            different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
+            trainings = ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different)
+            train_given(opened, trainings, workers=self.workers, progress=self.progress)
+        trials = records(opened.study)
+        done = counted(trials, chance_of(at))
+        seconds = [one.measurement.seconds for one in trials if one.score is not None and one.measurement is not None]
+        if not seconds:
+            raise RunError(f"no training of {fidelity} succeeded")
+        scores = {
+            seed: {index: done[one.hash, seed] for index, one in enumerate(networks) if (one.hash, seed) in done}
+            for seed in seeds
+        }
+        return scores, fmean(seconds)
 
 
 def _spec_at(spec: Spec, fidelity: Fidelity, seeds: int) -> Spec:

@@ -23,6 +23,7 @@ from chattn_nas.results.words import FAILED
 from chattn_nas.search.same import check_same
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.spec import Spec
+from chattn_nas.spec.training_settings import FULL
 from chattn_nas.study import RunDirectory
 from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.attributes import study_attributes
@@ -31,8 +32,6 @@ from chattn_nas.study.record import once_per_seed, records
 from chattn_nas.study.run import CONFIRM
 from chattn_nas.study.storage import load_study
 
-#: Full length: this many times the search's last rung, in one cycle, unless the caller says how many epochs.
-FULL = 4
 #: Seeds of a confirmation start so far above those of the search: luck that chose the winner is not met again.
 FRESH = 10_000
 PLAN = "plan"

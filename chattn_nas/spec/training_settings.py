@@ -10,7 +10,7 @@ from chattn_nas.proxy import ProxySettings
 from chattn_nas.proxy.settings import Start
 from chattn_nas.settings import Settings
 
-#: Times the proxy's last rung, where no number of epochs is given: as long as a confirmation.
+#: Full length: this many times the search's last rung, in one cycle, where no number of epochs is given.
 FULL = 4
 
 

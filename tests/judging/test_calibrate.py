@@ -9,10 +9,11 @@ from scipy import stats
 
 from chattn_nas.cli.judging import _size
 from chattn_nas.errors import InputError
-from chattn_nas.judging._calibrate import calibrate, stratified
+from chattn_nas.judging._calibrate import calibrate
 from chattn_nas.judging.agreement import Agreement, Excess, agreement, excess
 from chattn_nas.judging.calibration import Calibration, Tried
 from chattn_nas.judging.fidelities import Fidelity, candidates, of_spec
+from chattn_nas.judging.sampling import stratified
 from chattn_nas.search.trainer import ProxyTrainer
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
