@@ -9,9 +9,9 @@ import optuna
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
+from chattn_nas.space import Stage
 from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.record import NONE, UNIFORM, Record
-from chattn_nas.study.run import stage_from_dict
 
 Stages = Sequence[Mapping[str, Any]]
 
@@ -73,7 +73,7 @@ def _forms(attributes: StudyAttributes, kind: str) -> list[Mapping[Any, Any]]:
     forms: list[Mapping[Any, Any]] = []
     lists = {str(key): entries for key, entries in attributes.section("space").items()}
     try:
-        for number, stage in enumerate(map(stage_from_dict, attributes.stages), 1):
+        for number, stage in enumerate(map(Stage.from_dict, attributes.stages), 1):
             entries = lists.get(str(number), lists.get("all", ()))
             of_kind = (
                 entry for entry in entries if kind == (next(iter(entry)) if isinstance(entry, Mapping) else entry)

@@ -23,7 +23,7 @@ from chattn_nas.errors import DataError, RunError
 from chattn_nas.parts import load_object
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.attributes import study_attributes
-from chattn_nas.study.run import OWN_RUN
+from chattn_nas.study.creation import OWN_RUN
 from chattn_nas.study.trials import all_trials
 from chattn_nas.tasks.registry import find as find_task
 

@@ -39,7 +39,6 @@ from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
 from chattn_nas.study.metric import FLOOR, METRIC, UNIT
-from chattn_nas.study.run import stage_to_dict
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
@@ -104,7 +103,7 @@ def start(
 def _facts(trainer: Trainer, spec: Spec, space: SearchSpace, data: Data | None) -> dict[str, Any]:
     """Attributes that the study's first worker stores; ``reference`` comes last and shows that they are complete."""
     facts: dict[str, Any] = {
-        "stages": [stage_to_dict(stage) for stage in trainer.stages],
+        "stages": [stage.to_dict() for stage in trainer.stages],
         "versions": versions(),
         "hardware": hardware(),
         "defaults": {name: attention.get(name).defaults for name in sorted(_types(space))},

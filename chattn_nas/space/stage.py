@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 from chattn_nas.attention import Blocks, Placement, Site
 from chattn_nas.errors import InputError
@@ -63,6 +64,23 @@ class Stage:
             "alternate": range(0, self.blocks, 2),
         }[blocks]
         return tuple(slot for slot in self.places[placement] if slot.block in taken)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; :meth:`from_dict` reads them back."""
+        places = {
+            placement: [{"block": s.block, "channels": s.channels, "feature_size": list(s.feature_size)} for s in slots]
+            for placement, slots in self.places.items()
+        }
+        return {"name": self.name, "kind": self.kind, "blocks": self.blocks, "places": places}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Stage:
+        """Read a stage from :meth:`to_dict`."""
+        places = {
+            placement: tuple(SlotShape(s["block"], s["channels"], tuple(s["feature_size"])) for s in slots)
+            for placement, slots in data["places"].items()
+        }
+        return cls(data["name"], data["kind"], data["blocks"], places)
 
 
 def of_one_width(slots: Iterable[SlotShape]) -> list[tuple[SlotShape, ...]]:

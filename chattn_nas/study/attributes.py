@@ -86,7 +86,7 @@ class StudyAttributes(Stored):
         spec: The spec of the study, as stored.
         spec_hash: Hash of what all trials must have in common.
         run_id: Identity of the run that the study belongs to.
-        stages: Slots of the backbone, see :func:`chattn_nas.study.run.stage_from_dict`.
+        stages: Slots of the backbone, see :meth:`chattn_nas.space.Stage.from_dict`.
         reference: Costs of the backbone without attention; ``None`` before the first worker began.
         defaults: Default settings of every attention of the space, by type, as of the start of the search.
         versions, hardware: Versions and hardware of the first session.

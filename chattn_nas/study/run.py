@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -19,13 +18,12 @@ from chattn_nas import attention
 from chattn_nas.arguments import asked_by, checked
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError, RunError, first_line, unreadable
-from chattn_nas.space import SlotShape, Stage
+from chattn_nas.space import Stage
 from chattn_nas.spec.plugins import folders, import_first, look_in
 from chattn_nas.spec.spec import Spec, stored
-from chattn_nas.stored import KEY
-from chattn_nas.study.attributes import StudyAttributes, study_attributes
+from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.checkpoints import Checkpoints
-from chattn_nas.study.exclusive import exclusively
+from chattn_nas.study.creation import OWN_RUN, STUDY, TRACES, create_study, refuse_another
 from chattn_nas.study.hold import hold, write_whole
 from chattn_nas.study.storage import DATABASE, RUN, default_url, file_of, load_study, open_storage, storage_errors
 
@@ -33,17 +31,11 @@ T = TypeVar("T")
 SPEC, LOCK = "spec.yaml", ".lock"
 #: File with the folders in which modules that the spec names are looked for.
 FOLDERS = ".path"
-#: File with the identity of the run's study, and the study's attribute that must be the same.
-STUDY, IDENTITY = ".study", "run_id"
 #: Folder of a run's confirmation, which is itself a run with a study in the same storage.
 CONFIRM = "confirm"
 #: File with training images as they reach the network, for the report.
 CONTACT_SHEET = "data.jpg"
 PREDICTIONS = "predictions.json"
-#: How a spec gets a run of its own.
-OWN_RUN = "--name NAME", "spec.changed(name=...)"
-#: What trials leave in a directory, where a version of this package that wrote no :data:`STUDY` made it.
-TRACES = ("trials.csv", "checkpoints", "artifacts")
 
 
 class RunDirectory:
@@ -94,7 +86,7 @@ class RunDirectory:
         with hold(directory / LOCK, busy):
             if (directory / SPEC).is_file():
                 spec = cls(directory)._accepted(spec)
-            spec, study = _create_study(spec, resolved(spec.search.storage, directory), directory)
+            spec, study = create_study(spec, resolved(spec.search.storage, directory), directory)
             write_whole(directory / FOLDERS, json.dumps(folders()) + "\n")
             text = yaml.safe_dump(stored(spec), sort_keys=False, explicit_start=True, explicit_end=True)
             write_whole(directory / SPEC, text)
@@ -190,7 +182,7 @@ class RunDirectory:
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """The stages of the backbone, as the first worker stored them."""
-        return tuple(stage_from_dict(stage) for stage in self._known(study_attributes(self.study).stages or None))
+        return tuple(Stage.from_dict(stage) for stage in self._known(study_attributes(self.study).stages or None))
 
     @property
     def reference(self) -> dict[str, float]:
@@ -223,7 +215,7 @@ class RunDirectory:
             optuna.delete_study(study_name=mine.name, storage=open_storage(self.storage_url))
             mark.unlink(missing_ok=True)
             return spec
-        _refuse_another(changed, f"the run in {self.directory}")
+        refuse_another(changed, f"the run in {self.directory}")
         url, before = resolved(spec.search.storage, self.directory), self.storage_url
         if url == before:
             return spec
@@ -294,15 +286,6 @@ def resolved(storage: str | None, directory: Path) -> str:
     return storage.replace(RUN, str(directory.resolve()))
 
 
-def _refuse_another(changed: list[str], what: str) -> None:
-    if changed:
-        raise RunError(
-            f"{what} was started with other settings: {', '.join(changed)}; its trials cannot be compared with new "
-            f"ones: give the new spec a name of its own ({asked_by(*OWN_RUN)})",
-            where=tuple(changed[0].split(".")),
-        )
-
-
 def _has_trials(url: str, name: str, *, missing: bool) -> bool:
     """Whether a storage holds trials: ``True`` if that cannot be seen, ``missing`` if the file is gone."""
     file = file_of(url)
@@ -315,82 +298,3 @@ def _has_trials(url: str, name: str, *, missing: bool) -> bool:
         return False
     except RunError:
         return True
-
-
-def _create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.Study]:
-    """Open or create the study of a spec; two processes that create it at once get the same one.
-
-    Raises:
-        RunError: The study belongs to another spec, or the trials that the directory once had are gone.
-    """
-    mark = directory / STUDY
-    known = _identity(mark)
-    had_trials = mark.is_file() or any((directory / name).exists() for name in TRACES)
-    file = file_of(url)
-    if file is not None:
-        if had_trials and not file.is_file():
-            raise _lost(directory, f"there is no file {file}")
-        if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-    storage = open_storage(url)
-    with storage_errors(url):
-        try:
-            study = optuna.load_study(study_name=spec.name, storage=storage)
-        except KeyError:
-            if had_trials:
-                raise _lost(directory, f"the storage {url} holds no study {spec.name!r}") from None
-            directions = spec.search.directions  # no storage makes two studies of one name
-            study = optuna.create_study(
-                storage=storage, study_name=spec.name, directions=directions, load_if_exists=True
-            )
-    with storage_errors(url), exclusively(storage, spec.name):
-        kept = study_attributes(study)
-        if kept.spec:
-            stored_spec = Spec.from_stored(dict(kept.spec))
-            spec = spec.started_as(stored_spec)
-            _refuse_another(spec.differences(stored_spec), f"the study {spec.name!r} in the storage")
-        identity = kept.run_id or uuid.uuid4().hex
-        if known is not None and known != identity and kept.run_id:
-            raise _lost(directory, f"the study {spec.name!r} in the storage is another one")
-        if not kept.run_id:
-            study.set_user_attr(IDENTITY, identity)
-            study.set_user_attr(KEY, StudyAttributes.FORMAT)
-        if kept.spec != stored(spec):
-            study.set_user_attr("spec", stored(spec))
-        if not kept.spec_hash:
-            names = [spec.metric if name == "accuracy" else str(name) for name in spec.search.objectives]
-            study.set_metric_names(names)
-            study.set_user_attr("spec_hash", spec.hash)
-    write_whole(mark, identity + "\n")
-    return spec, study
-
-
-def _identity(mark: Path) -> str | None:
-    """Read the mark of a directory; a damaged one gives nothing, and is written again."""
-    with suppress(OSError, ValueError):
-        return uuid.UUID(hex=mark.read_text(encoding="utf-8").strip()).hex
-    return None
-
-
-def _lost(directory: Path, reason: str) -> RunError:
-    return RunError(
-        f"the trials of the run in {directory} are gone: {reason}; put it back, or remove {directory} to start over"
-    )
-
-
-def stage_to_dict(stage: Stage) -> dict[str, Any]:
-    """Plain values for JSON."""
-    places = {
-        placement: [{"block": s.block, "channels": s.channels, "feature_size": list(s.feature_size)} for s in slots]
-        for placement, slots in stage.places.items()
-    }
-    return {"name": stage.name, "kind": stage.kind, "blocks": stage.blocks, "places": places}
-
-
-def stage_from_dict(data: Mapping[str, Any]) -> Stage:
-    """Read a stage that :func:`stage_to_dict` wrote."""
-    places = {
-        placement: tuple(SlotShape(s["block"], s["channels"], tuple(s["feature_size"])) for s in slots)
-        for placement, slots in data["places"].items()
-    }
-    return Stage(data["name"], data["kind"], data["blocks"], places)

@@ -4,7 +4,6 @@ from results_study import architecture_of, new_study
 
 from chattn_nas.results.uniform import Uniformity
 from chattn_nas.space import SlotShape, Stage, StageChoice
-from chattn_nas.study.run import stage_to_dict
 
 
 def made_study(channels=(16, 64, 256)):
@@ -21,7 +20,7 @@ def made_study(channels=(16, 64, 256)):
             "space": {"all": ["none", {"eca": {"gamma": [1, 2], "b": [1, 2]}}], "3": ["none", {"eca": {"b": [1, 2]}}]},
         },
     )  # fmt: skip
-    study.set_user_attr("stages", [stage_to_dict(stage) for stage in stages])
+    study.set_user_attr("stages", [stage.to_dict() for stage in stages])
     return study, stages
 
 

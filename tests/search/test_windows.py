@@ -17,7 +17,7 @@ from chattn_nas.search.claim import claim_seed
 from chattn_nas.search.owner import is_dead, owner
 from chattn_nas.search.session import enqueue_baselines
 from chattn_nas.study import RunDirectory, storage
-from chattn_nas.study.run import STUDY
+from chattn_nas.study.creation import STUDY
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import ANSWERED, all_trials, counts, outcome
 
