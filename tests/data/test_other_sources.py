@@ -94,6 +94,14 @@ def broken():
     raise KeyError("no such column")
 
 
+def lists():
+    return {"x_train": np.arange(20 * 192).reshape(20, 8, 8, 3), "y_train": [0, 1] * 10, "classes": ["ant", "bee"]}
+
+
+def ragged():
+    return lists() | {"x_train": [np.zeros((4, side, 3)) for side in range(4, 24)], "y_train": np.arange(20) % 2}
+
+
 def wrong():
     return 3
 
@@ -125,6 +133,7 @@ def test_a_function_of_the_user(own) -> None:
     assert (len(data.train), len(data.validation)) == (20, 6)
     assert len(load_test(DataSettings(dataset=f"{own}:sets", image_size=6))) == 4
     assert load_data(DataSettings(dataset=f"{own}:one", image_size=6)).num_classes == 2
+    assert load_data(DataSettings(dataset=f"{own}:lists", image_size=6)).class_names == ("ant", "bee")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +142,7 @@ def test_a_function_of_the_user(own) -> None:
         ("nothing", {}, "has no 'nothing' that could be a data set"),
         ("broken", {}, "raised KeyError: 'no such column'"),
         ("wrong", {}, "must return arrays by name.*not int"),
+        ("ragged", {}, r"x_train of own_.*:ragged cannot be read as one array: .*inhomogeneous"),
         ("numbers", {}, r":numbers are pairs of image and label, not int"),
         ("arrays", {"sacle": 2}, "raised TypeError.*sacle"),
         ("boxes", {}, r"must hold boxes \(n, 4\) and labels \(n,\), not box"),

@@ -39,8 +39,8 @@ def own(settings: DataSettings) -> Found:
             f"{settings.dataset} raised {type(error).__name__}: {words}",
             where=("options",) if isinstance(error, TypeError) else ("dataset",),
         ) from error
-    if isinstance(given, Mapping) and given and all(hasattr(one, "dtype") for one in given.values()):
-        arrays = {key: np.asarray(one) for key, one in given.items()}
+    if _are_arrays(given):
+        arrays = {key: _array(one, f"{key} of {settings.dataset}") for key, one in given.items()}
         stamps = [f"{key} {one.shape} {one.dtype} {_hash(one)}" for key, one in arrays.items()]
         return Found(stamps, lambda: listing_of_arrays(arrays, settings.dataset, settings))
     sets = given if isinstance(given, Mapping) else {"train": given}
@@ -59,6 +59,20 @@ def own(settings: DataSettings) -> Found:
     code = _hash(Path(source).read_bytes()) if source else ""
     stamps = [code, *stamps_of(named, settings.dataset)]
     return Found(stamps, lambda: listing_of_sets(named, settings.dataset, settings, threads=False))
+
+
+def _are_arrays(given: Any) -> bool:
+    """Whether it is a mapping of arrays, among which lists, as of labels or names of classes, are taken as arrays."""
+    held = list(given.values()) if isinstance(given, Mapping) else []
+    arrays = [hasattr(one, "dtype") for one in held]
+    return any(arrays) and all(array or isinstance(one, list | tuple) for array, one in zip(arrays, held))
+
+
+def _array(given: Any, called: str) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{called} cannot be read as one array: {error}", where=("dataset",)) from None
 
 
 def _hash(content: Any) -> str:
