@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, ForwardRef, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
@@ -42,6 +43,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         bound = signature.bind(*args, **kwargs)
         for name, given in bound.arguments.items():
             bound.arguments[name] = value = plain(given)
+            if isinstance(value, str | PurePath) and "\0" in str(value):
+                raise InputError(f"{called}: {name} cannot hold a zero byte, as {str(value)!r} does", where=(name,))
             if name not in known and (hint := _resolved(function, signature.parameters[name].annotation)) is not None:
                 known[name] = hint
             if name not in known or fits(value, known[name]):

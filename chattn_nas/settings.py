@@ -43,8 +43,9 @@ LARGEST, LARGEST_FLOAT = 2**31, 1e12
 #: What pydantic missed, in words, by the type of its error.
 KINDS = {
     "string_type": "text", "list_type": "a list", "dict_type": "a mapping", "int_type": "a whole number",
-    "int_parsing": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
-    "float_parsing": "a number", "bool_type": "true or false", "bool_parsing": "true or false",
+    "int_parsing": "a whole number", "int_parsing_size": "a smaller number", "int_from_float": "a whole number",
+    "float_type": "a number", "float_parsing": "a number", "bool_type": "true or false",
+    "bool_parsing": "true or false",
 }  # fmt: skip
 #: What pydantic puts into a place where a value may be of several kinds.
 _KIND = re.compile(r"str|int|float|bool|(literal|list|dict|tuple|constrained|function)[-\[].*")
@@ -286,6 +287,8 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     if error["type"] in ("literal_error", "enum"):
         possible = tuple(map("".join, re.findall(r"'([^']*)'|\b(\d+)\b", error["ctx"]["expected"])))
         return f"{where} cannot be {shown(error['input'])}", error["input"], possible
+    if error["type"] == "invalid_key":
+        return f"a key must be text, not {shown(error['input'])}", None, ()
     if error["type"] == "too_short":
         return f"{where} needs at least {error['ctx']['min_length']} entry", None, ()
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):

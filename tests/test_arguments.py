@@ -243,3 +243,17 @@ def test_what_the_caller_may_say_instead_is_in_his_own_words() -> None:
     with by_flags():
         assert asked_by("--force", "force=True") == "--force"
     assert asked_by("--force", "force=True") == "force=True"
+
+
+def test_a_zero_byte_in_a_path_is_refused_before_anything_opens_it() -> None:
+    with pytest.raises(InputError, match=r"path cannot hold a zero byte, as 'a\\x00b' does"):
+        chattn_nas.load_spec("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [({1: 2}, "a key must be text, not 1"), ({"search": {"trials": 1e30}}, "should be a smaller number, not 1e")],
+)
+def test_a_spec_from_python_is_refused_in_our_words(spec, words) -> None:
+    with pytest.raises(InputError, match=words):
+        Spec.from_dict({**quickstart().to_dict(), **spec})

@@ -87,6 +87,8 @@ def search(
         refuse_main(path, path.partition(":")[0], where)
     if trainer is None:
         try_out(spec)
+    else:
+        import_trainer(trainer)
     if elsewhere:
         for name in {candidate.type for stage in spec.search_space().candidates for candidate in stage}:
             refuse_main(name, attention.get(name).cls.__module__)

@@ -253,7 +253,7 @@ def place_of(name: str, given: Path | str | None = None, *, several: bool = Fals
     Raises:
         RunError: It is a file, or a folder of other things, such as the images.
     """
-    directory = Path(given) if given else Path("runs") / name
+    directory = Path("runs") / name if given is None else Path(given)
     if directory.exists() and not directory.is_dir():
         raise RunError(f"{directory} is a file: a run needs a folder of its own ({asked_by('--run DIR', 'run=DIR')})")
     with suppress(OSError):  # one that cannot be listed is told when it is written to

@@ -171,6 +171,15 @@ def test_incomparable_changes_are_refused_free_ones_are_not(run_stub, make_spec,
     run_stub(sampler="tpe", retries=3, timeout=100.0, trials=13)
 
 
+def test_a_trainer_that_is_not_there_is_refused_before_a_run_is_made(make_spec, tmp_path) -> None:
+    from chattn_nas.search import search
+
+    for workers in (0, 1):
+        with pytest.raises(InputError, match="'no_module:Trainer' cannot be imported as a trainer"):
+            search(make_spec(), run=tmp_path / "run", workers=workers, progress=False, trainer="no_module:Trainer")
+    assert not (tmp_path / "run").exists()
+
+
 HOLD = """
 import sys
 from pathlib import Path
