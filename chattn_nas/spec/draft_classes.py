@@ -223,11 +223,11 @@ def _space_why(small: bool) -> list[str]:
     if small:
         return [
             "  # In our table of small images srm and triplet came nearest to a gain, in the last stage; one learned",
-            "  # factor per channel, which is in every race, took a third of it; mixed types gained nothing over one.",
+            "  # factor per channel, which is in every race, had a third of it; mixed types are not shown to beat one.",
         ]
     return [
-        "  # In our table of photos no attention gained anything, and eca lost: expect that none may be best, and take",
-        "  # only what a confirmed verdict shows to be better here.",
+        "  # In our table of photos no attention is shown to gain, and eca lost: expect that none may be best, and",
+        "  # take only what a confirmed verdict shows to be better here.",
     ]
 
 
