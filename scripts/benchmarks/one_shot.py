@@ -6,7 +6,8 @@
 
 ``train`` trains supernets as ``chattn-nas one-shot`` does, each in the recipe of the table, scores every network of the
 table with them, and takes the zero-cost scores of every network's own untrained weights. Every result is a line of
-FOLDER/supernets.jsonl or FOLDER/zero.jsonl: the same command again goes on. ``report`` prints what docs/cost.md has.
+FOLDER/supernets.jsonl or FOLDER/zero.jsonl: the same command again goes on. ``report`` prints what docs/cost.md has,
+with the folder ``one_shot`` beside this file.
 """
 
 from __future__ import annotations
@@ -305,6 +306,8 @@ def _cell(rows: np.ndarray, tests: np.ndarray, group: np.ndarray, rng: np.random
         some = rows[rng.integers(0, len(rows), len(rows))]
         drawn.append(np.mean([tau(row, seeds, group) for row in some]))
     mean = np.mean([tau(row, tests.mean(1), group) for row in rows])
+    if np.isnan(mean):  # all networks of a group have the same score
+        return "-"
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
