@@ -12,6 +12,7 @@ from torch import nn
 
 from chattn_nas.errors import BackboneError
 from chattn_nas.network.layout import Layout
+from chattn_nas.network.slots import stage_around
 
 STEM = "stem"
 
@@ -19,20 +20,21 @@ STEM = "stem"
 def parts_of(model: nn.Module, plan: Layout) -> dict[int, list[nn.Parameter]]:
     """The parameters of a backbone without attention, by part.
 
-    A module belongs to the first stage that contains it or is defined after it; before the first block it belongs to
-    the stem, behind the last stage to the head.
+    A module belongs to the innermost stage that contains it, or to the first that is defined after it; before the first
+    block it belongs to the stem, behind the last stage to the head.
     """
     order = {path: index for index, (path, _) in enumerate(model.named_modules())}
     names = [stage.name for stage in plan.stages]
     first = min(order[block.path] for block in plan.blocks[0]) if plan.blocks else 0
     parts: dict[int, list[nn.Parameter]] = {part: [] for part in range(len(names) + 2)}
     for path, module in model.named_modules():
-        inside = next((i for i, name in enumerate(names, 1) if path == name or path.startswith(f"{name}.")), None)
-        if inside is None and order[path] < first:
-            inside = 0
-        if inside is None:
-            inside = next((i for i, name in enumerate(names, 1) if order[name] >= order[path]), len(names) + 1)
-        parts[inside].extend(module.parameters(recurse=False))
+        if (stage := stage_around(path, names)) is not None:
+            part = 1 + names.index(stage)
+        elif order[path] < first:
+            part = 0
+        else:
+            part = next((i for i, name in enumerate(names, 1) if order[name] >= order[path]), len(names) + 1)
+        parts[part].extend(module.parameters(recurse=False))
     return parts
 
 

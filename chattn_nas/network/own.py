@@ -17,7 +17,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network._timm import is_stem
 from chattn_nas.network.observe import behind
-from chattn_nas.network.slots import has_slots
+from chattn_nas.network.slots import has_slots, within
 from chattn_nas.parts import load_object
 
 #: Arguments that are passed if the function takes them; further ones come from ``backbone.options``.
@@ -134,7 +134,7 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
         if size == sizes[0] and counted < 2:
             continue  # the stem
         # A module that holds an earlier stage is the whole trunk; one without any convolution is glue behind a stage.
-        fitting = [p for p in here if convolutions[p] and not any(s == p or s.startswith(f"{p}.") for s in stages)]
+        fitting = [p for p in here if convolutions[p] and not any(within(s, p) for s in stages)]
         outer = [
             p for p in fitting
             if not _holds_shrinking(p, size, done) and (has_slots(order[p]) or _all_passes(nodes[p], end))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from chattn_nas.errors import first_line
 from chattn_nas.network._timm import says_channels_last
 from chattn_nas.network.observe import Observed, Shape, gates_beside, observe
-from chattn_nas.network.slots import Block, Feature, find_blocks
+from chattn_nas.network.slots import Block, Feature, find_blocks, within
 
 TOKENS, NO_MAP = "tokens come there, not maps", "no single map comes there"
 AGAIN = "it is called several times for one image"
@@ -82,7 +82,7 @@ def prove(model: nn.Module, features: Sequence[Feature], image: Tensor, name: st
 
 def _related(stage: str, block: Block) -> bool:
     """Whether a block belongs to a stage, or one of the two is inside the other."""
-    return block.stage == stage or f"{stage}.".startswith(f"{block.path}.") or block.path.startswith(f"{stage}.")
+    return block.stage == stage or within(stage, block.path) or within(block.path, stage)
 
 
 def _serving(

@@ -128,12 +128,20 @@ def _blocks(model: nn.Module, features: Sequence[Feature], without: Collection[t
         yield Block(stage_of(path, [feature.path for feature in features], order), path, kind, slot, held)
 
 
+def within(path: str, module: str) -> bool:
+    """Whether the module at ``path`` is the other one, or inside it."""
+    return f"{path}.".startswith(f"{module}.")
+
+
+def stage_around(path: str, stages: Sequence[str]) -> str | None:
+    """The innermost of the stages that contain the module at ``path``."""
+    return max((stage for stage in stages if within(path, stage)), key=len, default=None)
+
+
 def stage_of(path: str, features: Sequence[str], order: dict[str, int]) -> str:
     """The innermost stage whose module contains ``path``, or the first defined after it; else the last one."""
-    around = [feature for feature in features if path == feature or path.startswith(f"{feature}.")]
-    if around:
-        return max(around, key=len)
-    return next((feature for feature in features if order[feature] >= order[path]), features[-1])
+    after = (feature for feature in features if order[feature] >= order[path])
+    return stage_around(path, features) or next(after, features[-1])
 
 
 def count_blocks(model: nn.Module, features: Sequence[Feature], slotted: Collection[str]) -> int:
@@ -169,7 +177,7 @@ def _count(module: nn.Module, path: str, features: list[str], slotted: set[str])
 
 
 def _leads_to(path: str, others: Collection[str]) -> bool:
-    return any(other == path or other.startswith(f"{path}.") for other in others)
+    return any(within(other, path) for other in others)
 
 
 def _is_block(module: nn.Module) -> int:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import timm
 import torch
@@ -5,6 +7,7 @@ from safetensors.torch import save_file
 
 from chattn_nas import Architecture, build_network
 from chattn_nas.errors import BackboneError
+from chattn_nas.network.finetune import parts_of
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.optimizer import build_optimizer
@@ -99,3 +102,15 @@ def test_every_parameter_is_of_one_part_and_parts_follow_each_other(model):
     assert len(set(factors)) >= 4
     assert factors[0] == min(factors), "the first layer is of the stem, or of the first stage"
     assert factors[-1] == 1.0, "the classifier"
+
+
+def test_a_module_counts_for_the_innermost_stage_around_it():
+    """As its attention does, where a user names a stage inside another."""
+    model = timm.create_model("resnet18")
+    block = SimpleNamespace(path="layer4.0")
+    names = ("layer4", "layer4.1")
+    plan = SimpleNamespace(stages=[SimpleNamespace(name=name) for name in names], blocks=[[block]])
+    parts = parts_of(model, plan)
+    inner, outer = {id(one) for one in parts[2]}, {id(one) for one in parts[1]}
+    assert {id(one) for one in model.layer4[1].parameters()} == inner
+    assert {id(one) for one in model.layer4[0].parameters()} <= outer
