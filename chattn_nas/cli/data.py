@@ -30,9 +30,9 @@ def data(
         from chattn_nas.spec.load import lines_of
 
     with lines_of(path):
-        said = summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1])
+        copies = duplicates(spec.data)
+        said = summary(spec.data, batch_size=spec.proxy.batch_size, epochs=spec.proxy.rungs[-1], copies=copies)
         facts = describe(spec.data)
-        twice = duplicates(spec.data)
         rows = counts(spec.data)
     folder = out or Path(f"{spec.name}-data")
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def data(
     if as_json:
         print_json({
             "summary": said, "description": facts.to_dict(), "classes": rows,
-            "duplicates": [vars(one) for one in twice], "bytes": memory, "pictures": str(folder),
+            "duplicates": [vars(one) for one in copies], "bytes": memory, "pictures": str(folder),
         })  # fmt: skip
         return
     for line in said:
@@ -55,10 +55,7 @@ def data(
         [_sizes(name, part) for name, part in facts.parts.items()],
         "As the source holds them (width x height in pixels)",
     )
-    for one in twice:
-        if (line := f"beware: {one.words}") not in said:
-            say(line)
-    if not twice:
+    if not copies:
         say("No image comes twice.")
     say(
         f"Reading took {facts.seconds:.1f} s; it is kept in {spec.data.cache or default_folder()} and takes "

@@ -94,19 +94,12 @@ def _print_confirmation(confirmation: Confirmation) -> None:
     from chattn_nas.study.short import in_short
 
     unit = confirmation.told_in
-    level = next(
-        (
-            100 * (1 - each.alpha)
-            for network in confirmation.networks
-            for each in (network.uniform, network.none)
-            if each
-        ),
-        95.0,
-    )
+    claims = (each for network in confirmation.networks for each in (network.uniform, network.none) if each)
+    level = next((each.level for each in claims), "95 %")
     print_table(
         _told_in(unit, [_row(network) for network in confirmation.networks]),
         f"{confirmation.epochs} epochs each; search: the pooled mean above the raw one; differences in "
-        f"{unit.difference} with simultaneous {level:.3g} % intervals; scale: the learned channel scale",
+        f"{unit.difference} with simultaneous {level} intervals; scale: the learned channel scale",
     )
     for network in confirmation.networks:
         for claim in _claims(network) if "candidate" in network.roles else ():

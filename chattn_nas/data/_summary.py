@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from chattn_nas.data.boxes import are_boxes, counted, objects
-from chattn_nas.data.duplicates import duplicates
+from chattn_nas.data.duplicates import Duplicates, duplicates
 from chattn_nas.data.enough import LEAST_VALIDATION, as_many_as, few_updates
 from chattn_nas.data.load import divide
 from chattn_nas.data.settings import DataSettings
@@ -20,12 +22,15 @@ LEAST_SIDE = 4
 LOOKED_AT = 2**30
 
 
-def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str]:
+def summary(
+    settings: DataSettings, *, batch_size: int, epochs: int, copies: Sequence[Duplicates] | None = None
+) -> list[str]:
     """Describe a set in sentences: its contents, how it was read and split, oddities, and shortages.
 
     Args:
         settings: Settings of the set.
         batch_size, epochs: Batch size and epochs of a whole trial.
+        copies: Duplicate images, where they are known; else they are looked for in sets of up to 1 GiB.
 
     Raises:
         DataError: The set is missing or malformed.
@@ -41,8 +46,9 @@ def summary(settings: DataSettings, *, batch_size: int, epochs: int) -> list[str
     sentences = [f"{', '.join(counts)} images{classes}, {channels}, {shown(facts.image_size)}"]
     sentences += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
     sentences += _shares(stored, parts, settings.metric)
-    if sum(images.nbytes for images in stored.images.values()) <= LOOKED_AT:
-        sentences += [f"beware: {one.words}" for one in duplicates(settings)]
+    if copies is None:
+        copies = duplicates(settings) if sum(held.nbytes for held in stored.images.values()) <= LOOKED_AT else []
+    sentences += [f"beware: {one.words}" for one in copies]
     if few := few_updates(len(parts.train) // min(batch_size, len(parts.train)) * epochs, batch_size):
         sentences.append(f"beware: {few}")
     part, rows = parts.validation

@@ -164,7 +164,7 @@ class Confirmation(Stored):
                 low, high = rival.t_low, rival.t_high
                 interval = (
                     "no interval" if low is None
-                    else f"simultaneous {100 * (1 - rival.alpha):.3g} % interval {words.interval(low, high)}"
+                    else f"simultaneous {rival.level} interval {words.interval(low, high)}"
                 )  # fmt: skip
                 said.append(
                     f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, {interval}, p {rival.p:.3f}, "

@@ -79,6 +79,11 @@ class Comparison:
     announced: float | None = None
 
     @property
+    def level(self) -> str:
+        """The level at which the intervals of the family hold together: ``96.2 %``."""
+        return f"{100 * (1 - self.alpha):.3g} %"
+
+    @property
     def size(self) -> float:
         """The difference as it is reported, unsigned."""
         return abs(self.mean if self.announced is None else self.announced)

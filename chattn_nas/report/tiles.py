@@ -38,7 +38,7 @@ def _confirmed(facts: RunFacts) -> list[Tile]:
         shown.append(
             _tile(title, words.NOT_THERE, "", "it is this one") if lead is None
             else _tile(title, words.signed(lead.mean), "points",
-                       f"simultaneous {100 * (1 - lead.alpha):.3g} %: {words.interval(lead.t_low, lead.t_high)}")
+                       f"simultaneous {lead.level}: {words.interval(lead.t_low, lead.t_high)}")
         )  # fmt: skip
     return shown
 

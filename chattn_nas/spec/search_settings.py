@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from chattn_nas.credentials import hide, keep_password
 from chattn_nas.errors import InputError
 from chattn_nas.network.constraints import COSTS, Constraint
+from chattn_nas.plural import repeated
 from chattn_nas.proxy.settings import DeviceName
 from chattn_nas.settings import Settings
 
@@ -160,8 +161,7 @@ class SearchSettings(Settings):
     @field_validator("objectives")
     @classmethod
     def _distinct(cls, objectives: list[Objective]) -> list[Objective]:
-        if len(set(objectives)) < len(objectives):
-            twice = next(one for one in objectives if objectives.count(one) > 1)
+        if (twice := repeated(objectives)) is not None:
             raise ValueError(f"{twice!r} is listed twice")
         if "accuracy" not in objectives:
             raise ValueError("score must be among the objectives: costs alone are known without training")

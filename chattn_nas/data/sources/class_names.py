@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
+from chattn_nas.plural import repeated
 
 
 def names_in(tree: Tree, entry: Entry) -> list[str]:
@@ -31,6 +31,6 @@ def distinct(names: Sequence[str], called: str) -> list[str]:
     Raises:
         DataError: Two are alike.
     """
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(f"{called} names two classes {twice[0]!r}", where=("path",))
+    if (twice := repeated(names)) is not None:
+        raise DataError(f"{called} names two classes {twice!r}", where=("path",))
     return list(names)

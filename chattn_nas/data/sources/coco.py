@@ -22,7 +22,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.boxed import Boxed, Flat, find_boxed, listing_of_boxed
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
-from chattn_nas.plural import first_of, plural
+from chattn_nas.plural import first_of, plural, repeated
 
 #: What else COCO's own folder of annotations holds.
 OTHERS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
@@ -180,8 +180,8 @@ def _categories(held: Mapping[str, Content]) -> tuple[list[str], dict[int, int]]
                 )
     order = sorted(names)
     named = [names[one] for one in order]
-    if twice := [name for name, count in Counter(named).items() if count > 1]:
-        raise DataError(f"two categories of {next(iter(held))} are called {twice[0]!r}", where=("path",))
+    if (twice := repeated(named)) is not None:
+        raise DataError(f"two categories of {next(iter(held))} are called {twice!r}", where=("path",))
     return named, {identity: index for index, identity in enumerate(order)}
 
 

@@ -18,7 +18,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of, stamp
 from chattn_nas.data.tree import Entry, stamp_of
 from chattn_nas.errors import DataError
-from chattn_nas.plural import plural
+from chattn_nas.plural import plural, repeated
 
 #: Usual names of the columns, in any case.
 IMAGES = ("path", "image", "file", "filename", "file_name", "filepath", "image_path", "img", "image_id", "id", "name")
@@ -111,8 +111,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
             "must stand above it",
             where=("path",),
         )
-    if len(header) != len(set(header)):
-        twice = next(name for name in header if header.count(name) > 1)
+    if (twice := repeated(header)) is not None:
         raise DataError(f"{path} has two columns {twice!r}", where=("path",))
     table.fieldnames = header
     try:
