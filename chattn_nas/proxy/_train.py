@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from chattn_nas.proxy.drop_path import dropped
 from chattn_nas.proxy.epochs import epochs_of, trained_by
 from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
-from chattn_nas.proxy.memory import peak_memory
+from chattn_nas.proxy.memory import PeakMemory
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.provenance import provenance_of
 from chattn_nas.proxy.schedule import factors
@@ -52,8 +53,9 @@ def train(
         accumulate: Number of parts that each batch is split into, to save memory.
     """
     device = torch.device(device) if device else resolve_device(settings.device)
-    with own_stream_and_state(device, seed), dropped(network, settings.drop_path):
-        return _train(network, data, settings, seed, report, device, accumulate)
+    with own_stream_and_state(device, seed), PeakMemory(device) as memory, dropped(network, settings.drop_path):
+        measured = _train(network, data, settings, seed, report, device, accumulate)
+    return replace(measured, peak_memory=memory.bytes)
 
 
 def _train(
@@ -116,7 +118,6 @@ def _train(
         first_epoch_loss=first_epoch_loss,
         seconds=time.perf_counter() - started,
         images_per_second=trained * resident.steps * resident.batch_size / training,
-        peak_memory=peak_memory(device),
         accumulate=accumulate,
         seed=seed,
         **provenance_of(device),

@@ -22,7 +22,6 @@ def own_stream_and_state(device: torch.device, seed: int) -> Iterator[None]:
             yield
         return
     torch.backends.cudnn.deterministic = True
-    torch.cuda.reset_peak_memory_stats(device)
     with torch.cuda.device(device), torch.random.fork_rng(devices=[torch.cuda.current_device()]):
         torch.manual_seed(seed)
         before, own = torch.cuda.current_stream(), torch.cuda.Stream()

@@ -73,7 +73,7 @@ class Measurement(Stored):
         stage_scales: Scale of the map behind attention, per stage with attention.
         seconds: Duration of training and evaluation, without building the network.
         images_per_second: Training images per second of training time.
-        peak_memory: Peak memory in bytes, of the device on CUDA, of the process on a CPU.
+        peak_memory: Peak memory during the training in bytes: of the device on CUDA, of the whole process elsewhere.
         test_score: Score on the test set, 0 to 1, if requested; a search never does.
         accumulate: Number of parts that each batch was split into: 2 if the whole batch did not fit.
         parameters, macs, latency: Costs; latency in seconds per batch, ``None`` where not measured.

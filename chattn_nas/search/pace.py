@@ -18,7 +18,7 @@ from chattn_nas.network.scales import scales_behind
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.epochs import epochs_of
 from chattn_nas.proxy.isolation import own_stream_and_state
-from chattn_nas.proxy.memory import peak_memory
+from chattn_nas.proxy.memory import PeakMemory
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.step import autocast
 from chattn_nas.search.trainer import ProxyTrainer
@@ -83,7 +83,7 @@ def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: 
     scales_behind(network, batch)
     scales_behind(network, batch)
     build = time.perf_counter() - begun
-    with own_stream_and_state(device, seed=0):
+    with own_stream_and_state(device, seed=0), PeakMemory(device) as memory:
         generator = torch.Generator(device).manual_seed(0)
         capture = cuda_graphs(device, generator) if spec.proxy.cuda_graphs else None
         epochs = epochs_of(network, data, spec.proxy, generator, capture)
@@ -97,7 +97,7 @@ def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: 
         images = data.validation[torch.arange(min(spec.proxy.batch_size, len(data.validation)))].images.to(device)
         forward = _forward(network, Normalize(data, device)(images), device)
     return Pace(
-        network=name, build=build, step=step, steps=epochs.steps, memory=peak_memory(device),
+        network=name, build=build, step=step, steps=epochs.steps, memory=memory.bytes,
         evaluation=forward * len(data.validation) / len(images),
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Short memory: once more from the start in two parts per batch."""
 
 import copy
+import time
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from chattn_nas.data import DataSettings, TensorSet, load_data
 from chattn_nas.proxy import is_out_of_memory, train, train_within_memory
+from chattn_nas.proxy.memory import PeakMemory
 from chattn_nas.proxy.optimizer import build_optimizer
 from chattn_nas.proxy.settings import ProxySettings
 from chattn_nas.proxy.step import TrainingStep
@@ -103,3 +105,18 @@ def test_parts_give_the_gradient_of_the_whole(accumulate, criterion) -> None:
     ]
     torch.testing.assert_close(losses[1], losses[0])
     torch.testing.assert_close(parts[1].weight.grad, whole[1].weight.grad)
+
+
+def test_the_peak_is_that_of_its_own_training() -> None:
+    held = 300 * 2**20
+
+    def used(size: int) -> int:
+        with PeakMemory(torch.device("cpu")) as memory:
+            block = torch.ones(size, dtype=torch.uint8)
+            time.sleep(0.1)  # longer than between two looks
+            del block
+        return memory.bytes
+
+    before = used(1)
+    assert used(held) == pytest.approx(before + held, rel=0.1)
+    assert used(1) < before + held / 2, "what an earlier training needed is not counted again"
