@@ -30,7 +30,7 @@ EXACT, RESAMPLES, MINIMAL_BOOTSTRAP = 6, 20_000, 4
 #: Weight of a direction among other networks in a difference's variance, its own being 1. With all of it (1, the whole
 #: block's error) five seeds find 1.2 points in a sixth more of all studies, but far more than 5 % of sets of equal
 #: networks are called different where one or two of them scatter more than the rest: docs/judging.md has both.
-BORROWED = 0.04
+BORROWED = 0.05
 #: With fewer seeds than this less is borrowed. With all of it two seeds call equal networks different in 6 to 8 % of
 #: sets where one network scatters 4 to 10 times as much as the rest.
 WHOLE_FROM = 5
@@ -184,15 +184,29 @@ def _spread(accuracies: np.ndarray, one: int, other: int, sharing: np.ndarray) -
     the greater part, and the last say nothing of them: these lend their spread by :func:`_weights`.
     """
     centred = accuracies - accuracies.mean(1, keepdims=True)
-    own, seeds = float(((centred[one] - centred[other]) ** 2).sum()) / 2, accuracies.shape[1]
+    apart, seeds = centred[one] - centred[other], accuracies.shape[1]
+    own = float((apart**2).sum()) / 2
     rest = [index for index in sharing if index not in (one, other)]
     if not rest or not {one, other} <= set(sharing.tolist()):
         return math.sqrt(2 * own / (seeds - 1)), float(seeds - 1)
-    against = float(((centred[one] + centred[other] - 2 * centred[rest].mean(0)) ** 2).sum()) / (2 + 4 / len(rest))
+    away = (centred[one] + centred[other] - 2 * centred[rest].mean(0)) / math.sqrt(2)
+    against = float((away**2).sum()) / (1 + 2 / len(rest))
     others = float(((centred[rest] - centred[rest].mean(0)) ** 2).sum())
     theirs, each = _weights(len(rest), seeds)
     variance = 2 * (own + theirs * against + each * others) / _total(len(rest), seeds) / (seeds - 1)
-    return math.sqrt(variance), _freedom(len(rest), seeds)
+    return math.sqrt(variance), _freedom(len(rest), seeds, _shared(apart, away))
+
+
+def _shared(apart: np.ndarray, away: np.ndarray) -> float:
+    """Squared correlation of two directions, less what chance gives (Ezekiel 1930), in tenths: each takes a limit.
+
+    Where one network scatters far more than all others, both directions are its scatter: the same degrees of freedom.
+    Two seeds cannot tell.
+    """
+    both, freedom = float((apart**2).sum() * (away**2).sum()), len(apart) - 1
+    if freedom < 2 or both == 0:
+        return 0.0
+    return round(max(0.0, (freedom * float((apart * away).sum()) ** 2 / both - 1) / (freedom - 1)), 1)
 
 
 def _weights(rest: int, seeds: int) -> tuple[float, float]:
@@ -206,10 +220,11 @@ def _total(rest: int, seeds: int) -> float:
     return 1 + theirs + each * max(0, rest - 1)
 
 
-def _freedom(rest: int, seeds: int) -> float:
-    """Satterthwaite's degrees of freedom where all networks scatter alike."""
+def _freedom(rest: int, seeds: int, shared: float = 0.0) -> float:
+    """Satterthwaite's degrees of freedom where all networks scatter alike, but for what two directions share."""
     theirs, each = _weights(rest, seeds)
-    return (seeds - 1) * _total(rest, seeds) ** 2 / (1 + theirs**2 + each**2 * max(0, rest - 1))
+    alike = 1 + theirs**2 + 2 * theirs * shared + each**2 * max(0, rest - 1)
+    return (seeds - 1) * _total(rest, seeds) ** 2 / alike
 
 
 def block_error(accuracies: np.ndarray) -> float:

@@ -93,16 +93,18 @@ def test_of_many_without_a_difference_any_is_shown_in_at_most_five_percent(kind)
 
 
 @pytest.mark.usefixtures("quick")
-def test_two_seeds_and_a_network_that_scatters_more_show_no_more_than_five_percent():
-    """They lent each other so much that any of the equal networks was called different in 8.4 %."""
-    noise = np.random.default_rng(3).standard_normal((1500, 7, 2))
-    noise[:, 3] *= 10
+@pytest.mark.parametrize(("seeds", "wild"), [(2, [3]), (3, [3]), (4, [0, 3])])
+def test_networks_that_scatter_ten_times_as_much_show_no_more_than_five_percent(seeds, wild):
+    """Of equal networks any were called different in 8.4 % of studies with two seeds, which lent each other too much;
+    in 6.3 % with three and in 7.2 % with four: both directions of a difference were one network's scatter."""
+    noise = np.random.default_rng(3).standard_normal((1500, 7, seeds))
+    noise[:, wild] *= 10
     pairs = [(one, other) for one in range(4) for other in (3, 4, 5) if one != other]
     shown = [
         any(one.judgement != "no difference shown" for one in compare_block(runs, pairs, alpha=alpha_of(1)))
         for runs in noise
     ]
-    assert np.mean(shown) <= 0.05 + 2 * 0.0056
+    assert np.mean(shown) <= 0.05 + 1.5 * 0.0056
 
 
 @pytest.mark.usefixtures("quick")
