@@ -110,6 +110,7 @@ def layout(backbone: Backbone, in_chans: int, image_size: ImageSize) -> Layout:
 def _layout(backbone: Backbone, in_chans: int, size: tuple[int, int]) -> Layout:
     with torch.random.fork_rng(devices=[]):
         model = create_backbone(backbone, num_classes=10, in_chans=in_chans, device="meta").eval()
+    model.requires_grad_()  # the graph shows where attention can sit, in layers that are frozen too
     image = torch.empty(2, in_chans, *size, device="meta")
     features = _features(model, backbone.model, image)
     proved = prove(model, features, image, backbone.model, keep=backbone.existing == "keep")
@@ -149,7 +150,8 @@ def _refuse_kept_tensors(model: nn.Module, name: str) -> None:
     """
     for path, module in model.named_modules():
         for key, value in vars(module).items():
-            if isinstance(value, Tensor) and value.grad_fn is not None:
+            held = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else [value]
+            if any(isinstance(one, Tensor) and one.grad_fn is not None for one in held):
                 raise BackboneError(
                     f"{name} keeps a tensor of its forward pass in {f'{path}.{key}'.lstrip('.')}, and torch cannot "
                     "copy such a network: keep a detached one; weight norms are in torch.nn.utils.parametrizations",
@@ -177,11 +179,25 @@ def _check_classifier(model: nn.Module, image: Tensor, name: str) -> None:
         BackboneError: It does not.
     """
     size = "x".join(map(str, image.shape[2:]))
+    modules = {path for path, _ in model.named_modules()}
     try:
         with torch.no_grad():
             result = model(image)
     except Exception as error:  # whatever a model does with an image that does not suit it
-        raise BackboneError(f"{name} cannot take {size} images: {first_line(error)}", where=("model",)) from error
+        reason = first_line(error)
+        if is_path(name) and "meta" in reason:  # torch's word for tensors without values
+            raise BackboneError(
+                f"{name} reads values of its maps in forward, such as by if, assert, .item() or numpy; places for "
+                "attention are found by shapes alone, so use functions of torch on whole tensors (torch.where for if)",
+                where=("model",),
+            ) from error
+        raise BackboneError(f"{name} cannot take {size} images: {reason}", where=("model",)) from error
+    if made := [path for path, _ in model.named_modules() if path not in modules]:
+        raise BackboneError(
+            f"{name} makes its module {made[0]} in forward, whose weights would be drawn under no seed and not be "
+            "trained: make it in __init__",
+            where=("model",),
+        )
     if not isinstance(result, Tensor) or tuple(result.shape) != (image.shape[0], 10):
         given = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise BackboneError(

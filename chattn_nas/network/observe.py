@@ -55,6 +55,7 @@ class Observed:
         reached: Parameters that the result depends on, by identity.
         inner: For every block, by identity, the parameters that its output depends on, those before its slot, and
             those that the output depends on beside its slot.
+        shortcuts: Convolutions beside their block's slot: neither does it depend on them, nor they on it.
     """
 
     slots: dict[str, Probe]
@@ -66,6 +67,7 @@ class Observed:
     result: Any
     reached: set[int]
     inner: dict[str, tuple[set[int], set[int], set[int]]]
+    shortcuts: frozenset[str]
 
 
 @contextmanager
@@ -111,6 +113,11 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observe
     with probed(model, blocks) as probes, _recording(model, blocks) as record, torch.enable_grad():
         result = model(image)
     outputs = record.maps("output")
+    inner = {
+        block.path: _inner(record.nodes["input", block.path], record.nodes["output", block.path], probes[block.path])
+        for block in blocks
+        if block.path in outputs
+    }
     return Observed(
         slots=probes,
         inputs=record.maps("input"),
@@ -120,13 +127,15 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observe
         of_convolutions=record.maps("of conv"),
         result=result,
         reached=behind(result.grad_fn) if isinstance(result, Tensor) else set(),
-        inner={
-            block.path: _inner(
-                record.nodes["input", block.path], record.nodes["output", block.path], probes[block.path]
-            )
-            for block in blocks
-            if block.path in outputs
-        },
+        inner=inner,
+        shortcuts=frozenset(
+            path
+            for path, block in record.owner.items()
+            if block in inner
+            and ("of conv", path) in record.nodes
+            and not inner[block][1].intersection(map(id, model.get_submodule(path).parameters()))
+            and id(probes[block].scale) not in behind(record.nodes["of conv", path], record.nodes["input", block])
+        ),
     )
 
 

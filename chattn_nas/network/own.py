@@ -138,6 +138,7 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
         outer = [
             p for p in fitting
             if not _holds_shrinking(p, size, done) and (has_slots(order[p]) or _all_passes(nodes[p], end))
+            and behind(end, nodes[p])  # else it is the classifier, whose channels are classes
         ]  # fmt: skip
         if outer:
             stages.append(outer[-1])

@@ -28,14 +28,15 @@ class Places:
     Attributes:
         convolutions: Paths of a block's convolutions in the order of the forward pass, by the block's path.
         inner: The last spatial convolution of a block that has one, and the convolution after it (itself if there is
-            none), by the block's path.
+            none), by the block's path; those of its shortcut are left out.
     """
 
     def __init__(self, model: nn.Module, blocks: Sequence[Block], image: Tensor) -> None:
         self._model, self._image = model, image
         self._seen = observe(model, blocks, image)
         self.convolutions = {path: tuple(names) for path, names in self._seen.convolutions.items()}
-        ends = {path: _ends(model, names) for path, names in self.convolutions.items()}
+        aside = self._seen.shortcuts
+        ends = {path: _ends(model, [n for n in names if n not in aside]) for path, names in self.convolutions.items()}
         self.inner = {path: pair for path, pair in ends.items() if pair is not None}
         inside = [block.path for block in blocks if block.kind != "stage"]
         wrapped = [part for path in inside for part in (path, *self.convolutions.get(path, ()))]
@@ -87,7 +88,7 @@ class Places:
 
 
 def _ends(model: nn.Module, convolutions: Sequence[str]) -> tuple[str, str] | None:
-    """The last spatial convolution of a block, and the one that follows it (a shortcut's comes later)."""
+    """The last of these convolutions of a block that is spatial, and the one that follows it."""
     spatial = [n for n, path in enumerate(convolutions) if max(model.get_submodule(path).kernel_size) > 1]  # type: ignore[arg-type]
     if not spatial:
         return None

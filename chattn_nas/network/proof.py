@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from chattn_nas.errors import first_line
 from chattn_nas.network._timm import says_channels_last
-from chattn_nas.network.observe import Observed, Shape, gates_beside, observe
+from chattn_nas.network.observe import Observed, Shape, behind, gates_beside, observe
 from chattn_nas.network.slots import Block, Feature, find_blocks, within
 
 TOKENS, NO_MAP = "tokens come there, not maps", "no single map comes there"
@@ -208,6 +208,8 @@ def _reason(block: Block, seen: Observed, channels_last: bool, channels: int | N
         return "a gate there changes nothing that the network gives"
     shape = probe.shapes[0]
     if block.kind == "stage":
+        if not behind(seen.result.grad_fn, probe.node):
+            return "no layer comes behind it, so its channels are the classes"
         got = shape[3 if channels_last else 1]
         return None if channels in (None, got) else f"its map has {got} channels where the model tells {channels}"
     if block.path not in seen.inner:

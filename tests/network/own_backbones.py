@@ -215,3 +215,77 @@ class Functional(nn.Module):
 
 def functional(num_classes, in_chans):
     return Functional(num_classes, in_chans)
+
+
+class AllConvolutional(nn.Module):
+    """Its classifier is a convolution, whose map is averaged."""
+
+    def __init__(self, num_classes, in_chans):
+        super().__init__()
+        self.one = nn.Sequential(nn.Conv2d(in_chans, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+        self.two = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1))
+        self.classifier = nn.Conv2d(16, num_classes, 1)
+
+    def forward(self, x):
+        return self.classifier(self.two(self.one(x).relu()).relu()).mean((2, 3))
+
+
+def all_convolutional(num_classes, in_chans):
+    return AllConvolutional(num_classes, in_chans)
+
+
+class MakesLater(Small):
+    def __init__(self, num_classes, in_chans):
+        super().__init__(num_classes, in_chans)
+        self.classes, self.head = num_classes, None
+
+    def forward(self, x):
+        x = self.layer2(self.down(self.layer1(self.stem(x)))).mean((2, 3))
+        if self.head is None:
+            self.head = nn.Linear(x.shape[1], self.classes, device=x.device)
+        return self.head(x)
+
+
+def makes_later(num_classes, in_chans):
+    return MakesLater(num_classes, in_chans)
+
+
+class Decides(Small):
+    def __init__(self, num_classes, in_chans, by):
+        super().__init__(num_classes, in_chans)
+        self.by = by
+
+    def forward(self, x):
+        logits = super().forward(x)
+        if self.by == "if":
+            return 2 * logits if logits.mean() > 0 else logits
+        if self.by == "mask":
+            return logits[logits.sum(1) > -1e9]
+        return logits + torch.from_numpy(logits.detach().numpy())
+
+
+def decides(num_classes, in_chans, by):
+    return Decides(num_classes, in_chans, by)
+
+
+class Collects(Small):
+    """Keeps a map of the forward pass in a dictionary, as hooks for features do."""
+
+    def __init__(self, num_classes, in_chans):
+        super().__init__(num_classes, in_chans)
+        self.features = {}
+        self.layer1.register_forward_hook(self.note)
+
+    def note(self, _module, _args, output):
+        self.features["layer1"] = output
+
+
+def collects(num_classes, in_chans):
+    return Collects(num_classes, in_chans)
+
+
+def frozen(num_classes, in_chans):
+    """All but the classifier is frozen."""
+    made = Small(num_classes, in_chans).requires_grad_(False)
+    made.fc.requires_grad_()
+    return made

@@ -123,6 +123,8 @@ def test_torchvision_s_resnet_has_four_stages():
         ("own_backbones:lazy", "its module 0 is lazy"),
         ("own_backbones:halved", "its module stem has parameters of torch.bfloat16"),
         ("own_backbones:keeps", "keeps a tensor of its forward pass in kept"),
+        ("own_backbones:collects", "keeps a tensor of its forward pass in features"),
+        ("own_backbones:makes_later", "makes its module head in forward"),
         ("own_backbones:again", "no place for channel attention: it is called several times for one image"),
         ("own_backbones:branches", "name them in backbone.stages"),
     ],
@@ -131,6 +133,28 @@ def test_what_does_not_fit_is_refused(model, words):
     with pytest.raises(BackboneError, match=words) as caught:
         stages(Backbone(model), image_size=16)
     assert caught.value.where == ("model",)
+
+
+@pytest.mark.parametrize("by", ["if", "mask", "numpy"])
+def test_a_forward_that_reads_values_is_refused_in_our_words(by):
+    with pytest.raises(BackboneError, match="reads values of its maps in forward"):
+        stages(Backbone("own_backbones:decides", {"by": by}), image_size=16)
+
+
+def test_a_convolution_that_gives_classes_is_no_stage():
+    found = stages(Backbone("own_backbones:all_convolutional"), image_size=16)
+    assert [(stage.name, stage.places["before_add"][0].channels) for stage in found] == [("one", 8), ("two", 16)]
+    with pytest.raises(BackboneError, match="no layer comes behind it, so its channels are the classes"):
+        stages(Backbone("own_backbones:all_convolutional", stages=["one", "classifier"]), image_size=16)
+
+
+def test_slots_are_found_in_frozen_layers_which_stay_frozen():
+    found = stages(Backbone("own_backbones:frozen"), image_size=16)
+    assert [(stage.name, stage.kind, stage.blocks) for stage in found] == [
+        ("layer1", "branch", 2), ("layer2", "branch", 1)
+    ]  # fmt: skip
+    network = build_network(Architecture.uniform("own_backbones:frozen", "eca"), image_size=16, seed=0)
+    assert not network.stem.weight.requires_grad
 
 
 def test_an_option_that_the_function_does_not_take_is_named():

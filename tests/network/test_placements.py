@@ -102,3 +102,18 @@ def test_simam_and_scsa_sit_inside_the_block_where_their_authors_put_them():
     narrow = layout(Backbone("resnet26"), 3, 64).stages[1].places
     assert {slot.channels for slot in narrow["before_last_conv"] + narrow["after_spatial_conv"]} == {128}
     assert [slot.feature_size for slot in narrow["after_spatial_conv"]] == [(8, 8), (8, 8)]
+
+
+@pytest.mark.parametrize(
+    ("model", "block", "ends"),
+    [
+        ("resnet18", "layer2.0", ("conv2", "conv2")),
+        ("cifar_resnet8", "layer2.0", ("conv2", "conv2")),
+        ("resnet26", "layer2.0", ("conv2", "conv3")),
+        ("gernet_s", "stages.0.0", ("conv2_kxk.conv", "conv2_kxk.conv")),
+        # Its shortcut has a spatial convolution, too.
+        ("ghostnet_100", "blocks.1.0", ("ghost2.cheap_operation.0", "ghost2.cheap_operation.0")),
+    ],
+)
+def test_convolutions_of_the_shortcut_are_not_the_last_of_a_block(model, block, ends):
+    assert layout(Backbone(model), 3, 64).inner[block] == tuple(f"{block}.{end}" for end in ends)
