@@ -103,13 +103,9 @@ NARROW: dict[str, Callable[[pd.DataFrame, Unit], Narrow]] = {
 
 
 def _network(row: dict[str, Any]) -> str:
-    from chattn_nas.study.record import UNIFORM
-    from chattn_nas.study.short import short_form
+    from chattn_nas.study.short import short_name
 
-    label = row["label"]
-    if label and not label.startswith(UNIFORM):
-        return str(label)
-    text = short_form(row["architecture"].split(" | ")) if row["architecture"] else ""
+    text = short_name(row["label"], row["architecture"].split(" | ") if row["architecture"] else ())
     return text if len(text) <= NETWORK else f"{text[: NETWORK - 3]}..."
 
 

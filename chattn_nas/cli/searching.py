@@ -184,15 +184,17 @@ def space(path: SpecPath, as_json: AsJson = False, wide: Wide = False) -> None:
         from chattn_nas.image_size import shown
         from chattn_nas.network.layout import layout
         from chattn_nas.search.feasible import feasible_share
+        from chattn_nas.study.record import Wording
         from chattn_nas.study.short import short
 
         search_space = spec.search_space()
+        wording = Wording.of_space(search_space)
         plan = layout(spec.backbone.backbone, 3, spec.data.image_size)
     rows: list[dict[str, Any]] = [
-        {"stage": number, "module": stage.name, "choice": str(form), "parameters": cost[0], "MACs": cost[1]}
+        {"stage": number, "module": stage.name, "choice": words, "parameters": cost[0], "MACs": cost[1]}
         for number, (stage, choices) in enumerate(zip(search_space.stages, search_space.canonical, strict=True), 1)
         for form in dict.fromkeys(choices.values())
-        for cost in (form.cost(stage),)
+        for cost, (words,) in ((form.cost(stage), wording.choices([form.to_dict()])),)
     ]
     with moving("Counting the networks that satisfy the constraints", line=False):
         share = feasible_share(spec)

@@ -21,8 +21,7 @@ from chattn_nas.results import words
 from chattn_nas.results.tables import rows_of
 from chattn_nas.study.artifacts import FOLDER
 from chattn_nas.study.metric import named, unit_of
-from chattn_nas.study.record import UNIFORM
-from chattn_nas.study.short import short_form
+from chattn_nas.study.short import short_name
 from chattn_nas.study.storage import explained
 from chattn_nas.study.texts import NOTE, as_markdown
 from chattn_nas.unit import Unit
@@ -119,8 +118,7 @@ def _leaderboard(rows: list[dict[str, Any]], choices: Mapping[str, Sequence[str]
     columns = [
         [str(row["rank"]) for row in rows],
         [
-            short_form(choices[row["hash"]]) if not row["label"] or row["label"].startswith(UNIFORM)
-            else words.called(row["label"]) for row in rows
+            words.called(short_name(row["label"], choices[row["hash"]])) for row in rows
         ],
         [
             words.accuracy(row["pooled"])

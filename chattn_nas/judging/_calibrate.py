@@ -25,7 +25,7 @@ from chattn_nas.space import Architecture, StageChoice
 from chattn_nas.spec import Spec
 from chattn_nas.spec.training_settings import FULL
 from chattn_nas.study import RunDirectory
-from chattn_nas.study.record import records
+from chattn_nas.study.record import Wording, records
 from chattn_nas.study.run import place_of
 
 #: Fewest architectures for which a rank correlation says anything.
@@ -90,7 +90,7 @@ def calibrate(
         raise InputError(f"the space holds {len(chosen)} networks: too few to rank", value=len(chosen))
     own = of_spec(spec, len(load_data(spec.data).train))
     full = replace(own, rungs=(full_epochs or FULL * own.rungs[-1],), start=spec.training.start or spec.proxy.start)
-    trainings = _Trainings(spec, directory, chosen, workers, progress)
+    trainings = _Trainings(spec, directory, chosen, Wording.of_space(space), workers, progress)
 
     first = spec.search.seed + OWN
     fresh = range(first, first + seeds)
@@ -125,12 +125,14 @@ class _Trainings:
         spec: The spec that is calibrated.
         directory: Holds one run per fidelity.
         chosen: The networks, as choices per stage.
+        wording: How they are named.
         workers, progress: As for ``search``.
     """
 
     spec: Spec
     directory: Path
     chosen: Sequence[tuple[StageChoice, ...]]
+    wording: Wording
     workers: int | None
     progress: bool
 
@@ -159,7 +161,7 @@ class _Trainings:
         with RunDirectory.held(at, self.directory / fidelity.name) as opened:
             different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
             trainings = ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different)
-            train_given(opened, trainings, workers=self.workers, progress=self.progress)
+            train_given(opened, trainings, self.wording, workers=self.workers, progress=self.progress)
         trials = records(opened.study)
         done = counted(trials, chance_of(at))
         seconds = [one.measurement.seconds for one in trials if one.score is not None and one.measurement is not None]

@@ -28,7 +28,7 @@ from chattn_nas.study import RunDirectory
 from chattn_nas.study._optuna import storage_of
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.metric import unit_of
-from chattn_nas.study.record import once_per_seed, records
+from chattn_nas.study.record import once_per_seed, records, wording_of
 from chattn_nas.study.run import CONFIRM
 from chattn_nas.study.storage import load_study
 
@@ -80,7 +80,7 @@ def confirm(
         opened.study.set_user_attr(PLAN, plan)
         fresh = range(spec.search.seed, spec.search.seed + seeds)
         trainings = ((row["architecture"], row["hash"], seed, row["label"]) for seed in fresh for row in plan)
-        train_given(opened, trainings, workers=workers, progress=progress)
+        train_given(opened, trainings, wording_of(run.study), workers=workers, progress=progress)
     networks = _measured(opened.study, plan, chance=chance_of(run.spec))
     confirmation = judge(
         networks,

@@ -12,7 +12,8 @@ from chattn_nas.space import NONE, SpaceSettings
 from chattn_nas.space.settings import ALL
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
-from chattn_nas.study.attributes import trial_attributes
+from chattn_nas.study.attributes import study_attributes, trial_attributes
+from chattn_nas.study.record import Wording
 from chattn_nas.study.trials import all_trials
 
 
@@ -39,19 +40,28 @@ def time_limit(spec: Spec, epochs: int) -> float | None:
 
 
 def train_given(
-    run: RunDirectory, trainings: Iterable[Training], *, workers: int | None = None, progress: bool = True
+    run: RunDirectory,
+    trainings: Iterable[Training],
+    wording: Wording,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
 ) -> None:
     """Queue the trainings that a run lacks, and work until all of its trainings have ended.
 
     Args:
         run: A run whose spec comes from :func:`spec_of_given`.
         trainings: Architecture, hash, seed and label, as for :func:`enqueue_trainings`.
+        wording: How the networks are named where they come from.
         workers: As for ``search``.
         progress: As for ``search``.
 
     Raises:
         SearchStopped: Trainings keep failing.
     """
+    if study_attributes(run.study).searched is None:
+        run.study.set_user_attr("searched", sorted(wording.searched))
+        run.study.set_user_attr("defaults", wording.defaults)
     enqueue_trainings(run.study, trainings)
     outcomes = [trial_attributes(trial).outcome for trial in all_trials(run.study)]
     target_trials = sum(outcome is not Outcome.INFEASIBLE for outcome in outcomes)  # which no target counts

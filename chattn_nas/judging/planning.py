@@ -15,12 +15,12 @@ from chattn_nas.judging.comparison import MOST_SEEDS, block_error, outliers, see
 from chattn_nas.judging.counted import counted
 from chattn_nas.results import Pick, Standing, words
 from chattn_nas.results.pooled import choices_of
-from chattn_nas.results.words import called, name_of
+from chattn_nas.results.words import called, long_form, name_of
 from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.metric import named, unit_of
-from chattn_nas.study.record import CONTROLS, NONE, RIVAL, UNIFORM, Record, records
+from chattn_nas.study.record import CONTROLS, NONE, RIVAL, UNIFORM, Record, records, wording_of
 from chattn_nas.unit import ACCURACY, Unit
 
 #: Standard deviation of one training, in points, where neither a confirmation nor the search says it: that of the
@@ -164,8 +164,8 @@ def best_uniform(run: RunDirectory, standing: Standing, space: SearchSpace) -> R
     for network, mean in zip(others, means, strict=False):
         if mean > highest:
             highest = mean
-            first = next(choice for choice in network.stages if choice.type != NONE)
-            best = _untrained(network, f"uniform {first}", "") | {"search_pooled": mean}
+            name = long_form(wording_of(run.study).choices(choice.to_dict() for choice in network.stages))
+            best = _untrained(network, name, "") | {"search_pooled": mean}
     return best
 
 

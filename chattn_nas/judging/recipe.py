@@ -26,7 +26,7 @@ from chattn_nas.search.session import quiet_optuna
 from chattn_nas.space import NONE, Architecture
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
-from chattn_nas.study.record import once_per_seed, records
+from chattn_nas.study.record import Wording, once_per_seed, records
 from chattn_nas.study.run import place_of
 from chattn_nas.unit import ACCURACY, Unit
 
@@ -184,7 +184,7 @@ def _train(
     with RunDirectory.held(at, directory / name) as opened:
         trainings = ((bare.to_dict(), bare.hash, seed, "") for seed in range(first, first + seeds))
         with suppress(SearchStopped):  # a rate that is too high for every seed is a finding
-            train_given(opened, trainings, workers=workers, progress=progress)
+            train_given(opened, trainings, Wording(), workers=workers, progress=progress)
     ended = [record for record in once_per_seed(records(opened.study)) if record.score is not None]
     if not ended:
         return candidate

@@ -22,7 +22,6 @@ from chattn_nas.results.words import FAILED, name_of
 from chattn_nas.study.attributes import StudyAttributes, study_attributes
 from chattn_nas.study.metric import floor_of, metric_of, unit_of
 from chattn_nas.study.record import NONE, Record, once_per_seed
-from chattn_nas.unit import Unit, percent
 
 #: With fewer complete trainings than this, an interval depends on the model's assumptions.
 FEW = 20
@@ -264,8 +263,8 @@ def _far_off(records: list[Record]) -> Iterator[str]:
 
 def _images(stored: StudyAttributes, best: Pick) -> Iterator[str]:
     """A sentence on the worth of one validation image."""
-    images, unit = stored.validation_images, Unit.from_dict(stored.unit) if stored.unit else percent(stored.metric)
-    if images and not unit.of_images:  # neither is one image worth as much as another, nor do they add up
+    images = stored.validation_images
+    if images and not stored.scored_in.of_images:  # neither is one image worth as much as another, nor do they add up
         yield f"Scores are read from {images:,} validation images."
     elif images:
         share = min(max(best.value("pooled") / 100, 0.0), 1.0)

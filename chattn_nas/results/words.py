@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chattn_nas.plural import plural as plural
 from chattn_nas.study.record import CONTROL, NONE, RIVAL, UNIFORM
-from chattn_nas.study.short import short_form
+from chattn_nas.study.short import short_name
 
 if TYPE_CHECKING:
     from chattn_nas.results._best import Margin, Pick
@@ -106,17 +107,20 @@ def about(seconds: float | None) -> str:
 
 
 def name_of(pick: Pick) -> str:
-    """The name of an architecture in texts: the baseline's label, else its stages."""
-    if pick.uniform and not pick.label:
-        return f"uniform {next(choice for choice in pick.choices if choice != NONE)}"
-    return called(pick.label) or pick.description
+    """The name of an architecture in texts: a control's, one choice for all stages, or all of them."""
+    if pick.label and not pick.label.startswith(UNIFORM):
+        return called(pick.label)
+    return long_form(pick.choices)
+
+
+def long_form(choices: Sequence[str]) -> str:
+    """The network with these choices in words; ``uniform se(reduction=8)`` if all stages are the same."""
+    return f"{UNIFORM}{choices[0]}" if len(set(choices)) == 1 < len(choices) else " | ".join(choices)
 
 
 def short_name_of(pick: Pick) -> str:
     """The name of an architecture where there is little room: a control's name, else the short form of its stages."""
-    if pick.label and not pick.label.startswith(UNIFORM):
-        return called(pick.label)
-    return short_form(pick.choices)
+    return called(short_name(pick.label, pick.choices))
 
 
 def called(label: str) -> str:

@@ -14,8 +14,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.files import replacing
 from chattn_nas.proxy.measurement import Rung
 from chattn_nas.study.history import history
-from chattn_nas.study.metric import unit_of
-from chattn_nas.study.record import Record, record_of
+from chattn_nas.study.record import Record, record_of, wording_of
 from chattn_nas.study.run import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -83,17 +82,18 @@ class Observer:
         """Report what happened since the last call."""
         if not self.callbacks:
             return
-        known, unit = history(study), unit_of(study)
+        known, wording = history(study), wording_of(study)
         for number, trial in sorted(known.open.items()):
-            if trial.state is TrialState.RUNNING and trial.user_attrs.get("seed") is not None:
-                self._begin(record_of(trial, unit=unit))
+            if trial.state is TrialState.RUNNING and known.attributes(trial).seed is not None:
+                record = record_of(trial, wording)
+                self._begin(record)
                 for index, (epoch, score) in enumerate(sorted(trial.intermediate_values.items())):
                     if index >= self._rungs.get(number, 0):
-                        self._rung(record_of(trial, unit=unit), _rung(epoch, score))
+                        self._rung(record, _rung(epoch, score))
         new, self._seen = known.finished[self._seen :], len(known.finished)
         fresh = [trial for trial in sorted(new, key=lambda one: one.number) if trial.number not in self._reported]
         for trial in fresh:
-            record = record_of(trial, unit=unit)
+            record = record_of(trial, wording)
             self._begin(record)
             self._end(record)
             self._reported.add(trial.number)

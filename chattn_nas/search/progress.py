@@ -8,7 +8,6 @@ from datetime import datetime
 from types import TracebackType
 
 import optuna
-from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.live import Live
 
@@ -19,13 +18,9 @@ from chattn_nas.proxy.pulse import Facts
 from chattn_nas.search.board import BoardState, board
 from chattn_nas.search.ending import Budget
 from chattn_nas.spec.search_settings import SearchSettings
-from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import History, history
-from chattn_nas.study.metric import unit_of
-from chattn_nas.study.record import in_words, searched_in
-from chattn_nas.study.short import short_form
-from chattn_nas.study.trials import ANSWERED, FAILURES, counts, outcome
-from chattn_nas.unit import ACCURACY, Unit
+from chattn_nas.study.record import Record, Wording, record_of, wording_of
+from chattn_nas.study.trials import FAILURES, counts
 
 #: Seconds after which a search that writes lines says where it is, if nothing else was said: seen within 30.
 SILENT = 25.0
@@ -111,13 +106,13 @@ class Progress:
             return
         known = history(self.study)
         new, self._seen = known.finished[self._seen :], len(known.finished)
-        unit = unit_of(self.study) if new else ACCURACY  # asks the storage
+        wording = wording_of(self.study) if new else Wording()  # asks the storage
         for trial in sorted(new, key=lambda one: one.number):
             counted = counts(trial)
             self._shown_count += counted
             of = "" if self._budget else f"/{self.target_trials}"
             place = f"{self._shown_count}{of}" if counted else "free"
-            self.say(f"[{place}] {line(trial, unit)}")
+            self.say(f"[{place}] {line(record_of(trial, wording))}")
         self._look(known)
 
     def hear(self, facts: Facts) -> None:
@@ -155,19 +150,17 @@ class Progress:
             self.say(self._state.words)
 
 
-def line(trial: FrozenTrial, unit: Unit = ACCURACY) -> str:
+def line(record: Record) -> str:
     """Describe an ended trial in one line: outcome, network, score."""
-    stored, end = trial_attributes(trial), outcome(trial)
-    measured = stored.measurement
-    answered = stored.value_source == ANSWERED
-    how = "known already" if answered else outcome_words(end) if end is not None else "running"
-    if end is Outcome.PRUNED and measured is not None and measured.rungs and not answered:
-        how += f" after epoch {measured.rungs[-1].epoch}"
-    parts = [stored.label or short_form([in_words(stage, searched_in(trial.params)) for stage in stored.stages])]
+    measured, stopped = record.measurement, record.outcome == Outcome.PRUNED
+    how = outcome_words(record.outcome) if record.trained else "known already"
+    if stopped and record.rungs:
+        how += f" after epoch {record.rungs[-1].epoch}"
+    parts = [record.short_name]
     if measured is not None and measured.rungs:
-        parts.append(f"{unit.text(measured.rungs[-1].score)} {unit.title}, seed {stored.seed}")
-        if measured.seconds and not answered:
+        parts.append(f"{record.unit.text(measured.rungs[-1].score)} {record.unit.title}, seed {record.seed}")
+        if measured.seconds and record.trained:
             parts.append(f"{measured.seconds:.1f} s")
-    if end is not Outcome.PRUNED:
-        parts.append(stored.reason)
-    return f"trial {trial.number} {how}: " + ", ".join(part for part in parts if part)
+    if not stopped:
+        parts.append(record.reason)
+    return f"trial {record.number} {how}: " + ", ".join(part for part in parts if part)

@@ -39,6 +39,7 @@ from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.exclusive import exclusively
 from chattn_nas.study.metric import FLOOR, METRIC, UNIT
+from chattn_nas.study.record import searched_in
 from chattn_nas.study.storage import open_storage
 from chattn_nas.study.trials import all_trials, is_open, outcome
 
@@ -83,8 +84,11 @@ def start(
     data = getattr(made, "data", None)  # another trainer may have none
     if data is None and spec.trainer is not None:
         data = tasks.load(spec.task, spec.data, data_on="disk")
-    if study_attributes(study).reference is None:
+    stored = study_attributes(study)
+    if stored.reference is None:
         facts = _facts(made, spec, space, data)
+        if stored.searched is not None:  # of a confirmation: its networks are named as in the search
+            del facts["searched"], facts["defaults"]
         check_bounds(spec, space, facts["reference"])
         with exclusively(_optuna.storage_of(study), f"{study.study_name}: reference"):
             if study_attributes(study).reference is None:  # two workers measure two latencies: the first one holds
@@ -106,6 +110,7 @@ def _facts(trainer: Trainer, spec: Spec, space: SearchSpace, data: Data | None) 
         "stages": [stage.to_dict() for stage in trainer.stages],
         "versions": versions(),
         "hardware": hardware(),
+        "searched": sorted(searched_in(space.parameters())),
         "defaults": {name: attention.get(name).defaults for name in sorted(_types(space))},
     }
     loaded = loaded_weights(trainer, spec)

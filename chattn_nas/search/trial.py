@@ -8,6 +8,7 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 
 import optuna
@@ -31,8 +32,8 @@ from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.history import history
 from chattn_nas.study.metric import named, unit_of
 from chattn_nas.study.notes import note
-from chattn_nas.study.record import in_words, searched_in
-from chattn_nas.study.short import short_form
+from chattn_nas.study.record import Wording, wording_of
+from chattn_nas.study.short import short_name
 from chattn_nas.study.texts import one_line
 from chattn_nas.study.trials import outcome
 
@@ -188,11 +189,14 @@ class TrialRunner:
         return architecture
 
     def _built(self, trial: optuna.Trial, architecture: Architecture, seed: int) -> torch.nn.Module:
-        name = trial.user_attrs.get("label") or short_form(
-            [in_words(stage, searched_in(trial.params)) for stage in architecture.to_dict()["stages"]]
-        )
+        choices = self._wording.choices(architecture.to_dict()["stages"])
+        name = short_name(trial_attributes(trial).label, choices)
         pulse.tell("building", trial=trial.number, network=name)
         return self.trainer.build(architecture, seed)
+
+    @cached_property
+    def _wording(self) -> Wording:
+        return wording_of(self.study)
 
     def _measured(self, trial: optuna.Trial, network: torch.nn.Module, seed: int, costs: Costs) -> Measurement:
         """Train the network rung by rung.

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, Trial
 from chattn_nas.errors import RunError
 from chattn_nas.proxy import Measurement, Outcome
 from chattn_nas.stored import Stored
+from chattn_nas.unit import Unit, percent
 
 #: Where the value of a complete trial comes from.
 TRAINED, ANSWERED = "trained", "replicates answered from the record"
@@ -89,6 +90,7 @@ class StudyAttributes(Stored):
         stages: Slots of the backbone, see :meth:`chattn_nas.space.Stage.from_dict`.
         reference: Costs of the backbone without attention; ``None`` before the first worker began.
         defaults: Default settings of every attention of the space, by type, as of the start of the search.
+        searched: Settings, as (type, key), that the space leaves open; a confirmation has those of its search.
         versions, hardware: Versions and hardware of the first session.
         changes: What differed in later sessions.
         loaded_weights: Where the backbone's weights came from.
@@ -113,6 +115,7 @@ class StudyAttributes(Stored):
     stages: tuple[Mapping[str, Any], ...] = ()
     reference: Mapping[str, float] | None = None
     defaults: Mapping[str, Mapping[str, Any]] | None = None
+    searched: tuple[tuple[str, str], ...] | None = None
     versions: Mapping[str, Any] = field(default_factory=dict)
     hardware: str = ""
     changes: tuple[str, ...] = ()
@@ -141,6 +144,11 @@ class StudyAttributes(Stored):
     def objectives(self) -> tuple[str, ...]:
         """The objectives of the search."""
         return tuple(self.section("search").get("objectives", ("accuracy",)))
+
+    @property
+    def scored_in(self) -> Unit:
+        """The unit of the scores; percent for a study from before there were tasks."""
+        return Unit.from_dict(self.unit) if self.unit else percent(self.metric)
 
     def section(self, name: str) -> Mapping[str, Any]:
         """A section of the stored spec, empty if there is none."""

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 
 from chattn_nas.study.attributes import study_attributes
-from chattn_nas.unit import ACCURACY, Unit, percent
+from chattn_nas.unit import ACCURACY, Unit
 
 #: Attributes of a study: the metric's name, the score of a network that has learnt nothing, and the unit of scores.
 METRIC, FLOOR, UNIT = "metric", "floor", "unit"
@@ -21,9 +21,8 @@ _POINTS = re.compile(r"(?<![.\w-])(?:percentage )?points\b(?![=\[\"'(])")
 
 
 def unit_of(study: optuna.Study) -> Unit:
-    """The unit of a study's scores; percent for a study from before there were tasks."""
-    known = study_attributes(study)
-    return Unit.from_dict(known.unit) if known.unit else percent(known.metric)
+    """The unit of a study's scores."""
+    return study_attributes(study).scored_in
 
 
 def metric_of(study: optuna.Study) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import optuna
@@ -17,8 +17,12 @@ from chattn_nas import attention
 from chattn_nas.arguments import checked
 from chattn_nas.proxy.measurement import Measurement, Rung
 from chattn_nas.study.attributes import study_attributes, trial_attributes
-from chattn_nas.study.metric import unit_of
+from chattn_nas.study.short import UNIFORM as UNIFORM
+from chattn_nas.study.short import short_name
 from chattn_nas.unit import ACCURACY, Unit
+
+if TYPE_CHECKING:
+    from chattn_nas.space import SearchSpace
 
 #: What a trial that has no ``outcome`` yet is called.
 _STATES = {
@@ -32,7 +36,6 @@ CONTROL = "random_gate"
 RIVAL = "channel_scale"
 CONTROLS = (CONTROL, RIVAL)
 NONE = "none"
-UNIFORM = "uniform "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,37 +98,73 @@ class Record:
         return " | ".join(self.choices)
 
     @property
+    def short_name(self) -> str:
+        """The architecture where there is little room: a control's label, else the short form of its stages."""
+        return short_name(self.label, self.choices)
+
+    @property
     def control(self) -> bool:
         """Whether every stage has the control, which attention must beat and which never wins."""
         types = {stage["type"] for stage in self.stages}
         return self.label in CONTROLS or (len(types) == 1 and types <= set(CONTROLS))
 
 
-def in_words(
-    stage: Mapping[str, Any],
-    searched: Set[tuple[str, str]] = frozenset(),
-    defaults: Mapping[str, Mapping[str, Any]] | None = None,
-) -> str:
-    """A stage's choice in words, with the settings that were searched (type, key) and those that are not the default.
+@dataclass(frozen=True)
+class Wording:
+    """How the trials of a study are put into words, so that a network has the same name wherever it is named.
 
-    If a setting is given that otherwise follows from others (ECA's kernel size in its canonical form), those others say
-    nothing and are left out. A type that is not registered here, perhaps because its plug-in is missing, is shown with
-    all its settings. The study's ``defaults`` by type take precedence over those of the registry.
+    Attributes:
+        searched: Settings, as (type, key), that the space leaves open: they are always named, all others only where
+            they are not the default.
+        defaults: Default settings by type, as of the start of the search; the registry's for types that are missing.
+        unit: Unit of the scores.
     """
-    name = str(stage["type"])
-    usual = _defaults_of(name) if defaults is None else defaults.get(name, {})
-    derived = any(usual.get(key, "") is None and value is not None for key, value in stage.items())
-    shown = [
-        f"{key}={value}"
-        for key, value in stage.items()
-        if key != "type" and (key not in usual or value != usual[key] or ((name, key) in searched and not derived))
-    ]
-    return f"{name}({', '.join(shown)})" if shown else name
+
+    searched: frozenset[tuple[str, str]] = frozenset()
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unit: Unit = ACCURACY
+    _known: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of_space(cls, space: SearchSpace) -> Wording:
+        """The wording of networks of a space that no study holds."""
+        return cls(searched_in(space.parameters()))
+
+    def choices(self, stages: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+        """The choice of every stage in words; a study has thousands of trials and few choices."""
+        texts = [(repr(stage), stage) for stage in stages]
+        return tuple(self._known.get(key) or self._known.setdefault(key, self._choice(stage)) for key, stage in texts)
+
+    def _choice(self, stage: Mapping[str, Any]) -> str:
+        """One choice in words, such as ``se(reduction=16)``.
+
+        If a setting is given that otherwise follows from others (ECA's kernel size in its canonical form), those others
+        say nothing and are left out. A type that is not registered here, perhaps because its plug-in is missing, is
+        shown with all its settings.
+        """
+        name = str(stage["type"])
+        usual = self.defaults.get(name)
+        if usual is None:
+            known = attention.registered(name)  # imports torch
+            usual = known.defaults if known is not None else {}
+        derived = any(usual.get(key, "") is None and value is not None for key, value in stage.items())
+        shown = [
+            f"{key}={value}"
+            for key, value in stage.items()
+            if key != "type"
+            and (key not in usual or value != usual[key] or ((name, key) in self.searched and not derived))
+        ]
+        return f"{name}({', '.join(shown)})" if shown else name
 
 
-def _defaults_of(name: str) -> Mapping[str, Any]:
-    known = attention.registered(name)  # imports torch
-    return known.defaults if known is not None else {}
+def wording_of(study: optuna.Study) -> Wording:
+    """The wording of a study's trials; earlier versions did not store what is searched, but its trials show it."""
+    stored = study_attributes(study)
+    if stored.searched is None:
+        searched = searched_in(name for trial in study.get_trials(deepcopy=False) for name in trial.params)
+    else:
+        searched = frozenset(stored.searched)
+    return Wording(searched, stored.defaults or {}, stored.scored_in)
 
 
 def key_of(stage: Mapping[str, Any]) -> str:
@@ -136,63 +175,41 @@ def key_of(stage: Mapping[str, Any]) -> str:
 @checked
 def records(study: optuna.Study) -> list[Record]:
     """All trials of a study, in the order of their numbers."""
-    trials = study.get_trials(deepcopy=False)
-    searched = searched_in(set().union(*(trial.params for trial in trials)))
-    defaults = study_attributes(study).defaults
-    unit = unit_of(study)
-    words, read = _read.get(study, (None, {}))
-    if words != (searched, defaults, unit):
-        read = {}
-    said: dict[str, str] = {}
+    wording, read = _read.get(study, (None, {}))
+    if wording != (now := wording_of(study)):
+        wording, read = now, {}
     all_records = []
-    for trial in trials:
+    for trial in study.get_trials(deepcopy=False):
         seen, record = read.get(trial.number, (None, None))
         if seen is not trial or record is None:
-            record = record_of(trial, searched, defaults, unit, said)
+            record = record_of(trial, wording)
             if trial.state.is_finished():  # and so never changes
                 read[trial.number] = trial, record
         all_records.append(record)
-    _read[study] = (searched, defaults, unit), read
+    _read[study] = wording, read
     return all_records
 
 
 #: What was read of a study: a report asks for its records a dozen times.
-_read: WeakKeyDictionary[optuna.Study, tuple[Any, dict[int, tuple[FrozenTrial, Record]]]] = WeakKeyDictionary()
+_read: WeakKeyDictionary[optuna.Study, tuple[Wording, dict[int, tuple[FrozenTrial, Record]]]] = WeakKeyDictionary()
 
 
-def searched_in(parameters: Iterable[str]) -> set[tuple[str, str]]:
-    """The settings, as (type, key), among the parameters of a trial, which :func:`in_words` then shows."""
-    return {_setting(name) for name in parameters if name.count(".") >= 2}
+def searched_in(parameters: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """The settings among the parameters of trials, as (type, key): ``("se", "reduction")`` of ``stage2.se.reduction``.
 
-
-def _setting(parameter: str) -> tuple[str, str]:
-    """Type and key of ``stage2.se.reduction``."""
-    name, key = parameter.split(".", 1)[1].rsplit(".", 1)
-    return name, key
-
-
-def record_of(
-    trial: FrozenTrial,
-    searched: Set[tuple[str, str]] = frozenset(),
-    defaults: Mapping[str, Mapping[str, Any]] | None = None,
-    unit: Unit = ACCURACY,
-    worded: dict[str, str] | None = None,
-) -> Record:
-    """Make the record of one trial; ``searched`` and ``defaults`` are those of :func:`in_words`.
-
-    ``worded`` holds choices that were put into words already: a study has thousands of trials and few choices.
+    A name without a second dot, ``stage2.type``, is of no setting.
     """
+    settings = (name.partition(".")[2].rpartition(".") for name in parameters)
+    return frozenset((kind, key) for kind, _, key in settings if kind)
+
+
+def record_of(trial: FrozenTrial, wording: Wording) -> Record:
+    """Make the record of one trial."""
     stored = trial_attributes(trial)
-    stages = stored.stages
-    worded = {} if worded is None else worded
-    texts = [repr(stage) for stage in stages]
-    for text, stage in zip(texts, stages, strict=True):
-        if text not in worded:
-            worded[text] = in_words(stage, searched, defaults)
     return Record(
         number=trial.number,
-        stages=stages,
-        choices=tuple(worded[text] for text in texts),
+        stages=stored.stages,
+        choices=wording.choices(stored.stages),
         hash=stored.hash or "",
         seed=stored.seed,
         label=stored.label,
@@ -203,7 +220,7 @@ def record_of(
         started=trial.datetime_start,
         finished=trial.datetime_complete,
         trained=stored.trained,
-        unit=unit,
+        unit=wording.unit,
     )
 
 

@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 NOTHING = "-"
+#: How the labels of baselines begin that have one attention in every stage.
+UNIFORM = "uniform "
 #: A choice in words, and a network in a sentence: all stages, or one choice in every stage.
 _SETTINGS = r"\((?:[^()]|\([^()]*\))*\)"
 _CHOICE = rf"[\w/.:-]+(?:{_SETTINGS})?"
 #: In "the best uniform choice" no type is named.
 _NO_TYPE = r"(?!(?:one|choice|network|attention|architecture)s?\b)"
 _NETWORK = re.compile(
-    rf"uniform {_NO_TYPE}(?P<everywhere>[a-z_][\w/.:-]*\b(?:{_SETTINGS})?)|{_CHOICE}(?: \| {_CHOICE})+"
+    rf"{UNIFORM}{_NO_TYPE}(?P<everywhere>[a-z_][\w/.:-]*\b(?:{_SETTINGS})?)|{_CHOICE}(?: \| {_CHOICE})+"
 )
 
 
@@ -39,6 +41,11 @@ def short_form(choices: Sequence[str]) -> str:
     """The short form of a network; ``se8 everywhere`` if all stages are the same."""
     forms = [short(choice) for choice in choices]
     return f"{forms[0]} everywhere" if len(set(forms)) == 1 < len(forms) and forms[0] != NOTHING else " | ".join(forms)
+
+
+def short_name(label: str, choices: Sequence[str]) -> str:
+    """The name of a network where there is little room: a control's label, else the short form of its stages."""
+    return label if label and not label.startswith(UNIFORM) else short_form(choices)
 
 
 def legend(choices: Iterable[str]) -> list[str]:

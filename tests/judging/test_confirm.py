@@ -17,9 +17,12 @@ from chattn_nas.report import html, markdown
 from chattn_nas.report.facts import gather
 from chattn_nas.results import Standing, words
 from chattn_nas.search import search
+from chattn_nas.search.progress import line
 from chattn_nas.search.session import enqueue_trainings, quiet_optuna
 from chattn_nas.spec import Spec
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.record import records
+from chattn_nas.study.run import CONFIRM
 from chattn_nas.study.short import in_short
 from chattn_nas.unit import Unit
 
@@ -60,6 +63,19 @@ def test_it_is_stored_and_the_report_says_so(run, confirmed):
     assert '<p class="status confirmed">' in page
     assert "Retrained" in markdown(run.study)
     assert in_short(confirmed.network(confirmed.winner).name) in re.sub("<[^>]+>", "", page)
+
+
+def test_a_network_has_the_same_name_in_the_search_and_in_its_confirmation(run, confirmed):
+    """``se(reduction=8)`` was ``se`` in the confirmation's lines, and in its tables named every setting it has."""
+    retrained = records(RunDirectory(run.directory / CONFIRM).study)
+    names = {record.hash: record.short_name for record in records(run.study)}
+    assert {names[record.hash] for record in retrained if record.hash in names} >= {"none", "random_gate"}
+    assert all(record.short_name == names.get(record.hash, record.short_name) for record in retrained)
+    trained = next(record for record in retrained if "se" in {stage["type"] for stage in record.stages})
+    assert "reduction=" in trained.description
+    assert "bias" not in trained.description
+    assert trained.short_name in line(trained)
+    assert {in_short(one.name) for one in confirmed.networks} & {record.short_name for record in retrained}
 
 
 def test_what_is_taken_home_is_what_was_confirmed_first(run, confirmed):

@@ -7,6 +7,7 @@ from typing import Any
 from chattn_nas.search.pooled.networks import Networks
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.prediction import Prediction
+from chattn_nas.study.record import Wording
 
 #: Networks of a space that are listed at most.
 LISTED = 10_000
@@ -14,11 +15,12 @@ LISTED = 10_000
 
 def ranking(prediction: Prediction, spec: Spec) -> list[dict[str, Any]]:
     """``hash``, ``architecture`` and ``predicted`` of every network, best first; in a huge space only the best."""
-    networks = Networks(spec.search_space())
-    rows = []
+    space = spec.search_space()
+    networks, wording, rows = Networks(space), Wording.of_space(space), []
     for places, score in best(prediction, networks, LISTED):
         architecture = networks.architecture(places)
-        rows.append({"hash": architecture.hash, "architecture": str(architecture), "predicted": round(score, 6)})
+        name = " | ".join(wording.choices(choice.to_dict() for choice in architecture.stages))
+        rows.append({"hash": architecture.hash, "architecture": name, "predicted": round(score, 6)})
     return rows
 
 

@@ -14,8 +14,7 @@ from chattn_nas.space import Architecture, SearchSpace
 from chattn_nas.study import _optuna
 from chattn_nas.study.attributes import trial_attributes
 from chattn_nas.study.history import history
-from chattn_nas.study.metric import unit_of
-from chattn_nas.study.record import Record, record_of
+from chattn_nas.study.record import Record, record_of, wording_of
 from chattn_nas.study.trials import FAILURES
 
 #: System attribute of a trial: the parameters that the sampler chose for it.
@@ -77,8 +76,8 @@ class Reader:
     def ended(self, study: optuna.Study) -> list[Record]:
         """The ended trials, in the order of their numbers."""
         if new := history(study).finished[len(self._records) :]:
-            unit = unit_of(study)  # asks the storage
-            self._records |= {trial.number: record_of(trial, unit=unit) for trial in new}
+            wording = wording_of(study)  # asks the storage
+            self._records |= {trial.number: record_of(trial, wording) for trial in new}
         return [self._records[number] for number in sorted(self._records)]
 
     def _proposed(self, trial: FrozenTrial) -> Choices | None:
