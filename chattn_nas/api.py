@@ -191,7 +191,7 @@ def search(
     if budget is not None:
         if not budget > 0:
             raise InputError(f"budget must be seconds above 0, not {budget!r}", value=budget)
-        trials = trials or MOST_TRIALS
+        trials = MOST_TRIALS if trials is None else trials
     opened = run_search(
         spec, run=run, trials=trials, workers=workers, progress=progress, trainer=trainer, budget=budget,
         early_stop=early_stop, callbacks=callbacks, best=results.so_far,

@@ -42,7 +42,7 @@ Ground = Callable[[int], "Table | World"]
 def _ours(name: str, pruner: str = "none") -> Method:
     def make(table: Table | World, seed: int) -> tuple[BaseSampler, BasePruner | None]:
         settings = SearchSettings.model_validate({"sampler": name, "pruner": pruner, "seed": seed})
-        return build_sampler(settings, table.space, seed), build_pruner(settings, table.rungs, table.space)
+        return build_sampler(settings, table.space), build_pruner(settings, table.rungs, table.space)
 
     return make
 

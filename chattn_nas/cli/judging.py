@@ -291,7 +291,8 @@ def _claims(network: Network) -> list[str]:
     for name, lead in rivals.items():
         if lead is None:
             continue
-        text = f"{in_short(network.name)} against {name}: {lead.words}; p {lead.p:.3f}, sign test p {lead.sign_p:.3f}"
+        text = f"{in_short(network.name)} against {name}: {lead.words}; {words.p_value(lead.p)}"
+        text += f", sign test {words.p_value(lead.sign_p)}"
         if lead.bootstrap_low is not None:
             text += f", bootstrap {words.interval(lead.bootstrap_low, lead.bootstrap_high)}"
         claims.append(text)

@@ -25,6 +25,7 @@ from chattn_nas.space import Architecture, StageChoice
 from chattn_nas.spec import Spec
 from chattn_nas.spec.training_settings import FULL
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.hold import write_whole
 from chattn_nas.study.record import Wording, records
 from chattn_nas.study.run import place_of
 
@@ -113,7 +114,7 @@ def calibrate(
     result = Calibration(
         spec=own, full=full, full_seconds=full_seconds, ceiling=ceiling, tried=tuple(candidates), part=part
     )
-    (directory / FILE).write_text(json.dumps(result.to_dict(), indent=2))
+    write_whole(directory / FILE, json.dumps(result.to_dict(), indent=2) + "\n")
     return result
 
 

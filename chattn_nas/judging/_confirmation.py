@@ -167,8 +167,8 @@ class Confirmation(Stored):
                     else f"simultaneous {rival.level} interval {words.interval(low, high)}"
                 )  # fmt: skip
                 said.append(
-                    f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, {interval}, p {rival.p:.3f}, "
-                    f"sign test p {rival.sign_p:.3f})."
+                    f"Against {called}: **{rival.words}** ({words.signed(rival.mean)}, {interval}, "
+                    f"{words.p_value(rival.p)}, sign test {words.p_value(rival.sign_p)})."
                 )
                 unshown = rival.judgement == "no difference shown"
                 if unshown and low is not None and high is not None and max(-low, high) < self.useful:

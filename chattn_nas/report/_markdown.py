@@ -134,4 +134,4 @@ def _against(comparison: Comparison | None) -> str:
     if comparison is None:
         return words.NOT_THERE
     interval = words.interval(comparison.t_low, comparison.t_high)
-    return f"{words.signed(comparison.mean)} [{interval}], {comparison.judgement} (p {comparison.p:.3f})"
+    return f"{words.signed(comparison.mean)} [{interval}], {comparison.judgement} ({words.p_value(comparison.p)})"

@@ -24,8 +24,7 @@ from chattn_nas.results.starts import StartRow, start_of, starts
 from chattn_nas.results.tables import COSTS, Rows, leaderboard, rungs, stages
 from chattn_nas.results.words import name_of
 from chattn_nas.study.attributes import StudyAttributes, study_attributes
-from chattn_nas.study.metric import unit_of
-from chattn_nas.study.record import CONTROLS, NONE, UNIFORM, Record, records
+from chattn_nas.study.record import CONTROLS, NONE, UNIFORM, Record, fixed, records
 from chattn_nas.training.result import final_trainings
 
 
@@ -36,7 +35,7 @@ class RunFacts:
     Attributes:
         name: Name of the run.
         run: Its name in commands: the name alone below ``runs/``, else the directory, quoted for a shell.
-        study, stored: The Optuna study, and its stored attributes.
+        study, stored: The Optuna study as it was, and its stored attributes.
         records, standing, verdict: The trials, the ranking, and the verdict.
         board, effects, importance, rungs, progress, efficiency, outcomes: Tables.
         baselines: The best network against every baseline, one row each.
@@ -73,7 +72,7 @@ class RunFacts:
     def final_trainings(self) -> list[str]:
         """One sentence per network that was trained at full length (``chattn-nas train``), oldest first."""
         named = {record.hash: record.description for record in self.records}
-        unit = unit_of(self.study)
+        unit = self.stored.scored_in
         sentences = []
         for training in final_trainings(self.study).values():
             plan, validation = training.plan, training.score
@@ -123,7 +122,7 @@ class RunFacts:
     @property
     def cost(self) -> str:
         """The cost that accuracy is weighed against: the first among the objectives, else parameters."""
-        return cost_of(self.study)
+        return cost_of(self.stored)
 
     def refused(self, cost: str) -> list[float]:
         """That cost of every infeasible architecture, as far as it is known."""
@@ -190,13 +189,14 @@ class RunFacts:
         return yaml.safe_dump(self.spec, sort_keys=False) if self.spec else ""
 
 
-def cost_of(study: optuna.Study) -> str:
+def cost_of(stored: StudyAttributes) -> str:
     """The first cost among a study's objectives, else ``parameters``."""
-    return next((name for name in study_attributes(study).objectives if name in COSTS), COSTS[0])
+    return next((name for name in stored.objectives if name in COSTS), COSTS[0])
 
 
 def gather(study: optuna.Study, directory: Path | None = None) -> RunFacts:
     """Read a study once for a report; the ``directory`` of its run is ``runs/<name>`` by default."""
+    study = fixed(study)
     trials, stored = records(study), study_attributes(study)
     standing = Standing(study)
     board = leaderboard(study)
@@ -215,8 +215,8 @@ def gather(study: optuna.Study, directory: Path | None = None) -> RunFacts:
         board=board,
         effects=stages(study),
         importance=importance(study),
-        rungs=rungs(study).rename(columns={unit_of(study).name: "score"}),
-        progress=hypervolume_over_time(study, cost_of(study)),
+        rungs=rungs(study).rename(columns={stored.scored_in.name: "score"}),
+        progress=hypervolume_over_time(study, cost_of(stored)),
         efficiency=efficiency(study, standing),
         outcomes=_outcomes(trials),
         baselines=_baselines(standing, confirmation(study) if judged.confirmed else None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from importlib import resources
 from pathlib import Path
@@ -119,13 +120,13 @@ def _base64(file: Path | None) -> str:
 
 def _json(figure: figures.Figure) -> str:
     """JSON that is safe inside a script element."""
-    return json.dumps(_rounded(figure), separators=(",", ":")).replace("</", "<\\/").replace("NaN", "null")
+    return json.dumps(_rounded(figure), separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
 
 
 def _rounded(value: Any) -> Any:
-    """Floats to six digits: no figure shows more."""
+    """Floats to six digits, since no figure shows more; ``None`` for those that JSON lacks."""
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: _rounded(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -10,7 +10,7 @@ from chattn_nas.study.metric import unit_of
 from chattn_nas.study.record import NONE
 
 Tile = dict[str, Any]
-RIVALS = (("over the best uniform", "uniform"), ("over no attention", "none"))
+RIVALS = ("over the best uniform", "over no attention")
 
 
 def tiles(facts: RunFacts) -> list[Tile]:
@@ -34,7 +34,7 @@ def _confirmed(facts: RunFacts) -> list[Tile]:
     winner = facts.confirmation.network(facts.confirmation.winner)
     under = f"sd {words.accuracy(winner.sd)} over {words.plural(len(winner.scores), 'new seed')}"
     shown = [_tile("accuracy, retrained", words.accuracy(winner.mean), unit_of(facts.study).unit, under)]
-    for (title, _), lead in zip(RIVALS, (winner.uniform, winner.none), strict=True):
+    for title, lead in zip(RIVALS, (winner.uniform, winner.none), strict=True):
         shown.append(
             _tile(title, words.NOT_THERE, "", "it is this one") if lead is None
             else _tile(title, words.signed(lead.mean), "points",
@@ -49,7 +49,7 @@ def _searched(facts: RunFacts, best: Pick) -> list[Tile]:
         f"\N{PLUS-MINUS SIGN} {words.accuracy(best.sd)} posterior sd" if best.sd is not None else "mean over its seeds"
     )
     shown = [_tile("accuracy", words.accuracy(best.value("pooled")), unit_of(facts.study).unit, spread)]
-    for (title, _), rival in zip(RIVALS, (standing.best_uniform(), standing.none()), strict=True):
+    for title, rival in zip(RIVALS, (standing.best_uniform(), standing.none()), strict=True):
         if rival is None or rival.hash == best.hash:
             under = "it is this one" if rival is not None else "not trained"
             shown.append(_tile(title, words.NOT_THERE, "", under))

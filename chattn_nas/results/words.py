@@ -47,9 +47,9 @@ def signed(value: float | None, digits: int = 2) -> str:
     return f"{'+' if rounded > 0 else MINUS if rounded < 0 else ''}{abs(rounded):.{digits}f}"
 
 
-def points(value: float, digits: int = 2) -> str:
-    """``0.42 points``, unsigned."""
-    return f"{abs(value):.{digits}f} points"
+def p_value(p: float) -> str:
+    """``p 0.023``; no p-value is 0."""
+    return "p below 0.001" if p < 0.001 else f"p {p:.3f}"
 
 
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:

@@ -37,7 +37,7 @@ def reopen(study: optuna.Study) -> None:
 class Budget:
     """Ends a search when its time is up; called with the study now and then.
 
-    No trial begins that would, judging by this session's mean, end too late.
+    No trial begins that would, judging by the mean of the last twenty, end too late.
 
     Args:
         seconds: Length of this session, on the wall clock.

@@ -47,8 +47,8 @@ def check_failures(known: History, since: datetime) -> None:
         outcome(t) is Outcome.INFEASIBLE and _ended(t) >= since for t in refused
     ):
         raise SearchStopped(
-            f"the last {REFUSED_IN_A_ROW} networks that were proposed violate the constraints, most often: "
-            f"{_commonest(refused[-1:])}; 'chattn-nas space SPEC' says how much of the space satisfies them"
+            f"the last {REFUSED_IN_A_ROW} networks that were proposed violate the constraints, the very last by "
+            f"{trial_attributes(refused[-1]).reason}; 'chattn-nas space SPEC' says how much of the space satisfies them"
         )
 
 

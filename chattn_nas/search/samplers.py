@@ -40,24 +40,25 @@ COMPLETE_ONLY = (GPSampler,)
 NUMERICAL = (CmaEsSampler, QMCSampler)
 
 
-def build_sampler(settings: SearchSettings, space: SearchSpace, seed: int) -> BaseSampler:
+def build_sampler(settings: SearchSettings, space: SearchSpace) -> BaseSampler:
     """Make the sampler of the spec.
 
     Args:
-        settings: Sampler and objectives.
+        settings: Sampler, objectives and seed; every trial draws from random numbers of its own
+            (:class:`.SeededByTrial`).
         space: The space to propose from.
-        seed: Seed of the search; every trial draws from its own random numbers (:class:`.SeededByTrial`).
 
     Raises:
         InputError: The sampler does not fit the space.
     """
+    seed = settings.seed
     if ":" in settings.sampler:
         made = made_by_path(settings.sampler, BaseSampler, seed=seed, space=space)
         if isinstance(made, NUMERICAL):
             raise _at_random(settings.sampler)
         return SeededByTrial(made, seed)
     if settings.sampler == "grid":
-        return GridSampler(space, settings.seed)
+        return GridSampler(space, seed)
     if settings.sampler == "pooled":
         return PooledSampler(
             space, seed, most=settings.max_seeds, objectives=tuple(settings.objectives), bounds=settings.bounds

@@ -61,7 +61,7 @@ def proposals_of(spec: Spec, space: SearchSpace | None = None) -> tuple[BaseSamp
     """
     space = space or spec.search_space()
     try:
-        return build_sampler(spec.search, space, spec.search.seed), build_pruner(spec.search, spec.proxy.rungs, space)
+        return build_sampler(spec.search, space), build_pruner(spec.search, spec.proxy.rungs, space)
     except InputError as error:
         raise error.at("search") from None
 

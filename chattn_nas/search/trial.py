@@ -212,11 +212,13 @@ class TrialRunner:
     def _answer(self, trial: optuna.Trial, architecture: Architecture) -> Ending:
         """Answer from the record: all seeds of the architecture were trained, or are being trained."""
         key, deadline = architecture.hash, time.monotonic() + PATIENCE
-        while not (earlier := list(history(self.study).seeds(key).values())) and time.monotonic() < deadline:
+        known = history(self.study)
+        while not known.seeds(key) and time.monotonic() < deadline:
             time.sleep(0.05)  # another worker has claimed the seed and is about to write so
+            known = history(self.study)
+        scores, earlier = known.scores(key), list(known.seeds(key).values())  # of one moment: trainings go on
         if not earlier:
             return Ending(Outcome.CRASHED, "the worker that trained this network is gone")
-        known = history(self.study).scores(key)
         ended = [other for other in earlier if outcome(other) is not None]
         source = next((o for o in ended if outcome(o) is Outcome.COMPLETE), ended[-1] if ended else earlier[-1])
         stored = trial_attributes(source)
@@ -226,14 +228,14 @@ class TrialRunner:
         trial.set_user_attr("seed", stored.seed)
         if stored.costs_relative:
             trial.set_user_attr("costs_relative", dict(stored.costs_relative))
-        end = Outcome.COMPLETE if known else outcome(source) or Outcome.PRUNED
+        end = Outcome.COMPLETE if scores else outcome(source) or Outcome.PRUNED
         reason = f"known from trials {', '.join(str(other.number) for other in earlier)}"
         ending = Ending(end, reason, measurement=stored.measurement, source=ANSWERED)
-        if not known:
+        if not scores:
             return ending
         costs = {cost: getattr(stored.measurement, cost) for cost in self.reference}
         self._violations(trial, costs)
-        return replace(ending, values=self._values(fmean(known.values()), costs))
+        return replace(ending, values=self._values(fmean(scores.values()), costs))
 
     def _violations(self, trial: optuna.Trial, costs: Costs) -> list[str]:
         """Record the excess over every bound, for samplers and the dashboard; return those exceeded, in words."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from chattn_nas.data import DataSettings, divide
 from chattn_nas.data.kinds import TASKS
 from chattn_nas.errors import InputError
 from chattn_nas.network.constraints import Constraint
@@ -82,7 +83,10 @@ def draft(
             task, source, out, data=data, labels=labels, name=name, backbone=backbone,
             parameters=parameters or DEFAULT_LIMIT, recipe=recipe, pretrained=pretrained,
         )  # fmt: skip
-    refuse(yaml.safe_load(text))
+    spec = yaml.safe_load(text)
+    if task not in TASKS.values():
+        _refuse_too_few(spec["data"], out.parent)
+    refuse(spec)
     return Draft(text, (said, *facts.said, *facts.warned))
 
 
@@ -95,10 +99,15 @@ def _columns(dataset: str, task: str, labels: str | None) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     if labels is not None:
         columns = [one.strip() for one in labels.split(",") if one.strip()]
-        keys["label_column"] = columns if len(columns) > 1 else labels
+        keys["label_column"] = columns if len(columns) > 1 else (*columns, labels)[0]
     if task == "multilabel":
         keys["multilabel"] = not isinstance(keys.get("label_column"), list)
     return keys
+
+
+def _refuse_too_few(data: dict[str, Any], folder: Path) -> None:
+    """Split the set, which is read already, as the spec says."""
+    divide(DataSettings.model_validate(data | {"image_size": 32, "bad_files": "skip"}).placed(folder))
 
 
 def _refuse_limit(parameters: str | None) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from chattn_nas.data import DataSettings, describe, divide
+from chattn_nas.data import DataSettings, describe
 from chattn_nas.data.description import Description, PartFacts
 from chattn_nas.data.enough import LEAST_UPDATES
 from chattn_nas.errors import BackboneError, DataError, InputError
@@ -71,7 +70,7 @@ def draft_classes(
         pretrained: Whether to start from timm's weights; ``None`` takes them for photos if there are any.
 
     Raises:
-        InputError: The set is malformed or too small, or there are no such weights.
+        InputError: The set is malformed, or there are no such weights.
     """
     facts = _described(data, source, out.parent)
     train = facts.parts["train"]
@@ -109,10 +108,8 @@ def draft_classes(
             f'  constraints: {{parameters: "<= {parameters}"}}  # x: of the backbone without attention',
         ),
     ]  # fmt: skip
-    text = "\n".join(lines) + "\n"
-    _refuse_too_few(text, out.parent)
     return (
-        text,
+        "\n".join(lines) + "\n",
         facts,
         f"{train.images:,} training images of {len(facts.class_names)} {classes}: {first_of(facts.class_names, 8)}",
     )
@@ -269,9 +266,3 @@ def _recipe(name: str, pretrained: bool, without: tuple[str, ...]) -> list[str]:
         "  # (chattn-nas init --recipe NAME)",
         *others,
     ]
-
-
-def _refuse_too_few(text: str, folder: Path) -> None:
-    """Split the set, which is read already, as the spec says."""
-    settings = DataSettings.model_validate(yaml.safe_load(text)["data"] | {"image_size": 32, "bad_files": "skip"})
-    divide(settings.placed(folder))

@@ -14,7 +14,8 @@ import torch
 from chattn_nas.data import DataSettings, describe, divide
 from chattn_nas.data.description import Description
 from chattn_nas.data.kinds import pictures_at
-from chattn_nas.data.sources.mask_values import VOID
+from chattn_nas.data.sources.mask_values import VOID, VOID_NAME
+from chattn_nas.errors import DataError
 from chattn_nas.image_size import either, shown
 from chattn_nas.spec.draft_backbone import PRETRAINED, as_asked, refuse_without_weights
 from chattn_nas.spec.draft_lines import SPACE, head_lines, pair_line, parts_lines, search_lines, space_lines
@@ -27,6 +28,9 @@ LOOKS, FEWEST, MOST = 4000, 4, 40
 #: Pixels of a patch in low resolution at least (SSIM needs so many) and at most, and patches that a first search trains
 #: on and is scored on.
 LEAST, PATCH, TRAINED, SCORED = 8, 48, 2000, 400
+
+
+_NAMES = "the values that masks hold: name them under data.options; void counts for nothing"
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,11 @@ def draft_task(
     """
     first, gpu = FIRST[task], torch.cuda.is_available()
     pictures, patch = _patches(source, out.parent) if task == "super_resolution" else ({}, None)
-    settings = DataSettings.model_validate({"bad_files": "skip", **source, "image_size": patch or 32})
-    settings = settings.placed(out.parent)
-    facts = describe(settings)
+    settings, facts = _described(source, patch or 32, out.parent)
     images = facts.parts["train"].images
     taken = min(images, TRAINED) if patch else images
     size = (patch, "of a low-resolution patch") if patch else _size(facts, LONGEST_ON_GPU if gpu else LONGEST)
-    parts = parts_lines(facts)
+    parts, notes = parts_lines(facts), {"options": _NAMES} if "colours" in source.get("options", {}) else {}
     if patch:  # what was split off by pictures already is no part of its own
         split = replace(facts, parts={part: one for part, one in facts.parts.items() if part in pictures})
         parts = parts_lines(split, scored=max(SCORED / images, 1 / pictures["train"]))
@@ -114,7 +116,7 @@ def draft_task(
         "backbone:",
         *(pair_line(key, value, why) for key, (value, why) in _backbone(first, backbone, pretrained).items()),
         "data:",
-        *(pair_line(key, value, "") for key, value in source.items()),
+        *(pair_line(key, value, notes.get(key, "")) for key, value in source.items()),
         pair_line("image_size", *size),
         *parts,
         *([pair_line("train_limit", TRAINED, "patches, for a first look")] if taken < images else []),
@@ -127,6 +129,19 @@ def draft_task(
         *search_lines(*limits),
     ]  # fmt: skip
     return "\n".join(lines) + "\n", facts
+
+
+def _described(source: dict[str, Any], size: int, folder: Path) -> tuple[DataSettings, Description]:
+    """Read the set, at a small size; where masks hold values that number no classes, the spec names the values."""
+    settings = DataSettings.model_validate({"bad_files": "skip", **source, "image_size": size}).placed(folder)
+    try:
+        return settings, describe(settings)
+    except DataError as error:
+        if error.where[-1:] != ("colours",) or error.value is None:
+            raise
+        source["options"] = {"colours": {str(value): value for value in error.value}}
+        settings, facts = _described(source, size, folder)
+        return settings, replace(facts, said=(*facts.said, f"beware: the classes are called by {_NAMES}"))
 
 
 def _backbone(first: FirstSpec, model: str | None, pretrained: bool) -> dict[str, tuple[Any, str]]:
@@ -156,12 +171,13 @@ def _proxy(task: str, images: int, pretrained: bool) -> list[str]:
 
 
 def _ignored(facts: Description, settings: DataSettings) -> list[str]:
-    """The value that masks hold beyond the named classes, if it is one: it is void more often than a class."""
+    """The value that masks hold beyond the named classes, if it is one, or the class called void."""
     held = np.unique(divide(settings)[0].targets["train"])
     beyond = [int(value) for value in held if len(facts.class_names) <= value < VOID]
-    if len(beyond) != 1:
-        return []
-    return [pair_line("ignore_index", beyond[0], "masks hold it, and no class has this number")]
+    if len(beyond) == 1:
+        return [pair_line("ignore_index", beyond[0], "masks hold it, and no class has this number")]
+    void = [number for number, name in enumerate(facts.class_names) if name.lower() == VOID_NAME]
+    return [pair_line("ignore_index", number, "its class is called void") for number in void[:1]]
 
 
 def _size(facts: Description, longest: int) -> tuple[Any, str]:

@@ -85,6 +85,27 @@ class ViewedStudy(optuna.Study):
         return self.view(states, deepcopy=deepcopy, use_cache=use_cache)
 
 
+class FixedStudy(optuna.Study):
+    """A study as it is now: all that is read of it belongs together, and asks the storage nothing.
+
+    A search may go on while its report is written: a table that was read later knows networks that another lacks.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        super().__init__(study.study_name, study._storage)
+        self._trials, self._attributes = study.get_trials(deepcopy=False), study.user_attrs
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """The attributes."""
+        return self._attributes
+
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        """The trials, in the order of their numbers."""
+        trials = [trial for trial in self._trials if states is None or trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+
 def with_parameters(
     trial: FrozenTrial, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
 ) -> FrozenTrial:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -51,12 +52,12 @@ class Artifacts(logging.Handler):
     def store(self, trial: optuna.Trial, stored: TrialAttributes, unit: Unit = ACCURACY) -> None:
         """Upload the files of a trial that is about to end; on a full disk only they are lost, not the result."""
         logging.getLogger("chattn_nas").removeHandler(self)
-        rungs = stored.measurement.rungs if stored.measurement is not None else ()
-        trained = stored.trained and rungs
-        if not trained and not self.lines:
+        measured = stored.measurement.rungs if stored.measurement is not None and stored.trained else ()
+        rungs = [rung for rung in measured if math.isfinite(rung.score)]
+        if not measured and not self.lines:
             return
         files = {"log.txt": ("text/plain", _log(stored, self.lines))}
-        if trained:
+        if rungs:
             files["learning-curve.svg"] = ("image/svg+xml", curve(rungs, unit))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -83,15 +84,18 @@ def _log(stored: TrialAttributes, lines: Sequence[str]) -> str:
 
 
 def curve(rungs: Sequence[Rung], unit: Unit = ACCURACY) -> str:
-    """The score at every rung as an SVG picture: percent from 0 to 100, another unit from the lowest to the highest."""
+    """The score at every rung as an SVG picture: percent from 0 to 100, another unit from the lowest to the highest.
+
+    Scores are finite.
+    """
     left, top, width, height = 46.0, 14.0, 380.0, 200.0
     last = rungs[-1].epoch
-    scores = [unit.shown(rung.score) for rung in rungs if rung.score == rung.score]
-    low, high = (0.0, 100.0) if unit.unit == "%" or not scores else (min(scores), max(scores))
+    scores = [unit.shown(rung.score) for rung in rungs]
+    low, high = (0.0, 100.0) if unit.unit == "%" else (min(scores), max(scores))
     reach = (high - low) or 1.0
     points = [
-        (left + width * rung.epoch / last, top + height * (1 - (unit.shown(rung.score) - low) / reach))
-        for rung in rungs
+        (left + width * rung.epoch / last, top + height * (1 - (score - low) / reach))
+        for rung, score in zip(rungs, scores, strict=True)
     ]
     marks = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#d55e00"/>'

@@ -35,11 +35,10 @@ def create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.St
     known = _identity(mark)
     had_trials = mark.is_file() or any((directory / name).exists() for name in TRACES)
     file = file_of(url)
-    if file is not None:
-        if had_trials and not file.is_file():
+    if file is not None and not file.is_file():
+        if had_trials:
             raise _lost(directory, f"there is no file {file}")
-        if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     storage = open_storage(url)
     with storage_errors(url):
         try:

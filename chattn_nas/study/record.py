@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from chattn_nas import attention
 from chattn_nas.arguments import checked
 from chattn_nas.proxy.measurement import Measurement, Rung
+from chattn_nas.study._optuna import FixedStudy
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.short import UNIFORM as UNIFORM
 from chattn_nas.study.short import short_name
@@ -188,6 +189,14 @@ def records(study: optuna.Study) -> list[Record]:
         all_records.append(record)
     _read[study] = wording, read
     return all_records
+
+
+def fixed(study: optuna.Study) -> optuna.Study:
+    """The study as it is now; records that were read of it are not read again."""
+    now = FixedStudy(study)
+    if study in _read:
+        _read[now] = _read[study]
+    return now
 
 
 #: What was read of a study: a report asks for its records a dozen times.

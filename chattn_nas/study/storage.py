@@ -86,7 +86,7 @@ def open_storage(url: str) -> BaseStorage:
                 storage = _database(url)
                 break
             except SQLAlchemyError as error:
-                if _wants_password(error, url):
+                if left and _wants_password(error, url):
                     remember(url, getpass.getpass(f"Password for {url}: "))
                 elif left == 0 or not (isinstance(error, IntegrityError) or "already exists" in str(error)):
                     raise  # else another process has just made the tables

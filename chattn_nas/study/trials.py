@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from optuna.trial import FrozenTrial, TrialState
 
 from chattn_nas.proxy import Outcome
@@ -39,11 +37,6 @@ def counts(trial: FrozenTrial) -> bool:
 def has_failed(trial: FrozenTrial) -> bool:
     """Whether a trial ended without a result."""
     return outcome(trial) in FAILURES
-
-
-def seeds(trials: Iterable[FrozenTrial], architecture: str) -> dict[int, FrozenTrial]:
-    """The trials that train, or trained, the architecture of this canonical hash, by their seed."""
-    return dict(training for trial in trials if (training := training_of(trial, architecture)))
 
 
 def training_of(trial: FrozenTrial, architecture: str) -> tuple[int, FrozenTrial] | None:

@@ -117,7 +117,7 @@ def optuna_alone(kind: str, sampler: str, trials: int) -> list[float]:
         space = spec.search_space()
         study = optuna.create_study(
             storage=open_storage(url or f"sqlite:///{folder}/study.db"), study_name=spec.name, direction="maximize",
-            sampler=build_sampler(spec.search, space, 0),
+            sampler=build_sampler(spec.search, space),
         )  # fmt: skip
         found = []
         for _ in range(trials):

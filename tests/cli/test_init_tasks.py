@@ -179,6 +179,23 @@ def test_a_value_of_masks_that_no_class_has_is_ignored(said, tmp_path):
     assert tasks.load(spec.task, spec.data).class_names == ("ground", "thing")
 
 
+def test_masks_of_greys_and_a_class_called_void_get_a_spec_that_can_be_searched(said, tmp_path):
+    masks("{part}/images", "{part}/masks")(tmp_path / "set")
+    for file in (tmp_path / "set").glob("*/masks/*.png"):
+        mask = np.array(Image.open(file))
+        mask[:10] = 2
+        Image.fromarray(np.choose(mask, [0, 127, 255]).astype(np.uint8)).save(file)
+    assert "beware: the classes are called by the values that masks hold" in said("init", "--data", "set", "--yes")
+    spec = load_spec("set.yaml")
+    assert tasks.load(spec.task, spec.data).class_names == ("0", "127", "255")
+    masks("{part}/images", "{part}/masks")(tmp_path / "other")
+    (tmp_path / "other" / "classes.txt").write_text("ground\nvoid\nthing\n")
+    said("init", "--data", "other", "--yes")
+    spec = load_spec("other.yaml")
+    assert spec.task.ignore_index == 1
+    assert tasks.load(spec.task, spec.data).class_names == ("ground", "thing")
+
+
 def test_other_annotations_are_named(said, tmp_path):
     pictures(tmp_path / "set")
     (tmp_path / "set" / "0.xml").write_text("<annotation/>")

@@ -111,6 +111,18 @@ def test_what_is_told_of_them(tmp_path) -> None:
     assert mean_pictures(settings(tmp_path)).width > 0
 
 
+def test_a_box_that_is_drawn_twice_is_told(tmp_path) -> None:
+    """It counted as two objects, of which a network can find one."""
+    yolo(tmp_path)
+    assert "drawn twice" not in " ".join(describe(settings(tmp_path, "yolo")).said)
+    file = next(iter(sorted((tmp_path / "labels" / "train").glob("*.txt"))))
+    first = file.read_text().splitlines()[0]
+    file.write_text(file.read_text() + f"{first}\n")
+    told = " ".join(describe(settings(tmp_path, "yolo")).said)
+    assert "beware: a box is drawn twice, each counting as an object of its own: " in told
+    assert f"{file.name}, line 3" in told
+
+
 def test_the_whole_image_can_be_shown(tmp_path) -> None:
     """Twice as wide as high: a quarter of the picture above and below is background."""
     coco(tmp_path)

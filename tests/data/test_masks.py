@@ -89,6 +89,7 @@ def test_black_and_white(tmp_path, mode) -> None:
          r"0\.png holds \w+ from 0 to 10964, not numbers of classes"),
         (lambda mask: Image.fromarray(mask[:8]), "png", {}, "its mask is 16x8 px, the image 16x16"),
         (lambda mask: Image.fromarray(mask * 0), "png", {}, "hold one class: there is nothing to tell apart"),
+        (lambda mask: Image.fromarray(mask * 0 + 7), "png", {}, "hold one class: there is nothing to tell apart"),
         (lambda mask: Image.fromarray(mask * 0 + 255), "png", {}, "hold one class: there is nothing to tell apart"),
         (Image.fromarray, "png", {"colors": {}}, "data.options of masks are colours, not"),
         (Image.fromarray, "png", {"colours": {"a": [1, 2]}}, r"colours of a is \[red, green, blue\] or one number"),
@@ -127,9 +128,9 @@ def test_masks_of_other_names(tmp_path) -> None:
 
 
 def test_gaps_are_told_and_bare_images_can_be_left_out(tmp_path) -> None:
-    masks(tmp_path, lambda mask: Image.fromarray(np.where(mask == 1, 40, mask)))
+    masks(tmp_path, lambda mask: Image.fromarray(np.where(mask == 1, 3, mask)))
     said = " ".join(describe(settings(tmp_path)).said)
-    assert "no mask holds 1, 2, 3, 4, 5, ..., and yet 41 classes, 0 to 40, are learned" in said
+    assert "no mask holds 1, 2, and yet 4 classes, 0 to 3, are learned" in said
     (tmp_path / "masks" / "3.png").unlink()
     with pytest.raises(DataError, match=r"1 image has no mask: images/3\.jpg; data\.bad_files: skip"):
         load_data(settings(tmp_path))
@@ -137,3 +138,23 @@ def test_gaps_are_told_and_bare_images_can_be_left_out(tmp_path) -> None:
     (tmp_path / "images" / "5.jpg").unlink()
     said = describe(settings(tmp_path, bad_files="skip")).said
     assert "without an image, left out: 1 mask, such as masks/5.png" in said
+
+
+def test_values_that_number_no_classes_are_refused_until_they_are_named(tmp_path) -> None:
+    """Three greys made 128 classes, of which 126 were never there, with no more than a warning."""
+    masks(tmp_path, lambda mask: Image.fromarray(np.array([0, 127, 255], np.uint8)[mask % 3]))
+    with pytest.raises(DataError, match=r"masks hold 0, 127.* 128 classes, of which 126 never occur.*colours: \{a: 0,"):
+        describe(settings(tmp_path))
+    named = settings(tmp_path, options={"colours": {"ground": 0, "thing": 127, "void": 255}})
+    assert describe(named).class_names == ("ground", "thing")
+    (tmp_path / "classes.txt").write_text("\n".join(map(str, range(128))))
+    assert len(describe(settings(tmp_path)).class_names) == 128
+
+
+def test_a_class_called_void_is_told(tmp_path) -> None:
+    masks(tmp_path)
+    (tmp_path / "classes.txt").write_text("ground\nVoid\n")
+    told = " ".join(describe(settings(tmp_path)).said)
+    assert (
+        "beware: classes.txt names class 1 'Void', which is learned as any other unless task.ignore_index is 1" in told
+    )

@@ -3,10 +3,12 @@ import pytest
 from results_study import BACKBONE, add_trial, architecture_of, make_world, new_study, simulate
 
 from chattn_nas.report._markdown import _baselines
+from chattn_nas.report.facts import gather
 from chattn_nas.report.figures import faded
+from chattn_nas.report.page import _json, page
 from chattn_nas.report.verdict import verdict
 from chattn_nas.results import Standing, leaderboard
-from chattn_nas.results.words import name_of
+from chattn_nas.results.words import name_of, p_value
 from chattn_nas.space import Architecture, StageChoice
 from chattn_nas.study.record import records
 
@@ -170,3 +172,34 @@ def test_only_what_was_retrained_is_called_confirmed():
     ]
     ends = [line.split("|")[-2].strip() for line in _baselines(rows).splitlines()[2:]]
     assert ends == ["confirmed", "unconfirmed"]
+
+
+def test_a_report_is_of_one_moment_while_the_search_goes_on(monkeypatch):
+    """A network that was first trained between two tables broke the report: it was on one and not on the other."""
+    study = new_study()
+    cells = [(0, 0, 0), (1, 1, 1), (2, 2, 2), (1, 2, 1), (2, 1, 1), (3, 1, 1), (3, 2, 1), (3, 3, 1), (3, 3, 2)]
+    for cell in cells[:5]:
+        add_trial(study, architecture_of(cell), seed=0, accuracies=[70, 90 + cell[0]])
+    asked = iter(cells[5:])
+
+    def growing(*given, **named):
+        trials = get_trials(*given, **named)
+        if (cell := next(asked, None)) is not None:
+            add_trial(study, architecture_of(cell), seed=0, accuracies=[70, 99])
+        return trials
+
+    get_trials = study.get_trials
+    monkeypatch.setattr(study, "get_trials", growing)
+    facts = gather(study)
+    assert {record.hash for record in facts.records} == set(facts.board["hash"])
+    assert page(facts)
+    assert len(cells) - len(facts.records) >= 3
+
+
+def test_what_json_lacks_is_null_and_names_stay_as_they_are():
+    """A class called BaNaNa was drawn as Banulla."""
+    assert _json({"x": ["BaNaNa"], "y": [float("nan"), float("inf"), 1.5]}) == '{"x":["BaNaNa"],"y":[null,null,1.5]}'
+
+
+def test_no_p_value_is_zero():
+    assert [p_value(p) for p in (0.0, 0.0004, 0.0316, 1.0)] == ["p below 0.001"] * 2 + ["p 0.032", "p 1.000"]

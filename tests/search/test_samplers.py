@@ -27,7 +27,7 @@ def space():
 def study_of(name: str, space, storage=None, seed: int = 0) -> SearchStudy:
     made = optuna.create_study(direction="maximize", storage=storage, study_name="s", load_if_exists=True)
     settings = SearchSettings.model_validate({"sampler": name, "seed": seed})
-    sampler = build_sampler(settings, space, seed)
+    sampler = build_sampler(settings, space)
     return SearchStudy(made.study_name, made._storage, sampler, shown=shown_to(sampler, space))
 
 

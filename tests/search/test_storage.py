@@ -12,11 +12,12 @@ from pathlib import Path
 
 import optuna
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from chattn_nas.errors import FullDiskError, RunError, StorageError
 from chattn_nas.search.processes import is_stopped
 from chattn_nas.search.session import enqueue_baselines, enqueue_trainings, quiet_optuna
-from chattn_nas.study import RunDirectory
+from chattn_nas.study import RunDirectory, storage
 from chattn_nas.study.exclusive import exclusively
 from chattn_nas.study.storage import open_storage, storage_errors
 from chattn_nas.study.trials import all_trials, counts
@@ -143,6 +144,20 @@ def test_a_full_disk_is_told_from_a_storage_that_is_away(url, monkeypatch) -> No
     with pytest.raises(FullDiskError, match=said), storage_errors(url):
         write_much()
     close(opened)
+
+
+def test_a_password_that_stays_wrong_is_one_sentence(monkeypatch) -> None:
+    """After the last one that was typed, a variable was missing."""
+    monkeypatch.setattr(storage, "_wants_password", lambda error, url: True)
+    monkeypatch.setattr(storage.getpass, "getpass", lambda prompt: "wrong")
+    monkeypatch.setattr(storage.time, "sleep", lambda seconds: None)
+
+    def refused(url):
+        raise OperationalError("", {}, Exception("password authentication failed"))
+
+    monkeypatch.setattr(storage, "_database", refused)
+    with pytest.raises(StorageError, match="password authentication failed"):
+        open_storage("postgresql://me@nowhere/studies")
 
 
 def test_two_first_starts_on_one_storage_make_one_schema_one_study_and_one_queue(make_spec, tmp_path, url) -> None:

@@ -1,9 +1,11 @@
 """One process, the real runner, a stub in place of the training."""
 
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -13,12 +15,19 @@ import torch
 from optuna.trial import TrialState
 from optuna_dashboard._note import get_note_from_system_attrs
 
+from chattn_nas import api
 from chattn_nas.errors import InputError, RunError, SearchStopped
+from chattn_nas.proxy import Measurement, Rung
 from chattn_nas.results import leaderboard
+from chattn_nas.search import trial as trial_module
+from chattn_nas.search.trial import TrialRunner
 from chattn_nas.study import RunDirectory
+from chattn_nas.study.artifacts import Artifacts
+from chattn_nas.study.attributes import TrialAttributes
 from chattn_nas.study.checkpoints import Checkpoints
+from chattn_nas.study.history import history
 from chattn_nas.study.record import records
-from chattn_nas.study.trials import all_trials, counts, outcome, seeds
+from chattn_nas.study.trials import all_trials, counts, outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -71,7 +80,7 @@ def test_a_repeat_is_trained_on_the_next_seed_then_answered_from_the_record(run_
     answered = [trial for trial in trials if trial.user_attrs["value_source"] != "trained"]
     assert answered
     assert all(trial.user_attrs["outcome"] == "complete" for trial in answered)
-    assert len(seeds(trials, answered[0].user_attrs["hash"])) == 3
+    assert len(history(run.study).seeds(answered[0].user_attrs["hash"])) == 3
 
 
 def test_what_is_infeasible_is_refused_before_training_and_does_not_count(run_stub) -> None:
@@ -289,3 +298,44 @@ def test_cmaes_is_refused_with_the_reason(run_stub) -> None:
     with pytest.raises(Exception, match="every choice here is a category") as caught:
         run_stub(sampler="cmaes")
     assert caught.value.where == ("search", "sampler")
+
+
+def test_a_training_that_ends_while_another_trial_is_answered_from_it_breaks_nothing() -> None:
+    """Seeds and scores were read at two moments: a score of a trial that still ran at the first was an error."""
+    running, trial = SimpleNamespace(number=0, state=TrialState.RUNNING, user_attrs={"hash": "a", "seed": 0}), {}
+    moments = iter([{}, {0: 0.9}, {0: 0.9}])
+
+    class Moment:
+        def __init__(self) -> None:
+            self.known = next(moments)
+
+        def seeds(self, key: str) -> dict:
+            return {0: running}
+
+        def scores(self, key: str) -> dict:
+            return self.known
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(trial_module, "history", lambda study: Moment())
+        asking = SimpleNamespace(set_user_attr=lambda name, value: trial.update({name: value}), number=1)
+        runner = SimpleNamespace(study=None, reference={"parameters": 1}, _violations=lambda *given: [],
+                                 _values=lambda score, costs: [score])  # fmt: skip
+        ending = TrialRunner._answer(runner, asking, SimpleNamespace(hash="a"))
+    assert ending.outcome == "pruned"
+    assert ending.reason == "known from trials 0"
+    assert trial["seed"] == 0
+
+
+def test_a_curve_shows_the_finite_scores_alone(tmp_path) -> None:
+    rungs = [Rung(epoch=epoch, score=score, loss=1.0) for epoch, score in ((1, 0.3), (2, math.nan))]
+    study = optuna.create_study()
+    stored = TrialAttributes(measurement=Measurement(outcome="diverged", rungs=tuple(rungs)), hash="a", seed=0)
+    Artifacts(tmp_path).store(study.ask(), stored)
+    texts = [file.read_text() for file in (tmp_path / "artifacts").iterdir()]
+    assert len(texts) == 2
+    assert not any("nan" in text for text in texts if text.startswith("<svg"))
+
+
+def test_a_budget_does_not_excuse_trials_below_one(make_spec, tmp_path) -> None:
+    with pytest.raises(InputError, match="trials"):
+        api.search(make_spec(), run=tmp_path / "run", trials=0, budget=60.0)

@@ -14,7 +14,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
-from chattn_nas.plural import plural
+from chattn_nas.plural import first_of, plural
 
 OUTSIDE = ("fail", "clip")
 
@@ -174,7 +174,7 @@ def listing_of_boxes(
     counts = np.sum([one.counts(len(names)) for one in boxes], axis=0)
     if not counts.sum():
         raise DataError(f"the images of {root} show no object: there is no box to learn from", where=("path",))
-    sentences = list(said)
+    sentences = [*said, *_drawn_twice(parts, how["word"])]
     used = [index for index, count in enumerate(counts.tolist()) if count]
     if len(used) < len(names):
         unused = [name for index, name in enumerate(names) if index not in used]
@@ -197,3 +197,18 @@ def listing_of_boxes(
     return Listing(
         parts=kept, class_names=tuple(names[index] for index in used), said=tuple(sentences), threads=threads
     )
+
+
+def _drawn_twice(parts: Mapping[str, Sequence[ImageBoxes]], word: str) -> list[str]:
+    """A sentence on boxes with the corners and the class of one before them in the same image."""
+    places = []
+    for one in (image for images in parts.values() for image in images):
+        known: set[tuple[Any, int]] = set()
+        for box in one.boxes:
+            if (box.corners, box.label) in known:
+                places.append(f"{one.file}, {word} {box.at}")
+            known.add((box.corners, box.label))
+    if not places:
+        return []
+    many = "a box is" if len(places) == 1 else f"{len(places)} boxes are"
+    return [f"beware: {many} drawn twice, each counting as an object of its own: {first_of(places, between='; ')}"]

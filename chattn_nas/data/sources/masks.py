@@ -18,7 +18,7 @@ from chattn_nas.data.layout import is_image, part_of
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.class_names import names_in
-from chattn_nas.data.sources.mask_values import VOID, Colours, colours_of, fitted_mask, numbers_of
+from chattn_nas.data.sources.mask_values import VOID, VOID_NAME, Colours, colours_of, fitted_mask, numbers_of
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
@@ -138,6 +138,12 @@ def _classes(masks: Masks, tree: Tree, names: Entry | None, said: list[str]) -> 
     if names is not None:
         class_names = tuple(names_in(tree, names))
         said.append(f"classes are named by {names.path}")
+        said += [
+            f"beware: {names.path} names class {number} {name!r}, which is learned as any other unless "
+            f"task.ignore_index is {number}"
+            for number, name in enumerate(class_names)
+            if name.lower() == VOID_NAME
+        ]
     held = masks.values()
     white = held[0] and held[VOID] and not held[1:VOID].any()  # as void, it would leave one class
     if white and len(class_names) in (0, 2):
@@ -145,17 +151,30 @@ def _classes(masks: Masks, tree: Tree, names: Entry | None, said: list[str]) -> 
         held[1] = True
         said.append(f"masks hold 0 and {VOID} alone: {VOID} is class {class_names[1] if class_names else 1}")
     top = int(np.flatnonzero(held[:VOID]).max(initial=0))
-    if not class_names:
+    if not class_names and np.count_nonzero(held[:VOID]) > 1:
         class_names = tuple(map(str, range(top + 1)))
         if gaps := np.flatnonzero(~held[: len(class_names)]).tolist():
-            said.append(_gaps(gaps, len(class_names)))
+            said.append(_gaps(gaps, np.flatnonzero(held).tolist()))
     elif names is not None and top >= len(class_names):
         beyond = [value for value in range(len(class_names), VOID) if held[value]]
         said.append(f"masks hold {first_of(beyond)}, and {names.path} names only 0 to {len(class_names) - 1}")
     return masks, class_names
 
 
-def _gaps(gaps: Sequence[int], classes: int) -> str:
+def _gaps(gaps: Sequence[int], held: Sequence[int]) -> str:
+    """The sentence on numbers of classes that no mask holds.
+
+    Raises:
+        DataError: They are most of the numbers: these are values, not numbers of classes; ``value`` lists them.
+    """
+    classes = len(gaps) + sum(one != VOID for one in held)
+    if 2 * len(gaps) > classes:
+        raise DataError(
+            f"masks hold {first_of(held)}, and as numbers of classes these would make {classes} classes, of which "
+            f"{len(gaps)} never occur: data.options: {{colours: {{a: {held[0]}, b: {held[1]}, ...}}}} names the values "
+            f"that there are, a classes.txt the {classes} classes, one a line",
+            where=("options", "colours"), value=list(held),
+        )  # fmt: skip
     return (
         f"beware: no mask holds {first_of(gaps)}, and yet {classes} classes, 0 to {classes - 1}, are learned "
         "(data.options: {colours: {name: value}} says which there are)"

@@ -44,7 +44,7 @@ def drawn_candidates(
         best = _repaired(best, start, feasible, rng)
         candidates += [star, best]
         start = _leader(model, networks, best, rng)
-    moved = np.concatenate(candidates[-1:])[rng.integers(0, LEADS, MOVES)]
+    moved = candidates[-1][rng.integers(0, LEADS, MOVES)]
     changed = rng.integers(0, moved.shape[1], MOVES)
     moved[np.arange(MOVES), changed] = rng.integers(0, networks.sizes[changed])
     rows = np.unique(np.concatenate([*candidates, moved]), axis=0)
