@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy import Engine, event
+from sqlalchemy import URL, Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
@@ -81,9 +82,10 @@ def open_storage(url: str) -> BaseStorage:
         file = file_of(url)
         if file is not None and file.is_file() and not _writable(file):
             return cached(_read_only(file))
+        place = url if file is None else _sqlite_url(str(file), url.partition("?")[2])
         for left in reversed(range(TRIES)):
             try:
-                storage = _database(url)
+                storage = _database(place)
                 break
             except SQLAlchemyError as error:
                 if left and _wants_password(error, url):
@@ -242,7 +244,14 @@ def _read_only(file: Path) -> Database:
     """
     log = file.with_name(f"{file.name}-wal")
     immutable = "" if log.is_file() and log.stat().st_size else "&immutable=1"
-    return _database(f"{SQLITE}file:{file}?mode=ro{immutable}&uri=true", skip_compatibility_check=True)
+    url = _sqlite_url(f"file:{quote(str(file))}", f"mode=ro{immutable}&uri=true")
+    return _database(url, skip_compatibility_check=True)
+
+
+def _sqlite_url(file: str, query: str) -> str:
+    """Name a file so that it is the same file behind SQLAlchemy, which unquotes it from 2.1 on, and Optuna's braces."""
+    url = URL.create("sqlite", database=file).render_as_string().replace("{", "{{").replace("}", "}}")
+    return f"{url}?{query}" if query else url
 
 
 def _one_writer_at_a_time(engine: Engine) -> None:

@@ -160,6 +160,16 @@ def test_a_password_that_stays_wrong_is_one_sentence(monkeypatch) -> None:
         open_storage("postgresql://me@nowhere/studies")
 
 
+def test_a_folder_with_any_name_holds_its_study(tmp_path, monkeypatch) -> None:
+    """SQLAlchemy 2.1 unquotes what Optuna has filled braces in; SQLite unquotes once more where it only reads."""
+    folder = tmp_path / "lr%20rate 50%25 #1 {a} {}"
+    folder.mkdir()
+    optuna.create_study(study_name="all", storage=open_storage(storage.default_url(folder)))
+    assert (folder / storage.DATABASE).is_file()
+    monkeypatch.setattr(storage, "_writable", lambda file: False)
+    assert optuna.get_all_study_names(open_storage(storage.default_url(folder))) == ["all"]
+
+
 def test_two_first_starts_on_one_storage_make_one_schema_one_study_and_one_queue(make_spec, tmp_path, url) -> None:
     spec = json.dumps(make_spec(storage=url).to_dict())
     processes = [
