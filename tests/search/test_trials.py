@@ -142,7 +142,7 @@ def test_constraints_that_nothing_meets_end_the_search(run_stub, monkeypatch) ->
     ):
         run_stub(constraints={"parameters": "<= 1000"}, sampler="random")
     monkeypatch.setattr("chattn_nas.search.session.check_bounds", lambda *given: None)
-    with pytest.raises(SearchStopped, match=r"the last 300 networks .* violate the constraints, .*allowed <= 1000\)"):
+    with pytest.raises(SearchStopped, match=r"the last 300 networks .* violate the constraints, .*allowed <= 1000;"):
         run_stub(constraints={"parameters": "<= 1000"}, sampler="random")
 
 
