@@ -44,7 +44,7 @@ def summary(
     channels = "one channel" if facts.channels == 1 else f"{facts.channels} channels"
     classes = f" of {len(facts.class_names)} {kind}" if facts.class_names else ""
     sentences = [f"{', '.join(counts)} images{classes}, {channels}, {shown(facts.image_size)}"]
-    sentences += [*facts.said, parts.said, *(f"beware: {one}" for one in facts.warned)]
+    sentences += [*facts.said, *filter(None, [parts.said]), *(f"beware: {one}" for one in facts.warned)]
     sentences += _shares(stored, parts, settings.metric)
     if copies is None:
         copies = duplicates(settings) if sum(held.nbytes for held in stored.images.values()) <= LOOKED_AT else []

@@ -59,6 +59,8 @@ def test_patches_of_one_picture_lie_in_one_part(folder, data) -> None:
 def test_a_test_part_is_kept_by_pictures(folder, settings) -> None:
     held = settings.changed(path=str(folder / "train"), test=0.2)
     assert (len(load_data(held).train), len(load_data(held).validation), len(load_test(held))) == (24, 8, 8)
+    sentences = summary(held, batch_size=8, epochs=100)
+    assert all(sentences)
     said = " ".join(summary(held.changed(validation=0.2), batch_size=8, epochs=100))
     assert "2 of the training pictures, all their patches, are the validation set" in said
     assert "own" not in said, "nothing but the split by pictures"
