@@ -337,8 +337,11 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    console.print(table, width=Measurement.get(console, console.options.update(width=10_000), table).maximum
-                  if wide else None, crop=not wide, no_wrap=False)  # fmt: skip
+    if not wide:
+        console.print(table, no_wrap=False)
+        return
+    width = Measurement.get(console, console.options.update(width=10_000), table).maximum
+    Console(markup=False, highlight=False, quiet=console.quiet, width=width).print(table)  # never wider than itself
 
 
 def _is_number(value: Any) -> bool:

@@ -54,6 +54,9 @@ def test_what_a_run_names_is_not_imported_by_commands_that_read(run, said, tmp_p
 
 def test_tables_for_people_and_for_machines(run, said, tmp_path):
     assert "none" in said("leaderboard", run.directory)
+    wide = said("trials", run.directory, "--wide").splitlines()
+    assert all(name in wide[1] for name in ("outcome", "architecture", "parameters", "seconds")), wide
+    assert any("se(reduction=4)" in line for line in wide)
     rows = json.loads(said("leaderboard", run.directory, "--by", "mean", "--where", "label~uniform", "--json"))
     assert {row["label"] for row in rows} == {"uniform se", "uniform eca"}
     effects = json.loads(said("effects", run.directory, "--json"))
