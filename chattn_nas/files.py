@@ -61,6 +61,22 @@ def is_full(folder: Path, error: Exception | None = None) -> bool:
     return False
 
 
+def try_to_write(folder: Path) -> None:
+    """See whether a folder that may not exist yet can be written to, and leave nothing there.
+
+    Raises:
+        OSError: It cannot, or it cannot be made; the error names it.
+    """
+    above = folder.absolute()
+    try:
+        while not above.exists():
+            above = above.parent
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(folder)) from error
+
+
 def temporary_folder() -> Path:
     """This user's folder for temporary files, which may not exist yet; in containers a user may have no name."""
     user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

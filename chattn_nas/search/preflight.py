@@ -19,12 +19,13 @@ from chattn_nas.search.rehearsal import rehearse
 from chattn_nas.search.session import proposals_of
 from chattn_nas.search.trainer import check_trainer
 from chattn_nas.spec.spec import Spec
+from chattn_nas.study.storage import RUN, reach
 
 log = logging.getLogger(__name__)
 
 
 def try_without_data(spec: Spec) -> None:
-    """Try what needs no data, whose reading may take hours: devices, workers, the bound on latency, weights.
+    """Try what needs no data, whose reading may take hours: devices, workers, storage, bound on latency, weights.
 
     Raises:
         InputError: One of them does not exist; ``where`` is its place in the spec.
@@ -41,6 +42,9 @@ def try_without_data(spec: Spec) -> None:
             raise InputError(f"device {device!r} cannot be used: {words}", where=where) from None
     if spec.search.engine == "optuna":
         refuse_too_many(device_slots(spec.search, spec.proxy.device))
+    storage = spec.search.storage
+    if storage is not None and RUN not in storage:  # in its run's folder, which is tried as a whole
+        reach(storage)
     latency = spec.search.bounds.get("latency")
     if latency is not None and not latency.unit and latency.limit >= 1:
         text = str(spec.search.constraints["latency"])

@@ -18,6 +18,7 @@ from chattn_nas import attention
 from chattn_nas.arguments import asked_by, checked
 from chattn_nas.credentials import redacted
 from chattn_nas.errors import InputError, RunError, first_line, unreadable
+from chattn_nas.files import try_to_write
 from chattn_nas.space import Stage
 from chattn_nas.spec.plugins import folders, import_first, look_in
 from chattn_nas.spec.spec import Spec, stored
@@ -251,7 +252,7 @@ def place_of(name: str, given: Path | str | None = None, *, several: bool = Fals
         several: It is to hold several runs, each in a folder of its own, as a calibration's does.
 
     Raises:
-        RunError: It is a file, or a folder of other things, such as the images.
+        RunError: It is a file, a folder of other things, such as the images, or cannot be written.
     """
     directory = Path("runs") / name if given is None else Path(given)
     if directory.exists() and not directory.is_dir():
@@ -264,6 +265,10 @@ def place_of(name: str, given: Path | str | None = None, *, several: bool = Fals
                 f"{directory} holds other files, such as {min(names)}: a run needs a folder of its own "
                 f"({asked_by('--run DIR', 'run=DIR')})"
             )
+    try:
+        try_to_write(directory)
+    except OSError as error:
+        raise RunError(f"{directory} cannot be written: {error.strerror or error}") from error
     return directory
 
 

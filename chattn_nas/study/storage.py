@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from sqlite3 import OperationalError
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy import URL, Engine, event
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
-from chattn_nas.errors import FullDiskError, MissingExtraError, RunError, StorageError, first_line
-from chattn_nas.files import is_full
+from chattn_nas.errors import FullDiskError, InputError, MissingExtraError, RunError, StorageError, first_line
+from chattn_nas.files import is_full, try_to_write
 from chattn_nas.study._optuna import Database, cached
 from chattn_nas.study.journal import open_journal
 from chattn_nas.study.locked_by import locked_by
 
+T = TypeVar("T")
 #: Seconds between two heartbeats of a running trial, and of silence until it counts as lost. Trials whose worker
 #: ran on this machine are found lost at once, by their process; this is for those of other machines.
 HEARTBEAT, GRACE = 15, 90
@@ -43,6 +46,10 @@ TRIES = 5
 FULL, UNSURE = re.compile("disk is full|No space left|[Dd]isk quota"), "disk I/O error"
 #: How the sentence about it ends.
 NO_SPACE = "the disk is full; make space, and the same command goes on"
+#: Seconds that a server has for its first answer.
+PATIENCE = 10
+#: What a URL may begin with; another database that SQLAlchemy knows may work, too.
+KINDS = ("sqlite", "journal", "postgresql", "mysql")
 #: Seconds that SQLite waits for another process to finish its writing, and what it says then.
 WAIT, LOCKED = 60.0, "database is locked"
 #: SQLite's messages about a damaged file, which do not go away.
@@ -70,7 +77,7 @@ def open_storage(url: str) -> BaseStorage:
     Raises:
         MissingExtraError: The driver for PostgreSQL is not installed.
         StorageError: The storage cannot be opened.
-        RunError: Its driver is not installed.
+        RunError: Its driver is not installed, or nobody knows its kind.
     """
     try:
         url = keep_password(url)
@@ -83,19 +90,45 @@ def open_storage(url: str) -> BaseStorage:
         if file is not None and file.is_file() and not _writable(file):
             return cached(_read_only(file))
         place = url if file is None else _sqlite_url(str(file), url.partition("?")[2])
-        for left in reversed(range(TRIES)):
-            try:
-                storage = _database(place)
-                break
-            except SQLAlchemyError as error:
-                if left and _wants_password(error, url):
-                    remember(url, getpass.getpass(f"Password for {url}: "))
-                elif left == 0 or not (isinstance(error, IntegrityError) or "already exists" in str(error)):
-                    raise  # else another process has just made the tables
-                time.sleep(0.1 * (TRIES - left))
+        storage = _with_password(url, partial(_database, place))
         if file is not None:
             _one_writer_at_a_time(storage.engine)
         return cached(storage)
+
+
+def reach(url: str) -> None:
+    """Try whether a storage can be reached and written, and leave nothing in it.
+
+    Raises:
+        RunError: It cannot, or its driver is not installed; ``where`` is its place in the spec.
+        MissingExtraError: The driver for PostgreSQL is not installed.
+    """
+    file = file_of(url)
+    try:
+        with storage_errors(url):
+            if file is None:
+                _with_password(url, partial(_connect, url))
+            elif not file.exists():
+                try_to_write(file.parent)
+            elif not _writable(file):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except InputError as error:
+        raise error.at("search", "storage") from None
+
+
+def _with_password(url: str, make: Callable[[], T]) -> T:
+    """Open a database, if necessary after asking the user for its password, or once another process has set it up."""
+    left = TRIES
+    while True:
+        try:
+            return make()
+        except SQLAlchemyError as error:
+            left -= 1
+            if left and _wants_password(error, url):
+                remember(url, getpass.getpass(f"Password for {url}: "))
+            elif left == 0 or not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                raise  # else another process has just made the tables
+            time.sleep(0.1 * (TRIES - left))
 
 
 @contextmanager
@@ -104,7 +137,7 @@ def storage_errors(url: str) -> Iterator[None]:
 
     Raises:
         StorageError: In place of any of its errors.
-        MissingExtraError, RunError: Its driver is not installed.
+        MissingExtraError, RunError: Its driver is not installed, or nobody knows its kind.
     """
     try:
         yield
@@ -114,6 +147,9 @@ def storage_errors(url: str) -> Iterator[None]:
                 'a PostgreSQL storage needs its driver: pip install "chattn-nas[postgres]"'
             ) from error
         raise RunError(f"the storage {redacted(url)} needs a driver: {error}") from error
+    except NoSuchModuleError as error:
+        kind = url.partition(":")[0]
+        raise RunError(f"a storage of the unknown kind {kind!r}", value=kind, choices=KINDS) from error
     except (StorageInternalError, SQLAlchemyError, OSError) as error:
         if isinstance(error, OSError) and _is_elsewhere(error, file_of(url)):
             raise  # an image, say, in the middle of a search
@@ -215,11 +251,27 @@ def _tell_damage(engine: Engine, url: str) -> None:
         context.original_exception.add_note(url)  # for the sentence, where it does not pass
 
 
+def _connect(url: str) -> None:
+    named, settings = _engine(url)
+    if named.startswith("postgresql") and "connect_timeout" not in url:
+        settings["connect_args"] = {"connect_timeout": PATIENCE, **settings["connect_args"]}
+    engine = create_engine(named, **settings)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str) -> tuple[str, dict[str, Any]]:
+    """A URL with its driver, and what SQLAlchemy is told besides."""
+    named, secrets = url.replace("postgresql://", "postgresql+psycopg://", 1), secrets_of(url)
+    if url.startswith("sqlite"):
+        return named, {"connect_args": {"timeout": WAIT}}
+    return named, {"connect_args": secrets, "pool_pre_ping": True}
+
+
 def _database(url: str, **options: Any) -> Database:
-    url, secrets = url.replace("postgresql://", "postgresql+psycopg://", 1), secrets_of(url)
-    sqlite = url.startswith("sqlite")
-    connect = {"timeout": WAIT} if sqlite else secrets
-    engine: dict[str, Any] = {"connect_args": connect} | ({} if sqlite else {"pool_pre_ping": True})
+    url, engine = _engine(url)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9
         made = _Readable(url, engine_kwargs=engine, heartbeat_interval=HEARTBEAT, grace_period=GRACE, **options)

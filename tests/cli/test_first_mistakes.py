@@ -118,6 +118,21 @@ def test_a_default_that_is_empty_is_none_of_them(photos, invoke) -> None:
             "search: {constraints: {latency: '<= 5'}}\nproxy:",
             "'<= 5' would be seconds; possible: '<= 5ms', '<= 5s'",
         ),
+        (
+            "proxy:",
+            "search: {storage: 'postgres://me@localhost/studies'}\nproxy:",
+            "spec.yaml:10: a storage of the unknown kind 'postgres'; did you mean 'postgresql'?",
+        ),
+        (
+            "proxy:",
+            "search: {storage: 'sqlite:///pets.yaml/study.db'}\nproxy:",
+            "spec.yaml:10: the storage pets.yaml/study.db cannot be reached, read or written: [Errno 20] Not a",
+        ),
+        (
+            "proxy:",
+            "search: {storage: 'oracle://me@localhost/studies'}\nproxy:",
+            "spec.yaml:10: the storage oracle://me@localhost/studies needs a driver: ",
+        ),
         ("cifar_resnet8", "timm/resnet18.a1_in1k", "did you mean 'resnet18.a1_in1k'?"),
         ("cifar_resnet8", "torchvision.models.resnet18", "did you mean 'resnet18'?"),
         ("cifar_resnet8", "microsoft/resnet-50", "did you mean 'resnet50'?"),
@@ -142,6 +157,26 @@ def test_what_is_written_into_a_spec(photos, invoke, old, new, expected) -> None
     before, _, after = expected.partition(".*")
     assert before in said, said
     assert after in said, said
+
+
+def test_a_server_that_nobody_reaches_is_told_before_anything_is_timed(photos, invoke) -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    storage = "search: {storage: 'postgresql://me@127.0.0.1:1/studies'}\n"
+    (photos / "spec.yaml").write_text(SPEC + storage)
+    said = refused(invoke, photos, "search", "spec.yaml")
+    assert "spec.yaml:12: the storage postgresql://me@127.0.0.1:1/studies cannot be reached" in said
+
+
+@pytest.mark.parametrize("command", [("search",), ("calibrate",), ("calibrate", "--recipe")])
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_timed(
+    photos, invoke, without_rights, command
+) -> None:
+    (photos / "spec.yaml").write_text(SPEC)
+    photos.chmod(0o555)
+    with without_rights():
+        said = refused(invoke, photos, *command, "spec.yaml")
+    photos.chmod(0o755)
+    assert "cannot be written: Permission denied" in said
 
 
 def test_weights_that_are_missing_are_told_before_the_data_are_read(photos, invoke) -> None:

@@ -19,7 +19,7 @@ from chattn_nas.search.processes import is_stopped
 from chattn_nas.search.session import enqueue_baselines, enqueue_trainings, quiet_optuna
 from chattn_nas.study import RunDirectory, storage
 from chattn_nas.study.exclusive import exclusively
-from chattn_nas.study.storage import open_storage, storage_errors
+from chattn_nas.study.storage import open_storage, reach, storage_errors
 from chattn_nas.study.trials import all_trials, counts
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -168,6 +168,18 @@ def test_a_folder_with_any_name_holds_its_study(tmp_path, monkeypatch) -> None:
     assert (folder / storage.DATABASE).is_file()
     monkeypatch.setattr(storage, "_writable", lambda file: False)
     assert optuna.get_all_study_names(open_storage(storage.default_url(folder))) == ["all"]
+
+
+def test_a_storage_is_tried_and_nothing_is_left_in_it(url, tmp_path, monkeypatch) -> None:
+    reach(url)
+    assert not list(tmp_path.iterdir())
+    study = optuna.create_study(storage=open_storage(url), study_name="one")
+    reach(url)
+    close(study._storage)
+    monkeypatch.setattr("chattn_nas.study.storage._writable", lambda file: False)  # root may write anything
+    with pytest.raises(StorageError, match=r"study\.\w+ cannot be .*Permission denied") as caught:
+        reach(url)
+    assert caught.value.where == ("search", "storage")
 
 
 def test_two_first_starts_on_one_storage_make_one_schema_one_study_and_one_queue(make_spec, tmp_path, url) -> None:
