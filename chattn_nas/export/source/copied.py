@@ -127,10 +127,11 @@ class _Copier:
 
 
 def _strip(tree: ast.FunctionDef) -> None:
-    """Remove annotations and docstrings, whose names would have to be copied too."""
+    """Remove annotations, type parameters and docstrings, whose names would have to be copied too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             node.returns = None
+            node.type_params = []  # type: ignore[attr-defined]  # of Python 3.12; nothing reads it before
             first = node.body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and len(node.body) > 1:
                 node.body = node.body[1:]

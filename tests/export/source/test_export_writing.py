@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from writing import assert_same, written
 
 from chattn_nas.errors import ExportError
 from chattn_nas.export import Card, export_network
+from chattn_nas.export.source.format_calls import problem_on_oldest
 from chattn_nas.export.source.layout import layout, number
 from chattn_nas.export.source.leaf import leaf_call
 from chattn_nas.space import Architecture, Backbone, StageChoice
@@ -237,6 +239,36 @@ def test_an_f_string_becomes_a_call_that_every_python_reads():
     text = assert_same(nn.Sequential(_Raising("max")))
     assert "warn" not in text
     assert 'raise ValueError("{} cannot take {!r:>10}".format("max", x.shape))' in text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters and aliases are syntax of Python 3.12")
+def test_type_parameters_and_aliases_are_left_out(tmp_path, monkeypatch):
+    (tmp_path / "generic_backbone.py").write_text(
+        """
+from torch import nn
+
+type Shape = tuple[int, int]
+
+def first[T](items: tuple[T, ...]) -> T:
+    return items[0]
+
+class Box[T: nn.Module](nn.Module):
+    def __init__(self, inner: T) -> None:
+        super().__init__()
+        self.inner: T = inner
+
+    def forward(self, x):
+        size: Shape = x.shape[-2:]
+        if first(size) < 1:
+            raise ValueError(f"{"x".join(str(one) for one in size)} is empty")
+        return self.inner(x.mean((2, 3)))
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    box = importlib.import_module("generic_backbone").Box
+    text = assert_same(nn.Sequential(box[nn.Linear](nn.Linear(3, 10))))
+    assert "def first(items):" in text
+    assert not problem_on_oldest(text)
 
 
 class _Twice(nn.Module):
