@@ -102,7 +102,7 @@ def test_what_is_told_of_them(tmp_path) -> None:
     coco(tmp_path)
     told = "\n".join(summary_of(settings(tmp_path), batch_size=2, epochs=4))
     assert "nothing is of class things: left out" in told
-    assert "at most 2 boxes" in told
+    assert "at most 2 objects" in told
     assert "4 boxes in the training images, 1.0 in each: ant 50.0 %, bee 50.0 %" in told
     assert "25 % of the boxes are less than 4 px" in told or "50 % of the boxes are less than 4 px" in told
     assert counts(settings(tmp_path))[0] == {"class": "ant", "training": 2, "validation": 2, "test": 2}

@@ -186,7 +186,7 @@ def listing_of_boxes(
         number = np.full(len(names), -1)
         number[used] = np.arange(len(used))
         kept = {part: Part(one.images, targets.renumbered(number)) for (part, one), targets in zip(kept.items(), boxes)}
-    sentences.append(f"an image holds at most {most} boxes: all are padded to so many")
+    sentences.append(f"an image holds at most {plural(most, 'object')}: all are padded to so many")
     empty = sum(not one.boxes for images in parts.values() for one in images)
     if empty:
         sentences.append(f"{empty} image{'s show' if empty > 1 else ' shows'} no object, which is learned, too")
