@@ -30,10 +30,13 @@ class PeakMemory:
 
     CUDA tells the peak since its last reset. A process has none that begins anew, and psutil tells none on Unix, so a
     thread looks at what it holds, 50 times per second.
+
+    Attributes:
+        bytes: The peak, once the context is closed.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._peak, self._ended = device, 0, threading.Event()
+        self._device, self._ended, self.bytes = device, threading.Event(), 0
 
     def __enter__(self) -> PeakMemory:
         if self._device.type == "cuda":
@@ -45,19 +48,14 @@ class PeakMemory:
 
     def __exit__(self, *_: object) -> None:
         if self._device.type == "cuda":
-            self._peak = torch.cuda.max_memory_allocated(self._device)
+            self.bytes = torch.cuda.max_memory_allocated(self._device)
         else:
             self._ended.set()
             self._thread.join()
 
-    @property
-    def bytes(self) -> int:
-        """The peak, once the context is closed."""
-        return self._peak
-
     def _watch(self) -> None:
         process = psutil.Process()
         while True:
-            self._peak = max(self._peak, process.memory_info().rss)
+            self.bytes = max(self.bytes, process.memory_info().rss)
             if self._ended.wait(0.02):
                 return
