@@ -28,7 +28,7 @@ ALPHA = 0.05
 #: Up to this number of seeds every resample is enumerated (5 ** 5 = 3,125; 6 ** 6 = 46,656); beyond, 20,000 are drawn.
 EXACT, RESAMPLES, MINIMAL_BOOTSTRAP = 6, 20_000, 4
 #: Weight of a direction among other networks in a difference's variance, its own being 1. With all of it (1, the whole
-#: block's error) five seeds find 1.2 points in a sixth more of all studies, but far more than 5 % of sets of equal
+#: block's error) five seeds find 1.2 points in a fifth more of all studies, but far more than 5 % of sets of equal
 #: networks are called different where one or two of them scatter more than the rest: docs/judging.md has both.
 BORROWED = 0.05
 #: With fewer seeds than this less is borrowed. With all of it two seeds call equal networks different in 6 to 8 % of
