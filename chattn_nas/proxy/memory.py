@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import threading
 
-import psutil
 import torch
 
 
@@ -54,6 +53,8 @@ class PeakMemory:
             self._thread.join()
 
     def _watch(self) -> None:
+        import psutil  # imports ``resource`` on Linux; exports of what is trained need neither
+
         process = psutil.Process()
         while True:
             self.bytes = max(self.bytes, process.memory_info().rss)
