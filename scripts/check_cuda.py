@@ -5,8 +5,9 @@ Every attention, every task (on random data) and every kind of optimiser and rec
 
     python scripts/check_cuda.py [--data cifar10.npz] [--device cuda] [--out FILE.md]
 
-Every line is a check with what was seen; the exit code is 1 where one failed. On a CPU nothing is captured, so there
-the script only proves that it runs.
+``--part K N`` runs a share of them, for several processes at once; rates are then those of a shared GPU. Every line is
+a check with what was seen; the exit code is 1 where one failed. On a CPU nothing is captured, so there the script only
+proves that it runs.
 """
 
 from __future__ import annotations
@@ -58,14 +59,18 @@ class Heard(logging.Handler):
 
 
 class Checks:
-    """Runs checks and collects their lines."""
+    """Runs every ``of``-th check from number ``part`` on, and collects their lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: int, of: int) -> None:
         self.lines: list[str] = []
         self.failed = 0
+        self.number, self.of = -1 - part, of
 
     def __call__(self, name: str, check: Callable[[], tuple[bool, str]]) -> None:
         """Run one; whatever it raises is a failure with its reason."""
+        self.number += 1
+        if self.number % self.of:
+            return
         begun = time.perf_counter()
         try:
             passed, seen = check()
@@ -84,10 +89,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--packs", type=int, nargs="+", default=[1, 4, 8, 16])
+    parser.add_argument("--part", type=int, nargs=2, default=[0, 1], metavar=("K", "N"), help="every N-th from K on")
     arguments = parser.parse_args()
     source = {"dataset": "npz", "path": arguments.data} if arguments.data else {"dataset": "digits"}
     data = load_data(DataSettings(image_size=16, train_limit=arguments.images, **source), device=arguments.device)
-    checks, heard = Checks(), Heard()
+    checks, heard = Checks(*arguments.part), Heard()
     logging.getLogger("chattn_nas").addHandler(heard)
 
     def built(type: str = "none", seed: int = 0) -> nn.Module:

@@ -42,7 +42,7 @@ class Training:
         epochs: Epochs of one complete schedule.
         start: ``unit``, ``official`` or ``identity``.
         branches: Factor of the last norm of every residual branch at the start; 1 leaves it as it is.
-        learning_rate, warmup: Learning rate and warmup of the proxy.
+        learning_rate, warmup, batch_size: Those of the proxy.
     """
 
     architecture: Architecture
@@ -52,6 +52,7 @@ class Training:
     branches: float = 1.0
     learning_rate: float = 0.1
     warmup: float = 0.2
+    batch_size: int = 128
 
     @property
     def key(self) -> str:
@@ -118,7 +119,8 @@ def _packs(trainings: Sequence[Training], pack: int) -> Iterator[list[Training]]
     together: list[Training] = []
     for training in trainings:
         same = together and all(
-            getattr(training, name) == getattr(together[0], name) for name in ("epochs", "learning_rate", "warmup")
+            getattr(training, name) == getattr(together[0], name)
+            for name in ("epochs", "learning_rate", "warmup", "batch_size")
         )
         if together and (len(together) == pack or not same):
             yield together
@@ -133,8 +135,9 @@ def _train(
 ) -> list[dict[str, Any]]:
     first = trainings[0]
     settings = ProxySettings(
-        rungs=[first.epochs], learning_rate=first.learning_rate, warmup=first.warmup, device=device
-    )
+        rungs=[first.epochs], learning_rate=first.learning_rate, warmup=first.warmup, batch_size=first.batch_size,
+        device=device,
+    )  # fmt: skip
     networks = [build(training, data).to(device) for training in trainings]
     costs = [cost(network, data.image_size, in_chans=data.in_chans) for network in networks]
     norms = [gradient_norm(network, data) for network in networks]
@@ -175,6 +178,7 @@ def _row(training: Training, measured: Measurement, network: nn.Module, data: Da
         "epochs": training.epochs,
         "learning_rate": training.learning_rate,
         "warmup": training.warmup,
+        "batch_size": training.batch_size,
         "images": len(data.train),
         "outcome": str(measured.outcome),
         "accuracy": measured.score,

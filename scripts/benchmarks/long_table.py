@@ -11,6 +11,8 @@ PLAN is one of
     table     an orthogonal array over the types in three stages, 20 epochs, every seed of all networks in turn
     lengths   the table's networks in complete schedules of 1, 3 and 7 epochs
     photos    uniform networks on photos at 64 px
+    deep_recipe    none on a ResNet-20 at 32 px with several learning rates
+    deep      attention in every block of a ResNet-20 at 32 px, 30 epochs: first every type everywhere, then a design
 
 Rows go to FOLDER/PLAN.*.jsonl as they come: the same command again goes on. ``--seconds`` bounds what is begun.
 """
@@ -36,6 +38,7 @@ from chattn_nas.space import Architecture, Backbone, StageChoice
 
 SMALL = Backbone("cifar_resnet8", {"width": 16})
 PHOTOS = Backbone("resnet18", {})
+DEEP = Backbone("cifar_resnet20", {})
 #: As the first table had them; the authors' own place for GCT.
 FIRST = {
     "none": {},
@@ -48,7 +51,13 @@ FIRST = {
 CONTROLS = ("channel_scale", "random_gate")
 NEWER = ("simam", "sge", "shuffle", "gather_excite", "channel_cbam", "cbam", "bam", "coordinate", "triplet", "ema",
          "scse", "ortho")  # fmt: skip
-IMAGES = {"recipe": 40_000, "pilot": 40_000, "start": 20_000, "table": 40_000, "lengths": 40_000}
+#: Whose authors put them into every block, beside the first ones.
+BLOCKS = ("rcan", "gather_excite", "shuffle", "triplet", "cbam", "channel_cbam", "coordinate", "scse", "simam", "ortho",
+          "sge", "mca", "scsa", "ema", "enc", "enc_module")  # fmt: skip
+#: More than elsewhere: small batches leave a GPU idle.
+DEEP_BATCH = 256
+#: Training images, where they are not 40,000.
+IMAGES = {"start": 20_000}
 
 
 def choice(name: str) -> StageChoice:
@@ -136,9 +145,32 @@ def photos(folder: Path, seeds: int) -> Iterator[Training]:
             yield Training(architecture=one, seed=seed, epochs=20, learning_rate=0.05)
 
 
-def best_recipe(folder: Path) -> dict[str, float]:
+def deep_recipe(folder: Path, seeds: int) -> Iterator[Training]:
+    """Learning rates of the bare backbone, in half as many epochs."""
+    for seed, rate in itertools.product(range(seeds), (0.1, 0.2, 0.4, 0.8)):
+        yield Training(
+            architecture=network(DEEP, "none"), seed=seed, epochs=15, learning_rate=rate, batch_size=DEEP_BATCH
+        )
+
+
+def deep(folder: Path, seeds: int) -> Iterator[Training]:
+    """Every type in every block, every seed of all in turn; then main effects of the long table's types by stage."""
+    rates = best_recipe(folder, "deep_recipe")
+    uniform = [network(DEEP, name) for name in (*FIRST, *CONTROLS, *BLOCKS)]
+    types = (*FIRST, "triplet", "shuffle")
+    # With the uniform ones, of all pairs of shifts those whose main effects of eight types are known best.
+    mixed = [
+        network(DEEP, *(types[(row + shift) % len(types)] for shift in (0, *shifts)))
+        for shifts, row in itertools.product(((2, 3), (3, 1)), range(len(types)))
+    ]
+    for networks, seed in itertools.product((uniform, mixed), range(seeds)):
+        for one in networks:
+            yield Training(architecture=one, seed=seed, epochs=30, batch_size=DEEP_BATCH, **rates)
+
+
+def best_recipe(folder: Path, plan: str = "recipe") -> dict[str, float]:
     """Learning rate and warm-up with the best mean validation accuracy of the plain backbone."""
-    found = sorted(folder.glob("recipe.*.jsonl"))
+    found = sorted(folder.glob(f"{plan}.*.jsonl"))
     if not found:
         return {}
     rows = read_trainings(found)
@@ -158,7 +190,10 @@ def best_of_pilot(folder: Path, count: int = 2) -> list[str]:
     return list(means.sort_values(ascending=False).index[:count])
 
 
-PLANS = {"recipe": recipe, "pilot": pilot, "start": start, "table": table, "lengths": lengths, "photos": photos}
+PLANS = {
+    "recipe": recipe, "pilot": pilot, "start": start, "table": table, "lengths": lengths, "photos": photos,
+    "deep_recipe": deep_recipe, "deep": deep,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -191,9 +226,10 @@ def main() -> None:
     if arguments.plan == "photos":
         settings = DataSettings(dataset="image_folder", path=arguments.data, image_size=64, validation=0.2, flip=True)
     else:
-        images = arguments.images or IMAGES[arguments.plan]
+        images = arguments.images or IMAGES.get(arguments.plan, 40_000)
+        size = 32 if arguments.plan.startswith("deep") else 16
         settings = DataSettings(
-            dataset="npz", path=arguments.data, image_size=16, train_limit=images, validation=0.2, flip=True
+            dataset="npz", path=arguments.data, image_size=size, train_limit=images, validation=0.2, flip=True
         )
     try:
         data = load_data(settings, device=arguments.device)
