@@ -46,8 +46,10 @@ class Replayed:
             try:
                 self.replay = self.capture(self.work)
             except Exception as error:  # whatever a layer does that a graph cannot hold
-                reason = first_line(error)
-                log.warning("running eagerly, not as a CUDA graph: %s: %s", type(error).__name__, reason)
+                first: BaseException = error
+                while first.__context__ is not None:  # the end of a broken capture raises on top of what broke it
+                    first = first.__context__
+                log.warning("running eagerly, not as a CUDA graph: %s: %s", type(first).__name__, first_line(first))
                 self.capture = None
         self.warm += 1
         (self.replay or self.work)()

@@ -10,7 +10,7 @@ from chattn_nas.proxy.average import Average
 from chattn_nas.proxy.capture import Capture
 from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.mixing import mixing_of
-from chattn_nas.proxy.optimizer import Rates, build_optimizer
+from chattn_nas.proxy.optimizer import Rates, build_optimizer, unless_counting
 from chattn_nas.proxy.order import even_odds
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.settings import ProxySettings
@@ -49,11 +49,17 @@ def epochs_of(
     batch_size = min(settings.batch_size, len(images))
     odds = even_odds(images.labels) if data.balanced else None
     make = Resident if isinstance(images, TensorSet) else Streamed
+    capture = capture and unless_counting(capture, optimizer)
     return make(step, images, batch_size, Rates(optimizer), generator, capture, odds=odds)  # type: ignore[arg-type]
 
 
 def trained_by(epochs: Resident) -> nn.Module:
     """The network that is scored and kept: the moving average of the weights where there is one."""
-    step = epochs.step
-    assert isinstance(step, TrainingStep)
+    step = step_of(epochs)
     return step.network if step.average is None else step.average.module
+
+
+def step_of(epochs: Resident) -> TrainingStep:
+    """The training step that :func:`epochs_of` put in."""
+    assert isinstance(epochs.step, TrainingStep)
+    return epochs.step

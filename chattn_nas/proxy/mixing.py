@@ -65,7 +65,8 @@ class BatchMixing:
             self.tables[alpha] = self.tables[alpha].to(even.device)
         table, place = self.tables[alpha], even * QUANTILES
         below = place.long().clamp(max=QUANTILES - 1)
-        return torch.lerp(table[below], table[below + 1], place - below)
+        # Indexing by a single number would read it back to the host.
+        return torch.lerp(table.take(below), table.take(below + 1), place - below)
 
 
 def _window(share: Tensor, row: Tensor, column: Tensor, height: int, width: int) -> Tensor:

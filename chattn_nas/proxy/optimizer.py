@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.parts import is_path, load_object
+from chattn_nas.proxy.capture import WARM_UP, Capture, Work
 from chattn_nas.proxy.settings import ProxySettings
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -82,6 +84,9 @@ def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: fl
     made: torch.optim.Optimizer = create_optimizer_v2(
         groups, opt=name, lr=peak, weight_decay=settings.weight_decay, momentum=settings.momentum
     )
+    for group in made.param_groups:
+        if "capturable" in group:  # counts steps and reads the learning rate on the device
+            group["capturable"] = group["params"][0].device.type == "cuda"
     return made
 
 
@@ -134,3 +139,51 @@ class Rates:
         """Set the rates to a factor of their peaks, a tensor of one element on the device."""
         for rate, peak in self.pairs:
             rate.copy_(factor.squeeze() * peak)
+
+
+def unless_counting(capture: Capture, *optimizers: torch.optim.Optimizer) -> Capture:
+    """Refuse to capture steps of optimisers that keep on the host what changes from step to step, such as a count.
+
+    Replays would not go on with it: a correction of moments would stay that of the recorded step.
+
+    Args:
+        capture: Records work, after its warm-up.
+        optimizers: The optimisers that step in this work.
+    """
+    watched = [_HostValues(optimizer) for optimizer in optimizers]
+
+    def checked(work: Work) -> Work:
+        for values in watched:
+            if values.changed:
+                raise RuntimeError(f"{type(values.optimizer).__name__} counts its steps on the host")
+        return capture(work)
+
+    return checked
+
+
+class _HostValues:
+    """Looks after the first steps of an optimiser whether any of its values on the host have changed."""
+
+    #: The hook runs twice in a step that calls that of its base class.
+    LOOKS = 2 * WARM_UP
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer, self.changed = optimizer, False
+        self.seen: list[list[float]] = []
+        self.hook = optimizer.register_step_post_hook(lambda *_: self._look())
+
+    def _look(self) -> None:
+        self.seen.append(list(self._values()))
+        self.changed = self.seen[-1] != self.seen[0]
+        if self.changed or len(self.seen) == self.LOOKS:
+            self.hook.remove()
+
+    def _values(self) -> Iterator[float]:
+        for group in self.optimizer.param_groups:
+            device = group["params"][0].device
+            states = [self.optimizer.state.get(parameter, {}) for parameter in group["params"]]
+            for value in (value for one in (group, *states) for key, value in one.items() if key != "params"):
+                for part in value if isinstance(value, (list, tuple)) else [value]:
+                    elsewhere = isinstance(part, Tensor) and part.numel() == 1 and part.device.type != device.type
+                    if elsewhere or isinstance(part, (int, float)):
+                        yield float(part)

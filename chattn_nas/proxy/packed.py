@@ -21,10 +21,11 @@ from chattn_nas.data import Data
 from chattn_nas.errors import InputError
 from chattn_nas.proxy._evaluate import Evaluation
 from chattn_nas.proxy.capture import Replayed, cuda_graphs
-from chattn_nas.proxy.epochs import epochs_of, trained_by
+from chattn_nas.proxy.epochs import epochs_of, step_of, trained_by
 from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.measurement import Measurement, Outcome, Rung
 from chattn_nas.proxy.mode import train_mode
+from chattn_nas.proxy.optimizer import unless_counting
 from chattn_nas.proxy.provenance import provenance_of
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.schedule import factors
@@ -100,6 +101,7 @@ def _train(
     averages = [trained_by(branch) for branch in branches]
     evaluations = [Evaluation(network, data.validation, data, SCORED) for network in averages]
     capture = cuda_graphs(device, *generators) if settings.cuda_graphs else None
+    capture = capture and unless_counting(capture, *(step_of(branch).optimizer for branch in branches))
     advance = Replayed(_side_by_side([branch.advance for branch in branches], device), capture)
 
     started = time.perf_counter()

@@ -171,10 +171,10 @@ def giou(one: Tensor, other: Tensor) -> Tensor:
     Rezatofighi, Tsoi, Gwak, Sadeghian, Reid, Savarese, "Generalized Intersection over Union" (2019).
     """
     low, high = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
-    shared = (high - low).clamp(min=0).prod(-1)
+    shared = _product((high - low).clamp(min=0))
     either = _area(one) + _area(other) - shared
     hull = torch.maximum(one[..., 2:], other[..., 2:]) - torch.minimum(one[..., :2], other[..., :2])
-    around = hull.prod(-1).clamp(min=1e-6)
+    around = _product(hull).clamp(min=1e-6)
     return shared / either.clamp(min=1e-6) - (around - either) / around
 
 
@@ -194,4 +194,9 @@ def candidates(output: Tensor, size: tuple[int, int], most: int) -> Tensor:
 
 
 def _area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    return _product(boxes[..., 2:] - boxes[..., :2])
+
+
+def _product(sides: Tensor) -> Tensor:
+    """(..., 2) to (...): the gradient of ``prod`` asks the host whether a side is zero."""
+    return sides[..., 0] * sides[..., 1]

@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chattn_nas.attention import AuxiliaryHead, IdentityStart
 from chattn_nas.testing.cases import Applied, Case, cases
+from chattn_nas.testing.reads import reads_back
 
 Check = Callable[[Case], None]
 #: A hidden layer of one unit is dead under half of the seeds, two of them under three of four; under all of these, only
@@ -227,6 +228,13 @@ def samples_are_independent(case: Case) -> None:
     _close(module(x[:1]), module(x)[:1], 1e-10, "a sample alone")
 
 
+def leaves_the_host_alone(case: Case) -> None:
+    """Forward and backward read nothing back to the host, so that a GPU need not wait, and can capture a step."""
+    module, x = case.build().train(), case.input(batch=4).requires_grad_()
+    seen = reads_back(lambda: module(x).square().mean().backward())
+    assert not seen, f"{', '.join(seen)}: a GPU could not capture this"
+
+
 def costs_as_declared(case: Case) -> None:
     """The closed formulas for parameters and MACs equal what torch counts."""
     kind, site = case.kind, (case.channels, case.feature_size)
@@ -351,6 +359,7 @@ ONCE: tuple[Check, ...] = (
     one_seed_one_module,
     has_no_memory,
     samples_are_independent,
+    leaves_the_host_alone,
     decay_names_exist,
     exports_with_free_batch,
     transforms,

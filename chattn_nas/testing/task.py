@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from chattn_nas.network import build_network, cost
 from chattn_nas.space import Architecture, Backbone, StageChoice
 from chattn_nas.tasks import TaskData
+from chattn_nas.testing.reads import reads_back
 
 #: Functions of torch that wait for the device, or bring numbers to it from the host.
 WAITING = frozenset(
@@ -142,7 +143,8 @@ def _loss_and_scorer_leave_the_host_alone(data: TaskData, backbone: Backbone) ->
         criterion(output, targets)
         data.task.presence(targets)
         scorer.add(output, batch.labels, torch.arange(len(batch)))
-    assert not watched.seen, f"{', '.join(dict.fromkeys(watched.seen))}: a GPU could not capture this"
+    seen = [*dict.fromkeys(watched.seen), *reads_back(lambda: criterion(network(inputs), targets).backward())]
+    assert not seen, f"{', '.join(seen)}: a GPU could not capture this"
 
 
 def _attention_and_costs_are_found_behind_the_head(data: TaskData, backbone: Backbone) -> None:

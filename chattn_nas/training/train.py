@@ -22,7 +22,7 @@ from chattn_nas.proxy.drop_path import dropped
 from chattn_nas.proxy.isolation import own_stream_and_state
 from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.proxy.mode import train_mode
-from chattn_nas.proxy.optimizer import Rates, build_optimizer
+from chattn_nas.proxy.optimizer import Rates, build_optimizer, unless_counting
 from chattn_nas.proxy.provenance import provenance_of
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.step import TrainingStep
@@ -118,6 +118,7 @@ class _Session:
         )  # fmt: skip
         repeatable = recipe.cuda_graphs and context.size == 1 and not prepare.draws_on_host
         capture = cuda_graphs(device, self.crops) if repeatable else None
+        capture = capture and unless_counting(capture, self.optimizer)
         self.epochs = training_data.epochs(step, recipe.batch_size, rates, self.order, capture, context)
         self.done, self.total = checkpoint.header.epoch if checkpoint is not None else 0, recipe.rungs[-1]
         if self.average is not None:

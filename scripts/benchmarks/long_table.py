@@ -12,7 +12,7 @@ PLAN is one of
     lengths   the table's networks in complete schedules of 1, 3 and 7 epochs
     photos    uniform networks on photos at 64 px
     deep_recipe    none on a ResNet-20 at 32 px with several learning rates
-    deep      attention in every block of a ResNet-20 at 32 px, 30 epochs: first every type everywhere, then a design
+    deep      attention in every block of a ResNet-20 at 32 px, 30 epochs: an orthogonal array, then uniform networks
 
 Rows go to FOLDER/PLAN.*.jsonl as they come: the same command again goes on. ``--seconds`` bounds what is begun.
 """
@@ -51,9 +51,9 @@ FIRST = {
 CONTROLS = ("channel_scale", "random_gate")
 NEWER = ("simam", "sge", "shuffle", "gather_excite", "channel_cbam", "cbam", "bam", "coordinate", "triplet", "ema",
          "scse", "ortho")  # fmt: skip
-#: Whose authors put them into every block, beside the first ones.
-BLOCKS = ("rcan", "gather_excite", "shuffle", "triplet", "cbam", "channel_cbam", "coordinate", "scse", "simam", "ortho",
-          "sge", "mca", "scsa", "ema", "enc", "enc_module")  # fmt: skip
+#: Whose authors put them into every block, beside SE, ECA and SRM; those that won in the long table first.
+BLOCKS = ("gct", "triplet", "rcan", "shuffle", "fca", "coordinate", "gather_excite", "channel_cbam", "cbam", "simam",
+          "ortho", "scse", "sge", "mca", "scsa", "enc_module", "enc", "ema")  # fmt: skip
 #: More than elsewhere: small batches leave a GPU idle.
 DEEP_BATCH = 256
 #: Training images, where they are not 40,000.
@@ -154,18 +154,13 @@ def deep_recipe(folder: Path, seeds: int) -> Iterator[Training]:
 
 
 def deep(folder: Path, seeds: int) -> Iterator[Training]:
-    """Every type in every block, every seed of all in turn; then main effects of the long table's types by stage."""
+    """An orthogonal array over four types, seed by seed; then other types in every block, type by type."""
     rates = best_recipe(folder, "deep_recipe")
-    uniform = [network(DEEP, name) for name in (*FIRST, *CONTROLS, *BLOCKS)]
-    types = (*FIRST, "triplet", "shuffle")
-    # With the uniform ones, of all pairs of shifts those whose main effects of eight types are known best.
-    mixed = [
-        network(DEEP, *(types[(row + shift) % len(types)] for shift in (0, *shifts)))
-        for shifts, row in itertools.product(((2, 3), (3, 1)), range(len(types)))
-    ]
-    for networks, seed in itertools.product((uniform, mixed), range(seeds)):
-        for one in networks:
-            yield Training(architecture=one, seed=seed, epochs=30, batch_size=DEEP_BATCH, **rates)
+    array = [network(DEEP, *triple) for triple in orthogonal_triples(("none", "se", "eca", "srm"))]
+    wanted = list(itertools.product(range(seeds), array))
+    wanted += [(seed, network(DEEP, name)) for name in ("channel_scale", *BLOCKS) for seed in range(seeds)]
+    for seed, one in wanted:
+        yield Training(architecture=one, seed=seed, epochs=30, batch_size=DEEP_BATCH, **rates)
 
 
 def best_recipe(folder: Path, plan: str = "recipe") -> dict[str, float]:

@@ -6,10 +6,14 @@ import logging
 import pytest
 import torch
 
-from chattn_nas.proxy import evaluate, train
+from chattn_nas.proxy import ProxySettings, evaluate, train
 from chattn_nas.proxy import train as proxy_train
 from chattn_nas.proxy.capture import WARM_UP, Replayed, cuda_graphs
+from chattn_nas.proxy.epochs import epochs_of
+from chattn_nas.proxy.packed import train_packed
 from chattn_nas.proxy.resident import Resident
+from chattn_nas.proxy.schedule import factors
+from chattn_nas.testing.reads import reads_back
 
 
 @pytest.fixture
@@ -96,3 +100,68 @@ def test_evaluation_takes_the_last_smaller_batch(data, build) -> None:
     assert len({accuracy for accuracy, _ in scores}) == 1
     for _, loss in scores:
         assert loss == pytest.approx(scores[0][1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *({"optimizer": name} for name in ("sgd", "adam", "adamw", "lion")),
+        {"mixup": 0.2}, {"cutmix": 1.0}, {"mixup": 0.2, "cutmix": 1.0, "loss": "bce"},
+        {"ema": 0.99, "clip": 1.0, "label_smoothing": 0.1},
+    ],
+    ids=lambda recipe: ",".join(map(str, recipe.values())),
+)  # fmt: skip
+def test_a_step_reads_nothing_back(data, build, recipe) -> None:
+    settings = ProxySettings(rungs=[1], batch_size=64, **recipe)
+    epochs = epochs_of(build().train(), data, settings, torch.Generator().manual_seed(0))
+    epochs.begin(factors(settings, epochs.steps))
+    epochs.advance()
+    assert not reads_back(epochs.advance)
+
+
+@pytest.mark.parametrize(("name", "counts"), [("sgd", False), ("lion", False), ("counting:Counting", True)])
+def test_an_optimizer_that_counts_on_the_host_is_not_captured(
+    data, build, settings, capture_with, caplog, name, counts, tmp_path, monkeypatch
+) -> None:
+    """Every replay would correct its moments as the recorded step did."""
+    (tmp_path / "counting.py").write_text(
+        "import torch\n\n\n"
+        "class Counting(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n"
+        "        for group in self.param_groups:\n"
+        "            group['steps'] = group.get('steps', 0) + 1\n"
+        "        return super().step(closure)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = settings.model_copy(update={"optimizer": name})
+    captured = []
+    capture_with(lambda work: captured.append(work) or work)
+    with caplog.at_level(logging.WARNING):
+        train(build(), data, settings, seed=1)
+    assert len(captured) == 2 - counts, "the evaluation is captured in any case"
+    assert ("Counting counts its steps on the host" in caplog.text) == counts
+
+
+def test_packed_optimizers_that_count_on_the_host_are_not_captured(data, build, settings, monkeypatch, caplog) -> None:
+    module = importlib.import_module(train_packed.__module__)
+    captured = []
+    monkeypatch.setattr(module, "cuda_graphs", lambda *_: lambda work: captured.append(work) or work)
+    train_packed([build(), build()], data, settings, seeds=[0, 1], device="cpu")
+    assert len(captured) == 1
+    with caplog.at_level(logging.WARNING):
+        counting = settings.model_copy(update={"optimizer": "nadamw"})
+        train_packed([build(), build()], data, counting, seeds=[0, 1], device="cpu")
+    assert ("counts its steps on the host" in caplog.text) == (len(captured) == 1)
+
+
+def test_what_broke_a_capture_is_told_not_what_its_end_raised(caplog) -> None:
+    def capture(work):
+        try:
+            raise RuntimeError("nonzero is not permitted when stream is capturing")
+        finally:
+            raise OSError("operation failed due to a previous error during capture")
+
+    replayed = Replayed(lambda: None, capture)
+    for _ in range(WARM_UP + 1):
+        replayed()
+    assert "RuntimeError: nonzero is not permitted" in caplog.text
