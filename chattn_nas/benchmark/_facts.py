@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from chattn_nas.benchmark.answers import best_of
 from chattn_nas.benchmark.table import Table
 from chattn_nas.judging.comparison import detectable
 
@@ -77,9 +78,9 @@ def facts(table: Table) -> TableFacts:
     between = max(float(means.var(ddof=1)) - error, 0.0)
     names = list(table.networks)
     uniform = np.array([len(set(table.networks[key].stages)) == 1 for key in names])
-    first, second = _best(means, uniform), _best(means, ~uniform)
+    first, second = best_of(means, uniform)[0], best_of(means, ~uniform)[0]
     honest = [
-        test[_best(others, ~uniform), seed] - test[_best(others, uniform), seed]
+        test[best_of(others, ~uniform), seed].mean() - test[best_of(others, uniform), seed].mean()
         for seed in range(seeds) if seeds > 1 for others in [np.delete(validation, seed, axis=1).mean(1)]
     ]  # fmt: skip
     margin = float(np.mean(honest)) if honest else float("nan")
@@ -99,10 +100,6 @@ def facts(table: Table) -> TableFacts:
         best_uniform=str(table.networks[names[first]]), best_mixed=str(table.networks[names[second]]),
         luck=float(means[second] - means[first]), margin=margin, margin_low=margin - half, margin_high=margin + half,
     )  # fmt: skip
-
-
-def _best(means: np.ndarray, among: np.ndarray) -> int:
-    return int(np.argmax(np.where(among, means, -np.inf)))
 
 
 def _noise(grid: np.ndarray) -> tuple[float, float]:

@@ -133,6 +133,7 @@ class LongTable:
     Attributes:
         long: Epochs of the long trainings.
         networks: Hashes of the networks trained that long on all :attr:`seeds`, controls left out.
+        crossed: Those whose types all stand in mixed networks too: the others say nothing about single stages.
         controls: Those of ``channel_scale`` and ``random_gate``.
         types: Per network, one type per stage.
     """
@@ -151,6 +152,8 @@ class LongTable:
         }
         self.controls = [key for key, types in self.types.items() if self.CONTROLS & set(types)]
         self.networks = [key for key in self.types if key not in self.controls]
+        mixed = {name for key in self.networks if not self.is_uniform(key) for name in self.types[key]}
+        self.crossed = [key for key in self.networks if mixed.issuperset(self.types[key])]
         self.first = ends.drop_duplicates("hash").set_index("hash")
 
     def grid(self, column: str, *, epochs: int | None = None, networks: Sequence[str] | None = None) -> np.ndarray:
@@ -160,6 +163,10 @@ class LongTable:
         grid = grid.reindex(index=list(networks or self.networks), columns=list(self.seeds))
         return grid.to_numpy(dtype=float) * (100 if column.endswith("accuracy") else 1)
 
+    def is_uniform(self, key: str) -> bool:
+        """Whether a network has one type everywhere."""
+        return len(set(self.types[key])) == 1
+
     def uniform(self, name: str) -> str | None:
         """The hash of the network with one type everywhere."""
         return next((key for key, types in self.types.items() if set(types) == {name}), None)
@@ -167,7 +174,7 @@ class LongTable:
     def name(self, key: str) -> str:
         """A network's types, stage by stage."""
         types = self.types[key]
-        return types[0] if len(set(types)) == 1 else " | ".join(types)
+        return types[0] if self.is_uniform(key) else " | ".join(types)
 
 
 def uniform_effects(table: LongTable) -> list[Effect]:
@@ -178,7 +185,7 @@ def uniform_effects(table: LongTable) -> list[Effect]:
     base = table.grid("test_accuracy", networks=[bare])[0]
     effects = []
     for key, types in table.types.items():
-        if len(set(types)) == 1 and key != bare:
+        if table.is_uniform(key) and key != bare:
             gain = Interval.over(table.grid("test_accuracy", networks=[key])[0] - base)
             costs = {
                 name: float(table.first[name][key]) / float(table.first[name][bare]) - 1
@@ -190,8 +197,10 @@ def uniform_effects(table: LongTable) -> list[Effect]:
 
 def stage_effects(table: LongTable) -> list[Effect]:
     """Every type in every stage against ``none`` there: main effects, fitted on each seed alone."""
+    if not table.crossed:
+        return []
     design, labels = _design(table)
-    values = table.grid("test_accuracy")
+    values = table.grid("test_accuracy", networks=table.crossed)
     fitted = np.linalg.lstsq(design, values, rcond=None)[0]
     return _corrected(
         [(name, stage, Interval.over(row), {}) for (stage, name), row in zip(labels, fitted[1:], strict=True)]
@@ -199,17 +208,17 @@ def stage_effects(table: LongTable) -> list[Effect]:
 
 
 def mixing(table: LongTable) -> Mixing | None:
-    """Choose on all seeds but one, judge on that one."""
-    validation, test = table.grid("accuracy"), table.grid("test_accuracy")
-    uniform = np.array([len(set(table.types[key])) == 1 for key in table.networks])
-    if len(table.seeds) < 2 or uniform.all() or not uniform.any():
+    """Choose on all seeds but one, judge on that one: among networks of the same types."""
+    uniform = np.array([table.is_uniform(key) for key in table.crossed])
+    if len(table.seeds) < 2 or not uniform.any():
         return None
+    validation, test = (table.grid(name, networks=table.crossed) for name in ("accuracy", "test_accuracy"))
     margins, chosen = [], []
     for left in range(len(table.seeds)):
         means = np.delete(validation, left, 1).mean(1)
-        mixed, same = _best(means, ~uniform), _best(means, uniform)
-        margins.append(test[mixed, left] - test[same, left])
-        chosen.append((table.name(table.networks[mixed]), table.name(table.networks[same])))
+        mixed, same = best_of(means, ~uniform), best_of(means, uniform)
+        margins.append(test[mixed, left].mean() - test[same, left].mean())
+        chosen.append(tuple(" or ".join(table.name(table.crossed[one]) for one in best) for best in (mixed, same)))
     means = test.mean(1)
     lucky = float(means[~uniform].max() - means[uniform].max())
     return Mixing(chosen=tuple(chosen), margin=Interval.over(margins), lucky=lucky)
@@ -217,7 +226,7 @@ def mixing(table: LongTable) -> Mixing | None:
 
 def interactions(table: LongTable) -> Interactions:
     """Analysis of variance: main effects, main effects x seed, what they leave of the networks, noise."""
-    values = table.grid("test_accuracy")
+    values = table.grid("test_accuracy", networks=table.crossed)
     networks, seeds = values.shape
     design, _ = _design(table)
     rank = int(np.linalg.matrix_rank(design))
@@ -232,7 +241,7 @@ def interactions(table: LongTable) -> Interactions:
     ms_noise = float((noise**2).sum()) / max(1, df[1])
     ms_by_seed = float((by_seed**2).sum()) / max(1, (rank - 1) * (seeds - 1))
     ms_main = seeds * float((((project @ means) - means.mean()) ** 2).sum()) / max(1, rank - 1)
-    types = zip(*(table.types[key] for key in table.networks), strict=True)
+    types = zip(*(table.types[key] for key in table.crossed), strict=True)
     per_level = networks / max(len(set(one)) for one in types)
     f = ms_left / ms_noise if ms_noise > 0 else float("nan")
     return Interactions(
@@ -265,13 +274,15 @@ def foretelling(table: LongTable) -> list[Foretelling]:
     return rows
 
 
-def _best(means: np.ndarray, among: np.ndarray) -> int:
-    return int(np.flatnonzero(among)[means[among].argmax()])
+def best_of(means: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Indices of the largest among some of the means: several where they tie, in which order must not decide."""
+    best: np.ndarray = np.flatnonzero(among & (means >= means[among].max() - 1e-9))
+    return best
 
 
 def _design(table: LongTable) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """Intercept and a column per stage and type, ``none`` being 0."""
-    types = [table.types[key] for key in table.networks]
+    """Intercept and a column per stage and type of the crossed networks, ``none`` being 0."""
+    types = [table.types[key] for key in table.crossed]
     labels = [
         (stage + 1, name) for stage in range(len(types[0])) for name in sorted({row[stage] for row in types} - {"none"})
     ]

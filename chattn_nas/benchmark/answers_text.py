@@ -14,6 +14,7 @@ from chattn_nas.benchmark.answers import (
     stage_effects,
     uniform_effects,
 )
+from chattn_nas.plural import plural
 
 READING = {"accuracy": "validation accuracy", "loss": "validation loss", "train_loss_sum": "sum of training losses"}
 
@@ -25,8 +26,9 @@ def answers_markdown(table: LongTable) -> str:
 
 def _size(table: LongTable) -> Iterator[str]:
     yield (
-        f"{len(table.networks)} networks and {len(table.controls)} controls, {table.long} epochs, {len(table.seeds)} "
-        f"seeds. Points of test accuracy; 95 % intervals by Student's t over seeds, so type x seed is counted."
+        f"{len(table.networks)} networks and {plural(len(table.controls), 'control')}, {table.long} epochs, "
+        f"{len(table.seeds)} seeds. Points of test accuracy; 95 % intervals by Student's t over seeds, "
+        "so type x seed is counted."
     )
 
 
@@ -46,8 +48,8 @@ def _uniform(table: LongTable) -> Iterator[str]:
 
 def _stages(table: LongTable) -> Iterator[str]:
     effects = stage_effects(table)
-    if not effects or len(table.networks) <= len(effects) + 1:
-        return  # uniform networks alone tell no stage from another
+    if not effects or len(table.crossed) <= len(effects) + 1:
+        return  # too few networks to tell one stage from another
     yield from ("", "### One stage at a time, against none there, in the mean over the other stages", "")
     stages = sorted({one.stage or 0 for one in effects})
     yield "| type | " + " | ".join(f"stage {stage}" for stage in stages) + " | smallest p (Holm) |"
@@ -67,16 +69,16 @@ def _mixed(table: LongTable) -> Iterator[str]:
         return
     yield from ("", "### Does mixing pay?", "")
     yield (
-        f"The best mixed over the best uniform network, both chosen by validation accuracy on all seeds but one and "
-        f"judged by test accuracy on that one: **{gain.margin}** points. The best of the whole table, judged where it "
-        f"was chosen, would claim {gain.lucky:+.2f}. Chosen: "
+        f"The best mixed over the best uniform network of the same types, both chosen by validation accuracy on all "
+        f"seeds but one and judged by test accuracy on that one: **{gain.margin}** points. The best of the whole "
+        f"table, judged where it was chosen, would claim {gain.lucky:+.2f}. Chosen: "
         + "; ".join(f"{mixed} over {uniform}" for mixed, uniform in dict.fromkeys(gain.chosen))
         + "."
     )
 
 
 def _added(table: LongTable) -> Iterator[str]:
-    if len(table.seeds) < 2 or len(table.networks) <= len(stage_effects(table)) + 1:
+    if len(table.seeds) < 2 or len(table.crossed) <= len(stage_effects(table)) + 1:
         return
     analysis = interactions(table)
     yield from ("", "### Do stages interact?", "")

@@ -59,7 +59,9 @@ def test_searches_run_on_a_table_that_holds_a_part_of_its_space() -> None:
     assert all(record.hash in table.networks for record in found)
 
 
-@pytest.mark.parametrize("name", ["cifar_resnet8_16px_20ep", "imagenette_resnet18_64px_20ep"])
+@pytest.mark.parametrize(
+    "name", ["cifar_resnet8_16px_20ep", "cifar_resnet20_32px_30ep", "imagenette_resnet18_64px_20ep"]
+)
 def test_the_page_quotes_what_the_tool_says(name) -> None:
     rows = read_table(name)
     said = answers_markdown(LongTable(rows[rows["plan"].isin(["table", "lengths", "photos"])]))
