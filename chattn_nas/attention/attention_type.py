@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -29,13 +30,17 @@ class Hyperparameter:
         default, *others: The values that a search takes when the spec says ``search``; the first is the default.
         minimum: For numbers: any value of the default's type from here up is allowed, listed or not.
             Without it only the listed values are allowed.
+        maximum: The largest of these, if there is one.
         anything: Any value of the default's type is allowed; any value at all if that is ``None``.
     """
 
-    def __init__(self, default: Any, *others: Any, minimum: float | None = None, anything: bool = False) -> None:
+    def __init__(
+        self, default: Any, *others: Any, minimum: float | None = None, maximum: float | None = None,
+        anything: bool = False,
+    ) -> None:  # fmt: skip
         self.default = default
         self.values = (default, *others)
-        self.minimum = minimum
+        self.minimum, self.maximum = minimum, maximum
         self.anything = anything
 
     def check(self, name: str, value: Any) -> None:
@@ -50,8 +55,10 @@ class Hyperparameter:
             return
         if self.minimum is None:
             raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=self.values)
-        if type(value) is not number or value < self.minimum:  # type: ignore[operator]
-            raise InputError(f"{name} must be {number.__name__} >= {self.minimum}, not {value!r}", where=(name,))
+        within = type(value) is number and math.isfinite(value) and value >= self.minimum
+        if not within or (self.maximum is not None and value > self.maximum):
+            limits = f">= {self.minimum}" if self.maximum is None else f"from {self.minimum} to {self.maximum}"
+            raise InputError(f"{name} must be {number.__name__} {limits}, not {value!r}", where=(name,))
 
 
 def no_problem(channels: int, feature_size: Size, values: Values) -> str | None:

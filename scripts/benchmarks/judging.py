@@ -4,6 +4,7 @@
     python scripts/benchmarks/judging.py confirm --studies 4000    # families of differences, by kind of noise
     python scripts/benchmarks/judging.py methods --studies 2000    # the same by other corrections
     python scripts/benchmarks/judging.py borrowed --studies 2000   # and with other weights of the rest's scatter
+    python scripts/benchmarks/judging.py many --studies 2000       # and with more networks
     python scripts/benchmarks/judging.py prior --studies 40        # which terms of the model make intervals wide
     python scripts/benchmarks/judging.py looks --studies 400       # confirm again and again with more seeds
     python scripts/benchmarks/judging.py calibrate --studies 300   # recommended proxies that do not suffice
@@ -41,6 +42,9 @@ NOISE = 0.51
 ROLES = ("candidate", "candidate", "candidate", "uniform", "none", RIVAL, "control")
 #: What it claims: the first four against each of the three rivals.
 PAIRS = [(one, other) for one, other, _ in families([[role] for role in ROLES])[0]]
+#: The same of eight candidates.
+MORE_ROLES = ("candidate",) * 8 + ROLES[3:]
+MORE_PAIRS = [(one, other) for one, other, _ in families([[role] for role in MORE_ROLES])[0]]
 #: Of these, the first candidate's.
 RIVALS = [place for place, (one, _) in enumerate(PAIRS) if one == 0]
 KINDS = (
@@ -115,6 +119,7 @@ def prior(studies: int) -> None:
 def noise(kind: str, size: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
     """Noise of (studies, networks, seeds) with the same mean square in every kind but collapses."""
     drawn = rng.standard_normal(size)
+    uniform = size[1] - 4  # the rival of most comparisons
     if kind == "heavy tails":
         drawn = rng.standard_t(3, size) / 3**0.5
     elif kind.startswith("skewed"):
@@ -124,14 +129,14 @@ def noise(kind: str, size: tuple[int, int, int], rng: np.random.Generator) -> np
     elif kind == "type by seed":  # three stages, 0.24 points each
         return 0.43 * drawn + 0.24 * _by_type(size, rng)
     elif kind == "one ends ten points lower or higher":
-        drawn[:, 3] += 20 * rng.choice([-1, 1], (size[0], size[2]))
+        drawn[:, uniform] += 20 * rng.choice([-1, 1], (size[0], size[2]))
     scale = np.ones((1, size[1], 1))
-    if "one scatters" in kind:  # the rival of three comparisons
-        scale[0, 3] = float(kind.split("scatters")[1].split()[0])
+    if "one scatters" in kind:
+        scale[0, uniform] = float(kind.split("scatters")[1].split()[0])
     elif kind.startswith("three rivals"):
-        scale[0, 3:6] = 4.0
+        scale[0, uniform : uniform + 3] = 4.0
     elif kind.startswith("two scatter"):
-        scale[0, [0, 3]] = 10.0 if "10" in kind else 2.0
+        scale[0, [0, uniform]] = 10.0 if "10" in kind else 2.0
     elif kind == "all scatter differently":
         scale = np.exp(rng.normal(0, 0.5, (size[0], size[1], 1)))
     return NOISE * drawn * scale / np.sqrt((scale**2).mean(1, keepdims=True))
@@ -172,6 +177,19 @@ def confirm(studies: int, kinds: Sequence[str] = KINDS + HARDER, counts: Sequenc
             *(f"{one:.2f}" if shown else "" for one in (announced, plain)),
         )  # fmt: skip
         print(f"| {seeds} | {kind} | {' | '.join(cells)} |", flush=True)
+
+
+def many(studies: int) -> None:
+    """False claims of five and ten seeds where eight candidates are confirmed, not three."""
+    print("| seeds | noise | any false claim of twelve networks |\n|---|---|---|")
+    for seeds, kind in itertools.product((5, 10), KINDS + HARDER):
+        if kind == "type by seed":  # its networks are the seven
+            continue
+        rng = np.random.default_rng([12, seeds, (KINDS + HARDER).index(kind)])
+        runs = noise(kind, (studies, len(MORE_ROLES), seeds), rng)
+        found = (compare_block(one, MORE_PAIRS, alpha=alpha_of(1)) for one in runs)
+        false = np.mean([any(c.judgement != "no difference shown" for c in one) for one in found])
+        print(f"| {seeds} | {kind} | {100 * false:.1f} % |", flush=True)
 
 
 def methods(studies: int) -> None:
@@ -258,14 +276,14 @@ def looks(studies: int, most: int = 20) -> None:
     rng = np.random.default_rng(1)
     print("| looks | something falsely called better |")
     print("|---|---|")
-    first = []
-    for _ in range(studies):
-        runs = NOISE * rng.standard_normal((len(ROLES), 4 + most))
-        first.append(next((look for look in range(1, most + 1) if any(
-            one.judgement == "better" for one in compare_block(runs[:, : 4 + look], PAIRS, alpha=alpha_of(look))
-        )), most + 1))  # fmt: skip
-    for look in (1, 2, 5, 10, most):
-        print(f"| {look} | {100 * np.mean(np.array(first) <= look):.1f} % |", flush=True)
+    runs = NOISE * rng.standard_normal((studies, len(ROLES), 4 + most))
+    claimed = np.zeros(studies, dtype=bool)
+    for look in range(1, most + 1):  # look by look, since a limit is drawn for every number of seeds
+        for study in np.flatnonzero(~claimed):
+            found = compare_block(runs[study, :, : 4 + look], PAIRS, alpha=alpha_of(look))
+            claimed[study] = any(one.judgement == "better" for one in found)
+        if look in (1, 2, 5, 10, most):
+            print(f"| {look} | {100 * claimed.mean():.1f} % |", flush=True)
     planned(studies)
 
 
@@ -325,10 +343,13 @@ def _tau(spread: float) -> float:
     return float(2 / np.pi * np.arcsin(1 / np.sqrt((1 + spread**2) * (1 + 0.4**2))))
 
 
+SHORT = {"prior": prior, "many": many, "methods": methods, "borrowed": borrowed, "looks": looks, "calibrate": calibrate}
+
+
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("coverage", "prior", "confirm", "methods", "borrowed", "looks", "calibrate"))
+    parser.add_argument("what", choices=("coverage", "confirm", *SHORT))
     parser.add_argument("--studies", type=int, default=40)
     parser.add_argument("--keep", type=Path, help="CSV file of coverage's studies")
     parser.add_argument("--minutes", type=float, default=1e9, help="no study of coverage begins later")
@@ -341,9 +362,7 @@ def main() -> None:
     elif arguments.what == "confirm":
         confirm(arguments.studies, arguments.kind or KINDS + HARDER, arguments.seeds or SEEDS)
     else:
-        kinds = {"prior": prior, "methods": methods, "borrowed": borrowed, "looks": looks,
-                 "calibrate": calibrate}  # fmt: skip
-        kinds[arguments.what](arguments.studies)
+        SHORT[arguments.what](arguments.studies)
 
 
 if __name__ == "__main__":

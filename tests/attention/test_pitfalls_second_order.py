@@ -318,3 +318,17 @@ def test_pixels_may_change_places(name):
         return x.flatten(2)[:, :, order].view_as(x)
 
     assert (module(shuffled(x)) - shuffled(module(x))).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize(("channels", "side"), [(64, 2), (128, 4), (16, 8)])
+def test_float32_carries_as_many_iterations_as_soca_takes(channels, side):
+    """With more, products of nearly singular matrices drift until the gradient, then the root, is lost."""
+    module = _randomised(build("soca", channels, iterations=get("soca").hyperparameters["iterations"].maximum))
+    x = 3 * torch.randn(4, channels, side, side, generator=torch.Generator().manual_seed(1))
+    x[1], x[2, 1:] = 1, 0
+    gradients = []
+    for dtype in (torch.float64, torch.float32):
+        given = x.to(dtype).requires_grad_()
+        module.to(dtype)(given).square().sum().backward()
+        gradients.append(given.grad.double())
+    assert (gradients[1] - gradients[0]).norm() < 1e-4 * gradients[0].norm()

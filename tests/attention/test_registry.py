@@ -54,6 +54,11 @@ def test_every_type_tells_its_paper_and_its_docstring_the_equation():
         (lambda: attention.build("se", 16, reductoin=4), "did you mean 'reduction'"),
         (lambda: attention.build("se", 16, reduction=0), "reduction must be int >= 1, not 0"),
         (lambda: attention.build("se", 16, reduction=True), "reduction must be int >= 1, not True"),
+        (lambda: attention.build("soca", 16, iterations=21), "iterations must be int from 1 to 20, not 21"),
+        (
+            lambda: attention.build("enc_module", 16, num_classes=3, se_loss_weight=float("nan")),
+            "se_loss_weight must be float >= 0.0, not nan",
+        ),
         (lambda: attention.build("se", 16, gate="relu"), "gate cannot be 'relu'"),
         (lambda: attention.build("eca", 16, kernel_size=4), "kernel_size must be odd, not 4"),
         (lambda: attention.build("fca", 16), "fca needs feature_size"),
