@@ -55,8 +55,8 @@ class Hyperparameter:
             return
         if self.minimum is None:
             raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=self.values)
-        within = type(value) is number and math.isfinite(value) and value >= self.minimum
-        if not within or (self.maximum is not None and value > self.maximum):
+        most = math.inf if self.maximum is None else self.maximum
+        if type(value) is not number or not self.minimum <= value <= most or value == math.inf:  # type: ignore[operator]
             limits = f">= {self.minimum}" if self.maximum is None else f"from {self.minimum} to {self.maximum}"
             raise InputError(f"{name} must be {number.__name__} {limits}, not {value!r}", where=(name,))
 

@@ -27,7 +27,7 @@ from chattn_nas.attention.width import hidden_width
 
 #: Up to this number of channels or pixels, one more step on matrices is cheaper than nine products with a vector.
 FEW = 128
-#: In float32 the gradient is off by less than 1e-5 of itself up to here; after 25 it is lost, and after 30 the root too.
+#: Up to here the gradient in float32 is off by less than 1e-5 of itself; after 25 it is lost, after 30 the root too.
 MOST_ITERATIONS = 20
 
 

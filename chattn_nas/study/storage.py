@@ -65,8 +65,15 @@ def file_of(url: str) -> Path | None:
     """The file of a storage; ``None`` for a server."""
     for scheme in (SQLITE, JOURNAL):
         if url.startswith(scheme):
-            return Path(url.removeprefix(scheme).partition("?")[0])
+            return Path(_file_and_query(url.removeprefix(scheme))[0])
     return None
+
+
+def _file_and_query(place: str) -> tuple[str, str]:
+    """``FILE?name=value&...`` in its parts; a question mark before the file's own name is one of its folder's."""
+    found = re.fullmatch(r"(.*?)(?:\?((?:\w+=[^/&]*&?)+))?", place, re.DOTALL)
+    assert found is not None, "everything matches"
+    return found[1], found[2] or ""
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -89,7 +96,7 @@ def open_storage(url: str) -> BaseStorage:
         file = file_of(url)
         if file is not None and file.is_file() and not _writable(file):
             return cached(_read_only(file))
-        place = url if file is None else _sqlite_url(str(file), url.partition("?")[2])
+        place = url if file is None else _sqlite_url(*_file_and_query(url.removeprefix(SQLITE)))
         storage = _with_password(url, partial(_database, place))
         if file is not None:
             _one_writer_at_a_time(storage.engine)

@@ -162,7 +162,7 @@ def test_a_password_that_stays_wrong_is_one_sentence(monkeypatch) -> None:
 
 def test_a_folder_with_any_name_holds_its_study(tmp_path, monkeypatch) -> None:
     """SQLAlchemy 2.1 unquotes what Optuna has filled braces in; SQLite unquotes once more where it only reads."""
-    folder = tmp_path / "lr%20rate 50%25 #1 {a} {}"
+    folder = tmp_path / "lr%20rate 50%25 #1 {a} {} what? a=1&b;"
     folder.mkdir()
     optuna.create_study(study_name="all", storage=open_storage(storage.default_url(folder)))
     assert (folder / storage.DATABASE).is_file()
