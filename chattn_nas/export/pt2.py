@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -35,10 +36,12 @@ def write_pt2(context: Context) -> Written:
     larger = torch.randn(2, context.facts.in_chans, height + 32, width + 64)
     try:
         worst, sizes = _write(context, file, larger), "any batch, images of any size that the network takes"
+    except OSError:
+        raise
     except Exception:  # that a size is not free shows in a dozen ways: torch's, and the network's own
         try:
             worst, sizes = _write(context, file, None), "any batch, images of the size below"
-        except ExportError:
+        except (ExportError, OSError):
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {first_line(error)}"
@@ -56,7 +59,9 @@ def _write(context: Context, file: Path, larger: torch.Tensor | None) -> float:
     """Write and compare; with ``larger`` images the size is free, and they are compared as well."""
     program = export_program(context.network, context.images, free_size=larger is not None)
     with _quiet():
-        torch.export.save(program, file, extra_files={"preprocessing.json": json.dumps(context.preprocessing)})
+        whole = BytesIO()  # on a full disk, torch's own writing of a file ends the process
+        torch.export.save(program, whole, extra_files={"preprocessing.json": json.dumps(context.preprocessing)})
+        file.write_bytes(whole.getbuffer())
     batches = [*context.batches(), *([] if larger is None else [larger])]
     answers = CLEAN.run(file, batches=batches)
     with torch.no_grad():

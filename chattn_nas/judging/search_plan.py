@@ -50,6 +50,7 @@ class SearchPlan:
 
     Attributes:
         paces: How fast networks train here, ``none`` first.
+        dearest: The pace of the slowest network with attention that was timed.
         trial: Seconds of one full trial: of an average network, of ``none``, and of the slowest network.
         search, low, high: Seconds of the search on these workers, and a range for them.
         confirm, train: Seconds of a confirmation on these workers, and of one training at full length.
@@ -68,6 +69,7 @@ class SearchPlan:
     """
 
     paces: Sequence[Pace]
+    dearest: Pace
     trial: tuple[float, float, float]
     search: float
     low: float
@@ -125,11 +127,6 @@ class SearchPlan:
         ]
         return [named(one, self.unit) for one in said]
 
-    @property
-    def dearest(self) -> Pace:
-        """The slowest network that was timed."""
-        return max(self.paces, key=lambda one: one.step)
-
     def trials_within(self, seconds: float) -> int:
         """About how many trials fit into that time."""
         before = STARTUP + ENDING + self.one_shot
@@ -137,8 +134,8 @@ class SearchPlan:
 
     def words_within(self, seconds: float) -> list[str]:
         """What fits into that time, one sentence per line."""
-        trials, time = self.trials_within(seconds), words.about(seconds)
-        said = [f"about {words.plural(trials, 'trial')} in {time}"]
+        trials = self.trials_within(seconds)
+        said = [f"about {words.plural(trials, 'trial')} in {words.about(seconds)}"]
         if trials <= self.baselines:
             said.append(
                 f"beware, that is hardly time for the {self.baselines} baselines: a smaller backbone, smaller images "
@@ -250,8 +247,9 @@ def _plan(
     noise, counting = _noise(spec, trainer)
     complete = fmean((one == len(rungs)).sum() for one in reached)
     effect = SHOWN * noise * math.sqrt(2 * types / max(complete, types))
+    dearest = max(paces[1:] or paces, key=lambda one: one.seconds(rungs))
     return SearchPlan(
-        paces=paces, trial=(times.average(rungs), bare.seconds(rungs), max(one.seconds(rungs) for one in paces)),
+        paces=paces, dearest=dearest, trial=(times.average(rungs), bare.seconds(rungs), dearest.seconds(rungs)),
         search=one_shot + on_workers(fmean(training)), low=0.75 * (one_shot + on_workers(min(training))),
         high=1.25 * (one_shot + on_workers(max(training))),
         one_shot=one_shot, one_shot_epochs=epochs_of(spec) if one_shot else 0,

@@ -21,10 +21,11 @@ def so_far(study: optuna.Study) -> str:
     except RunError:
         return ""
     value = best.value("pooled")
+    score = unit.written(value) if unit.unit else f"{unit.written(value)} {unit.title}"
     level = [p for p in standing.picks if not p.control and abs(p.value("pooled") - value) < 1e-9]
     if len(level) > 1:
         one = words.short_name_of(level[0])
-        return f"best so far: {len(level)} networks share {unit.written(value)}, {one} among them"
+        return f"best so far: {len(level)} networks share {score}, {one} among them"
     reach = "" if best.interval is None else f" (95 %: {unit.reach(*best.interval)})"
     none = standing.none()
     ahead = ""
@@ -33,4 +34,4 @@ def so_far(study: optuna.Study) -> str:
         mean = best.mean - none.mean if margin is None else margin.mean
         ahead = f", {words.signed(mean, unit.digits)} {unit.difference} over none"
     tried = [pick for pick in standing.picks if pick.label not in CONTROLS]
-    return f"best of {len(tried)} so far: {words.short_name_of(best)}, {unit.written(value)}{reach}{ahead}"
+    return f"best of {len(tried)} so far: {words.short_name_of(best)}, {score}{reach}{ahead}"

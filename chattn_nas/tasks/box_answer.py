@@ -62,7 +62,10 @@ def answer(output: Any, path: str | Path) -> None:
     tall, wide = framed(picture.size, IMAGE_SIZE)
     shift_x, shift_y = (wide - picture.width) / 2, (tall - picture.height) / 2
     draw = ImageDraw.Draw(picture)
-    for label, score, (left, top, right, bottom) in detections(output):
+    found = detections(output)
+    if not found:
+        print(f"no object that the network is at least {100 * SURE:.0f} % sure of")
+    for label, score, (left, top, right, bottom) in found:
         left, right = (min(max(x * wide / IMAGE_SIZE[1] - shift_x, 0), picture.width) for x in (left, right))
         top, bottom = (min(max(y * tall / IMAGE_SIZE[0] - shift_y, 0), picture.height) for y in (top, bottom))
         colour = tuple(PALETTE[3 * label : 3 * label + 3])

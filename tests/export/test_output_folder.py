@@ -315,3 +315,28 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_export_of_before(network, tm
     with pytest.raises(InputError, match="cannot be written: the disk is full"):
         _export(network, tmp_path / "out", "source")
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+
+
+LIMITED = """
+import resource, sys
+import torch
+from pathlib import Path
+from types import SimpleNamespace
+from chattn_nas.export.pt2 import _write
+network = torch.nn.Conv2d(3, 64, 9)
+images = torch.randn(2, 3, 16, 16)
+context = SimpleNamespace(network=network, images=images, preprocessing={})
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    _write(context, Path(sys.argv[1]), None)
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_program_that_cannot_be_written_whole_is_an_error_not_the_end_of_the_process(tmp_path):
+    """Torch's own writing of a ``pt2`` file aborts the process in C++ where the disk is full."""
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "network.pt2")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "File too large" in done.stdout
