@@ -71,7 +71,7 @@ def file_of(url: str) -> Path | None:
 
 def _file_and_query(place: str) -> tuple[str, str]:
     """``FILE?name=value&...`` in its parts; a question mark before the file's own name is one of its folder's."""
-    found = re.fullmatch(r"(.*?)(?:\?((?:\w+=[^/&]*&?)+))?", place, re.DOTALL)
+    found = re.fullmatch(r"(.*?)(?:\?(\w+=[^/&]*(?:&\w+=[^/&]*)*))?", place, re.DOTALL)
     assert found is not None, "everything matches"
     return found[1], found[2] or ""
 
