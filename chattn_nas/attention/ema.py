@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from chattn_nas.attention.group_norm import GroupNorm
 from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 
@@ -63,7 +64,7 @@ class EMA(nn.Module):
         k = channels // self.groups
         self.along = nn.Conv2d(k, k, 1)
         self.around = nn.Conv2d(k, k, 3, padding=1)
-        self.norm = nn.GroupNorm(k, k)
+        self.norm = GroupNorm(k, k)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""

@@ -124,7 +124,7 @@ class Ortho(nn.Module):
         # Symbolic sizes (torch.export with free height and width) are never compared, which would fix them.
         known = type(height) is int and type(width) is int
         pooled = x if known and (height, width) == self.size else F.adaptive_avg_pool2d(x, self.size)
-        # As in the official code a single pixel passes no filter.
+        # As in the official code a single pixel passes no filter. Higher maps of width 1 do: there it fails.
         z = widened(x).flatten(1) if known and height == width == 1 else filtered(pooled, self.filters)
         with without_autocast(x):
             hidden = F.relu(F.linear(z, self.reduce.weight.to(z.dtype)))

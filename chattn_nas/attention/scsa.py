@@ -7,9 +7,10 @@
 
 The channels form four quarters, each with a depthwise convolution of its own length (3, 5, 7, 9 taps, biases), the same
 for rows and columns; then attention between channels. Rows and columns beyond a multiple of the window are not seen by
-that part; ``window`` -1 pools globally, and so does, in ours, one larger than the map. Parameters 16 C by default; MACs
-6 C (H + W) + 3 C n + 2 C^2 n / heads on n pooled positions. Official place: inside a block, on its narrow width, in
-front of the last convolution. Window 7, one head. Source: ``mmpretrain/models/attentions/SCSA.py`` of HZAI-ZJNU/SCSA.
+that part; ``window`` -1 pools globally. A side of the map that is shorter than the window is taken whole, where the
+official code fails. Parameters 16 C by default; MACs 6 C (H + W) + 3 C n + 2 C^2 n / heads on n pooled positions.
+Official place: inside a block, on its narrow width, in front of the last convolution. Window 7, one head. Source:
+``mmpretrain/models/attentions/SCSA.py`` of HZAI-ZJNU/SCSA.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chattn_nas.attention.group_norm import GroupNorm
 from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 
@@ -82,8 +84,8 @@ class SCSA(nn.Module):
 
     Args:
         channels: C, a multiple of 4.
-        window: Window of the pooling before the attention between channels; -1, or more than the map has, takes it
-            whole.
+        window: Window of the pooling before the attention between channels; -1 takes the map whole, as it does a side
+            that is shorter than the window.
         heads: Heads of that attention.
         kernel_sizes: Taps of the four quarters' convolutions, odd, joined by ``-``.
         pool: ``avg`` or ``max``.
@@ -110,9 +112,9 @@ class SCSA(nn.Module):
         quarter = channels // 4
         taps = [int(number) for number in kernel_sizes.split("-")]
         self.along = nn.ModuleList(nn.Conv1d(quarter, quarter, k, padding=k // 2, groups=quarter) for k in taps)
-        self.norm_rows = nn.GroupNorm(4, channels)
-        self.norm_columns = nn.GroupNorm(4, channels)
-        self.norm = nn.GroupNorm(1, channels)
+        self.norm_rows = GroupNorm(4, channels)
+        self.norm_columns = GroupNorm(4, channels)
+        self.norm = GroupNorm(1, channels)
         self.q, self.k, self.v = (nn.Conv2d(channels, channels, 1, groups=channels, bias=qkv_bias) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:

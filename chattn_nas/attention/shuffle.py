@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chattn_nas.attention.group_norm import GroupNorm
 from chattn_nas.attention.pooling import average
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 
@@ -64,7 +65,7 @@ class ShuffleAttention(nn.Module):
         self.channel_bias = nn.Parameter(torch.ones(half))
         self.spatial_weight = nn.Parameter(torch.zeros(half))
         self.spatial_bias = nn.Parameter(torch.ones(half))
-        self.norm = nn.GroupNorm(half, half)
+        self.norm = GroupNorm(half, half)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same, channels interleaved."""

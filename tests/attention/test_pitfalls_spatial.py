@@ -322,7 +322,26 @@ def test_where_scsa_cannot_sit_is_said(channels, size, message):
         attention.build("scsa", channels, feature_size=size)
 
 
+@pytest.mark.parametrize("size", [(1, 7), (7, 1), (3, 5)])
+def test_scsa_takes_a_side_whole_that_is_shorter_than_its_window(size):
+    module, x = _moved(SCSA(8, window=4)).eval(), _map(2, 8, *size)
+    pooled = F.avg_pool2d(x, tuple(min(4, side) for side in size))
+    torch.testing.assert_close(module._pooled(x), pooled)
+
+
 # All that look at positions
+
+
+@pytest.mark.parametrize(("name", "values"), [("ema", {"groups": 1}), ("shuffle", {"groups": 1}), ("scsa", {})])
+@pytest.mark.parametrize("train", [True, False])
+def test_a_pixel_of_one_image_alone_is_normed_as_beside_another(name, values, train):
+    """torch's own group norm refuses it, in eval mode too."""
+    module = _moved(attention.build(name, 4, feature_size=(1, 1), **values)).train(train)
+    x = _map(2, 4, 1, 1).requires_grad_()
+    alone = module(x[:1])
+    torch.testing.assert_close(alone, module(x)[:1])
+    alone.sum().backward()
+    assert x.grad.isfinite().all()
 
 
 POSITIONS = [name for name in attention.names()
