@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chattn_nas.benchmark.compare import compare_samplers as compare_samplers
     from chattn_nas.benchmark.compare import ground as ground
     from chattn_nas.benchmark.figure import write_comparison as write_comparison
+    from chattn_nas.benchmark.foretelling_figure import foretelling_svg as foretelling_svg
     from chattn_nas.benchmark.lookup import LookUp as LookUp
     from chattn_nas.benchmark.lookup import read_table as read_table
     from chattn_nas.benchmark.table import Table as Table
@@ -30,6 +31,7 @@ __all__, __getattr__, __dir__ = hand_on(
         ".build": "build_table",
         ".compare": "METHODS USUAL compare_picks compare_samplers ground",
         ".figure": "write_comparison",
+        ".foretelling_figure": "foretelling_svg",
         ".lookup": "LookUp read_table",
         ".table": "Table load",
     },

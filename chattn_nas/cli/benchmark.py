@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chattn_nas.cli._app import AsJson, command, moving, print_json, print_table, say
+from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,16 +21,24 @@ TableName = Annotated[str, typer.Option("--table", help="A table that ships with
 @command("Tables", "chattn-nas table cifar_resnet8_16px_20ep")
 def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A table that ships with the package.")],
+    figure: Annotated[
+        Path | None, typer.Option(help="An SVG file to write: what short trainings foretell, by their cost.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a table of real trainings says: the worth of attention, whether mixing pays, what predicts it."""
     with moving("Loading torch", line=False):
-        from chattn_nas.benchmark import LongTable, answers_markdown, facts, load, read_table
+        from chattn_nas.benchmark import LongTable, answers_markdown, facts, foretelling_svg, load, read_table
+        from chattn_nas.benchmark.answers import foretelling
 
     rows = read_table(name)
+    if figure and "plan" not in rows:
+        raise InputError(f"table {name} has no long trainings that others could foretell", value=name)
     if "plan" in rows:
         table = LongTable(rows[rows["plan"].isin(["table", "lengths", "photos"])])
         text = answers_markdown(table)
+        if figure:
+            figure.write_text(foretelling_svg(foretelling(table), table.long), encoding="utf-8")
         if as_json:
             print_json({"table": name, "answers": text})
         else:

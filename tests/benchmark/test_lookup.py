@@ -4,10 +4,12 @@ from pathlib import Path
 
 import optuna
 import pytest
+from typer.testing import CliRunner
 
 from chattn_nas.benchmark import LongTable, LookUp, answers_markdown, load, read_table
 from chattn_nas.benchmark.compare import METHODS
 from chattn_nas.benchmark.simulate import simulate
+from chattn_nas.cli import app
 from chattn_nas.errors import InputError
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
@@ -66,3 +68,18 @@ def test_the_page_quotes_what_the_tool_says(name) -> None:
     rows = read_table(name)
     said = answers_markdown(LongTable(rows[rows["plan"].isin(["table", "lengths", "photos"])]))
     assert said in DOCS.read_text(), f"docs/tables.md: quote `chattn-nas table {name}` again"
+
+
+def test_the_picture_on_the_page_is_the_one_that_the_tool_draws(tmp_path) -> None:
+    picture = tmp_path / "foretelling.svg"
+    done = CliRunner().invoke(app, ["table", "cifar_resnet8_16px_20ep", "--figure", str(picture)])
+    assert done.exit_code == 0
+    assert picture.read_text() == (DOCS.parent / "pictures" / picture.name).read_text()
+    assert picture.read_text().count("<circle") == 4 * 3 + 3, "four lengths, three readings, and the key"
+
+
+def test_a_table_without_long_trainings_has_no_such_picture(tmp_path) -> None:
+    done = CliRunner().invoke(app, ["table", "cifar_resnet8_16px", "--figure", str(tmp_path / "a.svg")])
+    assert isinstance(done.exception, InputError)
+    assert "has no long trainings" in str(done.exception)
+    assert not list(tmp_path.iterdir())
