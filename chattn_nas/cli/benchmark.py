@@ -74,7 +74,7 @@ def compare_samplers(
 
     tables = {name: ground(name) for name in table or table_specs()}
     comparison = compare(tables, budget=budget, repeats=repeats, methods=method or USUAL, progress=_progress(as_json))
-    _show(comparison, "a table", as_json)
+    _show(comparison, "", as_json)
     if out:
         write_comparison(comparison, out)
 
@@ -109,16 +109,22 @@ def _cost(row: Mapping[Hashable, Any]) -> str:
 
 
 def _show(comparison: pd.DataFrame, table: str, as_json: bool) -> None:
+    """Print what fits 80 columns; JSON has everything."""
     if as_json:
         print(comparison.to_json(orient="records"))
         return
-    rows = []
-    for row in comparison.to_dict("records"):
-        named = {str(key): row[key] for key in ("table", "method", "budget", "seeds", "by") if key in row}
-        rows.append(named | {
-            "regret": f"{row['regret']:.2f} ± {row['high'] - row['regret']:.2f}",
-            "gain": f"{row['gain']:.2f} ± {row['gain_high'] - row['gain']:.2f}" if row["gain"] == row["gain"] else "",
-            "best ten": row["gain10"],
-            "found": row["found"],
-        } | ({"cost to come near": _cost(row), "tau": row["tau"]} if "cost" in row else {}))  # fmt: skip
-    print_table(rows, f"Points below the best mean of {table}, and above its average network on a seed not seen; 95 %")
+    parts = comparison.groupby("table", sort=False) if "table" in comparison else [(table, comparison)]
+    for name, part in parts:
+        said = "points below the best mean, and above the average network on a seed not seen; 95 %"
+        print_table([_row(row) for row in part.to_dict("records")], f"{name}: {said}", whole=("regret", "gain"))
+
+
+def _row(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    named = {str(key): row[key] for key in ("method", "seeds", "by") if key in row}
+    measured = {
+        "regret": f"{row['regret']:.2f} ± {row['high'] - row['regret']:.2f}",
+        "gain": f"{row['gain']:.2f} ± {row['gain_high'] - row['gain']:.2f}" if row["gain"] == row["gain"] else "",
+    }
+    if "cost" in row:
+        return named | measured | {"cost to come near": _cost(row), "tau": f"{row['tau']:.2f}"}
+    return {"budget": row["budget"]} | named | measured | {"best ten": row["gain10"], "found": row["found"]}

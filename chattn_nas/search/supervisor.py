@@ -79,11 +79,12 @@ class Worker:
     def fate(self) -> str:
         """How it ended, in words."""
         code = self.process.returncode
-        if code == -signal.SIGKILL:
+        if code >= 0:
+            return f"its worker ended with exit code {code}"
+        name = signal.Signals(-code).name
+        if name == "SIGKILL":  # by name: Windows has none
             return "its worker was killed (SIGKILL); where nobody did so, the system lacked memory"
-        if code < 0:
-            return f"its worker died of {signal.Signals(-code).name}"
-        return f"its worker ended with exit code {code}"
+        return f"its worker died of {name}"
 
 
 class Supervisor:

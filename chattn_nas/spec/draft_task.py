@@ -99,7 +99,7 @@ def draft_task(
     """
     first, gpu = FIRST[task], torch.cuda.is_available()
     pictures, patch = _patches(source, out.parent) if task == "super_resolution" else ({}, None)
-    settings, facts = _described(source, patch or 32, out.parent)
+    source, settings, facts = _described(source, patch or 32, out.parent)
     images = facts.parts["train"].images
     taken = min(images, TRAINED) if patch else images
     size = (patch, "of a low-resolution patch") if patch else _size(facts, LONGEST_ON_GPU if gpu else LONGEST)
@@ -131,17 +131,17 @@ def draft_task(
     return "\n".join(lines) + "\n", facts
 
 
-def _described(source: dict[str, Any], size: int, folder: Path) -> tuple[DataSettings, Description]:
-    """Read the set, at a small size; where masks hold values that number no classes, the spec names the values."""
+def _described(source: dict[str, Any], size: int, folder: Path) -> tuple[dict[str, Any], DataSettings, Description]:
+    """Read the set, at a small size; where masks hold values that number no classes, the keys name the values."""
     settings = DataSettings.model_validate({"bad_files": "skip", **source, "image_size": size}).placed(folder)
     try:
-        return settings, describe(settings)
+        return source, settings, describe(settings)
     except DataError as error:
         if error.where[-1:] != ("colours",) or error.value is None:
             raise
-        source["options"] = {"colours": {str(value): value for value in error.value}}
-        settings, facts = _described(source, size, folder)
-        return settings, replace(facts, said=(*facts.said, f"beware: the classes are called by {_NAMES}"))
+        named = source | {"options": {"colours": {str(value): value for value in error.value}}}
+        source, settings, facts = _described(named, size, folder)
+        return source, settings, replace(facts, said=(*facts.said, f"beware: the classes are called by {_NAMES}"))
 
 
 def _backbone(first: FirstSpec, model: str | None, pretrained: bool) -> dict[str, tuple[Any, str]]:

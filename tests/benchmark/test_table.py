@@ -80,7 +80,7 @@ def test_every_shipped_table_can_be_asked(path):
     assert table.rows["versions"].str.contains("torch").all()
 
 
-def test_the_commands_ask_the_shipped_table(tmp_path):
+def test_the_commands_ask_the_shipped_table(tmp_path, monkeypatch):
     def call(*words):
         done = CliRunner().invoke(app, [*words])
         assert done.exit_code == 0, done.output
@@ -89,8 +89,13 @@ def test_the_commands_ask_the_shipped_table(tmp_path):
     said = json.loads(call("table", "cifar_resnet8_16px", "--json"))
     assert (said["networks"], said["seeds"]) == (216, 3)
     assert 0.4 < said["noise"] < 0.6
-    out = call("compare-samplers", "--budget", "10", "--repeats", "2", "--method", "random", "--out", str(tmp_path))
+    methods = ("--method", "random", "--method", "pooled + hyperband")
+    monkeypatch.setenv("COLUMNS", "80")
+    out = call("compare-samplers", "--budget", "10", "--repeats", "2", *methods, "--out", str(tmp_path))
     assert "random" in out
+    rows = [line for line in out.splitlines() if "searches of" not in line]
+    assert max(map(len, rows)) <= 80
+    assert "hyperband" in "\n".join(rows), "a word is not cut"
     assert (tmp_path / "comparison.html").exists()
     rows = json.loads(call("compare-picks", "--budget", "12", "--repeats", "2", "--json"))
     assert {(row["seeds"], row["by"]) for row in rows} == {

@@ -206,3 +206,10 @@ def test_two_workers_at_one_network_whose_only_seed_is_taken(run_stub, worker_en
     assert len({trial.user_attrs["hash"] for trial in proposed}) == 1
     assert Counter(trial.user_attrs["value_source"] for trial in proposed) == {TRAINED: 1, ANSWERED: 3}
     assert {str(outcome(trial)) for trial in proposed} <= {"complete", "pruned"}
+
+
+def test_a_workers_end_is_told_where_there_is_no_sigkill(monkeypatch) -> None:
+    """Windows has none, and no negative exit codes."""
+    monkeypatch.delattr(signal, "SIGKILL")
+    ended = SimpleNamespace(process=SimpleNamespace(returncode=3))
+    assert supervisor.Worker.fate.fget(ended) == "its worker ended with exit code 3"
