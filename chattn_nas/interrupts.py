@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 def as_interrupt() -> Iterator[None]:
     """Turn such a signal into ``KeyboardInterrupt``, so that unfinished work is returned or cleaned up.
 
+    Python drops an exception that is raised in a destructor or in a callback of C: such an interrupt is sent again.
     Signals that are ignored, as under ``nohup``, stay ignored; only the main thread receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -24,13 +27,23 @@ def as_interrupt() -> Iterator[None]:
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        if not issubclass(what.exc_type, KeyboardInterrupt):
+            return hook(what)
+        again = threading.Timer(0.05, _thread.interrupt_main, [heard[0] if heard else signal.SIGINT])
+        again.daemon = True
+        again.start()
+
+    hook = sys.unraisablehook
     before = {one: signal.getsignal(one) for one in SIGNALS}
     heard = [one for one, handler in before.items() if handler is not signal.SIG_IGN]
     for one in heard:
         signal.signal(one, interrupt)
+    sys.unraisablehook = dropped
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for one in heard:
             signal.signal(one, before[one])
 

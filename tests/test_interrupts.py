@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -55,3 +57,27 @@ def test_a_command_that_is_ended_says_so_with_exit_code_130(monkeypatch, capsys,
         _app.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_an_interrupt_in_a_destructor_is_not_lost() -> None:
+    class Interrupted:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)  # the handler runs at once, and Python drops what it raises
+
+    def work() -> None:
+        Interrupted()
+        time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt), as_interrupt():
+        work()
+
+
+@pytest.mark.parametrize("passed_through", ["raise KeyboardInterrupt", "exec('raise KeyboardInterrupt')"])
+def test_an_interrupt_during_the_imports_says_nothing_and_ends_with_130(tmp_path, passed_through) -> None:
+    (tmp_path / "typer.py").write_text(passed_through)
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    ended = subprocess.run(
+        [sys.executable, "-m", "chattn_nas", "--help"], env=os.environ | {"PYTHONPATH": path}, capture_output=True
+    )
+    assert (ended.returncode, ended.stderr) == (130, b"")
