@@ -63,7 +63,7 @@ def check_same(study: optuna.Study, spec: Spec) -> None:
         were = "was" if len(bound) == 1 else "were"
         raise RunError(
             f"{', '.join(bound)} {were} edited since {study.study_name!r} was started: old trials cannot be compared "
-            f"with new ones: give it a run of its own ({asked_by(*OWN_RUN)})",
+            f"with new ones: take the edit back, or give it a run of its own ({asked_by(*OWN_RUN)})",
             where=("space",),
         )
     if edited and not fresh:

@@ -22,7 +22,7 @@ STUDY, IDENTITY = ".study", "run_id"
 #: What trials leave in a directory, where a version of this package that wrote no :data:`STUDY` made it.
 TRACES = ("trials.csv", "checkpoints", "artifacts")
 #: How a spec gets a run of its own.
-OWN_RUN = "--name NAME", "spec.changed(name=...)"
+OWN_RUN = "chattn-nas search SPEC --name NAME", "spec.changed(name=...)"
 
 
 def create_study(spec: Spec, url: str, directory: Path) -> tuple[Spec, optuna.Study]:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from chattn_nas import judging
 from chattn_nas.api import Run
+from chattn_nas.arguments import by_flags
 from chattn_nas.errors import DataError, InputError, RunError
 from chattn_nas.search import join, search
 from chattn_nas.spec import Spec
@@ -115,7 +116,8 @@ def test_an_edited_part_is_a_change(tmp_path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("chattn_nas.search.same.plugins", lambda spec: {"mine:Gate": "new"})
-        with pytest.raises(RunError, match="mine:Gate was edited since 'same' was started"):
+        way_out = r"take the edit back, or .* \(chattn-nas search SPEC --name NAME\)"  # train has no --name
+        with by_flags(), pytest.raises(RunError, match=f"mine:Gate was edited since 'same' was started.*{way_out}"):
             check_same(run.study, spec_of(tmp_path / "set"))
 
 
