@@ -40,8 +40,10 @@ from tasks import CASES, case
 BACKBONE = Backbone("cifar_resnet8", {"width": 16})
 #: Recipes beside the default one.
 RECIPES: dict[str, dict[str, Any]] = {
-    **{name: {"optimizer": name, "learning_rate": 0.002} for name in ("adam", "adamw", "lion", "muon")},
-    **{name: {"optimizer": name, "learning_rate": 0.002} for name in ("lamb", "nadamw", "rmsprop", "adan", "radam")},
+    **{
+        name: {"optimizer": name, "learning_rate": 0.002}
+        for name in ("adam", "adamw", "lion", "muon", "lamb", "nadamw", "rmsprop", "adan", "radam")
+    },
     "mixup and cutmix": {"mixup": 0.2, "cutmix": 1.0, "loss": "bce"},
     "EMA and clipping": {"ema": 0.99, "clip": 1.0},
 }
@@ -65,12 +67,12 @@ class Checks:
     def __init__(self, part: int, of: int, only: Sequence[str] = ("",)) -> None:
         self.lines: list[str] = []
         self.failed, self.only = 0, tuple(only)
-        self.number, self.of = -1 - part, of
+        self.number, self.part, self.of = -1, part, of
 
     def __call__(self, name: str, check: Callable[[], tuple[bool, str]]) -> None:
         """Run one; whatever it raises is a failure with its reason."""
         self.number += 1
-        if self.number % self.of or not name.startswith(self.only):
+        if self.number % self.of != self.part or not name.startswith(self.only):
             return
         begun = time.perf_counter()
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -55,8 +55,8 @@ class Hyperparameter:
             return
         if self.minimum is None:
             raise InputError(f"{name} cannot be {value!r}", where=(name,), value=value, choices=self.values)
-        most = math.inf if self.maximum is None else self.maximum
-        if type(value) is not number or not self.minimum <= value <= most or value == math.inf:  # type: ignore[operator]
+        most = sys.float_info.max if self.maximum is None else self.maximum  # infinity is none
+        if type(value) is not number or not self.minimum <= value <= most:  # type: ignore[operator]
             limits = f">= {self.minimum}" if self.maximum is None else f"from {self.minimum} to {self.maximum}"
             raise InputError(f"{name} must be {number.__name__} {limits}, not {value!r}", where=(name,))
 

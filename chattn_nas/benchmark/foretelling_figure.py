@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from chattn_nas.benchmark.answers import READINGS, Foretelling
+from chattn_nas.benchmark.answers import READINGS, Foretelling, LongTable, foretelling
 from chattn_nas.benchmark.answers_text import READING
 from chattn_nas.report.palette import LIGHT
 
@@ -14,13 +13,9 @@ SIZE, FRAME = (640, 360), (58, 16, 560, 270)
 COLOURS = dict(zip(READINGS, ("c1", "c3", "c6"), strict=True))
 
 
-def foretelling_svg(rows: Sequence[Foretelling], long: int) -> str:
-    """Kendall's tau by cost, with 95 % intervals where there are three seeds; a dashed line at the ceiling.
-
-    Args:
-        rows: As :func:`.answers.foretelling` gives them; the last are those of another long training.
-        long: Epochs of the long trainings.
-    """
+def foretelling_svg(table: LongTable) -> str:
+    """Kendall's tau by cost, with 95 % intervals where there are three seeds; a dashed line at the ceiling."""
+    rows = foretelling(table)
     left, top, width, height = FRAME
     ends = [end for one in rows for end in (_low(one), _high(one))]
     low, high = min(0.0, *ends), max(0.5, *ends)
@@ -37,7 +32,7 @@ def foretelling_svg(rows: Sequence[Foretelling], long: int) -> str:
         f'<text x="{left - 8}" y="{down(level / 10) + 4:.1f}" text-anchor="end">{level / 10:.1f}</text>'
         for level in range(math.ceil(10 * low), math.floor(10 * high) + 1)
     ]
-    ceiling = max(one.tau.mean for one in rows if one.epochs == long)
+    ceiling = max(one.tau.mean for one in rows if one.epochs == table.long)
     parts.append(f'<path d="M{left} {down(ceiling):.1f}h{width}" stroke="{LIGHT["soft"]}" stroke-dasharray="5 4"/>')
     for epochs, cost in dict.fromkeys((one.epochs, one.cost) for one in rows):
         parts.append(f'<text x="{across(cost):.1f}" y="{top + height + 18}" text-anchor="middle">{epochs}</text>')

@@ -29,21 +29,20 @@ def table(
     """Show what a table of real trainings says: the worth of attention, whether mixing pays, what predicts it."""
     with moving("Loading torch", line=False):
         from chattn_nas.benchmark import LongTable, answers_markdown, facts, foretelling_svg, load, read_table
-        from chattn_nas.benchmark.answers import foretelling
 
     rows = read_table(name)
-    if figure and "plan" not in rows:
-        raise InputError(f"table {name} has no long trainings that others could foretell", value=name)
     if "plan" in rows:
         table = LongTable(rows[rows["plan"].isin(["table", "lengths", "photos"])])
         text = answers_markdown(table)
         if figure:
-            figure.write_text(foretelling_svg(foretelling(table), table.long), encoding="utf-8")
+            figure.write_text(foretelling_svg(table), encoding="utf-8")
         if as_json:
             print_json({"table": name, "answers": text})
         else:
             print(text)
         return
+    if figure:
+        raise InputError(f"table {name} has no long trainings that others could foretell", value=name)
     table_facts = dataclasses.asdict(facts(load(name)))
     if as_json:
         print_json(table_facts)

@@ -49,7 +49,7 @@ def epochs_of(
     batch_size = min(settings.batch_size, len(images))
     odds = even_odds(images.labels) if data.balanced else None
     make = Resident if isinstance(images, TensorSet) else Streamed
-    capture = capture and unless_counting(capture, optimizer)
+    capture = unless_counting(capture, optimizer)
     return make(step, images, batch_size, Rates(optimizer), generator, capture, odds=odds)  # type: ignore[arg-type]
 
 

@@ -141,15 +141,17 @@ class Rates:
             rate.copy_(factor.squeeze() * peak)
 
 
-def unless_counting(capture: Capture, *optimizers: torch.optim.Optimizer) -> Capture:
+def unless_counting(capture: Capture | None, *optimizers: torch.optim.Optimizer) -> Capture | None:
     """Refuse to capture steps of optimisers that keep on the host what changes from step to step, such as a count.
 
     Replays would not go on with it: a correction of moments would stay that of the recorded step.
 
     Args:
-        capture: Records work, after its warm-up.
+        capture: Records work, after its warm-up; ``None`` stays as it is.
         optimizers: The optimisers that step in this work.
     """
+    if capture is None:
+        return None
     watched = [_HostValues(optimizer) for optimizer in optimizers]
 
     def checked(work: Work) -> Work:

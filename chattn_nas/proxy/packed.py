@@ -101,7 +101,7 @@ def _train(
     averages = [trained_by(branch) for branch in branches]
     evaluations = [Evaluation(network, data.validation, data, SCORED) for network in averages]
     capture = cuda_graphs(device, *generators) if settings.cuda_graphs else None
-    capture = capture and unless_counting(capture, *(step_of(branch).optimizer for branch in branches))
+    capture = unless_counting(capture, *(step_of(branch).optimizer for branch in branches))
     advance = Replayed(_side_by_side([branch.advance for branch in branches], device), capture)
 
     started = time.perf_counter()

@@ -118,7 +118,7 @@ class _Session:
         )  # fmt: skip
         repeatable = recipe.cuda_graphs and context.size == 1 and not prepare.draws_on_host
         capture = cuda_graphs(device, self.crops) if repeatable else None
-        capture = capture and unless_counting(capture, self.optimizer)
+        capture = unless_counting(capture, self.optimizer)
         self.epochs = training_data.epochs(step, recipe.batch_size, rates, self.order, capture, context)
         self.done, self.total = checkpoint.header.epoch if checkpoint is not None else 0, recipe.rungs[-1]
         if self.average is not None:
