@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from chattn_nas.arguments import checked
 from chattn_nas.benchmark.answers import READINGS, Foretelling, LongTable, foretelling
 from chattn_nas.benchmark.answers_text import READING
 from chattn_nas.report.palette import LIGHT
@@ -13,6 +14,7 @@ SIZE, FRAME = (640, 360), (58, 16, 560, 270)
 COLOURS = dict(zip(READINGS, ("c1", "c3", "c6"), strict=True))
 
 
+@checked
 def foretelling_svg(table: LongTable) -> str:
     """Kendall's tau by cost, with 95 % intervals where there are three seeds; a dashed line at the ceiling."""
     rows = foretelling(table)
