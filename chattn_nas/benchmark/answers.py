@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+#: Plans of a table whose trainings answer its questions: the long ones, and what may foretell them.
+PLANS = ("table", "lengths", "fewer", "narrow", "photos")
 #: What a short training may be read by; for the last two less is better.
 READINGS = ("accuracy", "loss", "train_loss_sum")
 
@@ -107,17 +110,25 @@ class Interactions:
     noise: float
 
 
+class Kind(NamedTuple):
+    """How long, on how many images and at which width of the backbone networks were trained; 0 where it has none."""
+
+    epochs: int
+    images: int
+    width: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Foretelling:
     """The agreement between the rankings by one short training and by long ones.
 
     Attributes:
-        epochs, reading: Epochs and reading of the short training.
-        cost: Its cost as a fraction of a long training.
+        kind, reading: The short training, and what is read from it.
+        cost: Its cost as a fraction of a long training: epochs x images x MACs.
         tau: Kendall's tau to the mean test accuracy of long trainings on the other seeds.
     """
 
-    epochs: int
+    kind: Kind
     reading: str
     cost: float
     tau: Interval
@@ -127,11 +138,13 @@ class LongTable:
     """The rows of a long table.
 
     Args:
-        rows: As :func:`.trainings.read_trainings` gives them, or read from CSV: one per training.
+        rows: As :func:`.trainings.read_trainings` gives them, or read from CSV: one per training. Of several plans
+            only :data:`PLANS` count.
         start: Only trainings from this start.
 
     Attributes:
-        long: Epochs of the long trainings.
+        costs: Every kind of training, the cheapest first, and its cost as a fraction of the long one.
+        long: The kind of the long trainings: that which costs most.
         networks: Hashes of the networks trained that long on all :attr:`seeds`, controls left out.
         crossed: Those whose types all stand in mixed networks too: the others say nothing about single stages.
         controls: Those of ``channel_scale`` and ``random_gate``.
@@ -141,9 +154,19 @@ class LongTable:
     CONTROLS = frozenset({"channel_scale", "random_gate"})
 
     def __init__(self, rows: pd.DataFrame, *, start: str = "unit") -> None:
-        self.rows = rows[(rows["start"] == start) & (rows["branches"] == 1) & (rows["outcome"] == "complete")]
-        self.long = int(self.rows["epochs"].max())
-        ends = self.rows[self.rows["epochs"] == self.long]
+        kept = (rows["start"] == start) & (rows["branches"] == 1) & (rows["outcome"] == "complete")
+        self.rows = rows[kept & rows["plan"].isin(PLANS)] if "plan" in rows else rows[kept]
+        kinds = self.rows.reindex(columns=list(Kind._fields)).fillna(0).astype(int)
+        self.kinds = pd.Series(list(map(Kind._make, kinds.itertuples(index=False))), index=self.rows.index)
+        work = {
+            kind: kind.epochs * max(1, kind.images) * float(self.rows["macs"][self.kinds == kind].median())
+            for kind in self.kinds.unique()
+        }
+        self.long = max(work, key=lambda kind: work[kind])
+        self.costs = {kind: work[kind] / work[self.long] for kind in sorted(work, key=lambda kind: work[kind])}
+        ends = self.rows[self.kinds == self.long]
+        # Narrower networks have other hashes.
+        self.rows = self.rows.assign(hash=self.rows["stages"].map(dict(zip(ends["stages"], ends["hash"], strict=True))))
         counts = ends.groupby("seed")["hash"].nunique()
         self.seeds = tuple(int(seed) for seed in counts[counts == ends["hash"].nunique()].index)
         self.types = {
@@ -156,9 +179,9 @@ class LongTable:
         self.crossed = [key for key in self.networks if mixed.issuperset(self.types[key])]
         self.first = ends.drop_duplicates("hash").set_index("hash")
 
-    def grid(self, column: str, *, epochs: int | None = None, networks: Sequence[str] | None = None) -> np.ndarray:
+    def grid(self, column: str, *, kind: Kind | None = None, networks: Sequence[str] | None = None) -> np.ndarray:
         """(networks, seeds); accuracies in percent. NaN where a training is missing."""
-        rows = self.rows[self.rows["epochs"] == (epochs or self.long)]
+        rows = self.rows[self.kinds == (kind or self.long)]
         grid = rows.pivot_table(index="hash", columns="seed", values=column)
         grid = grid.reindex(index=list(networks or self.networks), columns=list(self.seeds))
         return grid.to_numpy(dtype=float) * (100 if column.endswith("accuracy") else 1)
@@ -257,21 +280,19 @@ def interactions(table: LongTable) -> Interactions:
 
 
 def foretelling(table: LongTable) -> list[Foretelling]:
-    """Every length and reading; the last is the ceiling, another long training."""
+    """Every kind of training and reading; the last is the ceiling, another long training."""
     truth = table.grid("test_accuracy")
     rows = []
-    for epochs in sorted(int(epochs) for epochs in table.rows["epochs"].unique()):
+    for kind, cost in table.costs.items():
         for reading in READINGS:
-            short = table.grid(reading, epochs=epochs) * (1 if reading == "accuracy" else -1)
+            short = table.grid(reading, kind=kind) * (1 if reading == "accuracy" else -1)
             taus = [
                 float(stats.kendalltau(short[known, seed], np.delete(truth, seed, 1).mean(1)[known]).statistic)
                 for seed in range(len(table.seeds))
                 if (known := ~np.isnan(short[:, seed])).sum() > 2
             ]
             if taus and len(table.seeds) > 1:
-                rows.append(
-                    Foretelling(epochs=epochs, reading=reading, cost=epochs / table.long, tau=Interval.over(taus))
-                )
+                rows.append(Foretelling(kind=kind, reading=reading, cost=cost, tau=Interval.over(taus)))
     return rows
 
 

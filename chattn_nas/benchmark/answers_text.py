@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from chattn_nas.benchmark.answers import (
     Effect,
     Interval,
+    Kind,
     LongTable,
     foretelling,
     interactions,
@@ -26,7 +27,7 @@ def answers_markdown(table: LongTable) -> str:
 
 def _size(table: LongTable) -> Iterator[str]:
     yield (
-        f"{len(table.networks)} networks and {plural(len(table.controls), 'control')}, {table.long} epochs, "
+        f"{len(table.networks)} networks and {plural(len(table.controls), 'control')}, {table.long.epochs} epochs, "
         f"{len(table.seeds)} seeds. Points of test accuracy; 95 % intervals by Student's t over seeds, "
         "so type x seed is counted."
     )
@@ -96,12 +97,20 @@ def _short(table: LongTable) -> Iterator[str]:
         return
     yield from ("", "### Which short training foretells the long one?", "")
     yield (
-        f"Kendall's tau to the mean test accuracy of the long trainings on the other seeds; the last rows, another "
-        f"long training read the same way, are the ceiling. Cost in trainings of {table.long} epochs."
+        "Kendall's tau to the mean test accuracy of the long trainings on the other seeds; the last rows, another "
+        "long training read the same way, are the ceiling. Cost in long trainings: epochs x images x MACs."
     )
-    yield from ("", "| epochs | cost | read by | tau | seeds |", "|---:|---:|---|---|---:|")
+    yield from ("", "| training | cost | read by | tau | seeds |", "|---|---:|---|---|---:|")
     for row in rows:
-        yield f"| {row.epochs} | {row.cost:.2f} | {READING[row.reading]} | {_tau(row.tau)} | {row.tau.seeds} |"
+        training = ", ".join(told(row.kind, table.long))
+        yield f"| {training} | {row.cost:.2f} | {READING[row.reading]} | {_tau(row.tau)} | {row.tau.seeds} |"
+
+
+def told(kind: Kind, long: Kind) -> list[str]:
+    """What tells a kind of training: its epochs, and what else is not as in the long one."""
+    images = [f"{kind.images:,} images"] if kind.images != long.images else []
+    width = [f"width {kind.width}"] if kind.width != long.width else []
+    return [plural(kind.epochs, "epoch"), *images, *width]
 
 
 def _tau(tau: Interval) -> str:

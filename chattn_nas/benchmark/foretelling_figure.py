@@ -6,11 +6,11 @@ import math
 
 from chattn_nas.arguments import checked
 from chattn_nas.benchmark.answers import READINGS, Foretelling, LongTable, foretelling
-from chattn_nas.benchmark.answers_text import READING
+from chattn_nas.benchmark.answers_text import READING, told
 from chattn_nas.report.palette import LIGHT
 
 #: Size of the picture, and of the frame in it, in pixels.
-SIZE, FRAME = (640, 360), (58, 16, 560, 270)
+SIZE, FRAME = (640, 372), (58, 16, 560, 270)
 COLOURS = dict(zip(READINGS, ("c1", "c3", "c6"), strict=True))
 
 
@@ -34,10 +34,12 @@ def foretelling_svg(table: LongTable) -> str:
         f'<text x="{left - 8}" y="{down(level / 10) + 4:.1f}" text-anchor="end">{level / 10:.1f}</text>'
         for level in range(math.ceil(10 * low), math.floor(10 * high) + 1)
     ]
-    ceiling = max(one.tau.mean for one in rows if one.epochs == table.long)
+    ceiling = max(one.tau.mean for one in rows if one.kind == table.long)
     parts.append(f'<path d="M{left} {down(ceiling):.1f}h{width}" stroke="{LIGHT["soft"]}" stroke-dasharray="5 4"/>')
-    for epochs, cost in dict.fromkeys((one.epochs, one.cost) for one in rows):
-        parts.append(f'<text x="{across(cost):.1f}" y="{top + height + 18}" text-anchor="middle">{epochs}</text>')
+    for kind, cost in dict.fromkeys((one.kind, one.cost) for one in rows):
+        for line, words in enumerate((str(kind.epochs), *told(kind, table.long)[1:])):
+            y = top + height + 18 + 13 * line
+            parts.append(f'<text x="{across(cost):.1f}" y="{y}" text-anchor="middle">{words}</text>')
     for one in rows:
         x = across(one.cost) + 9 * (READINGS.index(one.reading) - 1)
         colour = LIGHT[COLOURS[one.reading]]
@@ -46,7 +48,7 @@ def foretelling_svg(table: LongTable) -> str:
             f'<circle cx="{x:.1f}" cy="{down(one.tau.mean):.1f}" r="4.5" fill="{colour}"/>'
         )
     parts.append(
-        f'<text x="{left + width / 2}" y="{top + height + 38}" text-anchor="middle">epochs (log scale); '
+        f'<text x="{left + width / 2}" y="{top + height + 50}" text-anchor="middle">epochs, by cost (log scale); '
         f"Kendall's tau to long trainings, dashed: the best reading of another long one</text>"
     )
     for place, reading in enumerate(READINGS):

@@ -53,9 +53,18 @@ class LookUp:
         choices: The possible names of every stage.
         networks: The trained networks, as one name per stage.
         seeds: The seeds in the rows.
+
+    Raises:
+        InputError: One network was trained twice on one seed: the rows are of several plans.
     """
 
     def __init__(self, rows: pd.DataFrame) -> None:
+        if rows.duplicated(["hash", "seed"]).any():
+            plans = ", ".join(sorted(rows["plan"].unique())) if "plan" in rows else ""
+            raise InputError(
+                "the rows hold several trainings of one network on one seed"
+                + (f"; take those of one plan by read_table(name, plan): {plans}" if plans else "")
+            )
         complete = rows[rows["outcome"] == "complete"]
         names = complete["stages"].map(lambda text: tuple(choice["type"] for choice in json.loads(text)))
         deep = names.map(len).max()

@@ -180,6 +180,7 @@ def _row(training: Training, measured: Measurement, network: nn.Module, data: Da
         "warmup": training.warmup,
         "batch_size": training.batch_size,
         "images": len(data.train),
+        "width": dict(training.architecture.backbone.options).get("width"),
         "outcome": str(measured.outcome),
         "accuracy": measured.score,
         "loss": measured.loss,

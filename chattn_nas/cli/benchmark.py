@@ -32,7 +32,7 @@ def table(
 
     rows = read_table(name)
     if "plan" in rows:
-        table = LongTable(rows[rows["plan"].isin(["table", "lengths", "photos"])])
+        table = LongTable(rows)
         text = answers_markdown(table)
         if figure:
             figure.write_text(foretelling_svg(table), encoding="utf-8")

@@ -10,6 +10,8 @@ PLAN is one of
     start     what short and long trainings say from the unit, the official and the identity start
     table     an orthogonal array over the types in three stages, 20 epochs, every seed of all networks in turn
     lengths   the table's networks in complete schedules of 1, 3 and 7 epochs
+    fewer     the table's networks on a sixteenth of the training images, 20 epochs
+    narrow    the table's networks at half the width, 3 epochs
     photos    uniform networks on photos at 64 px
     deep_recipe    none on a ResNet-20 at 32 px with several learning rates
     deep      attention in every block of a ResNet-20 at 32 px, 30 epochs: an orthogonal array, then uniform networks
@@ -37,6 +39,7 @@ from chattn_nas.errors import InputError
 from chattn_nas.space import Architecture, Backbone, StageChoice
 
 SMALL = Backbone("cifar_resnet8", {"width": 16})
+NARROW = Backbone("cifar_resnet8", {"width": 8})
 PHOTOS = Backbone("resnet18", {})
 DEEP = Backbone("cifar_resnet20", {})
 #: As the first table had them; the authors' own place for GCT.
@@ -57,7 +60,7 @@ BLOCKS = ("gct", "triplet", "rcan", "shuffle", "fca", "coordinate", "gather_exci
 #: More than elsewhere: small batches leave a GPU idle.
 DEEP_BATCH = 256
 #: Training images, where they are not 40,000.
-IMAGES = {"start": 20_000}
+IMAGES = {"start": 20_000, "fewer": 2_500}
 
 
 def choice(name: str) -> StageChoice:
@@ -113,11 +116,11 @@ def start(folder: Path, seeds: int) -> Iterator[Training]:
             yield Training(architecture=bare, seed=seed, epochs=epochs, start=begun, branches=branches, **rates)
 
 
-def designed(folder: Path) -> list[Architecture]:
+def designed(folder: Path, backbone: Backbone = SMALL) -> list[Architecture]:
     """The table's networks: an orthogonal array over eight types, all uniform ones in it, and the controls."""
     names = [*FIRST, *best_of_pilot(folder)]
-    found = [network(SMALL, *triple) for triple in orthogonal_triples(names)]
-    return [*found, *(network(SMALL, name) for name in available(CONTROLS))]
+    found = [network(backbone, *triple) for triple in orthogonal_triples(names)]
+    return [*found, *(network(backbone, name) for name in available(CONTROLS))]
 
 
 def table(folder: Path, seeds: int) -> Iterator[Training]:
@@ -134,6 +137,19 @@ def lengths(folder: Path, seeds: int) -> Iterator[Training]:
     for seed, epochs in itertools.product(range(seeds), (3, 1, 7)):
         for one in designed(folder):
             yield Training(architecture=one, seed=seed, epochs=epochs, **rates)
+
+
+def fewer(folder: Path, seeds: int) -> Iterator[Training]:
+    """As many epochs as in the table; the images are :data:`IMAGES`."""
+    yield from table(folder, seeds)
+
+
+def narrow(folder: Path, seeds: int) -> Iterator[Training]:
+    """Half the channels, three epochs."""
+    rates = best_recipe(folder)
+    for seed in range(seeds):
+        for one in designed(folder, NARROW):
+            yield Training(architecture=one, seed=seed, epochs=3, **rates)
 
 
 def photos(folder: Path, seeds: int) -> Iterator[Training]:
@@ -186,8 +202,8 @@ def best_of_pilot(folder: Path, count: int = 2) -> list[str]:
 
 
 PLANS = {
-    "recipe": recipe, "pilot": pilot, "start": start, "table": table, "lengths": lengths, "photos": photos,
-    "deep_recipe": deep_recipe, "deep": deep,
+    "recipe": recipe, "pilot": pilot, "start": start, "table": table, "lengths": lengths, "fewer": fewer,
+    "narrow": narrow, "photos": photos, "deep_recipe": deep_recipe, "deep": deep,
 }  # fmt: skip
 
 

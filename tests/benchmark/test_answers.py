@@ -8,6 +8,7 @@ import pytest
 
 from chattn_nas.benchmark.answers import (
     Interval,
+    Kind,
     LongTable,
     foretelling,
     interactions,
@@ -15,6 +16,7 @@ from chattn_nas.benchmark.answers import (
     stage_effects,
     uniform_effects,
 )  # fmt: skip
+from chattn_nas.benchmark.answers_text import answers_markdown
 from chattn_nas.benchmark.design import orthogonal_triples
 
 TYPES = ["none", "se", "eca", "srm", "gct"]
@@ -94,8 +96,29 @@ def test_interactions_are_found_where_there_are_some_and_not_where_there_are_non
 
 
 def test_a_short_training_with_more_noise_foretells_less() -> None:
-    taus = {(one.epochs, one.reading): one.tau.mean for one in foretelling(world(noise=0.6))}
+    taus = {(one.kind.epochs, one.reading): one.tau.mean for one in foretelling(world(noise=0.6))}
     assert taus[3, "accuracy"] < taus[20, "accuracy"]
+
+
+def test_fewer_images_and_narrower_networks_foretell_and_count_nowhere_else() -> None:
+    alone = world(noise=0.5)
+    rows = alone.rows.assign(images=40_000, width=16)
+    fewer = rows[rows["epochs"] == 20].assign(images=2_500)
+    narrow = rows[rows["epochs"] == 3].assign(
+        width=8, macs=25, accuracy=-rows["accuracy"], hash=rows["hash"] + " of half the width"
+    )
+    table = LongTable(pd.concat([rows, fewer, narrow], ignore_index=True))
+    assert (table.long, table.networks, table.seeds) == (Kind(20, 40_000, 16), alone.networks, alone.seeds)
+    assert stage_effects(table) == stage_effects(alone)
+    costs = {Kind(3, 40_000, 8): 0.15 / 4, Kind(20, 2_500, 16): 1 / 16, Kind(3, 40_000, 16): 0.15, table.long: 1.0}
+    assert table.costs == pytest.approx(costs)
+    taus = {(one.kind, one.reading): one.tau.mean for one in foretelling(table)}
+    assert taus[Kind(20, 2_500, 16), "accuracy"] == taus[table.long, "accuracy"]
+    assert taus[Kind(3, 40_000, 8), "accuracy"] == pytest.approx(-taus[Kind(3, 40_000, 16), "accuracy"])
+    assert taus[Kind(3, 40_000, 8), "loss"] == taus[Kind(3, 40_000, 16), "loss"]
+    said = answers_markdown(table)
+    assert "| 3 epochs, width 8 | 0.04 | validation accuracy |" in said
+    assert "| 20 epochs, 2,500 images | 0.06 | validation accuracy |" in said
 
 
 def test_one_seed_gives_no_interval() -> None:
