@@ -29,8 +29,8 @@ def model_text(source: Source, card: Card, facts: Facts, usage: Usage) -> str:
     Raises:
         ExportError: A function of the task cannot be copied, or a part of the network has the same name.
     """
-    result = [f"network = {source.expression}", *source.hooks, "return network"]
-    lines = [*source.shared, *(result if source.hooks else [f"return {source.expression}"])]
+    result = [f"network = {source.expression}", *source.changes, "return network"]
+    lines = [*source.shared, *(result if source.changes else [f"return {source.expression}"])]
     building = "".join(f"    {line}\n" for line in lines)
     constants: dict[str, Any] = {
         "CARD": card.name,

@@ -25,7 +25,8 @@ def training_step(network: torch.nn.Module, images: torch.Tensor) -> dict[str, t
     """The output of the network in training mode, and every weight and statistic after one SGD step.
 
     The loss pulls all outputs towards fixed values, so that it works for any network. Random layers (dropout, drop
-    path) draw from a generator that is seeded here.
+    path) draw from a generator that is seeded here. Statistics are those of the forward: what checkpointing computes
+    again for the gradients counts once.
 
     Args:
         network: The network; put into training mode and changed by the step.
@@ -42,10 +43,11 @@ def training_step(network: torch.nn.Module, images: torch.Tensor) -> dict[str, t
         if tensor.requires_grad and tensor.numel():
             target = torch.linspace(-1, 1, tensor.numel()).reshape(tensor.shape)
             loss = loss + (tensor.float() - target).square().mean()
+    seen = {f"state.{name}": value.detach().clone() for name, value in network.named_buffers()}
     loss.backward()
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.grad is not None:
                 parameter.sub_(0.01 * parameter.grad)
     state = {f"state.{name}": value.detach().clone() for name, value in network.state_dict().items()}
-    return numbered("training", output) | state
+    return numbered("training", output) | state | {name: value for name, value in seen.items() if name in state}

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from chattn_nas.export.source.refusal import Refusal
 
-_PREFIXES = ((F, "F"), (torch, "torch"), (math, "math"), (torch.linalg, "torch.linalg"), (torch.fft, "torch.fft"))
+_PREFIXES = ((F, "F"), (torch, "torch"), (math, "math"))
+_ROOMS = ("linalg", "fft", "special")  # of torch, whose functions are called such as ``linalg_norm`` in C
 
 
 def qualified(function: Any) -> str:
@@ -28,6 +29,10 @@ def qualified(function: Any) -> str:
     for module, prefix in _PREFIXES:
         if getattr(module, name, None) is function:
             return f"{prefix}.{name}"
+    for room in _ROOMS:
+        inside = name.removeprefix(f"{room}_")
+        if getattr(getattr(torch, room), inside, None) is function:
+            return f"torch.{room}.{inside}"
     if getattr(builtins, name, None) is function:
         return str(name)
     raise Refusal(f"it calls {getattr(function, '__module__', '')}.{name}")

@@ -97,10 +97,19 @@ def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
         Refusal: It cannot be traced.
     """
     tracer = _Tracer(call)
+    before = dict(vars(module))
+    buffers = dict(module._buffers)
     try:
         graph = tracer.trace(module)
     except Exception as error:  # a module's own code runs here, and may raise anything at a symbolic value
         raise Refusal(f"torch.fx: {type(error).__name__}: {first_line(error)}") from error
+    finally:
+        changed_buffers = sorted(name for name, value in buffers.items() if module._buffers[name] is not value)
+        module._buffers.update(buffers)
+        vars(module).clear()
+        vars(module).update(before)
+    if changed_buffers:
+        raise Refusal(f"its forward replaces {', '.join(f'self.{name}' for name in changed_buffers)}")
     if changed := tracer.changed_arguments():
         raise Refusal(f"it changes what it is called with ({', '.join(sorted(changed))})")
     for node in list(graph.nodes):

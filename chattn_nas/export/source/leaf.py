@@ -65,7 +65,24 @@ def leaf_call(module: nn.Module) -> str:
     Raises:
         Refusal: The call would not build the same module.
     """
+    if isinstance(module, nn.ParameterList | nn.ParameterDict):
+        return f"nn.{type(module).__name__}({_parameters(module)})"
     return f"nn.{type(module).__name__}({call_arguments(module, type(module))})"
+
+
+def _parameters(module: nn.ParameterList | nn.ParameterDict) -> str:
+    """A list or dict of placeholders for parameters until weights are loaded.
+
+    Raises:
+        Refusal: It holds something else too.
+    """
+    if len(module) != len(module._parameters):
+        raise Refusal("it holds something else than parameters")
+    shapes = {name: literal(tuple(value.shape)) for name, value in module._parameters.items() if value is not None}
+    texts = {name: f"nn.Parameter(torch.zeros({shape}))" for name, shape in shapes.items()}
+    if isinstance(module, nn.ParameterList):
+        return f"[{', '.join(texts.values())}]"
+    return "{" + ", ".join(f"{literal(name)}: {text}" for name, text in texts.items()) + "}"
 
 
 def torch_base(module: nn.Module) -> type[nn.Module] | None:

@@ -15,6 +15,7 @@ from chattn_nas.export.source.definition import Definition, class_name, class_te
 from chattn_nas.export.source.hooks import hook_lines
 from chattn_nas.export.source.parts import Parts
 from chattn_nas.export.source.refusal import INSTEAD
+from chattn_nas.export.source.ties import tie_lines
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Source:
         definitions: Functions and classes.
         shared: Lines that build modules which several blocks use.
         expression: The expression that builds the network.
-        hooks: Lines that register hooks on the result, ``network``.
+        changes: Lines that change the result, ``network``: they tie its parameters and register its hooks.
         tables: Constants, by name, that are too large for the text and in no weights file.
     """
 
@@ -34,7 +35,7 @@ class Source:
     definitions: str
     shared: tuple[str, ...]
     expression: str
-    hooks: tuple[str, ...]
+    changes: tuple[str, ...]
     tables: Mapping[str, torch.Tensor]
 
 
@@ -53,7 +54,7 @@ def write_source(network: nn.Module, example: torch.Tensor) -> Source:
     definitions = _definitions(parts, functions)
     builder = Builder(network, parts, definitions)
     expression = builder.build(network)
-    hooks = hook_lines(network, parts.inlined)
+    changes = (*tie_lines(network), *hook_lines(network, parts.inlined))
     classes = [class_text(definition) for definition in _in_order(network, parts, definitions)]
     imports = {line for source in parts.sources.values() for line in source.imports}
     return Source(
@@ -61,7 +62,7 @@ def write_source(network: nn.Module, example: torch.Tensor) -> Source:
         "\n\n\n".join([*parts.inlined.texts.values(), *functions.values(), *classes]),
         tuple(builder.lines),
         expression,
-        hooks,
+        changes,
         builder.tables,
     )
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from writing import assert_same, written
 
 from chattn_nas.errors import ExportError
@@ -113,6 +114,37 @@ class _Mutating(nn.Module):
 def test_a_module_that_changes_itself_is_refused():
     with pytest.raises(ExportError, match=r"changes self\.calls.*pt2"):
         written(nn.Sequential(_Mutating()))
+
+
+class _Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 10)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.calls = 0
+
+    def forward(self, x):
+        if self.training:
+            self.steps += 1
+        return self.fc(x.mean((2, 3))) / (1 + self.steps)
+
+
+class _CountingTwice(_Counting):
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+
+
+def test_a_buffer_that_counts_is_written():
+    assert "self.steps += 1" in assert_same(nn.Sequential(_Counting()))
+
+
+def test_a_refused_network_is_left_as_it_was():
+    network = _CountingTwice()
+    with pytest.raises(ExportError, match=r"changes self\.calls"):
+        written(nn.Sequential(network))
+    assert torch.is_tensor(network.steps)
+    assert network.calls == 1  # the call that is recorded
 
 
 class _Scaled(nn.Module):
@@ -287,3 +319,58 @@ def test_a_child_of_two_names_is_built_once():
     text = assert_same(nn.Sequential(_Twice()))
     assert text.count("nn.Conv2d(") == 1
     assert "first=module_0_first, second=module_0_first" in text
+
+
+class _Tied(nn.Module):
+    """Two convolutions of one weight, which is also a row of a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.two.weight = self.one.weight
+        self.scales = nn.ParameterList([self.one.bias])
+        self.fc = nn.Linear(3, 10)
+
+    def forward(self, x):
+        x = self.two(self.one(x)) * self.scales[0].view(-1, 1, 1)
+        return self.fc(x.mean((2, 3)))
+
+
+def test_a_parameter_of_several_modules_stays_one():
+    text = assert_same(nn.Sequential(_Tied()))
+    assert "network[0].two.weight = network[0].one.weight" in text
+    assert "network[0].scales[0] = network[0].one.bias" in text
+
+
+class _Checkpointed(nn.Module):
+    """Computes its layers again for the gradients, where BatchNorm counts the batch a second time."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 10, 3), nn.BatchNorm2d(10), nn.ReLU())
+
+    def forward(self, x):
+        x = checkpoint(self.layers, x, use_reentrant=False) if self.training else self.layers(x)
+        return x.mean((2, 3))
+
+
+def test_checkpointing_is_left_out():
+    assert "checkpoint" not in assert_same(_Checkpointed()).partition("def forward(self, x)")[2]
+
+
+class _Transformed(nn.Module):
+    def forward(self, x):
+        x = torch.fft.irfft2(torch.fft.rfft2(x), s=x.shape[-2:])
+        return torch.special.erf(torch.linalg.vector_norm(x, dim=(2, 3)))
+
+
+def test_functions_of_torchs_own_rooms_are_named_as_they_are_imported():
+    text = assert_same(nn.Sequential(nn.Conv2d(3, 3, 1), _Transformed()))
+    for name in ("torch.fft.rfft2(", "torch.special.erf(", "torch.linalg.vector_norm("):
+        assert name in text
+
+
+def test_stochastic_depth_of_torchvision_is_written():
+    ops = pytest.importorskip("torchvision.ops")
+    text = assert_same(nn.Sequential(nn.Conv2d(3, 10, 3), ops.StochasticDepth(0.5, "row"), nn.AdaptiveAvgPool2d(1)))
+    assert "log_api_usage" not in text
