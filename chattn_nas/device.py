@@ -9,6 +9,7 @@ from chattn_nas.errors import InputError
 
 if TYPE_CHECKING:  # a spec that is refused needs none
     import torch
+    from torch import nn
 
 
 def resolve_device(device: torch.device | str) -> torch.device:
@@ -32,6 +33,16 @@ def resolve_device(device: torch.device | str) -> torch.device:
         named = str(device)
         raise InputError(f"this machine has no device {named!r}", where=("device",), value=named, choices=possible)
     return parsed
+
+
+def move(network: nn.Module, device: torch.device) -> None:
+    """Move a network to a device, in place, with its weights of four dimensions in the format ``channels_last``."""
+    import torch
+
+    network.to(device)
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:  # ``network.to(memory_format=...)`` refuses those of five, as an nn.Conv3d has
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
 
 
 def cpu_count() -> int:

@@ -91,7 +91,7 @@ def _pairs(module: nn.Module, call: object) -> list[tuple[nn.Module, nn.Module, 
 
 def _last(module: nn.Module) -> nn.Module:
     """The module that computes the output of ``module``: the last of a sequence, else itself."""
-    while type(module) is nn.Sequential and len(module):
+    while isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward and len(module):
         module = module[-1]
     return module
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.network.slots import Block
-from chattn_nas.network.surgery import place, put
+from chattn_nas.network.surgery import Around, place, put
 
 Shape = tuple[int, ...]
 Node = Any  # torch.autograd.graph.Node
@@ -251,13 +251,16 @@ def gates_beside(end: Node, probe: Probe) -> bool:
 
 
 def runs_with(model: nn.Module, paths: Sequence[str], image: Tensor) -> bool:
-    """Whether a model on the meta device runs with an ``nn.Sequential`` around each of these modules.
+    """Whether a model on the meta device runs through a wrapper around each of these modules.
 
-    Some blocks read ``self.conv.weight`` directly.
+    Some networks read ``self.conv.weight`` directly, or call their modules from a Python list.
     """
     old = {path: model.get_submodule(path) for path in paths}
+    called: set[nn.Module] = set()
     for path, module in sorted(old.items(), key=lambda item: -item[0].count(".")):
-        put(model, path, nn.Sequential(module))
+        wrapper = Around(module)
+        wrapper.register_forward_hook(lambda one, *_: called.add(one))
+        put(model, path, wrapper)
     try:
         with torch.no_grad():
             model(image)
@@ -266,4 +269,4 @@ def runs_with(model: nn.Module, paths: Sequence[str], image: Tensor) -> bool:
     finally:
         for path, module in sorted(old.items(), key=lambda item: item[0].count(".")):
             put(model, path, module)
-    return True
+    return len(called) == len(old)

@@ -21,6 +21,7 @@ from chattn_nas.network.observe import Observed, Shape, behind, gates_beside, ob
 from chattn_nas.network.slots import Block, Feature, find_blocks, within
 
 TOKENS, NO_MAP = "tokens come there, not maps", "no single map comes there"
+INSIDE = "the network calls modules in it, not itself: name the last of those"
 AGAIN = "it is called several times for one image"
 #: Rounds of trying the next place where one fails.
 ROUNDS = 6
@@ -147,6 +148,8 @@ def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
             model(image)
     finally:
         hook.remove()
+    if block.kind == "stage" and not outputs:
+        return INSIDE
     if block.kind != "stage" or (len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].ndim == 4):
         return None
     return TOKENS if any(isinstance(one, Tensor) and one.ndim == 3 for one in outputs) else NO_MAP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,6 +16,31 @@ def put(model: nn.Module, path: str, module: nn.Module | None) -> None:
     """Replace the submodule called ``path``; it keeps its place in the order."""
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, module)
+
+
+class Around(nn.Sequential):
+    """A module with an attention in front of it or behind it; what is asked of it is asked of the module.
+
+    Some networks read attributes of their own blocks (``block.stride``).
+
+    Args:
+        modules: In the order of the forward pass.
+        inner: The index of the module that was there before.
+    """
+
+    def __init__(self, *modules: nn.Module, inner: int = 0) -> None:
+        super().__init__(*modules)
+        self._inner = str(inner)
+
+    def __getattr__(self, name: str) -> Any:
+        """An attribute of the module inside, unless torch knows it or it is private."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            inner = vars(self).get("_modules", {}).get(vars(self).get("_inner"))
+            if inner is None or name.startswith("_"):
+                raise
+            return getattr(inner, name)
 
 
 class Rescaled(nn.Module):
@@ -80,7 +106,7 @@ def place(
         model: The network; changed in place.
         block: The block.
         placement: ``before_add``: the block's slot. ``before_block``, ``after_add``: on the block's input or output,
-            by an ``nn.Sequential`` around it. The others: an ``nn.Sequential`` around each of ``convolutions``.
+            by an :class:`Around`. The others: an :class:`Around` for each of ``convolutions``.
         modules: One module, or one for each of ``convolutions``.
         convolutions: Paths, for placements at convolutions.
     """
@@ -88,7 +114,7 @@ def place(
         first, second = ("1", "0") if placement == "after_spatial_conv" else ("0", "1")
         for path, attention in zip(convolutions, modules, strict=True):
             pair = (attention, model.get_submodule(path))
-            put(model, path, nn.Sequential(*(reversed(pair) if placement == "after_spatial_conv" else pair)))
+            put(model, path, Around(*(reversed(pair) if first == "1" else pair), inner=int(second)))
         return Installed(
             tuple(f"{path}.{first}" for path in convolutions), tuple((path, second) for path in convolutions)
         )
@@ -98,10 +124,10 @@ def place(
         attention, inside = ChannelsLast(attention), ".attention"
     module = model.get_submodule(block.path)
     if block.kind == "stage" or placement == "after_add":
-        put(model, block.path, nn.Sequential(module, attention))
+        put(model, block.path, Around(module, attention))
         return Installed((f"{block.path}.1{inside}",), ((block.path, "0"),))
     if placement == "before_block":
-        put(model, block.path, nn.Sequential(attention, module))
+        put(model, block.path, Around(attention, module, inner=1))
         return Installed((f"{block.path}.0{inside}",), ((block.path, "1"),))
     slot = f"{block.path}.{block.slot}"
     if block.kind == "branch":

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.errors import ChattnError, InputError, first_line
+from chattn_nas.image_size import pair
 from chattn_nas.network import stages
 from chattn_nas.parts import is_path
 from chattn_nas.proxy.criterion import criterion_of
@@ -41,6 +42,8 @@ def rehearse(spec: Spec, data: TaskData) -> None:
     """
     cpu, generator = torch.device("cpu"), torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
+        if min(spec.proxy.batch_size, len(data.train)) == 1:
+            _check_batches_of_one(spec, data)
         network, mixing = _bare(spec, data).train(), mixing_of(data.task, spec.proxy)
         chosen = torch.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).long()
         batch = data.train[chosen.to(data.train.labels.device)].to("cpu")
@@ -67,6 +70,21 @@ def rehearse(spec: Spec, data: TaskData) -> None:
         logits = torch.randn(len(labels), data.num_classes, generator=torch.Generator().manual_seed(0))
         with _blamed(spec.data.metric, ("data", "metric")):
             data.task.metric(logits, labels)
+
+
+def _check_batches_of_one(spec: Spec, data: TaskData) -> None:
+    """Check that no norm has a single value per channel: in the backbone, or in an attention, by each baseline."""
+    image = torch.empty(1, data.in_chans, *pair(spec.data.image_size), device="meta")
+    for label, architecture in spec.search_space().baselines():
+        network = build_prepared(spec, architecture, seed=0, data=data).to("meta").train()
+        try:
+            network(image)
+        except ValueError as error:
+            raise InputError(
+                f"proxy.batch_size: {label} cannot be trained on batches of one image ({first_line(error)}): take at "
+                "least 2",
+                where=("proxy", "batch_size"),
+            ) from error
 
 
 def _check_augmentation(images: Tensor, data: TaskData) -> None:

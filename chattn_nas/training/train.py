@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from chattn_nas.device import move
 from chattn_nas.errors import TrainingStopped
 from chattn_nas.network.build import derived_seed
 from chattn_nas.network.weights import write_weights
@@ -104,7 +105,7 @@ class _Session:
     ) -> None:  # fmt: skip
         settings, task, device = training_data.settings, training_data.facts.task, context.device
         self.network, self.seed, self.rank = network, seed, context.rank
-        network.to(device).to(memory_format=torch.channels_last)
+        move(network, device)
         self.optimizer = build_optimizer(network, recipe, images=training_data.images)
         rates = Rates(self.optimizer)
         self.average = Average(network, recipe.ema) if recipe.ema else None

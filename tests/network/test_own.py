@@ -1,5 +1,6 @@
 """Backbones by path: stages told or found, blocks found as timm's, and refused in a sentence where they do not fit."""
 
+import copy
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from chattn_nas.errors import BackboneError
 from chattn_nas.network import build_network, stages
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.parts import is_path
-from chattn_nas.space import Architecture, Backbone
+from chattn_nas.space import Architecture, Backbone, StageChoice
 
 
 @pytest.fixture(autouse=True)
@@ -161,3 +162,28 @@ def test_an_option_that_the_function_does_not_take_is_named():
     with pytest.raises(BackboneError, match="unexpected keyword argument 'depth'") as caught:
         stages(Backbone("own_backbones:small", {"depth": 3}), image_size=16)
     assert caught.value.where == ("options",)
+
+
+def test_a_network_may_read_attributes_of_blocks_that_have_attention_around_them():
+    backbone = Backbone("own_backbones:reads", stages=("layer1.1", "layer2.0"))
+    for placement in ("before_block", "after_add"):
+        choice = StageChoice("eca", placement=placement)
+        network = build_network(Architecture(backbone, (choice, choice)), num_classes=5, image_size=16, seed=0)
+        copied = copy.deepcopy(network)
+        network(torch.randn(2, 3, 16, 16)).square().mean().backward()
+        gates = [module for module in network.modules() if type(module).__name__ == "ECA"]
+        assert len(gates) == 3
+        assert all(gate.conv.weight.grad.any() for gate in gates)
+        assert network.layer1[1].factor == copied.layer1[1].factor == 2
+        assert not hasattr(network.layer1[1], "something_else")
+        assert "layer1.1.0.conv1.weight" in network.state_dict() or "layer1.1.1.conv1.weight" in network.state_dict()
+
+
+def test_a_place_whose_attention_would_never_be_called_is_not_offered():
+    for stage in stages(Backbone("own_backbones:lists"), image_size=16):
+        assert set(stage.places) == {"before_add", "before_block", "after_add"}
+
+
+def test_a_stage_that_is_told_but_not_called_has_its_reason():
+    with pytest.raises(BackboneError, match="calls modules in it, not itself: name the last of those"):
+        stages(Backbone("own_backbones:told_blocks", stages=("layer1", "down")), image_size=16)

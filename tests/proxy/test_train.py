@@ -164,3 +164,20 @@ def test_labels_follow_their_images(data) -> None:
     measured = train(Knowing(), known, settings, seed=0)
     assert measured.score == 1.0
     assert measured.train_loss_sum == pytest.approx(0.0, abs=1e-6)
+
+
+class _Volume(nn.Module):
+    """Looks at the channels of an image as at a third dimension."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.first, self.network = nn.Conv3d(1, 1, 3, padding=1), network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(self.first(x[:, None])[:, 0])
+
+
+def test_a_network_with_weights_of_five_dimensions_is_trained(data, build, settings) -> None:
+    network = _Volume(build())
+    assert train(network, data, settings, seed=0).outcome is Outcome.COMPLETE
+    assert network.network.conv1.weight.is_contiguous(memory_format=torch.channels_last)

@@ -85,3 +85,13 @@ def test_what_fails_is_one_sentence_with_its_line(tmp_path, section, key, value,
     lines = path.read_text().splitlines()
     assert "\n" not in str(caught.value)
     assert caught.value.line in [n for n, line in enumerate(lines, 1) if key in line or line.strip("- ") == "7"]
+
+
+@pytest.mark.parametrize(("size", "type", "blamed"), [(8, "srm", "uniform srm"), (4, "se", "none")])
+def test_a_batch_of_one_is_refused_where_a_norm_would_see_one_value(tmp_path, size, type, blamed):
+    path = tmp_path / "spec.yaml"
+    parts = {"data": {"dataset": "digits", "image_size": size}, "space": {"all": ["none", type]}}
+    path.write_text(yaml.safe_dump(SPEC | parts | {"proxy": {"device": "cpu", "batch_size": 1}}))
+    spec = load_spec(path)
+    with pytest.raises(SpecError, match=f"{blamed} cannot be trained on batches of one image"), lines_of(path):
+        try_out(spec)

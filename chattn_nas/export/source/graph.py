@@ -51,7 +51,7 @@ class _Tracer(fx.Tracer):
         """Leave out modules that do nothing, and look into slices."""
         if is_nothing(m):
             return args[0]
-        if type(m) is nn.Sequential and m not in self._installed:  # a slice, made as the forward runs
+        if isinstance(m, nn.Sequential) and m not in self._installed:  # a slice, made as the forward runs
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
