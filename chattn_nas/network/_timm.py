@@ -5,13 +5,14 @@ If a new timm renames something, only this file changes; ``tests/network/test_ti
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
@@ -125,8 +126,11 @@ def has_weights(model: str) -> bool:
     return model.startswith(TIMM) or timm.models.is_model_pretrained(model.partition(".")[0])
 
 
-def to_fetch(model: str) -> str | None:
-    """Where timm will download a model's weights from; ``None`` if they are on this machine."""
+def to_fetch(model: str, overlay: Any = None) -> str | None:
+    """Where timm will download a model's weights from; ``None`` if they are on this machine.
+
+    ``overlay`` replaces values of the configuration: timm's option ``pretrained_cfg_overlay``, a mapping or its pairs.
+    """
     import timm
     from huggingface_hub import constants, try_to_load_from_cache
 
@@ -138,7 +142,12 @@ def to_fetch(model: str) -> str | None:
             config = timm.get_pretrained_cfg(model, allow_unregistered=True)
         except RuntimeError:  # a tag that there is not: timm says so when it is asked for the model
             return None
-        if config is None or config.file:
+        if config is None:
+            return None
+        with contextlib.suppress(TypeError, ValueError):  # what is no mapping, timm refuses
+            overlaid = dict(overlay or {})
+            config = replace(config, **{key: value for key, value in overlaid.items() if hasattr(config, key)})
+        if config.file:
             return None
         if not config.hf_hub_id:
             here = Path(torch.hub.get_dir(), "checkpoints", urlparse(url := str(config.url or "")).path.split("/")[-1])

@@ -80,14 +80,15 @@ def load_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     Raises:
         BackboneError: There are none, they cannot be downloaded, or they do not fit.
     """
-    if place := _timm.to_fetch(name):
+    if place := _timm.to_fetch(name, options.get("pretrained_cfg_overlay")):
         log.warning("Fetching the pretrained weights of %s from %s; they are cached for the next time", name, place)
     # The hub reports every retry; if it gives up, that is an error.
     with quiet("huggingface_hub"), _timm.noting_loads() as loads:
         model = _timm.create(name, pretrained=True, **options)
     config = _timm.config_of(model)
     tag = ".".join(str(config[key]) for key in ("architecture", "tag") if config.get(key))
-    source = name if name.startswith(TIMM) else f"timm's {tag or name}"
+    source = Path(config["file"]).name if config.get("file") else f"timm's {tag or name}"
+    source = name if name.startswith(TIMM) else source
     heads = classifiers(model)
     expected = [key for key in _own_names(model) if not _inside(key, heads)]
     missing = [key for load in loads for key in load.missing if not _skippable(key, heads)]

@@ -185,3 +185,14 @@ def test_weights_that_are_to_be_fetched_are_told_before_the_hub_is_asked(monkeyp
         load_hub("resnet18", {})
     cached.append("model.safetensors")
     assert to_fetch("resnet18") is None
+
+
+def test_a_file_in_place_of_timms_weights_is_not_fetched(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
+    path = tmp_path / "mine.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), path)
+    backbone = Backbone("test_resnet", {"pretrained_cfg_overlay": {"file": str(path)}})
+    network = build_network(Architecture.uniform(backbone, "none"), num_classes=1000, image_size=64, pretrained=True)
+    assert str(network.loaded).startswith("mine.pth: ")
+    assert "Fetching" not in caplog.text
+    assert to_fetch("test_resnet", {"hf_hub_id": "somebody/network"}).endswith("/somebody/network")
