@@ -13,7 +13,7 @@ import optuna
 from chattn_nas.arguments import asked_by, at_least, checked
 from chattn_nas.data import has_test
 from chattn_nas.errors import RunError
-from chattn_nas.judging._confirmation import Confirmation, Network, judge
+from chattn_nas.judging._confirmation import Confirmation, Network, judge, on_common_seeds
 from chattn_nas.judging.counted import chance_of, counted
 from chattn_nas.judging.given import spec_of_given, time_limit, train_given
 from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
@@ -138,9 +138,12 @@ def _possible(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Sp
 
 
 def _look(study: optuna.Study, networks: Sequence[Network], epochs: int) -> int:
-    """The number of this look: higher by one than the last if the judged trainings differ from every earlier look's."""
+    """The number of this look: higher by one than the last if the judged trainings differ from every earlier look's.
+
+    What is left out of the judgement is no look: a sixth seed that one network lacks, a network that never ended.
+    """
     seen: list[str] = list(study_attributes(study).confirmation_looks)
-    scores = sorted((one.hash, sorted(one.scores.items())) for one in networks)
+    scores = sorted((one.hash, sorted(one.scores.items())) for one in on_common_seeds(networks) if one.scores)
     judged = hashlib.sha256(json.dumps([epochs, scores]).encode()).hexdigest()[:16]
     by_seeds = json.dumps(sorted((one.hash, sorted(one.scores)) for one in networks))  # what version 0.1 kept of a look
     if judged not in seen and by_seeds in seen:

@@ -330,7 +330,7 @@ def judge(
     Raises:
         RunError: No candidate was trained on two seeds.
     """
-    networks = _on_common_seeds(networks)
+    networks = on_common_seeds(networks)
     able = [index for index, one in enumerate(networks) if len(one.scores) > 1]
     if not any("candidate" in networks[index].roles for index in able):
         raise RunError("no candidate of this confirmation was trained on two seeds; call confirm again to go on")
@@ -380,7 +380,7 @@ def families(roles: Sequence[Collection[str]]) -> tuple[list[tuple[int, int, str
     return claimed, controls
 
 
-def _on_common_seeds(networks: Sequence[Network]) -> list[Network]:
+def on_common_seeds(networks: Sequence[Network]) -> list[Network]:
     """The same with scores on the seeds that all have that have any: two good seeds of five once won.
 
     Where all share fewer than two, those with the fewest go: controls first, candidates last of equals.

@@ -9,8 +9,9 @@ import numpy as np
 from scipy import stats
 
 RESAMPLES = 2000
-#: Standard deviations below which a normal value lies with a probability of 5 %.
-ONE_SIDED = 1.644854
+#: Fewer architectures show no excess: where two rankings happen to agree wholly, resamples do not scatter. Of six
+#: proxies at the asked quality, one was "shown" to be above it in 29 % of simulated studies of four, in 12 % of eight.
+LEAST_SHOWN = 10
 #: Ends of a 95 % interval.
 ENDS = (0.025, 0.975)
 
@@ -62,12 +63,12 @@ class Excess:
 
     Attributes:
         mean: tau of the one less ``part`` times tau of the other.
-        low: So much it is at least, with a probability of 95 % (one-sided).
+        p: Probability of so much where there is nothing above (one-sided).
         sd: Standard deviation over resamples of the architectures.
     """
 
     mean: float
-    low: float
+    p: float
     sd: float
 
 
@@ -78,8 +79,8 @@ def excess(
 ) -> Excess:
     """Kendall's tau of ``pairs`` less ``part`` of that of ``ceiling``, resampled over the architectures of both.
 
-    Paired, since both hang on how far the same architectures lie apart. The limit is the lower one of the normal and
-    the percentile bootstrap: with a dozen architectures the percentile alone is too short.
+    Paired, since both hang on how far the same architectures lie apart. The probability is the larger one by
+    Student's t and by the percentile bootstrap: with a dozen architectures the percentile alone claims too much.
 
     Args:
         pairs, ceiling: As for :func:`agreement`, of the same architectures in the same order.
@@ -95,18 +96,23 @@ def excess(
 
     mean, values = float(differ(np.arange(count)[None])[0]), differ(drawn)
     values = values[np.isfinite(values)]
-    if not len(values) or mean != mean:
-        return Excess(mean=mean, low=float("nan"), sd=float("nan"))
-    sd = float(values.std(ddof=1))
-    return Excess(mean=mean, low=min(float(np.quantile(values, 0.05)), mean - ONE_SIDED * sd), sd=sd)
+    sd = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    if count < LEAST_SHOWN or mean != mean or sd != sd:
+        return Excess(mean=mean, p=1.0, sd=sd)
+    student = float(stats.t.sf(mean / sd, count - 1)) if sd else float(mean <= 0)
+    return Excess(mean=mean, p=max(float((values <= 0).mean()), student), sd=sd)
 
 
 def kendall(first: np.ndarray, second: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """Tau-b of every resample; ``drawn`` (resamples, n) are indices. NaN where all scores of a resample are equal."""
-    signs = [np.sign(values[:, None] - values[None, :]) for values in (first, second)]
-    x, y = (sign[drawn[:, :, None], drawn[:, None, :]] for sign in signs)
-    spread = np.sqrt((x**2).sum((1, 2)) * (y**2).sum((1, 2)))
-    return np.divide((x * y).sum((1, 2)), spread, out=np.full(len(drawn), np.nan), where=spread > 0)
+    x, y = (np.sign(values[:, None] - values[None, :]) for values in (first, second))
+    times = (drawn[:, :, None] == np.arange(len(first))).sum(1).astype(float)  # that a resample holds each
+
+    def over_pairs(values: np.ndarray) -> np.ndarray:
+        return np.asarray(((times @ values) * times).sum(1))
+
+    spread = np.sqrt(over_pairs(x**2) * over_pairs(y**2))
+    return np.divide(over_pairs(x * y), spread, out=np.full(len(drawn), np.nan), where=spread > 0)
 
 
 def spearman(first: np.ndarray, second: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import takewhile
+from typing import Any, ClassVar
 
 import pandas as pd
 import yaml
+from scipy import stats
 
-from chattn_nas.judging.agreement import ONE_SIDED, Agreement, Excess
+from chattn_nas.judging.agreement import LEAST_SHOWN, Agreement, Excess
 from chattn_nas.judging.fidelities import Fidelity
 from chattn_nas.results import words
 from chattn_nas.stored import Stored
 
+#: Probability that any candidate is recommended which does not reach the asked part of the ceiling.
+ERROR = 0.05
 #: Standard deviations above its limit at which a test finds a difference with a probability of 80 %.
 Z80 = 0.841621
 
@@ -51,6 +55,8 @@ class Calibration(Stored):
         part: The part of the ceiling that was asked for.
     """
 
+    FORMAT: ClassVar[int] = 2
+
     spec: Fidelity
     full: Fidelity
     full_seconds: float
@@ -60,23 +66,26 @@ class Calibration(Stored):
 
     @property
     def recommended(self) -> Tried | None:
-        """The cheapest that is shown to reach that part of the ceiling: the lower limit of its excess is above zero.
+        """The cheapest that is shown to reach that part of the ceiling; of all tried, any is shown wrongly in 5 %.
 
+        By Holm's method (1979): of six that do not suffice one passes by luck more often than one alone.
         None where full training itself does not rank better than chance: then nothing can be said of any proxy.
         """
         if not self.ceiling.tau_low > 0:
             return None
-        able = [one for one in self.tried if one.excess is not None and one.excess.low > 0]
-        return min(able, key=lambda one: one.seconds or 0.0, default=None)
+        ranked = sorted((one.excess.p, place) for place, one in enumerate(self.tried) if one.excess is not None)
+        shown = takewhile(lambda one: one[1][0] < ERROR / (len(ranked) - one[0]), enumerate(ranked))
+        return min((self.tried[place] for _, (_, place) in shown), key=lambda one: one.seconds or 0.0, default=None)
 
     @property
     def needed(self) -> tuple[Tried, int] | None:
         """The candidate that the fewest architectures would show to suffice, and about how many, at 80 %."""
         count, sample_sizes = self.ceiling.architectures, []
+        limit = float(stats.norm.isf(ERROR / max(1, sum(one.excess is not None for one in self.tried))))
         for candidate in self.tried:
             if candidate.excess is not None and candidate.excess.mean > 0:
-                times = ((ONE_SIDED + Z80) * candidate.excess.sd / candidate.excess.mean) ** 2
-                sample_sizes.append((candidate, math.ceil(count * max(times, 1.0)) + 1))
+                times = ((limit + Z80) * candidate.excess.sd / candidate.excess.mean) ** 2
+                sample_sizes.append((candidate, max(LEAST_SHOWN, math.ceil(count * max(times, 1.0)) + 1)))
         return min(sample_sizes, key=lambda pair: (pair[1], pair[0].seconds or 0.0), default=None)
 
     @property
@@ -105,7 +114,7 @@ class Calibration(Stored):
                 f"No candidate is shown to reach {self.part:.0%} of that: more architectures are needed, about "
                 f"{needed[1]} to show it of {needed[0].fidelity}."
             )
-        return said + f"No candidate reaches {self.part:.0%} of that: train longer than these."
+        return said + f"Among these, no candidate reaches {self.part:.0%} of that: train longer, or more architectures."
 
     @property
     def spec_lines(self) -> str:
@@ -129,6 +138,18 @@ class Calibration(Stored):
             }
             for fidelity, agreement, seconds, note in rows
         )
+
+    @classmethod
+    def upgraded(cls, data: dict[str, Any], format: int) -> dict[str, Any]:
+        """Format 1 kept a limit of each excess in place of its probability."""
+        if format == 1:
+            tried = [dict(one) for one in data["tried"]]
+            for one in tried:
+                if own := one.get("excess"):
+                    p = float(stats.norm.sf(own["mean"] / own["sd"])) if own["sd"] else float(own["low"] <= 0)
+                    one["excess"] = {"mean": own["mean"], "sd": own["sd"], "p": p if p == p else 1.0}
+            data = data | {"tried": tried}
+        return data
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with what is concluded; :meth:`from_dict` reads them back."""

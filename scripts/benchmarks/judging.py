@@ -29,7 +29,8 @@ from scipy import stats
 
 from chattn_nas.judging import comparison
 from chattn_nas.judging._confirmation import alpha_of, families
-from chattn_nas.judging.agreement import excess
+from chattn_nas.judging.agreement import agreement, excess
+from chattn_nas.judging.calibration import ERROR
 from chattn_nas.judging.comparison import compare_block
 from chattn_nas.results.pooled import likelihood
 from chattn_nas.study.record import RIVAL
@@ -318,22 +319,25 @@ def _shown(runs: np.ndarray, alpha: float, lift: float) -> bool:
 
 
 def calibrate(studies: int) -> None:
-    """How often a proxy is recommended that ranks below, at and above 80 % of the ceiling; two full trainings each."""
-    print("| architectures | proxy's tau over the ceiling | recommended |")
-    print("|---|---|---|")
-    for count in (16, 32):
+    """How often proxies are recommended that rank below, at and above 80 % of the ceiling; two full trainings each."""
+    print("| architectures | scores | proxy's tau over the ceiling | one tried: recommended | six tried: any |")
+    print("|---|---|---|---|---|")
+    for count, step in ((10, 0), (16, 0), (16, 0.3), (32, 0)):
         for spread in (1.5, 0.75, 0.1):
             rng = np.random.default_rng([count, int(100 * spread)])
-            shown, taus = [], []
+            alone, several = [], []
             for _ in range(studies):
                 truth = rng.standard_normal(count)
-                full = [list(truth + 0.4 * rng.standard_normal(count)) for _ in range(2)]
-                proxy = list(truth + spread * rng.standard_normal(count))
-                above = excess([(proxy, one) for one in full], [(full[0], full[1])], 0.8)
-                shown.append(above.low > 0)
-                taus.append(above.mean)
-            ratio = _tau(spread) / _tau(0.4)
-            print(f"| {count} | {ratio:.2f} | {100 * np.mean(shown):.0f} % |", flush=True)
+                runs = truth + np.array([0.4] * 2 + [spread] * 6)[:, None] * rng.standard_normal((8, count))
+                runs = np.round(runs / step) if step else runs
+                full, proxies = runs[:2], runs[2:]
+                least = agreement([tuple(full)]).tau_low
+                found = [excess([(proxy, one) for one in full], [tuple(full)], 0.8).p for proxy in proxies]
+                alone.append(least > 0 and found[0] < ERROR)
+                several.append(least > 0 and min(found) < ERROR / len(found))
+            ratio, told = _tau(spread) / _tau(0.4), f"in steps of {step:g} standard deviations" if step else "exact"
+            cells = [f"{100 * np.mean(one):.0f} %" for one in (alone, several)]
+            print(f"| {count} | {told} | {ratio:.2f} | {' | '.join(cells)} |", flush=True)
 
 
 def _tau(spread: float) -> float:

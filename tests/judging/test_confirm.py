@@ -185,6 +185,18 @@ def test_longer_trainings_of_the_same_seeds_are_another_look():
     assert _look(study, networks, 4) == 1, "what was judged before is no new look"
 
 
+def test_what_is_left_out_of_the_judgement_is_no_other_look():
+    """A sixth seed on which one training crashed spent another look on the same five, and took a verdict back."""
+    study = optuna.create_study()
+    networks = [network("a", "candidate", [91, 92, 93]), network("none", "none", [90, 91, 92])]
+    assert _look(study, networks, 4) == 1
+    more = replace(networks[0], scores={**networks[0].scores, 3: 94.0})
+    assert _look(study, [more, replace(networks[1], failures={3: "crashed"})], 4) == 1
+    never = replace(network("b", "candidate", []), failures={0: "did not fit into memory"})
+    assert _look(study, [never, *networks], 4) == 1
+    assert _look(study, [more, replace(networks[1], scores={**networks[1].scores, 3: 93.0})], 4) == 2
+
+
 def test_a_look_of_version_0_1_is_known_again_and_counts_once():
     """It kept networks and seeds, and no scores."""
     study = optuna.create_study()

@@ -46,7 +46,7 @@ STORED = [
     Header(plan={"seed": 0}, epoch=1, rows=[{"epoch": 1, "train_loss": 1.0, "score": 0.5}]),
     Confirmation(networks=(NETWORK,), winner="a", rival=None, epochs=4, test={"a": {"10000": 0.9}}, test_images=10),
     Calibration(spec=FIDELITY, full=replace(FIDELITY, rungs=(12,)), full_seconds=3.0, ceiling=AGREED, part=0.8,
-                tried=(Tried(fidelity=FIDELITY, agreement=AGREED, excess=Excess(mean=0.1, low=-0.1, sd=1.0)),)),
+                tried=(Tried(fidelity=FIDELITY, agreement=AGREED, excess=Excess(mean=0.1, p=0.4, sd=1.0)),)),
     HeldOutScores(scores={"a": {"10000": 0.9}}, images=10, networks={"a": "se"}),
     TrialAttributes(hash="a", seed=0, outcome=Outcome.PRUNED, measurement=MEASUREMENT, rungs={0: (0.5, 7.0)}),
     StudyAttributes(spec={"name": "x"}, reference={"macs": 7}, plan=({"hash": "a"},)),
