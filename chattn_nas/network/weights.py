@@ -27,7 +27,10 @@ def write_weights(network: nn.Module, path: Path) -> Path:
         OSError: The disk is full or read-only; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    state = {  # copies: safetensors refuses a tensor of two names, as a module that is used twice has
+        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, value in network.state_dict().items()
+    }
     try:
         with replacing(path) as partial:
             save_file(state, partial, metadata={CHECKSUM: _checksum(state)})

@@ -39,6 +39,15 @@ def test_weights(tmp_path, caplog) -> None:
     assert read_weights(path) is not None
 
 
+def test_weights_of_a_module_that_is_used_twice(tmp_path) -> None:
+    layer = nn.BatchNorm2d(8)
+    network = nn.Sequential(layer, nn.Conv2d(8, 8, 3), layer)
+    kept = read_weights(write_weights(network, tmp_path / "weights.safetensors"))
+    assert kept is not None
+    assert kept.keys() == network.state_dict().keys()
+    network.load_state_dict(kept)
+
+
 def test_checkpoint(tmp_path) -> None:
     tensors, states = {"a": torch.randn(64, 64)}, [{"momentum_buffer": torch.zeros(3)}]
     made = Checkpoint(
