@@ -36,9 +36,13 @@ class Known:
         stored = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
         self.local = {node.id for node in stored} | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and self.is_me(node.value):
-                if node.attr not in module._buffers:  # type: ignore[union-attr]
-                    raise Refusal(f"its {tree.name} changes self.{node.attr}")
+            if (
+                isinstance(node, ast.Attribute)
+                and not isinstance(node.ctx, ast.Load)
+                and self.is_me(node.value)
+                and node.attr not in module._buffers  # type: ignore[union-attr]
+            ):
+                raise Refusal(f"its {tree.name} changes self.{node.attr}")
             if isinstance(node, ast.FunctionDef) and node is not tree:
                 self.local.add(node.name)
 
