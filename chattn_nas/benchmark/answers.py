@@ -110,7 +110,7 @@ class Interactions:
     noise: float
 
 
-class Kind(NamedTuple):
+class Regime(NamedTuple):
     """How long, on how many images and at which width of the backbone networks were trained; 0 where it has none."""
 
     epochs: int
@@ -123,12 +123,12 @@ class Foretelling:
     """The agreement between the rankings by one short training and by long ones.
 
     Attributes:
-        kind, reading: The short training, and what is read from it.
+        regime, reading: The short training, and what is read from it.
         cost: Its cost as a fraction of a long training: epochs x images x MACs.
         tau: Kendall's tau to the mean test accuracy of long trainings on the other seeds.
     """
 
-    kind: Kind
+    regime: Regime
     reading: str
     cost: float
     tau: Interval
@@ -143,8 +143,8 @@ class LongTable:
         start: Only trainings from this start.
 
     Attributes:
-        costs: Every kind of training, the cheapest first, and its cost as a fraction of the long one.
-        long: The kind of the long trainings: that which costs most.
+        costs: Every regime of training, the cheapest first, and its cost as a fraction of the long one.
+        long: The regime of the long trainings: that which costs most.
         networks: Hashes of the networks trained that long on all :attr:`seeds`, controls left out.
         crossed: Those whose types all stand in mixed networks too: the others say nothing about single stages.
         controls: Those of ``channel_scale`` and ``random_gate``.
@@ -156,15 +156,17 @@ class LongTable:
     def __init__(self, rows: pd.DataFrame, *, start: str = "unit") -> None:
         kept = (rows["start"] == start) & (rows["branches"] == 1) & (rows["outcome"] == "complete")
         self.rows = rows[kept & rows["plan"].isin(PLANS)] if "plan" in rows else rows[kept]
-        kinds = self.rows.reindex(columns=list(Kind._fields)).fillna(0).astype(int)
-        self.kinds = pd.Series(list(map(Kind._make, kinds.itertuples(index=False))), index=self.rows.index)
+        regimes = self.rows.reindex(columns=list(Regime._fields)).fillna(0).astype(int)
+        self.regimes = pd.Series(list(map(Regime._make, regimes.itertuples(index=False))), index=self.rows.index)
         work = {
-            kind: kind.epochs * max(1, kind.images) * float(self.rows["macs"][self.kinds == kind].median())
-            for kind in self.kinds.unique()
+            regime: regime.epochs * max(1, regime.images) * float(self.rows["macs"][self.regimes == regime].median())
+            for regime in self.regimes.unique()
         }
-        self.long = max(work, key=lambda kind: work[kind])
-        self.costs = {kind: work[kind] / work[self.long] for kind in sorted(work, key=lambda kind: work[kind])}
-        ends = self.rows[self.kinds == self.long]
+        self.long = max(work, key=lambda regime: work[regime])
+        self.costs = {
+            regime: work[regime] / work[self.long] for regime in sorted(work, key=lambda regime: work[regime])
+        }
+        ends = self.rows[self.regimes == self.long]
         # Narrower networks have other hashes.
         self.rows = self.rows.assign(hash=self.rows["stages"].map(dict(zip(ends["stages"], ends["hash"], strict=True))))
         counts = ends.groupby("seed")["hash"].nunique()
@@ -179,9 +181,9 @@ class LongTable:
         self.crossed = [key for key in self.networks if mixed.issuperset(self.types[key])]
         self.first = ends.drop_duplicates("hash").set_index("hash")
 
-    def grid(self, column: str, *, kind: Kind | None = None, networks: Sequence[str] | None = None) -> np.ndarray:
+    def grid(self, column: str, *, regime: Regime | None = None, networks: Sequence[str] | None = None) -> np.ndarray:
         """(networks, seeds); accuracies in percent. NaN where a training is missing."""
-        rows = self.rows[self.kinds == (kind or self.long)]
+        rows = self.rows[self.regimes == (regime or self.long)]
         grid = rows.pivot_table(index="hash", columns="seed", values=column)
         grid = grid.reindex(index=list(networks or self.networks), columns=list(self.seeds))
         return grid.to_numpy(dtype=float) * (100 if column.endswith("accuracy") else 1)
@@ -280,19 +282,19 @@ def interactions(table: LongTable) -> Interactions:
 
 
 def foretelling(table: LongTable) -> list[Foretelling]:
-    """Every kind of training and reading; the last is the ceiling, another long training."""
+    """Every regime of training and reading; the last is the ceiling, another long training."""
     truth = table.grid("test_accuracy")
     rows = []
-    for kind, cost in table.costs.items():
+    for regime, cost in table.costs.items():
         for reading in READINGS:
-            short = table.grid(reading, kind=kind) * (1 if reading == "accuracy" else -1)
+            short = table.grid(reading, regime=regime) * (1 if reading == "accuracy" else -1)
             taus = [
                 float(stats.kendalltau(short[known, seed], np.delete(truth, seed, 1).mean(1)[known]).statistic)
                 for seed in range(len(table.seeds))
                 if (known := ~np.isnan(short[:, seed])).sum() > 2
             ]
             if taus and len(table.seeds) > 1:
-                rows.append(Foretelling(kind=kind, reading=reading, cost=cost, tau=Interval.over(taus)))
+                rows.append(Foretelling(regime=regime, reading=reading, cost=cost, tau=Interval.over(taus)))
     return rows
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from chattn_nas.benchmark.answers import (
     Effect,
     Interval,
-    Kind,
     LongTable,
+    Regime,
     foretelling,
     interactions,
     mixing,
@@ -102,15 +102,15 @@ def _short(table: LongTable) -> Iterator[str]:
     )
     yield from ("", "| training | cost | read by | tau | seeds |", "|---|---:|---|---|---:|")
     for row in rows:
-        training = ", ".join(told(row.kind, table.long))
+        training = ", ".join(told(row.regime, table.long))
         yield f"| {training} | {row.cost:.2f} | {READING[row.reading]} | {_tau(row.tau)} | {row.tau.seeds} |"
 
 
-def told(kind: Kind, long: Kind) -> list[str]:
-    """What tells a kind of training: its epochs, and what else is not as in the long one."""
-    images = [f"{kind.images:,} images"] if kind.images != long.images else []
-    width = [f"width {kind.width}"] if kind.width != long.width else []
-    return [plural(kind.epochs, "epoch"), *images, *width]
+def told(regime: Regime, long: Regime) -> list[str]:
+    """What tells a regime of training: its epochs, and what else is not as in the long one."""
+    images = [f"{regime.images:,} images"] if regime.images != long.images else []
+    width = [f"width {regime.width}"] if regime.width != long.width else []
+    return [plural(regime.epochs, "epoch"), *images, *width]
 
 
 def _tau(tau: Interval) -> str:

@@ -32,6 +32,7 @@ from chattn_nas.search.samplers import build_sampler
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.search.whole_network import WholeNetworkSampler
 from chattn_nas.spec.search_settings import SearchSettings
+from chattn_nas.study.prediction import Prediction
 from chattn_nas.study.record import Record
 
 Method = Callable[["Table | World", int], tuple[BaseSampler, BasePruner | None]]
@@ -216,8 +217,12 @@ def course(search: Search, budgets: Sequence[float]) -> list[Point]:
     return points
 
 
-def run_search(table: Table | World, name: str, number: int, budget: int) -> Search:
+def run_search(
+    table: Table | World, name: str, number: int, budget: int, prediction: Prediction | None = None
+) -> Search:
     """Run search number ``number`` on a table by one of :data:`METHODS`, or a sampler by path, without one seed.
+
+    With a ``prediction`` by shared weights, as with ``search.one_shot``.
 
     Raises:
         InputError: An unknown method.
@@ -228,7 +233,8 @@ def run_search(table: Table | World, name: str, number: int, budget: int) -> Sea
     seen, left = _split(table, number, max(1, len(table.seeds) - 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return Search(table, simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner), left)
+        records = simulate(table, sampler, budget=budget, seeds=seen, pruner=pruner, prediction=prediction)
+    return Search(table, records, left)
 
 
 def _known(methods: Sequence[str]) -> None:

@@ -34,10 +34,10 @@ def foretelling_svg(table: LongTable) -> str:
         f'<text x="{left - 8}" y="{down(level / 10) + 4:.1f}" text-anchor="end">{level / 10:.1f}</text>'
         for level in range(math.ceil(10 * low), math.floor(10 * high) + 1)
     ]
-    ceiling = max(one.tau.mean for one in rows if one.kind == table.long)
+    ceiling = max(one.tau.mean for one in rows if one.regime == table.long)
     parts.append(f'<path d="M{left} {down(ceiling):.1f}h{width}" stroke="{LIGHT["soft"]}" stroke-dasharray="5 4"/>')
-    for kind, cost in dict.fromkeys((one.kind, one.cost) for one in rows):
-        for line, words in enumerate((str(kind.epochs), *told(kind, table.long)[1:])):
+    for regime, cost in dict.fromkeys((one.regime, one.cost) for one in rows):
+        for line, words in enumerate((str(regime.epochs), *told(regime, table.long)[1:])):
             y = top + height + 18 + 13 * line
             parts.append(f'<text x="{across(cost):.1f}" y="{y}" text-anchor="middle">{words}</text>')
     for one in rows:

@@ -21,6 +21,7 @@ from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.space import Architecture
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study._optuna import storage_of
+from chattn_nas.study.prediction import PREDICTION, Prediction
 from chattn_nas.study.record import Record
 from chattn_nas.study.trials import ANSWERED, TRAINED
 
@@ -33,6 +34,7 @@ PATIENCE = 5
 def simulate(
     table: Table | World, sampler: BaseSampler, *, budget: float, seeds: Sequence[int],
     pruner: BasePruner | None = None, baselines: bool = True, settled: Callable[[optuna.Study], bool] | None = None,
+    prediction: Prediction | None = None,
 ) -> list[Record]:  # fmt: skip
     """Search until ``budget`` full trainings are spent; a training stopped at a rung costs its epochs.
 
@@ -45,10 +47,13 @@ def simulate(
         pruner: Sees a trial's rungs; none by default.
         baselines: Whether to begin with ``none`` and every uniform network.
         settled: Called after every training; ``True`` ends the search, as a real one may. Never by default.
+        prediction: By shared weights, as ``search.one_shot`` stores it; what it costs is not counted here.
     """
     made = optuna.create_study(direction="maximize")
     shown = shown_to(sampler, table.space)
     study = SearchStudy(made.study_name, storage_of(made), sampler, pruner or NopPruner(), shown)
+    if prediction is not None:
+        made.set_user_attr(PREDICTION, prediction.to_dict())
     protected = _enqueue_baselines(study, table) if baselines else 0
     scores: dict[str, list[float]] = {}
     used: dict[str, int] = {}

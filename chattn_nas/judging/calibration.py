@@ -112,7 +112,8 @@ class Calibration(Stored):
         if needed is not None:
             return said + (
                 f"No candidate is shown to reach {self.part:.0%} of that: more architectures are needed, about "
-                f"{needed[1]} to show it of {needed[0].fidelity} if its tau is what it was here, which so few leave open."
+                f"{needed[1]} to show it of {needed[0].fidelity} if its tau is what it was here, which so few leave "
+                "open."
             )
         return said + f"Among these, no candidate reaches {self.part:.0%} of that: train longer, or more architectures."
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python
-"""Samplers and pruners on tables and simulated worlds, and how often a search ends too early; docs/cost.md has it.
+r"""Samplers and pruners on tables and simulated worlds, and how often a search ends too early; docs/cost.md has it.
 
     python scripts/benchmarks/samplers.py search --keep FILE --ground world_settings --method pooled --method tpe
+    python scripts/benchmarks/samplers.py search --keep FILE --ground cifar_resnet8_16px_20ep \
+        --method "pooled + one-shot 7"
     python scripts/benchmarks/samplers.py page --keep FILE
     python scripts/benchmarks/samplers.py end --keep OTHER --ground world_quiet --method pooled
     python scripts/benchmarks/samplers.py ends --keep OTHER
@@ -17,10 +19,11 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,15 +37,20 @@ from chattn_nas.benchmark import compare
 from chattn_nas.benchmark.compare import METHODS, NEAR, _split, cost_to_come_near, course, run_search
 from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.benchmark.worlds import KINDS
+from chattn_nas.results.pooled import choices_of_stages
+from chattn_nas.search.one_shot.run import SCORED
 from chattn_nas.search.pooled.evidence import Reader
 from chattn_nas.search.pooled.settled import outlook
 from chattn_nas.search.session import quiet_optuna
 from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.spec.search_settings import SearchSettings
 from chattn_nas.study.history import history
+from chattn_nas.study.prediction import Prediction, centred
 
 #: Trainings after which a search is asked for its pick.
 ASKED = (10, 12, 20, 28, 40)
+#: Supernets on the long table, and what scoring costs in trainings of it; an epoch costs what one of a training does.
+SUPERNETS, SCORING = Path(__file__).parent / "one_shot" / "supernets.jsonl", 0.01
 #: Those that the page shows.
 SHOWN = (10, 20, 40)
 
@@ -72,13 +80,38 @@ def added(arguments: argparse.Namespace, one: Callable[[str, str, int], list[Row
 
 
 def searched(where: str, method: str, number: int) -> list[Row]:
-    """The course of one search."""
-    begun = time.process_time()
-    found = run_search(ground(where)(number), method, number, ASKED[-1])
+    """The course of one search; after ``+ one-shot`` the epochs of a supernet, whose cost is counted."""
+    begun, table = time.process_time(), ground(where)(number)
+    sampler, _, epochs = method.partition(" + one-shot ")
+    shared = shared_weights(table, int(epochs), number) if epochs else None
+    paid = int(epochs) / table.rungs[-1] + SCORING if epochs else 0.0
+    found = run_search(table, sampler, number, ASKED[-1], shared)
     seconds = round(time.process_time() - begun, 2)
     unseen = " ".join(map(str, found.unseen)) if where not in KINDS else f"world {number}"
     head = {"ground": where, "method": method, "search": number, "unit": unseen, "seconds": seconds}
-    return [head | {key: round(value, 4) for key, value in asdict(point).items()} for point in course(found, ASKED)]
+    points = course(found, [trainings - paid for trainings in ASKED])
+    return [
+        head | {key: round(value, 4) for key, value in asdict(replace(point, trainings=asked)).items()}
+        for asked, point in zip(ASKED, points, strict=True)
+    ]
+
+
+def shared_weights(table: Any, epochs: int, number: int) -> Prediction:
+    """The prediction by one of the supernets that one_shot.py trained; its effects follow from its sums over stages."""
+    rows = [row for line in SUPERNETS.read_text().splitlines() if (row := json.loads(line))["epochs"] == epochs]
+    row = rows[number % len(rows)]
+    networks = [table.networks[key].canonical(table.space.stages).to_dict()["stages"] for key in row["additive"]]
+    choices = [[(at, key) for at, (_, key) in enumerate(choices_of_stages(stages))] for stages in networks]
+    labels = sorted({label for one in choices for label in one})
+    design = np.array([[label in one for label in labels] for one in choices], dtype=float)
+    fitted = np.linalg.lstsq(design, np.array(list(row["additive"].values())), rcond=None)[0]
+    effects: list[dict[str, float]] = [{} for _ in networks[0]]
+    for (at, key), value in zip(labels, fitted.tolist(), strict=True):
+        effects[at][key] = value
+    return Prediction(
+        **centred(0.0, effects), fitted=row["explained"], scored=SCORED * len(labels), epochs=epochs, images=40_000,
+        seconds=sum(row["seconds"]), seed=row["seed"],
+    )  # fmt: skip
 
 
 def ended(where: str, method: str, number: int, budget: int = 60) -> list[Row]:

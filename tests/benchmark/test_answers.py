@@ -8,8 +8,8 @@ import pytest
 
 from chattn_nas.benchmark.answers import (
     Interval,
-    Kind,
     LongTable,
+    Regime,
     foretelling,
     interactions,
     mixing,
@@ -96,7 +96,7 @@ def test_interactions_are_found_where_there_are_some_and_not_where_there_are_non
 
 
 def test_a_short_training_with_more_noise_foretells_less() -> None:
-    taus = {(one.kind.epochs, one.reading): one.tau.mean for one in foretelling(world(noise=0.6))}
+    taus = {(one.regime.epochs, one.reading): one.tau.mean for one in foretelling(world(noise=0.6))}
     assert taus[3, "accuracy"] < taus[20, "accuracy"]
 
 
@@ -108,14 +108,19 @@ def test_fewer_images_and_narrower_networks_foretell_and_count_nowhere_else() ->
         width=8, macs=25, accuracy=-rows["accuracy"], hash=rows["hash"] + " of half the width"
     )
     table = LongTable(pd.concat([rows, fewer, narrow], ignore_index=True))
-    assert (table.long, table.networks, table.seeds) == (Kind(20, 40_000, 16), alone.networks, alone.seeds)
+    assert (table.long, table.networks, table.seeds) == (Regime(20, 40_000, 16), alone.networks, alone.seeds)
     assert stage_effects(table) == stage_effects(alone)
-    costs = {Kind(3, 40_000, 8): 0.15 / 4, Kind(20, 2_500, 16): 1 / 16, Kind(3, 40_000, 16): 0.15, table.long: 1.0}
+    costs = {
+        Regime(3, 40_000, 8): 0.15 / 4,
+        Regime(20, 2_500, 16): 1 / 16,
+        Regime(3, 40_000, 16): 0.15,
+        table.long: 1.0,
+    }
     assert table.costs == pytest.approx(costs)
-    taus = {(one.kind, one.reading): one.tau.mean for one in foretelling(table)}
-    assert taus[Kind(20, 2_500, 16), "accuracy"] == taus[table.long, "accuracy"]
-    assert taus[Kind(3, 40_000, 8), "accuracy"] == pytest.approx(-taus[Kind(3, 40_000, 16), "accuracy"])
-    assert taus[Kind(3, 40_000, 8), "loss"] == taus[Kind(3, 40_000, 16), "loss"]
+    taus = {(one.regime, one.reading): one.tau.mean for one in foretelling(table)}
+    assert taus[Regime(20, 2_500, 16), "accuracy"] == taus[table.long, "accuracy"]
+    assert taus[Regime(3, 40_000, 8), "accuracy"] == pytest.approx(-taus[Regime(3, 40_000, 16), "accuracy"])
+    assert taus[Regime(3, 40_000, 8), "loss"] == taus[Regime(3, 40_000, 16), "loss"]
     said = answers_markdown(table)
     assert "| 3 epochs, width 8 | 0.04 | validation accuracy |" in said
     assert "| 20 epochs, 2,500 images | 0.06 | validation accuracy |" in said

@@ -80,7 +80,7 @@ def test_the_picture_on_the_page_is_the_one_that_the_tool_draws(tmp_path) -> Non
     done = CliRunner().invoke(app, ["table", "cifar_resnet8_16px_20ep", "--figure", str(picture)])
     assert done.exit_code == 0
     assert picture.read_text() == (DOCS.parent / "pictures" / picture.name).read_text()
-    assert picture.read_text().count("<circle") == 4 * 3 + 3, "four lengths, three readings, and the key"
+    assert picture.read_text().count("<circle") == 6 * 3 + 3, "six regimes, three readings, and the key"
 
 
 def test_a_table_without_long_trainings_has_no_such_picture(tmp_path) -> None:

@@ -63,7 +63,7 @@ def test_facts_of_the_short_table():
 def test_answers_of_the_long_table(name):
     rows = read_table(name)
     table = LongTable(rows)
-    ends = table.rows[(table.kinds == table.long) & table.rows["seed"].isin(table.seeds)]
+    ends = table.rows[(table.regimes == table.long) & table.rows["seed"].isin(table.seeds)]
     tests = 100 * ends.pivot(index="hash", columns="seed", values="test_accuracy")
     bare = tests.loc[table.uniform("none")]
     for effect in uniform_effects(table):
