@@ -4,6 +4,7 @@
     python scripts/benchmarks/judging.py confirm --studies 4000    # families of differences, by kind of noise
     python scripts/benchmarks/judging.py methods --studies 2000    # the same by other corrections
     python scripts/benchmarks/judging.py borrowed --studies 2000   # and with other weights of the rest's scatter
+    python scripts/benchmarks/judging.py announced --studies 6000  # how large a difference is said to be that was shown
     python scripts/benchmarks/judging.py many --studies 2000       # and with more networks
     python scripts/benchmarks/judging.py prior --studies 40        # which terms of the model make intervals wide
     python scripts/benchmarks/judging.py looks --studies 400       # confirm again and again with more seeds
@@ -56,6 +57,7 @@ KINDS = (
 HARDER = (
     "one scatters 10 times as much", "three rivals scatter 4 times as much", "one ends ten points lower or higher",
     "two scatter 10 times as much", "skewed, and one scatters 4 times as much",
+    "a candidate ends ten points lower once in five",
 )  # fmt: skip
 
 
@@ -131,6 +133,8 @@ def noise(kind: str, size: tuple[int, int, int], rng: np.random.Generator) -> np
         return 0.43 * drawn + 0.24 * _by_type(size, rng)
     elif kind == "one ends ten points lower or higher":
         drawn[:, uniform] += 20 * rng.choice([-1, 1], (size[0], size[2]))
+    elif kind.startswith("a candidate ends"):  # of the same mean: two points higher otherwise
+        drawn[:, 0] += 20 * (0.2 - (rng.random((size[0], size[2])) < 0.2))
     scale = np.ones((1, size[1], 1))
     if "one scatters" in kind:
         scale[0, uniform] = float(kind.split("scatters")[1].split()[0])
@@ -178,6 +182,25 @@ def confirm(studies: int, kinds: Sequence[str] = KINDS + HARDER, counts: Sequenc
             *(f"{one:.2f}" if shown else "" for one in (announced, plain)),
         )  # fmt: skip
         print(f"| {seeds} | {kind} | {' | '.join(cells)} |", flush=True)
+
+
+def announced(studies: int) -> None:
+    """What is announced of the first candidate over the best uniform network, given that it was shown."""
+    print("| seeds | true difference | shown | mean | announced | its middle 80 % |\n|---|---|---|---|---|---|")
+    for seeds, lift in itertools.product((5, 10), (0.0, 0.3, 0.6, 1.2, 2.4)):
+        runs = NOISE * np.random.default_rng([13, seeds, int(10 * lift)]).standard_normal((studies, len(ROLES), seeds))
+        runs[:, 0] += lift
+        found = [one for one in (judged(of)[0] for of in runs) if one.judgement != "no difference shown"]
+        cells = [f"{100 * len(found) / studies:.1f} %", "", "", ""]
+        if len(found) > 10:
+            sizes = np.array([one.size for one in found])
+            low, high = np.quantile(sizes, [0.1, 0.9])
+            cells[1:] = [
+                f"{np.mean([abs(one.mean) for one in found]):.2f}",
+                f"{sizes.mean():.2f}",
+                f"{low:.2f} to {high:.2f}",
+            ]
+        print(f"| {seeds} | {lift:g} | {' | '.join(cells)} |", flush=True)
 
 
 def many(studies: int) -> None:
@@ -345,7 +368,15 @@ def _tau(spread: float) -> float:
     return float(2 / np.pi * np.arcsin(1 / np.sqrt((1 + spread**2) * (1 + 0.4**2))))
 
 
-SHORT = {"prior": prior, "many": many, "methods": methods, "borrowed": borrowed, "looks": looks, "calibrate": calibrate}
+SHORT = {
+    "prior": prior,
+    "announced": announced,
+    "many": many,
+    "methods": methods,
+    "borrowed": borrowed,
+    "looks": looks,
+    "calibrate": calibrate,
+}
 
 
 def main() -> None:
