@@ -299,8 +299,11 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     single = isinstance(error["input"], str | int | float)
     if error["type"] in ("dict_type", "model_type", "mapping_type"):
         message = "should be a mapping of keys to values"
-        needed = [key for key, one in _model_at(model, error["loc"]).model_fields.items() if one.is_required()]
-        if single and len(needed) == 1 and error["loc"]:
+        at = _model_at(model, error["loc"])
+        needed = [key for key, one in at.model_fields.items() if one.is_required()]
+        if example := getattr(at, "EXAMPLE", ""):
+            message += f", such as {example}"
+        elif single and len(needed) == 1 and error["loc"]:
             message += f", such as {{{needed[0]}: {shown(error['input'], 100)}}}"
     elif error["type"] in ("list_type", "tuple_type") and single:
         several = isinstance(error["input"], str) and "," in error["input"]  # 1, 2 without brackets

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -131,6 +132,9 @@ def get(name: str) -> AttentionType:
     if "." in name:
         module, _, cls = name.rpartition(".")
         raise InputError(f"unknown attention type {name!r}: a class of your own is named '{module}:{cls}'")
+    if (call := re.fullmatch(r"(\w+) *\((.*)\)", name)) and call[1] in _types:
+        settings = call[2].replace("=", ": ")
+        raise InputError(f"unknown attention type {name!r}: settings are written {{{call[1]}: {{{settings}}}}}")
     raise InputError(f"unknown attention type {name!r}", value=name, choices=names())
 
 

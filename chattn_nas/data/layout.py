@@ -12,7 +12,7 @@ from PIL import Image
 
 from chattn_nas.data.tree import Entry, Tree, readable
 from chattn_nas.errors import DataError
-from chattn_nas.plural import first_of
+from chattn_nas.plural import first_of, plural
 
 #: Names of the parts in folders, columns and files, in any case.
 PARTS = {
@@ -198,3 +198,7 @@ def _say_others(tree: Tree, layout: FolderLayout) -> None:
     if others:
         listed = ", ".join(f"{ending} ({count})" for ending, count in others.most_common(5))
         layout.said.append(f"{sum(others.values())} files are no images by their names and are left out: {listed}")
+    folders = Counter(next(one for one in path.split("/") if one[0] == ".") for path in tree.passed if is_image(path))
+    if folders:
+        listed = ", ".join(f"{readable(folder)} ({count})" for folder, count in folders.most_common(5))
+        layout.said.append(f"{plural(sum(folders.values()), 'image')} in hidden folders are left out: {listed}")

@@ -6,7 +6,7 @@ import os
 import re
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +44,10 @@ class Tree(Protocol):
     @property
     def folders(self) -> frozenset[str]:
         """All folders."""
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """Paths of files in folders whose name begins with a dot: a user may have meant them."""
 
     def name(self, entry: Entry) -> str:
         """The name of a file as the user knows it."""
@@ -83,14 +87,19 @@ class Folder:
     root: Path
     entries: tuple[Entry, ...] = field(init=False, repr=False)
     folders: frozenset[str] = field(init=False, repr=False)
+    passed: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         folders: set[str] = set()
-        entries = sorted(self._walk(self.root, "", folders, ()), key=lambda entry: entry.path)
+        passed: list[str] = []
+        entries = sorted(self._walk(self.root, "", folders, passed, ()), key=lambda entry: entry.path)
         object.__setattr__(self, "entries", tuple(entries))
         object.__setattr__(self, "folders", frozenset(folders))
+        object.__setattr__(self, "passed", tuple(passed))
 
-    def _walk(self, folder: Path, prefix: str, folders: set[str], above: tuple[str, ...]) -> Iterator[Entry]:
+    def _walk(
+        self, folder: Path, prefix: str, folders: set[str], passed: list[str], above: tuple[str, ...]
+    ) -> Iterator[Entry]:
         here = os.path.realpath(folder)
         if here in above:
             raise DataError(f"{folder} is a link to a folder above it", where=("path",))
@@ -99,10 +108,13 @@ class Folder:
                 for item in inside:
                     path = prefix + item.name
                     if hidden(item.name):
+                        if item.name.startswith(".") and item.is_dir(follow_symlinks=False):
+                            inner = (name for _, _, names in os.walk(item.path) for name in names)
+                            passed += [f"{path}/{name}" for name in inner if not hidden(name)]
                         continue
                     if item.is_dir():
                         folders.add(path)
-                        yield from self._walk(Path(item.path), f"{path}/", folders, (*above, here))
+                        yield from self._walk(Path(item.path), f"{path}/", folders, passed, (*above, here))
                         continue
                     try:
                         status = item.stat()
@@ -134,6 +146,7 @@ class Tar:
         except (tarfile.TarError, OSError, EOFError) as error:
             raise DataError(f"cannot read the archive {path}: {_reason(path, error)}", where=("path",)) from None
         entries = []
+        self.passed = _in_hidden_folders(_clean(member.name) for member in members)
         for member in members:
             name = _clean(member.name)
             at, size = offsets.get(member.linkname if member.islnk() else member.name, (0, -1))
@@ -166,6 +179,8 @@ class Zip:
         except (zipfile.BadZipFile, OSError) as error:
             raise DataError(f"cannot read the archive {path}: {error}", where=("path",)) from None
         stamp = stamp_of(status)
+        inside = [info.filename for info in self.archive.infolist() if not info.is_dir()]
+        self.passed = _in_hidden_folders(map(_clean, inside))
         entries = [
             Entry(_clean(info.filename), info.file_size, f"{stamp} {info.filename}", number)
             for number, info in enumerate(self.archive.infolist())
@@ -203,6 +218,13 @@ def is_url(path: str) -> bool:
 def hidden(name: str) -> bool:
     """Whether a file or folder is hidden or left behind by the system."""
     return name.startswith(".") or name.lower() in LEFT_BEHIND
+
+
+def _in_hidden_folders(names: Iterable[str]) -> tuple[str, ...]:
+    parts = ((name, name.split("/")) for name in names)
+    return tuple(
+        name for name, (*above, last) in parts if any(one.startswith(".") for one in above) and not hidden(last)
+    )
 
 
 def _clean(name: str) -> str:

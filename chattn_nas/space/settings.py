@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict, GetJsonSchemaHandler, RootModel, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -31,6 +31,7 @@ class SpaceSettings(Refusing, RootModel[dict[int | str, list[Any]]]):
     """
 
     model_config = ConfigDict(frozen=True)
+    EXAMPLE: ClassVar[str] = "{all: [none, se]}"
 
     @model_validator(mode="before")
     @classmethod

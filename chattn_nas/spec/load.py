@@ -104,6 +104,13 @@ def lines_of(path: Path | str) -> Iterator[None]:
 
 def _parse(text: str, path: Path) -> tuple[Any, dict[Place, int]]:
     """Parse YAML into plain data, and the line of every key and list item."""
+    if match := re.search(r"^[ \t]*[\u00a0\u2000-\u200b\u202f\u3000]", text, re.MULTILINE):
+        line = text.count("\n", 0, match.end()) + 1
+        raise SpecError(
+            "not YAML: a blank of another kind (such as U+00A0) stands in front of the line: indent with blanks",
+            file=path,
+            line=line,
+        )
     try:
         loader = yaml.SafeLoader(text)
     except yaml.reader.ReaderError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import ConfigDict
 
 from chattn_nas.settings import Settings
@@ -21,5 +23,6 @@ class TaskSettings(Settings):
     """
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
+    EXAMPLE: ClassVar[str] = "{type: segmentation}"
 
     type: str = CLASSIFICATION

@@ -92,6 +92,20 @@ def test_hidden_and_system_folders_are_no_classes(tmp_path) -> None:
     assert images(tmp_path) == {"train": 20}
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_images_in_hidden_folders_are_told(tmp_path, kind) -> None:
+    photos = tmp_path / "photos"
+    folder(photos, ("train",))
+    folder(photos / "train", (), (".hidden class",))
+    folder(photos, (), ("__MACOSX",))
+    place = photos if kind == "folder" else Path(shutil.make_archive(str(tmp_path / "packed"), kind, photos))
+    found = describe(settings(place))
+    assert found.class_names == ("ant", "bee")
+    assert [said for said in found.said if "hidden" in said] == [
+        "10 images in hidden folders are left out: .hidden class (10)"
+    ]
+
+
 def test_other_files_and_loose_images_are_left_out_and_said(tmp_path) -> None:
     folder(tmp_path, ("train", "test"))
     (tmp_path / "train" / "labels.txt").write_text("x")

@@ -35,6 +35,7 @@ class Listed:
 
     folders: frozenset[str] = frozenset()
     entries: tuple[Entry, ...] = ()
+    passed: tuple[str, ...] = ()
 
     def name(self, entry: Entry) -> str:
         """The path of a file."""
