@@ -14,14 +14,16 @@ import torch
 
 from chattn_nas.data import Normalize, sample_batch
 from chattn_nas.device import cpu_count
+from chattn_nas.errors import ChattnError, InputError
 from chattn_nas.network.scales import scales_behind
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.epochs import epochs_of
 from chattn_nas.proxy.isolation import own_stream_and_state
-from chattn_nas.proxy.memory import PeakMemory
+from chattn_nas.proxy.memory import PeakMemory, is_out_of_memory
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.step import autocast
 from chattn_nas.search.trainer import ProxyTrainer
+from chattn_nas.search.trial import where_and_what
 from chattn_nas.space import Architecture
 
 #: Steps before the clock starts: the first ones allocate, choose algorithms, and are captured.
@@ -72,7 +74,7 @@ def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: 
     """Train a network for about ``seconds``, and time it.
 
     Raises:
-        InputError: It cannot be built.
+        InputError: It cannot be built or trained.
         torch.OutOfMemoryError: It does not fit into memory.
     """
     spec, data, device = trainer.spec, trainer.data, trainer.device
@@ -83,19 +85,24 @@ def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: 
     scales_behind(network, batch)
     scales_behind(network, batch)
     build = time.perf_counter() - begun
-    with own_stream_and_state(device, seed=0), PeakMemory(device) as memory:
-        generator = torch.Generator(device).manual_seed(0)
-        capture = cuda_graphs(device, generator) if spec.proxy.cuda_graphs else None
-        epochs = epochs_of(network, data, spec.proxy, generator, capture)
-        train_mode(network)
-        clock = _Clock(device, seconds)
-        try:
-            while True:
-                epochs.epoch([0.0] * epochs.steps, clock.tick)
-        except _Enough:
-            step = clock.per_step
-        images = data.validation[torch.arange(min(spec.proxy.batch_size, len(data.validation)))].images.to(device)
-        forward = _forward(network, Normalize(data, device)(images), device)
+    try:
+        with own_stream_and_state(device, seed=0), PeakMemory(device) as memory:
+            generator = torch.Generator(device).manual_seed(0)
+            capture = cuda_graphs(device, generator) if spec.proxy.cuda_graphs else None
+            epochs = epochs_of(network, data, spec.proxy, generator, capture)
+            train_mode(network)
+            clock = _Clock(device, seconds)
+            try:
+                while True:
+                    epochs.epoch([0.0] * epochs.steps, clock.tick)
+            except _Enough:
+                step = clock.per_step
+            images = data.validation[torch.arange(min(spec.proxy.batch_size, len(data.validation)))].images.to(device)
+            forward = _forward(network, Normalize(data, device)(images), device)
+    except Exception as error:  # a user's own loss, head or optimizer may raise anything, in a later step too
+        if isinstance(error, ChattnError) or is_out_of_memory(error):
+            raise
+        raise InputError(f"{name} cannot be trained: {where_and_what(error)}") from error
     return Pace(
         network=name, build=build, step=step, steps=epochs.steps, memory=memory.bytes,
         evaluation=forward * len(data.validation) / len(images),

@@ -155,7 +155,7 @@ class TrialRunner:
                 free_caches()
                 return Ending(Outcome.OUT_OF_MEMORY, first_line(error))
             broken = any(words in str(error) for words in BROKEN)
-            return Ending(Outcome.CRASHED, _where_and_what(error), broken=broken)
+            return Ending(Outcome.CRASHED, where_and_what(error), broken=broken)
 
     def _train(self, trial: optuna.Trial) -> Ending:
         """Propose a network; then refuse it for its costs, train it, or answer from the record."""
@@ -327,6 +327,7 @@ def _scored(measured: Measurement) -> Measurement:
     return replace(measured, outcome=Outcome.DIVERGED, reason=reason, rungs=kept)
 
 
-def _where_and_what(error: Exception) -> str:
+def where_and_what(error: Exception) -> str:
+    """An error in words, with the function and line that raised it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {first_line(error)} ({last.name}, line {last.lineno})"

@@ -1,5 +1,6 @@
 """The plan of a search: timed on real steps, told in a few lines, wiser where something should be."""
 
+import itertools
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -84,6 +85,20 @@ def test_what_a_search_refuses_a_plan_refuses() -> None:
     with pytest.raises(InputError, match="no device") as caught:
         plan_search(Spec.from_dict(SPEC | {"search": {"devices": ["cuda:7"]}}))
     assert caught.value.where == ("search", "devices", 0)
+
+
+def test_a_loss_that_fails_in_a_later_step_is_one_sentence(monkeypatch) -> None:
+    calls = itertools.count(1)
+
+    def fourth(output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if next(calls) == 4:
+            raise KeyError("of my own")
+        return torch.nn.functional.cross_entropy(output, targets)
+
+    monkeypatch.setitem(sys.modules, "own_loss", SimpleNamespace(fourth=fourth))
+    spec = SPEC | {"proxy": SPEC["proxy"] | {"loss": "own_loss:fourth"}}
+    with pytest.raises(InputError, match=r"no attention cannot be trained: KeyError: 'of my own' \(fourth, line \d+\)"):
+        plan_search(Spec.from_dict(spec), seconds=0.5)
 
 
 def test_of_a_few_trials_the_first_baselines_are_counted_not_the_dearest_type(monkeypatch) -> None:
