@@ -24,6 +24,7 @@ spec as a path of keys; :func:`chattn_nas.load_spec` turns it into a file and a 
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ class SearchStopped(ChattnError):
 
 
 class TrainingStopped(ChattnError):
-    """A final training whose loss was not finite."""
+    """A final training whose loss was not finite, or whose step failed."""
 
 
 class ExportError(ChattnError):
@@ -145,6 +146,12 @@ class ExportError(ChattnError):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type where it has none: for a sentence of ours."""
     return str(error).strip().partition("\n")[0].strip() or type(error).__name__
+
+
+def where_and_what(error: Exception) -> str:
+    """An error in words, with the function and line that raised it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {first_line(error)} ({last.name}, line {last.lineno})"
 
 
 def unreadable(path: Path, error: OSError) -> RunError:

@@ -14,7 +14,7 @@ import torch
 
 from chattn_nas.data import Normalize, sample_batch
 from chattn_nas.device import cpu_count
-from chattn_nas.errors import ChattnError, InputError
+from chattn_nas.errors import ChattnError, InputError, where_and_what
 from chattn_nas.network.scales import scales_behind
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.epochs import epochs_of
@@ -23,7 +23,6 @@ from chattn_nas.proxy.memory import PeakMemory, is_out_of_memory
 from chattn_nas.proxy.mode import train_mode
 from chattn_nas.proxy.step import autocast
 from chattn_nas.search.trainer import ProxyTrainer
-from chattn_nas.search.trial import where_and_what
 from chattn_nas.space import Architecture
 
 #: Steps before the clock starts: the first ones allocate, choose algorithms, and are captured.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from chattn_nas.errors import InputError, StorageError, first_line
+from chattn_nas.errors import InputError, StorageError, first_line, where_and_what
 from chattn_nas.files import FULL
 from chattn_nas.proxy import Measurement, Outcome, Rung, free_caches, is_out_of_memory, pulse
 from chattn_nas.search import queue
@@ -325,9 +324,3 @@ def _scored(measured: Measurement) -> Measurement:
     kept = tuple(rung for rung in measured.rungs if math.isfinite(rung.score))
     reason = f"its score at the end is {measured.rungs[-1].score}, no number"
     return replace(measured, outcome=Outcome.DIVERGED, reason=reason, rungs=kept)
-
-
-def where_and_what(error: Exception) -> str:
-    """An error in words, with the function and line that raised it."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {first_line(error)} ({last.name}, line {last.lineno})"

@@ -196,6 +196,15 @@ def test_a_loss_that_is_not_finite_stops_with_advice(run) -> None:
         run.best().train(settings=run.spec.training.changed(learning_rate=1e11, clip=None, epochs=2, mixup=0.0))
 
 
+def test_a_step_that_fails_is_one_sentence(run, monkeypatch) -> None:
+    def breaks(*given: object) -> None:
+        raise KeyError("of my own")
+
+    monkeypatch.setattr("chattn_nas.proxy.step.TrainingStep.loss", breaks)
+    with pytest.raises(TrainingStopped, match=r"epoch 1 failed: KeyError: 'of my own' \(breaks, line \d+\)"):
+        run.best().train(epochs=1, seed=8)
+
+
 def test_tensorboard_files_or_how_to_get_them(run, monkeypatch) -> None:
     pytest.importorskip("tensorboard")
     run.best().train(epochs=1, tensorboard=True)
