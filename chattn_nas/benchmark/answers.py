@@ -7,13 +7,15 @@ computed per seed, and Student's t is taken over seeds. Everything follows from 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+from chattn_nas.judging.holm import holm
 
 #: Plans of a table whose trainings answer its questions: the long ones, and what may foretell them.
 PLANS = ("table", "lengths", "fewer", "narrow", "photos")
@@ -162,10 +164,8 @@ class LongTable:
             regime: regime.epochs * max(1, regime.images) * float(self.rows["macs"][self.regimes == regime].median())
             for regime in self.regimes.unique()
         }
-        self.long = max(work, key=lambda regime: work[regime])
-        self.costs = {
-            regime: work[regime] / work[self.long] for regime in sorted(work, key=lambda regime: work[regime])
-        }
+        *_, self.long = cheapest_first = sorted(work, key=lambda regime: work[regime])
+        self.costs = {regime: work[regime] / work[self.long] for regime in cheapest_first}
         ends = self.rows[self.regimes == self.long]
         # Narrower networks have other hashes.
         self.rows = self.rows.assign(hash=self.rows["stages"].map(dict(zip(ends["stages"], ends["hash"], strict=True))))
@@ -315,15 +315,8 @@ def _design(table: LongTable) -> tuple[np.ndarray, list[tuple[int, str]]]:
 
 
 def _corrected(effects: Sequence[tuple[str, int | None, Interval, dict[str, float]]]) -> list[Effect]:
-    corrected = dict(_holm([gain.p for _, _, gain, _ in effects]))
+    corrected = holm([gain.p for _, _, gain, _ in effects])
     return [
-        Effect(type=name, stage=stage, gain=gain, holm=corrected[index], **costs)
-        for index, (name, stage, gain, costs) in enumerate(effects)
+        Effect(type=name, stage=stage, gain=gain, holm=p, **costs)
+        for p, (name, stage, gain, costs) in zip(corrected, effects, strict=True)
     ]
-
-
-def _holm(ps: Sequence[float]) -> Iterator[tuple[int, float]]:
-    largest = 0.0
-    for rank, index in enumerate(np.argsort(ps)):
-        largest = max(largest, min(1.0, ps[index] * (len(ps) - rank)))
-        yield int(index), largest

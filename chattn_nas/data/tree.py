@@ -87,19 +87,21 @@ class Folder:
     root: Path
     entries: tuple[Entry, ...] = field(init=False, repr=False)
     folders: frozenset[str] = field(init=False, repr=False)
-    passed: tuple[str, ...] = field(init=False, repr=False)
+    _dotted: list[str] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
         folders: set[str] = set()
-        passed: list[str] = []
-        entries = sorted(self._walk(self.root, "", folders, passed, ()), key=lambda entry: entry.path)
+        entries = sorted(self._walk(self.root, "", folders, ()), key=lambda entry: entry.path)
         object.__setattr__(self, "entries", tuple(entries))
         object.__setattr__(self, "folders", frozenset(folders))
-        object.__setattr__(self, "passed", tuple(passed))
 
-    def _walk(
-        self, folder: Path, prefix: str, folders: set[str], passed: list[str], above: tuple[str, ...]
-    ) -> Iterator[Entry]:
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """Paths of files in folders whose name begins with a dot; they are listed when asked for."""
+        inside = ((path, names) for path in self._dotted for _, _, names in os.walk(self.root / path))
+        return tuple(f"{path}/{name}" for path, names in inside for name in names if not hidden(name))
+
+    def _walk(self, folder: Path, prefix: str, folders: set[str], above: tuple[str, ...]) -> Iterator[Entry]:
         here = os.path.realpath(folder)
         if here in above:
             raise DataError(f"{folder} is a link to a folder above it", where=("path",))
@@ -109,12 +111,11 @@ class Folder:
                     path = prefix + item.name
                     if hidden(item.name):
                         if item.name.startswith(".") and item.is_dir(follow_symlinks=False):
-                            inner = (name for _, _, names in os.walk(item.path) for name in names)
-                            passed += [f"{path}/{name}" for name in inner if not hidden(name)]
+                            self._dotted.append(path)
                         continue
                     if item.is_dir():
                         folders.add(path)
-                        yield from self._walk(Path(item.path), f"{path}/", folders, passed, (*above, here))
+                        yield from self._walk(Path(item.path), f"{path}/", folders, (*above, here))
                         continue
                     try:
                         status = item.stat()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from itertools import takewhile
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -13,6 +12,7 @@ from scipy import stats
 
 from chattn_nas.judging.agreement import LEAST_SHOWN, Agreement, Excess
 from chattn_nas.judging.fidelities import Fidelity
+from chattn_nas.judging.holm import holm
 from chattn_nas.results import words
 from chattn_nas.stored import Stored
 
@@ -73,9 +73,10 @@ class Calibration(Stored):
         """
         if not self.ceiling.tau_low > 0:
             return None
-        ranked = sorted((one.excess.p, place) for place, one in enumerate(self.tried) if one.excess is not None)
-        shown = takewhile(lambda one: one[1][0] < ERROR / (len(ranked) - one[0]), enumerate(ranked))
-        return min((self.tried[place] for _, (_, place) in shown), key=lambda one: one.seconds or 0.0, default=None)
+        judged = [(one, one.excess.p) for one in self.tried if one.excess is not None]
+        corrected = holm([p for _, p in judged])
+        shown = [one for (one, _), p in zip(judged, corrected, strict=True) if p < ERROR]
+        return min(shown, key=lambda one: one.seconds or 0.0, default=None)
 
     @property
     def needed(self) -> tuple[Tried, int] | None:

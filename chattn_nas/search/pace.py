@@ -84,28 +84,36 @@ def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: 
     scales_behind(network, batch)
     scales_behind(network, batch)
     build = time.perf_counter() - begun
-    try:
-        with own_stream_and_state(device, seed=0), PeakMemory(device) as memory:
-            generator = torch.Generator(device).manual_seed(0)
-            capture = cuda_graphs(device, generator) if spec.proxy.cuda_graphs else None
-            epochs = epochs_of(network, data, spec.proxy, generator, capture)
-            train_mode(network)
-            clock = _Clock(device, seconds)
-            try:
-                while True:
-                    epochs.epoch([0.0] * epochs.steps, clock.tick)
-            except _Enough:
-                step = clock.per_step
-            images = data.validation[torch.arange(min(spec.proxy.batch_size, len(data.validation)))].images.to(device)
-            forward = _forward(network, Normalize(data, device)(images), device)
-    except Exception as error:  # a user's own loss, head or optimizer may raise anything, in a later step too
-        if isinstance(error, ChattnError) or is_out_of_memory(error):
-            raise
-        raise InputError(f"{name} cannot be trained: {where_and_what(error)}") from error
+    with _in_words(name), own_stream_and_state(device, seed=0), PeakMemory(device) as memory:
+        generator = torch.Generator(device).manual_seed(0)
+        capture = cuda_graphs(device, generator) if spec.proxy.cuda_graphs else None
+        epochs = epochs_of(network, data, spec.proxy, generator, capture)
+        train_mode(network)
+        clock = _Clock(device, seconds)
+        try:
+            while True:
+                epochs.epoch([0.0] * epochs.steps, clock.tick)
+        except _Enough:
+            step = clock.per_step
+        images = data.validation[torch.arange(min(spec.proxy.batch_size, len(data.validation)))].images.to(device)
+        forward = _forward(network, Normalize(data, device)(images), device)
     return Pace(
         network=name, build=build, step=step, steps=epochs.steps, memory=memory.bytes,
         evaluation=forward * len(data.validation) / len(images),
     )  # fmt: skip
+
+
+@contextmanager
+def _in_words(name: str) -> Iterator[None]:
+    """Turn what a user's own loss, head or optimizer raises, in whatever step, into one sentence."""
+    try:
+        yield
+    except ChattnError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise InputError(f"{name} cannot be trained: {where_and_what(error)}") from error
 
 
 class _Enough(Exception):

@@ -33,6 +33,7 @@ from chattn_nas.judging._confirmation import alpha_of, families
 from chattn_nas.judging.agreement import agreement, excess
 from chattn_nas.judging.calibration import ERROR
 from chattn_nas.judging.comparison import compare_block
+from chattn_nas.judging.holm import holm
 from chattn_nas.results.pooled import likelihood
 from chattn_nas.study.record import RIVAL
 
@@ -272,10 +273,8 @@ def _false(runs: np.ndarray, pairs: Sequence[tuple[int, int]] = PAIRS) -> float:
 
 def _holm(runs: np.ndarray) -> bool:
     """Whether the first of the paired t tests is shown at 5 % after Holm's correction."""
-    p = np.array([stats.ttest_rel(runs[one], runs[other]).pvalue for one, other in PAIRS])
-    order = np.argsort(p)
-    kept = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)) < comparison.ALPHA
-    return bool(kept[list(order).index(0)] and runs[0].mean() > runs[3].mean())
+    corrected = holm([stats.ttest_rel(runs[one], runs[other]).pvalue for one, other in PAIRS])
+    return bool(corrected[0] < comparison.ALPHA and runs[0].mean() > runs[3].mean())
 
 
 def _block(runs: np.ndarray, pairs: Sequence[tuple[int, int]] = PAIRS) -> np.ndarray:

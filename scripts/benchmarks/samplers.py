@@ -31,13 +31,13 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+from one_shot import choices_of
 from scipy import stats
 
 from chattn_nas.benchmark import compare
 from chattn_nas.benchmark.compare import METHODS, NEAR, _split, cost_to_come_near, course, run_search
 from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.benchmark.worlds import KINDS
-from chattn_nas.results.pooled import choices_of_stages
 from chattn_nas.search.one_shot.run import SCORED
 from chattn_nas.search.pooled.evidence import Reader
 from chattn_nas.search.pooled.settled import outlook
@@ -100,12 +100,12 @@ def shared_weights(table: Any, epochs: int, number: int) -> Prediction:
     """The prediction by one of the supernets that one_shot.py trained; its effects follow from its sums over stages."""
     rows = [row for line in SUPERNETS.read_text().splitlines() if (row := json.loads(line))["epochs"] == epochs]
     row = rows[number % len(rows)]
-    networks = [table.networks[key].canonical(table.space.stages).to_dict()["stages"] for key in row["additive"]]
-    choices = [[(at, key) for at, (_, key) in enumerate(choices_of_stages(stages))] for stages in networks]
+    of = choices_of(table)
+    choices = [[(at, choice) for at, (_, choice) in enumerate(of[key])] for key in row["additive"]]
     labels = sorted({label for one in choices for label in one})
     design = np.array([[label in one for label in labels] for one in choices], dtype=float)
     fitted = np.linalg.lstsq(design, np.array(list(row["additive"].values())), rcond=None)[0]
-    effects: list[dict[str, float]] = [{} for _ in networks[0]]
+    effects: list[dict[str, float]] = [{} for _ in choices[0]]
     for (at, key), value in zip(labels, fitted.tolist(), strict=True):
         effects[at][key] = value
     return Prediction(
