@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.attention.canonical import largest_reduction
-from chattn_nas.attention.pooling import average
+from chattn_nas.attention.pooling import wide_average
+from chattn_nas.attention.precision import without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Size, Values, register
 from chattn_nas.attention.width import hidden_width
 
@@ -120,10 +121,17 @@ class BAM(nn.Module):
         if self.training and x.shape[0] == 1 and self.branches != "spatial":
             raise ValueError("BAM normalises over the batch: training needs more than one sample")
         if self.branches == "channel":
-            score = self.channel(average(x))[:, :, None, None]
+            score = self._of_channels(x)
         elif self.branches == "spatial":
             score = self.spatial(x)
         else:
-            channel, spatial = self.channel(average(x))[:, :, None, None], self.spatial(x)
+            channel, spatial = self._of_channels(x), self.spatial(x)
             score = channel * spatial if self.combine == "product" else channel + spatial
         return torch.addcmul(x, x, score.sigmoid().to(x.dtype))
+
+    def _of_channels(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, 1, 1)."""
+        # Rounded to half precision, averages are hardly told apart by the norm over the batch.
+        with without_autocast(x):
+            scores: Tensor = self.channel(wide_average(x).to(next(self.channel.parameters()).dtype))
+        return scores[:, :, None, None]

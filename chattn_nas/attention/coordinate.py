@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chattn_nas.attention.precision import without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Values, register
 from chattn_nas.attention.width import hidden_width
 
@@ -77,9 +78,11 @@ class Coordinate(nn.Module):
         wide = torch.promote_types(x.dtype, torch.float32)
         rows = x.sum(3, keepdim=True, dtype=wide) / width  # (B, C, H, 1)
         columns = x.sum(2, keepdim=True, dtype=wide).transpose(2, 3) / height  # (B, C, W, 1)
-        f = self.norm(self.reduce(torch.cat((rows, columns), 2).to(x.dtype)))
-        f = F.hardswish(f) if self.activation == "hswish" else F.relu(f)
-        f_rows, f_columns = f.split([height, width], 2)
-        row_gate = self.rows(f_rows).sigmoid()
-        column_gate = self.columns(f_columns).sigmoid().transpose(2, 3)
+        # Rounded to half precision, averages are hardly told apart by the norm.
+        with without_autocast(x):
+            f = self.norm(self.reduce(torch.cat((rows, columns), 2).to(self.reduce.weight.dtype)))
+            f = F.hardswish(f) if self.activation == "hswish" else F.relu(f)
+            f_rows, f_columns = f.split([height, width], 2)
+            row_gate = self.rows(f_rows).sigmoid()
+            column_gate = self.columns(f_columns).sigmoid().transpose(2, 3)
         return x * row_gate.to(x.dtype) * column_gate.to(x.dtype)

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.canonical import largest_reduction
-from chattn_nas.attention.pooling import average, highest
+from chattn_nas.attention.pooling import average, highest, to_size
+from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 from chattn_nas.attention.width import hidden_width
 
@@ -157,12 +158,12 @@ class GatherExcite(nn.Module):
         return x * (F.interpolate(gate, size=(height, width)) if self.resized else gate)
 
     def _gathered(self, x: Tensor) -> Tensor:
+        if self.size is not None:
+            # Rounded to half precision, sums over the map are hardly told apart by the norm over the batch.
+            pooled = to_size(widened(x), self.size)
+            with without_autocast(x):
+                return self.gather(pooled.to(next(self.gather.parameters()).dtype)).to(x.dtype)
         if len(self.gather):
-            height, width = x.shape[2:]
-            # Symbolic sizes (torch.export with free height and width) are never compared, which would fix them.
-            known = type(height) is int and type(width) is int
-            if self.size is not None and not (known and (height, width) == self.size):
-                x = F.adaptive_avg_pool2d(x, self.size)
             return self.gather(x)
         e = self.extent
         if e == 0:

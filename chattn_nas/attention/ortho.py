@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas.attention.filtering import filtered
+from chattn_nas.attention.pooling import has_size, to_size
 from chattn_nas.attention.precision import widened, without_autocast
 from chattn_nas.attention.registry import Hyperparameter, Site, Size, Values, register
 
@@ -120,12 +121,8 @@ class Ortho(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        height, width = x.shape[2:]
-        # Symbolic sizes (torch.export with free height and width) are never compared, which would fix them.
-        known = type(height) is int and type(width) is int
-        pooled = x if known and (height, width) == self.size else F.adaptive_avg_pool2d(x, self.size)
         # As in the official code a single pixel passes no filter. Higher maps of width 1 do: there it fails.
-        z = widened(x).flatten(1) if known and height == width == 1 else filtered(pooled, self.filters)
+        z = widened(x).flatten(1) if has_size(x, (1, 1)) else filtered(to_size(x, self.size), self.filters)
         with without_autocast(x):
             hidden = F.relu(F.linear(z, self.reduce.weight.to(z.dtype)))
             gate = F.linear(hidden, self.expand.weight.to(z.dtype)).sigmoid()

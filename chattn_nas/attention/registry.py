@@ -28,13 +28,30 @@ from chattn_nas.attention.attention_type import Hyperparameter as Hyperparameter
 from chattn_nas.attention.attention_type import Site as Site
 from chattn_nas.attention.attention_type import Size as Size
 from chattn_nas.attention.attention_type import Values as Values
-from chattn_nas.errors import InputError
+from chattn_nas.errors import InputError, similar
 from chattn_nas.parts import load_object
 
 if TYPE_CHECKING:  # reading a spec needs no torch
     from torch import nn
 
 Maker = TypeVar("Maker", bound="Callable[..., nn.Module]")
+
+#: Words that stand for no attention elsewhere.
+NOTHING = {
+    "",
+    "-",
+    "no",
+    "nothing",
+    "no_attention",
+    "null",
+    "nil",
+    "off",
+    "false",
+    "identity",
+    "skip",
+    "baseline",
+    "plain",
+}
 
 _types: dict[str, AttentionType] = {}
 _unregistered: dict[str, AttentionType] = {}
@@ -127,15 +144,22 @@ def get(name: str) -> AttentionType:
         return _types[name]
     if name in _refused:
         raise InputError(f"attention type {name!r} cannot be used: {_refused[name]}", value=name)
+    if (meant := re.sub("[:._]", "/", name, count=1)) in _types:
+        raise InputError(f"unknown attention type {name!r}; did you mean {meant!r}?")
     if ":" in name:
         return _from_path(name)
+    if name.endswith(".py"):
+        raise InputError(f"unknown attention type {name!r}: a class of your own is named '{Path(name).stem}:CLASS'")
     if "." in name:
         module, _, cls = name.rpartition(".")
         raise InputError(f"unknown attention type {name!r}: a class of your own is named '{module}:{cls}'")
     if (call := re.fullmatch(r"(\w+) *\((.*)\)", name)) and call[1] in _types:
         settings = call[2].replace("=", ": ")
         raise InputError(f"unknown attention type {name!r}: settings are written {{{call[1]}: {{{settings}}}}}")
-    raise InputError(f"unknown attention type {name!r}", value=name, choices=names())
+    if name.lower() in NOTHING:
+        raise InputError(f"unknown attention type {name!r}: no attention is written none")
+    own = "" if similar(name, list(_types)) else ", nor a class of your own, which is named module:CLASS"
+    raise InputError(f"unknown attention type {name!r}{own}", value=name, choices=names())
 
 
 def registered(name: str) -> AttentionType | None:

@@ -23,9 +23,9 @@ from unittest import SkipTest
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from chattn_nas.attention import AuxiliaryHead, IdentityStart
+from chattn_nas.attention.counted import flop_counter
 from chattn_nas.testing.cases import Applied, Case, cases
 from chattn_nas.testing.reads import reads_back
 
@@ -241,7 +241,7 @@ def costs_as_declared(case: Case) -> None:
     with torch.device("meta"):
         module = case.fresh().eval()
         x = torch.empty(1, case.channels, *case.feature_size)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with flop_counter() as counter, torch.no_grad():
         module(x)
     parameters = sum(p.numel() for p in module.parameters()) - sum(p.numel() for p in _auxiliary(module))
     declared = kind.parameters(*site, case.complete)

@@ -183,6 +183,24 @@ def test_a_fresh_sge_gate_is_073_everywhere_and_its_eps_is_outside_the_root():
     torch.testing.assert_close(module(tiny), tiny * (normed + 1).sigmoid())
 
 
+def test_a_group_of_one_channel_knows_the_sign_of_its_mean_only():
+    """Hence what its docstring says of narrow networks; where channels share a group, such a step is hardly seen."""
+    x = _map(1, 8, 6, 6)
+    x = x - x.mean((2, 3), keepdim=True)
+    x[:, 1:] += 0.5
+    below, above = x.clone(), x.clone()
+    below[:, 0] -= 1e-3
+    above[:, 0] += 1e-3
+    moved = {}
+    for groups in (8, 1):
+        module = SGE(8, groups=groups).double()
+        with torch.no_grad():
+            module.weight.fill_(1)
+            moved[groups] = float((module(above) - module(below))[:, 0].abs().max())
+    assert moved[8] > 0.5
+    assert moved[1] < 0.01
+
+
 # Shuffle attention
 
 
