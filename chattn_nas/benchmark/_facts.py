@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from chattn_nas.benchmark.answers import best_of
+from chattn_nas.benchmark.answers import Interval, best_of
 from chattn_nas.benchmark.table import Table
 from chattn_nas.judging.comparison import detectable
 
@@ -39,7 +39,7 @@ class TableFacts:
         best_uniform, best_mixed: The best by mean test accuracy among those with one choice everywhere, and the rest.
         luck: Second over first, both the best of many on the very trainings that chose them.
         margin, margin_low, margin_high: The same honestly: both chosen by validation accuracy on all seeds but one,
-            and judged on that one's test accuracy; mean over seeds, 95 % by Student's t.
+            and judged on that one's test accuracy; mean over seeds, 95 % as :class:`.answers.Mixing` has it.
     """
 
     networks: int
@@ -83,8 +83,7 @@ def facts(table: Table) -> TableFacts:
         test[best_of(others, ~uniform), seed].mean() - test[best_of(others, uniform), seed].mean()
         for seed in range(seeds) if seeds > 1 for others in [np.delete(validation, seed, axis=1).mean(1)]
     ]  # fmt: skip
-    margin = float(np.mean(honest)) if honest else float("nan")
-    half = float(stats.t.ppf(0.975, seeds - 1) * np.std(honest, ddof=1) / seeds**0.5) if honest else float("nan")
+    margin = Interval.over(honest or [float("nan")], others=seeds - 1)
     additive, interaction = _additive(table, means, error)
     control = table.control["test_accuracy"] if len(table.control) else None
     return TableFacts(
@@ -98,7 +97,7 @@ def facts(table: Table) -> TableFacts:
         },
         random_gate=None if control is None else 100 * float(control.mean()),
         best_uniform=str(table.networks[names[first]]), best_mixed=str(table.networks[names[second]]),
-        luck=float(means[second] - means[first]), margin=margin, margin_low=margin - half, margin_high=margin + half,
+        luck=float(means[second] - means[first]), margin=margin.mean, margin_low=margin.low, margin_high=margin.high,
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Answers from a long table, with intervals over seeds.
 
 The seed is the unit of every interval: trainings of one seed share luck by type and stage (type x seed), so a figure is
-computed per seed, and Student's t is taken over seeds. Everything follows from the rows of the CSV.
+computed per seed, and Student's t is taken over seeds. Where a seed's figure hangs on trainings of the other seeds as
+well, the interval counts what figures share. Everything follows from the rows of the CSV.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from scipy import stats
 
 from chattn_nas.judging.holm import holm
 
+#: Networks outside the design that something else put first: a one-shot ranking, or another table.
+PICKED = "picked"
 #: Plans of a table whose trainings answer its questions: the long ones, and what may foretell them.
-PLANS = ("table", "lengths", "fewer", "narrow", "photos")
+PLANS = ("table", "lengths", "fewer", "narrow", PICKED)
 #: What a short training may be read by; for the last two less is better.
 READINGS = ("accuracy", "loss", "train_loss_sum")
 
@@ -40,13 +43,20 @@ class Interval:
     seeds: int
 
     @classmethod
-    def over(cls, values: Sequence[float] | np.ndarray) -> Interval:
-        """The mean of one value per seed, with its 95 % interval and t test."""
+    def over(cls, values: Sequence[float] | np.ndarray, *, others: int = 0) -> Interval:
+        """The mean of one value per seed, with its 95 % interval and t test.
+
+        Args:
+            values: One per seed.
+            others: How many other seeds each value hangs on too. Such values share trainings, so their mean scatters
+                more than that of independent ones: its variance is 1 / count + 1 / others times theirs, not 1 / count
+                (Nadeau, Bengio 2003, "Inference for the generalization error").
+        """
         sample = np.asarray(values, dtype=float)
         count, mean = len(sample), float(sample.mean())
         if count < 2:
             return cls(mean, float("nan"), float("nan"), float("nan"), count)
-        error = float(sample.std(ddof=1)) / count**0.5
+        error = float(sample.std(ddof=1)) * (1 / count + (1 / others if others else 0)) ** 0.5
         half = float(stats.t.ppf(0.975, count - 1)) * error
         p = float(2 * stats.t.sf(abs(mean) / error, count - 1)) if error > 0 else float("nan")
         return cls(mean, mean - half, mean + half, p, count)
@@ -88,6 +98,21 @@ class Mixing:
     chosen: tuple[tuple[str, str], ...]
     margin: Interval
     lucky: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picked:
+    """What networks gave that something else put first.
+
+    Attributes:
+        gains: Per network its gain over ``none`` in points of test accuracy, and that p-value after Holm.
+        over_none: Of their mean.
+        over_design: Their mean less that of the networks of the design.
+    """
+
+    gains: tuple[tuple[str, Interval, float], ...]
+    over_none: Interval
+    over_design: Interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,9 +172,10 @@ class LongTable:
     Attributes:
         costs: Every regime of training, the cheapest first, and its cost as a fraction of the long one.
         long: The regime of the long trainings: that which costs most.
-        networks: Hashes of the networks trained that long on all :attr:`seeds`, controls left out.
+        networks: Hashes of the networks trained that long on all :attr:`seeds`, controls and picked ones left out.
         crossed: Those whose types all stand in mixed networks too: the others say nothing about single stages.
         controls: Those of ``channel_scale`` and ``random_gate``.
+        picked: Those of the plan :data:`PICKED`.
         types: Per network, one type per stage.
     """
 
@@ -176,7 +202,8 @@ class LongTable:
             for key, text in ends.drop_duplicates("hash").set_index("hash")["stages"].items()
         }
         self.controls = [key for key, types in self.types.items() if self.CONTROLS & set(types)]
-        self.networks = [key for key in self.types if key not in self.controls]
+        self.picked = list(ends["hash"][ends["plan"] == PICKED].unique()) if "plan" in ends else []
+        self.networks = [key for key in self.types if key not in {*self.controls, *self.picked}]
         mixed = {name for key in self.networks if not self.is_uniform(key) for name in self.types[key]}
         self.crossed = [key for key in self.networks if mixed.issuperset(self.types[key])]
         self.first = ends.drop_duplicates("hash").set_index("hash")
@@ -247,7 +274,22 @@ def mixing(table: LongTable) -> Mixing | None:
         chosen.append((first, second))
     means = test.mean(1)
     lucky = float(means[~uniform].max() - means[uniform].max())
-    return Mixing(chosen=tuple(chosen), margin=Interval.over(margins), lucky=lucky)
+    return Mixing(chosen=tuple(chosen), margin=Interval.over(margins, others=len(margins) - 1), lucky=lucky)
+
+
+def picked(table: LongTable) -> Picked | None:
+    """What the picked networks gained, paired on seeds; ``None`` where a table has none."""
+    bare = table.uniform("none")
+    if bare is None or not table.picked:
+        return None
+    values = table.grid("test_accuracy", networks=table.picked)
+    base = table.grid("test_accuracy", networks=[bare])[0]
+    gains = [Interval.over(row - base) for row in values]
+    return Picked(
+        gains=tuple(zip(map(table.name, table.picked), gains, holm([one.p for one in gains]), strict=True)),
+        over_none=Interval.over(values.mean(0) - base),
+        over_design=Interval.over(values.mean(0) - table.grid("test_accuracy").mean(0)),
+    )
 
 
 def interactions(table: LongTable) -> Interactions:
@@ -289,12 +331,13 @@ def foretelling(table: LongTable) -> list[Foretelling]:
         for reading in READINGS:
             short = table.grid(reading, regime=regime) * (1 if reading == "accuracy" else -1)
             taus = [
-                float(stats.kendalltau(short[known, seed], np.delete(truth, seed, 1).mean(1)[known]).statistic)
+                float(stats.kendalltau(short[known, seed], np.delete(truth, seed, 1).mean(1).round(9)[known]).statistic)
                 for seed in range(len(table.seeds))
                 if (known := ~np.isnan(short[:, seed])).sum() > 2
             ]
             if taus and len(table.seeds) > 1:
-                rows.append(Foretelling(regime=regime, reading=reading, cost=cost, tau=Interval.over(taus)))
+                tau = Interval.over(taus, others=len(table.seeds) - 1)
+                rows.append(Foretelling(regime=regime, reading=reading, cost=cost, tau=tau))
     return rows
 
 

@@ -12,6 +12,7 @@ from chattn_nas.benchmark.answers import (
     foretelling,
     interactions,
     mixing,
+    picked,
     stage_effects,
     uniform_effects,
 )
@@ -22,14 +23,24 @@ READING = {"accuracy": "validation accuracy", "loss": "validation loss", "train_
 
 def answers_markdown(table: LongTable) -> str:
     """Write all answers of a long table; points are of test accuracy, intervals 95 % over seeds."""
-    return "\n".join([*_size(table), *_uniform(table), *_stages(table), *_mixed(table), *_added(table), *_short(table)])
+    return "\n".join(
+        [
+            *_size(table),
+            *_uniform(table),
+            *_stages(table),
+            *_mixed(table),
+            *_picked(table),
+            *_added(table),
+            *_short(table),
+        ]
+    )
 
 
 def _size(table: LongTable) -> Iterator[str]:
     yield (
         f"{len(table.networks)} networks and {plural(len(table.controls), 'control')}, {table.long.epochs} epochs, "
         f"{len(table.seeds)} seeds. Points of test accuracy; 95 % intervals by Student's t over seeds, "
-        "so type x seed is counted."
+        "so type x seed is counted; those of mixing and tau count that seeds share trainings (Nadeau, Bengio 2003)."
     )
 
 
@@ -76,6 +87,20 @@ def _mixed(table: LongTable) -> Iterator[str]:
         + "; ".join(f"{mixed} over {uniform}" for mixed, uniform in dict.fromkeys(gain.chosen))
         + "."
     )
+
+
+def _picked(table: LongTable) -> Iterator[str]:
+    found = picked(table)
+    if found is None:
+        return
+    yield from ("", "### What did those give that something else put first?", "")
+    yield (
+        f"The mean of {plural(len(found.gains), 'picked network')} over none: **{found.over_none}** points; over the "
+        f"mean of the {len(table.networks)} networks above: **{found.over_design}**."
+    )
+    yield from ("", "| network | gain over none | p (Holm) |", "|---|---|---|")
+    for name, gain, corrected in sorted(found.gains, key=lambda one: -one[1].mean):
+        yield f"| {name} | {gain} | {corrected:.2f} |"
 
 
 def _added(table: LongTable) -> Iterator[str]:

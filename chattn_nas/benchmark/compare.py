@@ -17,11 +17,13 @@ from optuna.trial import FrozenTrial
 from scipy import stats
 
 from chattn_nas.arguments import checked
+from chattn_nas.benchmark.answers import Interval
 from chattn_nas.benchmark.evolution import RegularizedEvolution
 from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.benchmark.table import Table, load, table_specs
 from chattn_nas.benchmark.worlds import KINDS, World
 from chattn_nas.errors import InputError
+from chattn_nas.plural import plural
 from chattn_nas.results.pooled import choices_of, choices_of_stages, fit
 from chattn_nas.results.tables import CRITERIA
 from chattn_nas.search.by_path import made_by_path
@@ -150,7 +152,8 @@ def compare_samplers(
                 judged = _judged(searches, rankings)
                 rows.append({"table": label, "method": name, "by": by, "budget": budget, **judged, "trained": trained,
                              **cost, **tau})  # fmt: skip
-            progress(f"{label} ({place + 1} of {len(tables)}), {name}: {repeats} searches of {budget} trainings")
+            each = f"{plural(repeats, 'search')} of {plural(budget, 'training')}"
+            progress(f"{label} ({place + 1} of {len(tables)}), {name}: {each}")
     return pd.DataFrame(rows)
 
 
@@ -309,7 +312,9 @@ def compare_picks(
             for by in (*CRITERIA, "accuracy"):
                 judged = _judged(searches, [ranked(search.records, by) for search in searches])
                 rows.append({"budget": budget, "seeds": seeds, "by": by, **judged})
-            progress(f"{seeds} seeds per network: {repeats} searches of {budget} trainings")
+            progress(
+                f"{plural(seeds, 'seed')} per network: {plural(repeats, 'search')} of {plural(budget, 'training')}"
+            )
     return pd.DataFrame(rows)
 
 
@@ -344,7 +349,8 @@ def _judged(searches: Sequence[Search], rankings: Sequence[list[str]]) -> dict[s
 def _over(values: np.ndarray, units: Sequence[Hashable]) -> tuple[float, float, float]:
     """Mean and a 95 % interval that holds for another seed as well: over the seeds left unseen, by Student's t.
 
-    Searches that are judged on one seed share its luck, so that more of them do not make an interval valid.
+    Searches that are judged on one seed share its luck, so that more of them do not make an interval valid; those that
+    are judged on different seeds share the others, which :class:`.answers.Interval` counts.
     """
     groups: dict[Hashable, list[float]] = {}
     for value, unit in zip(values, units, strict=True):
@@ -352,7 +358,9 @@ def _over(values: np.ndarray, units: Sequence[Hashable]) -> tuple[float, float, 
     means = np.array([np.mean(group) for group in groups.values()])
     if len(means) < 2 or np.isnan(means).any():
         return _mean(values)
-    half = float(stats.t.ppf(0.975, len(means) - 1)) * float(means.std(ddof=1)) / len(means) ** 0.5
+    unseen = [unit for unit in groups if isinstance(unit, tuple)]  # of worlds it is a number
+    found = Interval.over(means, others=len(set().union(*unseen)) - 1 if unseen else 0)
+    half = found.high - found.mean
     return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
 
 

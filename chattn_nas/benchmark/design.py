@@ -40,6 +40,33 @@ def orthogonal_triples(levels: Sequence[Level], *, seed: int = 0) -> list[tuple[
             ]
 
 
+def orthogonal_array(levels: Sequence[Level], stages: int) -> list[tuple[Level, ...]]:
+    """An orthogonal array of strength 2 for several stages: every pair of levels once in every pair of stages.
+
+    Row (first, step) has level ``first + stage * step`` modulo the number of levels (Bose, 1938), so every uniform
+    network is part of it, the first of each run of ``len(levels)`` rows.
+
+    Args:
+        levels: A prime number of them, at least as many as stages, all different.
+        stages: Number of stages.
+
+    Returns:
+        ``len(levels) ** 2`` rows.
+
+    Raises:
+        ValueError: The number of levels is not prime, or smaller than that of stages.
+    """
+    order = len(levels)
+    if order < 2 or any(order % factor == 0 for factor in range(2, order)) or len(set(levels)) != order:
+        raise ValueError(f"an orthogonal array needs a prime number of different levels, not {list(levels)}")
+    if order < stages:
+        raise ValueError(f"{order} levels make an orthogonal array of at most {order} stages, not {stages}")
+    return [
+        tuple(levels[(first + stage * step) % order] for stage in range(stages))
+        for first, step in np.ndindex(order, order)
+    ]
+
+
 def _square(order: int, rng: np.random.Generator) -> np.ndarray | None:
     """A random Latin square with entry i at (i, i), or ``None`` where this start leads nowhere."""
     square = np.full((order, order), -1)

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from chattn_nas.data import Data, Normalize, TensorSet, sample_batch
 from chattn_nas.errors import first_line
 from chattn_nas.network import build_network, cost, start_at_unit
+from chattn_nas.plural import plural
 from chattn_nas.proxy import Evaluation, Measurement, ProxySettings
 from chattn_nas.proxy.packed import SCORED, train_packed
 from chattn_nas.proxy.step import autocast
@@ -109,8 +110,9 @@ def run_trainings(
             file.writelines(f"{json.dumps(row)}\n" for row in rows)
         cost_of_work = (time.perf_counter() - begun) / work
         progress(
-            f"pack {number} of {len(packs)}: {len(rows)} trainings of {together[0].epochs} epochs in "
-            f"{time.perf_counter() - begun:.1f} s, {time.perf_counter() - started:.0f} s so far"
+            f"pack {number} of {len(packs)}: {plural(len(rows), 'training')} of "
+            f"{plural(together[0].epochs, 'epoch')} in {time.perf_counter() - begun:.1f} s, "
+            f"{time.perf_counter() - started:.0f} s so far"
         )
 
 

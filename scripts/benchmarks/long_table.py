@@ -12,9 +12,14 @@ PLAN is one of
     lengths   the table's networks in complete schedules of 1, 3 and 7 epochs
     fewer     the table's networks on a sixteenth of the training images, 20 epochs
     narrow    the table's networks at half the width, 3 epochs
-    photos    uniform networks on photos at 64 px
+    groups    SGE with one channel per group and with several, none beside it, at two learning rates, 4 epochs
+    ranked    the ten networks outside the table's design that supernets of 20 epochs put first, 20 epochs
+    photos_recipe    none on photos at 64 px with several learning rates
+    photos    photos: an orthogonal array of five types in four stages, then other types in every stage
+    leaders   the five mixed networks that lead the long table, on photos
     deep_recipe    none on a ResNet-20 at 32 px with several learning rates
     deep      attention in every block of a ResNet-20 at 32 px, 30 epochs: an orthogonal array, then uniform networks
+    deep_lengths    the array in complete schedules of 3 and 10 epochs
 
 Rows go to FOLDER/PLAN.*.jsonl as they come: the same command again goes on. ``--seconds`` bounds what is begun.
 """
@@ -30,10 +35,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from chattn_nas import attention
-from chattn_nas.benchmark.design import orthogonal_triples
+from chattn_nas.benchmark import load, read_table
+from chattn_nas.benchmark.design import orthogonal_array, orthogonal_triples
 from chattn_nas.benchmark.trainings import Training, build_started, read_trainings, run_trainings
 from chattn_nas.data import DataSettings, load_data, load_test
 from chattn_nas.errors import InputError
@@ -57,11 +64,15 @@ NEWER = ("simam", "sge", "shuffle", "gather_excite", "channel_cbam", "cbam", "ba
          "scse", "ortho")  # fmt: skip
 #: Whose authors put them into every block, beside SE, ECA and SRM; those that won in the long table first.
 BLOCKS = ("gct", "triplet", "rcan", "shuffle", "fca", "coordinate", "gather_excite", "channel_cbam", "cbam", "simam",
-          "ortho", "scse", "sge", "mca", "scsa", "enc_module", "enc", "ema")  # fmt: skip
+          "ortho", "scse", "sge", "enc_module", "random_gate", "mca", "scsa", "enc", "ema")  # fmt: skip
+#: Crossed in the stages of photos: a prime number of types, so an array of four stages has all uniform ones.
+ON_PHOTOS = ("none", "se", "eca", "gct", "srm")
+#: Supernets of the long table and what they say of its networks.
+SUPERNETS = Path(__file__).parent / "one_shot" / "cifar_resnet8_16px_20ep" / "supernets.jsonl"
 #: More than elsewhere: small batches leave a GPU idle.
 DEEP_BATCH = 256
 #: Training images, where they are not 40,000.
-IMAGES = {"start": 20_000, "fewer": 2_500}
+IMAGES = {"start": 20_000, "fewer": 2_500, "groups": 10_000}
 
 
 def choice(name: str) -> StageChoice:
@@ -154,6 +165,14 @@ def narrow(folder: Path, seeds: int) -> Iterator[Training]:
         yield Training(architecture=one, seed=seed, epochs=3, **rates)
 
 
+def groups(folder: Path, seeds: int) -> Iterator[Training]:
+    """SGE's 64 groups hold one channel each at these widths; 8 hold two, four and eight."""
+    entries: list[dict[str, object]] = [{"type": "none"}, {"type": "sge"}, {"type": "sge", "groups": 8}]
+    for seed, rate, entry in itertools.product(range(seeds), (0.4, 0.1), entries):
+        architecture = Architecture(SMALL, (StageChoice.from_dict(entry),) * 3)
+        yield Training(architecture=architecture, seed=seed, epochs=4, learning_rate=rate)
+
+
 def in_halves(networks: list[Architecture], seeds: int) -> Iterator[tuple[int, Architecture]]:
     """A random half of the networks on every seed, then the rest: half of them tell whether they rank at all."""
     kept = [one for one in networks if one.stages[0].type not in CONTROLS]
@@ -162,13 +181,50 @@ def in_halves(networks: list[Architecture], seeds: int) -> Iterator[tuple[int, A
         yield from itertools.product(range(seeds), half)
 
 
+def ranked(folder: Path, seeds: int) -> Iterator[Training]:
+    """The ten first by the mean of three supernets' sums over stages, of the networks that the design left out."""
+    rates = best_recipe(folder)
+    known = load("cifar_resnet8_16px_20ep").networks
+    lines = [json.loads(line) for line in SUPERNETS.read_text().splitlines()]
+    told = [line["additive"] for line in lines if line["epochs"] == 20]
+    triples = [[stage.type for stage in one.stages] for one in known.values()]
+    columns = [(place, name) for place in range(3) for name in sorted({triple[place] for triple in triples})]
+    design = np.array([[triple[place] == name for place, name in columns] for triple in triples], dtype=float)
+    means = np.array([np.mean([line[key] for line in told]) for key in known])
+    # The sums over stages were fitted, so this is exact.
+    worth = dict(zip(columns, np.linalg.lstsq(design, means, rcond=None)[0], strict=True))
+    everything = itertools.product(sorted({name for _, name in columns}), repeat=3)
+    first = sorted(everything, key=lambda names: -sum(worth[place, name] for place, name in enumerate(names)))
+    fresh = [names for names in first if list(names) not in triples][:10]
+    for seed, names in itertools.product(range(seeds), fresh):
+        yield Training(architecture=network(SMALL, *names), seed=seed, epochs=20, **rates)
+
+
+def photos_recipe(folder: Path, seeds: int) -> Iterator[Training]:
+    """Learning rates of the bare backbone."""
+    for seed, rate in itertools.product(range(seeds), (0.025, 0.05, 0.1, 0.2)):
+        yield Training(architecture=network(PHOTOS, "none", stages=4), seed=seed, epochs=20, learning_rate=rate)
+
+
 def photos(folder: Path, seeds: int) -> Iterator[Training]:
-    """Uniform networks, and what the table's best effects say, on a ResNet-18 at 64 px."""
-    names = [*FIRST, *best_of_pilot(folder), *available(CONTROLS)]
-    networks = [network(PHOTOS, name, stages=4) for name in names]
-    for seed in range(seeds):
-        for one in networks:
-            yield Training(architecture=one, seed=seed, epochs=20, learning_rate=0.05)
+    """An orthogonal array on a ResNet-18 at 64 px, and the table's other types and the controls everywhere."""
+    rates = best_recipe(folder, "photos_recipe")
+    others = [name for name in (*FIRST, *best_of_pilot(folder), *available(CONTROLS)) if name not in ON_PHOTOS]
+    networks = [network(PHOTOS, *row) for row in orthogonal_array(ON_PHOTOS, 4)]
+    networks += [network(PHOTOS, name, stages=4) for name in others]
+    for seed, one in itertools.product(range(seeds), networks):
+        yield Training(architecture=one, seed=seed, epochs=20, **rates)
+
+
+def leaders(folder: Path, seeds: int) -> Iterator[Training]:
+    """The long table's best mixed networks by validation accuracy, their second stage in both stages between."""
+    rates = best_recipe(folder, "photos_recipe")
+    rows = read_table("cifar_resnet8_16px_20ep", "table")
+    means = rows.groupby("stages")["accuracy"].mean().sort_values(ascending=False)
+    triples = [[choice["type"] for choice in json.loads(text)] for text in means.index]
+    best = [(first, second, second, third) for first, second, third in triples if len({first, second, third}) > 1][:5]
+    for seed, names in itertools.product(range(seeds), best):
+        yield Training(architecture=network(PHOTOS, *names), seed=seed, epochs=20, **rates)
 
 
 def deep_recipe(folder: Path, seeds: int) -> Iterator[Training]:
@@ -182,11 +238,22 @@ def deep_recipe(folder: Path, seeds: int) -> Iterator[Training]:
 def deep(folder: Path, seeds: int) -> Iterator[Training]:
     """An orthogonal array over four types, seed by seed; then other types in every block, type by type."""
     rates = best_recipe(folder, "deep_recipe")
-    array = [network(DEEP, *triple) for triple in orthogonal_triples(("none", "se", "eca", "srm"))]
-    wanted = list(itertools.product(range(seeds), array))
+    wanted = list(itertools.product(range(seeds), deep_array()))
     wanted += [(seed, network(DEEP, name)) for name in ("channel_scale", *BLOCKS) for seed in range(seeds)]
     for seed, one in wanted:
         yield Training(architecture=one, seed=seed, epochs=30, batch_size=DEEP_BATCH, **rates)
+
+
+def deep_lengths(folder: Path, seeds: int) -> Iterator[Training]:
+    """Complete schedules of 3 and 10 epochs."""
+    rates = best_recipe(folder, "deep_recipe")
+    for epochs, seed, one in itertools.product((3, 10), range(seeds), deep_array()):
+        yield Training(architecture=one, seed=seed, epochs=epochs, batch_size=DEEP_BATCH, **rates)
+
+
+def deep_array() -> list[Architecture]:
+    """Four types in three stages."""
+    return [network(DEEP, *triple) for triple in orthogonal_triples(("none", "se", "eca", "srm"))]
 
 
 def best_recipe(folder: Path, plan: str = "recipe") -> dict[str, float]:
@@ -213,7 +280,8 @@ def best_of_pilot(folder: Path, count: int = 2) -> list[str]:
 
 PLANS = {
     "recipe": recipe, "pilot": pilot, "start": start, "table": table, "lengths": lengths, "fewer": fewer,
-    "narrow": narrow, "photos": photos, "deep_recipe": deep_recipe, "deep": deep,
+    "narrow": narrow, "groups": groups, "ranked": ranked, "photos_recipe": photos_recipe, "photos": photos,
+    "leaders": leaders, "deep_recipe": deep_recipe, "deep": deep, "deep_lengths": deep_lengths,
 }  # fmt: skip
 
 
@@ -244,7 +312,7 @@ def main() -> None:
     size = arguments.pack
     packs = [wanted[begin : begin + size] for begin in range(0, len(wanted), size)]
     mine = [training for part in packs[shard :: arguments.processes] for training in part]
-    if arguments.plan == "photos":
+    if arguments.plan in ("photos_recipe", "photos", "leaders"):
         settings = DataSettings(dataset="image_folder", path=arguments.data, image_size=64, validation=0.2, flip=True)
     else:
         images = arguments.images or IMAGES.get(arguments.plan, 40_000)

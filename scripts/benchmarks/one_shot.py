@@ -1,13 +1,14 @@
 #!/usr/bin/env python
-"""What shared weights, and scores that cost nothing, say of the networks of the long table.
+"""What shared weights, and scores that cost nothing, say of the networks of a table of long trainings.
 
-    python scripts/benchmarks/one_shot.py train --data cifar10.npz --out FOLDER [--epochs 3 7 20 --seeds 3]
-    python scripts/benchmarks/one_shot.py report --out FOLDER
+    python scripts/benchmarks/one_shot.py train --data cifar10.npz [--epochs 3 7 20 --seeds 3]
+    python scripts/benchmarks/one_shot.py train --table imagenette_resnet18_64px_20ep --data imagenette_96
+    python scripts/benchmarks/one_shot.py report [--table imagenette_resnet18_64px_20ep]
 
 ``train`` trains supernets as ``chattn-nas one-shot`` does, each in the recipe of the table, scores every network of the
 table with them, and takes the zero-cost scores of every network's own untrained weights. Every result is a line of
-FOLDER/supernets.jsonl or FOLDER/zero.jsonl: the same command again goes on. ``report`` prints what docs/cost.md has,
-with the folder ``one_shot`` beside this file.
+supernets.jsonl or zero.jsonl in a folder, which is ``one_shot/TABLE`` beside this file where ``--out`` names no other:
+the same command again goes on. ``report`` prints what docs/cost.md has.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -28,9 +31,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chattn_nas import tasks
-from chattn_nas.benchmark.table import Table, load
-from chattn_nas.data import DataSettings, sample_batch
+from chattn_nas.benchmark import Table, load, read_table
+from chattn_nas.benchmark.answers import LongTable, foretelling
+from chattn_nas.benchmark.answers_text import READING
+from chattn_nas.benchmark.foretelling_figure import Mark, limits, marks_svg
+from chattn_nas.device import resolve_device
+from chattn_nas.plural import plural
 from chattn_nas.proxy.paths import PathLoss, steps_of, train_paths
+from chattn_nas.proxy.provenance import provenance_of
 from chattn_nas.search.one_shot.paths import additive, balanced
 from chattn_nas.search.one_shot.run import SCORED, prepared_supernet
 from chattn_nas.search.pooled.networks import Networks
@@ -38,29 +46,33 @@ from chattn_nas.search.trainer import build_prepared
 from chattn_nas.spec import Spec
 from chattn_nas.tasks.task import TaskData
 
-TABLE = "cifar_resnet8_16px_20ep"
+#: One folder per table.
+KEPT = Path(__file__).parent / "one_shot"
 #: Types whose gate is a sigmoid, so that it shrinks what it gates.
 SIGMOID = ("se", "eca", "fca", "srm", "triplet", "shuffle")
 #: Of the bootstrap.
 DRAWS = 300
+#: What scoring the table's networks costs in trainings, by a supernet or by zero-cost scores.
+SCORING = 0.01
+
+#: A mean with the limits of its interval.
+Limits = tuple[float, float, float]
 
 
-def supernet(spec: Spec, data: TaskData, table: Table, epochs: int, seed: int, official: bool) -> dict[str, Any]:
+def supernet(spec: Spec, data: TaskData, table: Table, epochs: int, seed: int) -> dict[str, Any]:
     """Train one, score the table's networks directly, and by the sum over stages of a balanced sample."""
-    if official:
-        spec = spec.changed(proxy=spec.proxy.changed(start="official"))
-    begun = time.perf_counter()
+    begun, device = time.perf_counter(), resolve_device(spec.proxy.device)
     networks, made = Networks(table.space), prepared_supernet(spec, data, seed)
     sizes, rng = networks.sizes.tolist(), np.random.default_rng([seed, 1])
     paths = balanced(sizes, epochs * steps_of(data, spec.proxy), rng) if epochs else []
     if epochs:
         train_paths(
             made.network, data, spec.proxy, epochs=epochs, choose=lambda step: made.select(paths[step].tolist()),
-            seed=seed, device=torch.device("cpu"),
+            seed=seed, device=device,
             after_epoch=lambda epoch, loss: print(f"  epoch {epoch}: loss {loss:.3f}", flush=True),
         )  # fmt: skip
     trained = time.perf_counter() - begun
-    loss = PathLoss(made.network, data, spec.proxy, torch.device("cpu"))
+    loss = PathLoss(made.network.to(device), data, spec.proxy, device)
     logits: list[Tensor] = []
     made.network.register_forward_hook(lambda _module, _given, output: logits.append(output.detach()))
 
@@ -75,7 +87,7 @@ def supernet(spec: Spec, data: TaskData, table: Table, epochs: int, seed: int, o
     direct = {key: scored(row) for key, row in rows.items() if row is not None}
     return {
         "epochs": epochs, "seed": seed, "start": spec.proxy.start, "explained": explained,
-        "date": date.today().isoformat(), "torch": torch.__version__,
+        "date": date.today().isoformat(), **provenance_of(device),
         "seconds": [round(trained, 1), round(time.perf_counter() - begun - trained, 1)],
         "score": {key: one for key, (one, _) in direct.items()},
         "spread": {key: one for key, (_, one) in direct.items()},
@@ -193,15 +205,14 @@ def zero_costs(spec: Spec, data: TaskData, table: Table, seed: int) -> dict[str,
 
 def train(arguments: argparse.Namespace) -> None:
     """Everything that does not stand in the folder yet."""
-    table, out = load(TABLE), arguments.out
+    table, out = load(arguments.table), arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    settings = DataSettings(
-        dataset="npz", path=arguments.data, image_size=16, train_limit=40_000, validation=0.2, flip=True
+    start = "official" if arguments.official else table.spec.proxy.start
+    spec = table.spec.changed(
+        data=table.spec.data.changed(path=arguments.data, flip=True),
+        proxy=table.spec.proxy.changed(device=arguments.device, start=start),
     )
-    spec = table.spec.changed(data=settings, proxy=table.spec.proxy.changed(device="cpu"))
     data = tasks.load(spec.task, spec.data)
-    assert len(sample_batch(data)), "there are training images"
-    start = "official" if arguments.official else spec.proxy.start
     lengths = [0, *arguments.epochs]
     for turn, epochs in enumerate(lengths):
         if turn == min(2, len(lengths) - 1):
@@ -211,7 +222,7 @@ def train(arguments: argparse.Namespace) -> None:
             if (epochs, seed, start) in known:
                 continue
             print(f"supernet of {epochs} epochs, seed {seed}", flush=True)
-            row = supernet(spec, data, table, epochs, seed, arguments.official)
+            row = supernet(spec, data, table, epochs, seed)
             _add(out / "supernets.jsonl", row)
             keys = list(row["score"])
             agrees = kendalltau([row["score"][key] for key in keys], [table.values[key] for key in keys]).statistic
@@ -236,13 +247,13 @@ def _add(path: Path, row: dict[str, Any]) -> None:
 
 def report(arguments: argparse.Namespace) -> None:
     """Kendall's tau of every score with test accuracy, overall and within networks of one gate pattern."""
-    table = load(TABLE)
+    table = load(arguments.table)
     keys = list(table.networks)
     tests = table.rows.pivot(index="hash", columns="seed", values="test_accuracy").loc[keys].to_numpy()
     stages = [[one.type for one in table.networks[key].canonical(table.space.stages).stages] for key in keys]
     pattern = np.array(["".join("01"[name in SIGMOID] for name in names) for names in stages])
     gates = np.array([sum(name in SIGMOID for name in names) for names in stages])
-    weighted = np.array([sum((1, 2, 4)[at] for at, name in enumerate(names) if name in SIGMOID) for names in stages])
+    weighted = np.array([sum(2**at for at, name in enumerate(names) if name in SIGMOID) for names in stages])
     costs = table.rows.groupby("hash")[["parameters", "macs"]].first().loc[keys]
     scores: dict[str, np.ndarray] = {}
     for one in sorted(
@@ -260,68 +271,98 @@ def report(arguments: argparse.Namespace) -> None:
             scores[name] = np.vstack([scores[name], row]) if name in scores else row[None]
     scores |= {
         "fewer sigmoid gates": -gates[None].astype(float),
-        "fewer sigmoid gates, stages weighted 1 : 2 : 4": -weighted[None].astype(float),
+        "fewer sigmoid gates, each stage twice the one before": -weighted[None].astype(float),
         "parameters": costs[["parameters"]].to_numpy().T.astype(float),
         "MACs": costs[["macs"]].to_numpy().T.astype(float),
     }  # fmt: skip
+    groups = {"all": np.ones((len(keys),) * 2, dtype=bool), "within one gate pattern": np.equal.outer(pattern, pattern)}
     kept = np.array(["shuffle" not in names for names in stages])
-    groups = {"all": np.ones((len(keys),) * 2, dtype=bool), "within one gate pattern": np.equal.outer(pattern, pattern),
-              "without shuffle": np.logical_and.outer(kept, kept)}  # fmt: skip
+    if not kept.all():
+        groups["without `shuffle`"] = np.logical_and.outer(kept, kept)
     rng = np.random.default_rng(0)
-    print(f"{len(keys)} networks ({kept.sum()} without shuffle), {tests.shape[1]} seeds of real trainings, "
-          f"{len(set(pattern))} gate patterns\n")  # fmt: skip
-    print("| score | of | " + " | ".join(groups) + " |\n|---|---|" + "---|" * len(groups))
+    print("| score | supernets or seeds | " + " | ".join(groups) + " |\n|---|---|" + "---|" * len(groups))
+    taus: dict[str, Limits] = {}
     for name, rows in scores.items():
-        print(
-            f"| {name} | {len(rows)} | "
-            + " | ".join(_cell(rows, tests, group, rng) for group in groups.values())
-            + " |"
-        )
-    for name, told in (("accuracy", 1), ("train_loss_sum", -1)):
-        values = told * table.rows.pivot(index="hash", columns="seed", values=name).loc[keys].to_numpy()
+        found = [interval(rows, tests, group, rng) for group in groups.values()]
+        print(f"| {name} | {len(rows)} | {' | '.join(map(_cell, found))} |")
+        taus[name] = found[0]
+    real = {"": ("accuracy", 1), ", sum of its training losses": ("train_loss_sum", -1)}
+    for more, (reading, sign) in real.items():
+        values = sign * table.rows.pivot(index="hash", columns="seed", values=reading).loc[keys].to_numpy()
         cells = []
         for group in groups.values():
             rest = [np.delete(tests, seed, 1).mean(1) for seed in range(values.shape[1])]
             found = [tau(one, other, group) for one, other in zip(values.T, rest, strict=True)]
             cells.append(f"{np.mean(found):+.2f} [{min(found):+.2f}, {max(found):+.2f}]")
-        print(
-            f"| one real training of 20 epochs, {name}, against the other seeds | {len(found)} | {' | '.join(cells)} |"
-        )
+        print(f"| one real training{more} (range) | {len(found)} | {' | '.join(cells)} |")
+    if arguments.figure:
+        arguments.figure.write_text(figure(LongTable(read_table(arguments.table)), taus))
+
+
+def figure(table: LongTable, taus: dict[str, Limits]) -> str:
+    """All by what it costs to rank the table's networks: a training of each, a supernet, and what trains nothing."""
+    every, supernet, nothing = series = "a training of every network", "one supernet", "no training"
+    colours = dict(zip(series, ("c1", "c3", "c6"), strict=True))
+    marks = []
+    for name, found in taus.items():
+        epochs = re.match(r"supernet, (\d+) epochs", name)
+        if epochs:
+            cost = int(epochs[1]) / table.long.epochs + SCORING
+            marks.append(Mark(cost, (epochs[1],), supernet, name, *found))
+        elif name in (*ZERO, "fewer sigmoid gates", "supernet, untrained", "supernet, untrained, spread of its logits"):
+            marks.append(Mark(SCORING, ("0",), nothing, name, *found))
+    rows = [one for one in foretelling(table) if one.regime[1:] == table.long[1:]]
+    for one in rows:
+        name = f"{plural(one.regime.epochs, 'epoch')}, {READING[one.reading]}"
+        cost = one.cost * len(table.networks)
+        marks.append(Mark(cost, (str(one.regime.epochs),), every, name, one.tau.mean, *limits(one.tau)))
+    return marks_svg(
+        marks, colours, ceiling=max(one.tau.mean for one in rows if one.regime == table.long),
+        caption=f"epochs, by the cost of ranking {len(table.networks)} networks (log scale); tau to long trainings",
+    )  # fmt: skip
 
 
 def tau(score: np.ndarray, truth: np.ndarray, group: np.ndarray) -> float:
     """Kendall's tau-b over the pairs of networks that are in the group."""
     first, second = np.triu_indices(len(score), 1)
     held = group[first, second]
-    a, b = np.sign(score[first] - score[second])[held], np.sign(truth[first] - truth[second])[held]
+    # Equal means of several seeds differ by rounding.
+    a, b = (np.sign(np.round(one[first] - one[second], 12))[held] for one in (score, truth))
     scale = np.sqrt(np.abs(a).sum() * np.abs(b).sum())
     return float((a * b).sum() / scale) if scale else float("nan")
 
 
-def _cell(rows: np.ndarray, tests: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> str:
+def interval(rows: np.ndarray, tests: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> Limits:
     """Mean over supernets, and a 95 % interval by the bootstrap over supernets and over seeds of real trainings."""
     drawn = []
     for _ in range(DRAWS):
         seeds = tests[:, rng.integers(0, tests.shape[1], tests.shape[1])].mean(1)
         some = rows[rng.integers(0, len(rows), len(rows))]
         drawn.append(np.mean([tau(row, seeds, group) for row in some]))
-    mean = np.mean([tau(row, tests.mean(1), group) for row in rows])
-    if np.isnan(mean):  # all networks of a group have the same score
-        return "-"
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+    mean = float(np.mean([tau(row, tests.mean(1), group) for row in rows]))
+    low, high = (math.nan,) * 2 if math.isnan(mean) else map(float, np.nanquantile(drawn, [0.025, 0.975]))
+    return mean, low, high
+
+
+def _cell(found: Limits) -> str:
+    mean, low, high = found
+    return "-" if math.isnan(mean) else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"  # all networks may have one score
 
 
 def main() -> None:
     """Train, or report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("train", "report"))
-    parser.add_argument("--data", help="an unpacked npz of CIFAR-10 copies")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--table", default="cifar_resnet8_16px_20ep", help="which table's networks")
+    parser.add_argument("--data", help="an unpacked npz of CIFAR-10 copies, or the folder of photos")
+    parser.add_argument("--device", default="cpu", help="of the supernets; the zero-cost scores stay on the CPU")
+    parser.add_argument("--out", type=Path, help="folder of the results")
+    parser.add_argument("--figure", type=Path, help="an SVG file that ``report`` writes: tau by cost")
     parser.add_argument("--epochs", type=int, nargs="+", default=[3, 7])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--official", action="store_true", help="from the official start instead of the unit start")
     arguments = parser.parse_args()
+    arguments.out = arguments.out or KEPT / arguments.table
     (train if arguments.what == "train" else report)(arguments)
 
 

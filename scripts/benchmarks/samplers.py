@@ -31,10 +31,11 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-from one_shot import choices_of
+from one_shot import KEPT, SCORING, choices_of
 from scipy import stats
 
 from chattn_nas.benchmark import compare
+from chattn_nas.benchmark.answers import Interval
 from chattn_nas.benchmark.compare import METHODS, NEAR, _split, cost_to_come_near, course, run_search
 from chattn_nas.benchmark.simulate import ranked, simulate
 from chattn_nas.benchmark.worlds import KINDS
@@ -49,8 +50,6 @@ from chattn_nas.study.prediction import Prediction, centred
 
 #: Trainings after which a search is asked for its pick.
 ASKED = (10, 12, 20, 28, 40)
-#: Supernets on the long table, and what scoring costs in trainings of it; an epoch costs what one of a training does.
-SUPERNETS, SCORING = Path(__file__).parent / "one_shot" / "supernets.jsonl", 0.01
 #: Those that the page shows.
 SHOWN = (10, 20, 40)
 
@@ -98,7 +97,8 @@ def searched(where: str, method: str, number: int) -> list[Row]:
 
 def shared_weights(table: Any, epochs: int, number: int) -> Prediction:
     """The prediction by one of the supernets that one_shot.py trained; its effects follow from its sums over stages."""
-    rows = [row for line in SUPERNETS.read_text().splitlines() if (row := json.loads(line))["epochs"] == epochs]
+    lines = (KEPT / table.spec.name / "supernets.jsonl").read_text().splitlines()
+    rows = [row for line in lines if (row := json.loads(line))["epochs"] == epochs]
     row = rows[number % len(rows)]
     of = choices_of(table)
     choices = [[(at, choice) for at, (_, choice) in enumerate(of[key])] for key in row["additive"]]
@@ -109,8 +109,8 @@ def shared_weights(table: Any, epochs: int, number: int) -> Prediction:
     for (at, key), value in zip(labels, fitted.tolist(), strict=True):
         effects[at][key] = value
     return Prediction(
-        **centred(0.0, effects), fitted=row["explained"], scored=SCORED * len(labels), epochs=epochs, images=40_000,
-        seconds=sum(row["seconds"]), seed=row["seed"],
+        **centred(0.0, effects), fitted=row["explained"], scored=SCORED * len(labels), epochs=epochs,
+        images=int(table.rows["images"].iloc[0]), seconds=sum(row["seconds"]), seed=row["seed"],
     )  # fmt: skip
 
 
@@ -141,11 +141,13 @@ def ended(where: str, method: str, number: int, budget: int = 60) -> list[Row]:
 
 
 def interval(values: pd.Series, units: pd.Series) -> tuple[float, float]:
-    """Mean and half of its 95 % interval over units."""
+    """Mean and half of its 95 % interval over units; those of a table are seeds, and share trainings of the others."""
     means = values.groupby(units).mean().dropna()
     if len(means) < 2:
         return float(values.mean()), float("nan")
-    return float(means.mean()), float(stats.t.ppf(0.975, len(means) - 1) * means.sem())
+    of_worlds = str(means.index[0]).startswith("world")
+    found = Interval.over(means, others=0 if of_worlds else len(means) - 1)
+    return found.mean, found.high - found.mean
 
 
 def told(values: pd.Series, units: pd.Series, *, sign: bool = False) -> str:
