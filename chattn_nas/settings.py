@@ -290,7 +290,8 @@ def _in_words(model: type[BaseModel], error: Any) -> tuple[str, Any, tuple[str, 
     if error["type"] == "invalid_key":
         return f"a key must be text, not {shown(error['input'])}", None, ()
     if error["type"] == "too_short":
-        return f"{where} needs at least {error['ctx']['min_length']} entry", None, ()
+        least = error["ctx"]["min_length"]
+        return f"{where} needs at least {least} {'entry' if least == 1 else 'entries'}", None, ()
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
         return f"{where}: should be text, and YAML reads {error['input']} there: put it in quotes", None, ()
     message = (

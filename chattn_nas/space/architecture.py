@@ -14,6 +14,7 @@ from chattn_nas import attention
 from chattn_nas.arguments import checked, plain
 from chattn_nas.attention import BLOCKS, Blocks, Placement
 from chattn_nas.errors import InputError, first_line
+from chattn_nas.plural import plural
 from chattn_nas.space.stage import SlotShape, Stage, of_one_width
 
 NONE = "none"
@@ -241,7 +242,9 @@ class Architecture:
         if len(self.stages) == 1:
             return self.stages * stages
         if len(self.stages) != stages:
-            raise InputError(f"the architecture has {len(self.stages)} stages, {self.backbone.model} has {stages}")
+            raise InputError(
+                f"the architecture has {plural(len(self.stages), 'stage')}, {self.backbone.model} has {stages}"
+            )
         return self.stages
 
     @checked

@@ -10,8 +10,10 @@ from typing import Any
 from chattn_nas import attention
 from chattn_nas.attention import BLOCKS
 from chattn_nas.errors import InputError
+from chattn_nas.settings import shown
 from chattn_nas.space.architecture import StageChoice
 
+EXAMPLE = "se or {se: {reduction: 4}}"
 #: Where a choice sits; every type has these beside its own hyperparameters.
 PLACE = ("placement", "blocks")
 
@@ -39,19 +41,31 @@ class Candidate:
             (name, given), inside = next(iter(entry.items())), True
         else:
             name, given, inside = entry, None, False
+        if name is None or name is False:  # how YAML reads ~, null, no and off
+            raise InputError(f"no attention is written none, and YAML reads {shown(name)} here")
         if not isinstance(name, str):
-            raise InputError(f"an entry is an attention's name, or its name with settings, not {entry!r}")
+            raise InputError(
+                f"an entry is an attention's name, or its name with settings, such as {EXAMPLE}, not {shown(entry)}"
+            )
         try:
             kind = attention.get(name)
         except InputError as error:
-            raise (error.at(name) if inside else error) from None
+            refusal = error
+            if isinstance(given, str) and given.isidentifier() and given not in ("search", *attention.names()):
+                meant = f"{name}:{given}"
+                refusal = InputError(
+                    f"unknown attention type {name!r}: a class of your own is written {meant!r}, in one word"
+                )
+            raise (refusal.at(name) if inside else refusal) from None
         own = {"placement": (kind.placement, *kind.placements), "blocks": (kind.blocks, *BLOCKS)}
         if given == "search":
             return cls(name, {key: domain.values for key, domain in kind.hyperparameters.items()}
                        | {key: own[key][:1] for key in PLACE})  # fmt: skip
         if not isinstance(given, Mapping | None):
+            first = next((f"{{{key}: {value}}}" for key, value in kind.defaults.items() if value is not None), "")
+            such = f", such as {first}," if first else ""
             raise InputError(
-                f"{name} takes settings or the word 'search', not {given!r}",
+                f"{name} takes settings{such} or the word 'search', not {shown(given)}",
                 where=(name,),
                 value=given,
                 choices=("search",),
@@ -81,6 +95,10 @@ class Candidate:
                 elif one not in place[key]:
                     raise InputError(f"{key} cannot be {one!r}", where=(key,), value=one, choices=place[key])
             except InputError as error:
+                if isinstance(one, str | Mapping | list | tuple) and not error.choices:
+                    listed = sorted(known for known in kind.hyperparameters[key].values if known is not None)
+                    words = f"{error.message}; there are no ranges: values are listed, such as {key}: {listed}"
+                    error = InputError(words, where=error.where)
                 raise error.at(kind.name) from None
         if len(set(values)) < len(values):
             raise InputError(f"{key} lists a value twice: {list(values)}", where=(kind.name, key))

@@ -223,8 +223,8 @@ def _space_why(small: bool) -> list[str]:
             "  # factor per channel, which is in every race, had a third of it; mixed types are not shown to beat one.",
         ]
     return [
-        "  # In our table of photos no attention is shown to gain, and eca lost: expect that none may be best, and",
-        "  # take only what a confirmed verdict shows to be better here.",
+        "  # In our table of photos no attention is shown to gain, and each mean lies below none: so none may be",
+        "  # best, and only what a confirmed verdict shows to be better here is worth taking.",
     ]
 
 
@@ -237,7 +237,7 @@ def _length(facts: Description, small: bool, pretrained: bool) -> list[str]:
     return [
         "proxy:",
         pair_line("rungs", *_rungs(steps, pretrained)),
-        pair_line("batch_size", batch, f"about {steps:,} steps per epoch of {images:,} images"),
+        pair_line("batch_size", batch, f"about {plural(steps, 'step')} per epoch of {plural(images, 'image')}"),
         pair_line("device", "auto", "the GPU, where there is one"),
     ]
 

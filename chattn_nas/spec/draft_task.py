@@ -17,6 +17,7 @@ from chattn_nas.data.kinds import pictures_at
 from chattn_nas.data.sources.mask_values import VOID, VOID_NAME
 from chattn_nas.errors import DataError
 from chattn_nas.image_size import either, shown
+from chattn_nas.plural import plural
 from chattn_nas.spec.draft_backbone import PRETRAINED, as_asked, refuse_without_weights
 from chattn_nas.spec.draft_lines import SPACE, head_lines, pair_line, parts_lines, search_lines, space_lines
 from chattn_nas.tasks import find
@@ -61,7 +62,7 @@ FIRST = {
     ),
     "detection": FirstSpec(
         _MOBILE, [*SPACE, {"coordinate": {"reduction": [8, 32]}}],
-        lambda facts: f"{facts.parts['train'].boxes:,} boxes of {len(facts.class_names)} classes",
+        lambda facts: f"{plural(facts.parts['train'].boxes or 0, 'box')} of {plural(len(facts.class_names), 'class')}",
         "stride: 4 finds smaller objects and costs more",
     ),
     "super_resolution": FirstSpec(
@@ -162,7 +163,7 @@ def _proxy(task: str, images: int, pretrained: bool) -> list[str]:
     recipe = find(task).recipe
     return [
         "proxy:",
-        pair_line("rungs", [max(1, epochs // 4), epochs], f"epochs; about {images * epochs // 16:,} steps"),
+        pair_line("rungs", [max(1, epochs // 4), epochs], f"epochs; about {plural(images * epochs // 16, 'step')}"),
         "  # The task's own recipe: " + ", ".join(f"{key} {value}" for key, value in recipe.items()),
         "  # What suits these data: chattn-nas calibrate SPEC --recipe",
         *([pair_line("start", "identity", "training starts from the pretrained network")] if pretrained else []),

@@ -16,6 +16,7 @@ from chattn_nas.arguments import checked
 from chattn_nas.errors import InputError, NewerFormatError, SpecError
 from chattn_nas.settings import refusal, shown
 from chattn_nas.space import NONE
+from chattn_nas.space.idle import refuse_idle
 from chattn_nas.spec.plugins import look_in
 from chattn_nas.spec.shipped import find_spec
 from chattn_nas.spec.spec import FORMAT, Spec
@@ -62,6 +63,10 @@ def load_spec(path: Path | str) -> Spec:
         spec = spec.model_copy(update={"data": spec.data.placed(folder)})
         if {candidate.type for stage in spec.search_space().candidates for candidate in stage} == {NONE}:
             raise InputError("the space holds nothing but 'none': there is nothing to search", where=("space",))
+        try:
+            refuse_idle(spec.space)
+        except InputError as error:
+            raise error.at("space") from None
     except InputError as error:
         if isinstance(error.__cause__, ValidationError):  # several mistakes: the one that stands first in the file
             error = refusal(Spec, error.__cause__, order=lambda where: _line(lines, where))

@@ -96,7 +96,11 @@ def test_search_takes_the_registered_domain(stages) -> None:
         ({"all": [{"se": {"reduction": [4, 4]}}]}, "twice", ("all", 0, "se", "reduction")),
         ({"all": [{"se": {"reduction": "four"}}]}, "int >= 1, not 'four'", ("all", 0, "se", "reduction")),
         ({"all": [{"se": {"placement": "before"}}]}, "did you mean 'before_", ("all", 0, "se", "placement")),
-        ({"all": [{"se": 4}]}, "settings or the word 'search', not 4", ("all", 0, "se")),
+        (
+            {"all": [{"se": 4}]},
+            "takes settings, such as .* or the word 'search', not 4",
+            ("all", 0, "se"),
+        ),
         ({"all": [["se"]]}, "not \\['se'\\]", ("all", 0)),
         ({"all": ["se", {"se": {"reduction": 4}}]}, "se is listed twice", ("all", 1)),
         ({"all": [{"fca": {"frequencies": ["top1", "top32"]}}]}, "stage 1: fca.*32", ("all", 0, "fca")),
