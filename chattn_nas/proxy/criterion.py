@@ -12,6 +12,33 @@ from chattn_nas.tasks.task import Criterion, Task
 
 #: Losses by name; all but the first are of classifiers.
 LOSSES = ("task", "ce", "bce")
+#: Its place in a spec.
+WHERE = ("proxy", "loss")
+
+
+def find_loss(name: str, task: type[Task], called: str) -> Criterion | None:
+    """Find a loss by its name: what is at a path, ``None`` where the name is known.
+
+    Args:
+        name: A name or a path.
+        task: The task that it is for.
+        called: The task's name.
+
+    Raises:
+        InputError: There is no such loss, or it is not for this task; ``where`` is its place in the spec.
+    """
+    if is_path(name):
+        own: Criterion = load_object(name, "a loss", WHERE, takes=("output", "targets"))
+        return own
+    if name not in LOSSES:
+        raise InputError(f"there is no loss {name!r}", where=WHERE, value=name, choices=(*LOSSES, "module:function"))
+    if name != "task" and not issubclass(task, Classification):
+        raise _unsuited(name, f"task {called}")
+    return None
+
+
+def _unsuited(name: str, kind: str) -> InputError:
+    return InputError(f"proxy.loss {name} is not for {kind}", where=WHERE, value=name, choices=("task",))
 
 
 def criterion_of(task: Task, settings: ProxySettings, device: torch.device) -> Criterion:
@@ -20,21 +47,13 @@ def criterion_of(task: Task, settings: ProxySettings, device: torch.device) -> C
     Raises:
         InputError: There is no such loss, or it does not suit this task; ``where`` is its place in the spec.
     """
-    name, where = settings.loss, ("proxy", "loss")
-    if is_path(name):
-        own: Criterion = load_object(name, "a loss", where, takes=("output", "targets"))
+    name = settings.loss
+    if own := find_loss(name, type(task), task.settings.type):
         return own
-    if name not in LOSSES:
-        raise InputError(f"there is no loss {name!r}", where=where, value=name, choices=(*LOSSES, "module:function"))
     made = task.criterion(device, label_smoothing=settings.label_smoothing)
     if name == "task":
         return made
-    if (
-        not isinstance(task, Classification)
-        or not isinstance(made, LabelLoss)
-        or (name == "ce" and task.data.multilabel)
-    ):
-        kind = "several labels per image" if isinstance(task, Classification) else f"task {task.settings.type}"
-        raise InputError(f"proxy.loss {name} is not for {kind}", where=where, value=name, choices=("task",))
+    if not isinstance(made, LabelLoss) or (name == "ce" and task.data.multilabel):
+        raise _unsuited(name, "several labels per image")
     made.binary = name == "bce"
     return made

@@ -9,6 +9,8 @@ networks of one seed see the same mixtures.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from scipy.special import betaincinv
 from torch import Tensor
@@ -81,6 +83,29 @@ def _window(share: Tensor, row: Tensor, column: Tensor, height: int, width: int)
     return (inside(height, row)[:, None] & inside(width, column)).to(torch.float32)
 
 
+def check_mixing(
+    task: Task | type[Task], called: str, settings: object, section: str, names: Sequence[str] = NAMES
+) -> None:
+    """Check, without data, that the targets of a task follow what changes its images, if that is asked for.
+
+    Args:
+        task: Of it only what is known without data.
+        called: The task's name.
+        settings: Those that hold ``names``.
+        section: Their section of the spec, for the error.
+        names: Settings that only labels follow.
+
+    Raises:
+        InputError: The targets do not.
+    """
+    for name in names:
+        if getattr(settings, name) and not task.mixes:
+            raise InputError(
+                f"{section}.{name} changes images in a way that the targets of task {called} do not follow",
+                where=(section, name),
+            )
+
+
 def mixing_of(task: Task, settings: ProxySettings, section: str = "proxy") -> BatchMixing | None:
     """Return the function that mixes the batches of a training; ``None`` if nothing is to be mixed.
 
@@ -92,17 +117,11 @@ def mixing_of(task: Task, settings: ProxySettings, section: str = "proxy") -> Ba
     Raises:
         InputError: The task's targets cannot be mixed.
     """
+    check_mixing(task, task.settings.type, settings, section)
     for name in NAMES:
-        if not getattr(settings, name):
-            continue
-        if task.data.multilabel:
+        if getattr(settings, name) and task.data.multilabel:
             raise InputError(
                 f"{section}.{name} mixes single labels, and these images have several", where=(section, name)
-            )
-        if not task.mixes:
-            raise InputError(
-                f"{section}.{name} changes images in a way that the targets of task {task.settings.type} do not follow",
-                where=(section, name),
             )
     if not (settings.mixup or settings.cutmix):
         return None

@@ -13,6 +13,8 @@ from chattn_nas.parts import is_path, load_object
 from chattn_nas.proxy.capture import WARM_UP, Capture, Work
 from chattn_nas.proxy.settings import ProxySettings
 
+#: Its place in a spec.
+WHERE = ("proxy", "optimizer")
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -73,14 +75,9 @@ def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: fl
         return kind(groups, lr=peak, fused=True, capturable=groups[0]["params"][0].device.type == "cuda")
     if is_path(name):
         return _own(name, groups, peak, settings.weight_decay)
-    from timm.optim import create_optimizer_v2, list_optimizers
+    find_optimizer(name)
+    from timm.optim import create_optimizer_v2
 
-    known = ["sgd", "adam", "adamw", *list_optimizers(exclude_filters=["sgd", "adam", "adamw"])]
-    if name not in known:
-        raise InputError(
-            f"there is no optimiser {name!r}", where=("proxy", "optimizer"), value=name,
-            choices=[*known, "module:Class"],
-        )  # fmt: skip
     made: torch.optim.Optimizer = create_optimizer_v2(
         groups, opt=name, lr=peak, weight_decay=settings.weight_decay, momentum=settings.momentum
     )
@@ -90,17 +87,33 @@ def optimizer_of(groups: list[dict[str, Any]], settings: ProxySettings, peak: fl
     return made
 
 
+def find_optimizer(name: str) -> Any:
+    """Find an optimiser by its name: what is at a path, ``None`` where the name is known.
+
+    Raises:
+        InputError: There is no such optimiser; ``where`` is its place in the spec.
+    """
+    if is_path(name):
+        return load_object(name, "an optimiser", WHERE, takes=("groups",), keywords=("lr", "weight_decay"))
+    from timm.optim import list_optimizers
+
+    ours = ["sgd", "adam", "adamw"]
+    known = [*ours, *list_optimizers(exclude_filters=ours)]
+    if name not in known:
+        raise InputError(f"there is no optimiser {name!r}", where=WHERE, value=name, choices=[*known, "module:Class"])
+    return None
+
+
 def _own(name: str, groups: list[dict[str, Any]], peak: float, weight_decay: float) -> torch.optim.Optimizer:
-    where = ("proxy", "optimizer")
-    make = load_object(name, "an optimiser", where, takes=("groups",), keywords=("lr", "weight_decay"))
+    make = find_optimizer(name)
     try:
         made = make(groups, lr=peak, weight_decay=weight_decay)
     except Exception as error:  # somebody else's code
         raise InputError(
-            f"optimiser {name!r} cannot be made: {type(error).__name__}: {first_line(error)}", where=where
+            f"optimiser {name!r} cannot be made: {type(error).__name__}: {first_line(error)}", where=WHERE
         ) from error
     if not isinstance(made, torch.optim.Optimizer):
-        raise InputError(f"optimiser {name!r} is a {type(made).__name__}, not a torch.optim.Optimizer", where=where)
+        raise InputError(f"optimiser {name!r} is a {type(made).__name__}, not a torch.optim.Optimizer", where=WHERE)
     return made
 
 

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chattn_nas.plural import plural
 from chattn_nas.proxy.pulse import Facts
 from chattn_nas.results.words import about
 
@@ -50,7 +51,7 @@ class BoardState:
     @property
     def trials(self) -> str:
         """``3 of 24 trials``."""
-        return f"{self.ended} trials" if self.target is None else f"{self.ended} of {self.target} trials"
+        return plural(self.ended, "trial") if self.target is None else f"{self.ended} of {plural(self.target, 'trial')}"
 
     @property
     def words(self) -> str:

@@ -6,17 +6,17 @@ import logging
 
 import torch
 
-from chattn_nas import attention, tasks
+from chattn_nas import tasks
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import stages
 from chattn_nas.network.model import create_backbone, refuse_missing_weights
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.proxy import drop_path, resolve_device
-from chattn_nas.proxy.schedule import factors
+from chattn_nas.required import check_required
 from chattn_nas.search.devices import device_slots, refuse_too_many
+from chattn_nas.search.named import check_named
 from chattn_nas.search.one_shot import run as one_shot
 from chattn_nas.search.rehearsal import rehearse
-from chattn_nas.search.session import proposals_of
 from chattn_nas.search.trainer import check_trainer
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.storage import RUN, reach
@@ -25,11 +25,12 @@ log = logging.getLogger(__name__)
 
 
 def try_without_data(spec: Spec) -> None:
-    """Try what needs no data, whose reading may take hours: devices, workers, storage, bound on latency, weights.
+    """Try what needs no data, whose reading may take hours: devices, storage, weights, all that the spec names.
 
     Raises:
         InputError: One of them does not exist; ``where`` is its place in the spec.
     """
+    check_required()
     for index, device in enumerate(spec.search.devices or [spec.proxy.device]):
         where = ("search", "devices", index) if spec.search.devices else ("proxy", "device")
         try:
@@ -52,6 +53,9 @@ def try_without_data(spec: Spec) -> None:
             f"search.constraints: latency {text!r} would be seconds; possible: '{text.strip()}ms', '{text.strip()}s'",
             where=("search", "constraints", "latency"),
         )
+    check_named(spec)
+    if spec.search.one_shot:
+        one_shot.refuse(spec)
     try:
         refuse_missing_weights(spec.backbone.model, pretrained=spec.backbone.pretrained, weights=spec.backbone.weights)
     except InputError as error:
@@ -65,15 +69,9 @@ def try_out(spec: Spec) -> None:
         InputError: One of them does not exist or does not fit; ``where`` is its place in the spec.
     """
     try_without_data(spec)
+    if spec.search.one_shot and spec.search.sampler != "pooled":
+        log.warning("search.one_shot: sampler %r does not read it, only 'pooled' does", spec.search.sampler)
     facts = tasks.load(spec.task, spec.data, data_on="disk")
-    factors(spec.proxy, 100)
-    if not facts.task.classes:
-        _refuse_types_that_need_classes(spec)
-    proposals_of(spec)
-    if spec.search.one_shot:
-        one_shot.refuse(spec)
-        if spec.search.sampler != "pooled":
-            log.warning("search.one_shot: sampler %r does not read it, only 'pooled' does", spec.search.sampler)
     try:
         stages(spec.backbone.backbone, in_chans=facts.in_chans, image_size=spec.data.image_size)
     except InputError as error:
@@ -82,16 +80,6 @@ def try_out(spec: Spec) -> None:
     rehearse(spec, facts)
     if spec.trainer is not None:
         check_trainer(spec)
-
-
-def _refuse_types_that_need_classes(spec: Spec) -> None:
-    for choices in spec.search_space().candidates:
-        for candidate in choices:
-            if attention.get(candidate.type).needs_num_classes:
-                raise InputError(
-                    f"{candidate.type} learns which classes an image holds, and task {spec.task.type} has none",
-                    where=("space",),
-                )
 
 
 def _check_slots(spec: Spec, in_chans: int) -> None:

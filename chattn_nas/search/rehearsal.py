@@ -6,6 +6,7 @@ generator, an optimiser that does not follow the learning rate.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.errors import ChattnError, InputError, first_line
-from chattn_nas.image_size import pair
+from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network import stages
 from chattn_nas.parts import is_path
+from chattn_nas.plural import plural
 from chattn_nas.proxy.criterion import criterion_of
 from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.proxy.optimizer import Rates, build_optimizer
@@ -73,18 +75,34 @@ def rehearse(spec: Spec, data: TaskData) -> None:
 
 
 def _check_batches_of_one(spec: Spec, data: TaskData) -> None:
-    """Check that no norm has a single value per channel: in the backbone, or in an attention, by each baseline."""
-    image = torch.empty(1, data.in_chans, *pair(spec.data.image_size), device="meta")
     for label, architecture in spec.search_space().baselines():
-        network = build_prepared(spec, architecture, seed=0, data=data).to("meta").train()
-        try:
-            network(image)
-        except ValueError as error:
-            raise InputError(
-                f"proxy.batch_size: {label} cannot be trained on batches of one image ({first_line(error)}): take at "
-                "least 2",
-                where=("proxy", "batch_size"),
-            ) from error
+        refuse_one_image(build_prepared(spec, architecture, seed=0, data=data), spec.data.image_size, data, label)
+
+
+def refuse_one_image(
+    network: nn.Module, image_size: ImageSize, data: TaskData, called: str, section: str = "proxy"
+) -> None:
+    """Check that no norm of a network has a single value per channel where a batch is one image.
+
+    Args:
+        network: The network; not changed.
+        image_size: Pixels of the images.
+        data: Their data set.
+        called: The network in words.
+        section: Section of the spec that names the batch, for the error.
+
+    Raises:
+        InputError: A norm has; ``where`` is the batch's place in the spec.
+    """
+    image = torch.empty(1, data.in_chans, *pair(image_size), device="meta")
+    try:
+        copy.deepcopy(network).to("meta").train()(image)
+    except ValueError as error:
+        raise InputError(
+            f"{section}.batch_size: {called} cannot be trained on batches of one image, of which a norm sees one value "
+            "per channel: take at least 2",
+            where=(section, "batch_size"),
+        ) from error
 
 
 def _check_augmentation(images: Tensor, data: TaskData) -> None:
@@ -94,7 +112,7 @@ def _check_augmentation(images: Tensor, data: TaskData) -> None:
     torch.manual_seed(1)  # of no consequence to what draws from its generator alone
     again = further(images.clone(), torch.Generator().manual_seed(0))
     if len(given) != len(images):
-        raise ValueError(f"it makes {len(given)} images of {len(images)}")
+        raise ValueError(f"it makes {plural(len(given), 'image')} of {len(images)}")
     if given.shape != images.shape or given.dtype != torch.uint8:
         raise TypeError(f"it gives {_kind(given)} for {_kind(images)}")
     if not torch.equal(given, again):

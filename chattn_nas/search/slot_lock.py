@@ -27,7 +27,7 @@ def slot_of(slots: Sequence[Slot], name: str) -> Iterator[Slot]:
         for slot in slots:
             with ExitStack() as held:
                 try:
-                    held.enter_context(hold(folder / f"slot-{slot.index}.lock", BUSY))
+                    held.enter_context(hold(folder / f"slot-{slot.index}.lock", lambda: BUSY))
                 except RunError as error:
                     if str(error) != BUSY:
                         raise

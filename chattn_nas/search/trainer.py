@@ -20,6 +20,7 @@ from chattn_nas.errors import InputError, first_line
 from chattn_nas.network import build_network, cost, restore_scales, stages, start_at_unit
 from chattn_nas.network.scales import ratios_of, remaining_ratios, scales_behind
 from chattn_nas.parts import load_object
+from chattn_nas.plural import plural
 from chattn_nas.proxy import Measurement, Report, pulse, resolve_device, train_within_memory
 from chattn_nas.proxy.measurement import StageScale
 from chattn_nas.proxy.settings import Start
@@ -214,8 +215,8 @@ def check_trainer(spec: Spec) -> None:
     space = spec.search_space()
     if known != list(space.stages):
         raise InputError(
-            f"trainer {spec.trainer!r} declares {len(known)} stages, which are not the {len(space.stages)} of the "
-            "backbone (chattn_nas.network.stages)",
+            f"trainer {spec.trainer!r} declares {plural(len(known), 'stage')}, which are not the "
+            f"{len(space.stages)} of the backbone (chattn_nas.network.stages)",
             where=("trainer",),
         )
 

@@ -17,6 +17,7 @@ from chattn_nas.data.boxes import CLASS, COLUMNS, CROWD
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.image_size import pair
 from chattn_nas.network import feature_extractor
+from chattn_nas.plural import plural
 from chattn_nas.tasks import box_answer
 from chattn_nas.tasks.coco_metrics import MOST, average_precision, coco_packages
 from chattn_nas.tasks.composite import MapsAndHead, composed, drawn_apart
@@ -144,7 +145,9 @@ class Detection(Task):
                 else image
                 for corners, labels in ((true[:, :4], true[:, CLASS]), (kept[:, :4], kept[:, 5]))
             ]
-            words = f"{right} of {len(true)} objects found" + (f", {len(kept) - right} too many" * (len(kept) > right))
+            words = f"{right} of {plural(len(true), 'object')} found" + (
+                f", {len(kept) - right} too many" * (len(kept) > right)
+            )
             examples.append(Shown((("boxes", pictures[0]), ("found", pictures[1])), words))
         return examples
 

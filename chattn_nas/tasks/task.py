@@ -90,6 +90,18 @@ class Task:
         """
 
     @classmethod
+    def check_metric(cls, metric: str, called: str) -> None:
+        """Check that the task has a metric; ``accuracy`` leaves it open.
+
+        Raises:
+            DataError: It is none of :attr:`metrics`.
+        """
+        if metric not in (*cls.metrics, "accuracy"):
+            raise DataError(
+                f"no metric {metric!r} for {called}", where=("data", "metric"), value=metric, choices=cls.metrics
+            )
+
+    @classmethod
     def metric_of(cls, data: Data, called: str) -> str:
         """The metric that the data ask for; if they leave it open (``accuracy``), the first of the task's.
 
@@ -100,11 +112,7 @@ class Task:
         Raises:
             DataError: It is none of :attr:`metrics`.
         """
-        if data.metric not in (*cls.metrics, "accuracy"):
-            raise DataError(
-                f"no metric {data.metric!r} for {called}", where=("data", "metric"), value=data.metric,
-                choices=cls.metrics,
-            )  # fmt: skip
+        cls.check_metric(data.metric, called)
         return data.metric if data.metric in cls.metrics else cls.metrics[0]
 
     def network(self, network: nn.Module, seed: int) -> nn.Module:

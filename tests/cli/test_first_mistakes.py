@@ -40,6 +40,7 @@ def refused(invoke, folder, *words) -> str:
     out, error = invoke(*words, code=2)
     assert error.count("\n") == 1, error
     assert error.startswith("chattn-nas: ")
+    assert "Data:" not in out, "it is told before the data are read"
     assert "Plan:" not in out, "it is told before anything is timed"
     assert sorted(map(str, folder.rglob("*"))) == before
     return error
@@ -104,6 +105,40 @@ def test_a_default_that_is_empty_is_none_of_them(photos, invoke) -> None:
         ),
         ("proxy:", "task: segmentation\nproxy:", "task: should be a mapping of keys to values, such as {type: segm"),
         ("[none, se]", "['se(reduction=4)']", "'se(reduction=4)': settings are written {se: {reduction: 4}}"),
+        *(
+            (
+                "[none, se]",
+                f"[none, {{se: {{reduction: {written}}}}}]",
+                "; there are no ranges: values are listed, such as red",
+            )
+            for written in (
+                "2..16",
+                "2-16",
+                "{low: 2, high: 16}",
+                "[2, ..., 16]",
+                "'range(2, 16)'",
+                "[[2, 16]]",
+                "2 4 8",
+            )
+        ),
+        *(
+            ("[none, se]", f"[{written}, se]", "no attention is written none")
+            for written in ("no", "off", "~", "null", "'no'", "nothing", "identity", "Identity", "''", "{no: {}}")
+        ),
+        ("[none, se]", "[None, se]", "did you mean 'none'?"),
+        ("[none, se]", "[my_att: Att, se]", "'my_att': a class of your own is written 'my_att:Att', in one word"),
+        ("[none, se]", "[my_att.Att, se]", "'my_att.Att': a class of your own is named 'my_att:Att'"),
+        ("[none, se]", "[./my_att.py, se]", "'./my_att.py': a class of your own is named 'my_att:CLASS'"),
+        ("[none, se]", "[./my_att.py:Att, se]", "names a file where a module belongs: write 'my_att:Att'"),
+        ("[none, se]", "[MyOwn, se]", "'MyOwn', nor a class of your own, which is named module:CLASS; possible"),
+        ("[none, se]", "[none, timm:se]", "unknown attention type 'timm:se'; did you mean 'timm/se'?"),
+        ("[none, se]", "[none, {se: 4}]", "se takes settings, such as {reduction: 16}, or the word 'search', not 4"),
+        ("[none, se]", "[{type: se, reduction: 4}]", "such as se or {se: {reduction: 4}}, not {'type': 'se', 'red"),
+        (
+            "[none, se]",
+            "[none, {eca: {kernel_size: 3, gamma: 2}}]",
+            "spec.yaml:9: eca: gamma has no effect with kernel_",
+        ),
         ("  image_size", "   image_size", "spec.yaml:7: not YAML: "),
         ("backbone:", "  backbone:", "spec.yaml:2: not YAML: a colon stands where none can"),
         ("name: pets", "name pets", "spec.yaml:2: not YAML: "),
@@ -155,6 +190,44 @@ def test_a_default_that_is_empty_is_none_of_them(photos, invoke) -> None:
             "cifar_resnet8\n  pretrained: true",
             "spec.yaml:4: timm has no pretrained weights for cifar_",
         ),
+        (
+            "cifar_resnet8",
+            "cifar_resnet8\n  freeze: [stem, 7]",
+            "spec.yaml:4: the backbone has no part 7 to freeze",
+        ),
+        ("rungs:", "optimizer: sgdd\n  rungs:", "spec.yaml:11: there is no optimiser 'sgdd'; did you mean 'sgd'?"),
+        ("rungs:", "optimizer: nope:Mine\n  rungs:", "spec.yaml:11: 'nope:Mine' cannot be imported as an optimiser"),
+        (
+            "rungs:",
+            "loss: focal\n  rungs:",
+            "spec.yaml:11: there is no loss 'focal'; possible: task, ce, bce",
+        ),
+        ("rungs:", "loss: nope:mine\n  rungs:", "spec.yaml:11: 'nope:mine' cannot be imported as a loss"),
+        ("rungs:", "scheduler: nope:mine\n  rungs:", "spec.yaml:11: 'nope:mine' cannot be imported as a scheduler"),
+        (
+            "  path",
+            "  metric: psnr\n  path",
+            "spec.yaml:6: no metric 'psnr' for classification; possible: ",
+        ),
+        ("  path", "  metric: nope:mine\n  path", "spec.yaml:6: 'nope:mine' cannot be imported as a metric"),
+        ("  path", "  augment: nope:mine\n  path", "spec.yaml:6: 'nope:mine' cannot be imported as an augmentation"),
+        ("proxy:", "task: {type: segmentation}\nproxy:\n  mixup: 0.2", "proxy.mixup changes images in a way that"),
+        ("proxy:", "task: {type: segmentation}\nproxy:\n  loss: ce", "proxy.loss ce is not for task segmentation; pos"),
+        (
+            "proxy:",
+            "task: {type: segmentation}\ntraining: {cutmix: 1.0}\nproxy:",
+            "training.cutmix changes images",
+        ),
+        (
+            "proxy:",
+            "search: {log_to: ['nope:Mine']}\nproxy:",
+            "'nope:Mine' cannot be imported as a logger",
+        ),
+        (
+            "proxy:",
+            "search: {sampler: 'nope:Mine'}\nproxy:",
+            "'nope:Mine' cannot be imported as a sampler",
+        ),
         ("cifar_resnet8", "cifar_resnet8\n  weights: nope.pth", "spec.yaml:4: there is no file of weights 'nope.pth'"),
     ],
 )
@@ -165,6 +238,15 @@ def test_what_is_written_into_a_spec(photos, invoke, old, new, expected) -> None
     before, _, after = expected.partition(".*")
     assert before in said, said
     assert after in said, said
+
+
+@pytest.mark.parametrize(
+    "command", [("search",), ("plan",), ("calibrate",), ("calibrate", "--recipe"), ("one-shot",)], ids=" ".join
+)
+def test_what_needs_no_data_is_told_before_they_are_looked_for(photos, invoke, command) -> None:
+    spec = SPEC.replace("path: photos", "path: gone").replace("rungs:", "optimizer: sgdd\n  rungs:")
+    (photos / "spec.yaml").write_text(spec)
+    assert "spec.yaml:11: there is no optimiser 'sgdd'" in refused(invoke, photos, *command, "spec.yaml")
 
 
 def test_a_server_that_nobody_reaches_is_told_before_anything_is_timed(photos, invoke) -> None:

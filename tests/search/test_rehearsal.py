@@ -73,7 +73,7 @@ def test_what_works_passes(tmp_path, section, key, value) -> None:
         ("data", "metric", "own_parts:raises", "data.metric: own_parts:raises fails: IndexError"),
         ("data", "metric", "own_parts:nan", "metric 'own_parts:nan' returned nan instead of a number"),
         ("data", "augment", "own_parts:raises", "data.augment: own_parts:raises fails: IndexError"),
-        ("data", "augment", "own_parts:shrinks", "own_parts:shrinks fails: ValueError: it makes 1 images of 2"),
+        ("data", "augment", "own_parts:shrinks", "own_parts:shrinks fails: ValueError: it makes 1 image of 2"),
         ("backbone", "freeze", [7], "the backbone has no part 7 to freeze; possible: stem, 1, 2, 3"),
         ("backbone", "pretrained", True, "timm has no pretrained weights for cifar_resnet8: backbone.weights takes"),
     ],

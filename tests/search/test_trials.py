@@ -193,7 +193,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from chattn_nas.study.hold import hold
-with hold(Path(sys.argv[1]) / ".lock", "busy"):
+with hold(Path(sys.argv[1]) / ".lock", lambda: "busy"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -206,8 +206,14 @@ def test_a_second_search_in_one_directory_is_refused_and_changes_nothing(run_stu
         [sys.executable, "-c", HOLD, run.directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as p:
         assert p.stdout.readline() == b"held\n"
-        with pytest.raises(RunError, match="another search works in"):
+        works = rf"\(process {p.pid}\) works in .*: wait until it is done, or end it; 'chattn-nas worker .*' joins it"
+        with pytest.raises(RunError, match=f"another search {works}"):
             run_stub(trials=50, sampler="tpe")
+        with (
+            pytest.raises(RunError, match=f"another confirmation {works}"),
+            RunDirectory.held(run.spec, run.directory, what="confirmation"),
+        ):
+            pass
         p.stdin.close()
     assert ((run.directory / "spec.yaml").read_text(), dict(run.study.user_attrs)) == before
 
