@@ -88,7 +88,7 @@ def calibrate(
     space = spec.search_space()
     chosen = stratified(space, architectures, spec.search.seed)
     if len(chosen) < LEAST_ARCHITECTURES:
-        raise InputError(f"the space holds {len(chosen)} networks: too few to rank", value=len(chosen))
+        raise InputError(f"the space holds {words.plural(len(chosen), 'network')}: too few to rank", value=len(chosen))
     own = of_spec(spec, len(load_data(spec.data).train))
     full = replace(own, rungs=(full_epochs or FULL * own.rungs[-1],), start=spec.training.start or spec.proxy.start)
     trainings = _Trainings(spec, directory, chosen, Wording.of_space(space), workers, progress)
@@ -159,7 +159,7 @@ class _Trainings:
         at = _spec_at(self.spec, fidelity, len(seeds))
         stages = at.search_space().stages
         networks = [Architecture(at.backbone.backbone, choices).canonical(stages) for choices in self.chosen]
-        with RunDirectory.held(at, self.directory / fidelity.name) as opened:
+        with RunDirectory.held(at, self.directory / fidelity.name, what="calibration") as opened:
             different = dict.fromkeys(networks)  # a narrow backbone may merge what differs in the spec's
             trainings = ((one.to_dict(), one.hash, seed, "") for seed in seeds for one in different)
             train_given(opened, trainings, self.wording, workers=self.workers, progress=self.progress)

@@ -13,11 +13,12 @@ import optuna
 from chattn_nas.arguments import asked_by, at_least, checked
 from chattn_nas.data import has_test
 from chattn_nas.errors import RunError
-from chattn_nas.judging._confirmation import Confirmation, Network, judge, on_common_seeds
+from chattn_nas.judging._confirmation import Confirmation, Network, families, judge, on_common_seeds
 from chattn_nas.judging.counted import chance_of, counted
 from chattn_nas.judging.given import spec_of_given, time_limit, train_given
 from chattn_nas.judging.planning import ConfirmPlan, plan_confirmation, plan_rows
 from chattn_nas.judging.test_set import read_test_set
+from chattn_nas.plural import plural
 from chattn_nas.results import Standing
 from chattn_nas.results.words import FAILED
 from chattn_nas.search.same import check_same
@@ -75,7 +76,7 @@ def confirm(
     spec = _possible(run, top, seeds, epochs)
     tested = has_test(run.spec.data)
     check_same(run.study, run.spec)
-    with RunDirectory.held(spec, run.directory / CONFIRM) as opened:
+    with RunDirectory.held(spec, run.directory / CONFIRM, what="confirmation") as opened:
         plan = plan_rows(run, Standing(run.study), list(study_attributes(opened.study).plan), top)
         opened.study.set_user_attr(PLAN, plan)
         fresh = range(spec.search.seed, spec.search.seed + seeds)
@@ -138,20 +139,33 @@ def _possible(run: RunDirectory, top: int, seeds: int, epochs: int | None) -> Sp
 
 
 def _look(study: optuna.Study, networks: Sequence[Network], epochs: int) -> int:
-    """The number of this look: higher by one than the last if the judged trainings differ from every earlier look's.
+    """The number of this look: higher by one than the last if the judged trainings, or what is claimed of them, differ
+    from every earlier look's.
 
-    What is left out of the judgement is no look: a sixth seed that one network lacks, a network that never ended.
+    What is left out of the judgement is no look: a sixth seed that one network lacks, a network that never ended. Other
+    roles of the same trainings are one where they are compared with others then: after a longer search ``none`` may be
+    a candidate.
     """
     seen: list[str] = list(study_attributes(study).confirmation_looks)
-    scores = sorted((one.hash, sorted(one.scores.items())) for one in on_common_seeds(networks) if one.scores)
-    judged = hashlib.sha256(json.dumps([epochs, scores]).encode()).hexdigest()[:16]
-    by_seeds = json.dumps(sorted((one.hash, sorted(one.scores)) for one in networks))  # what version 0.1 kept of a look
-    if judged not in seen and by_seeds in seen:
-        return seen.index(by_seeds) + 1
+    shared = [one for one in on_common_seeds(networks) if one.scores]
+    scores = sorted((one.hash, sorted(one.scores.items())) for one in shared)
+    claims = sorted(
+        (shared[one].hash, shared[other].hash) for one, other, _ in families([net.roles for net in shared])[0]
+    )
+    judged = _digest([epochs, scores, claims])
     if judged not in seen:
-        seen.append(judged)
+        by_seeds = json.dumps(sorted((one.hash, sorted(one.scores)) for one in networks))
+        earlier = [form for form in (_digest([epochs, scores]), by_seeds) if form in seen]  # what was kept before
+        if earlier:
+            seen[seen.index(earlier[0])] = judged
+        else:
+            seen.append(judged)
         study.set_user_attr(LOOKS, seen)
     return seen.index(judged) + 1
+
+
+def _digest(judged: list[object]) -> str:
+    return hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:16]
 
 
 def _spec_of(run: RunDirectory, seeds: int, epochs: int | None) -> Spec:
@@ -180,7 +194,7 @@ def _same_length(run: RunDirectory, spec: Spec) -> None:
     before = Spec.from_stored(dict(stored)).proxy.rungs[-1] if stored else length
     if before != length:
         raise RunError(
-            f"this run was confirmed with {before} epochs, which cannot be compared with {length}: say "
+            f"this run was confirmed with {plural(before, 'epoch')}, which cannot be compared with {length}: say "
             f"{asked_by(f'--epochs {before}', f'epochs={before}')}, or remove {run.directory / CONFIRM} and its study "
             f"{spec.name!r} to start over"
         )

@@ -13,7 +13,7 @@ import pandas as pd
 
 from chattn_nas.arguments import checked
 from chattn_nas.errors import RunError
-from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block, outliers
+from chattn_nas.judging.comparison import ALPHA, Comparison, compare_block, told_outliers
 from chattn_nas.results import Pick, Standing, words
 from chattn_nas.spec.judging_settings import USEFUL
 from chattn_nas.stored import Stored, renamed
@@ -178,7 +178,7 @@ class Confirmation(Stored):
         said += self._failures()
         scores = [f"{self.network(key).name} {self._mean_text(values)}" for key, values in self.test.items()]
         if scores:
-            count = f" ({self.test_images:,} images)" if self.test_images else ""
+            count = f" ({words.plural(self.test_images, 'image')})" if self.test_images else ""
             said.append(f"On the test set{count}, read once: {', '.join(scores)}.")
         elif self.test_images:
             said.append("The test set was read before, for other networks of this run, and is not read again.")
@@ -220,8 +220,8 @@ class Confirmation(Stored):
         if network is None:
             return {}
         spread = f", standard deviation {network.sd:.2f}" if len(network.scores) > 1 else ""
-        texts = {"validation accuracy": f"{network.mean:.2f} %{spread}, {len(network.scores)} seeds"}
-        texts["training"] = f"{self.epochs} epochs each"
+        texts = {"validation accuracy": f"{network.mean:.2f} %{spread}, {words.plural(len(network.scores), 'seed')}"}
+        texts["training"] = f"{words.plural(self.epochs, 'epoch')} each"
         for role, called in RIVALS.items():
             rival: Comparison | None = getattr(network, role)
             if rival is not None:
@@ -339,7 +339,7 @@ def judge(
     for family in families([networks[index].roles for index in able]):
         comparisons = compare_block(table, [(one, other) for one, other, _ in family], alpha=alpha_of(look))
         compared |= {(able[one], role): each for (one, _, role), each in zip(family, comparisons, strict=True)}
-    far = outliers(table)
+    far = told_outliers(table)
     judged = [
         replace(
             one, uniform=compared.get((index, "uniform")), none=compared.get((index, "none")),

@@ -48,13 +48,14 @@ def wiser(
         said.append(few)
     if trials <= 2 * baselines:
         said.append(
-            f"{baselines} of {trials} trials are baselines: fewer types, or from about {3 * baselines} trials on"
+            f"{baselines} of {words.plural(trials, 'trial')} are baselines: fewer types, or from about "
+            f"{3 * baselines} trials on"
         )
     if effect > useful:
         needed = math.ceil(2 * types * (SHOWN * noise / useful) ** 2)
         said.append(
-            f"{words.plural(trials, 'trial')} over {space.canonical_size:,} networks are a first look: about "
-            f"{_rounded(needed)} full trainings would show an effect of {useful:g} points; fewer types need fewer"
+            f"{words.plural(trials, 'trial')} over {words.plural(space.canonical_size, 'network')} are a first look: "
+            f"about {_rounded(needed)} full trainings would show an effect of {useful:g} points; fewer types need fewer"
         )
     return said
 

@@ -71,7 +71,8 @@ class ConfirmPlan:
         here, there = (words.duration(self.duration(seeds)) for seeds in (self.seeds, self.needed))
         needed = f"{'more than ' * (self.needed >= MOST_SEEDS)}{words.plural(self.needed, 'seed')}"
         again = (
-            f" Judging other trainings than before would be look number {self.look}, which may make a smaller error."
+            f" Other trainings, or other claims on the same, would be look number {self.look}, "
+            "which may make a smaller error."
             if self.look > 1
             else ""
         )

@@ -181,7 +181,7 @@ def _train(
     )
     bare = Architecture.uniform(at.backbone.backbone, NONE).canonical(at.search_space().stages)
     first = at.search.seed
-    with RunDirectory.held(at, directory / name) as opened:
+    with RunDirectory.held(at, directory / name, what="calibration") as opened:
         trainings = ((bare.to_dict(), bare.hash, seed, "") for seed in range(first, first + seeds))
         with suppress(SearchStopped):  # a rate that is too high for every seed is a finding
             train_given(opened, trainings, Wording(), workers=workers, progress=progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,12 +16,12 @@ _locks: dict[Path, FileLock] = {}
 
 
 @contextmanager
-def hold(path: Path, busy: str) -> Iterator[None]:
+def hold(path: Path, busy: Callable[[], str]) -> Iterator[None]:
     """Hold a lock file; the same process may hold it several times, and its death releases it.
 
     Args:
         path: The file; created if needed, with its folder.
-        busy: The message if another process holds it.
+        busy: Gives the message if another process holds it.
 
     Raises:
         RunError: Another process holds it, or the file or its folder cannot be written.
@@ -34,7 +34,7 @@ def hold(path: Path, busy: str) -> Iterator[None]:
         lock = _locks[key]
         lock.acquire()
     except Timeout:
-        raise RunError(busy) from None
+        raise RunError(busy()) from None
     except OSError as error:
         named = path if os.path.lexists(path) else path.parent
         raise RunError(f"{named} cannot be written: {error.strerror or error}") from error

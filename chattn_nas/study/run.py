@@ -26,6 +26,7 @@ from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.checkpoints import Checkpoints
 from chattn_nas.study.creation import OWN_RUN, STUDY, TRACES, create_study, refuse_another
 from chattn_nas.study.hold import hold, write_whole
+from chattn_nas.study.locked_by import numbers_of
 from chattn_nas.study.storage import DATABASE, RUN, default_url, file_of, load_study, open_storage, storage_errors
 
 T = TypeVar("T")
@@ -71,11 +72,16 @@ class RunDirectory:
     @classmethod
     @contextmanager
     @checked
-    def held(cls, spec: Spec, directory: Path | None = None) -> Iterator[RunDirectory]:
+    def held(cls, spec: Spec, directory: Path | None = None, *, what: str = "search") -> Iterator[RunDirectory]:
         """Create or open the run of a spec, and hold it: one search at a time works in a directory.
 
         Nothing is written before the run is held and known to be compatible with this spec. Workers may join from
         anywhere, and the process that holds a run may hold it again.
+
+        Args:
+            spec: The spec.
+            directory: Directory of the run; ``runs/<name>`` by default.
+            what: What works there, for the error of a second one: ``search``, ``confirmation``.
 
         Raises:
             RunError: It exists with settings that are incompatible with this spec, its trials lie in another storage
@@ -83,8 +89,13 @@ class RunDirectory:
             StorageError: Its storage cannot be opened.
         """
         directory = place_of(spec.name, directory)
-        busy = f"another search works in {directory}; 'chattn-nas worker {directory}' joins it"
-        with hold(directory / LOCK, busy):
+        lock = directory / LOCK
+
+        def busy() -> str:
+            joins = f"'chattn-nas worker {directory}' joins it"
+            return f"another {what}{numbers_of(lock)} works in {directory}: wait until it is done, or end it; {joins}"
+
+        with hold(lock, busy):
             if (directory / SPEC).is_file():
                 spec = cls(directory)._accepted(spec)
             spec, study = create_study(spec, resolved(spec.search.storage, directory), directory)

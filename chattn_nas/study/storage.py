@@ -27,6 +27,7 @@ from sqlalchemy.exc import IntegrityError, NoSuchModuleError, SQLAlchemyError
 from chattn_nas.credentials import keep_password, redacted, remember, secrets_of
 from chattn_nas.errors import FullDiskError, InputError, MissingExtraError, RunError, StorageError, first_line
 from chattn_nas.files import is_full, try_to_write
+from chattn_nas.required import missing_package
 from chattn_nas.study._optuna import Database, cached
 from chattn_nas.study.journal import open_journal
 from chattn_nas.study.locked_by import locked_by
@@ -90,7 +91,7 @@ def open_storage(url: str) -> BaseStorage:
         url = keep_password(url)
     except ValueError as error:
         raise RunError(str(error), where=("search", "storage")) from None
-    with storage_errors(url):
+    with storage_errors(url), _driver(url):
         if url.startswith(JOURNAL):
             return open_journal(url.removeprefix(JOURNAL))
         file = file_of(url)
@@ -112,7 +113,7 @@ def reach(url: str) -> None:
     """
     file = file_of(url)
     try:
-        with storage_errors(url):
+        with storage_errors(url), _driver(url):
             if file is None:
                 _with_password(url, partial(_connect, url))
             elif not file.exists():
@@ -139,21 +140,34 @@ def _with_password(url: str, make: Callable[[], T]) -> T:
 
 
 @contextmanager
-def storage_errors(url: str) -> Iterator[None]:
-    """Turn every error of a database into one sentence, without its password.
+def _driver(url: str) -> Iterator[None]:
+    """Turn an import that fails where a database is opened into one sentence.
 
     Raises:
-        StorageError: In place of any of its errors.
-        MissingExtraError, RunError: Its driver is not installed, or nobody knows its kind.
+        MissingExtraError, RunError: The database's driver is not installed.
     """
     try:
         yield
     except ImportError as error:
+        if own := missing_package(error):
+            raise own from error
         if "psycopg" in str(error):
             raise MissingExtraError(
                 'a PostgreSQL storage needs its driver: pip install "chattn-nas[postgres]"'
             ) from error
         raise RunError(f"the storage {redacted(url)} needs a driver: {error}") from error
+
+
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn every error of a database into one sentence, without its password.
+
+    Raises:
+        StorageError: In place of any of its errors.
+        RunError: Nobody knows its kind.
+    """
+    try:
+        yield
     except NoSuchModuleError as error:
         kind = url.partition(":")[0]
         raise RunError(f"a storage of the unknown kind {kind!r}", value=kind, choices=KINDS) from error

@@ -14,6 +14,7 @@ from chattn_nas.judging.comparison import (
     given_shown,
     outliers,
     seeds_needed,
+    told_outliers,
 )
 
 STUDIES = 2000
@@ -140,6 +141,33 @@ def test_a_collapse_widens_the_intervals_of_its_network_alone():
         replace(one, scores={}, outliers={}) for one in judged.networks
     ]
     assert all(one.scores == pytest.approx(judged.network(one.hash).scores) for one in again.networks)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
+@pytest.mark.parametrize("networks", [6, 7])
+def test_where_many_collapse_on_one_seed_it_is_said_of_those(networks, count, seeds):
+    """Where most collapsed, it was the healthy ones of which a training had ended far from the rest."""
+    noise = np.random.default_rng(0).standard_normal((200, networks, seeds))
+    collapsed = np.zeros((networks, seeds), dtype=bool)
+    collapsed[:count, 1] = True
+    found = np.array([told_outliers(90 + 0.51 * one - 60 * collapsed) for one in noise])
+    assert np.mean(found[:, ~collapsed].any(1)) < 0.04, "by chance"
+    if (networks, count, seeds) != (6, 3, 3):  # half of all on one of three: nothing tells how far is far
+        assert np.mean(found[:, collapsed].all(1)) > 0.97
+
+
+def test_where_one_network_collapses_on_most_seeds_it_is_said_of_those():
+    runs = 90 + 0.51 * np.random.default_rng(0).standard_normal((7, 5))
+    runs[2, [0, 2, 3]] -= 60
+    roles = ("candidate", "candidate", "candidate", "uniform", "none", "control", "control")
+    networks = [
+        Network(hash=name, name=name, roles=(role,), search=None, search_pooled=None, search_seeds=0,
+                scores=dict(enumerate(row))) for name, role, row in zip("abcunop", roles, runs, strict=True)
+    ]  # fmt: skip
+    judged = judge(networks, epochs=1)
+    assert {one.hash: list(one.outliers) for one in judged.networks if one.outliers} == {"c": [0, 2, 3]}
+    assert judged.words.count("ended far from the rest") == 1
 
 
 @pytest.mark.usefixtures("quick")

@@ -185,6 +185,21 @@ def test_longer_trainings_of_the_same_seeds_are_another_look():
     assert _look(study, networks, 4) == 1, "what was judged before is no new look"
 
 
+def test_other_claims_on_the_same_trainings_are_another_look():
+    """After a longer search `none` was a candidate, and met two more rivals at no cost."""
+    study = optuna.create_study()
+    networks = [
+        network("a", "candidate", [91, 92]),
+        network("u", "uniform", [91, 91]),
+        network("none", "none", [90, 91]),
+    ]
+    assert _look(study, networks, 4) == 1
+    assert _look(study, [*networks[:2], replace(networks[2], roles=("none", "candidate"))], 4) == 2
+    same = [networks[0], replace(networks[1], roles=("uniform", "candidate")), networks[2]]
+    assert _look(study, same, 4) == 1, "the best uniform network is compared with the same as before"
+    assert _look(study, networks, 4) == 1
+
+
 def test_what_is_left_out_of_the_judgement_is_no_other_look():
     """A sixth seed on which one training crashed spent another look on the same five, and took a verdict back."""
     study = optuna.create_study()
@@ -203,7 +218,9 @@ def test_a_look_of_version_0_1_is_known_again_and_counts_once():
     networks = [network("a", "candidate", [91, 92]), network("none", "none", [90, 91])]
     study.set_user_attr("confirmation_looks", ['[["a", [0, 1]], ["none", [0, 1]]]'])
     assert _look(study, networks, 4) == 1
-    assert _look(study, [replace(networks[0], scores={0: 91.0, 1: 92.0, 2: 93.0}), networks[1]], 4) == 2
+    more = [replace(one, scores={**one.scores, 2: 93.0}) for one in networks]
+    assert _look(study, [more[0], networks[1]], 4) == 1, "left out"
+    assert _look(study, more, 4) == 2
 
 
 def test_more_seeds_only_add_and_are_another_look(run, confirmed):
