@@ -10,8 +10,9 @@ T = TypeVar("T")
 
 
 def plural(number: int, noun: str) -> str:
-    """``1 seed``, ``3 seeds``, ``1,200 images``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """``1 seed``, ``3 seeds``, ``1,200 images``, ``2 classes``, ``2 boxes``."""
+    ending = "es" if noun.endswith(("s", "x", "rch", "tch")) else "s"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 
 def first_of(names: Sequence[object], most: int = 5, between: str = ", ") -> str:

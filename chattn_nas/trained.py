@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chattn_nas import judging, report, results, study, training
 from chattn_nas.arguments import at_least, checked
+from chattn_nas.plural import plural
 from chattn_nas.results import words
 from chattn_nas.space import Architecture
 from chattn_nas.spec import TrainingSettings
@@ -181,7 +182,7 @@ class Trained:
         if final is None:
             return ""
         plan, test = final[1].plan, f"{unit_of(self.run.study).text(final[1].test_score)} on the test set"
-        return f"; weights of a training of {plan['epochs']} epochs on seed {plan['seed']}: {test}"
+        return f"; weights of a training of {plural(plan['epochs'], 'epoch')} on seed {plan['seed']}: {test}"
 
     def _repr_html_(self) -> str:
         return report.network_html(self.run.study, self.pick)

@@ -34,6 +34,7 @@ from chattn_nas.credentials import redacted
 from chattn_nas.errors import ChattnError, DataError, InputError, RunError, first_line
 from chattn_nas.interrupts import as_interrupt
 from chattn_nas.openmp import short_waits
+from chattn_nas.required import missing_package
 
 if TYPE_CHECKING:  # it loads torch
     from chattn_nas.api import Run
@@ -261,9 +262,9 @@ def main() -> None:
     except ChattnError as error:
         _end(str(error), error.exit_code)
     except Exception as error:
-        if (said := _of_a_storage(error) or _of_a_file(error)) is None:
+        if (said := missing_package(error) or _of_a_storage(error) or _of_a_file(error)) is None:
             raise
-        _end(said, InputError.exit_code)
+        _end(str(said), InputError.exit_code)
 
 
 def _read_names_as_utf8() -> None:

@@ -11,6 +11,7 @@ import typer
 
 from chattn_nas.cli._app import AsJson, command, console, moving, print_json, print_table, say
 from chattn_nas.errors import InputError
+from chattn_nas.plural import plural
 
 if TYPE_CHECKING:
     from chattn_nas.attention import AttentionType
@@ -82,7 +83,8 @@ def _print_type(kind: AttentionType, costs: Mapping[str, Any], where: str) -> No
         "default place": overview.place(kind),
         "looks at": kind.looks_at,
         "needs": "; ".join(overview.needs(kind)) or "nothing",
-        f"on {where}": costs["problem"] or f"{costs['parameters']:,} parameters, {costs['macs']:,} MACs per sample",
+        f"on {where}": costs["problem"]
+        or f"{plural(costs['parameters'], 'parameter')}, {plural(costs['macs'], 'MAC')} per sample",
         "paper": " ".join(filter(None, (kind.title, f"({kind.year})" if kind.year else "", kind.paper))) or "not told",
     }
     for key, text in facts.items():

@@ -25,6 +25,7 @@ from chattn_nas.cli._app import (
 )
 from chattn_nas.errors import InputError
 from chattn_nas.image_size import ImageSize, either
+from chattn_nas.plural import plural
 
 if TYPE_CHECKING:  # torch is imported where a command needs it
     from chattn_nas.judging import Comparison, Confirmation, ConfirmPlan, Network
@@ -98,7 +99,7 @@ def _print_confirmation(confirmation: Confirmation) -> None:
     level = next((each.level for each in claims), "95 %")
     print_table(
         _told_in(unit, [_row(network) for network in confirmation.networks]),
-        f"{confirmation.epochs} epochs each; search: the pooled mean above the raw one; differences in "
+        f"{plural(confirmation.epochs, 'epoch')} each; search: the pooled mean above the raw one; differences in "
         f"{unit.difference} with simultaneous {level} intervals; scale: the learned channel scale",
     )
     for network in confirmation.networks:
@@ -144,11 +145,16 @@ def calibrate(
     with moving("Loading torch", line=False):
         from chattn_nas import judging
         from chattn_nas.data import load_data
+        from chattn_nas.search.preflight import try_without_data
+        from chattn_nas.spec.load import lines_of
 
+    with lines_of(path):
+        try_without_data(spec)
     if recipe:
         _recipe(spec, run, seeds, workers, as_json)
         return
-    own = judging.of_spec(spec, len(load_data(spec.data).train))
+    with lines_of(path):
+        own = judging.of_spec(spec, len(load_data(spec.data).train))
     tried = judging.candidates(
         own,
         epochs=_numbers("epochs", epochs, int),
@@ -190,7 +196,7 @@ def _recipe(spec: Spec, run: Path | None, seeds: int, workers: int | None, as_js
     if as_json:
         print_json(tuned.to_dict())
         return
-    print_table(tuned.rows(), f"No attention, {tuned.epochs} epochs")
+    print_table(tuned.rows(), f"No attention, {plural(tuned.epochs, 'epoch')}")
     say(tuned.words)
     _to_paste(tuned.spec_lines)
 

@@ -84,7 +84,7 @@ def evaluate(
         print_json(dataclasses.asdict(score))
     else:
         say(
-            f"{part}: {facts.task.unit.title} {facts.task.unit.text(score.score)} on {score.images:,} images, "
+            f"{part}: {facts.task.unit.title} {facts.task.unit.text(score.score)} on {plural(score.images, 'image')}, "
             f"loss {score.loss:.4f}"
         )
 

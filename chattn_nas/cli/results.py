@@ -23,6 +23,7 @@ from chattn_nas.cli._app import (
     say,
 )
 from chattn_nas.errors import InputError
+from chattn_nas.plural import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,7 +202,7 @@ def _give(name: str, table: pd.DataFrame, run: Run, csv: Path | None, as_json: b
         print(table.to_json(orient="records"))
         return
     if csv:
-        say(f"{len(table)} rows: {csv}")
+        say(f"{plural(len(table), 'row')}: {csv}")
         return
     if table.empty:
         say("No effects yet: the pooled model needs more trainings that differ." if name == "effects" else "No rows.")

@@ -70,9 +70,10 @@ def search(
     new = not (directory / "spec.yaml").exists()
     try:
         with lines_of(path):
-            heard = _described(spec)
+            asked = _asked(spec, trials, workers)
+            heard = _described(asked)
             if plan and new and not console.quiet and spec.trainer is None:
-                _planned(spec, trials, workers, seconds, heard, most=4.0)
+                _planned(asked, seconds, heard, most=4.0)
             finished_run = api.search(
                 spec, run=run, trials=trials, workers=workers, budget=seconds, early_stop=early_stop,
                 progress=not console.quiet,
@@ -113,9 +114,16 @@ def plan(
     with moving("Loading torch"):
         import torch  # noqa: F401 (a second or two, needed for whatever follows)
     with lines_of(path):
-        search_plan = _planned(spec, trials, workers, seconds, _described(spec), most=15.0)
+        asked = _asked(spec, trials, workers)
+        search_plan = _planned(asked, seconds, _described(asked), most=15.0)
     if as_json:
         print_json(search_plan.to_dict())
+
+
+def _asked(spec: Spec, trials: int | None, workers: int | None) -> Spec:
+    """The spec with what the command line says in place of its own."""
+    changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
+    return spec.changed(search=spec.search.changed(**changes))
 
 
 def _described(spec: Spec) -> list[str]:
@@ -130,15 +138,12 @@ def _described(spec: Spec) -> list[str]:
     return said
 
 
-def _planned(
-    spec: Spec, trials: int | None, workers: int | None, seconds: float | None, heard: list[str], *, most: float
-) -> SearchPlan:
+def _planned(spec: Spec, seconds: float | None, heard: list[str], *, most: float) -> SearchPlan:
     """Make a plan, and print the parts that were not ``heard`` before."""
     from chattn_nas.judging import plan_search
 
-    changes = {key: value for key, value in (("trials", trials), ("workers", workers)) if value is not None}
     with moving("Timing a few training steps"):
-        search_plan = plan_search(spec.changed(search=spec.search.changed(**changes)), seconds=most)
+        search_plan = plan_search(spec, seconds=most)
     known = {one.removeprefix("beware: ") for one in heard}
     for line in search_plan.words:
         if line.removeprefix("wiser: ") not in known:

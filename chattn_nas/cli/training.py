@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_json, say
+from chattn_nas.plural import plural
 
 
 @command("Take home", "chattn-nas train photos --epochs 100", goes_on=True)
@@ -55,6 +56,6 @@ def train(
         if as_json:
             print_json({"network": str(chosen), "test": result.test_score, "plan": result.plan})
         say(
-            f"Test {unit.title} {unit.text(result.test_score)} after {result.plan['epochs']} epochs\n"
+            f"Test {unit.title} {unit.text(result.test_score)} after {plural(result.plan['epochs'], 'epoch')}\n"
             f"Next: chattn-nas export {shlex.quote(str(run))} --out network   (takes these weights)",
         )

@@ -15,6 +15,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Split
 from chattn_nas.data.store import ImageStore
 from chattn_nas.image_size import shown
+from chattn_nas.plural import plural
 
 #: Pixels below which an object can hardly be found.
 LEAST_SIDE = 4
@@ -107,7 +108,7 @@ def _boxes(targets: NDArray[np.float32], names: tuple[str, ...]) -> list[str]:
     counts = counted(targets, len(names))
     sides = np.sort(targets[present][:, 2:4] - targets[present][:, :2], axis=1)
     sentences = [
-        f"{len(sides):,} boxes in the training images, {present.sum(1).mean():.1f} in each: "
+        f"{plural(len(sides), 'box')} in the training images, {present.sum(1).mean():.1f} in each: "
         + _listed(names, counts / counts.sum()),
         f"half of the boxes are at most {np.median(sides[:, 1]):.0f} px long where they are trained on",
     ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chattn_nas.data.boxes import are_boxes, counted
 from chattn_nas.data.reading import ReadPart
 from chattn_nas.image_size import ImageSize, either
-from chattn_nas.plural import first_of
+from chattn_nas.plural import first_of, plural
 
 #: Names listed in a message.
 SHOWN = 20
@@ -118,13 +118,13 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
         words = [f"no class {', '.join(gone)}"] * bool(gone) + [f"a class {', '.join(new)}"] * bool(new)
         sentences.append(f"it has {' and '.join(words) if words else 'its classes in another order'}")
     if then["channels"] != now["channels"]:
-        sentences.append(f"it has {now['channels']} channels, not {then['channels']}")
+        sentences.append(f"it has {plural(now['channels'], 'channel')}, not {then['channels']}")
     for part in dict.fromkeys((*then["parts"], *now["parts"])):
         old, new_part = then["parts"].get(part), now["parts"].get(part)
         if old is None or new_part is None:
             sentences.append(f"it has {'no' if new_part is None else 'a'} {part} part")
         elif old["images"] != new_part["images"]:
-            sentences.append(f"{part} has {new_part['images']:,} images, not {old['images']:,}"
+            sentences.append(f"{part} has {plural(new_part['images'], 'image')}, not {old['images']:,}"
                          + _classes(old, new_part, now["classes"]))  # fmt: skip
         elif old["targets"] != new_part["targets"]:
             sentences.append(f"labels of the {part} images differ" + _classes(old, new_part, now["classes"]))

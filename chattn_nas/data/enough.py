@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from chattn_nas.plural import plural
+
 #: A network that is trained for fewer updates has hardly begun to learn.
 LEAST_UPDATES = 250
 #: With fewer validation images, chance hides the difference between two networks.
@@ -32,6 +34,7 @@ def few_updates(updates: int, batch_size: int) -> str | None:
     if updates >= LEAST_UPDATES:
         return None
     return (
-        f"a full trial makes only {updates} updates of {batch_size} images: after so few, networks differ by how they "
-        "start more than by what they can learn; more epochs (proxy.rungs) or a smaller batch before more trials"
+        f"a full trial makes only {plural(updates, 'update')} of {batch_size} images: after so few, networks differ "
+        "by how they start more than by what they can learn; more epochs (proxy.rungs) or a smaller batch before "
+        "more trials"
     )

@@ -20,6 +20,7 @@ from chattn_nas.data.sources.patches import SCALES, high_and_low
 from chattn_nas.data.sources.yolo import NO_LABELS, labels_of
 from chattn_nas.data.tree import Entry, Tree, open_tree
 from chattn_nas.errors import DataError
+from chattn_nas.plural import plural
 
 #: What is learned from a source, where that is no label.
 TASKS = {"masks": "segmentation", "coco": "detection", "yolo": "detection", "patches": "super_resolution"}
@@ -82,7 +83,7 @@ def kind_of(path: Path) -> DataKind | None:
     try:
         find_layout(tree, str(path))
     except NoClassFoldersError:  # other errors are of class folders in which something is wrong
-        return DataKind(None, seen=f"{len(images)} images, but no class folders, masks or boxes{foreign}")
+        return DataKind(None, seen=f"{plural(len(images), 'image')}, but no class folders, masks or boxes{foreign}")
     return DataKind("image_folder", seen=f"it holds images in class folders{foreign}")
 
 

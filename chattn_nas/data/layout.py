@@ -70,7 +70,7 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
     """
     images = [entry for entry in tree.entries if is_image(entry.path)]
     if not images:
-        there = f": it holds {len(tree.entries)} files of other kinds" if tree.entries else ": it is empty"
+        there = f": it holds {plural(len(tree.entries), 'file')} of other kinds" if tree.entries else ": it is empty"
         raise DataError(f"there are no images in {root}{there}", where=("path",))
     layout = FolderLayout()
     _say_others(tree, layout)
@@ -84,8 +84,8 @@ def find_layout(tree: Tree, root: str) -> FolderLayout:
     deep = [(entry, path) for entry, path in zip(images, paths) if len(path) > 1]
     if not deep:
         raise NoClassFoldersError(
-            f"{root} holds {len(images)} images but no class folders: put the images of every class into a folder of "
-            "its own, or name their labels in a table (data.dataset: csv)",
+            f"{root} holds {plural(len(images), 'image')} but no class folders: put the images of every class into "
+            "a folder of its own, or name their labels in a table (data.dataset: csv)",
             where=("path",),
         )
     if _parts_first(deep):
@@ -161,7 +161,7 @@ def _by_part(
             )
     if aside:
         layout.said.append(f"{', '.join(f'{name}/' for name in aside)} beside {called['train']}/ "
-                          f"({sum(aside.values())} images) is left out")  # fmt: skip
+                          f"({plural(sum(aside.values()), 'image')}) is left out")  # fmt: skip
 
 
 def _look_inside(deep: Sequence[tuple[Entry, list[str]]], layout: FolderLayout, root: str) -> None:
@@ -197,8 +197,12 @@ def _say_others(tree: Tree, layout: FolderLayout) -> None:
     others = Counter(PurePosixPath(e.path).suffix.lower() or "no ending" for e in tree.entries if not is_image(e.path))
     if others:
         listed = ", ".join(f"{ending} ({count})" for ending, count in others.most_common(5))
-        layout.said.append(f"{sum(others.values())} files are no images by their names and are left out: {listed}")
+        number = sum(others.values())
+        what = "file is no image by its name and is" if number == 1 else "files are no images by their names and are"
+        layout.said.append(f"{number:,} {what} left out: {listed}")
     folders = Counter(next(one for one in path.split("/") if one[0] == ".") for path in tree.passed if is_image(path))
     if folders:
         listed = ", ".join(f"{readable(folder)} ({count})" for folder, count in folders.most_common(5))
-        layout.said.append(f"{plural(sum(folders.values()), 'image')} in hidden folders are left out: {listed}")
+        number = sum(folders.values())
+        what = "1 image in a hidden folder is" if number == 1 else f"{number:,} images in hidden folders are"
+        layout.said.append(f"{what} left out: {listed}")

@@ -102,11 +102,21 @@ def _augmentation(settings: DataSettings, may_flip: bool) -> Augmentation:
     if settings.augment == "none":
         return Augmentation()
     padding = min(pair(settings.image_size)) // 8 if settings.crop_padding is None else settings.crop_padding
-    further: Further | None = {"trivial": trivial, "randaugment": randaugment}.get(settings.augment)
-    if is_path(settings.augment):
-        takes = ("images", "generator")
-        further = load_object(settings.augment, "an augmentation", ("data", "augment"), takes=takes, refusal=DataError)
-    return Augmentation(padding, may_flip if settings.flip is None else settings.flip, further)
+    return Augmentation(padding, may_flip if settings.flip is None else settings.flip, find_further(settings.augment))
+
+
+def find_further(name: str) -> Further | None:
+    """Find the augmentation beyond crops and flips by its name or path; ``None`` if there is none.
+
+    Raises:
+        DataError: There is nothing at the path.
+    """
+    if is_path(name):
+        own: Further = load_object(
+            name, "an augmentation", ("data", "augment"), takes=("images", "generator"), refusal=DataError
+        )
+        return own
+    return {"trivial": trivial, "randaugment": randaugment}.get(name)
 
 
 def _weights(targets: NDArray[Any], classes: int) -> tuple[float, ...]:

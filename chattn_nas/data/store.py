@@ -226,16 +226,18 @@ def _odd(parts: dict[str, Any], reading: Reading) -> list[str]:
     bad = [one for facts in parts.values() for one in facts.bad]
     if bad:
         listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
-        images, are = ("1 image", "is") if len(bad) == 1 else (f"{len(bad)} images", "are")
-        sentences.append(f"{images} cannot be read and {are} left out: {listed}"
+        are = "is" if len(bad) == 1 else "are"
+        sentences.append(f"{plural(len(bad), 'image')} cannot be read and {are} left out: {listed}"
                      + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""))  # fmt: skip
     frames = sum(facts.frames for facts in parts.values())
     if frames:
-        sentences.append(f"{frames} files hold several frames: the first is read")
+        sentences.append(
+            f"{plural(frames, 'file')} {'holds' if frames == 1 else 'hold'} several frames: the first is read"
+        )
     if reading.scale is not None and reading.guessed:
         low, high = reading.scale
         sentences.append(f"numbers from {low:g} to {high:g} are read as black to white (data.range)")
     tiny = sum(images for facts in parts.values() for width, height, images in facts.sizes if min(width, height) < 4)
     if tiny:
-        sentences.append(f"{tiny} images are smaller than 4 px")
+        sentences.append(f"{plural(tiny, 'image')} {'is' if tiny == 1 else 'are'} smaller than 4 px")
     return sentences

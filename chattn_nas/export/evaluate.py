@@ -14,7 +14,7 @@ from chattn_nas.arguments import checked
 from chattn_nas.data import ImageSet
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.export.folder import ExportedFolder, open_folder
-from chattn_nas.plural import first_of
+from chattn_nas.plural import first_of, plural
 from chattn_nas.tasks import Task
 from chattn_nas.tasks.classification import Classification
 from chattn_nas.tasks.label_metrics import build_metric, summed_loss
@@ -94,9 +94,9 @@ def evaluate_folder(
     every, labels = torch.cat(logits), torch.cat(targets)
     classes, several = every.shape[1], labels.ndim > 1
     if several and labels.shape[1] != classes:
-        raise InputError(f"the data set has {labels.shape[1]} classes, the network {classes}")
+        raise InputError(f"the data set has {plural(labels.shape[1], 'class')}, the network {classes}")
     if not several and int(labels.max()) >= classes:
-        raise InputError(f"the data set has label {int(labels.max())}, the network {classes} classes")
+        raise InputError(f"the data set has label {int(labels.max())}, the network {plural(classes, 'class')}")
     name = metric or ("average_precision" if several else "accuracy")
     right = ((every > 0) == (labels > 0)) if several else every.argmax(1) == labels
     return Score(

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops import DeformConv2d
 
 from chattn_nas.arguments import at_least, checked
 from chattn_nas.attention import AuxiliaryHead
+from chattn_nas.attention.counted import flop_counter
 from chattn_nas.device import resolve_device
 from chattn_nas.errors import InputError, first_line
 from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network.latency import measure_latency
 
 #: Layers whose outputs count as activations, as timm counts them.
-_LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, DeformConv2d)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ def cost(
     for module in meta.modules():
         if isinstance(module, _LAYERS):
             module.register_forward_hook(lambda _m, _i, output: counted.append(output.numel()))
-    counter = FlopCounterMode(display=False)
+    counter = flop_counter()
     with counter:
         _run(meta, torch.empty(1, in_chans, *size, device="meta"))
     heads = {id(p) for module in network.modules() if isinstance(module, AuxiliaryHead) for p in module.parameters()}

@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import inspect
+import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
@@ -22,6 +24,10 @@ from torch import nn
 
 from chattn_nas.errors import BackboneError, InputError, first_line, similar
 from chattn_nas.parts import TIMM
+
+log = logging.getLogger(__name__)
+#: How names of models on the hub begin.
+HUB = ("hf_hub:", "hf-hub:")
 
 Kind = Literal["native", "branch", "stage"]
 
@@ -74,6 +80,8 @@ def check_name(model: str) -> None:
     import_timm()
     import timm
 
+    if model.startswith(HUB):
+        _tell_hub(model.partition(":")[2])
     if model.startswith(TIMM):
         return
     if not timm.is_model(model):
@@ -84,6 +92,16 @@ def check_name(model: str) -> None:
         raise BackboneError(
             f"timm has no weights {tag!r} for {name}", where=("model",), value=model, choices=(name, *tagged)
         )
+
+
+@cache
+def _tell_hub(name: str) -> None:
+    """Say once that the hub is asked for a model, since the answer takes long where there is no network."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    repository, _, revision = name.partition("@")
+    if not isinstance(try_to_load_from_cache(repository, "config.json", revision=revision or None), str):
+        log.warning("Asking %s about %s; without a network it takes half a minute to give up", constants.ENDPOINT, name)
 
 
 def unknown(model: str) -> BackboneError:
@@ -135,7 +153,7 @@ def to_fetch(model: str, overlay: Any = None) -> str | None:
     from huggingface_hub import constants, try_to_load_from_cache
 
     files: tuple[str, ...] = ("model.safetensors", "pytorch_model.bin")
-    if model.startswith(("hf_hub:", "hf-hub:")):
+    if model.startswith(HUB):
         hub = model.partition(":")[2]
     else:
         try:
@@ -178,6 +196,8 @@ def create(model: str, **options: Any) -> nn.Module:
         raise BackboneError(f"{model} cannot be built: {reason}{hint}", where=("options",)) from error
     except Exception as error:  # timm asserts, and its loaders raise whatever the hub or the file made them raise
         reason = first_line(error).rstrip(".")
+        if model.startswith(HUB) and isinstance(error, OSError) and not options.get("pretrained"):
+            raise BackboneError(f"{model} cannot be fetched: {reason}", where=("model",)) from error
         if options.get("pretrained"):
             way = (
                 "backbone.weights takes a local file, and pretrained: false trains from the start "

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network import _timm
 from chattn_nas.parts import TIMM
+from chattn_nas.plural import plural
 from chattn_nas.quiet import quiet
 
 log = logging.getLogger(__name__)
@@ -197,8 +198,8 @@ def _best(content: Any, model: nn.Module, wanted: Mapping[str, Tensor]) -> _Fit:
     if best.prefix:
         best.notes.insert(0, f"prefix {best.prefix!r} taken off")
     if best.outside:
-        others = dict.fromkeys(key.partition(".")[0] for key in best.outside)
-        best.notes.append(f"left out {len(best.outside)} tensors beside it ({', '.join(list(others)[:NAMED])})")
+        beside = ", ".join(list(dict.fromkeys(key.partition(".")[0] for key in best.outside))[:NAMED])
+        best.notes.append(f"left out {plural(len(best.outside), 'tensor')} beside it ({beside})")
     equal = [fit for fit in fits if fit.score == best.score and (fit.place, fit.prefix) != (best.place, best.prefix)]
     if any(_averaged(fit) != _averaged(best) for fit in equal):
         best.notes.append("the averaged ones (EMA)" if _averaged(best) else "not the averaged ones (EMA)")
@@ -259,7 +260,7 @@ def _adapt_first_convolution(
         if mine[1] != in_chans or (mine[0], *mine[2:]) != (theirs[0], *theirs[2:]):
             continue
         state[key] = _timm.adapt_input(in_chans, state[key])
-        notes.append(f"the first convolution adapted from {theirs[1]} to {in_chans} channels")
+        notes.append(f"the first convolution adapted from {theirs[1]} to {plural(in_chans, 'channel')}")
 
 
 def _drop_classifier(

@@ -19,6 +19,7 @@ from chattn_nas.errors import first_line
 from chattn_nas.network._timm import says_channels_last
 from chattn_nas.network.observe import Observed, Shape, behind, gates_beside, observe
 from chattn_nas.network.slots import Block, Feature, find_blocks, within
+from chattn_nas.plural import plural
 
 TOKENS, NO_MAP = "tokens come there, not maps", "no single map comes there"
 INSIDE = "the network calls modules in it, not itself: name the last of those"
@@ -214,7 +215,11 @@ def _reason(block: Block, seen: Observed, channels_last: bool, channels: int | N
         if not behind(seen.result.grad_fn, probe.node):
             return "no layer comes behind it, so its channels are the classes"
         got = shape[3 if channels_last else 1]
-        return None if channels in (None, got) else f"its map has {got} channels where the model tells {channels}"
+        return (
+            None
+            if channels in (None, got)
+            else f"its map has {plural(got, 'channel')} where the model tells {channels}"
+        )
     if block.path not in seen.inner:
         return None if block.kind == "native" else "its block gives no single map"
     output, before, beside = seen.inner[block.path]

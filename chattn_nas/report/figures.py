@@ -159,7 +159,7 @@ def effects(table: pd.DataFrame) -> Figure:
         texts.append(["" if row is None else _cell(row) for row in rows])
         hover.append(
             ["not tried" if row is None
-             else f"{row.effect:+.2f} [{row.low:+.2f}, {row.high:+.2f}] points, {row.trials} trainings"
+             else f"{row.effect:+.2f} [{row.low:+.2f}, {row.high:+.2f}] points, {words.plural(row.trials, 'training')}"
              for row in rows]
         )  # fmt: skip
     reach = max(float(np.abs(table["effect"].to_numpy(float)).max()), 0.1)

@@ -45,7 +45,7 @@ def next_steps(facts: RunFacts) -> list[tuple[str, str]]:
     spec = f"runs/{name}/spec.yaml" if name == facts.name else f"{name}/spec.yaml --run {name}"
     if facts.lead is None:
         return [(f"chattn-nas search {spec}", "nothing was trained to the end yet: go on")]
-    more = (f"chattn-nas search {spec} --trials {2 * trials}", f"goes on from {trials} trials")
+    more = (f"chattn-nas search {spec} --trials {2 * trials}", f"goes on from {words.plural(trials, 'trial')}")
     confirm = (f"chattn-nas confirm {name}", "retrains the best and the baselines on new seeds: is the lead real?")
     train = (f"chattn-nas train {name}", "trains it at full length, then reads the test set once")
     export = (f"chattn-nas export {name} --out network", "a folder with the network that needs only torch")

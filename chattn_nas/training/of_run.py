@@ -8,11 +8,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from chattn_nas import tasks
 from chattn_nas.arguments import at_least, checked
 from chattn_nas.errors import RunError
 from chattn_nas.network.weights import read_weights
 from chattn_nas.proxy import drop_path
-from chattn_nas.proxy.mixing import mixing_of
+from chattn_nas.proxy.mixing import check_mixing, mixing_of
+from chattn_nas.search.rehearsal import refuse_one_image
 from chattn_nas.search.same import check_same
 from chattn_nas.search.trainer import build_prepared
 from chattn_nas.space import Architecture
@@ -20,6 +22,8 @@ from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.attributes import study_attributes
 from chattn_nas.study.hold import hold
+from chattn_nas.study.locked_by import numbers_of
+from chattn_nas.study.run import LOCK
 from chattn_nas.training import (
     WEIGHTS,
     TrainingResult,
@@ -86,13 +90,17 @@ def final_training(
         log.warning("%s trained in the search; the final training uses the sections proxy and training",
                     spec.trainer)  # fmt: skip
     _refuse_folders(directory)
+    recipe = settings.recipe(spec.proxy)
+    check_mixing(tasks.find(spec.task.type), spec.task.type, recipe, "training")
     with join_distributed(spec.proxy.device) as context, _alone(directory, context.is_first):
         check_same(run.study, spec)
         training_data = load_training_data(spec.task, spec.data, settings, context.device)
         facts = training_data.facts
-        recipe = settings.recipe(spec.proxy)
         mixing_of(facts.task, recipe, "training")  # refused before a network is built
         network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
+        if training_data.batch(recipe.batch_size, context) == context.size:
+            section = "proxy" if settings.batch_size is None else "training"
+            refuse_one_image(network, spec.data.image_size, facts, "this network", section)
         if recipe.drop_path:
             drop_path.check(network, "training")
         result = train_fully(
@@ -154,5 +162,10 @@ def _record(run: RunDirectory, name: str, result: TrainingResult) -> None:
 @contextmanager
 def _alone(directory: Path, first: bool) -> Iterator[None]:
     """Hold a folder for one training at a time; the first of its processes does that."""
-    with hold(directory / ".lock", f"another process trains in {directory}") if first else nullcontext():
+    lock = directory / LOCK
+
+    def busy() -> str:
+        return f"another process{numbers_of(lock)} trains in {directory}: wait until it is done, or end it"
+
+    with hold(lock, busy) if first else nullcontext():
         yield

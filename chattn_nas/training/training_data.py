@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from chattn_nas.data import DataSettings, TensorSet, joined, load_test, require_test
 from chattn_nas.errors import InputError
+from chattn_nas.plural import plural
 from chattn_nas.proxy import evaluate
 from chattn_nas.proxy.capture import Capture
+from chattn_nas.proxy.mixing import check_mixing
 from chattn_nas.proxy.optimizer import Rates
 from chattn_nas.proxy.order import even_odds
 from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.streamed import Streamed
 from chattn_nas.spec.training_settings import TrainingSettings
-from chattn_nas.tasks import TaskData, TaskSettings, load
+from chattn_nas.tasks import TaskData, TaskSettings, find, load
 from chattn_nas.training.distributed import DistributedContext
 
 #: Settings of the final training that only labels follow.
@@ -61,7 +63,7 @@ class TrainingData:
         images = self.facts.train
         if self.settings.with_validation:
             images = joined(images, self.facts.validation)
-        size = min(batch_size, len(images) // context.size * context.size)
+        size = self.batch(batch_size, context)
         part = (context.rank, context.size)
         odds = even_odds(images.labels) if self.facts.balanced else None
         if isinstance(images, TensorSet):
@@ -72,6 +74,16 @@ class TrainingData:
     def images(self) -> int:
         """Number of images that an epoch may draw from."""
         return len(self.facts.train) + (len(self.facts.validation) if self.settings.with_validation else 0)
+
+    def batch(self, batch_size: int, context: DistributedContext) -> int:
+        """Images per step on all devices together: as many as asked for, or as there are.
+
+        Raises:
+            InputError: There are fewer images than processes.
+        """
+        if self.images < context.size:
+            raise InputError(f"{plural(self.images, 'image')} cannot be divided among {context.size} processes")
+        return min(batch_size, self.images // context.size * context.size)
 
     def validate(self, network: nn.Module, batch_size: int) -> Scores:
         """Score and loss on the validation images."""
@@ -93,11 +105,6 @@ def load_training_data(
         InputError: The data or an augmentation do not suit the task.
     """
     require_test(data)
+    check_mixing(find(task.type), task.type, settings, "training", ON_HOST)
     facts = load(task, data, device=device, data_on=settings.data_on)
-    for name in ON_HOST:
-        if getattr(settings, name) and not facts.task.mixes:
-            raise InputError(
-                f"training.{name} changes images in a way that the targets of task {task.type} do not follow",
-                where=("training", name),
-            )
     return TrainingData(facts, data, settings, device)

@@ -287,7 +287,7 @@ def test_outlines_names_and_what_is_missing(tmp_path) -> None:
     data = load_data(settings(tmp_path, "yolo"))
     np.testing.assert_allclose(data.train.labels[2, 0].numpy(), [2, 4, 6, 8, 0, 0], atol=1e-5)
     (tmp_path / "data.yaml").write_text("names: [ant]\nnc: 2\ntrain: images/train\n")
-    with pytest.raises(DataError, match=r"data\.yaml says nc: 2 and names 1 classes"):
+    with pytest.raises(DataError, match=r"data\.yaml says nc: 2 and names 1 class"):
         load_data(settings(tmp_path, "yolo"))
     (tmp_path / "data.yaml").unlink()
     (tmp_path / "classes.txt").write_text("emmet\nbumblebee\n")

@@ -247,11 +247,11 @@ def test_images_that_are_all_equal_are_refused(tmp_path) -> None:
 def test_one_pixel_is_told(tmp_path) -> None:
     root = with_first(tmp_path, Image.new("RGB", (1, 1), (9, 9, 9)))
     assert (first(root) == 9).all()
-    assert any("smaller than 4 px" in said for said in describe(settings(root)).said)
+    assert any("1 image is smaller than 4 px" in said for said in describe(settings(root)).said)
 
 
 def test_the_first_of_several_frames_is_read_and_told(tmp_path) -> None:
     frames = [Image.new("RGB", (8, 8), (value, 0, 0)) for value in (250, 20)]
     root = with_first(tmp_path, frames[0], "000.gif", save_all=True, append_images=frames[1:])
     assert first(root)[0, 0, 0] == 250
-    assert any("several frames" in said for said in describe(settings(root)).said)
+    assert any("1 file holds several frames" in said for said in describe(settings(root)).said)

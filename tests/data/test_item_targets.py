@@ -109,7 +109,7 @@ def test_the_function_of_the_page_on_data(tmp_path, monkeypatch) -> None:
     ("change", "words"),
     [
         ({"labels": []}, r"target of item 2 of own_\w+:boxed, train must hold boxes .*, not boxes, image_id"),
-        ({"labels": [1]}, "item 2 of .* has 2 boxes and 1 labels"),
+        ({"labels": [1]}, "item 2 of .* has 2 boxes and 1 label"),
         ({"labels": [1, 3]}, "item 2 of .*, box 1: there is no class 3: there are 3, from 0 on"),
         ({"labels": [1.0, 2.0]}, "labels of boxes are numbers of classes, not float32"),
         ({"boxes": [[4, 2, 14], [20, 10, 40]]}, r"boxes are numbers \(n, 4\)"),

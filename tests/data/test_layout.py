@@ -98,12 +98,14 @@ def test_images_in_hidden_folders_are_told(tmp_path, kind) -> None:
     folder(photos, ("train",))
     folder(photos / "train", (), (".hidden class",))
     folder(photos, (), ("__MACOSX",))
+    (photos / "train" / "ant" / "notes.txt").write_text("not for learning")
     place = photos if kind == "folder" else Path(shutil.make_archive(str(tmp_path / "packed"), kind, photos))
     found = describe(settings(place))
     assert found.class_names == ("ant", "bee")
     assert [said for said in found.said if "hidden" in said] == [
         "10 images in hidden folders are left out: .hidden class (10)"
     ]
+    assert "1 file is no image by its name and is left out: .txt (1)" in found.said
 
 
 def test_other_files_and_loose_images_are_left_out_and_said(tmp_path) -> None:
@@ -179,7 +181,7 @@ def test_compressed_and_broken_archives(tmp_path) -> None:
     ("make", "words"),
     [
         (lambda root: None, "there are no images in .*: it is empty"),
-        (lambda root: (root / "a.txt").write_text("x"), "it holds 1 files of other kinds"),
+        (lambda root: (root / "a.txt").write_text("x"), "it holds 1 file of other kinds"),
         (lambda root: [Image.fromarray(noise(n)).save(root / f"{n}.png") for n in range(3)], "no class folders"),
         (lambda root: folder(root, (), ("ant",)), "all 10 images are of one class, 'ant'"),
         (lambda root: folder(root, ("test",)), "holds test images but none to train on"),

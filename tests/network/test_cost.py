@@ -5,8 +5,10 @@ import time
 import pytest
 import timm
 import torch
+from torchvision.ops import DeformConv2d
 
 from chattn_nas import Architecture, api, attention, build_network
+from chattn_nas.attention.counted import counted_cost
 from chattn_nas.errors import InputError
 from chattn_nas.network import cost
 from chattn_nas.network._timm import import_timm
@@ -120,3 +122,21 @@ def test_attention_in_a_resnet50_takes_little_more_than_the_model(record_propert
         rounds.append(time.process_time() - start - bare)
     record_property("seconds beyond timm.create_model", min(rounds))
     assert min(rounds) < 1.5
+
+
+class Deformable(torch.nn.Module):
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.where = torch.nn.Conv2d(channels, 18, 1)
+        self.what = DeformConv2d(channels, 6, 3, padding=1)
+
+    def forward(self, x):
+        return self.what(x, self.where(x))
+
+
+def test_deformable_convolutions_are_counted_as_convolutions() -> None:
+    """torch's counter passes over them."""
+    counted = cost(Deformable(), 10)
+    assert counted.macs == 100 * (18 * 3 + 6 * 3 * 9)
+    assert counted.activations == 100 * (18 + 6)
+    assert counted_cost(lambda: Deformable(8), 8, (5, 5))[1] == 25 * (18 * 8 + 6 * 8 * 9)

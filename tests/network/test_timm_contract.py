@@ -3,9 +3,11 @@
 import pytest
 import timm
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from timm.models import adapt_input_conv
 from torch import nn
 
+from chattn_nas.errors import BackboneError
 from chattn_nas.network import _timm
 
 
@@ -103,3 +105,16 @@ def test_folders_as_timm_takes_them(tmp_path):
     assert torch.equal(network.layer1[0].conv1.weight, saved.layer1[0].conv1.weight)
     assert "the classifier starts anew" in str(network.loaded)
     assert network.loaded.matched == network.loaded.expected
+
+
+def test_the_hub_is_said_to_be_asked_and_blamed_for_no_option(monkeypatch, caplog) -> None:
+    def no_network(*_, **__):
+        raise LocalEntryNotFoundError("An error happened while trying to locate the file on the Hub.")
+
+    monkeypatch.setattr(timm, "create_model", no_network)
+    name = "hf-hub:somebody/some-model"
+    _timm.check_name(name)
+    assert "Asking https://huggingface.co about somebody/some-model; without a network" in caplog.text
+    with pytest.raises(BackboneError, match=f"{name} cannot be fetched: An error happened") as caught:
+        _timm.create(name)
+    assert caught.value.where == ("model",)

@@ -10,6 +10,7 @@ from chattn_nas.errors import BackboneError
 from chattn_nas.network import build_network
 from chattn_nas.network._timm import to_fetch
 from chattn_nas.network.pretrained import load_hub
+from chattn_nas.plural import plural
 from chattn_nas.space import Architecture, Backbone
 
 MODEL = "cifar_resnet8"
@@ -83,7 +84,7 @@ def test_of_two_networks_in_one_file_the_teacher_is_taken_and_the_student_named(
 def test_other_parts_beside_the_backbone_are_left_out_and_said(tmp_path, saved):
     path = tmp_path / "segmenter.pth"
     torch.save(prefixed(saved.state_dict(), "backbone.") | {"decode_head.weight": torch.zeros(3)}, path)
-    assert "left out 1 tensors beside it (decode_head)" in str(load(path).loaded)
+    assert "left out 1 tensor beside it (decode_head)" in str(load(path).loaded)
 
 
 def test_a_classifier_of_other_classes_or_of_another_name_starts_anew(tmp_path, saved):
@@ -102,7 +103,7 @@ def test_the_first_convolution_is_adapted_and_nothing_else(tmp_path, saved, chan
     path = tmp_path / "weights.pth"
     torch.save(saved.state_dict(), path)
     network = load(path, in_chans=channels)
-    assert f"the first convolution adapted from 3 to {channels} channels" in str(network.loaded)
+    assert f"the first convolution adapted from 3 to {plural(channels, 'channel')}" in str(network.loaded)
     if channels == 1:
         torch.testing.assert_close(network.conv1.weight, saved.conv1.weight.sum(1, keepdim=True))
 

@@ -9,10 +9,12 @@ import pytest
 import safetensors.torch
 import torch
 
+from chattn_nas.api import Run
 from chattn_nas.data import load_data
 from chattn_nas.errors import DataError, InputError, MissingExtraError, RunError, TrainingStopped
 from chattn_nas.report import html, markdown
-from chattn_nas.spec import TrainingSettings
+from chattn_nas.search import search
+from chattn_nas.spec import Spec, TrainingSettings
 from chattn_nas.study import hold as hold_module
 from chattn_nas.training import of_run as composed
 from chattn_nas.training import read_result
@@ -246,3 +248,17 @@ def test_two_processes_train_one_network(run, chattn_nas) -> None:
     assert printed.count("epoch 2:") == 1, "one of them speaks"
     assert printed.count("Test accuracy") == 1
     assert weights(run)
+
+
+def test_a_batch_of_one_image_is_refused_where_a_norm_would_see_one_value(run, tmp_path) -> None:
+    """It was torch's "Expected more than 1 value per channel when training", in the first epoch."""
+    training = {"epochs": 1, "batch_size": 1}
+    spec = Spec.from_dict({**run.spec.to_dict(), "space": {"all": ["srm"]}, "training": training})
+    held = search(spec, run=tmp_path / "srm", trials=3, progress=False)
+    chosen = next(one for one in map(Run(held.directory).trial, range(3)) if "srm" in str(one))
+    words = (
+        "training.batch_size: this network cannot be trained on batches of one image, of which a norm sees one value"
+    )
+    with pytest.raises(InputError, match=words):
+        chosen.train()
+    assert not list((held.directory / "training").glob("*/log.csv"))

@@ -12,6 +12,7 @@ from chattn_nas.data.layout import PARTS
 from chattn_nas.data.pictures import Arrays, Listing, Part
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.errors import DataError
+from chattn_nas.plural import plural
 
 #: What arrays of images and of labels are called, before or behind the name of the part.
 PREFIXES = ("x", "images", "image", "img", "data", "features")
@@ -131,7 +132,7 @@ def _same_channels(images: Mapping[str, NDArray[Any]], names: Mapping[str, str],
     for part, array in images.items():
         if array.shape[3] != images["train"].shape[3]:
             raise DataError(
-                f"{names[part]} of {called} has {array.shape[3]} channels, {names['train']} has "
+                f"{names[part]} of {called} has {plural(array.shape[3], 'channel')}, {names['train']} has "
                 f"{images['train'].shape[3]}",
                 where=("path",),
             )
@@ -189,7 +190,7 @@ def _hot(
                 where=("path",),
             )
     if names is not None and len(names) != width:
-        raise DataError(f"{called} names {len(names)} classes, its labels have {width}", where=("path",))
+        raise DataError(f"{called} names {plural(len(names), 'class')}, its labels have {width}", where=("path",))
     names = names or tuple(map(str, range(width)))
     if all((array.sum(1) == 1).all() for array in arrays.values()):
         said.append("labels are one-hot: one class per image")
@@ -226,7 +227,7 @@ def _numbered(
                 odd = array.min() if array.min() < 0 else array.max()
                 raise DataError(
                     f"{called_by[part]} of {called} has labels outside 0..{len(names) - 1}, such as {odd}: the archive "
-                    f"names {len(names)} classes",
+                    f"names {plural(len(names), 'class')}",
                     where=("path",),
                 )
         return labels, names

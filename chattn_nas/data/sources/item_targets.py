@@ -24,6 +24,7 @@ from chattn_nas.data.sources.boxed import ImageBoxes, listing_of_boxes, refuse_c
 from chattn_nas.data.sources.mask_values import VOID, fitted_mask, numbers_of, whole_numbers
 from chattn_nas.data.sources.patches import SCALES
 from chattn_nas.errors import DataError
+from chattn_nas.plural import plural
 
 #: Parts of a set: called with an index, its length.
 Sets = Mapping[str, Any]
@@ -142,7 +143,9 @@ def image_boxes(
     except (ValueError, TypeError):
         raise DataError(f"{place}: boxes are numbers (n, 4), with a label each", where=("dataset",)) from None
     if not len(boxes) == len(kinds) == len(crowds):
-        raise DataError(f"{place} has {len(boxes)} boxes and {len(kinds)} labels", where=("dataset",))
+        raise DataError(
+            f"{place} has {plural(len(boxes), 'box')} and {plural(len(kinds), 'label')}", where=("dataset",)
+        )
     if len(kinds) and kinds.dtype.kind not in "iu":
         raise DataError(f"{place}: labels of boxes are numbers of classes, not {kinds.dtype}", where=("dataset",))
     for number, (box, label) in enumerate(zip(boxes, kinds.tolist())):

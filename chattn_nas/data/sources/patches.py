@@ -71,7 +71,8 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
         names = parts_of["train"]
         count = round(share * len(high["train"]))
         if not 0 < count < len(names):
-            raise DataError(f"{len(names)} pictures are too few for {share:g} of them to be the {part} set",
+            pictures = "1 picture is" if len(names) == 1 else f"{len(names)} pictures are"
+            raise DataError(f"{pictures} too few for {share:g} of them to be the {part} set",
                             where=(part,))  # fmt: skip
         chosen = {names[index] for index in rng.permutation(len(names))[:count]}
         parts_of["train"] = [one for one in names if one not in chosen]

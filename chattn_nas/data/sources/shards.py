@@ -16,6 +16,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of
 from chattn_nas.data.tree import Entry, Tar
 from chattn_nas.errors import DataError
+from chattn_nas.plural import plural
 
 #: Endings of files that hold a label.
 LABELS = ("cls", "cls.txt", "label", "txt", "json")
@@ -78,7 +79,7 @@ def find_webdataset(settings: DataSettings) -> Found:
                 )
         if "train" not in parts:
             raise DataError(f"no shard is to train on: {', '.join(file.name for file in files[:5])}", where=("path",))
-        return Listing(parts=parts, class_names=tuple(names), said=(f"{len(files)} shards",))
+        return Listing(parts=parts, class_names=tuple(names), said=(plural(len(files), "shard"),))
 
     return Found(stamps, listing)
 

@@ -155,7 +155,8 @@ def _columns(
         number = without[0]
         what = "image" if not rows[number][2][image] else "label"
         raise DataError(
-            f"{rows[number][1]} lacks the {what} in {len(without)} of {len(rows)} rows: the first is row {number + 2}",
+            f"{rows[number][1]} lacks the {what} in {len(without)} of {plural(len(rows), 'row')}: the first is "
+            f"row {number + 2}",
             where=("path",),
         )
     if several is None and not settings.multilabel and len(rows) > 2:

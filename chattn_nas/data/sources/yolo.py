@@ -133,7 +133,9 @@ def _names(tree: Tree, facts: dict[str, Any]) -> tuple[list[str], list[str]]:
         named = [named[index] for index in range(len(named))]
     if isinstance(named, list) and named:
         if facts.get("nc", len(named)) != len(named):
-            raise DataError(f"{facts['file']} says nc: {facts['nc']} and names {len(named)} classes", where=("path",))
+            raise DataError(
+                f"{facts['file']} says nc: {facts['nc']} and names {plural(len(named), 'class')}", where=("path",)
+            )
         return distinct(list(map(str, named)), facts["file"]), [f"classes are named by {facts['file']}"]
     for entry in tree.entries:
         if PurePosixPath(entry.path).name.lower() in NAMES:
@@ -156,8 +158,8 @@ def _parts(images: Sequence[Entry], facts: dict[str, Any], said: list[str]) -> d
         twice = [entry.path for entry in inside if entry.path in held]
         if twice and len(twice) < len(inside):
             raise DataError(
-                f"{facts['file']} names {len(twice)} images for {key} and for another part, such as {twice[0]}: a "
-                "score on images that were trained on says nothing",
+                f"{facts['file']} names {plural(len(twice), 'image')} for {key} and for another part, such as "
+                f"{twice[0]}: a score on images that were trained on says nothing",
                 where=("path",),
             )
         if twice:  # small example sets do so
@@ -181,7 +183,9 @@ def _parts(images: Sequence[Entry], facts: dict[str, Any], said: list[str]) -> d
         else:
             by_part.setdefault(part, []).append(entry)
     if aside:
-        said.append(f"{aside} images lie in no folder that {facts['file']} names and are left out")
+        said.append(
+            f"{plural(aside, 'image')} in no folder that {facts['file']} names {'is' if aside == 1 else 'are'} left out"
+        )
     return by_part
 
 
@@ -218,11 +222,12 @@ def _box(words: list[str], place: str, at: int, names: Sequence[str], flat: Flat
     if len(numbers) != 4 and not outline:
         raise DataError(
             f"{place}: a line is a class and x, y, width and height of a box, or an outline x1 y1 x2 y2 ..., not "
-            f"{len(words)} numbers",
+            f"{plural(len(words), 'number')}",
             where=("path",),
         )
     if not label.is_integer() or label < 0 or (names and label >= len(names)):
-        many = f"there are {len(names)} classes, 0 to {len(names) - 1}" if names else "classes are numbers from 0 on"
+        there = "there is 1 class, 0" if len(names) == 1 else f"there are {len(names)} classes, 0 to {len(names) - 1}"
+        many = there if names else "classes are numbers from 0 on"
         raise DataError(f"{place}: there is no class {words[0]}: {many}", where=("path",))
     if outline:
         corners = min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
