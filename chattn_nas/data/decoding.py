@@ -23,6 +23,8 @@ GREY = ("1", "L", "LA", "La")
 BILINEAR = Image.Resampling.BILINEAR
 #: EXIF orientations that swap width and height.
 TURNED = (5, 6, 7, 8)
+#: Those that mirror or turn by a half.
+MIRRORED = (2, 3, 4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +51,17 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """Facts about an image before resizing: width and height in pixels, Pillow's mode or the array's type."""
+    """Facts about an image before resizing: width and height in pixels, Pillow's mode or the array's type.
+
+    ``turned``: its EXIF tag turns or mirrors it, so that it is stored otherwise than it is shown, and read.
+    """
 
     width: int
     height: int
     mode: str
     grey: bool
     frames: bool = False
+    turned: bool = False
 
 
 class NeedsRangeError(Exception):
@@ -78,9 +84,11 @@ def decode(raw: Raw, reading: Reading, called: str) -> tuple[Pixels, Original]:
     if isinstance(raw, np.ndarray):
         return decode_arrays(raw[None], reading, called)[0], seen_array(raw)
     width, height = raw.size
-    turned = raw.getexif().get(0x0112, 1) in TURNED
+    orientation = raw.getexif().get(0x0112, 1)
+    turned = orientation in TURNED
     frames = bool(getattr(raw, "is_animated", False))
-    seen = Original(height if turned else width, width if turned else height, raw.mode, _is_grey(raw), frames)
+    seen = Original(height if turned else width, width if turned else height, raw.mode, _is_grey(raw), frames,
+                    orientation in MIRRORED or turned)  # fmt: skip
     if reading.channels == 0 and not seen.grey:
         raise ColourError
     if raw.format == "JPEG":

@@ -73,10 +73,10 @@ def kind_of(path: Path) -> DataKind | None:
         return DataKind("coco")
     if _is_yolo(tree, images):
         return DataKind("yolo")
+    pictures, masks, _ = grouped(tree, str(path))
+    if pictures.get("train") and any(masks.values()):
+        return DataKind("masks")
     with suppress(DataError):  # two files of one name may be images of two classes
-        pictures, masks, _ = grouped(tree, str(path))
-        if pictures.get("train") and any(masks.values()):
-            return DataKind("masks")
         if (scale := _paired(tree, str(path))) is not None:
             return DataKind("patches", {"scale": scale})
     foreign = _foreign(tree)

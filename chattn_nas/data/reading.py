@@ -21,6 +21,7 @@ from chattn_nas.data.decoding import (
     DEEP,
     ColourError,
     NeedsRangeError,
+    Original,
     Pixels,
     Reading,
     decode,
@@ -28,7 +29,7 @@ from chattn_nas.data.decoding import (
     seen_array,
 )
 from chattn_nas.data.layout import FOREIGN
-from chattn_nas.data.pictures import Arrays, Part, Pictures
+from chattn_nas.data.pictures import Arrays, Part, Pictures, Targets
 from chattn_nas.data.values import bounds, guess_range, needs_range
 from chattn_nas.device import cpu_count
 from chattn_nas.errors import DataError
@@ -51,6 +52,7 @@ class ReadPart:
         bad: Names of unreadable images, with reasons.
         kept: Indices of the images that were read.
         frames: Files with several frames, of which the first is taken.
+        turned: Images that EXIF turns or mirrors.
         content, pixels: Hashes of the files and of the decoded images.
     """
 
@@ -59,6 +61,7 @@ class ReadPart:
     bad: list[tuple[str, str]] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
     frames: int = 0
+    turned: int = 0
     content: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
     pixels: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
 
@@ -147,7 +150,7 @@ def _one(part: Part, index: int, reading: Reading) -> Any:
         pixels, seen = decode(raw, reading, part.images.name(index))
         target = None
         if not isinstance(part.targets, np.ndarray):
-            target = part.targets.read(index, (seen.width, seen.height), reading)
+            target = _target(part.targets, index, seen, reading)
         return pixels, seen, hashlib.blake2b(content, digest_size=16).digest(), target
     except (ColourError, NeedsRangeError, DataError):
         raise
@@ -163,6 +166,17 @@ def _one(part: Part, index: int, reading: Reading) -> Any:
         )
 
 
+def _target(targets: Targets, index: int, seen: Original, reading: Reading) -> NDArray[Any]:
+    """Read a target; where it does not fit an image that EXIF turns, say that this may be why."""
+    try:
+        return targets.read(index, (seen.width, seen.height), reading)
+    except ValueError as error:
+        if not seen.turned:
+            raise
+        raise ValueError(f"{error}; EXIF turns or mirrors this image, which is read as it is shown: what belongs to it "
+                         "must lie on it so") from None  # fmt: skip
+
+
 def _take(image_or_reason: Any, index: int, part: Part, write: Callable[..., None], survey: ReadPart) -> None:
     if isinstance(image_or_reason, str):
         survey.bad.append((part.images.name(index), image_or_reason))
@@ -172,6 +186,7 @@ def _take(image_or_reason: Any, index: int, part: Part, write: Callable[..., Non
     survey.sizes[seen.width, seen.height] += 1
     survey.modes[seen.mode] += 1
     survey.frames += seen.frames
+    survey.turned += seen.turned
     survey.content.update(content)
     survey.pixels.update(pixels.tobytes())
     write(pixels[None], None if target is None else target[None])

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources import find_source
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.image_size import pair, pixels, shown
-from chattn_nas.plural import plural
+from chattn_nas.plural import first_of, plural
 
 #: Sets that this process has opened: whoever asks again gets the same arrays.
 HELD = 4
@@ -136,6 +136,7 @@ def _fill(place: Path, cache: Cache, data_set: Found, settings: DataSettings) ->
     if any(survey.bad for survey in surveys.values()):
         kept = {name: part.take(np.array(surveys[name].kept, np.int64)) for name, part in listing.parts.items()}
         warned = check_classes(Listing(parts=kept, class_names=listing.class_names))
+    warned += [*_turned(listing, surveys), *_classes_of_masks(targets, listing.class_names)]
     description = Description(
         parts=parts, class_names=listing.class_names, channels=images.shape[1], image_size=settings.image_size,
         multilabel=bool(targets["train"].ndim == 2 and parts["train"].counts is not None), may_flip=listing.may_flip,
@@ -201,14 +202,51 @@ def _refuse_bad(surveys: dict[str, ReadPart], settings: DataSettings) -> None:
         return
     empty = [name for name, survey in surveys.items() if not survey.kept]
     if settings.bad_files == "fail" or empty:
-        listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
         # The number of hidden names comes before the names: a long sentence loses its end.
         more = f" (the first {SHOWN} here, and {len(bad) - SHOWN} more)" if len(bad) > SHOWN else ""
-        way = "" if empty else "; remove them, or leave them out with data.bad_files: skip"
+        them = "it" if len(bad) == 1 else "them"
+        way = "" if empty else f"; remove {them}, or leave {them} out with data.bad_files: skip"
         raise DataError(
-            f"{plural(len(bad), 'image')} cannot be read{more}: {listed}{way}",
+            f"{plural(len(bad), 'image')} cannot be read{more}: {_listed(bad[:SHOWN])}{way}",
             where=("bad_files",) if settings.bad_files == "skip" else ("path",),
         )
+
+
+def _listed(bad: Sequence[Sequence[str]]) -> str:
+    """Names with reasons; those with one reason are listed together."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in bad:
+        by_reason.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+
+
+def _turned(listing: Listing, surveys: dict[str, ReadPart]) -> list[str]:
+    """A sentence on images that are shown otherwise than they are stored, where targets lie on their pixels."""
+    turned = sum(surveys[name].turned for name, one in listing.parts.items() if not isinstance(one.targets, np.ndarray))
+    if not turned:
+        return []
+    them = "it" if turned == 1 else "them"
+    return [f"EXIF turns or mirrors {plural(turned, 'image')}, read as shown: boxes and masks must lie on {them} as "
+            "shown, not as stored, or they mark something else"]  # fmt: skip
+
+
+def _classes_of_masks(targets: dict[str, NDArray[Any]], names: Sequence[str]) -> list[str]:
+    """Sentences on classes of masks (N, H, W) that another part shows and the training images do not."""
+    if targets["train"].ndim != 3 or targets["train"].dtype != np.uint8:
+        return []
+    shown = {
+        part: np.any([np.bincount(one.ravel(), minlength=256) > 0 for one in masks], axis=0)
+        for part, masks in targets.items()
+    }
+    alone = {
+        part: [name for name, here, there in zip(names, held, shown["train"]) if here and not there]
+        for part, held in shown.items()
+    }
+    return [
+        f"the {part} masks show {first_of(classes)}, which no training mask shows: nothing can learn it"
+        for part, classes in alone.items()
+        if classes
+    ]
 
 
 def _refuse_equal(images: NDArray[np.uint8], listing: Listing) -> None:
@@ -225,9 +263,8 @@ def _odd(parts: dict[str, Any], reading: Reading) -> list[str]:
     sentences = []
     bad = [one for facts in parts.values() for one in facts.bad]
     if bad:
-        listed = "; ".join(f"{name}: {reason}" for name, reason in bad[:SHOWN])
         are = "is" if len(bad) == 1 else "are"
-        sentences.append(f"{plural(len(bad), 'image')} cannot be read and {are} left out: {listed}"
+        sentences.append(f"{plural(len(bad), 'image')} cannot be read and {are} left out: {_listed(bad[:SHOWN])}"
                      + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""))  # fmt: skip
     frames = sum(facts.frames for facts in parts.values())
     if frames:

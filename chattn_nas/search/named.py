@@ -37,6 +37,8 @@ def check_named(spec: Spec) -> None:
     task = tasks.find(spec.task.type)
     task.check_installed()
     _check_metric(spec, task)
+    if spec.task.type in BUILT_IN and not issubclass(task, Classification):
+        _refuse_what_labels_need(spec, task)
     find_further(spec.data.augment)
     find_optimizer(spec.proxy.optimizer)
     find_loss(spec.proxy.loss, task, spec.task.type)
@@ -61,6 +63,20 @@ def _check_metric(spec: Spec, task: type[Task]) -> None:
         metric_unit(metric)
     elif not issubclass(task, Classification) or metric not in task.metrics:
         task.check_metric(metric, spec.task.type.replace("_", "-"))
+
+
+def _refuse_what_labels_need(spec: Spec, task: type[Task]) -> None:
+    if spec.backbone.head != "default":
+        raise InputError(
+            f"backbone.head: {spec.backbone.head} stands before a classifier, and task {spec.task.type} has none",
+            where=("backbone", "head"), value=spec.backbone.head, choices=("default",),
+        )  # fmt: skip
+    for section, smoothing in (("proxy", spec.proxy.label_smoothing), ("training", spec.training.label_smoothing)):
+        if smoothing and not task.classes:
+            raise InputError(
+                f"{section}.label_smoothing {smoothing:g} smooths labels, and task {spec.task.type} has none",
+                where=(section, "label_smoothing"), value=smoothing, choices=(0.0,),
+            )  # fmt: skip
 
 
 def _refuse_types_that_need_classes(space: SearchSpace, called: str) -> None:

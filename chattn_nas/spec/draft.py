@@ -87,7 +87,7 @@ def draft(
     if task not in TASKS.values():
         _refuse_too_few(spec["data"], out.parent)
     refuse(spec)
-    return Draft(text, (said, *facts.said, *facts.warned))
+    return Draft(text, (said, *facts.said, *(f"beware: {one}" for one in facts.warned)))
 
 
 def _columns(dataset: str, task: str, labels: str | None) -> dict[str, Any]:

@@ -140,7 +140,8 @@ def _described(source: dict[str, Any], size: int, folder: Path) -> tuple[dict[st
     except DataError as error:
         if error.where[-1:] != ("colours",) or error.value is None:
             raise
-        named = source | {"options": {"colours": {str(value): value for value in error.value}}}
+        values = [(value, value if isinstance(value, list) else [value]) for value in error.value]
+        named = source | {"options": {"colours": {"-".join(map(str, sides)): value for value, sides in values}}}
         source, settings, facts = _described(named, size, folder)
         return source, settings, replace(facts, said=(*facts.said, f"beware: the classes are called by {_NAMES}"))
 

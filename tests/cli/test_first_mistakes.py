@@ -214,6 +214,21 @@ def test_a_default_that_is_empty_is_none_of_them(photos, invoke) -> None:
         ("proxy:", "task: {type: segmentation}\nproxy:\n  mixup: 0.2", "proxy.mixup changes images in a way that"),
         ("proxy:", "task: {type: segmentation}\nproxy:\n  loss: ce", "proxy.loss ce is not for task segmentation; pos"),
         (
+            "  image_size: 16\n",
+            "  image_size: 16\n  metric: accuracy\ntask: {type: segmentation}\n",
+            "spec.yaml:8: no metric 'accuracy' for segmentation; possible: mean_iou, pixel_accuracy",
+        ),
+        (
+            "cifar_resnet8\n",
+            "cifar_resnet8\n  head: isqrt_cov\ntask: {type: segmentation}\n",
+            "spec.yaml:4: backbone.head: isqrt_cov stands before a classifier, and task segmentation has none",
+        ),
+        (
+            "proxy:",
+            "task: {type: super_resolution}\nproxy:\n  label_smoothing: 0.1",
+            "proxy.label_smoothing 0.1 smooths labels, and task super_resolution has none",
+        ),
+        (
             "proxy:",
             "task: {type: segmentation}\ntraining: {cutmix: 1.0}\nproxy:",
             "training.cutmix changes images",

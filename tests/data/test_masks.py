@@ -1,5 +1,7 @@
 """Masks as people have them: colours, black and white, sixteen bits, void or not; what cannot be read is refused."""
 
+import shutil
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from pictures import noise
 from PIL import Image
 
 from chattn_nas.data import DataSettings, describe, load_data
+from chattn_nas.data.kinds import kind_of
 from chattn_nas.errors import DataError
 
 SIZE = 16
@@ -85,6 +88,7 @@ def test_black_and_white(tmp_path, mode) -> None:
         (painted, "png", {"colours": {"ground": [10, 20, 30], "thing": [200, 0, 0]}},
          r"0\.png holds \(0, 0, 0\) at x 0, y 0, which data\.options: colours does not name"),
         (Image.fromarray, "jpg", {}, r"0\.jpg is a JPEG, which blurs numbers at every border: masks are PNG"),
+        (lambda mask: Image.fromarray(mask * 100), "webp", {}, r"0\.webp is a lossy WebP, which blurs numbers"),
         (lambda mask: Image.fromarray(mask.astype(np.uint16) * 300), "png", {},
          r"0\.png holds \w+ from 0 to 10964, not numbers of classes"),
         (lambda mask: Image.fromarray(mask[:8]), "png", {}, "its mask is 16x8 px, the image 16x16"),
@@ -122,8 +126,8 @@ def test_names_of_classes(tmp_path) -> None:
 def test_masks_of_other_names(tmp_path) -> None:
     masks(tmp_path)
     for file in (tmp_path / "masks").iterdir():
-        file.rename(file.with_name(f"mask-{file.name}"))
-    with pytest.raises(DataError, match=r"a mask has its image's name, .*; masks/mask-\d\.png belongs to none"):
+        file.rename(file.with_name(f"of-{file.name}"))
+    with pytest.raises(DataError, match=r"a mask has its image's name, .*; masks/of-\d\.png belongs to none"):
         describe(settings(tmp_path))
 
 
@@ -157,4 +161,121 @@ def test_a_class_called_void_is_told(tmp_path) -> None:
     told = " ".join(describe(settings(tmp_path)).said)
     assert (
         "beware: classes.txt names class 1 'Void', which is learned as any other unless task.ignore_index is 1" in told
+    )
+
+
+def indexed(number: int, mask: np.ndarray) -> Image.Image:
+    """A palette of the mask's own, as programs make that shrink files: the colours are right, the numbers are not."""
+    order = [0, 1, 2] if number % 2 else [2, 0, 1]
+    image = Image.fromarray(np.array(order, np.uint8)[np.minimum(mask, 2)], "P")
+    colours = np.zeros((256, 3), np.uint8)
+    colours[order] = [[10, 20, 30], [200, 0, 0], [0, 0, 0]]
+    image.putpalette(colours.ravel().tolist())
+    return image
+
+
+def test_palettes_that_differ_are_refused_until_their_colours_are_named(tmp_path) -> None:
+    """Number 1 was the ground in one file and the thing in another, without a word."""
+    counted = iter(range(6))
+    masks(tmp_path, lambda mask: indexed(next(counted), mask))
+    with pytest.raises(DataError, match=r"palettes of masks differ: 0 is the colour \[200, 0, 0\] in masks/0\.png and"):
+        describe(settings(tmp_path))
+    data = load_data(settings(tmp_path, options={"colours": COLOURS}))
+    row = [255] + [0] * (SIZE // 2 - 1) + [1] * (SIZE // 2)
+    assert data.train.labels[:, 0].tolist() == [row] * len(data.train)
+
+
+def smoothed(mask: np.ndarray) -> Image.Image:
+    down, right = np.mgrid[:53, :53]
+    disc = np.where((down - 26) ** 2 + (right - 26) ** 2 < 200, 255, 0).astype(np.uint8)
+    return Image.fromarray(disc).resize(mask.shape, Image.Resampling.BILINEAR)
+
+
+def coded(mask: np.ndarray) -> Image.Image:
+    content = BytesIO()
+    smoothed(mask).save(content, "JPEG", quality=60)
+    return Image.open(content).convert("L")
+
+
+@pytest.mark.parametrize("made", [smoothed, coded])
+@pytest.mark.parametrize("names", [True, False])
+def test_values_that_smoothing_left_are_no_classes(tmp_path, made, names) -> None:
+    """Black and white that was resized smoothly made up to 255 classes; named, its greys counted for others."""
+    masks(tmp_path, made)
+    if names:
+        (tmp_path / "classes.txt").write_text("\n".join(map(str, range(255))))
+    with pytest.raises(
+        DataError, match="lie mostly at borders, between two others in value and place: smoothing leave"
+    ):
+        describe(settings(tmp_path))
+
+
+def test_classes_in_thin_lines_are_not_smooth(tmp_path) -> None:
+    """A border of one pixel, whose number lies between those on its sides, and one class in every second row."""
+
+    def lines(mask: np.ndarray) -> Image.Image:
+        numbers = np.where(mask == 1, 2, 0).astype(np.uint8)
+        numbers[:, SIZE // 2] = 1
+        numbers[3:13, :3] = np.arange(3, 8, dtype=np.uint8).repeat(2)[:, None]
+        return Image.fromarray(numbers)
+
+    assert len(describe(settings(masks(tmp_path, lines))).class_names) == 8
+
+
+def test_colours_are_listed(tmp_path) -> None:
+    masks(tmp_path, painted)
+    with pytest.raises(DataError, match=r"names them: there are \[0, 0, 0\], \[10, 20, 30\], \[200, 0, 0\]") as caught:
+        describe(settings(tmp_path))
+    assert (caught.value.where, caught.value.value) == (
+        ("data", "options", "colours"), [[0, 0, 0], [10, 20, 30], [200, 0, 0]],
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    for file in (tmp_path / "masks").iterdir():
+        Image.fromarray(rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)).save(file)
+    with pytest.raises(DataError, match=r"they hold 1,5\d\d colours, though, more than classes have"):
+        describe(settings(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["{}_MASK", "{}-mask", "{}.seg", "mask_{}", "{}_segmentation", "{}"])
+@pytest.mark.parametrize("folders", [("images", "masks"), ("train_images", "train_masks"), ("Img", "Ground_Truth")])
+def test_masks_are_found_by_the_usual_names(tmp_path, name, folders) -> None:
+    masks(tmp_path)
+    for file in list((tmp_path / "masks").iterdir()):
+        file.rename(file.with_name(name.format(file.stem) + ".PNG"))
+    for old, new in zip(("images", "masks"), folders):
+        (tmp_path / old).rename(tmp_path / new)
+    assert describe(settings(tmp_path)).parts["train"].images == 6
+
+
+def test_two_files_of_one_name_are_refused_by_init_as_well(tmp_path) -> None:
+    """They made init take images and masks for the two classes of a classification."""
+    masks(tmp_path)
+    shutil.copy(tmp_path / "images" / "0.jpg", tmp_path / "images" / "0.png")
+    for look in (kind_of, lambda path: describe(settings(path))):
+        with pytest.raises(DataError, match=r"holds images/0\.jpg and images/0\.png: which is it\?"):
+            look(tmp_path)
+
+
+@pytest.mark.parametrize(("tag", "size"), [(3, (SIZE, SIZE)), (6, (SIZE, SIZE)), (6, (24, SIZE))])
+def test_images_that_exif_turns_are_told(tmp_path, tag, size) -> None:
+    """Photos are read as they are shown; a mask that was drawn on the stored pixels lay on something else, unseen."""
+    masks(tmp_path)
+    turned = Image.Exif()
+    turned[0x0112] = tag
+    Image.fromarray(noise(0, *size)).save(tmp_path / "images" / "0.jpg", exif=turned)
+    if size[0] == size[1]:
+        (told,) = describe(settings(tmp_path)).warned
+        assert told.startswith("EXIF turns or mirrors 1 image, read as shown: boxes and masks must lie on it as shown")
+        return
+    Image.new("L", size).save(tmp_path / "masks" / "0.png")
+    with pytest.raises(DataError, match=r"its mask is 24x16 px, the image 16x24; EXIF turns or mirrors this image"):
+        describe(settings(tmp_path))
+
+
+def test_classes_that_only_validation_masks_show(tmp_path) -> None:
+    masks(tmp_path / "train")
+    masks(tmp_path / "val", lambda mask: Image.fromarray(np.where(mask == 1, 2, mask)), images=2)
+    (tmp_path / "classes.txt").write_text("ground\ngrass\nthing\n")
+    assert describe(settings(tmp_path)).warned == (
+        "the validation masks show thing, which no training mask shows: nothing can learn it",
     )

@@ -22,6 +22,18 @@ LOSSY = ("JPEG", "MPO")
 Mask = NDArray[np.uint8]
 
 
+class ColouredError(ValueError):
+    """A mask holds colours, and the settings name none.
+
+    Attributes:
+        codes: The colours that it holds, ``red << 16 | green << 8 | blue``.
+    """
+
+    def __init__(self, words: str, codes: NDArray[np.uint32]) -> None:
+        super().__init__(words)
+        self.codes = codes
+
+
 @dataclass(frozen=True)
 class Colours:
     """The colours of masks and their classes.
@@ -40,8 +52,8 @@ class Colours:
         Raises:
             ValueError: A colour has no name.
         """
-        pixels = np.asarray(mask.convert("RGB")).astype(np.uint32)
-        numbers = self.table[pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]]
+        pixels = np.asarray(mask.convert("RGB"))
+        numbers = self.table[_codes(pixels)]
         if (numbers == UNNAMED).any():
             row, column = np.argwhere(numbers == UNNAMED)[0]
             raise ValueError(
@@ -49,6 +61,13 @@ class Colours:
                 f"data.options: colours does not name ({VOID_NAME} names what counts for nothing)"
             )
         return numbers
+
+
+def _codes(pixels: Mask) -> NDArray[np.uint32]:
+    """One number per colour, from pixels (H, W, 3)."""
+    red, green, blue = np.moveaxis(pixels.astype(np.uint32), -1, 0)
+    codes: NDArray[np.uint32] = red << 16 | green << 8 | blue
+    return codes
 
 
 def colours_of(given: Any) -> Colours:
@@ -82,7 +101,7 @@ def colours_of(given: Any) -> Colours:
     return Colours(tuple(names), table)
 
 
-def numbers_of(mask: Image.Image, called: str, colours: Colours | None = None) -> Mask:
+def numbers_of(mask: Image.Image, called: str, colours: Colours | None = None, *, lossless: bool = True) -> Mask:
     """The number of a class per pixel, (H, W).
 
     A palette only colours the numbers, which count; grey that was saved as a colour image is still grey.
@@ -90,18 +109,20 @@ def numbers_of(mask: Image.Image, called: str, colours: Colours | None = None) -
     Raises:
         ValueError: The mask holds something else.
     """
-    if mask.format in LOSSY:
-        raise ValueError(f"its mask {called} is a JPEG, which blurs numbers at every border: masks are PNG files")
+    if mask.format in LOSSY or (mask.format == "WEBP" and not lossless):
+        kind = "a lossy WebP" if mask.format == "WEBP" else "a JPEG"
+        raise ValueError(f"its mask {called} is {kind}, which blurs numbers at every border: masks are PNG files")
     if colours is not None:
         return colours.numbers(mask, called)
     held = np.asarray(mask)
     if held.ndim == 3:
-        held = held[..., :1] if mask.mode == "LA" else held[..., :3]
+        held = held[..., :1] if mask.mode in ("LA", "PA") else held[..., :3]
         if (held != held[..., :1]).any():
             row, column = np.argwhere((held != held[..., :1]).any(2))[0]
-            raise ValueError(
+            raise ColouredError(
                 f"its mask {called} holds colours, such as {tuple(held[row, column].tolist())}, not the number of a "
-                "class per pixel (index PNG): data.options: {colours: {name: [red, green, blue]}} names them"
+                "class per pixel (index PNG): data.options: {colours: {name: [red, green, blue]}} names them",
+                np.unique(_codes(held)),
             )
         held = held[..., 0]
     return whole_numbers(held, called)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,32 @@ from chattn_nas.data.layout import is_image, part_of
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.class_names import names_in
-from chattn_nas.data.sources.mask_values import VOID, VOID_NAME, Colours, colours_of, fitted_mask, numbers_of
+from chattn_nas.data.sources.mask_survey import Seen, refuse_coloured, values_of
+from chattn_nas.data.sources.mask_values import (
+    VOID,
+    VOID_NAME,
+    ColouredError,
+    Colours,
+    colours_of,
+    fitted_mask,
+    numbers_of,
+)
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural
 
-#: Names of the folders, in any case; ``img_dir`` and ``ann_dir`` are those of mmsegmentation.
+#: Names of the folders, in any case, perhaps with that of the part (``train_masks``); ``img_dir`` and ``ann_dir`` are
+#: those of mmsegmentation.
 IMAGES = {"images", "image", "img", "imgs", "img_dir", "jpegimages", "leftimg8bit"}
-MASKS = {"masks", "mask", "ann_dir", "annotations", "labels", "label", "segmentationclass", "gtfine"}
-#: What the name of a mask may have behind that of its image, and an image itself.
-ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_L", "_gtFine_labelTrainIds", "_labelTrainIds")
+MASKS = {"masks", "mask", "ann_dir", "annotations", "annotation", "labels", "label", "segmentationclass", "gtfine",
+         "ground_truth", "groundtruth"}  # fmt: skip
+#: What the name of a mask may have before or behind that of its image, in any case, with ``_``, ``-`` or ``.`` between.
+WORDS = ("mask", "masks", "label", "labels", "gt", "seg", "segmentation", "annotation", "L")
+#: The same, as it is written, and what an image itself may have.
+ENDINGS = ("", "_gtFine_labelTrainIds", "_labelTrainIds")
 IMAGE_ENDINGS = ("", "_leftImg8bit")
+T = TypeVar("T")
 
 
 def find_masks(settings: DataSettings) -> Found:
@@ -59,7 +74,8 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
     chosen: dict[str, list[tuple[Entry, Entry]]] = {}
     said: list[str] = []
     for part, by_key in images.items():
-        pairs = [(entry, _mask_of(key, masks.get(part, {}))) for key, entry in by_key.items()]
+        known = _without_words(masks.get(part, {}))
+        pairs = [(entry, _mask_of(key, known)) for key, entry in by_key.items()]
         bare = [entry.path for entry, mask in pairs if mask is None]
         if bare and part == "test" and len(bare) == len(pairs):
             said.append(f"without masks, left out: {plural(len(bare), 'test image')}")
@@ -93,34 +109,47 @@ Grouped = dict[str, dict[str, Entry]]
 def _naming(masks: Mapping[str, Entry]) -> str:
     """How a mask must be named, for a part in which no image has one."""
     other = f"; {next(iter(masks.values())).path} belongs to none" if masks else ""
-    return f" (a mask has its image's name, perhaps with {ENDINGS[0]} or the like behind it{other})"
+    return f" (a mask has its image's name, perhaps with a word behind it, as in 7_mask.png: {', '.join(WORDS)}{other})"
 
 
 def grouped(tree: Tree, root: str) -> tuple[Grouped, Grouped, Entry | None]:
     """Group images and masks by part and name, by the names of their folders, and find a file that names the classes.
 
     Raises:
-        DataError: Two files have the same name.
+        DataError: There are both, and two files have the same name.
     """
+    twice: list[tuple[Entry, Entry]] = []
     images: Grouped = {}
     masks: Grouped = {}
     names: Entry | None = None
     for entry in tree.entries:
         *folders, name = entry.path.split("/")
-        lower = [folder.lower() for folder in folders]
         if name in ("classes.txt", "labels.txt"):
             names = entry
-        kinds = [IMAGES if one in IMAGES else MASKS for one in lower if one in IMAGES | MASKS]
+        said = [(folder, *_means(folder)) for folder in folders]
+        kinds = [kind for _, kind, _ in said if kind is not None]
         if not kinds or not is_image(name):
             continue
-        part = next(filter(None, map(part_of, lower)), "train")
-        rest = [one for one in folders if one.lower() not in IMAGES | MASKS and not part_of(one)]
+        part = next((part for _, _, part in said if part), "train")
+        rest = [folder for folder, kind, part in said if kind is None and part is None]
         key = "/".join([*rest, PurePosixPath(name).stem])
         held = (images if kinds[0] is IMAGES else masks).setdefault(part, {})
-        if key in held:
-            raise DataError(f"{root} holds {held[key].path} and {entry.path}: which is it?", where=("path",))
-        held[key] = entry
+        if held.setdefault(key, entry) is not entry:
+            twice.append((held[key], entry))
+    if twice and images and masks:
+        raise DataError(f"{root} holds {twice[0][0].path} and {twice[0][1].path}: which is it?", where=("path",))
     return images, masks, names
+
+
+def _means(folder: str) -> tuple[set[str] | None, str | None]:
+    """Whether the name of a folder says images or masks, and which part, as ``train_masks`` says both."""
+    lower = folder.lower()
+    words = re.split(r"[-_ ]", lower)
+    part = part_of(lower) or next(filter(None, map(part_of, words)), None)
+    rest = "_".join(word for word in words if not part_of(word))
+    kinds = {name: kind for kind in (IMAGES, MASKS) for name in kind}
+    kind = kinds.get(lower) or kinds.get(rest)
+    return kind, part if kind or part_of(lower) else None
 
 
 def _classes(masks: Masks, tree: Tree, names: Entry | None, said: list[str]) -> tuple[Masks, tuple[str, ...]]:
@@ -186,10 +215,21 @@ def _mask_of(key: str, masks: dict[str, Entry]) -> Entry | None:
         if ending and not key.endswith(ending):
             continue
         stem = key.removesuffix(ending)
-        for behind in ("", *ENDINGS):
+        for behind in ENDINGS:
             if stem + behind in masks:
                 return masks[stem + behind]
     return None
+
+
+def _without_words(masks: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Masks by the names of their images: without a word that says that they are masks, where that is clear."""
+    words = "|".join(WORDS)
+    found = dict(masks)
+    for key, entry in masks.items():
+        folder, _, name = key.rpartition("/")
+        bare = re.sub(rf"[-_. ]({words})$|^({words})[-_. ]", "", name, flags=re.I)
+        found.setdefault(f"{folder}/{bare}" if folder else bare, entry)
+    return found
 
 
 @dataclass(frozen=True)
@@ -218,22 +258,24 @@ class Masks:
         """Tell which values occur in the masks, (256,).
 
         Raises:
-            DataError: None can be read; if some can, the others are reported as bad files later.
+            DataError: None can be read, or the values number no classes; if some can be read, the others are reported
+                as bad files later.
         """
 
-        def held(entry: Entry) -> NDArray[np.int64] | str:
+        def look(entry: Entry) -> Seen | OSError | ValueError:
             try:
-                return np.bincount(self._numbers(entry).ravel(), minlength=256)
+                return self._opened(entry, lambda mask, numbers: Seen.of(mask, numbers, entry.path))
             except (OSError, ValueError) as error:
-                return str(error)
+                return error
 
         with ThreadPoolExecutor() as pool:
-            each = list(pool.map(held, self.entries))
-        counts = [one for one in each if not isinstance(one, str)]
-        if not counts:
+            each = list(pool.map(look, self.entries))
+        seen = [one for one in each if isinstance(one, Seen)]
+        if not seen:
+            if coloured := [one for one in each if isinstance(one, ColouredError)]:
+                refuse_coloured(coloured)
             raise DataError(f"no mask can be read: {each[0] if each else 'there is none'}", where=("path",))
-        occurring: NDArray[np.bool_] = np.sum(counts, axis=0) > 0
-        return occurring
+        return values_of(seen)
 
     def read(self, index: int, image: tuple[int, int], reading: Reading) -> NDArray[Any]:
         """Read a mask as uint8 (H, W); padding is void.
@@ -241,9 +283,12 @@ class Masks:
         Raises:
             ValueError: It is no mask, or not of the image's size.
         """
-        return fitted_mask(self._numbers(self.entries[index]), image, reading)
+        numbers: NDArray[np.uint8] = self._opened(self.entries[index], lambda mask, numbers: numbers)
+        if self.white != VOID:
+            numbers = np.where(numbers == VOID, np.uint8(self.white), numbers)
+        return fitted_mask(numbers, image, reading)
 
-    def _numbers(self, entry: Entry) -> NDArray[np.uint8]:
-        with Image.open(BytesIO(self.tree.read(entry))) as mask:
-            numbers = numbers_of(mask, entry.path, self.colours)
-        return np.where(numbers == VOID, np.uint8(self.white), numbers) if self.white != VOID else numbers
+    def _opened(self, entry: Entry, use: Callable[[Image.Image, NDArray[np.uint8]], T]) -> T:
+        content = self.tree.read(entry)
+        with Image.open(BytesIO(content)) as mask:
+            return use(mask, numbers_of(mask, entry.path, self.colours, lossless=b"VP8 " not in content[:64]))
