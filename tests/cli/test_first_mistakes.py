@@ -216,7 +216,7 @@ def test_a_default_that_is_empty_is_none_of_them(photos, invoke) -> None:
         (
             "  image_size: 16\n",
             "  image_size: 16\n  metric: accuracy\ntask: {type: segmentation}\n",
-            "spec.yaml:8: no metric 'accuracy' for segmentation; possible: mean_iou, pixel_accuracy",
+            "spec.yaml:8: no metric 'accuracy' for segmentation; did you mean 'pixel_accuracy'?",
         ),
         (
             "cifar_resnet8\n",
