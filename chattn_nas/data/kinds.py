@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from chattn_nas.data.layout import NoClassFoldersError, find_layout, is_image
 from chattn_nas.data.sources.coco import OTHERS
 from chattn_nas.data.sources.masks import grouped
 from chattn_nas.data.sources.patches import SCALES, high_and_low
-from chattn_nas.data.sources.yolo import NO_LABELS, labels_of
+from chattn_nas.data.sources.yolo import data_yaml_of, labels_by_image, labels_of, texts_in
 from chattn_nas.data.tree import Entry, Tree, open_tree
 from chattn_nas.errors import DataError
 from chattn_nas.plural import plural
@@ -27,8 +28,8 @@ TASKS = {"masks": "segmentation", "coco": "detection", "yolo": "detection", "pat
 #: Sources by the ending of a file; a folder and an archive are looked into.
 ENDINGS = {".csv": "csv", ".tsv": "csv", ".npz": "npz", ".npy": "npy"}
 ARCHIVES = (".tar", ".zip")
-#: What a COCO file of boxes holds.
-COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"', b'"bbox"')
+#: What a COCO file of boxes holds, and what shows that it is meant to be one, whatever it lacks.
+COCO_KEYS = (b'"image_id"', b'"category_id"')
 #: Files that are looked into.
 LOOKED = 50
 
@@ -77,9 +78,13 @@ def kind_of(path: Path) -> DataKind | None:
     if pictures.get("train") and any(masks.values()):
         return DataKind("masks")
     with suppress(DataError):  # two files of one name may be images of two classes
+        if _names_parts(tree, images):
+            return DataKind("yolo")  # whose labels are missing, or lie elsewhere
         if (scale := _paired(tree, str(path))) is not None:
             return DataKind("patches", {"scale": scale})
     foreign = _foreign(tree)
+    if boxes := _voc(tree):
+        return DataKind(None, seen=f"{plural(len(images), 'image')}{boxes}")
     try:
         find_layout(tree, str(path))
     except NoClassFoldersError:  # other errors are of class folders in which something is wrong
@@ -113,15 +118,33 @@ def _is_coco(tree: Tree) -> bool:
 
 
 def _is_yolo(tree: Tree, images: list[Entry]) -> bool:
-    """Whether an image's text file holds at least five numbers per line; an empty one means no objects."""
-    texts = {entry.path: entry for entry in tree.entries if entry.path.endswith(".txt")}
-    texts = {path: one for path, one in texts.items() if PurePosixPath(path).name.lower() not in NO_LABELS}
-    mine = [texts[place] for image in images for place in labels_of(image.path) if place in texts]
+    """Whether an image's text holds at least four numbers and what may be a class; an empty one means no objects."""
+    texts = texts_in(tree)
+    mine = [texts[label] for label in labels_by_image(images, texts).values() if label is not None]
     for entry in mine[:LOOKED]:
-        words = _content(tree, entry).split(b"\n")[0].split()
-        if words:
-            return len(words) >= 5 and all(_is_number(word) for word in words)
+        words = re.split(rb"[\s,;]+", _content(tree, entry).strip().split(b"\n")[0])
+        if words[0]:
+            return len(words) >= 5 and all(_is_number(word) for word in words[1:])
     return bool(mine)
+
+
+def _names_parts(tree: Tree, images: list[Entry]) -> bool:
+    """Whether a file names classes and parts, and images lie as YOLO's do.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    return any(len(labels_of(image.path)) > 1 for image in images) and {"names", "train"} <= data_yaml_of(tree).keys()
+
+
+def _voc(tree: Tree) -> str:
+    """What to say of Pascal VOC's boxes."""
+    files = [entry for entry in tree.entries if entry.path.lower().endswith(".xml")]
+    if not files or b"<bndbox" not in b"".join(_content(tree, entry) for entry in files[:LOOKED]):
+        return ""
+    return (
+        f" and {plural(len(files), 'file')} of Pascal VOC's boxes (.xml): convert them to COCO's JSON or YOLO's texts"
+    )
 
 
 def _paired(tree: Tree, root: str) -> int | None:

@@ -134,16 +134,21 @@ def draft_task(
 
 def _described(source: dict[str, Any], size: int, folder: Path) -> tuple[dict[str, Any], DataSettings, Description]:
     """Read the set, at a small size; where masks hold values that number no classes, the keys name the values."""
-    settings = DataSettings.model_validate({"bad_files": "skip", **source, "image_size": size}).placed(folder)
-    try:
-        return source, settings, describe(settings)
-    except DataError as error:
-        if error.where[-1:] != ("colours",) or error.value is None:
-            raise
-        values = [(value, value if isinstance(value, list) else [value]) for value in error.value]
-        named = source | {"options": {"colours": {"-".join(map(str, sides)): value for value, sides in values}}}
-        source, settings, facts = _described(named, size, folder)
-        return source, settings, replace(facts, said=(*facts.said, f"beware: the classes are called by {_NAMES}"))
+    first: DataError | None = None
+    for bad_files in ("fail", "skip"):
+        settings = DataSettings.model_validate({"bad_files": bad_files, **source, "image_size": size}).placed(folder)
+        try:
+            return source, settings, describe(settings)
+        except DataError as error:
+            if error.where[-1:] == ("colours",) and error.value is not None:
+                values = [(value, value if isinstance(value, list) else [value]) for value in error.value]
+                named = source | {"options": {"colours": {"-".join(map(str, sides)): value for value, sides in values}}}
+                source, settings, facts = _described(named, size, folder)
+                told = (*facts.said, f"beware: the classes are called by {_NAMES}")
+                return source, settings, replace(facts, said=told)
+            first = first or error
+    assert first is not None
+    raise first  # of all files: what is wrong once bad ones are left out may be no more than what they leave
 
 
 def _backbone(first: FirstSpec, model: str | None, pretrained: bool) -> dict[str, tuple[Any, str]]:

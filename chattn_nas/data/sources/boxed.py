@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from chattn_nas.data.boxes import Box, Boxes
+from chattn_nas.data.boxes import SLACK, Box, Boxes
 from chattn_nas.data.pictures import Files, Found, Listing, Part, Pictures
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import opened, path_of
@@ -17,6 +18,19 @@ from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural
 
 OUTSIDE = ("fail", "clip")
+
+
+#: What four numbers may mean, and which corners that gives.
+FORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "left, top, width, height": lambda box: np.hstack([box[:, :2], box[:, :2] + box[:, 2:]]),
+    "left, top, right, bottom": lambda box: box,
+    "middle x, middle y, width, height": lambda box: np.hstack(
+        [box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2]
+    ),
+}
+CORNER, MIDDLE = "left, top, width, height", "middle x, middle y, width, height"
+#: Boxes, and the share of them that must reach beyond their image, before another form is looked for.
+FEW, BEYOND = 4, 0.1
 
 
 @dataclass(kw_only=True)
@@ -67,6 +81,42 @@ class Flat:
             return []
         many = "1 box is" if len(self.skipped) == 1 else f"{len(self.skipped)} boxes are"
         return [f"{many} left out, such as {min(self.skipped)}"]
+
+
+def refuse_other_form(images: Sequence[ImageBoxes], called: str, form: str) -> None:
+    """Refuse boxes that lie in their images only if their numbers mean something else.
+
+    Args:
+        images: Their boxes; those without a size are passed over, unless boxes are shares of them.
+        called: Where they come from.
+        form: One of :data:`FORMS`: what the numbers mean there. With the middle first they are shares.
+
+    Raises:
+        DataError: Many reach beyond their image as they are, and none does in another form.
+    """
+    shares = form == MIDDLE
+    rows = [(box.corners, (1, 1) if shares else one.size) for one in images if shares or all(one.size)
+            for box in one.boxes]  # fmt: skip
+    if len(rows) < FEW:
+        return
+    corners, limits = (np.array(column, np.float64) for column in zip(*rows))
+    sides = corners[:, 2:] - corners[:, :2]
+    given = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2 if shares else corners[:, :2], sides])
+    slack = SLACK * (0.01 if shares else 1)
+
+    def inside(name: str) -> NDArray[np.bool_]:
+        box = FORMS[name](given)
+        fits = np.hstack([box[:, 2:] > box[:, :2], box[:, :2] >= -slack, box[:, 2:] <= limits + slack])
+        return np.asarray(fits.all(1))
+
+    beyond = int((~inside(form)).sum())
+    other = next((name for name in FORMS if name != form and inside(name).all()), None)
+    if beyond >= BEYOND * len(rows) and other is not None:
+        raise DataError(
+            f"{beyond} of the {len(rows)} boxes of {called} reach beyond their image as {form}, the format's "
+            f"numbers, and none does as {other}: write them as the format has them",
+            where=("path",),
+        )
 
 
 def find_boxed(settings: DataSettings, listing: Callable[[Tree, str, DataSettings], Listing]) -> Found:

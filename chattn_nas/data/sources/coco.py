@@ -19,7 +19,7 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import Boxed, Flat, find_boxed, listing_of_boxed
+from chattn_nas.data.sources.boxed import CORNER, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural, repeated
@@ -56,12 +56,13 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     said += flat.said()
     _refuse_shared(parts)
     if count := missing.total():
+        them = "them" if count > 1 else "it"
         listed = first_of(list(missing), SHOWN)
-        if settings.bad_files == "fail":
+        if settings.bad_files == "fail" or not parts["train"]:
             raise DataError(
                 f"{plural(count, 'image')} that the annotations of {root} name "
-                f"{'are' if count > 1 else 'is'} not there: {listed}; add them, or leave them out with "
-                "data.bad_files: skip",
+                f"{'are' if count > 1 else 'is'} not there: {listed}{_alike(next(iter(missing)), images)}; add {them}, "
+                f"or leave {them} out with data.bad_files: skip",
                 where=("path",),
             )
         said.append(f"not there, left out: {plural(count, 'image')} that the annotations name: {listed}")
@@ -69,6 +70,13 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     if unnamed := sum(entry.path not in named for entries in images.values() for entry in entries):
         said.append(f"images that no annotations name are left out: {unnamed}")
     return listing_of_boxed(tree, parts, names, settings, root=root, said=said, word="annotation", shares=False)
+
+
+def _alike(name: str, images: Mapping[str, Sequence[Entry]]) -> str:
+    """A file whose name is that of a missing one but for its ending or its case."""
+    stem = PurePosixPath(name.replace("\\", "/")).stem.lower()
+    near = next((one for file, (one, *_) in images.items() if PurePosixPath(file).stem.lower() == stem), None)
+    return f" ({near.path} is there: endings count, and capitals)" if near else ""
 
 
 def _refuse_shared(parts: Mapping[str, Sequence[Boxed]]) -> None:
@@ -213,12 +221,14 @@ def _part(
         at = row["id"] if isinstance(row.get("id"), int) else place
         of, kind = (row.get(key) for key in ("image_id", "category_id"))
         if not isinstance(of, int | str) or of not in by_id:
-            raise DataError(f"{called}, annotation {at}: there is no image with id {of!r}", where=("path",))
+            raise DataError(f"{called}, annotation {at}: there is no image with id {of!r}{_as_text(of, by_id)}",
+                            where=("path",))  # fmt: skip
         if not isinstance(kind, int) or kind not in number:
             raise DataError(
-                f"{called}, annotation {at}: there is no category {kind!r}", where=("path",), value=kind, choices=number
-            )
-        image, corners = by_id[of], _corners(row.get("bbox"), called, at)
+                f"{called}, annotation {at}: there is no category {kind!r}{_as_text(kind, number)}", where=("path",),
+                value=None if _as_text(kind, number) else kind, choices=number,
+            )  # fmt: skip
+        image, corners = by_id[of], _corners(row, called, at)
         if corners[2] <= corners[0] or corners[3] <= corners[1]:
             sides = f"width {corners[2] - corners[0]:g} and height {corners[3] - corners[1]:g} px"
             flat.count(f"{called}, annotation {at}: a box of {sides} shows nothing")
@@ -230,11 +240,26 @@ def _part(
             f"all boxes of {called} lie in the first pixel of their image: they look like shares; COCO has pixels",
             where=("path",),
         )
+    refuse_other_form(boxed, called, CORNER)
     return boxed
 
 
-def _corners(bbox: Any, called: str, at: int) -> tuple[float, float, float, float]:
+def _as_text(identity: Any, known: Mapping[Any, Any]) -> str:
+    """What to say of an id that is there, but as a number and not as text, or the other way round."""
+    if not any(str(one) == str(identity) for one in known):
+        return ""
+    return f": it is {'text' if isinstance(identity, str) else 'a number'} here, and not where it is listed"
+
+
+def _corners(row: Content, called: str, at: int) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of left, top, width, height."""
+    bbox = row.get("bbox")
+    if not bbox and row.get("segmentation"):
+        raise DataError(
+            f"{called}, annotation {at}: it has a segmentation but no bbox (left, top, width, height), and boxes are "
+            "what is learned",
+            where=("path",),
+        )
     numbers = bbox if isinstance(bbox, list) and len(bbox) == 4 else ()
     if not numbers or not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
         raise DataError(

@@ -8,7 +8,7 @@ parts, and texts beside their images. Names of classes, and folders of parts, st
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,7 +19,7 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import Boxed, Flat, find_boxed, listing_of_boxed
+from chattn_nas.data.sources.boxed import MIDDLE, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form
 from chattn_nas.data.sources.class_names import distinct, names_in
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
@@ -45,22 +45,21 @@ def find_yolo(settings: DataSettings) -> Found:
 
 def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     images = [entry for entry in tree.entries if is_image(entry.path)]
-    texts = {
-        entry.path: entry for entry in tree.entries
-        if entry.path.endswith(".txt") and PurePosixPath(entry.path).name.lower() not in NO_LABELS
-    }  # fmt: skip
     if not images:
         raise DataError(f"there are no images in {root}", where=("path",))
-    data_yaml = _data_yaml(tree)
+    data_yaml = data_yaml_of(tree)
     names, said = _names(tree, data_yaml)
-    parts = _parts(images, data_yaml, said)
-    labels = {entry.path: next((one for one in labels_of(entry.path) if one in texts), None) for entry in images}
+    lists: set[str] = set()
+    parts = _parts(tree, images, data_yaml, said, lists)
+    texts = {path: entry for path, entry in texts_in(tree).items() if path not in lists}
+    labels = labels_by_image(images, texts)
     if not any(labels.values()):
         raise DataError(
             f"no image of {root} has labels: those of {images[0].path} are looked for in "
             f"{labels_of(images[0].path)[0]}",
             where=("path",),
         )
+    _refuse_shared(labels)
     lonely = sorted(texts.keys() - set(labels.values()))
     if lonely:
         listed = first_of(lonely)
@@ -72,18 +71,20 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
             )
         said.append(f"without an image, left out: {plural(len(lonely), 'label file')}: {listed}")
     chosen = {entry.path: entry for entries in parts.values() for entry in entries}
-    flat = Flat(settings)
+    flat, outlines = Flat(settings), list[int]()
+    points = _keypoints(data_yaml, said)
 
     def read(entry: Entry) -> Boxed:
         label = labels[entry.path]
         if label is None:
             return Boxed(entry=entry, file=tree.name(entry))
         called = tree.name(texts[label])
-        return Boxed(entry=entry, file=called, boxes=_boxes(tree, texts[label], called, names, flat))
+        return Boxed(entry=entry, file=called, boxes=_boxes(tree, texts[label], called, names, flat, points, outlines))
 
     with ThreadPoolExecutor() as pool:
         every = dict(zip(chosen, pool.map(read, chosen.values())))
-    said += flat.said()
+    said += [*flat.said(), *_outlines(outlines, sum(len(one.boxes) for one in every.values()))]
+    refuse_other_form(list(every.values()), root, MIDDLE)
     bare = sum(labels[path] is None for path in chosen)
     if bare:
         said.append(f"{bare} image{'s have' if bare > 1 else ' has'} no label file")
@@ -107,8 +108,59 @@ def labels_of(image: str) -> list[str]:
     return places
 
 
-def _data_yaml(tree: Tree) -> dict[str, Any]:
-    """The content of a YAML file that names classes or parts; ``file`` is its own path."""
+def texts_in(tree: Tree) -> dict[str, Entry]:
+    """The text files that may be labels, by path."""
+    texts = (entry for entry in tree.entries if entry.path.lower().endswith(".txt"))
+    return {entry.path: entry for entry in texts if PurePosixPath(entry.path).name.lower() not in NO_LABELS}
+
+
+def labels_by_image(images: Sequence[Entry], texts: Collection[str]) -> dict[str, str | None]:
+    """The label file of every image, if it has one; capitals count only where two files differ in nothing else."""
+    lower = {path.lower(): path for path in texts}
+    places = {entry.path: labels_of(entry.path) for entry in images}
+    return {
+        path: next((one if one in texts else lower[one.lower()] for one in each if one.lower() in lower), None)
+        for path, each in places.items()
+    }
+
+
+def _refuse_shared(labels: Mapping[str, str | None]) -> None:
+    """Refuse two images with the labels of one, such as a.jpg and a.png."""
+    first: dict[str, str] = {}
+    for image, label in labels.items():
+        if label is not None and first.setdefault(label, image) != image:
+            raise DataError(f"{first[label]} and {image} have the same labels, {label}: which is it?", where=("path",))
+
+
+def _keypoints(facts: Mapping[str, Any], said: list[str]) -> int:
+    """Numbers of keypoints behind every box, of a set for poses."""
+    shape = facts.get("kpt_shape")
+    if not isinstance(shape, list) or not all(isinstance(one, int) for one in shape):
+        return 0
+    said.append(f"{facts['file']} says kpt_shape: {shape}: what stands behind a box are keypoints, which are left out")
+    return math.prod(shape)
+
+
+def _outlines(outlines: Sequence[int], boxes: int) -> list[str]:
+    """Sentences on lines that are read as outlines, from the number of points of each."""
+    if not outlines:
+        return []
+    sentences = [f"{plural(len(outlines), 'outline')} x1 y1 x2 y2 ...: the box around each is learned"]
+    if len(set(outlines)) == 1 and len(outlines) == boxes > 1 and outlines[0] != 4:
+        sentences.append(
+            f"beware: every line has {2 * outlines[0]} numbers behind its class, read as {outlines[0]} points: if they "
+            "are a box and more, such as keypoints or a confidence, only x, y, width and height belong there"
+        )
+    return sentences
+
+
+def data_yaml_of(tree: Tree) -> dict[str, Any]:
+    """The content of the YAML file that names classes, else parts; ``file`` is its own path.
+
+    Raises:
+        DataError: One cannot be read, or two name other classes.
+    """
+    found: list[dict[str, Any]] = []
     for entry in tree.entries:
         if not entry.path.lower().endswith((".yaml", ".yml")):
             continue
@@ -119,20 +171,30 @@ def _data_yaml(tree: Tree) -> dict[str, Any]:
                 f"cannot read {tree.name(entry)}: {' '.join(str(error).split())}", where=("path",)
             ) from None
         if isinstance(content, dict) and {"names", "train"} & content.keys():
-            return {**content, "file": entry.path}
-    return {}
+            found.append({**content, "file": entry.path})
+    naming = [one for one in found if "names" in one]
+    if other := next((one for one in naming if one["names"] != naming[0]["names"]), None):
+        raise DataError(
+            f"{naming[0]['file']} and {other['file']} name other classes: which is it? Remove one of them",
+            where=("path",),
+        )
+    return (naming or found or [{}])[0]
 
 
 def _names(tree: Tree, facts: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The names of the classes, with a sentence on their origin; none if no file names them."""
     named = facts.get("names")
     if isinstance(named, dict):
+        named = {int(key) if str(key).isdecimal() else key: name for key, name in named.items()}
         if set(named) != set(range(len(named))):
             raise DataError(f"{facts['file']} must name classes 0, 1, 2, ..., not {', '.join(map(str, named))}",
                             where=("path",))  # fmt: skip
         named = [named[index] for index in range(len(named))]
-    if isinstance(named, list) and named:
-        if facts.get("nc", len(named)) != len(named):
+    if named and not isinstance(named, list):
+        raise DataError(f"{facts['file']} says names: {named}: names of classes are a list, such as [ant, bee]",
+                        where=("path",))  # fmt: skip
+    if named:
+        if str(facts.get("nc", len(named))) != str(len(named)):
             raise DataError(
                 f"{facts['file']} says nc: {facts['nc']} and names {plural(len(named), 'class')}", where=("path",)
             )
@@ -143,8 +205,17 @@ def _names(tree: Tree, facts: dict[str, Any]) -> tuple[list[str], list[str]]:
     return [], []
 
 
-def _parts(images: Sequence[Entry], facts: dict[str, Any], said: list[str]) -> dict[str, list[Entry]]:
-    """Find parts by the folders in ``data.yaml``, else by names of folders, such as ``train`` and ``val2017``.
+def _parts(
+    tree: Tree, images: Sequence[Entry], facts: dict[str, Any], said: list[str], lists: set[str]
+) -> dict[str, list[Entry]]:
+    """Find parts by the folders or lists in ``data.yaml``, else by names of folders, such as ``train`` and ``val2017``.
+
+    Args:
+        tree: The files.
+        images: The images among them.
+        facts: From :func:`data_yaml_of`.
+        said: Takes sentences for the user.
+        lists: Takes the paths of text files that list images.
 
     Raises:
         DataError: Two parts share images.
@@ -154,7 +225,8 @@ def _parts(images: Sequence[Entry], facts: dict[str, Any], said: list[str]) -> d
     for key in ("train", "val", "test"):
         folders = facts.get(key)
         each = [str(one) for one in (folders if isinstance(folders, list) else [folders]) if one]
-        inside = [entry for entry in images if any(_below(entry.path, folder) for folder in each)]
+        listed = {path for one in each for path in _listed(tree, images, one, said, lists)}
+        inside = [one for one in images if one.path in listed or any(_below(one.path, folder) for folder in each)]
         twice = [entry.path for entry in inside if entry.path in held]
         if twice and len(twice) < len(inside):
             raise DataError(
@@ -189,14 +261,46 @@ def _parts(images: Sequence[Entry], facts: dict[str, Any], said: list[str]) -> d
     return by_part
 
 
+def _listed(tree: Tree, images: Sequence[Entry], file: str, said: list[str], lists: set[str]) -> set[str]:
+    """The images that a text file lists, one a line, as they may be named in place of a folder."""
+    ending = "/".join(word for word in file.replace("\\", "/").split("/") if word not in ("", ".", ".."))
+    ends = [entry for entry in tree.entries if f"/{ending}".endswith(f"/{entry.path}") or entry.path == ending]
+    ends += [entry for entry in tree.entries if f"/{entry.path}".endswith(f"/{ending}")]
+    if not file.lower().endswith(".txt") or not ends:
+        return set()
+    lists.add(ends[0].path)
+    lines = [line.strip() for line in tree.read(ends[0]).decode("utf-8-sig", "replace").splitlines() if line.strip()]
+    by_name: dict[str, list[str]] = {}
+    for entry in images:
+        by_name.setdefault(PurePosixPath(entry.path).name, []).append(entry.path)
+    found, missing = set[str](), list[str]()
+    for line in lines:
+        words = line.replace("\\", "/").split("/")
+        near = by_name.get(words[-1], [])
+        fitting = (
+            [path for path in near if f"/{path}".endswith("/" + "/".join(words[start:]))] for start in range(len(words))
+        )
+        one = next(filter(None, fitting), [])
+        if len(one) > 1:
+            raise DataError(f"{ends[0].path} means {one[0]} or {one[1]} by {line!r}: which is it?", where=("path",))
+        found.update(one)
+        missing += [] if one else [line]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        said.append(f"{ends[0].path} lists {plural(len(missing), 'image')} that {are} not there: {first_of(missing)}")
+    return found
+
+
 def _below(path: str, folder: str) -> bool:
     """Whether an image lies in a folder that is given by any path, of which the last components count."""
     words = [word for word in folder.replace("\\", "/").split("/") if word not in ("", ".", "..")]
     return any(f"/{path}".find(f"/{'/'.join(words[start:])}/") >= 0 for start in range(max(1, len(words) - 1)))
 
 
-def _boxes(tree: Tree, entry: Entry, called: str, names: Sequence[str], flat: Flat) -> list[Box]:
-    """Read the objects of one image.
+def _boxes(
+    tree: Tree, entry: Entry, called: str, names: Sequence[str], flat: Flat, points: int, outlines: list[int]
+) -> list[Box]:
+    """Read the objects of one image; ``outlines`` takes the number of points of every outline.
 
     Raises:
         DataError: A line is malformed.
@@ -207,17 +311,27 @@ def _boxes(tree: Tree, entry: Entry, called: str, names: Sequence[str], flat: Fl
         raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
     except UnicodeDecodeError:
         raise DataError(f"cannot read {called}: it is not UTF-8 text", where=("path",)) from None
-    every = [_box(line.split(), f"{called}:{at}", at, names, flat) for at, line in enumerate(lines, 1) if line.strip()]
+    every = [
+        _box(line.split(), f"{called}:{at}", at, names, flat, points, outlines)
+        for at, line in enumerate(lines, 1)
+        if line.strip()
+    ]
     return [box for box in every if box is not None]
 
 
-def _box(words: list[str], place: str, at: int, names: Sequence[str], flat: Flat) -> Box | None:
+def _box(
+    words: list[str], place: str, at: int, names: Sequence[str], flat: Flat, points: int, outlines: list[int]
+) -> Box | None:
     try:
         label, *numbers = (float(word) for word in words)
     except ValueError:
         raise DataError(
-            f"{place}: {' '.join(words)[:80]!r} holds something that is no number", where=("path",)
+            f"{place}: {' '.join(words)[:80]!r} holds something that is no number (a line is the number of a class and "
+            "numbers with decimal points, between blanks)",
+            where=("path",),
         ) from None
+    if points and len(numbers) == 4 + points:
+        numbers = numbers[:4]
     outline = len(numbers) >= 6 and len(numbers) % 2 == 0
     if len(numbers) != 4 and not outline:
         raise DataError(
@@ -230,6 +344,7 @@ def _box(words: list[str], place: str, at: int, names: Sequence[str], flat: Flat
         many = there if names else "classes are numbers from 0 on"
         raise DataError(f"{place}: there is no class {words[0]}: {many}", where=("path",))
     if outline:
+        outlines.append(len(numbers) // 2)
         corners = min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
     else:
         x, y, width, height = numbers
