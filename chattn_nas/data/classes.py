@@ -106,13 +106,28 @@ def check_classes(listing: Listing) -> list[str]:
             f"all {int(train.sum())} images are of one class, {names[0]!r}: there is nothing to tell apart",
             where=("path",),
         )
-    said = []
+    said = _alike(names)
     for part, by_class in counts.items():
         if by_class is not None and part != "train":
             missing = [names[index] for index in np.flatnonzero(by_class == 0)]
             if missing:
                 said.append(f"the {part} images hold none of class {', '.join(missing)}")
     return said
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Sentences on names that are one but for case, blanks, or the form of a number."""
+    first: dict[str, str] = {}
+    sentences = []
+    for name in names:
+        plain = " ".join(name.casefold().split())
+        key = plain.removesuffix(".0") if plain.removesuffix(".0").isdecimal() else plain
+        if first.setdefault(key, name) != name:
+            sentences.append(
+                f"{first[key]!r} and {name!r} are two classes: if they are meant as one, data.classes: "
+                f"{{{name!r}: {first[key]!r}}} merges them"
+            )
+    return sentences
 
 
 def _refuse_untrained(

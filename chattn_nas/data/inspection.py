@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from chattn_nas.data._augment import augment, draw_moves, moved, moved_boxes
 from chattn_nas.data.boxes import CLASS, are_boxes, counted, objects
 from chattn_nas.data.load import divide, load_data
 from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.tensors import Augmentation
 from chattn_nas.files import replacing
 from chattn_nas.image_size import pair
 
@@ -69,7 +70,7 @@ def mean_pictures(settings: DataSettings) -> Image.Image:
 
 
 def contact_sheet(settings: DataSettings, seed: int = 0, count: int = 64) -> Image.Image:
-    """Draw augmented training images as they reach the network, eight to a row."""
+    """Draw augmented training images as they reach the network, with their boxes or masks, eight to a row."""
     data = load_data(settings, data_on="disk")
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data.train), generator=generator)[:count]
@@ -78,7 +79,20 @@ def contact_sheet(settings: DataSettings, seed: int = 0, count: int = 64) -> Ima
         moves = draw_moves(len(batch), batch.images.device, data.augmentation, generator)
         boxes = moved_boxes(batch.labels, moves, pair(data.image_size))
         return _grid(moved(batch.images, moves).numpy(), boxes=boxes.numpy())
+    if batch.labels.ndim == 3:  # masks; 0 is the border that crops bring in, and void
+        both = torch.cat([batch.images, batch.labels[:, None] + 1], 1)
+        both = augment(both, Augmentation(data.augmentation.crop_padding, data.augmentation.flip), generator)
+        return _grid(_painted(both[:, :-1].numpy(), both[:, -1].numpy()))
     return _grid(augment(batch.images, data.augmentation, generator).numpy())
+
+
+def _painted(images: NDArray[np.uint8], numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images (N, C, H, W) half covered by a colour per number (N, H, W); 0 is left as it is."""
+    colours = [ImageColor.getrgb(f"hsl({137.5 * number % 360:.0f}, 100%, 50%)")[:3] for number in range(255)]
+    table = np.array([(0, 0, 0), *colours], np.uint16)
+    covered = table[numbers].transpose(0, 3, 1, 2)
+    shown = images if images.shape[1] == 3 else images[:, :1].repeat(3, 1)
+    return np.where(numbers[:, None] > 0, (shown + covered) // 2, shown).astype(np.uint8)
 
 
 def write_contact_sheet(settings: DataSettings, path: Path) -> None:

@@ -61,7 +61,8 @@ class DataSettings(Settings):
             ``colours``, for boxes ``outside``, for pictures ``scale``.
         image_column: Column of a table that names the image files.
         label_column: Column of a table that holds the label; several columns of 0 and 1 are several labels per image.
-        multilabel: Labels of a table are several per image, separated by ``|``, ``;`` or blanks.
+        multilabel: Labels of a table are several per image: separated by ``|`` or ``;``, else commas, else blanks; in
+            lists, or in rows of their own.
         channel_axis: The axis of the channels in arrays; ``auto`` recognises it by their number.
         resize: ``squash`` changes the aspect ratio, ``crop`` keeps the largest central part with the wanted
             proportions, ``pad`` shows the whole image on the background.

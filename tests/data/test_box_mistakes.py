@@ -41,7 +41,7 @@ def lines(root, write) -> None:
     ("kind", "make", "words"),
     [
         ("coco", lambda root: coco(root, annotations=as_corners),
-         r"2 of the 4 boxes of .*test\.json reach beyond their image as left, top, width, .* as left, top, right, bottom"),
+         r"2 of the 4 boxes of .*test\.json reach beyond their image as left, top, w.* as left, top, right, bottom"),
         ("coco", lambda root: coco(root, annotations=as_middles), "none does as middle x, middle y, width, height"),
         ("yolo", lambda root: lines(root, lambda k, x, y, w, h: f"{k} {x - w / 2} {y - h / 2} {x + w / 2} {y + h / 2}"),
          "boxes of .* reach beyond their image as middle x, .* none does as left, top, right, bottom"),

@@ -10,6 +10,7 @@ from pictures import noise
 from PIL import Image
 
 from chattn_nas.data import DataSettings, describe, load_data
+from chattn_nas.data.inspection import contact_sheet
 from chattn_nas.data.kinds import kind_of
 from chattn_nas.errors import DataError
 
@@ -270,6 +271,19 @@ def test_images_that_exif_turns_are_told(tmp_path, tag, size) -> None:
     Image.new("L", size).save(tmp_path / "masks" / "0.png")
     with pytest.raises(DataError, match=r"its mask is 24x16 px, the image 16x24; EXIF turns or mirrors this image"):
         describe(settings(tmp_path))
+
+
+def test_the_contact_sheet_shows_masks_on_their_images(tmp_path) -> None:
+    """A mask that lies on something else was seen nowhere."""
+    masks(tmp_path)
+    for file in (tmp_path / "images").iterdir():
+        Image.new("RGB", (SIZE, SIZE), (64, 64, 64 + int(file.stem))).save(file, quality=100)
+    sheet = np.asarray(contact_sheet(settings(tmp_path, augment="none", validation=0.5)))[20:90, 2:98].astype(int)
+    left, right = sheet[:, 10:40].reshape(-1, 3), sheet[:, 60:90].reshape(-1, 3)
+    assert left.std(0).max() < 3
+    assert right.std(0).max() < 3
+    assert np.abs(left.mean(0) - right.mean(0)).max() > 60
+    assert np.abs(left.mean(0) - 64).max() > 40
 
 
 def test_classes_that_only_validation_masks_show(tmp_path) -> None:

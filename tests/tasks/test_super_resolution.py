@@ -10,7 +10,7 @@ from task_data import pictures
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from chattn_nas import tasks
-from chattn_nas.data import DataSettings, TensorSet, load_data, load_test, summary
+from chattn_nas.data import DataSettings, TensorSet, describe, load_data, load_test, summary
 from chattn_nas.errors import DataError, InputError
 from chattn_nas.network import build_network, stages
 from chattn_nas.proxy import Outcome, ProxySettings, train
@@ -135,6 +135,28 @@ def test_pictures_that_cannot_be_read_right_are_refused(tmp_path) -> None:
     Image.new("RGB", (48, 48)).save(tmp_path / "0.jpg")
     data = load_data(settings)
     assert len(data.train) + len(data.validation) == 5 * 4, "two pictures of one name are two"
+
+
+@pytest.mark.parametrize(("high", "low"), [("HR", "LR"), ("sharp", "blurred")])
+def test_pairs_that_do_not_belong_together_are_told(folder, tmp_path, high, low) -> None:
+    """Low resolution that was mirrored trained without a word; folders of other names made both sides pictures."""
+    for number, file in enumerate(sorted((folder / "train").iterdir())):
+        picture = Image.open(file)
+        small = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.BICUBIC)
+        for there, one in ((high, picture), (low, small)):
+            (tmp_path / there).mkdir(exist_ok=True)
+            one.save(tmp_path / there / f"{number}.png")
+    settings = DataSettings(dataset="patches", path=str(tmp_path), image_size=12)
+    if high != "HR":
+        with pytest.raises(
+            DataError, match=r"blurred/0\.png and sharp/0\.png, of which one is 2 times as large: .*HR and LR"
+        ):
+            describe(settings)
+        return
+    assert "pairs looked at" not in " ".join(describe(settings).said)
+    for file in (tmp_path / low).iterdir():
+        Image.open(file).rotate(90).save(file)
+    assert "train pairs looked at do not show the same picture, such as LR/" in " ".join(describe(settings).said)
 
 
 def test_picture_and_target_turn_together(data) -> None:

@@ -29,6 +29,8 @@ from chattn_nas.image_size import pair, shown
 from chattn_nas.plural import first_of, plural
 
 SCALES = (2, 3, 4)
+#: Pairs of pictures that are looked at, and the correlation of their pixels below which they show different things.
+LOOKED, ALIKE = 8, 0.5
 #: Words in the names of folders, in any case.
 HIGH, LOW = {"hr", "high", "gt", "target", "targets"}, {"lr", "low", "lq", "input", "inputs"}
 
@@ -81,6 +83,9 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
         said.append(f"{count} of the training pictures, all their patches, are the {part} set")
     paired = any(low.values())
     if not paired:
+        _refuse_unnamed_pairs(
+            tree, root, list({entry.path: entry for pictures in high.values() for entry in pictures.values()}.values())
+        )
         said.append(f"low resolution is made from high by bicubic reduction to 1/{scale}")
     parts = {}
     for part, names in parts_of.items():
@@ -91,6 +96,11 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
         mode = "L" if settings.channels == 1 else "RGB"
         source = _Source(tree, pairs, pair(settings.image_size), scale, mode, settings.background)
         source.check_scale()
+        if unlike := source.unlike():
+            said.append(
+                f"beware: {len(unlike)} of {min(LOOKED, len(pairs))} {part} pairs looked at do not show the same "
+                f"picture, such as {unlike[0]}: are names mixed up, or is one mirrored or turned?"
+            )
         index, small = source.grid()
         if small:
             said.append(f"smaller than a patch, left out: {plural(small, f'{part} picture')}")
@@ -102,6 +112,36 @@ def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listi
             )
         parts[part] = Part(Patches(source, index), HighPatches(source, index))
     return Listing(parts=parts, class_names=(), said=tuple(said))
+
+
+def _refuse_unnamed_pairs(tree: Tree, root: str, pictures: Sequence[Entry]) -> None:
+    """Refuse folders with the same names, half as large in one: the same pictures would be learned from and scored."""
+    named: dict[str, list[Entry]] = {}
+    for entry in pictures:
+        named.setdefault(PurePosixPath(entry.path).stem, []).append(entry)
+    pairs = [(one[0], one[1]) for one in named.values() if len(one) == 2]
+    if not pairs or 2 * len(pairs) < len(named):
+        return
+    scales = set[int | None]()
+    for pair_of in pairs[:: max(1, len(pairs) // LOOKED)]:
+        small, large = sorted(_size(tree, one) for one in pair_of)
+        scales.add(next((one for one in SCALES if (large[0] // one, large[1] // one) == small), None))
+    if None not in scales:
+        one, two = pairs[0]
+        raise DataError(
+            f"{root} holds {one.path} and {two.path}, of which one is {max(filter(None, scales))} times as large: if "
+            "they are one picture in high and low resolution, call their folders HR and LR",
+            where=("path",),
+        )
+
+
+def _size(tree: Tree, entry: Entry) -> tuple[int, int]:
+    """Width and height; 0 of a file that is no picture, which is told when its turn comes."""
+    try:
+        with Image.open(BytesIO(tree.read(entry))) as image:
+            return image.size
+    except Exception:
+        return 0, 0
 
 
 def high_and_low(tree: Tree, root: str, scale: int) -> tuple[dict[str, dict[str, Entry]], dict[str, dict[str, Entry]]]:
@@ -195,6 +235,21 @@ class _Source:
                 f"{self.scale}: it is {fitting[0]}",
                 where=("options",),
             )
+
+    def unlike(self) -> list[str]:
+        """Low-resolution pictures, of some that are looked at, that do not resemble their high-resolution one."""
+        found = []
+        for number in dict.fromkeys(np.linspace(0, len(self.pairs) - 1, LOOKED).astype(int).tolist()):
+            try:
+                high, low = self.opened(number)
+            except Exception:  # told as bad when its turn comes
+                continue
+            if low is None:
+                return []
+            one, two = (np.asarray(image.convert("L"), np.float64).ravel() for image in (high.resize(low.size), low))
+            if min(one.std(), two.std()) > 1 and np.corrcoef(one, two)[0, 1] < ALIKE:
+                found.append(str(self.pairs[number][1].path))  # type: ignore[union-attr]
+        return found
 
     def grid(self) -> tuple[NDArray[np.int64], int]:
         """Picture, top and left of adjacent patches, (n, 3), and the number of pictures that are too small."""

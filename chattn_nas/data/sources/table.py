@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from chattn_nas.data.classes import label, sorted_names
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.label_texts import doubts, separated
 from chattn_nas.data.sources.place import path_of, stamp
 from chattn_nas.data.tree import Entry, stamp_of
 from chattn_nas.errors import DataError
-from chattn_nas.plural import plural, repeated
+from chattn_nas.plural import first_of, plural, repeated
 
 #: Usual names of the columns, in any case.
 IMAGES = ("path", "image", "file", "filename", "file_name", "filepath", "image_path", "img", "image_id", "id", "name")
@@ -27,7 +28,6 @@ SPLITS = ("split", "part", "subset", "set", "fold")
 #: One text per image, or names of classes and their presence (N, classes).
 Labels = list[str] | tuple[list[str], NDArray[np.uint8]]
 TRUE, FALSE = {"1", "1.0", "true"}, {"0", "0.0", "false"}
-SEPARATORS = re.compile(r"[|;\s]+")
 
 
 class Listed:
@@ -76,10 +76,12 @@ def find_csv(settings: DataSettings) -> Found:
     if "train" not in order:
         raise DataError(f"{path} has no row to train on", where=("path",))
     files = [f"{entry.path} {entry.stamp}" for entry in entries]
+    if settings.multilabel:
+        stamps.append("one separator")  # before 2026-11-28 blanks always parted labels
 
     def listing() -> Listing:
         """List the samples by part; called only if the set is not in the cache."""
-        targets, names = _targets(texts, settings)
+        targets, names = _targets(texts, settings, said)
         chosen = {part: np.flatnonzero(np.array([p == part for p in parts])) for part in order}
         return Listing(
             parts={part: Part(Files(Listed(), [entries[i] for i in index]), targets[index])
@@ -104,7 +106,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if "\0" in text or not first:
         raise DataError(f"{path} holds no table: its first line is the header, such as path,label", where=("path",))
     delimiter = max(",;\t|", key=first.count)
-    table = csv.DictReader(text.splitlines(), delimiter=delimiter, restval="", skipinitialspace=True)
+    lines = io.StringIO(text, newline="")
+    table = csv.DictReader(lines, delimiter=delimiter, restval="", skipinitialspace=True)
     header = [name.strip() for name in table.fieldnames or ()]
     if any(map(is_image, header)):
         raise DataError(
@@ -115,8 +118,16 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if (twice := repeated(header)) is not None:
         raise DataError(f"{path} has two columns {twice!r}", where=("path",))
     table.fieldnames = header
+    rows = []
     try:
-        rows = [{name: (value or "").strip() for name, value in row.items() if isinstance(name, str)} for row in table]
+        for row in table:
+            if any(more := row.pop(None, [])):  # type: ignore[call-overload]
+                raise DataError(
+                    f"{path}:{table.line_num} holds {len(header) + len(more)} values, and the first line names "
+                    f"{plural(len(header), 'column')}: a value with a {delimiter!r} in it stands in quotes",
+                    where=("path",),
+                )
+            rows.append({name: (value or "").strip() for name, value in row.items()})
     except csv.Error as error:
         raise DataError(f"cannot read {path}: line {table.line_num}: {error}", where=("path",)) from None
     if not rows:
@@ -154,9 +165,10 @@ def _columns(
     if without and not settings.multilabel:
         number = without[0]
         what = "image" if not rows[number][2][image] else "label"
+        before = next(other for other, (_, file, _) in enumerate(rows) if file == rows[number][1])
         raise DataError(
             f"{rows[number][1]} lacks the {what} in {len(without)} of {plural(len(rows), 'row')}: the first is "
-            f"row {number + 2}",
+            f"row {number - before + 2}",
             where=("path",),
         )
     if several is None and not settings.multilabel and len(rows) > 2:
@@ -219,7 +231,8 @@ def _parts(rows: Sequence[tuple[str, Path, Mapping[str, str]]], column: str, sai
             raise DataError(
                 f"column {column!r} of {rows[0][1]} holds {odd!r}", where=("path",), value=odd, choices=PARTS
             )
-        return [part for part, _, _ in rows]  # a column of another meaning
+        said.append(f"column {column!r} holds {first_of(sorted(met))}, which are no parts: it is not used")
+        return [part for part, _, _ in rows]
     said.append(f"column {column!r} says which part an image is of")
     return [PARTS[row[column].lower()] for _, _, row in rows]
 
@@ -281,7 +294,7 @@ def _once(
             )
         before = texts.setdefault(entry.path, labels)
         if before != labels and merge:
-            texts[entry.path] = (" ".join(filter(None, (*before, *labels))),)
+            texts[entry.path] = ("\n".join(filter(None, (*before, *labels))),)
         elif before != labels:
             way = "" if len(labelled) > 1 else "; several labels per image are asked for with data.multilabel: true"
             raise DataError(
@@ -291,14 +304,18 @@ def _once(
     return list(first.values()), list(texts.values())
 
 
-def _targets(texts: Labels, settings: DataSettings) -> tuple[NDArray[np.uint8] | NDArray[np.int64], list[str]]:
+def _targets(
+    texts: Labels, settings: DataSettings, said: list[str]
+) -> tuple[NDArray[np.uint8] | NDArray[np.int64], list[str]]:
     if isinstance(texts, tuple):
         return texts[1], texts[0]
     if not settings.multilabel:
         names = sorted_names(set(texts))
+        said += doubts(texts)
         return label(texts, names), names
-    several = [[one for one in SEPARATORS.split(text) if one] for text in texts]
+    several = separated(texts, said)
     names = sorted_names({one for row in several for one in row})
+    said += doubts([one for row in several for one in row], numbers=False)
     hot = np.zeros((len(texts), len(names)), np.uint8)
     for number, row in enumerate(several):
         hot[number, label(row, names)] = 1
