@@ -15,7 +15,7 @@ from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.split import Split
 from chattn_nas.data.store import ImageStore
 from chattn_nas.image_size import shown
-from chattn_nas.plural import plural
+from chattn_nas.plural import first_of, plural
 
 #: Pixels below which an object can hardly be found.
 LEAST_SIDE = 4
@@ -85,7 +85,16 @@ def _shares(stored: ImageStore, parts: Split, metric: str | None) -> list[str]:
         return _boxes(labels, names)
     if labels.ndim == 2 and labels.shape[1] == len(names):
         shares = labels.mean(0)
-        return [f"labels per image: {labels.sum(1).mean():.2f} on average; {_listed(names, shares)}"]
+        part, rows = parts.validation
+        absent = [name for name, one in zip(names, stored.targets[part][rows].sum(0).tolist()) if not one]
+        told = (
+            f"beware: no validation image is of class {first_of(absent)}: in means over classes it counts as nothing "
+            "found"
+        )
+        return [
+            f"labels per image: {labels.sum(1).mean():.2f} on average; {_listed(names, shares)}",
+            *[told] * bool(absent),
+        ]
     if labels.ndim != 1:
         return []
     counts = np.bincount(labels, minlength=len(names))

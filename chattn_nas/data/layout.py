@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -22,6 +22,10 @@ PARTS = {
 }  # fmt: skip
 #: Image files that Pillow cannot read: they are named as bad, not passed over.
 FOREIGN = {".heic", ".heif", ".raw", ".cr2", ".nef", ".arw", ".dng", ".svg", ".jxl"}
+
+
+#: What an exported network's ``model.py`` writes beside an image.
+ANSWER = re.compile(r"(.+)\.(?:mask|boxes|x[234])\.png")
 
 
 class NoClassFoldersError(DataError):
@@ -53,6 +57,19 @@ def is_image(path: str) -> bool:
     ending = PurePosixPath(path).suffix.lower()
     Image.init()
     return ending in FOREIGN or (ending in Image.EXTENSION and ending not in (".pdf", ".ps", ".eps", ".h5", ".hdf"))
+
+
+def answers(entries: Iterable[Entry], said: list[str]) -> set[str]:
+    """Paths of pictures that an exported network wrote beside its images, which are no images of the set.
+
+    ``photo.boxes.png`` is one beside ``photo.jpg``, as are ``.mask.png`` and ``.x2.png``; ``said`` takes a sentence.
+    """
+    images = [PurePosixPath(entry.path) for entry in entries if is_image(entry.path)]
+    stems = {str(path.with_suffix("")) for path in images}
+    written = [str(path) for path in images if (name := ANSWER.fullmatch(str(path))) and name[1] in stems]
+    if written:
+        said.append(f"left out, as written by an exported network: {first_of(written)}")
+    return set(written)
 
 
 def find_layout(tree: Tree, root: str) -> FolderLayout:

@@ -212,3 +212,12 @@ def test_images_that_exif_turns_are_told(tmp_path) -> None:
     Image.fromarray(noise(0, WIDTH, HEIGHT)).save(tmp_path / "images" / "train" / "train0.png", exif=turned)
     (told,) = describe(settings(tmp_path, "yolo")).warned
     assert told.startswith("EXIF turns or mirrors 1 image")
+
+
+def test_what_an_exported_network_drew_is_no_image(tmp_path) -> None:
+    """A picture without labels is one without objects: the answers of a network taught that there is nothing."""
+    yolo(tmp_path, parts=("train",))
+    shutil.copy(tmp_path / "images" / "train" / "train0.png", tmp_path / "images" / "train" / "train0.boxes.png")
+    facts = describe(settings(tmp_path, "yolo"))
+    assert facts.parts["train"].images == 4
+    assert "left out, as written by an exported network: images/train/train0.boxes.png" in facts.said

@@ -1,12 +1,15 @@
 """Labels as tables write them: several in a cell, numbers, and what stands for nothing."""
 
+import warnings
+
 import numpy as np
 import pytest
 from pictures import folder, noise
 from PIL import Image
 
-from chattn_nas.data import DataSettings, describe, load_data
+from chattn_nas.data import DataSettings, describe, load_data, summary
 from chattn_nas.errors import DataError
+from chattn_nas.tasks.label_metrics import build_metric
 
 #: Of every image, in turns: what its cell says, and the labels that are meant.
 MEANT = [{"red dress", "blue"}, {"blue"}, {"red dress"}, set()]
@@ -127,3 +130,20 @@ def test_a_column_of_folds_is_said_to_be_unused(tmp_path) -> None:
 def test_lines_inside_quotes(tmp_path) -> None:
     table(tmp_path, lambda number: f'{"ab"[number % 2]},"first\nsecond"', "path,label,note")
     assert np.array_equal(describe(settings(tmp_path)).parts["train"].counts, [10, 10])
+
+
+def test_labels_that_no_validation_image_has_are_told(tmp_path) -> None:
+    """They count as 0 in the mean over classes, and torchmetrics warned of it in its own words, in every trial."""
+    table(tmp_path, lambda number: f"{number % 2},{number == 3:d},{'train' if number < 15 else 'val'}",
+          "path,ant,bee,split")  # fmt: skip
+    chosen = settings(tmp_path, label_column=["ant", "bee"])
+    told = " ".join(summary(chosen, batch_size=4, epochs=1))
+    assert "beware: no validation image is of class bee: in means over classes it counts as nothing found" in told
+    data = load_data(chosen)
+    for metric in ("average_precision", "auroc"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            score = build_metric(metric, 2, multilabel=True)(
+                data.validation.labels.float() * 2 - 1, data.validation.labels
+            )
+        assert score == pytest.approx(0.5)

@@ -293,3 +293,11 @@ def test_classes_that_only_validation_masks_show(tmp_path) -> None:
     assert describe(settings(tmp_path)).warned == (
         "the validation masks show thing, which no training mask shows: nothing can learn it",
     )
+
+
+def test_what_an_exported_network_painted_is_no_image(tmp_path) -> None:
+    masks(tmp_path)
+    Image.new("P", (SIZE, SIZE)).save(tmp_path / "images" / "0.mask.png")
+    facts = describe(settings(tmp_path))
+    assert facts.parts["train"].images == 6
+    assert "left out, as written by an exported network: images/0.mask.png" in facts.said

@@ -1,5 +1,6 @@
 """Super-resolution: patches as they are cut, trained on and scored; references are Pillow's and torchmetrics'."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,10 @@ def test_pairs_that_do_not_belong_together_are_told(folder, tmp_path, high, low)
         ):
             describe(settings)
         return
-    assert "pairs looked at" not in " ".join(describe(settings).said)
+    shutil.copy(tmp_path / "HR" / "0.png", tmp_path / "HR" / "0.x2.png")  # what an exported network wrote
+    facts = describe(settings)
+    assert "left out, as written by an exported network: HR/0.x2.png" in facts.said
+    assert "pairs looked at" not in " ".join(facts.said)
     for file in (tmp_path / low).iterdir():
         Image.open(file).rotate(90).save(file)
     assert "train pairs looked at do not show the same picture, such as LR/" in " ".join(describe(settings).said)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chattn_nas.data.decoding import Reading
-from chattn_nas.data.layout import is_image, part_of
+from chattn_nas.data.layout import answers, is_image, part_of
 from chattn_nas.data.pictures import Files, Found, Listing, Part
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.class_names import names_in
@@ -64,7 +64,8 @@ def find_masks(settings: DataSettings) -> Found:
 
 
 def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> Listing:
-    images, masks, names = grouped(tree, root)
+    said: list[str] = []
+    images, masks, names = grouped(tree, root, said)
     if "train" not in images or not any(masks.values()):
         raise DataError(
             f"{root} holds no images to train on with masks: they are looked for as train/images and train/masks, or "
@@ -72,7 +73,6 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
             where=("path",),
         )
     chosen: dict[str, list[tuple[Entry, Entry]]] = {}
-    said: list[str] = []
     for part, by_key in images.items():
         known = _without_words(masks.get(part, {}))
         pairs = [(entry, _mask_of(key, known)) for key, entry in by_key.items()]
@@ -112,7 +112,7 @@ def _naming(masks: Mapping[str, Entry]) -> str:
     return f" (a mask has its image's name, perhaps with a word behind it, as in 7_mask.png: {', '.join(WORDS)}{other})"
 
 
-def grouped(tree: Tree, root: str) -> tuple[Grouped, Grouped, Entry | None]:
+def grouped(tree: Tree, root: str, said: list[str] | None = None) -> tuple[Grouped, Grouped, Entry | None]:
     """Group images and masks by part and name, by the names of their folders, and find a file that names the classes.
 
     Raises:
@@ -122,16 +122,17 @@ def grouped(tree: Tree, root: str) -> tuple[Grouped, Grouped, Entry | None]:
     images: Grouped = {}
     masks: Grouped = {}
     names: Entry | None = None
+    aside = answers(tree.entries, [] if said is None else said)
     for entry in tree.entries:
         *folders, name = entry.path.split("/")
         if name in ("classes.txt", "labels.txt"):
             names = entry
-        said = [(folder, *_means(folder)) for folder in folders]
-        kinds = [kind for _, kind, _ in said if kind is not None]
-        if not kinds or not is_image(name):
+        meant = [(folder, *_means(folder)) for folder in folders]
+        kinds = [kind for _, kind, _ in meant if kind is not None]
+        if not kinds or not is_image(name) or entry.path in aside:
             continue
-        part = next((part for _, _, part in said if part), "train")
-        rest = [folder for folder, kind, part in said if kind is None and part is None]
+        part = next((part for _, _, part in meant if part), "train")
+        rest = [folder for folder, kind, part in meant if kind is None and part is None]
         key = "/".join([*rest, PurePosixPath(name).stem])
         held = (images if kinds[0] is IMAGES else masks).setdefault(part, {})
         if held.setdefault(key, entry) is not entry:

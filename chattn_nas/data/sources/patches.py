@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from chattn_nas.data.decoding import DEEP, TURNED
-from chattn_nas.data.layout import is_image, part_of
+from chattn_nas.data.layout import answers, is_image, part_of
 from chattn_nas.data.pictures import Found, Listing, Part, Raw
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.place import path_of
@@ -56,10 +56,10 @@ def find_patches(settings: DataSettings) -> Found:
 
 
 def _listing(tree: Tree, root: str, settings: DataSettings, scale: int) -> Listing:
-    high, low = high_and_low(tree, root, scale)
+    said: list[str] = []
+    high, low = high_and_low(tree, root, scale, said)
     if not high.get("train"):
         raise DataError(f"there are no pictures to train on in {root}", where=("path",))
-    said = []
     parts_of = {part: list(pictures) for part, pictures in high.items()}
     rng = np.random.default_rng(settings.seed)
     for part, share in (("validation", settings.validation), ("test", settings.test)):
@@ -144,13 +144,16 @@ def _size(tree: Tree, entry: Entry) -> tuple[int, int]:
         return 0, 0
 
 
-def high_and_low(tree: Tree, root: str, scale: int) -> tuple[dict[str, dict[str, Entry]], dict[str, dict[str, Entry]]]:
+def high_and_low(
+    tree: Tree, root: str, scale: int, said: list[str] | None = None
+) -> tuple[dict[str, dict[str, Entry]], dict[str, dict[str, Entry]]]:
     """Group pictures by part and name; low resolution is recognised by the names of folders.
 
     Args:
         tree: The files.
         root: The place as the user knows it.
         scale: Scale of the high-resolution pictures; names of the others may contain ``x2``. 0 takes any.
+        said: Takes sentences for the user.
 
     Raises:
         DataError: Two low-resolution pictures have the same name.
@@ -158,8 +161,9 @@ def high_and_low(tree: Tree, root: str, scale: int) -> tuple[dict[str, dict[str,
     times = str(scale) if scale else f"[{min(SCALES)}-{max(SCALES)}]"
     high: dict[str, dict[str, Entry]] = {}
     low: dict[str, dict[str, Entry]] = {}
+    aside = answers(tree.entries, [] if said is None else said)
     for entry in tree.entries:
-        if not is_image(entry.path):
+        if not is_image(entry.path) or entry.path in aside:
             continue
         *folders, name = entry.path.split("/")
         words = [word for folder in folders for word in re.split(r"[\W_]+", folder.lower())]

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from chattn_nas.data.boxes import Box
-from chattn_nas.data.layout import PARTS, is_image
+from chattn_nas.data.layout import PARTS, answers, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.boxed import MIDDLE, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form
@@ -44,11 +44,12 @@ def find_yolo(settings: DataSettings) -> Found:
 
 
 def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
-    images = [entry for entry in tree.entries if is_image(entry.path)]
-    if not images:
-        raise DataError(f"there are no images in {root}", where=("path",))
     data_yaml = data_yaml_of(tree)
     names, said = _names(tree, data_yaml)
+    aside = answers(tree.entries, said)
+    images = [entry for entry in tree.entries if is_image(entry.path) and entry.path not in aside]
+    if not images:
+        raise DataError(f"there are no images in {root}", where=("path",))
     lists: set[str] = set()
     parts = _parts(tree, images, data_yaml, said, lists)
     texts = {path: entry for path, entry in texts_in(tree).items() if path not in lists}
