@@ -14,9 +14,9 @@ from typing import Any
 
 from PIL import Image
 
-from chattn_nas.data.layout import NoClassFoldersError, find_layout, is_image
+from chattn_nas.data.layout import FolderLayout, NoClassFoldersError, find_layout, is_image
 from chattn_nas.data.sources.coco import OTHERS
-from chattn_nas.data.sources.masks import grouped
+from chattn_nas.data.sources.masks import grouped, without_word
 from chattn_nas.data.sources.patches import SCALES, high_and_low
 from chattn_nas.data.sources.yolo import data_yaml_of, labels_by_image, labels_of, texts_in
 from chattn_nas.data.tree import Entry, Tree, open_tree
@@ -42,11 +42,13 @@ class DataKind:
         dataset: The value for ``data.dataset``; ``None`` if there are only pictures.
         options: Suitable ``data.options``.
         seen: What the set holds, to explain why it does not suit a task.
+        doubt: Why it may be meant for another task, which the user has to say.
     """
 
     dataset: str | None
     options: Mapping[str, Any] = field(default_factory=dict)
     seen: str = ""
+    doubt: str = ""
 
     @property
     def task(self) -> str | None:
@@ -85,11 +87,14 @@ def kind_of(path: Path) -> DataKind | None:
     foreign = _foreign(tree)
     if boxes := _voc(tree):
         return DataKind(None, seen=f"{plural(len(images), 'image')}{boxes}")
+    doubt = _masks_beside(images)
     try:
-        find_layout(tree, str(path))
+        layout = find_layout(tree, str(path))
     except NoClassFoldersError:  # other errors are of class folders in which something is wrong
-        return DataKind(None, seen=f"{plural(len(images), 'image')}, but no class folders, masks or boxes{foreign}")
-    return DataKind("image_folder", seen=f"it holds images in class folders{foreign}")
+        seen = f"{plural(len(images), 'image')}, but no class folders, masks or boxes{foreign}"
+        return DataKind(None, seen=seen, doubt=doubt)
+    doubt = doubt or _masks_as_class(tree, layout)
+    return DataKind("image_folder", seen=f"it holds images in class folders{foreign}", doubt=doubt)
 
 
 def pictures_at(path: Path) -> tuple[dict[str, int], int]:
@@ -144,6 +149,45 @@ def _voc(tree: Tree) -> str:
         return ""
     return (
         f" and {plural(len(files), 'file')} of Pascal VOC's boxes (.xml): convert them to COCO's JSON or YOLO's texts"
+    )
+
+
+def _masks_beside(images: list[Entry]) -> str:
+    """What to say of files that are named as masks of others beside them, as a_mask.png is of a.png."""
+    stems = {str(PurePosixPath(entry.path).with_suffix("")): entry.path for entry in images}
+    masks = [path for stem, path in stems.items() if (bare := without_word(stem)) != stem and bare in stems]
+    if not masks or 3 * len(masks) < len(stems):
+        return ""
+    return (
+        f"{len(masks)} of {plural(len(images), 'image')} are named as masks of others beside them ({masks[0]}): for "
+        "--task segmentation put them into folders images and masks; for another task take them out, or name it"
+    )
+
+
+def _masks_as_class(tree: Tree, layout: FolderLayout) -> str:
+    """What to say of two folders with the same names and sizes, of which one has no colours."""
+    folders: dict[str, dict[str, Entry]] = {}
+    for entry, name in layout.parts["train"]:
+        folders.setdefault(name, {})[PurePosixPath(entry.path).stem] = entry
+    if len(folders) != 2:
+        return ""
+    (one, first), (two, second) = folders.items()
+    if first.keys() != second.keys():
+        return ""
+    grey = list[tuple[bool, ...]]()
+    for stem in list(first)[:: max(1, len(first) // LOOKED)]:
+        try:
+            with Image.open(BytesIO(tree.read(first[stem]))) as a, Image.open(BytesIO(tree.read(second[stem]))) as b:
+                if a.size != b.size:
+                    return ""
+                grey.append(tuple(image.mode in ("1", "L", "P", "I;16", "I") for image in (a, b)))
+        except Exception:  # whatever a broken file makes Pillow raise; reading it reports that
+            continue
+    if not grey or len(set(grey)) > 1 or sum(grey[0]) != 1:
+        return ""
+    return (
+        f"{one}/ and {two}/ hold files of the same names and sizes, with colours and without: if these are images and "
+        "their masks, call the folders images and masks; if they are two classes, say --task classification"
     )
 
 

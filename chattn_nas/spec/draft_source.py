@@ -84,6 +84,8 @@ def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[st
         raise DataError(f"--task {task}: there is no such task", value=task, choices=tuple(SOURCES))
     kind = look(data)
     table = kind.dataset in (*ENDINGS.values(), "digits")
+    if task is None and kind.doubt:
+        raise DataError(f"--data {data}: {kind.doubt}")
     if task is None and kind.dataset is None:
         meant = _meant(data)
         raise DataError(

@@ -222,14 +222,18 @@ def _mask_of(key: str, masks: dict[str, Entry]) -> Entry | None:
     return None
 
 
-def _without_words(masks: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Masks by the names of their images: without a word that says that they are masks, where that is clear."""
+def without_word(key: str) -> str:
+    """The path of a file, without its ending and without a word in its name that says that it is a mask."""
+    folder, slash, name = key.rpartition("/")
     words = "|".join(WORDS)
+    return folder + slash + re.sub(rf"[-_. ]({words})$|^({words})[-_. ]", "", name, flags=re.I)
+
+
+def _without_words(masks: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Masks by the names of their images, where these are clear."""
     found = dict(masks)
     for key, entry in masks.items():
-        folder, _, name = key.rpartition("/")
-        bare = re.sub(rf"[-_. ]({words})$|^({words})[-_. ]", "", name, flags=re.I)
-        found.setdefault(f"{folder}/{bare}" if folder else bare, entry)
+        found.setdefault(without_word(key), entry)
     return found
 
 
