@@ -14,7 +14,8 @@
     │   │   └── NewerFormatError ... or that a newer version of this package stored
     │   └── MissingExtraError    ... of a feature whose packages are not installed
     ├── SearchStopped            a search gave up: too many failures in a row
-    ├── TrainingStopped          the final training cannot go on
+    ├── TrainingStopped          a training cannot go on
+    │   └── ProcessLost          ... since another of the processes that train together has ended
     └── ExportError              an exported network could not be written or proved
 
 A message is one sentence: what was met, and what is possible. ``InputError`` carries the place inside the
@@ -136,7 +137,11 @@ class SearchStopped(ChattnError):
 
 
 class TrainingStopped(ChattnError):
-    """A final training whose loss was not finite, or whose step failed."""
+    """A training whose loss was not finite, or whose step failed."""
+
+
+class ProcessLost(TrainingStopped):
+    """Another of the processes that train one network together has ended; it has said why."""
 
 
 class ExportError(ChattnError):

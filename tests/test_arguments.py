@@ -101,7 +101,7 @@ def test_every_argument_of_every_public_function_is_checked(name, function) -> N
 ROOMS = ("data", "export", "judging", "report", "results", "search", "study", "training", "benchmark", "space")
 INNER = {
     "answers_markdown", "augment", "compare", "compare_block", "confirmed_winner", "differences", "draw_moves", "facts",
-    "fold_batchnorm", "ground", "join_distributed", "joined", "load_training_data", "majority", "moved", "moved_boxes",
+    "fold_batchnorm", "ground", "joined", "load_training_data", "majority", "moved", "moved_boxes",
     "network_html", "of_one_width", "read_result", "refuse_another", "sample_batch", "summary", "train_fully",
     "trained_weights",
 }  # fmt: skip

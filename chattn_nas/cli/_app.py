@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
@@ -31,7 +32,7 @@ from chattn_nas._lazy import leave_garbage
 from chattn_nas.arguments import by_flags
 from chattn_nas.cli import usage
 from chattn_nas.credentials import redacted
-from chattn_nas.errors import ChattnError, DataError, InputError, RunError, first_line
+from chattn_nas.errors import ChattnError, DataError, InputError, ProcessLost, RunError, first_line
 from chattn_nas.interrupts import as_interrupt
 from chattn_nas.openmp import short_waits
 from chattn_nas.required import missing_package
@@ -58,6 +59,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+#: Seconds that a process of ``torchrun`` waits for the first one to tell an error that both have.
+PATIENCE = 20
 console = Console(markup=False, highlight=False)  # what is printed comes from users
 #: What a file system refuses for reasons that its user can mend.
 REFUSED = (
@@ -93,11 +96,12 @@ Panel = Literal["Start", "Search", "Judge", "Take home", "Tables"]
 
 
 def command(
-    panel: Panel, example: str, name: str | None = None, *, goes_on: bool = False
+    panel: Panel, example: str, name: str | None = None, *, goes_on: bool = False, together: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a command in the help's group ``panel``; each has ``--quiet``, and is silent with ``--json``.
 
-    ``goes_on`` says that the same command continues after an interruption.
+    ``goes_on`` says that the same command continues after an interruption; ``together``, that the processes that
+    ``torchrun`` starts do one work, of which only the first speaks.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -107,7 +111,10 @@ def command(
 
         @functools.wraps(function)
         def run(*values: Any, quiet: bool = False, **options: Any) -> None:
-            console.quiet = quiet or bool(options.get("as_json"))
+            silent = together and not is_first()
+            console.quiet = quiet or silent or bool(options.get("as_json"))
+            if silent:
+                logging.disable(logging.WARNING)
             _refuse_no_text({name: value for name, value in options.items() if value != defaults.get(name)})
             try:
                 function(*values, **options)
@@ -117,7 +124,8 @@ def command(
                     raise
                 raise RunError(f"{error} ({_elsewhere(options['run'])})") from error
             except KeyboardInterrupt:
-                print("Stopped" + (": the same command goes on." if goes_on else "."), file=sys.stderr)
+                if not silent:
+                    print("Stopped" + (": the same command goes on." if goes_on else "."), file=sys.stderr)
                 raise typer.Exit(130) from None
 
         own = inspect.signature(function).parameters.values()
@@ -129,6 +137,24 @@ def command(
         return function
 
     return register
+
+
+def is_first() -> bool:
+    """Whether this process is the only one, or the first of those that ``torchrun`` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _leave_to_others(error: Exception) -> None:
+    """Wait before an error is told that another process of ``torchrun`` tells: that one's end ends this one.
+
+    What is wrong with a spec or an option every process finds; and where one fails, the others lose it.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or (is_first() and not isinstance(error, ProcessLost)):
+        return
+    try:
+        time.sleep(3 * PATIENCE if isinstance(error, ProcessLost) else PATIENCE)
+    except KeyboardInterrupt:
+        sys.exit(getattr(error, "exit_code", 1))
 
 
 def _refuse_no_text(options: Mapping[str, Any]) -> None:
@@ -251,7 +277,11 @@ def main() -> None:
             stream.reconfigure(errors="plain")
     try:
         with as_interrupt():
-            sys.exit(app(standalone_mode=False))
+            try:
+                sys.exit(app(standalone_mode=False))
+            except Exception as error:
+                _leave_to_others(error)
+                raise
     except typer.Abort:  # an answer that was asked for
         _end("stopped", 130)
     except usage.USAGE as error:

@@ -8,14 +8,25 @@ from typing import Annotated
 
 import typer
 
-from chattn_nas.cli._app import AsJson, SpecPath, Wide, command, moving, print_json, print_legend, print_table, say
+from chattn_nas.cli._app import (
+    AsJson,
+    SpecPath,
+    Wide,
+    command,
+    is_first,
+    moving,
+    print_json,
+    print_legend,
+    print_table,
+    say,
+)
 from chattn_nas.errors import InputError
 
 #: Networks of a ranking that are printed.
 FEW = 20
 
 
-@command("Start", "chattn-nas one-shot quickstart --csv ranking.csv", "one-shot")
+@command("Start", "chattn-nas one-shot quickstart --csv ranking.csv", "one-shot", together=True)
 def one_shot(
     path: SpecPath,
     csv: Annotated[
@@ -28,23 +39,28 @@ def one_shot(
 
     What it is worth: chattn-nas docs cost. The column predicted is minus the loss with shared weights, as a sum
     over stages: more is better.
+
+    On several GPUs: torchrun --nproc-per-node N -m chattn_nas one-shot SPEC
     """
     from chattn_nas.spec import load_spec
 
     with moving(f"Reading {path}"):
         spec = load_spec(path)
     with moving("Loading torch"):
+        from chattn_nas.proxy.distributed import group_size
         from chattn_nas.search.one_shot.ranking import LISTED, ranking
-        from chattn_nas.search.one_shot.run import predict, refuse
+        from chattn_nas.search.one_shot.run import predict_together, refuse
         from chattn_nas.search.preflight import try_out
         from chattn_nas.spec.load import lines_of
         from chattn_nas.study.short import short_form
     with lines_of(path):
-        refuse(spec)
-        try_out(spec)
-        if csv is not None:
+        refuse(spec, group_size())
+        if csv is not None and is_first():
             _check_place(csv)
-        prediction = predict(spec, say=say)
+        try_out(spec)
+        prediction = predict_together(spec, say=say)
+    if prediction is None:  # the first process tells it
+        return
     rows = ranking(prediction, spec)
     if csv is not None:
         with csv.open("w", encoding="utf-8", newline="") as file:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
 
-from chattn_nas.cli._app import AsJson, RunPath, command, moving, open_run, print_json, say
+from chattn_nas.cli._app import AsJson, RunPath, command, is_first, moving, open_run, print_json, say
 from chattn_nas.plural import plural
 
 
-@command("Take home", "chattn-nas train photos --epochs 100", goes_on=True)
+@command("Take home", "chattn-nas train photos --epochs 100", goes_on=True, together=True)
 def train(
     run: RunPath,
     trial: Annotated[str, typer.Option(help="best, or a trial's number.")] = "best",
@@ -33,29 +31,28 @@ def train(
     On several GPUs: torchrun --nproc-per-node N -m chattn_nas train RUN
     """
     opened = open_run(run)
-    speaks = os.environ.get("RANK", "0") == "0"
     with moving("Loading torch", line=False):
         from chattn_nas import report
         from chattn_nas.study.metric import unit_of
         from chattn_nas.study.short import in_short
 
         chosen, unit = opened.chosen(trial), unit_of(opened.study)
-    if speaks:
-        say(f"Training {in_short(str(chosen))}")
+    say(f"Training {in_short(str(chosen))}")
 
     def on_epoch(row: dict[str, Any]) -> None:
         scored = f", validation {unit.text(row['score'])}" if "score" in row else ""
         say(f"epoch {row['epoch']}: loss {row['train_loss']:.4f}{scored}, {row['seconds']:.1f} s")
 
-    with moving("Training", line=False) if speaks else nullcontext():
+    with moving("Training", line=False):
         result = chosen.train(
             epochs=epochs, seed=seed, with_validation=with_validation, tensorboard=tensorboard, on_epoch=on_epoch
         )
-    if speaks:
-        report.write_report(opened.directory, opened.study)
-        if as_json:
-            print_json({"network": str(chosen), "test": result.test_score, "plan": result.plan})
-        say(
-            f"Test {unit.title} {unit.text(result.test_score)} after {plural(result.plan['epochs'], 'epoch')}\n"
-            f"Next: chattn-nas export {shlex.quote(str(run))} --out network   (takes these weights)",
-        )
+    if not is_first():
+        return
+    report.write_report(opened.directory, opened.study)
+    if as_json:
+        print_json({"network": str(chosen), "test": result.test_score, "plan": result.plan})
+    say(
+        f"Test {unit.title} {unit.text(result.test_score)} after {plural(result.plan['epochs'], 'epoch')}\n"
+        f"Next: chattn-nas export {shlex.quote(str(run))} --out network   (takes these weights)",
+    )

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from chattn_nas.proxy._evaluate import evaluate as evaluate
     from chattn_nas.proxy._train import Report as Report
     from chattn_nas.proxy._train import train as train
+    from chattn_nas.proxy.distributed import DistributedContext as DistributedContext
+    from chattn_nas.proxy.distributed import join_distributed as join_distributed
     from chattn_nas.proxy.measurement import Measurement as Measurement
     from chattn_nas.proxy.measurement import Outcome as Outcome
     from chattn_nas.proxy.measurement import Rung as Rung
@@ -24,6 +26,7 @@ __all__, __getattr__, __dir__ = hand_on(
         "chattn_nas.device": "resolve_device",
         "._evaluate": "Evaluation evaluate",
         "._train": "Report train",
+        ".distributed": "DistributedContext join_distributed",
         ".measurement": "Measurement Outcome Rung",
         ".memory": "free_caches is_out_of_memory",
         ".retry": "train_within_memory",

@@ -46,6 +46,23 @@ class AuxiliaryHeads:
                 hook.remove()
 
 
+class WithAuxiliary(nn.Module):
+    """A network that gives the logits of its auxiliary heads beside its output.
+
+    Args:
+        network: Any network.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.auxiliary = network, AuxiliaryHeads(network)
+
+    def forward(self, images: Tensor) -> tuple[Any, Heard]:
+        """(B, C, H, W) to the network's output, and what its heads gave."""
+        with self.auxiliary.heard() as heard:
+            return self.network(images), heard
+
+
 def presence_loss(heard: Heard, targets: Tensor) -> Tensor | float:
     """Weighted binary cross-entropies of the presence of every class; 0 if no head was called.
 

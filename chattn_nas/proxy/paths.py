@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from chattn_nas.data import Augmentation, Data
+from chattn_nas.network.build import derived_seed
 from chattn_nas.network.start import restored
 from chattn_nas.proxy import pulse
 from chattn_nas.proxy.criterion import criterion_of
+from chattn_nas.proxy.distributed import DistributedContext
 from chattn_nas.proxy.drop_path import dropped
 from chattn_nas.proxy.epochs import epochs_of
 from chattn_nas.proxy.isolation import own_stream_and_state
@@ -40,26 +42,37 @@ def train_paths(
     epochs: int,
     choose: Callable[[int], None],
     seed: int,
-    device: torch.device,
+    context: DistributedContext,
     after_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> None:
     """Train ``network`` in place in one schedule, by the recipe of the proxy.
 
+    Several processes train it on the batches of one, with the same path, order and augmentation. Each takes its share
+    of every batch; the learning rate and the gradient are those of the whole batch. Norms over a batch see only the
+    share of their own process, as in the final training, and layers that draw (dropout, drop path) draw other numbers
+    in each.
+
     Args:
         network: On any device. Its optimiser holds all parameters; those that a step does not reach have no gradient,
-            so neither momentum nor weight decay moves them.
+            in no process, so neither momentum nor weight decay moves them.
         data: The data set; moved to the device.
         settings: Batch size, optimiser, loss; the rungs are ignored.
         epochs: Length of the schedule.
-        choose: Called before every step with its number, from 0; switches the path.
+        choose: Called before every step with its number, from 0; switches the path, to the same in all processes.
         seed: Seeds the order and the augmentation.
-        device: To train on.
-        after_epoch: Called with the number of epochs so far and the mean loss of the last epoch.
+        context: The processes that train, and the device of this one.
+        after_epoch: Called with the number of epochs so far and the mean loss of the last epoch, over all processes.
+
+    Raises:
+        InputError: The batch cannot be divided among the processes, or there are fewer images than processes.
     """
-    with own_stream_and_state(device, seed), dropped(network, settings.drop_path):
+    device = context.device
+    drawn_in_layers = seed if context.is_first else derived_seed(seed, "layers", context.rank)
+    with own_stream_and_state(device, drawn_in_layers), dropped(network, settings.drop_path):
         # Never captured: a graph would replay the path that it was captured with.
         plain = settings.changed(ema=0.0)  # an average over paths is of none of them
-        resident = epochs_of(network, data, plain, torch.Generator(device).manual_seed(seed))
+        generator = torch.Generator(device).manual_seed(seed)
+        resident = epochs_of(network, data, plain, generator, context=context)
         train_mode(network)
         total = epochs * resident.steps
         rates = factors(settings, total)
@@ -76,7 +89,7 @@ def train_paths(
         choose(0)
         for epoch in range(epochs):
             loss = resident.epoch(rates[epoch * resident.steps : (epoch + 1) * resident.steps], next_path)
-            after_epoch(epoch + 1, loss / resident.steps)
+            after_epoch(epoch + 1, context.mean(loss / resident.steps))
 
 
 class PathLoss:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.data import TensorSet
-from chattn_nas.proxy.auxiliary import AuxiliaryHeads, presence_loss
+from chattn_nas.proxy.auxiliary import WithAuxiliary, presence_loss
 from chattn_nas.proxy.average import Average
 from chattn_nas.tasks.task import Criterion, Task
 
@@ -53,7 +53,7 @@ class TrainingStep:
         self.criterion, self.presence = criterion, task.presence
         self.accumulate, self.clip, self.average = accumulate, clip, average
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.auxiliary = AuxiliaryHeads(network)
+        self.outputs: nn.Module = WithAuxiliary(network)
 
     def __call__(self, batch: TensorSet) -> Tensor:
         """Train on one batch; return the mean loss, a tensor on the device."""
@@ -89,7 +89,7 @@ class TrainingStep:
         The loss of auxiliary heads comes second: it is trained on but not reported, so that networks with such a head
         are compared by the same loss as the others.
         """
-        with autocast(images.device), self.auxiliary.heard() as heard:
-            output = self.network(images)
+        with autocast(images.device):
+            output, heard = self.outputs(images)
         loss = self.criterion(output, targets)
         return loss, presence_loss(heard, self.presence(targets)) if heard else 0.0

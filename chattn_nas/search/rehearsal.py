@@ -45,7 +45,7 @@ def rehearse(spec: Spec, data: TaskData) -> None:
     cpu, generator = torch.device("cpu"), torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         if min(spec.proxy.batch_size, len(data.train)) == 1:
-            _check_batches_of_one(spec, data)
+            refuse_batches_of_one(spec, data)
         network, mixing = _bare(spec, data).train(), mixing_of(data.task, spec.proxy)
         chosen = torch.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).long()
         batch = data.train[chosen.to(data.train.labels.device)].to("cpu")
@@ -74,14 +74,17 @@ def rehearse(spec: Spec, data: TaskData) -> None:
             data.task.metric(logits, labels)
 
 
-def _check_batches_of_one(spec: Spec, data: TaskData) -> None:
+def refuse_batches_of_one(spec: Spec, data: TaskData, processes: int = 1) -> None:
+    """Check the baselines of a search, whose batch is one image in each process, by :func:`refuse_one_image`."""
     for label, architecture in spec.search_space().baselines():
-        refuse_one_image(build_prepared(spec, architecture, seed=0, data=data), spec.data.image_size, data, label)
+        network = build_prepared(spec, architecture, seed=0, data=data)
+        refuse_one_image(network, spec.data.image_size, data, label, processes=processes)
 
 
 def refuse_one_image(
-    network: nn.Module, image_size: ImageSize, data: TaskData, called: str, section: str = "proxy"
-) -> None:
+    network: nn.Module, image_size: ImageSize, data: TaskData, called: str, *, section: str = "proxy",
+    processes: int = 1,
+) -> None:  # fmt: skip
     """Check that no norm of a network has a single value per channel where a batch is one image.
 
     Args:
@@ -90,6 +93,7 @@ def refuse_one_image(
         data: Their data set.
         called: The network in words.
         section: Section of the spec that names the batch, for the error.
+        processes: Number of processes that share a batch, each of which has one image.
 
     Raises:
         InputError: A norm has; ``where`` is the batch's place in the spec.
@@ -98,9 +102,10 @@ def refuse_one_image(
     try:
         copy.deepcopy(network).to("meta").train()(image)
     except ValueError as error:
+        each = f" for each of {processes} processes" if processes > 1 else ""
         raise InputError(
-            f"{section}.batch_size: {called} cannot be trained on batches of one image, of which a norm sees one value "
-            "per channel: take at least 2",
+            f"{section}.batch_size: {called} cannot be trained on batches of one image{each}, of which a norm sees one "
+            f"value per channel: take at least {2 * processes}",
             where=(section, "batch_size"),
         ) from error
 

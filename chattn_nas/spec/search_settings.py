@@ -91,7 +91,8 @@ class SearchSettings(Settings):
             ``module:Class``, a ``Callback`` that is called with the run.
         one_shot: Before the first trial, train one network that holds every choice of the space, with shared weights.
             Its ranking orders the first trials and is one feature of the model of ``sampler: pooled``, as long as it
-            agrees with real trainings. It decides nothing. On probation: ``docs/cost.md``.
+            agrees with real trainings. It decides nothing. It is trained in the process that searches, on the first of
+            its devices. On probation: ``docs/cost.md``.
         one_shot_epochs: Length of that training; ``None`` takes the proxy's.
         training_service: Where NNI runs trials, as in its own configuration (``platform: remote``, ...); this machine
             by default.

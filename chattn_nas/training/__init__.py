@@ -6,8 +6,6 @@ from chattn_nas._lazy import hand_on
 
 if TYPE_CHECKING:
     from chattn_nas.training.checkpoint import refuse_another as refuse_another
-    from chattn_nas.training.distributed import DistributedContext as DistributedContext
-    from chattn_nas.training.distributed import join_distributed as join_distributed
     from chattn_nas.training.of_run import final_training as final_training
     from chattn_nas.training.of_run import trained_weights as trained_weights
     from chattn_nas.training.result import WEIGHTS as WEIGHTS
@@ -20,7 +18,6 @@ __all__, __getattr__, __dir__ = hand_on(
     __name__,
     {
         ".checkpoint": "refuse_another",
-        ".distributed": "DistributedContext join_distributed",
         ".of_run": "final_training trained_weights",
         ".result": "TrainingResult WEIGHTS read_result",
         ".train": "train_fully",

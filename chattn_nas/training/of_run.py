@@ -12,7 +12,7 @@ from chattn_nas import tasks
 from chattn_nas.arguments import at_least, checked
 from chattn_nas.errors import RunError
 from chattn_nas.network.weights import read_weights
-from chattn_nas.proxy import drop_path
+from chattn_nas.proxy import drop_path, join_distributed
 from chattn_nas.proxy.mixing import check_mixing, mixing_of
 from chattn_nas.search.rehearsal import refuse_one_image
 from chattn_nas.search.same import check_same
@@ -27,7 +27,6 @@ from chattn_nas.study.run import LOCK
 from chattn_nas.training import (
     WEIGHTS,
     TrainingResult,
-    join_distributed,
     load_training_data,
     read_result,
     refuse_another,
@@ -98,9 +97,11 @@ def final_training(
         facts = training_data.facts
         mixing_of(facts.task, recipe, "training")  # refused before a network is built
         network = build_prepared(spec, architecture, seed=seed, data=facts, start=settings.start)
-        if training_data.batch(recipe.batch_size, context) == context.size:
+        if context.batch(recipe.batch_size, training_data.images) == context.size:
             section = "proxy" if settings.batch_size is None else "training"
-            refuse_one_image(network, spec.data.image_size, facts, "this network", section)
+            refuse_one_image(
+                network, spec.data.image_size, facts, "this network", section=section, processes=context.size
+            )
         if recipe.drop_path:
             drop_path.check(network, "training")
         result = train_fully(

@@ -15,7 +15,7 @@ from chattn_nas.device import move
 from chattn_nas.errors import ChattnError, TrainingStopped, where_and_what
 from chattn_nas.network.build import derived_seed
 from chattn_nas.network.weights import write_weights
-from chattn_nas.proxy import ProxySettings
+from chattn_nas.proxy import DistributedContext, ProxySettings
 from chattn_nas.proxy.average import Average
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.criterion import criterion_of
@@ -28,7 +28,6 @@ from chattn_nas.proxy.provenance import provenance_of
 from chattn_nas.proxy.schedule import factors
 from chattn_nas.proxy.step import TrainingStep
 from chattn_nas.training.checkpoint import Checkpoint, Header, read_checkpoint, restore, states_of
-from chattn_nas.training.distributed import DistributedContext
 from chattn_nas.training.log import Log
 from chattn_nas.training.prepare import Prepare
 from chattn_nas.training.result import WEIGHTS, TrainingResult, read_result
@@ -109,7 +108,7 @@ class _Session:
         context: DistributedContext, checkpoint: Checkpoint | None,
     ) -> None:  # fmt: skip
         settings, task, device = training_data.settings, training_data.facts.task, context.device
-        self.network, self.seed, self.rank = network, seed, context.rank
+        self.network, self.seed, self.context = network, seed, context
         move(network, device)
         self.optimizer = build_optimizer(network, recipe, images=training_data.images)
         rates = Rates(self.optimizer)
@@ -137,17 +136,18 @@ class _Session:
         return self.network if self.average is None else self.average.module
 
     def train(self, epoch: int) -> float:
-        """Train for the epoch of that number; return its mean loss.
+        """Train for the epoch of that number; return its mean loss over all processes.
 
         Raises:
             TrainingStopped: The loss was not finite.
         """
         self.order.manual_seed(derived_seed(self.seed, "order", epoch))
-        self.crops.manual_seed(derived_seed(self.seed, "crops", epoch, self.rank))
-        torch.manual_seed(derived_seed(self.seed, "layers", epoch, self.rank))
+        self.crops.manual_seed(derived_seed(self.seed, "crops", epoch, self.context.rank))
+        torch.manual_seed(derived_seed(self.seed, "layers", epoch, self.context.rank))
         train_mode(self.network)
         first = epoch * self.epochs.steps
         loss = self.epochs.epoch(self.factors[first : first + self.epochs.steps]) / self.epochs.steps
+        loss = self.context.mean(loss)
         if loss - loss != 0:
             raise TrainingStopped(
                 f"the loss was not finite in epoch {epoch + 1}: a smaller training.learning_rate or training.clip may "

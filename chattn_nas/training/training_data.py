@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from chattn_nas.data import DataSettings, TensorSet, joined, load_test, require_test
-from chattn_nas.errors import InputError
-from chattn_nas.plural import plural
-from chattn_nas.proxy import evaluate
+from chattn_nas.proxy import DistributedContext, evaluate
 from chattn_nas.proxy.capture import Capture
 from chattn_nas.proxy.mixing import check_mixing
 from chattn_nas.proxy.optimizer import Rates
@@ -21,7 +19,6 @@ from chattn_nas.proxy.resident import Resident
 from chattn_nas.proxy.streamed import Streamed
 from chattn_nas.spec.training_settings import TrainingSettings
 from chattn_nas.tasks import TaskData, TaskSettings, find, load
-from chattn_nas.training.distributed import DistributedContext
 
 #: Settings of the final training that only labels follow.
 ON_HOST = ("randaugment", "erasing")
@@ -63,7 +60,7 @@ class TrainingData:
         images = self.facts.train
         if self.settings.with_validation:
             images = joined(images, self.facts.validation)
-        size = self.batch(batch_size, context)
+        size = context.batch(batch_size, len(images))
         part = (context.rank, context.size)
         odds = even_odds(images.labels) if self.facts.balanced else None
         if isinstance(images, TensorSet):
@@ -74,16 +71,6 @@ class TrainingData:
     def images(self) -> int:
         """Number of images that an epoch may draw from."""
         return len(self.facts.train) + (len(self.facts.validation) if self.settings.with_validation else 0)
-
-    def batch(self, batch_size: int, context: DistributedContext) -> int:
-        """Images per step on all devices together: as many as asked for, or as there are.
-
-        Raises:
-            InputError: There are fewer images than processes.
-        """
-        if self.images < context.size:
-            raise InputError(f"{plural(self.images, 'image')} cannot be divided among {context.size} processes")
-        return min(batch_size, self.images // context.size * context.size)
 
     def validate(self, network: nn.Module, batch_size: int) -> Scores:
         """Score and loss on the validation images."""

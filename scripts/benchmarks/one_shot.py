@@ -37,6 +37,7 @@ from chattn_nas.benchmark.answers_text import READING
 from chattn_nas.benchmark.foretelling_figure import Mark, limits, marks_svg
 from chattn_nas.device import resolve_device
 from chattn_nas.plural import plural
+from chattn_nas.proxy import DistributedContext
 from chattn_nas.proxy.paths import PathLoss, steps_of, train_paths
 from chattn_nas.proxy.provenance import provenance_of
 from chattn_nas.search.one_shot.paths import additive, balanced
@@ -68,7 +69,7 @@ def supernet(spec: Spec, data: TaskData, table: Table, epochs: int, seed: int) -
     if epochs:
         train_paths(
             made.network, data, spec.proxy, epochs=epochs, choose=lambda step: made.select(paths[step].tolist()),
-            seed=seed, device=device,
+            seed=seed, context=DistributedContext(0, 1, device),
             after_epoch=lambda epoch, loss: print(f"  epoch {epoch}: loss {loss:.3f}", flush=True),
         )  # fmt: skip
     trained = time.perf_counter() - begun

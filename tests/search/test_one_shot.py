@@ -8,7 +8,8 @@ import random
 import numpy as np
 import pytest
 
-from chattn_nas.errors import InputError
+from chattn_nas import tasks
+from chattn_nas.errors import InputError, TrainingStopped
 from chattn_nas.report import write_report
 from chattn_nas.results.one_shot import LEAST, in_words, self_check, trusted
 from chattn_nas.results.pooled import Observation, Pooled
@@ -18,6 +19,7 @@ from chattn_nas.search.one_shot.paths import additive, balanced
 from chattn_nas.search.one_shot.ranking import best, ranking
 from chattn_nas.search.pooled.design import most_balanced
 from chattn_nas.search.pooled.networks import Networks
+from chattn_nas.search.rehearsal import refuse_batches_of_one
 from chattn_nas.spec import Spec
 from chattn_nas.study.prediction import Prediction, centred, prediction_of
 from chattn_nas.study.record import records
@@ -97,6 +99,39 @@ def test_the_recipe_of_the_proxy_is_its_own_with_all_that_it_can_hold(make_spec)
         make_spec(space={"all": ["none", "se"]}), drop_path=0.2, mixup=0.2, ema=0.9, optimizer="adamw", clip=1.0
     )
     assert math.isfinite(one_shot.predict(spec).mean)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"), [("step.TrainingStep.loss", "training the supernet"), ("paths.PathLoss.__call__", "scoring the")]
+)
+def test_what_a_part_of_the_user_raises_is_one_sentence(make_spec, monkeypatch, at, words) -> None:
+    def breaks(*given: object) -> None:
+        raise KeyError("of my own")
+
+    monkeypatch.setattr(f"chattn_nas.proxy.{at}", breaks)
+    with pytest.raises(TrainingStopped, match=rf"{words}.* failed: KeyError: 'of my own' \(breaks, line \d+\)"):
+        one_shot.predict(quick(make_spec(space={"all": ["none", "se"]})))
+
+
+def test_a_batch_of_one_image_for_each_process_is_refused_where_a_norm_would_see_one_value(make_spec) -> None:
+    spec = quick(make_spec(space={"all": ["none", "srm"]}), batch_size=2)
+    data = tasks.load(spec.task, spec.data)
+    words = "batches of one image for each of 2 processes, of which a norm sees one value per channel: take at least 4"
+    with pytest.raises(InputError, match=words) as caught:
+        refuse_batches_of_one(spec, data, 2)
+    assert caught.value.where == ("proxy", "batch_size")
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused_first(make_spec) -> None:
+    one_shot.refuse(make_spec(), 2)
+    with pytest.raises(InputError, match="cannot be divided among 3 processes") as caught:
+        one_shot.refuse(quick(make_spec()), 3)
+    assert caught.value.where == ("proxy", "batch_size")
+
+
+def test_a_search_trains_it_in_its_own_process(make_spec, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as a batch system may say; the others would never come
+    assert math.isfinite(one_shot.predict(quick(make_spec(space={"all": ["none", "se"]}))).mean)
 
 
 def test_a_setting_that_is_left_out_leaves_the_hash_of_a_spec(make_spec) -> None:

@@ -1,5 +1,6 @@
 """Parts of the final training: shares of a batch, augmentation, several processes."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -11,24 +12,16 @@ import torch
 
 from chattn_nas import tasks
 from chattn_nas.data import DataSettings, Normalize, TensorSet, load_data
-from chattn_nas.errors import InputError
-from chattn_nas.proxy import ProxySettings
+from chattn_nas.proxy import DistributedContext, ProxySettings
 from chattn_nas.proxy.mixing import mixing_of
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.tasks import TaskSettings
-from chattn_nas.training import DistributedContext
 from chattn_nas.training.prepare import Prepare
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # the layer is imported by name, here and under torchrun
 
 from layer import train_layer  # noqa: E402
-
-
-def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    assert DistributedContext(0, 2, torch.device("cpu")).share(64) == 32
-    with pytest.raises(InputError, match="batch of 65 cannot be divided among 2"):
-        DistributedContext(0, 2, torch.device("cpu")).share(65)
 
 
 @pytest.fixture
@@ -91,3 +84,7 @@ def test_two_processes_learn_what_one_learns(tmp_path) -> None:
     found = safetensors.torch.load_file(tmp_path / "two" / "weights.safetensors")
     torch.testing.assert_close(found["1.weight"], alone[1].weight.detach(), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found["1.bias"], alone[1].bias.detach(), atol=1e-5, rtol=1e-4)
+    one, two = ((tmp_path / name / "log.csv").open() for name in ("one", "two"))
+    with one, two:
+        losses = [[float(row["train_loss"]) for row in csv.DictReader(file)] for file in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4), "of the whole batch, not of the first process's share"

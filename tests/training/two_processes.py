@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from layer import train_layer
 
-from chattn_nas.training import join_distributed
+from chattn_nas.proxy import join_distributed
 
 if __name__ == "__main__":
     with join_distributed("cpu") as context:

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import optuna
+import torch
 from numpy.typing import NDArray
 
 from chattn_nas import tasks
 from chattn_nas.data import Data, sample_batch
-from chattn_nas.errors import InputError
+from chattn_nas.errors import ChattnError, InputError, TrainingStopped, where_and_what
 from chattn_nas.network.supernet import Supernet, build_supernet, start_choices_at_unit
-from chattn_nas.proxy import free_caches, pulse, resolve_device
+from chattn_nas.proxy import DistributedContext, free_caches, join_distributed, pulse, resolve_device
+from chattn_nas.proxy.distributed import group_size, refuse_uneven
 from chattn_nas.proxy.paths import PathLoss, steps_of, train_paths
 from chattn_nas.results import words
 from chattn_nas.search.one_shot.paths import additive, balanced
 from chattn_nas.search.pooled.networks import Networks
+from chattn_nas.search.rehearsal import refuse_batches_of_one
 from chattn_nas.spec.spec import Spec
 from chattn_nas.study.prediction import PREDICTION, Prediction, centred, prediction_of
 
@@ -32,11 +37,12 @@ Say = Callable[[str], None]
 SCORED = 2
 
 
-def refuse(spec: Spec) -> None:
-    """Refuse a spec of which shared weights can say nothing.
+def refuse(spec: Spec, processes: int = 1) -> None:
+    """Refuse a spec of which shared weights can say nothing, or whose batch so many processes cannot share.
 
     Raises:
-        InputError: Its networks start as identities, have their own trainer, or leave no choice.
+        InputError: Its networks start as identities, have their own trainer, or leave no choice; or the batch cannot be
+            divided evenly.
     """
     if spec.proxy.start == "identity":
         raise InputError(
@@ -50,6 +56,7 @@ def refuse(spec: Spec) -> None:
     if spec.search_space().canonical_size < 2:
         raise InputError("one-shot compares the networks of a space, and this one has a single network",
                          where=("space",))  # fmt: skip
+    refuse_uneven(spec.proxy.batch_size, processes, ("proxy", "batch_size"))
 
 
 def epochs_of(spec: Spec) -> int:
@@ -68,27 +75,71 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
 
     Args:
         spec: Sections ``backbone``, ``data``, ``task``, ``space`` and ``proxy``, ``search.seed`` and
-            ``search.one_shot_epochs``; trained on the first device of the search.
+            ``search.one_shot_epochs``; trained on the first device of the search, in this process alone.
         say: Called now and then with a line on the progress and the remaining time.
 
     Raises:
         InputError: Shared weights can say nothing of this spec, or its data, device, backbone or space cannot be used.
+        TrainingStopped: A step failed.
     """
     refuse(spec)
+    return _predicted(_train(spec, DistributedContext(0, 1, resolve_device(_device_of(spec))), say))
+
+
+def predict_together(spec: Spec, *, say: Say = lambda line: None) -> Prediction | None:
+    """Like :func:`predict`, trained by all processes that ``torchrun`` started, if it did.
+
+    The first one scores and predicts; the others return ``None`` as soon as they are no longer needed. Without norms
+    over a batch and layers that draw, the result is that of one process, but for rounding (see :func:`train_paths`).
+
+    Args:
+        spec, say: As for :func:`predict`.
+
+    Raises:
+        InputError: As by :func:`predict`; or a batch, the images or the GPUs are not enough for the processes.
+        TrainingStopped: A step failed, or another process has ended.
+    """
+    refuse(spec, group_size())
+    with join_distributed(_device_of(spec)) as context:
+        trained = _train(spec, context, say)
+    return _predicted(trained) if context.is_first else None  # nobody waits for it: waiting has a limit
+
+
+def _device_of(spec: Spec) -> str:
+    return (spec.search.devices or [spec.proxy.device])[0]
+
+
+@dataclass
+class _Trained:
+    """A supernet that is trained, and what is needed to score it."""
+
+    spec: Spec
+    data: Data
+    supernet: Supernet
+    networks: Networks
+    rows: NDArray[np.int64]
+    device: torch.device
+    clock: _Remaining
+    begun: float
+
+
+def _train(spec: Spec, context: DistributedContext, say: Say) -> _Trained:
     begun = time.monotonic()
     pulse.tell("reading")
-    device = resolve_device((spec.search.devices or [spec.proxy.device])[0])
-    data = tasks.load(spec.task, spec.data, device=device, data_on=spec.proxy.data_on)
+    data = tasks.load(spec.task, spec.data, device=context.device, data_on=spec.proxy.data_on)
+    if context.size > 1 and context.batch(spec.proxy.batch_size, len(data.train)) == context.size:
+        refuse_batches_of_one(spec, data, context.size)
     networks = Networks(spec.search_space())
     sizes, seed, epochs = networks.sizes.tolist(), spec.search.seed, epochs_of(spec)
     pulse.tell("building", network="a supernet")
     supernet = prepared_supernet(spec, data, seed)
     rng = np.random.default_rng([seed, 1])
     paths = balanced(sizes, epochs * steps_of(data, spec.proxy), rng)
-    count = networks_scored(spec)
+    rows = balanced(sizes, networks_scored(spec), rng)
+    by = f" in {context.size} processes" if context.size > 1 else ""
     say(
-        f"one-shot: a supernet of {words.plural(sum(sizes), 'choice')} trains for {words.plural(epochs, 'epoch')}, "
-        f"then {words.plural(count, 'network')} are scored"
+        f"one-shot: a supernet of {words.plural(sum(sizes), 'choice')} trains for {words.plural(epochs, 'epoch')}{by}, "
+        f"then {words.plural(len(rows), 'network')} are scored"
     )
     trained, clock = time.monotonic(), _Remaining(say)
 
@@ -100,28 +151,47 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
             )
         clock(f"one-shot: epoch {epoch} of {epochs}, loss {loss:.3f}", epoch, epochs, trained)
 
-    train_paths(
-        supernet.network, data, spec.proxy, epochs=epochs, choose=lambda step: supernet.select(paths[step].tolist()),
-        seed=seed, device=device, after_epoch=after,
-    )  # fmt: skip
+    with _in_words("training"):
+        train_paths(
+            supernet.network, data, spec.proxy, epochs=epochs,
+            choose=lambda step: supernet.select(paths[step].tolist()), seed=seed, context=context, after_epoch=after,
+        )  # fmt: skip
+    return _Trained(spec, data, supernet, networks, rows, context.device, clock, begun)
+
+
+def _predicted(trained: _Trained) -> Prediction:
+    """Score the networks of a trained supernet, and predict all of its space."""
     pulse.tell("scoring")
-    rows = balanced(sizes, count, rng)
-    scores = _scores(supernet, rows, PathLoss(supernet.network, data, spec.proxy, device), clock)
-    mean, effects, explained = additive(rows, scores, sizes)
+    spec, data, networks, rows = trained.spec, trained.data, trained.networks, trained.rows
+    loss = PathLoss(trained.supernet.network, data, spec.proxy, trained.device)
+    with _in_words("scoring"):
+        scores = _scores(trained.supernet, rows, loss, trained.clock)
+    mean, effects, explained = additive(rows, scores, networks.sizes.tolist())
     keyed = [
         dict(zip((key for _, key in keys), map(float, stage_effects), strict=True))
         for keys, stage_effects in zip(networks.keys, effects, strict=True)
     ]
     free_caches()
-    seconds = time.monotonic() - begun
-    say(
+    seconds = time.monotonic() - trained.begun
+    trained.clock.say(
         f"one-shot: done in {words.duration(seconds)}; a sum over stages explains {words.share(explained)} of what was "
         "scored"
     )
     return Prediction(
-        **centred(mean, keyed), fitted=explained, scored=count, epochs=epochs, images=len(data.train),
-        seconds=seconds, seed=seed,
+        **centred(mean, keyed), fitted=explained, scored=len(rows), epochs=epochs_of(spec), images=len(data.train),
+        seconds=seconds, seed=spec.search.seed,
     )  # fmt: skip
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Put an exception into one sentence: a user's own loss or optimizer may raise anything."""
+    try:
+        yield
+    except ChattnError:
+        raise
+    except Exception as error:
+        raise TrainingStopped(f"{what} the supernet failed: {where_and_what(error)}") from error
 
 
 def _scores(supernet: Supernet, rows: NDArray[np.int64], loss: PathLoss, clock: _Remaining) -> NDArray[np.float64]:
