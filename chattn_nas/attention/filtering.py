@@ -14,6 +14,7 @@ def filtered(x: Tensor, filters: Tensor) -> Tensor:
     """
     with without_autocast(x):
         x, filters = widened(x), widened(filters)
-        if x.is_contiguous():  # a product of matrices per channel reads the map once and writes none
+        # A product of matrices per channel reads the map once and writes none; the meta device is there to count it.
+        if x.is_contiguous() or x.is_meta:
             return x.flatten(2).transpose(0, 1).bmm(filters.flatten(1)[:, :, None]).squeeze(2).T
         return (x * filters).sum((2, 3))  # of channels_last the product above takes twice as long as this
