@@ -22,7 +22,7 @@ from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.image_size import ImageSize, pair
 from chattn_nas.network._timm import gives_intermediates, prune
 from chattn_nas.network.layout import layout
-from chattn_nas.network.observe import behind
+from chattn_nas.network.observe import behind, whole_graph
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ def _used(extractor: FeatureExtractor, image: Tensor, name: str) -> tuple[set[st
     for path, module in meta.body.named_modules():
         module.register_forward_pre_hook(lambda _module, _args, path=path: called.add(path))
     try:
-        with torch.enable_grad():
+        with whole_graph():
             maps = meta(image)
     except Exception as error:  # whatever a pruned model does
         raise BackboneError(f"{name} gives no maps once it is pruned: {first_line(error)}", where=("model",)) from error

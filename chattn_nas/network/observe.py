@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor, nn
 
 from chattn_nas.network.slots import Block
@@ -110,7 +111,7 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observe
     Raises:
         Exception: Whatever the model raises if the image or a probe does not suit it.
     """
-    with probed(model, blocks) as probes, _recording(model, blocks) as record, torch.enable_grad():
+    with probed(model, blocks) as probes, _recording(model, blocks) as record, whole_graph():
         result = model(image)
     outputs = record.maps("output")
     inner = {
@@ -137,6 +138,27 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observe
             and id(probes[block].scale) not in behind(record.nodes["of conv", path], record.nodes["input", block])
         ),
     )
+
+
+class _Direct:
+    """Stands in for a reentrant checkpoint, which leaves one node in the graph for all that it runs."""
+
+    @staticmethod
+    def apply(function: Callable[..., Any], _preserve_rng_state: bool, *args: Any) -> Any:
+        """Run the function as if there were no checkpoint."""
+        return function(*args)
+
+
+@contextmanager
+def whole_graph() -> Iterator[None]:
+    """Record the graph of derivatives, that of checkpointed modules too."""
+    kept = torch.utils.checkpoint.CheckpointFunction
+    torch.utils.checkpoint.CheckpointFunction = _Direct  # type: ignore[misc, assignment]
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        torch.utils.checkpoint.CheckpointFunction = kept  # type: ignore[misc]
 
 
 class _Record:

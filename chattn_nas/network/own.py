@@ -16,7 +16,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network._timm import is_stem
-from chattn_nas.network.observe import behind
+from chattn_nas.network.observe import behind, whole_graph
 from chattn_nas.network.slots import has_slots, within
 from chattn_nas.parts import load_object
 
@@ -95,10 +95,10 @@ def tell_stages(model: nn.Module, stages: Sequence[str]) -> None:
 
 
 def find_stages(model: nn.Module, image: Tensor) -> list[str]:
-    """The last module before each shrinking of the map, without the stem.
+    """The last module before each change of the map's size, without the stem.
 
-    A module beside which something else leads to the logits, such as one of several branches, ends no stage unless
-    blocks in it have slots.
+    A module that takes more than one map, or beside which something else leads to the logits, such as one of several
+    branches, ends no stage unless blocks in it have slots.
 
     Args:
         model: On the device of the image, in eval mode.
@@ -109,18 +109,22 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
     convolutions = {path: sum(isinstance(m, nn.Conv2d) for m in module.modules()) for path, module in order.items()}
     hooks = []
 
+    plain: set[str] = set()  # called with one map, as what is put around it will be
+
     def note(path: str) -> Any:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+        def hook(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim == 4:
                 done.append((path, output.grad_fn, _size(output.shape, image.shape)))
+                if len(args) == 1 and not kwargs:
+                    plain.add(path)
 
         return hook
 
     for path, module in order.items():
         if path:
-            hooks.append(module.register_forward_hook(note(path)))
+            hooks.append(module.register_forward_hook(note(path), with_kwargs=True))
     try:
-        with torch.enable_grad():
+        with whole_graph():
             end = model(image).grad_fn
     finally:
         for hook in hooks:
@@ -137,7 +141,8 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
         fitting = [p for p in here if convolutions[p] and not any(within(s, p) for s in stages)]
         outer = [
             p for p in fitting
-            if not _holds_shrinking(p, size, done) and (has_slots(order[p]) or _all_passes(nodes[p], end))
+            if not _holds_shrinking(p, size, done)
+            and (has_slots(order[p]) or (p in plain and _all_passes(nodes[p], end)))
             and behind(end, nodes[p])  # else it is the classifier, whose channels are classes
         ]  # fmt: skip
         if outer:

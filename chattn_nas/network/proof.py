@@ -23,6 +23,7 @@ from chattn_nas.plural import plural
 
 TOKENS, NO_MAP = "tokens come there, not maps", "no single map comes there"
 INSIDE = "the network calls modules in it, not itself: name the last of those"
+SEVERAL = "it takes more than one map: name the last module in it that takes one"
 AGAIN = "it is called several times for one image"
 #: Rounds of trying the next place where one fails.
 ROUNDS = 6
@@ -141,9 +142,15 @@ def _running(
 
 
 def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
-    """Why a stage's output is no map, or ``None`` if it is one."""
+    """Why a stage does not take one map and give one, or ``None`` if it does."""
     outputs: list[Any] = []
-    hook = model.get_submodule(block.path).register_forward_hook(lambda _module, _args, output: outputs.append(output))
+    given: list[int] = []
+
+    def note(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        outputs.append(output)
+        given.append(len(args) + 2 * len(kwargs))  # what is put around a module hands on no names
+
+    hook = model.get_submodule(block.path).register_forward_hook(note, with_kwargs=True)
     try:
         with torch.no_grad():
             model(image)
@@ -151,6 +158,8 @@ def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
         hook.remove()
     if block.kind == "stage" and not outputs:
         return INSIDE
+    if block.kind == "stage" and max(given) > 1:
+        return SEVERAL
     if block.kind != "stage" or (len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].ndim == 4):
         return None
     return TOKENS if any(isinstance(one, Tensor) and one.ndim == 3 for one in outputs) else NO_MAP

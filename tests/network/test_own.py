@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from chattn_nas.errors import BackboneError
-from chattn_nas.network import build_network, stages
+from chattn_nas.network import build_network, feature_extractor, stages
 from chattn_nas.network.survey import check_backbone
 from chattn_nas.parts import is_path
 from chattn_nas.space import Architecture, Backbone, StageChoice
@@ -35,6 +35,14 @@ def test_stages_are_found_where_the_map_shrinks_and_blocks_as_in_timm():
     assert found[1].places["before_add"][0].channels == 16
     assert found[1].places["before_add"][0].feature_size == (8, 8)
     assert {"before_block", "after_add", "before_convs"} <= set(found[0].places)
+
+
+def test_a_reentrant_checkpoint_hides_no_place():
+    found, plain = (stages(Backbone(f"own_backbones:{name}"), image_size=16) for name in ("checkpointed", "small"))
+    assert [stage.to_dict() for stage in found] == [stage.to_dict() for stage in plain]
+    check_backbone(Backbone("own_backbones:checkpointed"), image_size=16)
+    network = build_network(Architecture.uniform("own_backbones:checkpointed", "eca"), image_size=16, seed=0)
+    assert feature_extractor(network, image_size=16).maps
 
 
 def test_every_attention_learns_and_options_reach_the_function():
@@ -187,3 +195,12 @@ def test_a_place_whose_attention_would_never_be_called_is_not_offered():
 def test_a_stage_that_is_told_but_not_called_has_its_reason():
     with pytest.raises(BackboneError, match="calls modules in it, not itself: name the last of those"):
         stages(Backbone("own_backbones:told_blocks", stages=("layer1", "down")), image_size=16)
+
+
+def test_a_module_that_takes_two_maps_is_no_stage_but_the_one_in_it_is():
+    found = stages(Backbone("own_backbones:unet"), image_size=16)
+    assert [stage.name for stage in found] == ["up2.conv"]
+    check_backbone(Backbone("own_backbones:unet"), image_size=16)
+    for told in ("up1", "up2"):  # one is called with a name
+        with pytest.raises(BackboneError, match="it takes more than one map: name the last module in it that takes"):
+            stages(Backbone("own_backbones:unet", stages=["down1", told]), image_size=16)

@@ -113,7 +113,12 @@ class Builder:
         return f"table({literal(key)})"
 
     def _container(self, module: nn.Module) -> str:
-        children = [(name, self.build(child)) for name, child in module._modules.items() if child is not None]
+        gaps = isinstance(module, nn.ModuleList | nn.ModuleDict)  # these may hold None
+        children = [
+            (name, "None" if child is None else self.build(child))
+            for name, child in module._modules.items()
+            if gaps or child is not None
+        ]
         numbered = [name for name, _ in children] == [str(i) for i in range(len(children))]
         if isinstance(module, nn.ModuleDict):
             inner = ", ".join(f"{literal(name)}: {text}" for name, text in children)
