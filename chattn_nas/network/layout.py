@@ -25,6 +25,7 @@ from chattn_nas.network.places import Places
 from chattn_nas.network.proof import prove
 from chattn_nas.network.slots import Block, Feature, count_blocks, features_of, refuse_transformer
 from chattn_nas.parts import is_path
+from chattn_nas.plural import plural
 from chattn_nas.space import Backbone, Stage
 
 
@@ -179,6 +180,7 @@ def _check_classifier(model: nn.Module, image: Tensor, name: str) -> None:
         BackboneError: It does not.
     """
     size = "x".join(map(str, image.shape[2:]))
+    channels = "" if image.shape[1] == 3 else f" of {plural(image.shape[1], 'channel')}"
     modules = {path for path, _ in model.named_modules()}
     try:
         with torch.no_grad():
@@ -191,7 +193,7 @@ def _check_classifier(model: nn.Module, image: Tensor, name: str) -> None:
                 "attention are found by shapes alone, so use functions of torch on whole tensors (torch.where for if)",
                 where=("model",),
             ) from error
-        raise BackboneError(f"{name} cannot take {size} images: {reason}", where=("model",)) from error
+        raise BackboneError(f"{name} cannot take {size} images{channels}: {reason}", where=("model",)) from error
     if made := [path for path, _ in model.named_modules() if path not in modules]:
         raise BackboneError(
             f"{name} makes its module {made[0]} in forward, whose weights would be drawn under no seed and not be "

@@ -43,7 +43,14 @@ def create(path: str, **options: Any) -> nn.Module:
     device = torch.device(options.get("device") or "cpu")
     try:
         with device:
-            model = function(**given)
+            try:
+                model = function(**given)
+            except TypeError as error:
+                # What **kwargs are handed on to may not take it: torchvision's networks have three channels.
+                if "in_chans" in taken or "unexpected keyword argument 'in_chans'" not in str(error):
+                    raise
+                given.pop("in_chans", None)
+                model = function(**given)
     except Exception as error:  # whatever a user's function raises
         raise BackboneError(f"{path} cannot be built: {first_line(error)}", where=("options",)) from error
     if not isinstance(model, nn.Module):

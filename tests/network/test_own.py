@@ -119,6 +119,15 @@ def test_torchvision_s_resnet_has_four_stages():
     assert [stage.name for stage in found] == ["layer1", "layer2", "layer3", "layer4"]
 
 
+def test_keywords_that_a_function_hands_on_need_not_hold_the_images_channels():
+    found = stages(Backbone("torchvision.models:resnet18"), image_size=64)
+    assert [stage.name for stage in found] == ["layer1", "layer2", "layer3", "layer4"]
+    with pytest.raises(BackboneError, match="resnet18 cannot take 64x64 images of 1 channel: "):
+        stages(Backbone("torchvision.models:resnet18"), in_chans=1, image_size=64)
+    with pytest.raises(BackboneError, match="unexpected keyword argument 'wdth'"):
+        stages(Backbone("torchvision.models:resnet18", {"wdth": 3}), image_size=64)
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
