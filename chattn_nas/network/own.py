@@ -42,15 +42,7 @@ def create(path: str, **options: Any) -> nn.Module:
     }  # fmt: skip
     device = torch.device(options.get("device") or "cpu")
     try:
-        with device:
-            try:
-                model = function(**given)
-            except TypeError as error:
-                # What **kwargs are handed on to may not take it: torchvision's networks have three channels.
-                if "in_chans" in taken or "unexpected keyword argument 'in_chans'" not in str(error):
-                    raise
-                given.pop("in_chans", None)
-                model = function(**given)
+        model = _called(function, given, device)
     except Exception as error:  # whatever a user's function raises
         raise BackboneError(f"{path} cannot be built: {first_line(error)}", where=("options",)) from error
     if not isinstance(model, nn.Module):
@@ -61,6 +53,22 @@ def create(path: str, **options: Any) -> nn.Module:
                 f"{path} cannot be used: {f'its module {name}' if name else 'it'} {reason}", where=("model",)
             )
     return model.to(device)
+
+
+def _called(function: Any, given: dict[str, Any], device: torch.device) -> Any:
+    """What a function returns; built on the CPU if it reads values of tensors, of which the meta device has none."""
+    try:
+        with device:
+            return function(**given)
+    except Exception as error:  # whatever a user's function raises
+        # What **kwargs are handed on to may not take it: torchvision's networks have three channels.
+        taken = inspect.signature(function).parameters
+        if "in_chans" in given and "in_chans" not in taken and "keyword argument 'in_chans'" in str(error):
+            return _called(function, {name: value for name, value in given.items() if name != "in_chans"}, device)
+        if device.type != "meta":
+            raise
+    device = torch.device("cpu")
+    return _called(function, {**given, **({"device": device} if "device" in given else {})}, device)
 
 
 def _unfit(module: nn.Module) -> str | None:

@@ -171,7 +171,11 @@ def _count(module: nn.Module, path: str, features: list[str], slotted: set[str])
         last = max(index for index, (name, _) in enumerate(children) if _leads_to(name, [*features, *slotted]))
         children = children[: last + 1]
     if container or above or holds:
-        inner = [(name, child) for name, child in children if not (above and is_stem(name) and name not in slotted)]
+        inner = [
+            (name, child)
+            for name, child in children
+            if not (above and is_stem(name)) or any(within(block, name) for block in slotted)
+        ]
         return sum(_count(child, name, features, slotted) for name, child in inner)
     return _is_block(module)
 

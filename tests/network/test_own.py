@@ -119,6 +119,13 @@ def test_torchvision_s_resnet_has_four_stages():
     assert [stage.name for stage in found] == ["layer1", "layer2", "layer3", "layer4"]
 
 
+@pytest.mark.parametrize("model", ["own_backbones:reads_rates", "torchvision.models:regnet_y_400mf"])
+def test_values_may_be_read_while_a_network_is_built(model):
+    backbone = Backbone(model)
+    assert stages(backbone, image_size=64)
+    assert not any(one.is_meta for one in build_network(Architecture.uniform(backbone, "none"), seed=0).parameters())
+
+
 def test_keywords_that_a_function_hands_on_need_not_hold_the_images_channels():
     found = stages(Backbone("torchvision.models:resnet18"), image_size=64)
     assert [stage.name for stage in found] == ["layer1", "layer2", "layer3", "layer4"]

@@ -13,11 +13,20 @@ from chattn_nas.export.source.known import Known
 class Decided(Known, ast.NodeTransformer):
     """Keeps the branches that run; drops assertions, strings, annotations and statements without effect."""
 
+    def generic_visit(self, node: ast.AST) -> Any:
+        """Visit what is inside; where no statement of a body is left, ``pass`` is."""
+        super().generic_visit(node)
+        if getattr(node, "body", None) == []:
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]
+        return node
+
     def visit_If(self, node: ast.If) -> Any:
         """Keep the branch that runs."""
         holds = self.truth(node.test)
         if holds is None:
-            return self.generic_visit(node)
+            self.generic_visit(node)
+            calls = any(isinstance(part, ast.Call) for part in ast.walk(node.test))
+            return None if isinstance(node.body[0], ast.Pass) and not node.orelse and not calls else node
         return [done for part in (node.body if holds else node.orelse) for done in _as_list(self.visit(part))]
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:

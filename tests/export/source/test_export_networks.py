@@ -135,29 +135,3 @@ def test_a_body_with_a_head_of_another_task(model):
     network = build_network(architecture, num_classes=10, in_chans=3, image_size=32, seed=0)
     text = assert_same(_Segmenter(feature_extractor(network, image_size=32)))
     assert "forward_intermediates" not in text  # what it does stands in the extractor's own forward
-
-
-class _Fuse(nn.Module):
-    """Lists and dicts of modules with gaps, as HRNet's own code has them."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.rows = nn.ModuleList(
-            [nn.ModuleList([None, nn.Conv2d(8, 8, 1)]), nn.ModuleList([nn.Conv2d(8, 8, 1), None])]
-        )
-        self.extra = nn.ModuleDict({"none": None, "one": nn.BatchNorm2d(8)})
-        self.fc = nn.Linear(8, 10)
-
-    def forward(self, x):
-        xs = [self.stem(x)] * 2
-        for row in self.rows:
-            xs = [x if layer is None else layer(x).relu() for layer, x in zip(row, xs, strict=True)]
-        x = sum(xs)
-        for name in ("none", "one"):
-            x = x if self.extra[name] is None else self.extra[name](x)
-        return self.fc(x.mean((2, 3)))
-
-
-def test_lists_and_dicts_with_gaps():
-    assert_same(_Fuse())
