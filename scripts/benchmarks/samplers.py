@@ -108,9 +108,10 @@ def shared_weights(table: Any, epochs: int, number: int) -> Prediction:
     effects: list[dict[str, float]] = [{} for _ in choices[0]]
     for (at, key), value in zip(labels, fitted.tolist(), strict=True):
         effects[at][key] = value
+    images = table.spec.data.train_limit or int(table.rows["images"].iloc[0])
     return Prediction(
-        **centred(0.0, effects), fitted=row["explained"], scored=SCORED * len(labels), epochs=epochs,
-        images=int(table.rows["images"].iloc[0]), seconds=sum(row["seconds"]), seed=row["seed"],
+        **centred(0.0, effects), fitted=row["explained"], scored=SCORED * len(labels), epochs=epochs, images=images,
+        seconds=sum(row["seconds"]), seed=row["seed"],
     )  # fmt: skip
 
 
