@@ -93,7 +93,8 @@ class SearchSettings(Settings):
             Its ranking orders the first trials and is one feature of the model of ``sampler: pooled``, as long as it
             agrees with real trainings. It decides nothing. It is trained in the process that searches, on the first of
             its devices. On probation: ``docs/cost.md``.
-        one_shot_epochs: Length of that training; ``None`` takes the proxy's.
+        one_shot_epochs: Length of that training; ``None`` takes the proxy's, and more in proportion where a stage has
+            more than six choices.
         training_service: Where NNI runs trials, as in its own configuration (``platform: remote``, ...); this machine
             by default.
 

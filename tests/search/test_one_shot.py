@@ -70,6 +70,14 @@ def test_one_seed_gives_one_prediction_and_names_what_it_scored(make_spec) -> No
     assert [row["predicted"] for row in rows] == sorted((row["predicted"] for row in rows), reverse=True)
 
 
+def test_it_trains_longer_where_a_stage_has_many_choices(make_spec) -> None:
+    few = quick(make_spec({"all": ["none", "eca", "gct", "srm", "se", "simam"]}), rungs=[2, 5])
+    many = quick(make_spec({"all": ["none", {"eca": {"kernel_size": [3, 5, 7, 9, 11, 13, 15]}}]}), rungs=[2, 5])
+    assert [max(Networks(one.search_space()).sizes) for one in (few, many)] == [6, 8]
+    assert [one_shot.epochs_of(one) for one in (few, many)] == [5, 7]  # 5 x 8 / 6, rounded up
+    assert one_shot.epochs_of(many.changed(search=many.search.changed(one_shot_epochs=3))) == 3
+
+
 def test_the_best_of_a_sum_are_found_without_listing_the_space(make_spec) -> None:
     spec = make_spec()
     networks, prediction = Networks(spec.search_space()), drawn(spec)

@@ -35,6 +35,8 @@ from chattn_nas.study.prediction import PREDICTION, Prediction, centred, predict
 Say = Callable[[str], None]
 #: Scored networks, as a multiple of the choices of all stages together.
 SCORED = 2
+#: Choices per stage when the recipe was measured, with as many epochs as the proxy has: more get as many steps each.
+MEASURED_CHOICES = 6
 
 
 def refuse(spec: Spec, processes: int = 1) -> None:
@@ -60,8 +62,9 @@ def refuse(spec: Spec, processes: int = 1) -> None:
 
 
 def epochs_of(spec: Spec) -> int:
-    """Number of epochs of a spec's supernet."""
-    return spec.search.one_shot_epochs or spec.proxy.rungs[-1]
+    """Number of epochs of a spec's supernet: the proxy's, and more where a stage has many choices."""
+    widest = int(Networks(spec.search_space()).sizes.max())
+    return spec.search.one_shot_epochs or math.ceil(spec.proxy.rungs[-1] * max(1.0, widest / MEASURED_CHOICES))
 
 
 def networks_scored(spec: Spec) -> int:
