@@ -158,10 +158,8 @@ def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
         hook.remove()
     if block.kind == "stage" and not outputs:
         return INSIDE
-    if block.kind == "stage" and max(given) > 1:
-        return SEVERAL
     if block.kind != "stage" or (len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].ndim == 4):
-        return None
+        return SEVERAL if block.kind == "stage" and given[0] > 1 else None
     return TOKENS if any(isinstance(one, Tensor) and one.ndim == 3 for one in outputs) else NO_MAP
 
 

@@ -220,3 +220,5 @@ def test_a_module_that_takes_two_maps_is_no_stage_but_the_one_in_it_is():
     for told in ("up1", "up2"):  # one is called with a name
         with pytest.raises(BackboneError, match="it takes more than one map: name the last module in it that takes"):
             stages(Backbone("own_backbones:unet", stages=["down1", told]), image_size=16)
+    with pytest.raises(BackboneError, match="tokens come there, not maps"):  # its blocks take their size, too
+        stages(Backbone("xcit_nano_12_p8_224"))
