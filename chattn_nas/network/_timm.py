@@ -192,7 +192,8 @@ def create(model: str, **options: Any) -> nn.Module:
         reason = first_line(error)
         unknown = re.search(r"unexpected keyword argument '(\w+)'", reason)
         near = difflib.get_close_matches(unknown[1], _option_names(model), n=1) if unknown else []
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        # The same name is an option of another network of that module.
+        hint = f"; did you mean {near[0]!r}?" if unknown and near and near[0] != unknown[1] else ""
         raise BackboneError(f"{model} cannot be built: {reason}{hint}", where=("options",)) from error
     except Exception as error:  # timm asserts, and its loaders raise whatever the hub or the file made them raise
         reason = first_line(error).rstrip(".")

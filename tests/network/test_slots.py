@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import torch
@@ -145,6 +146,13 @@ def test_a_stage_without_slots_takes_attention_as_a_whole_and_the_share_is_told(
 def test_options_that_make_no_classifier_are_refused(options, words):
     with pytest.raises(BackboneError, match=words):
         stages(Backbone("resnet10t", options), image_size=64)
+
+
+@pytest.mark.parametrize(("option", "hint"), [("widht", "; did you mean 'width'?"), ("norm_layer", "")])
+def test_an_unknown_option_is_not_said_to_mean_itself(option, hint):
+    """``norm_layer`` is an option of timm's own ResNets, from which ours are derived."""
+    with pytest.raises(BackboneError, match=rf"unexpected keyword argument '{option}'{re.escape(hint)}$"):
+        stages(Backbone("cifar_resnet8", {option: 8}), image_size=32)
 
 
 def test_a_shortcut_may_hold_more_parameters_than_the_branch():
