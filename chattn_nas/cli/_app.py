@@ -113,9 +113,10 @@ def command(
         def run(*values: Any, quiet: bool = False, **options: Any) -> None:
             silent = together and not is_first()
             console.quiet = quiet or silent or bool(options.get("as_json"))
+            _refuse_no_text({name: value for name, value in options.items() if value != defaults.get(name)})
+            disabled = logging.root.manager.disable
             if silent:
                 logging.disable(logging.WARNING)
-            _refuse_no_text({name: value for name, value in options.items() if value != defaults.get(name)})
             try:
                 function(*values, **options)
             except DataError as error:
@@ -127,6 +128,8 @@ def command(
                 if not silent:
                     print("Stopped" + (": the same command goes on." if goes_on else "."), file=sys.stderr)
                 raise typer.Exit(130) from None
+            finally:
+                logging.disable(disabled)
 
         own = inspect.signature(function).parameters.values()
         parameters = [one.replace(annotation=hints[one.name]) for one in own]

@@ -1,5 +1,6 @@
 """One voice for the processes of torchrun: who waits with an error, and for how long."""
 
+import logging
 import os
 import time
 
@@ -49,3 +50,4 @@ def test_whom_torchrun_ends_meanwhile_says_nothing(monkeypatch, invoke, rank) ->
     out, error = invoke("one-shot", "nowhere.yaml", code=2)
     assert ("nowhere.yaml" in error) == (rank == 0)
     assert out == "" or rank == 0
+    assert logging.root.manager.disable == logging.NOTSET  # whoever calls a command keeps his log
