@@ -26,7 +26,8 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,27 @@ def where_and_what(error: Exception) -> str:
     """An error in words, with the function and line that raised it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {first_line(error)} ({last.name}, line {last.lineno})"
+
+
+@contextmanager
+def in_one_sentence(
+    kind: type[ChattnError], words: str, unless: Callable[[BaseException], bool] = lambda error: False
+) -> Iterator[None]:
+    """Turn what a user's own loss, head or optimizer raises, which may be anything, into an error of ours.
+
+    Args:
+        kind: The error's class.
+        words: What failed; the rest of the sentence says where, and why.
+        unless: Tells what passes unchanged, as errors of ours do.
+    """
+    try:
+        yield
+    except ChattnError:
+        raise
+    except Exception as error:
+        if unless(error):
+            raise
+        raise kind(f"{words}: {where_and_what(error)}") from error
 
 
 def unreadable(path: Path, error: OSError) -> RunError:

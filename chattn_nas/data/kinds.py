@@ -17,7 +17,7 @@ from PIL import Image
 from chattn_nas.data.layout import FolderLayout, NoClassFoldersError, find_layout, is_image
 from chattn_nas.data.sources.coco import OTHERS
 from chattn_nas.data.sources.masks import grouped, without_word
-from chattn_nas.data.sources.patches import SCALES, high_and_low
+from chattn_nas.data.sources.patches import high_and_low, scales_between, size_of
 from chattn_nas.data.sources.yolo import data_yaml_of, labels_by_image, labels_of, texts_in
 from chattn_nas.data.tree import Entry, Tree, open_tree
 from chattn_nas.errors import DataError
@@ -30,6 +30,8 @@ ENDINGS = {".csv": "csv", ".tsv": "csv", ".npz": "npz", ".npy": "npy"}
 ARCHIVES = (".tar", ".zip")
 #: What a COCO file of boxes holds, and what shows that it is meant to be one, whatever it lacks.
 COCO_KEYS = (b'"image_id"', b'"category_id"')
+#: What to do with boxes in another format.
+CONVERT = "convert them to COCO's JSON or YOLO's texts"
 #: Files that are looked into.
 LOOKED = 50
 
@@ -108,7 +110,7 @@ def pictures_at(path: Path) -> tuple[dict[str, int], int]:
     images = [entry for pictures in parts.values() for entry in pictures.values()]
     if not images:
         raise DataError(f"there are no images in {path}", where=("path",))
-    side = min(min(_size(tree, one)) for one in images[:: max(1, len(images) // LOOKED)])
+    side = min(min(size_of(tree, one)) for one in images[:: max(1, len(images) // LOOKED)])
     return {part: len(pictures) for part, pictures in parts.items()}, side
 
 
@@ -145,11 +147,9 @@ def _names_parts(tree: Tree, images: list[Entry]) -> bool:
 def _voc(tree: Tree) -> str:
     """What to say of Pascal VOC's boxes."""
     files = [entry for entry in tree.entries if entry.path.lower().endswith(".xml")]
-    if not files or b"<bndbox" not in b"".join(_content(tree, entry) for entry in files[:LOOKED]):
+    if not any(b"<bndbox" in _content(tree, entry) for entry in files[:LOOKED]):
         return ""
-    return (
-        f" and {plural(len(files), 'file')} of Pascal VOC's boxes (.xml): convert them to COCO's JSON or YOLO's texts"
-    )
+    return f" and {plural(len(files), 'file')} of Pascal VOC's boxes (.xml): {CONVERT}"
 
 
 def _masks_beside(images: list[Entry]) -> str:
@@ -198,17 +198,15 @@ def _paired(tree: Tree, root: str) -> int | None:
     pairs = [(high[part][name], low[part][name]) for part, name in names if name in low.get(part, {})]
     if not pairs or 2 * len(pairs) < len(names):
         return None
-    large, small = _size(tree, pairs[0][0]), _size(tree, pairs[0][1])
-    return next((one for one in SCALES if (large[0] // one, large[1] // one) == small), None)
+    large, small = size_of(tree, pairs[0][0]), size_of(tree, pairs[0][1])
+    return next(iter(scales_between(large, small)), None)
 
 
 def _foreign(tree: Tree) -> str:
     """Name annotations in a format that is not supported."""
     endings = Counter(PurePosixPath(entry.path).suffix.lower() for entry in tree.entries)
     if endings[".xml"]:
-        return (
-            f"; its {endings['.xml']} .xml files may be Pascal VOC's boxes: convert them to COCO's JSON or YOLO's texts"
-        )
+        return f"; its {endings['.xml']} .xml files may be Pascal VOC's boxes: {CONVERT}"
     files = [entry for entry in tree.entries if entry.path.lower().endswith(".json")][:1]
     for entry in files:
         try:
@@ -233,12 +231,3 @@ def _is_number(word: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _size(tree: Tree, entry: Entry) -> tuple[int, int]:
-    """Width and height; for a file that is no picture, those of a very large one, since reading it reports that."""
-    try:
-        with Image.open(BytesIO(tree.read(entry))) as image:
-            return image.size
-    except Exception:  # whatever a broken file makes Pillow raise
-        return 2**16, 2**16

@@ -8,7 +8,7 @@ neither memory nor arithmetic, whatever the size of the network. That a slot is 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -138,6 +138,11 @@ def observe(model: nn.Module, blocks: Sequence[Block], image: Tensor) -> Observe
             and id(probes[block].scale) not in behind(record.nodes["of conv", path], record.nodes["input", block])
         ),
     )
+
+
+def takes_one_map(args: Sequence[Any], names: Mapping[str, Any]) -> bool:
+    """Whether a module that was called so gets one map alone: what is put around a module hands on no more."""
+    return len(args) == 1 and not names
 
 
 class _Direct:

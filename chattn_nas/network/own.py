@@ -16,7 +16,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from chattn_nas.errors import BackboneError, first_line
 from chattn_nas.network._timm import is_stem
-from chattn_nas.network.observe import behind, whole_graph
+from chattn_nas.network.observe import behind, takes_one_map, whole_graph
 from chattn_nas.network.slots import has_slots, within
 from chattn_nas.parts import load_object
 
@@ -124,13 +124,13 @@ def find_stages(model: nn.Module, image: Tensor) -> list[str]:
     convolutions = {path: sum(isinstance(m, nn.Conv2d) for m in module.modules()) for path, module in order.items()}
     hooks = []
 
-    plain: set[str] = set()  # called with one map, as what is put around it will be
+    plain: set[str] = set()
 
     def note(path: str) -> Any:
         def hook(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim == 4:
                 done.append((path, output.grad_fn, _size(output.shape, image.shape)))
-                if len(args) == 1 and not kwargs:
+                if takes_one_map(args, kwargs):
                     plain.add(path)
 
         return hook

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from chattn_nas.errors import first_line
 from chattn_nas.network._timm import says_channels_last
-from chattn_nas.network.observe import Observed, Shape, behind, gates_beside, observe
+from chattn_nas.network.observe import Observed, Shape, behind, gates_beside, observe, takes_one_map
 from chattn_nas.network.slots import Block, Feature, find_blocks, within
 from chattn_nas.plural import plural
 
@@ -144,11 +144,11 @@ def _running(
 def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
     """Why a stage does not take one map and give one, or ``None`` if it does."""
     outputs: list[Any] = []
-    given: list[int] = []
+    plain: list[bool] = []
 
     def note(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         outputs.append(output)
-        given.append(len(args) + 2 * len(kwargs))  # what is put around a module hands on no names
+        plain.append(takes_one_map(args, kwargs))
 
     hook = model.get_submodule(block.path).register_forward_hook(note, with_kwargs=True)
     try:
@@ -159,7 +159,7 @@ def _handed_on(model: nn.Module, block: Block, image: Tensor) -> str | None:
     if block.kind == "stage" and not outputs:
         return INSIDE
     if block.kind != "stage" or (len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].ndim == 4):
-        return SEVERAL if block.kind == "stage" and given[0] > 1 else None
+        return SEVERAL if block.kind == "stage" and not plain[0] else None
     return TOKENS if any(isinstance(one, Tensor) and one.ndim == 3 for one in outputs) else NO_MAP
 
 

@@ -27,6 +27,11 @@ class DistributedContext:
     size: int
     device: torch.device
 
+    @classmethod
+    def alone(cls, device: torch.device) -> DistributedContext:
+        """The only process."""
+        return cls(0, 1, device)
+
     @property
     def is_first(self) -> bool:
         """Whether this process writes files and messages."""
@@ -113,7 +118,7 @@ def join_distributed(device: str) -> Iterator[DistributedContext]:
     """
     size, own_device = group_size(), resolve_device(device)
     if size == 1:
-        yield DistributedContext(0, 1, own_device)
+        yield DistributedContext.alone(own_device)
         return
     if own_device.type == "cuda":
         own_device = _own_gpu()

@@ -50,7 +50,7 @@ def epochs_of(
         return (inputs, targets) if mixing is None else mixing(inputs, targets, generator)
 
     optimizer = build_optimizer(network, settings, images=len(images))
-    context = context or DistributedContext(0, 1, device)
+    context = context or DistributedContext.alone(device)
     make_step = TrainingStep if context.size == 1 else partial(SharedStep, context)
     step = make_step(
         network, optimizer, prepare, task=task, accumulate=accumulate,

@@ -14,7 +14,7 @@ import torch
 
 from chattn_nas.data import Normalize, sample_batch
 from chattn_nas.device import cpu_count
-from chattn_nas.errors import ChattnError, InputError, where_and_what
+from chattn_nas.errors import InputError, in_one_sentence
 from chattn_nas.network.scales import scales_behind
 from chattn_nas.proxy.capture import cuda_graphs
 from chattn_nas.proxy.epochs import epochs_of
@@ -84,7 +84,8 @@ def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: 
     scales_behind(network, batch)
     scales_behind(network, batch)
     build = time.perf_counter() - begun
-    with _in_words(name), own_stream_and_state(device, seed=0), PeakMemory(device) as memory:
+    in_words = in_one_sentence(InputError, f"{name} cannot be trained", unless=is_out_of_memory)
+    with in_words, own_stream_and_state(device, seed=0), PeakMemory(device) as memory:
         generator = torch.Generator(device).manual_seed(0)
         capture = cuda_graphs(device, generator) if spec.proxy.cuda_graphs else None
         epochs = epochs_of(network, data, spec.proxy, generator, capture)
@@ -101,19 +102,6 @@ def pace(trainer: ProxyTrainer, architecture: Architecture, name: str, seconds: 
         network=name, build=build, step=step, steps=epochs.steps, memory=memory.bytes,
         evaluation=forward * len(data.validation) / len(images),
     )  # fmt: skip
-
-
-@contextmanager
-def _in_words(name: str) -> Iterator[None]:
-    """Turn what a user's own loss, head or optimizer raises, in whatever step, into one sentence."""
-    try:
-        yield
-    except ChattnError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        raise InputError(f"{name} cannot be trained: {where_and_what(error)}") from error
 
 
 class _Enough(Exception):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from chattn_nas.device import move
-from chattn_nas.errors import ChattnError, TrainingStopped, where_and_what
+from chattn_nas.errors import TrainingStopped, in_one_sentence
 from chattn_nas.network.build import derived_seed
 from chattn_nas.network.weights import write_weights
 from chattn_nas.proxy import DistributedContext, ProxySettings
@@ -73,12 +73,8 @@ def train_fully(
         session = _Session(network, training_data, recipe, seed, context, checkpoint)
         for epoch in range(session.done, session.total):
             started = time.perf_counter()
-            try:
+            with in_one_sentence(TrainingStopped, f"epoch {epoch + 1} failed"):
                 loss = session.train(epoch)
-            except ChattnError:
-                raise
-            except Exception as error:  # a user's own loss or optimizer may raise anything
-                raise TrainingStopped(f"epoch {epoch + 1} failed: {where_and_what(error)}") from error
             if log is None:
                 continue
             row: Row = {"epoch": epoch + 1, "train_loss": loss, "seconds": time.perf_counter() - started}

@@ -69,7 +69,7 @@ def supernet(spec: Spec, data: TaskData, table: Table, epochs: int, seed: int) -
     if epochs:
         train_paths(
             made.network, data, spec.proxy, epochs=epochs, choose=lambda step: made.select(paths[step].tolist()),
-            seed=seed, context=DistributedContext(0, 1, device),
+            seed=seed, context=DistributedContext.alone(device),
             after_epoch=lambda epoch, loss: print(f"  epoch {epoch}: loss {loss:.3f}", flush=True),
         )  # fmt: skip
     trained = time.perf_counter() - begun

@@ -224,9 +224,10 @@ def _part(
             raise DataError(f"{called}, annotation {at}: there is no image with id {of!r}{_as_text(of, by_id)}",
                             where=("path",))  # fmt: skip
         if not isinstance(kind, int) or kind not in number:
+            other = _as_text(kind, number)
             raise DataError(
-                f"{called}, annotation {at}: there is no category {kind!r}{_as_text(kind, number)}", where=("path",),
-                value=None if _as_text(kind, number) else kind, choices=number,
+                f"{called}, annotation {at}: there is no category {kind!r}{other}", where=("path",),
+                value=None if other else kind, choices=number,
             )  # fmt: skip
         image, corners = by_id[of], _corners(row, called, at)
         if corners[2] <= corners[0] or corners[3] <= corners[1]:

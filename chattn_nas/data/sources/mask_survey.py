@@ -59,7 +59,7 @@ def values_of(each: Sequence[Seen]) -> NDArray[np.bool_]:
         DataError: These are no numbers of classes.
     """
     _refuse_palettes(each)
-    pixels, between = (np.sum([getattr(one, key) for one in each], axis=0) for key in ("pixels", "between"))
+    pixels, between = (sum((getattr(one, key) for one in each), np.zeros(256, int)) for key in ("pixels", "between"))
     held: NDArray[np.bool_] = pixels > 0
     smooth, every = np.flatnonzero(between > BETWEEN * pixels).tolist(), int(held.sum())
     if len(smooth) >= max(3, SMOOTH * every):

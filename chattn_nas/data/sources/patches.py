@@ -122,26 +122,29 @@ def _refuse_unnamed_pairs(tree: Tree, root: str, pictures: Sequence[Entry]) -> N
     pairs = [(one[0], one[1]) for one in named.values() if len(one) == 2]
     if not pairs or 2 * len(pairs) < len(named):
         return
-    scales = set[int | None]()
-    for pair_of in pairs[:: max(1, len(pairs) // LOOKED)]:
-        small, large = sorted(_size(tree, one) for one in pair_of)
-        scales.add(next((one for one in SCALES if (large[0] // one, large[1] // one) == small), None))
-    if None not in scales:
+    sizes = [sorted(size_of(tree, one) for one in both) for both in pairs[:: max(1, len(pairs) // LOOKED)]]
+    scales = [scales_between(large, small) for small, large in sizes]
+    if all(scales):
         one, two = pairs[0]
         raise DataError(
-            f"{root} holds {one.path} and {two.path}, of which one is {max(filter(None, scales))} times as large: if "
-            "they are one picture in high and low resolution, call their folders HR and LR",
+            f"{root} holds {one.path} and {two.path}, of which one is {max(first for first, *_ in scales)} times as "
+            "large: if they are one picture in high and low resolution, call their folders HR and LR",
             where=("path",),
         )
 
 
-def _size(tree: Tree, entry: Entry) -> tuple[int, int]:
-    """Width and height; 0 of a file that is no picture, which is told when its turn comes."""
+def size_of(tree: Tree, entry: Entry) -> tuple[int, int]:
+    """Width and height; for a file that is no picture, those of a very large one, since reading it reports that."""
     try:
         with Image.open(BytesIO(tree.read(entry))) as image:
             return image.size
-    except Exception:
-        return 0, 0
+    except Exception:  # whatever a broken file makes Pillow raise
+        return 2**16, 2**16
+
+
+def scales_between(large: tuple[int, int], small: tuple[int, int]) -> list[int]:
+    """The scales at which a picture of one size is the other in low resolution."""
+    return [one for one in SCALES if (large[0] // one, large[1] // one) == small]
 
 
 def high_and_low(
@@ -232,7 +235,7 @@ class _Source:
             large, small = (self._read(one).size for one in (high, low))
         except Exception:  # told as bad when its turn comes
             return
-        fitting = [one for one in SCALES if small == (large[0] // one, large[1] // one)]
+        fitting = scales_between(large, small)
         if fitting and self.scale not in fitting:
             raise DataError(
                 f"{high.path} is {shown(large[::-1])} and {low.path} {shown(small[::-1])}, and data.options say scale: "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -72,19 +73,22 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
             )
         said.append(f"without an image, left out: {plural(len(lonely), 'label file')}: {listed}")
     chosen = {entry.path: entry for entries in parts.values() for entry in entries}
-    flat, outlines = Flat(settings), list[int]()
-    points = _keypoints(data_yaml, said)
+    lines = _Lines(names, Flat(settings), _keypoints(data_yaml, said))
 
     def read(entry: Entry) -> Boxed:
         label = labels[entry.path]
         if label is None:
             return Boxed(entry=entry, file=tree.name(entry))
         called = tree.name(texts[label])
-        return Boxed(entry=entry, file=called, boxes=_boxes(tree, texts[label], called, names, flat, points, outlines))
+        try:
+            content = tree.read(texts[label])
+        except OSError as error:
+            raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
+        return Boxed(entry=entry, file=called, boxes=lines.boxes(content, called))
 
     with ThreadPoolExecutor() as pool:
         every = dict(zip(chosen, pool.map(read, chosen.values())))
-    said += [*flat.said(), *_outlines(outlines, sum(len(one.boxes) for one in every.values()))]
+    said += [*lines.flat.said(), *_outlines(lines.outlines, sum(len(one.boxes) for one in every.values()))]
     refuse_other_form(list(every.values()), root, MIDDLE)
     bare = sum(labels[path] is None for path in chosen)
     if bare:
@@ -264,7 +268,7 @@ def _parts(
 
 def _listed(tree: Tree, images: Sequence[Entry], file: str, said: list[str], lists: set[str]) -> set[str]:
     """The images that a text file lists, one a line, as they may be named in place of a folder."""
-    ending = "/".join(word for word in file.replace("\\", "/").split("/") if word not in ("", ".", ".."))
+    ending = "/".join(_named(file))
     ends = [entry for entry in tree.entries if f"/{ending}".endswith(f"/{entry.path}") or entry.path == ending]
     ends += [entry for entry in tree.entries if f"/{entry.path}".endswith(f"/{ending}")]
     if not file.lower().endswith(".txt") or not ends:
@@ -292,72 +296,83 @@ def _listed(tree: Tree, images: Sequence[Entry], file: str, said: list[str], lis
     return found
 
 
+def _named(path: str) -> list[str]:
+    """The components of a path of any system, without those that name nothing."""
+    return [word for word in path.replace("\\", "/").split("/") if word not in ("", ".", "..")]
+
+
 def _below(path: str, folder: str) -> bool:
     """Whether an image lies in a folder that is given by any path, of which the last components count."""
-    words = [word for word in folder.replace("\\", "/").split("/") if word not in ("", ".", "..")]
+    words = _named(folder)
     return any(f"/{path}".find(f"/{'/'.join(words[start:])}/") >= 0 for start in range(max(1, len(words) - 1)))
 
 
-def _boxes(
-    tree: Tree, entry: Entry, called: str, names: Sequence[str], flat: Flat, points: int, outlines: list[int]
-) -> list[Box]:
-    """Read the objects of one image; ``outlines`` takes the number of points of every outline.
+@dataclass
+class _Lines:
+    """Reads the lines of a set's label files.
 
-    Raises:
-        DataError: A line is malformed.
+    Attributes:
+        names: Names of the classes; empty if no file names them.
+        flat: Takes the boxes that show nothing.
+        keypoints: Numbers behind every box that are left out.
+        outlines: Number of points of every line that was read as an outline.
     """
-    try:
-        lines = tree.read(entry).decode("utf-8-sig").splitlines()
-    except OSError as error:
-        raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
-    except UnicodeDecodeError:
-        raise DataError(f"cannot read {called}: it is not UTF-8 text", where=("path",)) from None
-    every = [
-        _box(line.split(), f"{called}:{at}", at, names, flat, points, outlines)
-        for at, line in enumerate(lines, 1)
-        if line.strip()
-    ]
-    return [box for box in every if box is not None]
 
+    names: Sequence[str]
+    flat: Flat
+    keypoints: int
+    outlines: list[int] = field(default_factory=list)
 
-def _box(
-    words: list[str], place: str, at: int, names: Sequence[str], flat: Flat, points: int, outlines: list[int]
-) -> Box | None:
-    try:
-        label, *numbers = (float(word) for word in words)
-    except ValueError:
-        raise DataError(
-            f"{place}: {' '.join(words)[:80]!r} holds something that is no number (a line is the number of a class and "
-            "numbers with decimal points, between blanks)",
-            where=("path",),
-        ) from None
-    if points and len(numbers) == 4 + points:
-        numbers = numbers[:4]
-    outline = len(numbers) >= 6 and len(numbers) % 2 == 0
-    if len(numbers) != 4 and not outline:
-        raise DataError(
-            f"{place}: a line is a class and x, y, width and height of a box, or an outline x1 y1 x2 y2 ..., not "
-            f"{plural(len(words), 'number')}",
-            where=("path",),
-        )
-    if not label.is_integer() or label < 0 or (names and label >= len(names)):
-        there = "there is 1 class, 0" if len(names) == 1 else f"there are {len(names)} classes, 0 to {len(names) - 1}"
-        many = there if names else "classes are numbers from 0 on"
-        raise DataError(f"{place}: there is no class {words[0]}: {many}", where=("path",))
-    if outline:
-        outlines.append(len(numbers) // 2)
-        corners = min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
-    else:
-        x, y, width, height = numbers
-        corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    if not all(map(math.isfinite, corners)):
-        raise DataError(f"{place}: the box {' '.join(words[1:])} is no box", where=("path",))
-    if corners[2] <= corners[0] or corners[3] <= corners[1]:
-        flat.count(f"{place}: the box {' '.join(words[1:])} shows nothing")
-        return None
-    if max(corners) > 2 or max(numbers) > 1 + ROUNDED:
-        raise DataError(
-            f"{place}: {max(numbers):g} lies beyond the image: numbers are shares of its width and height, 0 to 1",
-            where=("path",),
-        )
-    return Box(corners, int(label), at)
+    def boxes(self, content: bytes, called: str) -> list[Box]:
+        """Read the objects of one image.
+
+        Raises:
+            DataError: A line is malformed.
+        """
+        try:
+            lines = content.decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            raise DataError(f"cannot read {called}: it is not UTF-8 text", where=("path",)) from None
+        every = [self._box(line.split(), f"{called}:{at}", at) for at, line in enumerate(lines, 1) if line.strip()]
+        return [box for box in every if box is not None]
+
+    def _box(self, words: list[str], place: str, at: int) -> Box | None:
+        try:
+            label, *numbers = (float(word) for word in words)
+        except ValueError:
+            raise DataError(
+                f"{place}: {' '.join(words)[:80]!r} holds something that is no number (a line is the number of a class "
+                "and numbers with decimal points, between blanks)",
+                where=("path",),
+            ) from None
+        if self.keypoints and len(numbers) == 4 + self.keypoints:
+            numbers = numbers[:4]
+        outline = len(numbers) >= 6 and len(numbers) % 2 == 0
+        if len(numbers) != 4 and not outline:
+            raise DataError(
+                f"{place}: a line is a class and x, y, width and height of a box, or an outline x1 y1 x2 y2 ..., not "
+                f"{plural(len(words), 'number')}",
+                where=("path",),
+            )
+        if not label.is_integer() or label < 0 or (self.names and label >= len(self.names)):
+            count = len(self.names)
+            there = "there is 1 class, 0" if count == 1 else f"there are {count} classes, 0 to {count - 1}"
+            many = there if self.names else "classes are numbers from 0 on"
+            raise DataError(f"{place}: there is no class {words[0]}: {many}", where=("path",))
+        if outline:
+            self.outlines.append(len(numbers) // 2)
+            corners = min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
+        else:
+            x, y, width, height = numbers
+            corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        if not all(map(math.isfinite, corners)):
+            raise DataError(f"{place}: the box {' '.join(words[1:])} is no box", where=("path",))
+        if corners[2] <= corners[0] or corners[3] <= corners[1]:
+            self.flat.count(f"{place}: the box {' '.join(words[1:])} shows nothing")
+            return None
+        if max(corners) > 2 or max(numbers) > 1 + ROUNDED:
+            raise DataError(
+                f"{place}: {max(numbers):g} lies beyond the image: numbers are shares of its width and height, 0 to 1",
+                where=("path",),
+            )
+        return Box(corners, int(label), at)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from chattn_nas import tasks
 from chattn_nas.data import Data, sample_batch
-from chattn_nas.errors import ChattnError, InputError, TrainingStopped, where_and_what
+from chattn_nas.errors import InputError, TrainingStopped, in_one_sentence
 from chattn_nas.network.supernet import Supernet, build_supernet, start_choices_at_unit
 from chattn_nas.proxy import DistributedContext, free_caches, join_distributed, pulse, resolve_device
 from chattn_nas.proxy.distributed import group_size, refuse_uneven
@@ -86,7 +85,7 @@ def predict(spec: Spec, *, say: Say = lambda line: None) -> Prediction:
         TrainingStopped: A step failed.
     """
     refuse(spec)
-    return _predicted(_train(spec, DistributedContext(0, 1, resolve_device(_device_of(spec))), say))
+    return _predicted(_train(spec, DistributedContext.alone(resolve_device(_device_of(spec))), say))
 
 
 def predict_together(spec: Spec, *, say: Say = lambda line: None) -> Prediction | None:
@@ -154,7 +153,7 @@ def _train(spec: Spec, context: DistributedContext, say: Say) -> _Trained:
             )
         clock(f"one-shot: epoch {epoch} of {epochs}, loss {loss:.3f}", epoch, epochs, trained)
 
-    with _in_words("training"):
+    with in_one_sentence(TrainingStopped, "training the supernet failed"):
         train_paths(
             supernet.network, data, spec.proxy, epochs=epochs,
             choose=lambda step: supernet.select(paths[step].tolist()), seed=seed, context=context, after_epoch=after,
@@ -167,7 +166,7 @@ def _predicted(trained: _Trained) -> Prediction:
     pulse.tell("scoring")
     spec, data, networks, rows = trained.spec, trained.data, trained.networks, trained.rows
     loss = PathLoss(trained.supernet.network, data, spec.proxy, trained.device)
-    with _in_words("scoring"):
+    with in_one_sentence(TrainingStopped, "scoring the supernet failed"):
         scores = _scores(trained.supernet, rows, loss, trained.clock)
     mean, effects, explained = additive(rows, scores, networks.sizes.tolist())
     keyed = [
@@ -184,17 +183,6 @@ def _predicted(trained: _Trained) -> Prediction:
         **centred(mean, keyed), fitted=explained, scored=len(rows), epochs=epochs_of(spec), images=len(data.train),
         seconds=seconds, seed=spec.search.seed,
     )  # fmt: skip
-
-
-@contextmanager
-def _in_words(what: str) -> Iterator[None]:
-    """Put an exception into one sentence: a user's own loss or optimizer may raise anything."""
-    try:
-        yield
-    except ChattnError:
-        raise
-    except Exception as error:
-        raise TrainingStopped(f"{what} the supernet failed: {where_and_what(error)}") from error
 
 
 def _scores(supernet: Supernet, rows: NDArray[np.int64], loss: PathLoss, clock: _Remaining) -> NDArray[np.float64]:
