@@ -188,7 +188,8 @@ class Trained:
         return report.network_html(self.run.study, self.pick)
 
     def __str__(self) -> str:
-        pick, state = self.pick, "confirmed" if self.confirmed else "unconfirmed"
+        pick, retrained = self.pick, self.confirmed
+        state = f"retrained: {next(iter(retrained.values()))}" if retrained else "unconfirmed"
         unit = unit_of(self.run.study)
         raw = f"raw mean {unit.written(pick.mean)} over {words.plural(len(pick.seeds), 'seed')}"
         if pick.interval is None or pick.pooled is None:

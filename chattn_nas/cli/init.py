@@ -182,9 +182,12 @@ def _plan_trials(out: Path, text: str, seconds: float) -> None:
 
     with moving("Timing a few training steps"):
         plan = plan_search(load_spec(out))
-    trials = min(max(plan.trials_within(seconds), plan.baselines + 1), 10_000)
-    line = f"  trials: {trials}"
-    why = f"about {words.about(seconds)} here by the plan of the day it was written; chattn-nas plan SPEC tells anew"
+    fitting, fewest = plan.trials_within(seconds), plan.baselines + 1
+    line = f"  trials: {min(max(fitting, fewest), 10_000)}"
+    lasts = f"the fewest beside {plan.baselines} baselines; longer than {words.about(seconds)}"
+    if fitting >= fewest:
+        lasts = f"about {words.about(seconds)}"
+    why = f"{lasts} here by the plan of the day it was written; chattn-nas plan SPEC tells anew"
     out.write_text(re.sub(r"(?m)^  trials: .*$", f"{line:<31} # {why}", text), encoding="utf-8")
     for said in plan.words_within(seconds):
         say(f"Plan: {said}")

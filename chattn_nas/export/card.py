@@ -114,7 +114,7 @@ def card_text(card: Card, facts: Facts, files: Mapping[str, str], use: Sequence[
     stages = [f"| {number} | {text} |" for number, text in enumerate(facts.attention, 1)]
     costs = [f"| {name} | {_figure(value)} |" for name, value in card.costs.items()]
     confirmed = (
-        ["Confirmed by retraining on new seeds:", "", "| figure | value |", "|---|---|"]
+        ["Retrained on new seeds:", "", "| figure | value |", "|---|---|"]
         + [f"| {name} | {_figure(value)} |" for name, value in card.confirmed.items()]
         if card.confirmed
         else ["Not confirmed: no full-length training with several seeds stands behind this network."]

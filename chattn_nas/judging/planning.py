@@ -69,7 +69,7 @@ class ConfirmPlan:
         """The plan in a few sentences."""
         count = len(self.networks)
         here, there = (words.duration(self.duration(seeds)) for seeds in (self.seeds, self.needed))
-        needed = f"{'more than ' * (self.needed >= MOST_SEEDS)}{words.plural(self.needed, 'seed')}"
+        needed = f"{'more than' if self.needed >= MOST_SEEDS else 'about'} {words.plural(self.needed, 'seed')}"
         again = (
             f" Other trainings, or other claims on the same, would be look number {self.look}, "
             "which may make a smaller error."
@@ -79,7 +79,7 @@ class ConfirmPlan:
         return named(
             f"{words.plural(count, 'network')} on {words.plural(self.seeds, 'seed')} of "
             f"{words.plural(self.epochs, 'epoch')}: about {here} of training on one device. To show a true difference "
-            f"of {self.useful:g} points with a probability of 80 % takes about {needed} "
+            f"of {self.useful:g} points with a probability of 80 % takes {needed} "
             f"({there}), if one training scatters by {self.noise:.2f} points ({self.noise_from}).{again}",
             self.unit,
         )

@@ -39,6 +39,23 @@ def refuse_idle(settings: SpaceSettings) -> None:
                     )
 
 
+def same_but_idle(one: SpaceSettings, other: SpaceSettings) -> bool:
+    """Whether two spaces differ by nothing but settings without effect: earlier versions took what is refused now."""
+    return _effective(one) == _effective(other)
+
+
+def _effective(settings: SpaceSettings) -> dict[int | str, list[tuple[str, Domains]]]:
+    """The entries of every key, with those of their settings that have an effect."""
+    return {
+        key: [
+            (one.type, {name: values for name, values in one.domains.items() if not _idle(kind, one.domains, name)})
+            for one in map(Candidate.parse, entries)
+            for kind in (attention.get(one.type),)
+        ]
+        for key, entries in settings.root.items()
+    }
+
+
 def _idle(kind: AttentionType, domains: Domains, name: str) -> str:
     """Why a setting has no effect: ``with kernel_size 3``; empty if it has one."""
     if name in PLACE:

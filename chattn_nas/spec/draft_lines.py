@@ -31,13 +31,13 @@ def head_lines(name: str, options: str, contents: str, *, gpu: bool) -> list[str
 
     Args:
         name: Name of the run.
-        options: Options of ``init`` that it was written with.
+        options: Options of ``init`` that say what the data are.
         contents: The training set in words.
         gpu: Whether this machine has one.
     """
     return [
         f"# yaml-language-server: $schema={SCHEMA}",
-        f"# Written by: chattn-nas init {options}",
+        f"# Written by chattn-nas init, for {options}",
         f"# {contents}; {'a GPU' if gpu else 'no GPU'} here. Nothing below is tuned.",
         "# What it holds and costs: chattn-nas space SPEC. What the data are: chattn-nas data SPEC.",
         f"name: {scalar(name)}",

@@ -16,6 +16,7 @@ from chattn_nas.parts import is_path
 from chattn_nas.proxy import ProxySettings
 from chattn_nas.settings import Settings
 from chattn_nas.space import NONE, SearchSpace, SpaceSettings
+from chattn_nas.space.idle import same_but_idle
 from chattn_nas.space.settings import ALL
 from chattn_nas.spec import TrainingSettings
 from chattn_nas.spec.judging_settings import JudgingSettings
@@ -200,10 +201,17 @@ class Spec(Settings):
             raise error.at("space") from None
 
     def started_as(self, other: Spec) -> Spec:
-        """Take the start of ``other`` if this spec names none, since the default changed on 2026-11-26."""
-        if "start" in self.proxy.model_fields_set:
-            return self
-        return self.model_copy(update={"proxy": self.proxy.model_copy(update={"start": other.proxy.start})})
+        """Take of ``other``, with which a run was begun, what an earlier version took and this one does not.
+
+        That is the start if this spec names none, since the default changed on 2026-11-26, and the space if it has
+        beside the same entries settings without effect, which are refused since 2026-11-28.
+        """
+        taken: dict[str, Any] = {}
+        if "start" not in self.proxy.model_fields_set:
+            taken["proxy"] = self.proxy.model_copy(update={"start": other.proxy.start})
+        if self.space != other.space and same_but_idle(self.space, other.space):
+            taken["space"] = other.space
+        return self.model_copy(update=taken)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and YAML; :meth:`from_dict` reads them back."""

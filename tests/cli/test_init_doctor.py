@@ -1,8 +1,10 @@
 """``init``, ``doctor`` and shipped specs, as a user types them."""
 
 import json
+import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -11,6 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
+from chattn_nas import judging
 from chattn_nas.cli import doctor
 from chattn_nas.cli.init import default_name
 from chattn_nas.data import load_data, load_test
@@ -280,3 +283,14 @@ def test_help_has_a_short_name_and_the_version_is_told(said):
     assert "doctor" in said("-h")
     assert "--backbone" in said("init", "-h")
     assert said("--version").strip()
+
+
+@pytest.mark.parametrize(
+    ("fitting", "line"),
+    [(2, "trials: 7 .* # the fewest beside 6 baselines; longer than 8.0 min here"), (30, "trials: 30 .* # about 8.0 min")],
+)
+def test_a_budget_that_baselines_exceed_is_not_said_to_suffice(said, monkeypatch, fitting, line):
+    plan = SimpleNamespace(trials_within=lambda _: fitting, baselines=6, words_within=lambda _: [])
+    monkeypatch.setattr(judging, "plan_search", lambda spec: plan)
+    said("init", "--yes", "--budget", "8m")
+    assert re.search(f"(?m)^  {line}", Path("digits.yaml").read_text())

@@ -83,6 +83,9 @@ def test_what_is_taken_home_is_what_was_confirmed_first(run, confirmed):
     other = next(one for one in confirmed.networks if "candidate" in one.roles and one.hash != confirmed.winner)
     opened = Run(run.directory)
     assert opened.chosen().pick.hash == confirmed.winner
+    told = str(opened.chosen())
+    assert told.endswith(f", retrained: {confirmed.figures(confirmed.winner)['validation accuracy']}")
+    assert "confirmed" not in told, "the search's figure, which stands before, is none that was confirmed"
     try:
         run.study.set_user_attr("confirmation", replace(confirmed, winner=other.hash).to_dict())
         assert Run(run.directory).chosen().pick.hash == other.hash == gather(run.study).lead.hash
@@ -127,6 +130,8 @@ def test_what_it_takes_is_said_before_anything_is_trained(run, confirmed):
     plan = confirm_plan(run, top=2, seeds=5, epochs=2)
     assert {role for row in plan.networks for role in row["roles"]} >= {"candidate", "uniform", "none"}
     assert plan.needed >= 2
+    assert f"80 % takes about {plan.needed:,} seed" in plan.words
+    assert "80 % takes more than 10,000 seeds" in replace(plan, needed=10_000).words
     assert plan.seconds > 0
     assert "To show a true difference of 0.3 points" in plan.words
     assert plan.noise_from == "measured"

@@ -31,9 +31,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
 
+#: A shell without job control starts what it puts in the background with SIGINT ignored, and so are all its children.
 DRIVER = """
-import atexit, gc, json, sys
+import atexit, gc, json, signal, sys
 atexit.register(gc.freeze)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from chattn_nas.spec import Spec
 from chattn_nas.search import search
 search(Spec.from_dict(json.loads(sys.argv[1])), run=sys.argv[2], trainer=sys.argv[3])

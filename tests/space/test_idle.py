@@ -4,7 +4,7 @@ import pytest
 
 from chattn_nas import attention
 from chattn_nas.errors import InputError
-from chattn_nas.space.idle import refuse_idle
+from chattn_nas.space.idle import refuse_idle, same_but_idle
 from chattn_nas.space.settings import SpaceSettings
 
 
@@ -35,3 +35,20 @@ def test_what_another_setting_decides_is_refused(entry, words) -> None:
 @pytest.mark.parametrize("name", [name for name in attention.names() if attention.get(name).hyperparameters])
 def test_what_some_value_makes_effective_is_allowed(name) -> None:
     refuse({name: dict.fromkeys(attention.get(name).hyperparameters, "search")})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"eca": {"kernel_size": 3, "gamma": [1, 2]}}, {"eca": {"kernel_size": 3}}, True),
+        ({"eca": {"kernel_size": 3, "gamma": [1, 2]}}, {"eca": {"kernel_size": 5}}, False),
+        ({"eca": {"kernel_size": None, "gamma": [1, 2]}}, {"eca": {"kernel_size": None}}, False),
+        ({"none": {"blocks": "last"}}, "none", True),
+        ({"se": {"blocks": "last"}}, "se", False),
+        ("gct", "srm", False),
+    ],
+)
+def test_spaces_are_the_same_if_only_settings_without_effect_differ(one, other, same) -> None:
+    settings = [SpaceSettings({"all": ["se", entry]}) for entry in (one, other)]
+    assert same_but_idle(*settings) is same
+    assert same_but_idle(*reversed(settings)) is same
