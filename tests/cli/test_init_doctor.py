@@ -287,7 +287,7 @@ def test_help_has_a_short_name_and_the_version_is_told(said):
 
 @pytest.mark.parametrize(
     ("fitting", "line"),
-    [(2, "trials: 7 .* # the fewest beside 6 baselines; longer than 8.0 min here"), (30, "trials: 30 .* # about 8.0 min")],
+    [(2, "trials: 7 .* # the fewest beside 6 baselines; longer than 8.0 min"), (30, "trials: 30 .* # about 8.0 min")],
 )
 def test_a_budget_that_baselines_exceed_is_not_said_to_suffice(said, monkeypatch, fitting, line):
     plan = SimpleNamespace(trials_within=lambda _: fitting, baselines=6, words_within=lambda _: [])
