@@ -3,7 +3,8 @@
 
     python scripts/benchmarks/proposals.py [--trainings 1000]
 
-Per simulated world: the proposal for which standard deviations are learned anew, and the median of the next 15.
+Per simulated world: the first proposal of a process, which learns the standard deviations and imports what that
+takes, then the median of the next 15.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ import pytest
 from chattn_nas.benchmark.simulate import simulate
 from chattn_nas.benchmark.worlds import World
 from chattn_nas.network.constraints import Constraint
-from chattn_nas.results.pooled import Observation
+from chattn_nas.results.pooled import Observation, Pooled
 from chattn_nas.search.pooled.acquisition import RULES, scalarised
 from chattn_nas.search.pooled.design import most_balanced
 from chattn_nas.search.pooled.evidence import CHOSEN, Evidence
 from chattn_nas.search.pooled.networks import Costs, Networks
-from chattn_nas.search.pooled.sampler import PooledSampler, milestone
+from chattn_nas.search.pooled.sampler import LOOKED_AT, PooledSampler, milestone
 from chattn_nas.search.search_study import SearchStudy
 from chattn_nas.study.record import records
 
@@ -148,6 +148,20 @@ def test_standard_deviations_are_learned_anew_ever_more_rarely(monkeypatch):
     assert fits == sorted(set(fits))
     assert 8 < len(fits) < 18
     assert all(count / 1.25 - 1 <= milestone(count) <= count for count in range(4, 200))
+    assert milestone(10_000) == milestone(LOOKED_AT) <= LOOKED_AT
+
+
+def test_no_proposal_learns_standard_deviations_again_once_they_are_known_well(make_spec, monkeypatch):
+    """It takes several times as long as a proposal, and what is looked at by then was chosen for its promise."""
+    sampler, rng = PooledSampler(make_spec().search_space(), 0, most=50), np.random.default_rng(0)
+    rows = [sampler.networks.choices(row) for row in sampler.networks.drawn(1000, rng)]
+    seen = [Observation(one, number % 4, float(90 + rng.normal())) for number, one in enumerate(rows)]
+    first = sampler._model(Evidence(seen=seen[:450]), None)
+    monkeypatch.setattr("chattn_nas.search.pooled.sampler.fitted", lambda *_: pytest.fail("learned again"))
+    monkeypatch.setattr(Pooled, "_integrate", lambda self: pytest.fail("learned again"))
+    later = sampler._model(Evidence(seen=seen), None)
+    assert later.deviations == first.deviations
+    assert len(later.seen) == LOOKED_AT
 
 
 @pytest.mark.parametrize("name", RULES)

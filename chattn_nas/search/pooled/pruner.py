@@ -63,7 +63,7 @@ class PooledPruner(BasePruner):
         """The model of the trainings that had ended at the last milestone."""
         known = milestone(len(seen))
         if self._fits.get(rung, (0,))[0] != known:
-            self._fits[rung] = known, Pooled(thinned(seen[: max(known, MINIMAL_PAIRS)], LOOKED_AT), views)
+            self._fits[rung] = known, Pooled(seen[: max(known, MINIMAL_PAIRS)], views)
         return self._fits[rung][1]
 
 

@@ -23,9 +23,10 @@ from chattn_nas.study import _optuna
 from chattn_nas.study.attributes import study_attributes, trial_attributes
 from chattn_nas.study.prediction import Prediction, prediction_of
 
-#: Trainings that the model looks at when it proposes, baselines and leaders first; a verdict looks at all.
+#: Trainings that the model looks at when it proposes, baselines and leaders first; a verdict looks at all. Standard
+#: deviations are learned from the first as many at most: later ones are left by their promise, so they differ by less.
 LOOKED_AT = 400
-#: Standard deviations are learned again whenever the number of trainings has grown by this factor.
+#: Until then they are learned again whenever the number of trainings has grown by this factor.
 ANEW = 1.25
 
 
@@ -128,7 +129,7 @@ class PooledSampler(WholeNetworkSampler):
         learned = milestone(len(known.seen))
         if self._fit[:2] != (learned, foretells is not None):
             foretold = None if foretells is None else foretells.standardised
-            self._fit = learned, foretells is not None, fitted(thinned(known.seen[:learned], LOOKED_AT), foretold)
+            self._fit = learned, foretells is not None, fitted(known.seen[:learned], foretold)
         model = self._fit[2]
         if model is None or (len(known.seen) == learned and not known.pending):
             return model
@@ -166,6 +167,6 @@ class PooledSampler(WholeNetworkSampler):
 def milestone(count: int) -> int:
     """The last number of trainings, up to ``count``, at which standard deviations are learned again."""
     at = 4
-    while (later := max(at + 1, int(at * ANEW))) <= count:
+    while (later := max(at + 1, int(at * ANEW))) <= min(count, LOOKED_AT):
         at = later
     return at
