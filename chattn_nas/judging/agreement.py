@@ -9,8 +9,8 @@ import numpy as np
 from scipy import stats
 
 RESAMPLES = 2000
-#: Fewer architectures show no excess: where two rankings happen to agree wholly, resamples do not scatter. Of six
-#: proxies at the asked quality, one was "shown" to be above it in 29 % of simulated studies of four, in 12 % of eight.
+#: Fewer architectures show no excess: where two rankings happen to agree wholly, resamples do not scatter, and a proxy
+#: would be "shown" to be better than it is.
 LEAST_SHOWN = 10
 #: Ends of a 95 % interval.
 ENDS = (0.025, 0.975)

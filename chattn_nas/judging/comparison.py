@@ -31,8 +31,8 @@ EXACT, RESAMPLES, MINIMAL_BOOTSTRAP = 6, 20_000, 4
 #: block's error) five seeds find 1.2 points in a fifth more of all studies, but far more than 5 % of sets of equal
 #: networks are called different where one or two of them scatter more than the rest: docs/judging.md has both.
 BORROWED = 0.05
-#: With fewer seeds than this less is borrowed. With all of it two seeds call equal networks different in 6 to 8 % of
-#: sets where one network scatters 4 to 10 times as much as the rest.
+#: With fewer seeds than this less is borrowed: with all of it two seeds call equal networks different too often where
+#: one network scatters far more than the rest (scripts/benchmarks/judging_tried.py lending).
 WHOLE_FROM = 5
 #: A training this many robust standard deviations from the effects of its network and seed is an outlier: a collapse,
 #: mostly. It counts, but its network neither lends its spread to others nor borrows theirs.
@@ -173,9 +173,8 @@ def told_outliers(accuracies: np.ndarray) -> np.ndarray:
     """The outliers that a reader is told of.
 
     Where most networks collapse on one seed, or one does on most seeds, medians take the collapses for usual and
-    :func:`outliers` finds the others. Where spreads are lent that is cautious (five of seven networks collapse on one
-    of two seeds: 1.5 % of such families claim something falsely; lent by these 9 %), but it is said of the wrong
-    trainings: what lies where other seeds, or networks, have it is no outlier, and the rest of its seed or network is.
+    :func:`outliers` finds the others. Where spreads are lent that is cautious, but it is said of the wrong trainings:
+    what lies where other seeds, or networks, have it is no outlier, and the rest of its seed or network is.
     """
     rest, effects, limit = _polished(accuracies)
     far = np.abs(rest) > limit
@@ -298,10 +297,9 @@ def _p(largest: np.ndarray, freedom: float, family: int, t: float) -> float:
 def bootstrap(differences: np.ndarray) -> tuple[float | None, float | None]:
     """95 % interval of the mean by the studentised bootstrap over seeds; ``None`` with fewer than four.
 
-    The plain percentile interval is far too short with few seeds. Measured coverage of 95 % intervals over 2,000
-    simulated studies with 5 seeds: percentile 86 %, expanded percentile (Hesterberg 2015) 93 %, studentised (Hall 1988,
-    "Theoretical comparison of bootstrap confidence intervals") 96 %; with skewed differences 79, 88 and 93 %. With
-    three seeds one resample in nine has no spread at all, and there is no such interval.
+    The plain percentile interval is far too short with few seeds (Hesterberg 2015); the studentised one is not (Hall
+    1988, "Theoretical comparison of bootstrap confidence intervals"). With three seeds one resample in nine has no
+    spread at all, and there is no such interval.
     """
     n = len(differences)
     mean, error = differences.mean(), differences.std(ddof=1) / math.sqrt(n)
