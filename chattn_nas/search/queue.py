@@ -25,7 +25,8 @@ from chattn_nas.study.texts import one_line
 
 OWNER = "chattn:owner"
 LOST = "chattn:lost"
-#: A trial that runs without naming its worker for so long was taken by one that died in that instant.
+#: A trial that runs without naming its worker for so long was taken by one that died in that instant; so was one that
+#: began so far in the future, by a clock that was set back since.
 NAMELESS = timedelta(seconds=20)
 
 
@@ -145,5 +146,5 @@ def lost(study: optuna.Study) -> list[FrozenTrial]:
 def _is_orphan(trial: FrozenTrial) -> bool:
     owner = trial.system_attrs.get(OWNER)
     if not owner:
-        return trial.datetime_start is not None and datetime.now() - trial.datetime_start > NAMELESS
+        return trial.datetime_start is not None and abs(datetime.now() - trial.datetime_start) > NAMELESS
     return is_dead(owner)

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from chattn_nas.errors import FullDiskError, InputError, SearchStopped, StorageError
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
+from chattn_nas.search.age import Ages
 from chattn_nas.search.devices import Slot
 from chattn_nas.search.doing import read_from
 from chattn_nas.search.failures import IN_A_ROW, check_failures
@@ -111,6 +112,7 @@ class Supervisor:
         self.study, self.settings = run.study, run.spec.search
         self.workers: dict[int, Worker] = {}
         self.idle_deaths = self.cut_off = 0
+        self.ages = Ages()
         self.silent_since: dict[int, float] = {}
         self.stopped_since: dict[int, float] = {}
         self.done_since: float | None = None
@@ -201,14 +203,13 @@ class Supervisor:
 
     def _look_after_trials(self) -> None:
         """Stop trials that exceed a limit; return trials that were lost elsewhere to the queue."""
-        now, lost = time.time(), queue.lost(self.study)
+        lost = queue.lost(self.study)
         silent = self._silent(lost)
         for worker in list(self.workers.values()):
             worker.log.trim()
             for trial in self._trials_of(worker):
-                started = trial.datetime_start.timestamp() if trial.datetime_start else now
-                limit, memory = self.settings.timeout, self.settings.memory
-                if limit and now - started > limit + GRACE:
+                limit, memory, age = self.settings.timeout, self.settings.memory, self.ages(trial)
+                if limit and age > limit + GRACE:
                     self._replace(worker, trial, Outcome.TIMED_OUT, f"took longer than {limit:g} s")
                 elif memory and (taken := memory_of(worker.process.pid)) > memory:
                     reason = f"its worker took {taken:.2f} GiB of memory, allowed {memory:g}"

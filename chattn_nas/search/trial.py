@@ -100,6 +100,7 @@ class TrialRunner:
         self.spec, self.study, self.space, self.trainer = spec, study, space, trainer
         self.reference, self.checkpoints, self.owner = reference, checkpoints, owner
         self.artifacts = Artifacts(checkpoints.directory.parent)
+        self.begun = time.monotonic()
 
     def run(self, trial: optuna.Trial) -> Outcome:
         """Run a trial to its end, whatever happens in it.
@@ -110,6 +111,7 @@ class TrialRunner:
             OSError: The disk is full; the trial was returned to the queue.
         """
         self.artifacts.begin()
+        self.begun = time.monotonic()
         try:
             ending = self._ending(trial)
             self._tell(trial, ending)
@@ -256,7 +258,7 @@ class TrialRunner:
         """Report a rung; return ``True`` to stop. Baselines are never stopped, and some trials pass at random."""
         if not queue.is_mine(self.study, id_of(trial), self.owner):
             raise TakenAway
-        self._check_time(trial)
+        self._check_time()
         last = rung == len(self.spec.proxy.rungs) - 1
         if math.isnan(result.score):
             return False
@@ -280,10 +282,9 @@ class TrialRunner:
         others = [costs[name] for name in settings.objectives if name != "accuracy"]
         return should_stop(self.study, trial, settings, rung=rung, costs=others, score=result.score)
 
-    def _check_time(self, trial: optuna.Trial) -> None:
+    def _check_time(self) -> None:
         limit = self.spec.search.timeout
-        started = trial_now(self.study, trial).datetime_start if limit else None
-        if limit and started and time.time() - started.timestamp() > limit:
+        if limit and time.monotonic() - self.begun > limit:
             raise TimedOut(f"took longer than {limit:g} s")
 
     def _values(self, score: float, costs: Costs) -> list[float]:

@@ -4,7 +4,10 @@ import json
 import math
 import subprocess
 import sys
+import time
 from collections import Counter
+from copy import copy
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +23,8 @@ from chattn_nas.errors import InputError, RunError, SearchStopped
 from chattn_nas.proxy import Measurement, Rung
 from chattn_nas.results import leaderboard
 from chattn_nas.search import trial as trial_module
+from chattn_nas.search.age import Ages
+from chattn_nas.search.queue import _is_orphan
 from chattn_nas.search.trial import TrialRunner
 from chattn_nas.study import RunDirectory
 from chattn_nas.study.artifacts import Artifacts
@@ -178,6 +183,35 @@ def test_incomparable_changes_are_refused_free_ones_are_not(run_stub, make_spec,
     with pytest.raises(RunError, match=r"search\.objectives"):
         run_stub(objectives=["accuracy", "macs"])
     run_stub(sampler="tpe", retries=3, timeout=100.0, trials=13)
+
+
+def test_a_clock_that_is_set_forward_makes_no_trial_too_slow(run_stub, monkeypatch) -> None:
+    """The start of a trial is stored in local time, which jumps by an hour twice a year."""
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600)
+    assert {outcome(trial) for trial in trials_of(run_stub(timeout=100.0, trials=5))} == {"complete"}
+
+
+def test_ages_are_told_by_a_clock_that_nobody_sets(monkeypatch) -> None:
+    clock = iter([1.0, 6.0, 7.0, 9.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    taken = optuna.create_trial(state=TrialState.RUNNING)
+    taken.datetime_start = datetime(2026, 10, 25, 2, 30)
+    age = Ages()
+    assert (age(taken), age(taken)) == (0, 5)
+    again = copy(taken)
+    again.datetime_start = datetime(2026, 10, 25, 2, 10)
+    assert age(again) == 0, "it was given back and taken again, after the clock was set back"
+    assert age(taken) == 8
+
+
+@pytest.mark.parametrize(("minutes", "orphan"), [(0, False), (1, True), (-60, True)])
+def test_a_trial_without_an_owner_is_lost_even_if_the_clock_was_set_back(minutes, orphan) -> None:
+    study = optuna.create_study()
+    study.ask()
+    trial = study.trials[0]
+    trial.datetime_start = datetime.now() - timedelta(minutes=minutes)
+    assert _is_orphan(trial) is orphan
 
 
 def test_a_trainer_that_is_not_there_is_refused_before_a_run_is_made(make_spec, tmp_path) -> None:

@@ -27,6 +27,7 @@ from chattn_nas.errors import first_line
 from chattn_nas.files import replacing
 from chattn_nas.proxy import Outcome
 from chattn_nas.search import queue
+from chattn_nas.search.age import Ages
 from chattn_nas.search.nni import _nni
 from chattn_nas.search.nni.config import experiment
 from chattn_nas.search.nni.overdue import end_overdue, lose_lost
@@ -73,6 +74,7 @@ class Monitor:
         self.state = run.directory / "nni" / STATE
         self.manager = _nni.Manager(config)
         self.known = _known(run) if self.settings.nni_tuner in LEARNING else []
+        self.ages = Ages()
         self.refused, self.busy, self.heard = 0, time.monotonic(), time.monotonic()
 
     def run(self, stop: threading.Event) -> int:
@@ -99,7 +101,7 @@ class Monitor:
         while not stop.wait(LOOK):
             ending = self._death()
             if ending is None:
-                end_overdue(self.study, self._mine(), self.settings)
+                end_overdue(self.study, self._mine(), self.settings, self.ages)
                 lose_lost(self.study, self.settings.retries)
                 ending = self._ask()
             if ending is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import optuna
@@ -20,7 +19,9 @@ from chattn_nas.study.trials import is_open
 LATE = 10.0
 
 
-def end_overdue(study: optuna.Study, trials: Iterable[FrozenTrial], settings: SearchSettings) -> None:
+def end_overdue(
+    study: optuna.Study, trials: Iterable[FrozenTrial], settings: SearchSettings, age: Callable[[FrozenTrial], float]
+) -> None:
     """Kill trials on this machine that exceed a limit, and record why."""
     for trial in trials:
         pid = pid_of(trial.system_attrs.get(queue.OWNER, "")) if is_open(trial) else None
@@ -28,7 +29,7 @@ def end_overdue(study: optuna.Study, trials: Iterable[FrozenTrial], settings: Se
             continue
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            beyond = _beyond(trial, process, settings)
+            beyond = _beyond(age(trial), process, settings)
             if beyond is not None:
                 process.kill()
                 how, reason = beyond
@@ -36,10 +37,9 @@ def end_overdue(study: optuna.Study, trials: Iterable[FrozenTrial], settings: Se
                 queue.lose(study, trial, how, reason, retries)
 
 
-def _beyond(trial: FrozenTrial, process: psutil.Process, settings: SearchSettings) -> tuple[Outcome, str] | None:
+def _beyond(age: float, process: psutil.Process, settings: SearchSettings) -> tuple[Outcome, str] | None:
     limit, memory = settings.timeout, settings.memory
-    started = trial.datetime_start.timestamp() if trial.datetime_start else time.time()
-    if limit and time.time() - started > limit + LATE:
+    if limit and age > limit + LATE:
         return Outcome.TIMED_OUT, f"took longer than {limit:g} s"
     if memory and (taken := process.memory_info().rss / 2**30) > memory:
         return Outcome.OUT_OF_MEMORY, f"its process took {taken:.2f} GiB of memory, allowed {memory:g}"
