@@ -79,3 +79,13 @@ def test_every_example_runs(script, tmp_path, monkeypatch, capsys) -> None:
     assert capsys.readouterr().out
     (run,) = (tmp_path / "runs").iterdir()
     assert (run / "predictions.json").is_file()
+
+
+def test_a_figure_of_a_built_page_stays_on_one_line() -> None:
+    built = runpy.run_path(str(ROOT / "scripts" / "docs_hook.py"))["on_page_content"]
+    page = '<p>0.1 ± 0.2 of it</p><td style="width: 1em;">17 [14, &gt; 40]</td><td><strong>-0.1 ± 1</strong></td>'
+    blank = "\N{NO-BREAK SPACE}"
+    assert built(page + "<td>two words, 3</td>") == (
+        f'<p>0.1{blank}±{blank}0.2 of it</p><td style="width: 1em;">17{blank}[14,{blank}&gt;{blank}40]</td>'
+        f"<td><strong>-0.1{blank}±{blank}1</strong></td><td>two words, 3</td>"
+    )
