@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import os
 import signal
 import sys
 import threading
@@ -49,9 +50,10 @@ def as_interrupt() -> Iterator[None]:
 
 
 def at_once() -> None:
-    """From here on let such a signal end the process at once.
+    """From here on let such a signal, and Ctrl-C, end the process at once, with the exit code of a stopped command.
 
     A server has nothing to clean up, and wsgiref answers an exception raised inside a request and goes on."""
-    for one in SIGNALS:
+    sys.stdout.flush()
+    for one in (signal.SIGINT, *SIGNALS):
         if signal.getsignal(one) is not signal.SIG_IGN:
-            signal.signal(one, signal.SIG_DFL)
+            signal.signal(one, lambda signum, frame: os._exit(130))

@@ -13,8 +13,9 @@ from chattn_nas.interrupts import SIGNALS, as_interrupt
 
 @pytest.fixture(autouse=True)
 def _heard():
-    """As in a terminal: what starts the tests may ignore signals, as nohup does."""
+    """As in a terminal: what starts the tests may ignore signals, as nohup does, or a shell for background commands."""
     before = {one: signal.signal(one, signal.SIG_DFL) for one in SIGNALS}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for one, handler in before.items():
         signal.signal(one, handler)
@@ -57,6 +58,34 @@ def test_a_command_that_is_ended_says_so_with_exit_code_130(monkeypatch, capsys,
         _app.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "Stopped.\n"
+
+
+SERVER = """
+import time
+from chattn_nas.interrupts import as_interrupt, at_once
+with as_interrupt():
+    at_once()
+    print("ready", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:  # as wsgiref does in a request
+            print("goes on", flush=True)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, *SIGNALS])
+def test_a_server_ends_at_once_even_inside_a_request(sent) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout.readline() == "ready\n"
+            server.send_signal(sent)
+            said = server.communicate(timeout=60)
+        finally:
+            server.kill()
+    assert (server.returncode, said) == (130, ("", ""))
 
 
 def test_an_interrupt_in_a_destructor_is_not_lost() -> None:
