@@ -43,8 +43,8 @@ MODELS = (
     "test_resnet test_byobnet test_convnext test_efficientnet test_nfnet cifar_resnet8 cifar_resnet20"
 )
 OUT = Path(__file__).with_suffix(".md")
-#: What is said of a model that is none of ours to judge.
-TRANSFORMER = "no convolutional network"
+#: What is said of models that are none of ours to judge.
+TRANSFORMER = ("no convolutional network", "has no module nn.Conv2d")
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
     names = given.names or (_every_model() if given.all else MODELS.split())
     rows = [json.loads(line) for line in given.state.read_text().splitlines()] if given.state.exists() else []
     done = {row["model"] for row in rows}
-    later = {row["family"] for row in rows if TRANSFORMER in row["result"]}
+    later = {row["family"] for row in rows if _is_transformer(row)}
     started = time.perf_counter()
     waiting = [name for name in names if name not in done]
     while waiting and time.perf_counter() - started < given.seconds:
@@ -70,7 +70,7 @@ def main() -> None:
         name = next((one for one in waiting if family_of(one) not in later), waiting[0])
         waiting.remove(name)
         rows.append(_row(name, given.run_below * 1e6))
-        if TRANSFORMER in rows[-1]["result"]:
+        if _is_transformer(rows[-1]):
             later.add(rows[-1]["family"])
         with given.state.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
@@ -90,7 +90,15 @@ def _every_model() -> list[str]:
 
 def _row(name: str, run_below: float) -> dict[str, str]:
     start = time.perf_counter()
-    row = {"family": family_of(name), "model": name, "where": "", "channels": "", "blocks": "", "pixels": ""}
+    row = {
+        "family": family_of(name),
+        "model": name,
+        "where": "",
+        "channels": "",
+        "blocks": "",
+        "pixels": "",
+        "day": f"{datetime.date.today()}",
+    }
     try:
         found = survey(name)
         stages = zip(found.stage_kinds, found.slots, strict=True)
@@ -111,14 +119,18 @@ def _row(name: str, run_below: float) -> dict[str, str]:
     return row | {"seconds": f"{time.perf_counter() - start:.1f}"}
 
 
+def _is_transformer(row: dict[str, str]) -> bool:
+    return any(words in row["result"] for words in TRANSFORMER)
+
+
 def _line(row: dict[str, str]) -> str:
-    cells = ("family", "model", "where", "channels", "blocks", "pixels", "result")
+    cells = ("family", "model", "where", "channels", "blocks", "pixels", "result", "day")
     return "| " + " | ".join(row[cell].replace("|", "\\|") for cell in cells) + " |"
 
 
 def _page(rows: list[dict[str, str]], waiting: int) -> str:
-    counted = Counter(row["result"].partition(":")[0] for row in rows if TRANSFORMER not in row["result"])
-    ours = [row for row in rows if TRANSFORMER not in row["result"]]
+    counted = Counter(row["result"].partition(":")[0] for row in rows if not _is_transformer(row))
+    ours = [row for row in rows if not _is_transformer(row)]
     others = len(rows) - len(ours)
     whole = sum(set(row["where"].split()) == {"S"} for row in ours)
     mixed = sum("S" in row["where"].split() for row in ours) - whole
@@ -134,6 +146,7 @@ def _page(rows: list[dict[str, str]], waiting: int) -> str:
             "- *blocks*: those with a slot of their own, of all.",
             "- *result*: *runs*: proved on the meta device, and every attention has a gradient in a forward and "
             "backward pass with random weights; *proved*: on the meta device only, for larger models; *refused*: why.",
+            "- *day*: when this model was tried, with the code of that day.",
             "",
             f"{len(ours)} convolutional models of {len({row['family'] for row in ours})} families: "
             f"{counted['runs']} run, {counted['proved']} are proved, {counted['refused']} are refused, "
@@ -141,8 +154,8 @@ def _page(rows: list[dict[str, str]], waiting: int) -> str:
             f"blocks. Not convolutional, and not listed: {others}."
             + (f" Not yet tried: {waiting}." if waiting else ""),
             "",
-            "| family | model | where | channels | blocks | pixels | result |",
-            "|---|---|---|---|---|---|---|",
+            "| family | model | where | channels | blocks | pixels | result | day |",
+            "|---|---|---|---|---|---|---|---|",
             *[_line(row) for row in sorted(ours, key=lambda row: (row["family"], row["model"]))],
             "",
         ]

@@ -3,8 +3,8 @@
 
     .venv/bin/python scripts/check_exports.py [--attention TYPE] [--only NAME ...] > scripts/check_exports.md
 
-Every model has random weights and 10 classes. ``0`` means bit-exact: logits in evaluation mode, in training mode, and
-all weights and statistics after one training step. A model that cannot be written counts as refused.
+Every model has random weights and 10 classes. ``0`` means bit-exact: logits in evaluation mode, in training mode, all
+gradients of one training step, and all weights and statistics after it. A model that cannot be written is refused.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def _row(entry: str, attention: str) -> tuple[str, bool, str]:
             )
             lines = len((Path(directory) / "model.py").read_text().splitlines())
         exact = report.max_difference == 0
-        result = " / ".join(f"{report.differences[part]:.2g}" for part in ("evaluation", "training", "state"))
+        result = " / ".join(
+            f"{report.differences[part]:.2g}" for part in ("evaluation", "training", "gradients", "state")
+        )
     except ChattnError as error:
         lines, result = 0, f"refused: {error}".replace(directory or "\0", "DIR").replace("|", "\\|").replace("\n", " ")
     except Exception as error:  # one model that breaks must not end the table
@@ -99,9 +101,10 @@ def main() -> None:
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}"
     print(f"# Source export of timm models\n\n{datetime.date.today()}, {versions}, CPU.\n")
     print(
-        f"`scripts/check_exports.py --attention {arguments.attention}`. Differences in evaluation, in training, and of"
+        f"`scripts/check_exports.py --attention {arguments.attention}`. Differences in evaluation, in training, of all"
     )
-    print("all weights and statistics after one training step; 0 is bit-exact. Seconds include building and proof.\n")
+    print("gradients of a training step, and of all weights and statistics after it; 0 is bit-exact. Seconds include")
+    print("building and proof.\n")
     print(
         "| family | model | pixels | lines of model.py | differences | seconds |\n|---|---|---|---|---|---|", flush=True
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,8 +18,9 @@ from chattn_nas.export.source.refusal import INSTEAD
 def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_difference: float) -> dict[str, float]:
     """Compare ``folder/model.py`` with ``network`` in a process that cannot import timm, optuna or chattn_nas.
 
-    It compares the outputs in evaluation and in training mode, and every weight and BatchNorm statistic after one
-    training step. Differences are absolute, but divided by the largest compared value if that is above 1.
+    It compares the outputs in evaluation and in training mode, every gradient of one training step, and every weight
+    and BatchNorm statistic after it. Differences are absolute, but divided by the largest compared value if that is
+    above 1; those of gradients are shares of the network's largest, be it small.
 
     Args:
         network: The exported network; it is copied, not changed.
@@ -28,7 +29,7 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
         max_difference: Largest difference that is accepted.
 
     Returns:
-        Largest difference of ``evaluation``, ``training`` and ``state``.
+        Largest difference of ``evaluation``, ``training``, ``gradients`` and ``state``.
 
     Raises:
         ExportError: The folder cannot be loaded there, or a difference is too large.
@@ -42,9 +43,11 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
         odd = sorted(answers.keys() ^ expected.keys())
         raise ExportError(f"model.py has other weights than the searched network: {', '.join(odd[:5])}")
     differences: dict[str, float] = {}
+    largest = _largest(value for name, value in expected.items() if name.startswith("gradients."))
     for name, value in expected.items():
         part = name.partition(".")[0]
-        differences[part] = max(differences.get(part, 0.0), difference(value, answers[name]))
+        unit = largest if part == "gradients" else 1.0
+        differences[part] = max(differences.get(part, 0.0), difference(value / unit, answers[name] / unit))
     for part, worst in differences.items():
         if not worst <= max_difference:
             raise ExportError(
@@ -52,6 +55,12 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
                 f"{max_difference:.3g}; {INSTEAD}"
             )
     return differences
+
+
+def _largest(gradients: Iterable[torch.Tensor]) -> float:
+    """The largest finite magnitude; 1 if there is none but zero."""
+    tops = (value[value.isfinite()].abs() for value in gradients)
+    return max((float(top.max()) for top in tops if top.numel()), default=0.0) or 1.0
 
 
 def difference(expected: torch.Tensor, answer: torch.Tensor) -> float:

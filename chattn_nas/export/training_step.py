@@ -22,7 +22,7 @@ def numbered(name: str, output: Any) -> dict[str, torch.Tensor]:
 
 
 def training_step(network: torch.nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The output of the network in training mode, and every weight and statistic after one SGD step.
+    """The output of the network in training mode, every gradient, and every weight and statistic after one SGD step.
 
     The loss pulls all outputs towards fixed values, so that it works for any network. Random layers (dropout, drop
     path) draw from a generator that is seeded here. Statistics are those of the forward: what checkpointing computes
@@ -33,7 +33,8 @@ def training_step(network: torch.nn.Module, images: torch.Tensor) -> dict[str, t
         images: (B, C, H, W).
 
     Returns:
-        ``training.0``, ... (its outputs) and ``state.NAME`` for each entry of the state dict.
+        ``training.0``, ... (its outputs), ``gradients.NAME`` for each parameter (zeros where there is none) and
+        ``state.NAME`` for each entry of the state dict.
     """
     network.train().requires_grad_(True)
     torch.manual_seed(0)
@@ -45,9 +46,18 @@ def training_step(network: torch.nn.Module, images: torch.Tensor) -> dict[str, t
             loss = loss + (tensor.float() - target).square().mean()
     seen = {f"state.{name}": value.detach().clone() for name, value in network.named_buffers()}
     loss.backward()
+    gradients = {
+        f"gradients.{name}": torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.clone()
+        for name, parameter in network.named_parameters()
+    }
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.grad is not None:
                 parameter.sub_(0.01 * parameter.grad)
     state = {f"state.{name}": value.detach().clone() for name, value in network.state_dict().items()}
-    return numbered("training", output) | state | {name: value for name, value in seen.items() if name in state}
+    return (
+        numbered("training", output)
+        | gradients
+        | state
+        | {name: value for name, value in seen.items() if name in state}
+    )

@@ -25,6 +25,8 @@ class Call:
         names: Names of its arguments.
         absent: Names of arguments that are None.
         structures: Structures of the arguments that are lists, tuples or dicts.
+        types: Types of the arguments.
+        gives: Type of what it returns.
         changes: Whether it changes a list or dict among its arguments.
         varies: Whether it is called in several ways.
     """
@@ -32,6 +34,8 @@ class Call:
     names: tuple[str, ...]
     absent: frozenset[str] = frozenset()
     structures: Mapping[str, Structure] = field(default_factory=dict)
+    types: Mapping[str, type] = field(default_factory=dict)
+    gives: type = object
     changes: bool = False
     varies: bool = False
 
@@ -59,9 +63,11 @@ def record_calls(network: nn.Module, example: torch.Tensor) -> dict[nn.Module, C
         calls[module] = call
 
     def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Record whether the call changed its arguments."""
-        if running[module].pop() != _contents((args, kwargs)) and module in calls:
-            calls[module] = replace(calls[module], changes=True)
+        """Record what it returns, and whether the call changed its arguments."""
+        changed = running[module].pop() != _contents((args, kwargs))
+        if module in calls:
+            known = calls[module]
+            calls[module] = replace(known, gives=type(output), changes=known.changes or changed)
 
     with _evaluating(network), torch.no_grad():
         handles = [module.register_forward_pre_hook(before, with_kwargs=True) for module in network.modules()]
@@ -93,7 +99,8 @@ def _call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
     names = tuple(name for name in given if name not in variadic)
     structures = {name: form for name in names if (form := _structure(given[name])) is not None}
     absent = frozenset(name for name in names if given[name] is None)
-    return Call(names, absent, structures, varies=any(given.get(name) for name in variadic))
+    types = {name: type(given[name]) for name in names}
+    return Call(names, absent, structures, types, varies=any(given.get(name) for name in variadic))
 
 
 def _structure(value: Any) -> Structure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Collection
 from types import FunctionType
@@ -16,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from chattn_nas.export.source.format_calls import FormatCalls
+from chattn_nas.export.source.inlined import Inlined
 from chattn_nas.export.source.leaf import literal
 from chattn_nas.export.source.module_source import (
     ModuleSource,
@@ -96,6 +98,14 @@ class _Copier:
             del self.functions[name]  # so that it comes after what it uses
             self.functions[name] = f'{signature}\n    """{origin_of(function)}"""\n{body}'
         return name
+
+    def add_class(self, cls: type) -> str:
+        """Copy a class as it stands in its file, and return its name in the output."""
+        inlined = Inlined()
+        inlined.add(cls.__name__, sys.modules[cls.__module__])
+        self.functions |= inlined.texts
+        self.imports |= inlined.imports
+        return cls.__name__
 
     def placeholder(self, name: str, value: Any) -> ast.expr:
         """Return a placeholder for a setting, in which modules of one class may differ."""

@@ -46,6 +46,12 @@ def parameter_names(function: Any) -> tuple[str, ...]:
         return ()
 
 
+def of_autograd(value: Any) -> bool:
+    """Whether this is the ``apply`` of somebody's own ``torch.autograd.Function``."""
+    cls = getattr(value, "__self__", None)
+    return inspect.isroutine(value) and isinstance(cls, type) and issubclass(cls, torch.autograd.Function)
+
+
 def class_path(cls: type) -> str:
     """The name of a class of torch."""
     for module, prefix in ((nn, "nn"), (torch, "torch")):

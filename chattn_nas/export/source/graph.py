@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
 from chattn_nas.errors import first_line
 from chattn_nas.export.source.calls import Call, Structure
+from chattn_nas.export.source.functions import of_autograd
 from chattn_nas.export.source.leaf import is_nothing
 from chattn_nas.export.source.refusal import Refusal
 
 IN_PLACE = {"iadd": "+=", "imul": "*=", "isub": "-=", "itruediv": "/="}
+
+
+class _Typed(fx.Proxy):
+    """A symbolic value that knows the type which was seen in its place."""
+
+    def __init__(self, node: fx.Node, tracer: fx.Tracer, kind: type) -> None:
+        super().__init__(node, tracer)
+        self._kind = kind
+
+
+def _isinstance(value: Any, kinds: Any) -> bool:
+    """Answer for a symbolic value as for what was seen in its place.
+
+    It stands for ``isinstance`` in a module's own code alone: torch's code in C takes such an answer at its word.
+    """
+    return issubclass(value._kind, kinds) if type(value) is _Typed else isinstance(value, kinds)
 
 
 class _Tracer(fx.Tracer):
@@ -22,9 +43,10 @@ class _Tracer(fx.Tracer):
 
     proxy_buffer_attributes = True
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, calls: Mapping[nn.Module, Call]) -> None:
         super().__init__(autowrap_modules=(math,))
         self._call = call
+        self._calls = calls
         self._given: list[tuple[str, list[Any] | dict[Any, Any], list[Any] | dict[Any, Any]]] = []
         self.references: dict[str, nn.Module] = {}
 
@@ -53,13 +75,17 @@ class _Tracer(fx.Tracer):
             return args[0]
         if isinstance(m, nn.Sequential) and m not in self._installed:  # a slice, made as the forward runs
             return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
+        given = super().call_module(m, forward, args, kwargs)
+        return self._typed(given, self._calls[m].gives) if m in self._calls else given
+
+    def _typed(self, proxy: fx.Proxy, kind: type) -> fx.Proxy:
+        return proxy if kind is object else _Typed(proxy.node, self, kind)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
         """Make one placeholder per argument of the recorded call."""
         given: dict[str, Any] = {}
         for name in self._call.names:
-            proxy = self.create_proxy("placeholder", name, (), {})
+            proxy = self._typed(self.create_proxy("placeholder", name, (), {}), self._call.types.get(name, object))
             structure = self._call.structures.get(name)
             given[name] = None if name in self._call.absent else self._unfolded(name, proxy, structure)
 
@@ -90,17 +116,25 @@ class _Tracer(fx.Tracer):
         return odd
 
 
-def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
+def trace_graph(module: nn.Module, call: Call, calls: Mapping[nn.Module, Call]) -> fx.Graph:
     """Trace ``module``'s forward in its current mode, and remove nodes without effect.
+
+    Args:
+        module: The module to trace.
+        call: How it is called.
+        calls: How its children are called.
 
     Raises:
         Refusal: It cannot be traced.
     """
-    tracer = _Tracer(call)
+    tracer = _Tracer(call, calls)
     before = dict(vars(module))
     buffers = dict(module._buffers)
     try:
-        graph = tracer.trace(module)
+        with _told_of_types_and_gradients(module):
+            graph = tracer.trace(module)
+    except Refusal:
+        raise
     except Exception as error:  # a module's own code runs here, and may raise anything at a symbolic value
         raise Refusal(f"torch.fx: {type(error).__name__}: {first_line(error)}") from error
     finally:
@@ -123,6 +157,40 @@ def trace_graph(module: nn.Module, call: Call) -> fx.Graph:
         if is_check or unused:
             graph.erase_node(node)
     return graph
+
+
+@contextmanager
+def _told_of_types_and_gradients(module: nn.Module) -> Iterator[None]:
+    """Within it, ``module``'s code is told the types of symbolic values, and may call no gradient of its own.
+
+    Of a ``torch.autograd.Function`` the forward alone would be traced; those of torch (checkpointing) are let through.
+    """
+    original = torch.autograd.Function.__dict__["apply"]
+
+    def apply(cls: type, *args: Any, **kwargs: Any) -> Any:
+        """Refuse a class that may compute its own gradient."""
+        if not cls.__module__.startswith("torch."):
+            raise Refusal(f"torch.fx does not see the gradient of {cls.__name__}")
+        return original.__get__(None, cls)(*args, **kwargs)
+
+    names = {cls.__module__ for cls in type(module).__mro__} & sys.modules.keys()
+    rooms = [vars(sys.modules[name]) for name in names if name != "builtins" and not name.startswith("torch.")]
+    changed = [(room, "isinstance", room.get("isinstance"), _isinstance) for room in rooms]
+    for room in (vars(module), *rooms):
+        bound = [(name, value) for name, value in room.items() if of_autograd(value)]
+        changed += [(room, name, value, partial(apply, value.__self__)) for name, value in bound]
+    torch.autograd.Function.apply = classmethod(apply)  # type: ignore[method-assign, assignment]
+    try:
+        for room, name, _, other in changed:
+            room[name] = other
+        yield
+    finally:
+        torch.autograd.Function.apply = original
+        for room, name, value, _ in changed:
+            if value is None:
+                del room[name]
+            else:
+                room[name] = value
 
 
 def references(module: nn.Module) -> dict[str, nn.Module]:

@@ -105,12 +105,12 @@ class Parts:
         call = call_of(module, self._calls)
         refusals: dict[str, None] = {}
         for write in (
-            lambda: trace(module, call),
+            lambda: trace(module, call, self._calls),
             lambda: copy_methods(module, alone=True),  # one class, whatever the length of its lists
-            lambda: trace(module, call, lists=True, changing=self._changing),
+            lambda: trace(module, call, self._calls, lists=True, changing=self._changing),
             lambda: copy_methods(module),
             # a list that a child changes may not be read again; the proof shows whether it is
-            lambda: trace(module, call, lists=True),
+            lambda: trace(module, call, self._calls, lists=True),
         ):
             try:
                 return on_torch_base(module, write())

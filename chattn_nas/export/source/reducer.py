@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from chattn_nas.export.source.decided import Decided
-from chattn_nas.export.source.functions import class_path, module_path, qualified
+from chattn_nas.export.source.functions import class_path, module_path, of_autograd, qualified
 from chattn_nas.export.source.graph import references
 from chattn_nas.export.source.known import UNKNOWN
 from chattn_nas.export.source.leaf import CONTAINERS, is_nothing, literal
@@ -44,6 +44,9 @@ class Dependencies(Protocol):
 
     def add_function(self, function: FunctionType) -> str:
         """Copy a module-level function, and return its name in the output."""
+
+    def add_class(self, cls: type) -> str:
+        """Copy a class as it stands in its file, and return its name in the output."""
 
     def placeholder(self, name: str, value: Any) -> ast.expr:
         """Return a placeholder for a setting, in which modules of one class may differ."""
@@ -83,7 +86,7 @@ class Reducer(Decided):
         root, *path = _chain(node)
         if value is UNKNOWN or not root or root in self.local - {self.me}:
             return self.generic_visit(node)
-        if root != self.me:
+        if root != self.me or of_autograd(value):
             return self._outside(node, value)
         if isinstance(value, _SETTINGS):
             return self.dependencies.placeholder("_".join(path), value)
@@ -136,7 +139,7 @@ class Reducer(Decided):
             if not _is_containers_own(module, value.__func__):
                 self.dependencies.add_method(name, value.__func__)
             return node
-        if inspect.isfunction(value) or inspect.isbuiltin(value):
+        if inspect.isfunction(value) or inspect.isbuiltin(value) or of_autograd(value):
             return self._outside(node, value)
         if isinstance(value, tuple) and name in references(module):
             self.dependencies.references[name] = value[0]
@@ -161,6 +164,8 @@ class Reducer(Decided):
             return _parsed(literal(value))
         if isinstance(value, type) and (name := _class_name(value)):
             return _parsed(name)
+        if of_autograd(value):
+            return _parsed(f"{self.dependencies.add_class(value.__self__)}.{value.__name__}")
         if callable(value) and hasattr(value, "__name__"):
             return self._function(value)
         raise Refusal(f"it uses {ast.unparse(node)}, a {type(value).__name__}")
@@ -194,7 +199,7 @@ def _chain(node: ast.expr) -> list[str]:
 
 def _class_name(cls: type) -> str:
     """The name of a class of torch or of Python itself; empty for any other."""
-    if cls.__module__.startswith("torch"):
+    if cls.__module__.partition(".")[0] == "torch":
         return class_path(cls)
     return cls.__name__ if vars(builtins).get(cls.__name__) is cls else ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from torch import nn
@@ -14,12 +14,20 @@ from chattn_nas.export.source.module_source import ModuleSource
 from chattn_nas.export.source.refusal import Refusal
 
 
-def trace(module: nn.Module, call: Call, *, lists: bool = False, changing: Collection[nn.Module] = ()) -> ModuleSource:
+def trace(
+    module: nn.Module,
+    call: Call,
+    calls: Mapping[nn.Module, Call],
+    *,
+    lists: bool = False,
+    changing: Collection[nn.Module] = (),
+) -> ModuleSource:
     """Write the source of ``module``, traced in training and in evaluation mode.
 
     Args:
         module: The module to trace.
         call: How it is called.
+        calls: How its children are called.
         lists: Whether it may be called with a list, tuple or dict, or call its children with one; the source is then
             valid for this length only.
         changing: Modules that change a list among their arguments.
@@ -39,7 +47,7 @@ def trace(module: nn.Module, call: Call, *, lists: bool = False, changing: Colle
         written = []
         for mode in (True, False):
             module.train(mode)
-            written.append(forward_text(module, trace_graph(module, call), call, lists=lists, changing=changing))
+            written.append(forward_text(module, trace_graph(module, call, calls), call, lists=lists, changing=changing))
     finally:
         for name, child in module.named_modules():
             child.training = modes[name]
