@@ -156,6 +156,14 @@ def check_backbone(backbone: Backbone, *, in_chans: int = 3, image_size: ImageSi
         idle = [name for name, module in probes if not _has_gradient(module)]
         if not idle:
             return plan
+        frozen = [name for name, module in probes if not any(one.requires_grad for one in module.parameters())]
+        if frozen:
+            raise BackboneError(
+                f"{backbone.model} freezes {len(frozen)} of {len(probes)} attentions itself ({', '.join(frozen[:3])}"
+                f"{', ...' if len(frozen) > 3 else ''}), as a train() of its own that sets requires_grad does: let it "
+                "freeze nothing, and name the parts in freeze",
+                where=("model",),
+            )
     raise BackboneError(
         f"{backbone.model}: no gradient reaches {len(idle)} of {len(probes)} attentions in the first step "
         f"({', '.join(idle[:3])}{', ...' if len(idle) > 3 else ''}); something beside them is zero at the start",

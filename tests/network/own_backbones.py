@@ -315,6 +315,19 @@ def frozen(num_classes, in_chans):
     return made
 
 
+class FreezesItself(Small):
+    """Freezes a stage whenever it is put into training mode, as detectors' own backbones do."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.layer1.requires_grad_(False)
+        return self
+
+
+def freezes_itself(num_classes, in_chans):
+    return FreezesItself(num_classes, in_chans)
+
+
 class Reads(Small):
     """Reads an attribute of its blocks."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -130,6 +131,7 @@ def trace_graph(module: nn.Module, call: Call, calls: Mapping[nn.Module, Call]) 
     tracer = _Tracer(call, calls)
     before = dict(vars(module))
     buffers = dict(module._buffers)
+    drawn = torch.get_rng_state(), random.getstate()
     try:
         with _told_of_types_and_gradients(module):
             graph = tracer.trace(module)
@@ -142,6 +144,11 @@ def trace_graph(module: nn.Module, call: Call, calls: Mapping[nn.Module, Call]) 
         module._buffers.update(buffers)
         vars(module).clear()
         vars(module).update(before)
+        chance = not torch.equal(torch.get_rng_state(), drawn[0]) or random.getstate() != drawn[1]
+        torch.set_rng_state(drawn[0])
+        random.setstate(drawn[1])
+    if chance:
+        raise Refusal("chance decides what it does: torch.fx would write one way of it")
     if changed_buffers:
         raise Refusal(f"its forward replaces {', '.join(f'self.{name}' for name in changed_buffers)}")
     if changed := tracer.changed_arguments():

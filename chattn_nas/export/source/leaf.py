@@ -93,6 +93,20 @@ def torch_base(module: nn.Module) -> type[nn.Module] | None:
     return None
 
 
+def bare_base(module: nn.Module) -> type[nn.Module] | None:
+    """torch's own class of a module whose class adds nothing to how it computes, such as ``class BN(nn.BatchNorm2d)``.
+
+    ``None`` if there is none: of what the base has, only the constructor and the start of the weights may differ.
+    """
+    base = torch_base(module)
+    if base is None or module._modules:
+        return None
+    harmless = {"__init__", "__doc__", "__module__", "__annotations__", "__constants__", "reset_parameters"}
+    harmless |= {"__firstlineno__", "__static_attributes__"}  # of Python 3.13
+    kinds = type(module).__mro__[: type(module).__mro__.index(base)]
+    return base if all(vars(kind).keys() & set(dir(base)) <= harmless for kind in kinds) else None
+
+
 def call_arguments(module: nn.Module, kind: type[nn.Module]) -> str:
     """The arguments, without defaults, with which ``kind`` builds its instance ``module``.
 

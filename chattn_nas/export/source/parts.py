@@ -13,7 +13,7 @@ from chattn_nas.export.source.attention import attention_call, is_attention
 from chattn_nas.export.source.calls import call_of, record_calls
 from chattn_nas.export.source.copied import copy_methods
 from chattn_nas.export.source.inlined import Inlined
-from chattn_nas.export.source.leaf import call_arguments, is_leaf, is_norm_act, is_nothing, leaf_call
+from chattn_nas.export.source.leaf import bare_base, call_arguments, is_leaf, is_norm_act, is_nothing, leaf_call
 from chattn_nas.export.source.module_source import ModuleSource, holder, on_torch_base
 from chattn_nas.export.source.refusal import INSTEAD, Refusal
 from chattn_nas.export.source.traced import trace
@@ -82,6 +82,11 @@ class Parts:
         if is_attention(module):
             with contextlib.suppress(Refusal):  # one that does not stand alone is written as any other module
                 self.leaves[module] = attention_call(module, self.inlined)
+                return ()
+        base = bare_base(module)
+        if base is not None and module not in self._methods:
+            with contextlib.suppress(Refusal):
+                self.leaves[module] = f"nn.{base.__name__}({call_arguments(module, base)})"
                 return ()
         self.sources[module] = self._source(module)
         for child, name in self.sources[module].child_methods:

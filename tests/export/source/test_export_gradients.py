@@ -147,6 +147,24 @@ def test_the_proof_sees_gradients_that_move_no_weight_far(tmp_path):
         prove_source(network, tmp_path, torch.randn(2, 3, 8, 8), max_difference=1e-5)
 
 
+class _Skips(nn.Module):
+    """Is left out by chance, in training; the first draws do not."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        if self.training and torch.rand(1).item() < 1e-3:
+            return x
+        return x + self.conv(x)
+
+
+def test_a_layer_that_chance_leaves_out_is_not_written_as_it_happened_to_run():
+    text = assert_same(nn.Sequential(_Skips(), nn.Flatten(1), nn.Linear(3 * 32 * 32, 10)))
+    assert "torch.rand(1).item() < 0.001" in text
+
+
 class _Foreign(nn.Module):
     """Uses a class of a package whose name begins as torch's does."""
 
