@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -117,13 +118,13 @@ class _Tracer(fx.Tracer):
         return odd
 
 
-def trace_graph(module: nn.Module, call: Call, calls: Mapping[nn.Module, Call]) -> fx.Graph:
+def trace_graph(module: nn.Module, call: Call, calls: Mapping[nn.Module, Call] = MappingProxyType({})) -> fx.Graph:
     """Trace ``module``'s forward in its current mode, and remove nodes without effect.
 
     Args:
         module: The module to trace.
         call: How it is called.
-        calls: How its children are called.
+        calls: How its children are called, if known.
 
     Raises:
         Refusal: It cannot be traced.
