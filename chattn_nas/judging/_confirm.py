@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 
 from chattn_nas.arguments import asked_by, at_least, checked
+from chattn_nas.credentials import redacted
 from chattn_nas.data import has_test
 from chattn_nas.errors import RunError
 from chattn_nas.judging._confirmation import Confirmation, Network, families, judge, on_common_seeds
@@ -193,10 +194,11 @@ def _same_length(run: RunDirectory, spec: Spec) -> None:
     stored = study_attributes(study).spec if study is not None else None
     before = Spec.from_stored(dict(stored)).proxy.rungs[-1] if stored else length
     if before != length:
+        delete = f"optuna delete-study --storage {redacted(run.storage_url)} --study-name {spec.name}"
         raise RunError(
             f"this run was confirmed with {plural(before, 'epoch')}, which cannot be compared with {length}: say "
-            f"{asked_by(f'--epochs {before}', f'epochs={before}')}, or remove {run.directory / CONFIRM} and its study "
-            f"{spec.name!r} to start over"
+            f"{asked_by(f'--epochs {before}', f'epochs={before}')}, or start over: remove "
+            f"{run.directory / CONFIRM} and its study ({delete})"
         )
 
 

@@ -154,9 +154,9 @@ class Confirmation(Stored):
     def _sentences(self) -> list[str]:
         winner = self.network(self.winner)
         said = [
-            f"**Retrained** on {words.plural(len(winner.scores), 'new seed')} of {self.epochs} epochs each, "
-            f"{winner.name} reaches {winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search had "
-            f"said {words.searched(winner.search_pooled, winner.search)} after trainings of its own length."
+            f"**Retrained** on {words.plural(len(winner.scores), 'new seed')} of {words.plural(self.epochs, 'epoch')} "
+            f"each, {winner.name} reaches {winner.mean:.2f} % (standard deviation {winner.sd:.2f}), where the search "
+            f"had said {words.searched(winner.search_pooled, winner.search)} after trainings of its own length."
         ]
         for role, called in RIVALS.items():
             rival: Comparison | None = getattr(winner, role)

@@ -239,7 +239,8 @@ def test_more_seeds_only_add_and_are_another_look(run, confirmed):
 
 
 def test_another_length_is_refused(run, confirmed):
-    with pytest.raises(RunError, match="confirmed with 2 epochs"):
+    over = r"remove .*confirm and its study \(optuna delete-study --storage sqlite:///.* --study-name .*-confirm"
+    with pytest.raises(RunError, match=f"confirmed with 2 epochs, .* say .*, or start over: {over}"):
         confirm(run, epochs=3, workers=0)
 
 
@@ -297,6 +298,8 @@ def test_only_seeds_that_both_have_are_compared():
     found = judge([a, u], epochs=3)
     assert found.judgement is not None
     assert found.judgement.seeds == 2
+    assert "of 3 epochs each" in found.words
+    assert "of 1 epoch each" in judge([a, u], epochs=1).words
     assert found.judgement.mean == pytest.approx(((92 - 90) + (94 - 91)) / 2)
 
 
