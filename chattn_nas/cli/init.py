@@ -22,8 +22,8 @@ def init(
     data: Annotated[
         str | None,
         typer.Option(
-            help="digits; a folder, .tar or .zip of images by class, with masks, with COCO's or YOLO's boxes, or of "
-            "pictures; .csv, .tsv, .npz or .npy."
+            help="digits; a folder, .tar or .zip of images by class, with masks, with COCO's, YOLO's or VOC's boxes, "
+            "or of pictures; .csv, .tsv, .npz or .npy."
         ),
     ] = None,
     task: Annotated[
@@ -145,6 +145,8 @@ def _ask_for_missing(
     if task is None and kind.task is None:
         words = "There are pictures alone; for other tasks labels, boxes or masks are missing. Task"
         task = _answer(words, "super_resolution", lambda task: source_of(data, Path(), task))
+    if task is None and kind.also:
+        task = _answer("It holds boxes and masks. Task", "detection", lambda task: source_of(data, Path(), task))
     classified = (task or kind.task) not in TASKS.values()
     questions: list[tuple[str | None, str, str, Callable[[str], Any]]] = [
         (backbone, "Backbone: any timm model, or", "by the images", lambda model: stages(Backbone(model))),

@@ -24,14 +24,13 @@ from chattn_nas.errors import DataError
 from chattn_nas.plural import plural
 
 #: What is learned from a source, where that is no label.
-TASKS = {"masks": "segmentation", "coco": "detection", "yolo": "detection", "patches": "super_resolution"}
+TASKS = {"masks": "segmentation", "coco": "detection", "yolo": "detection", "voc": "detection",
+         "patches": "super_resolution"}  # fmt: skip
 #: Sources by the ending of a file; a folder and an archive are looked into.
 ENDINGS = {".csv": "csv", ".tsv": "csv", ".npz": "npz", ".npy": "npy"}
 ARCHIVES = (".tar", ".zip")
 #: What a COCO file of boxes holds, and what shows that it is meant to be one, whatever it lacks.
 COCO_KEYS = (b'"image_id"', b'"category_id"')
-#: What to do with boxes in another format.
-CONVERT = "convert them to COCO's JSON or YOLO's texts"
 #: Files that are looked into.
 LOOKED = 50
 
@@ -45,12 +44,14 @@ class DataKind:
         options: Suitable ``data.options``.
         seen: What the set holds, to explain why it does not suit a task.
         doubt: Why it may be meant for another task, which the user has to say.
+        also: Another value for ``data.dataset`` that suits the same files.
     """
 
     dataset: str | None
     options: Mapping[str, Any] = field(default_factory=dict)
     seen: str = ""
     doubt: str = ""
+    also: str | None = None
 
     @property
     def task(self) -> str | None:
@@ -79,7 +80,11 @@ def kind_of(path: Path) -> DataKind | None:
     if _is_yolo(tree, images):
         return DataKind("yolo")
     pictures, masks, _ = grouped(tree, str(path))
-    if pictures.get("train") and any(masks.values()):
+    has_masks = bool(pictures.get("train") and any(masks.values()))
+    if _is_voc(tree):
+        doubt = "it holds boxes (.xml) and masks: say --task detection or --task segmentation" if has_masks else ""
+        return DataKind("voc", doubt=doubt, also="masks" if has_masks else None)
+    if has_masks:
         return DataKind("masks")
     with suppress(DataError):  # two files of one name may be images of two classes
         if _names_parts(tree, images):
@@ -87,8 +92,6 @@ def kind_of(path: Path) -> DataKind | None:
         if (scale := _paired(tree, str(path))) is not None:
             return DataKind("patches", {"scale": scale})
     foreign = _foreign(tree)
-    if boxes := _voc(tree):
-        return DataKind(None, seen=f"{plural(len(images), 'image')}{boxes}")
     doubt = _masks_beside(images)
     try:
         layout = find_layout(tree, str(path))
@@ -144,12 +147,9 @@ def _names_parts(tree: Tree, images: list[Entry]) -> bool:
     return any(len(labels_of(image.path)) > 1 for image in images) and {"names", "train"} <= data_yaml_of(tree).keys()
 
 
-def _voc(tree: Tree) -> str:
-    """What to say of Pascal VOC's boxes."""
+def _is_voc(tree: Tree) -> bool:
     files = [entry for entry in tree.entries if entry.path.lower().endswith(".xml")]
-    if not any(b"<bndbox" in _content(tree, entry) for entry in files[:LOOKED]):
-        return ""
-    return f" and {plural(len(files), 'file')} of Pascal VOC's boxes (.xml): {CONVERT}"
+    return any(b"<bndbox" in _content(tree, entry) for entry in files[:LOOKED])
 
 
 def _masks_beside(images: list[Entry]) -> str:
@@ -206,7 +206,7 @@ def _foreign(tree: Tree) -> str:
     """Name annotations in a format that is not supported."""
     endings = Counter(PurePosixPath(entry.path).suffix.lower() for entry in tree.entries)
     if endings[".xml"]:
-        return f"; its {endings['.xml']} .xml files may be Pascal VOC's boxes: {CONVERT}"
+        return f"; its {endings['.xml']} .xml files hold no boxes as Pascal VOC has them"
     files = [entry for entry in tree.entries if entry.path.lower().endswith(".json")][:1]
     for entry in files:
         try:

@@ -30,6 +30,7 @@ SOURCE_KEYS: dict[str, tuple[str, ...]] = {
     "patches": ("path", "options"),
     "coco": ("path", "options"),
     "yolo": ("path", "options"),
+    "voc": ("path", "options"),
     "module:function": ("options", "channel_axis"),
 }
 #: Keys that belong to some source only.
@@ -51,7 +52,7 @@ class DataSettings(Settings):
     Attributes:
         dataset: ``image_folder`` (a folder, ``.tar`` or ``.zip``), ``csv``, ``npz``, ``npy``, ``torchvision``, ``hf``,
             ``webdataset``, ``masks`` (images with a mask each), ``patches`` (of pictures in high and low resolution),
-            ``coco`` and ``yolo`` (images with boxes), ``module:function``, or ``digits`` (inside scikit-learn).
+            ``coco``, ``yolo``, ``voc`` (images with boxes), ``module:function``, or ``digits`` (inside scikit-learn).
         image_size: Height and width in pixels that every image is brought to; ``[height, width]`` where they differ.
         path: The file or folder: ``~`` and environment variables are filled in; relative to the spec's folder.
         name: Name of the torchvision class, such as ``CIFAR10``, or of the set on the Hugging Face hub.

@@ -15,7 +15,7 @@ from chattn_nas.errors import DataError
 
 #: What ``--task`` can be: the source of a folder or archive for it.
 SOURCES = {"classification": ("image_folder",), "multilabel": (), "segmentation": ("masks",),
-           "detection": ("coco", "yolo"), "super_resolution": ("patches",)}  # fmt: skip
+           "detection": ("coco", "yolo", "voc"), "super_resolution": ("patches",)}  # fmt: skip
 
 #: Endings of tables.
 TABLES = tuple(ending for ending, dataset in ENDINGS.items() if dataset == "csv")
@@ -83,6 +83,8 @@ def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[st
     if task is not None and task not in SOURCES:
         raise DataError(f"--task {task}: there is no such task", value=task, choices=tuple(SOURCES))
     kind = look(data)
+    if task is not None and kind.also in SOURCES[task]:
+        kind = DataKind(kind.also)
     table = kind.dataset in (*ENDINGS.values(), "digits")
     if task is None and kind.doubt:
         raise DataError(f"--data {data}: {kind.doubt}")
@@ -100,7 +102,7 @@ def source_of(data: str, folder: Path, task: str | None = None) -> tuple[dict[st
         kind = DataKind("patches", kind.options if kind.dataset == "patches" else {"scale": 2})
     elif task is not None and (task in TASKS.values() if table else kind.dataset not in SOURCES[task]):
         wanted = {"segmentation": "masks: folders images and masks, or img_dir and ann_dir, are looked for",
-                  "detection": "boxes: COCO's JSON or YOLO's texts are looked for",
+                  "detection": "boxes: COCO's JSON, YOLO's texts or Pascal VOC's XML are looked for",
                   "classification": "class folders"}  # fmt: skip
         other = f"; it looks like {kind.task}" if kind.task not in (None, task) else f"; {kind.seen}" * bool(kind.seen)
         raise DataError(f"--task {task}: {data} has no {wanted.get(task, 'larger pictures')}{other}", value=task)

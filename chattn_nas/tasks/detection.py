@@ -79,8 +79,8 @@ class Detection(Task):
         targets = data.train.labels
         if targets.ndim != 3 or targets.dtype != torch.float32 or targets.shape[2] != COLUMNS:
             raise InputError(
-                "task detection needs boxes around the objects of every image (data.dataset: coco, yolo, hf, or a "
-                "function that gives them)",
+                "task detection needs boxes around the objects of every image (data.dataset: coco, yolo, voc, hf, or "
+                "a function that gives them)",
                 where=("data", "dataset"),
             )
         for name, part in (("training", targets), ("validation", data.validation.labels)):

@@ -123,7 +123,11 @@ def test_the_task_is_told_by_how_the_data_lie_and_the_spec_can_be_searched(
     [
         (pictures, (), "12 images, but no class folders, masks or boxes"),
         (pictures, (), "pictures alone are for --task super_resolution"),
-        (pictures, ("--task", "detection"), "--task detection: set has no boxes: COCO's JSON or YOLO's texts"),
+        (
+            pictures,
+            ("--task", "detection"),
+            "--task detection: set has no boxes: COCO's JSON, YOLO's texts or Pascal VOC's XML",
+        ),
         (classes, ("--task", "segmentation"), "has no masks: folders images and masks, or img_dir and ann_dir"),
         (coco, ("--task", "segmentation"), "it looks like detection"),
         (yolo, ("--task", "classification"), "it looks like detection"),
@@ -199,7 +203,9 @@ def test_masks_of_greys_and_a_class_called_void_get_a_spec_that_can_be_searched(
 def test_other_annotations_are_named(said, tmp_path):
     pictures(tmp_path / "set")
     (tmp_path / "set" / "0.xml").write_text("<annotation/>")
-    assert "1 .xml files may be Pascal VOC's boxes" in " ".join(said("init", "--data", "set", "--yes", code=2).split())
+    assert "1 .xml files hold no boxes as Pascal VOC has them" in " ".join(
+        said("init", "--data", "set", "--yes", code=2).split()
+    )
     (tmp_path / "set" / "0.xml").unlink()
     (tmp_path / "set" / "0.json").write_text('{"shapes": [], "imagePath": "0.png"}')
     assert "1 .json files are labelme's" in " ".join(said("init", "--data", "set", "--yes", code=2).split())

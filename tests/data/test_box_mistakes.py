@@ -192,18 +192,6 @@ def test_init_takes_labels_with_a_mistake_for_labels(tmp_path, damage) -> None:
         describe(settings(tmp_path, "yolo"))
 
 
-def test_boxes_of_pascal_voc_are_named(tmp_path) -> None:
-    for number in range(4):
-        image(tmp_path / "JPEGImages" / f"{number}.jpg", number)
-        file = tmp_path / "Annotations" / f"{number}.xml"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text("<annotation><object><bndbox><xmin>1</xmin></bndbox></object></annotation>")
-    kind = kind_of(tmp_path)
-    assert (kind.dataset, kind.seen) == (
-        None, "4 images and 4 files of Pascal VOC's boxes (.xml): convert them to COCO's JSON or YOLO's texts",
-    )  # fmt: skip
-
-
 def test_images_that_exif_turns_are_told(tmp_path) -> None:
     """Shares of an image's sides fit it however it is turned."""
     yolo(tmp_path, parts=("train",))

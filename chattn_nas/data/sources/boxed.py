@@ -28,7 +28,7 @@ FORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
         [box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2]
     ),
 }
-CORNER, MIDDLE = "left, top, width, height", "middle x, middle y, width, height"
+CORNER, CORNERS, MIDDLE = FORMS
 #: Boxes, and the share of them that must reach beyond their image, before another form is looked for.
 FEW, BEYOND = 4, 0.1
 
@@ -101,7 +101,8 @@ def refuse_other_form(images: Sequence[ImageBoxes], called: str, form: str) -> N
         return
     corners, limits = (np.array(column, np.float64) for column in zip(*rows))
     sides = corners[:, 2:] - corners[:, :2]
-    given = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2 if shares else corners[:, :2], sides])
+    given = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2 if shares else corners[:, :2],
+                       corners[:, 2:] if form == CORNERS else sides])  # fmt: skip
     slack = SLACK * (0.01 if shares else 1)
 
     def inside(name: str) -> NDArray[np.bool_]:
@@ -188,7 +189,8 @@ def listing_of_boxed(
 
 def listing_of_boxes(
     pictures: Mapping[str, Pictures], parts: Mapping[str, Sequence[ImageBoxes]], names: Sequence[str],
-    *, root: str, said: Sequence[str], threads: bool = True, **how: Any,
+    *, root: str, said: Sequence[str], threads: bool = True,
+    ignored: tuple[str, str] = ("crowd", " of objects that are not told apart"), **how: Any,
 ) -> Listing:  # fmt: skip
     """List the images and boxes of every part.
 
@@ -201,6 +203,7 @@ def listing_of_boxes(
         root: The place as the user knows it.
         said: How the source was understood.
         threads: Whether images may be opened from several threads at once.
+        ignored: What boxes that count for nothing are called, and what is said of them.
         how: Further arguments of :class:`~chattn_nas.data.boxes.Boxes`.
 
     Raises:
@@ -231,7 +234,7 @@ def listing_of_boxes(
         gone = sum(int((one.crowd & ~np.isin(one.labels, used)).sum()) for one in boxes)
         sentences.append(
             f"nothing is of class {', '.join(unused)}: left out"
-            + (f", with {gone} crowd{'s' if gone > 1 else ''}, whose places are background" if gone else "")
+            + (f", with {plural(gone, ignored[0])}, whose places are background" if gone else "")
         )
         number = np.full(len(names), -1)
         number[used] = np.arange(len(used))
@@ -242,8 +245,7 @@ def listing_of_boxes(
         sentences.append(f"{empty} image{'s show' if empty > 1 else ' shows'} no object, which is learned, too")
     crowds = sum(int((one.crowd & np.isin(one.labels, used)).sum()) for one in boxes)
     if crowds:
-        sentences.append(f"{plural(crowds, 'crowd')} of objects that are not told apart: what lies in them "
-                    "counts for nothing")  # fmt: skip
+        sentences.append(f"{plural(crowds, ignored[0])}{ignored[1]}: what lies in them counts for nothing")
     return Listing(
         parts=kept, class_names=tuple(names[index] for index in used), said=tuple(sentences), threads=threads
     )

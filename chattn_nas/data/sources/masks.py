@@ -30,6 +30,7 @@ from chattn_nas.data.sources.mask_values import (
     numbers_of,
 )
 from chattn_nas.data.sources.place import opened, path_of
+from chattn_nas.data.sources.voc import listed_parts
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural
@@ -60,12 +61,20 @@ def find_masks(settings: DataSettings) -> Found:
     tree, stamps = opened(path)
     if settings.resize == "pad":
         stamps.append("padded as its image")  # before 2026-11-26 by up to one pixel beside it
+    if any("/imagesets/segmentation/" in f"/{entry.path.lower()}" for entry in tree.entries):
+        stamps.append("split by its lists")  # before 2026-11-28 at random
     return Found(stamps, lambda: _listing(tree, str(path), colours, skip=settings.bad_files == "skip"))
 
 
 def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> Listing:
     said: list[str] = []
     images, masks, names = grouped(tree, root, said)
+    keys = {entry.path: key for by_key in images.values() for key, entry in by_key.items()}
+    pictures = [entry for by_key in images.values() for entry in by_key.values()]
+    if lists := listed_parts(tree, "Segmentation", pictures, said, skip=skip):
+        images = {part: {keys[entry.path]: entry for entry in inside} for part, inside in lists.items()}
+        every = {key: mask for by_key in masks.values() for key, mask in by_key.items()}
+        masks = dict.fromkeys(images, every)
     if "train" not in images or not any(masks.values()):
         raise DataError(
             f"{root} holds no images to train on with masks: they are looked for as train/images and train/masks, or "
@@ -90,16 +99,16 @@ def _listing(tree: Tree, root: str, colours: Colours | None, *, skip: bool) -> L
                             where=("path",))  # fmt: skip
         said.append(f"without a mask, left out: {plural(len(bare), 'image')}: {listed}")
     used = {mask.path for both in chosen.values() for _, mask in both}
-    if lonely := sorted(mask.path for by_key in masks.values() for mask in by_key.values() if mask.path not in used):
+    if lonely := sorted({mask.path for by_key in masks.values() for mask in by_key.values()} - used):
         said.append(f"without an image, left out: {plural(len(lonely), 'mask')}, such as {lonely[0]}")
-    every = Masks(tree, [mask for both in chosen.values() for _, mask in both], colours)
-    every, class_names = _classes(every, tree, names, said)
+    read = Masks(tree, [mask for both in chosen.values() for _, mask in both], colours)
+    read, class_names = _classes(read, tree, names, said)
     if len(class_names) < 2:
         raise DataError(f"the masks of {root} hold one class: there is nothing to tell apart", where=("path",))
     parts, start = {}, 0
     for part, both in chosen.items():
         index = np.arange(start, start := start + len(both))
-        parts[part] = Part(Files(tree, [entry for entry, _ in both]), every.take(index))
+        parts[part] = Part(Files(tree, [entry for entry, _ in both]), read.take(index))
     return Listing(parts=parts, class_names=class_names, said=tuple(said))
 
 

@@ -25,6 +25,7 @@ SOURCES = {
     "patches": "patches",
     "coco": "coco",
     "yolo": "yolo",
+    "voc": "voc",
 }
 
 
