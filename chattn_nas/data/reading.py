@@ -179,7 +179,8 @@ def _target(targets: Targets, index: int, seen: Original, reading: Reading) -> N
 
 def _take(image_or_reason: Any, index: int, part: Part, write: Callable[..., None], survey: ReadPart) -> None:
     if isinstance(image_or_reason, str):
-        survey.bad.append((part.images.name(index), image_or_reason))
+        found = part.images.name(index), image_or_reason
+        survey.bad += [found] * (found not in survey.bad[-1:])  # patches of one picture follow each other
         return
     pixels, seen, content, target = image_or_reason
     survey.kept.append(index)

@@ -86,12 +86,13 @@ class Segmentation(Task):
 
     @staticmethod
     def _check_values(data: Data, void: int | None) -> None:
-        """Refuse masks without any class, or with numbers beyond the classes, which would silently be ignored."""
-        classes = len(data.class_names)
+        """Refuse masks without any class or with numbers beyond the classes, and a void that is no number of theirs."""
+        classes, every = len(data.class_names), set[int]()
         for name, part in (("training", data.train), ("validation", data.validation)):
             held: set[int] = set()
             for masks in part.labels.split(256):  # type: ignore[attr-defined]
                 held.update(masks.flatten().bincount().nonzero().flatten().tolist())
+            every |= held
             held -= {void, VOID}
             if not held:
                 raise InputError(f"the {name} masks are void everywhere: nothing is scored", where=("data", "path"))
@@ -101,6 +102,12 @@ class Segmentation(Task):
                     f"or say task.ignore_index: {top}; a run that was begun without needs another name",
                     where=("task", "ignore_index"),
                 )
+        if void not in (None, VOID, *every) and void not in range(classes):
+            raise InputError(
+                f"task.ignore_index is {void}, and no mask holds it; they hold {', '.join(map(str, sorted(every)))} "
+                f"({VOID} always counts for nothing)",
+                where=("task", "ignore_index"), value=void,
+            )  # fmt: skip
 
     def network(self, network: nn.Module, seed: int) -> nn.Module:
         """Add a light pyramid: maps of the backbone to logits (B, classes, H, W)."""

@@ -36,6 +36,20 @@ def lines(root, write) -> None:
         file.write_text("".join(f"{write(row[0], *map(float, row[1:]))}\n" for row in rows))
 
 
+def test_numbers_in_another_form_are_seen_without_sizes(tmp_path) -> None:
+    """COCO's JSON need not tell the sizes of images: those of the pictures count."""
+
+    def bare(rows) -> None:
+        for row in rows:
+            del row["width"], row["height"]
+
+    coco(tmp_path, images=bare)
+    describe(settings(tmp_path))
+    coco(tmp_path, images=bare, annotations=as_corners)
+    with pytest.raises(DataError, match="none does as left, top, right, bottom"):
+        describe(settings(tmp_path, options={"outside": "clip"}))
+
+
 @pytest.mark.parametrize("outside", ["fail", "clip"])
 @pytest.mark.parametrize(
     ("kind", "make", "words"),

@@ -248,6 +248,31 @@ def test_masks_are_found_by_the_usual_names(tmp_path, name, folders) -> None:
     assert describe(settings(tmp_path)).parts["train"].images == 6
 
 
+@pytest.mark.parametrize(
+    ("folders", "name"),
+    [(("imagesTr", "labelsTr"), "{}_0000"), (("train", "trainannot"), "{}"), (("train", "train_masks"), "{}")],
+)
+def test_folders_of_nnu_net_and_camvid_are_found(tmp_path, folders, name) -> None:
+    masks(tmp_path, ending="png")
+    masks(tmp_path / "other")
+    for file in list((tmp_path / "images").iterdir()):
+        file.rename(file.with_name(name.format(file.stem) + ".jpg"))
+    ends = [one.replace("Tr", "Ts").replace("train", "test") for one in folders]
+    for old, new in zip(("images", "masks", "other/images", "other/masks"), (*folders, *ends)):
+        (tmp_path / old).rename(tmp_path / new)
+    (tmp_path / "other").rmdir()
+    if name != "{}":  # every picture of it has a number of its channel
+        for file in list((tmp_path / ends[0]).iterdir()):
+            file.rename(file.with_name(name.format(file.stem) + ".jpg"))
+    assert kind_of(tmp_path).dataset == "masks"
+    parts = describe(settings(tmp_path)).parts
+    assert {part: one.images for part, one in parts.items()} == {"train": 6, "test": 6}
+    if name == "{}":
+        shutil.copy(tmp_path / "train" / "0.jpg", tmp_path / "train" / "0.png")
+        with pytest.raises(DataError, match=r"holds train/0\.jpg and train/0\.png: which is it\?"):
+            kind_of(tmp_path)
+
+
 def test_two_files_of_one_name_are_refused_by_init_as_well(tmp_path) -> None:
     """They made init take images and masks for the two classes of a classification."""
     masks(tmp_path)

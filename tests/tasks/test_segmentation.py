@@ -153,6 +153,13 @@ def test_a_value_that_is_no_class_is_refused(folder, tmp_path) -> None:
     assert tasks.load(SegmentationSettings(ignore_index=2), named).class_names == ("noise", "square")
 
 
+def test_a_void_that_no_mask_holds_is_refused(settings) -> None:
+    """A mistyped number was accepted without a word."""
+    with pytest.raises(InputError, match=r"ignore_index is 254, and no mask holds it; they hold 0, 1, 2"):
+        tasks.load(SegmentationSettings(ignore_index=254), settings)
+    assert tasks.load(SegmentationSettings(ignore_index=255), settings).class_names == ("0", "1", "2")
+
+
 def test_upsampling_is_torch_s() -> None:
     x = torch.randn(2, 3, 5, 7)
     torch.testing.assert_close(Upsample((5, 7), (13, 28))(x), F.interpolate(x, (13, 28), mode="bilinear"))

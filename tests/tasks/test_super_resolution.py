@@ -138,6 +138,16 @@ def test_pictures_that_cannot_be_read_right_are_refused(tmp_path) -> None:
     assert len(data.train) + len(data.validation) == 5 * 4, "two pictures of one name are two"
 
 
+def test_a_bad_picture_is_listed_once(tmp_path) -> None:
+    """It was listed once for every patch."""
+    pictures(tmp_path)
+    file = next(iter(sorted(tmp_path.rglob("*.png"))))
+    file.write_bytes(file.read_bytes()[:-60])
+    with pytest.raises(DataError) as caught:
+        load_data(DataSettings(dataset="patches", path=str(tmp_path), image_size=12))
+    assert str(caught.value).startswith(f"1 image cannot be read: {file}: ")
+
+
 @pytest.mark.parametrize(("high", "low"), [("HR", "LR"), ("sharp", "blurred")])
 def test_pairs_that_do_not_belong_together_are_told(folder, tmp_path, high, low) -> None:
     """Low resolution that was mirrored trained without a word; folders of other names made both sides pictures."""

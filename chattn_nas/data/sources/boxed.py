@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from chattn_nas.data.boxes import SLACK, Box, Boxes
 from chattn_nas.data.pictures import Files, Found, Listing, Part, Pictures
 from chattn_nas.data.settings import DataSettings
+from chattn_nas.data.sources.patches import LOOKED, size_of
 from chattn_nas.data.sources.place import opened, path_of
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
@@ -118,6 +119,15 @@ def refuse_other_form(images: Sequence[ImageBoxes], called: str, form: str) -> N
             f"numbers, and none does as {other}: write them as the format has them",
             where=("path",),
         )
+
+
+def sized(tree: Tree, images: Sequence[Boxed]) -> list[Boxed]:
+    """The same images, with the sizes of some pictures where the source tells no image's."""
+    drawn = [one for one in images if one.boxes]
+    if any(all(one.size) for one in drawn):
+        return list(images)
+    some = drawn[:: max(1, len(drawn) // LOOKED)]
+    return [replace(one, size=size_of(tree, one.entry)) for one in some]
 
 
 def find_boxed(settings: DataSettings, listing: Callable[[Tree, str, DataSettings], Listing]) -> Found:

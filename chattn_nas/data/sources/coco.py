@@ -19,7 +19,7 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import CORNER, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form
+from chattn_nas.data.sources.boxed import CORNER, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form, sized
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural, repeated
@@ -241,7 +241,7 @@ def _part(
             f"all boxes of {called} lie in the first pixel of their image: they look like shares; COCO has pixels",
             where=("path",),
         )
-    refuse_other_form(boxed, called, CORNER)
+    refuse_other_form(sized(tree, boxed), called, CORNER)
     return boxed
 
 

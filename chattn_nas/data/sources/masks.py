@@ -44,7 +44,11 @@ MASKS = {"masks", "mask", "ann_dir", "annotations", "annotation", "labels", "lab
 WORDS = ("mask", "masks", "label", "labels", "gt", "seg", "segmentation", "annotation", "L")
 #: The same, as it is written, and what an image itself may have.
 ENDINGS = ("", "_gtFine_labelTrainIds", "_labelTrainIds")
-IMAGE_ENDINGS = ("", "_leftImg8bit")
+IMAGE_ENDINGS = ("", "_leftImg8bit", "_0000")
+#: Folders whose names hold two words: nnU-Net's ``imagesTr`` and ``labelsTs``, CamVid's ``trainannot``.
+JOINED = {**{f"{kind}{end}": f"{kind}_{part}" for kind in ("images", "labels")
+             for end, part in (("tr", "train"), ("val", "val"), ("ts", "test"))},
+          **{f"{part}annot": f"{part}_annotation" for part in ("train", "val", "test")}}  # fmt: skip
 T = TypeVar("T")
 
 
@@ -127,9 +131,10 @@ def grouped(tree: Tree, root: str, said: list[str] | None = None) -> tuple[Group
     Raises:
         DataError: There are both, and two files have the same name.
     """
-    twice: list[tuple[Entry, Entry]] = []
+    again: list[tuple[str, Entry, Entry]] = []
     images: Grouped = {}
     masks: Grouped = {}
+    plain: Grouped = {}
     names: Entry | None = None
     aside = answers(tree.entries, [] if said is None else said)
     for entry in tree.entries:
@@ -138,14 +143,23 @@ def grouped(tree: Tree, root: str, said: list[str] | None = None) -> tuple[Group
             names = entry
         meant = [(folder, *_means(folder)) for folder in folders]
         kinds = [kind for _, kind, _ in meant if kind is not None]
-        if not kinds or not is_image(name) or entry.path in aside:
+        if not is_image(name) or entry.path in aside or not (kinds or any(part for _, _, part in meant)):
             continue
         part = next((part for _, _, part in meant if part), "train")
         rest = [folder for folder, kind, part in meant if kind is None and part is None]
         key = "/".join([*rest, PurePosixPath(name).stem])
-        held = (images if kinds[0] is IMAGES else masks).setdefault(part, {})
+        group = (images if kinds[0] is IMAGES else masks) if kinds else plain
+        held = group.setdefault(part, {})
         if held.setdefault(key, entry) is not entry:
-            twice.append((held[key], entry))
+            again.append(("" if kinds else part, held[key], entry))
+    for part, held in masks.items():  # train/ beside trainannot/ or train_masks/
+        known = _without_words(held)
+        if not images.get(part) and 2 * sum(_mask_of(key, known) is not None for key in plain.get(part, {})) > len(
+            held
+        ):
+            images[part] = plain[part]
+            again = [("" if of == part else of, one, other) for of, one, other in again]
+    twice = [(one, other) for of, one, other in again if not of]
     if twice and images and masks:
         raise DataError(f"{root} holds {twice[0][0].path} and {twice[0][1].path}: which is it?", where=("path",))
     return images, masks, names
@@ -153,7 +167,7 @@ def grouped(tree: Tree, root: str, said: list[str] | None = None) -> tuple[Group
 
 def _means(folder: str) -> tuple[set[str] | None, str | None]:
     """Whether the name of a folder says images or masks, and which part, as ``train_masks`` says both."""
-    lower = folder.lower()
+    lower = JOINED.get(folder.lower(), folder.lower())
     words = re.split(r"[-_ ]", lower)
     part = part_of(lower) or next(filter(None, map(part_of, words)), None)
     rest = "_".join(word for word in words if not part_of(word))

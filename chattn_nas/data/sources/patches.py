@@ -134,10 +134,11 @@ def _refuse_unnamed_pairs(tree: Tree, root: str, pictures: Sequence[Entry]) -> N
 
 
 def size_of(tree: Tree, entry: Entry) -> tuple[int, int]:
-    """Width and height; for a file that is no picture, those of a very large one, since reading it reports that."""
+    """Width and height as it is shown; of what is no picture those of a very large one: reading it reports that."""
     try:
         with Image.open(BytesIO(tree.read(entry))) as image:
-            return image.size
+            width, height = image.size
+            return (height, width) if image.getexif().get(0x0112, 1) in TURNED else (width, height)
     except Exception:  # whatever a broken file makes Pillow raise
         return 2**16, 2**16
 
@@ -200,8 +201,15 @@ class _Source:
         self.background = background
         self.large = (size[0] * scale, size[1] * scale)
         self.opened = lru_cache(32)(self._opened)
+        self.failed: set[int] = set()
 
     def _opened(self, number: int) -> tuple[Image.Image, Image.Image | None]:
+        self.failed.add(number)
+        both = self._both(number)
+        self.failed.discard(number)
+        return both
+
+    def _both(self, number: int) -> tuple[Image.Image, Image.Image | None]:
         high, low = self.pairs[number]
         larger = self._read(high)
         if low is None:
@@ -295,9 +303,10 @@ class Patches(_Chosen):
     """Patches in low resolution."""
 
     def name(self, index: int) -> str:
-        """The patch's picture, and its place in it."""
+        """The patch's picture, and its place in it; the picture alone if it cannot be opened."""
         number, top, left = self.index[index]
-        return f"{self.source.tree.name(self.source.pairs[number][0])}[{top}:, {left}:]"
+        picture = self.source.tree.name(self.source.pairs[number][0])
+        return picture if number in self.source.failed else f"{picture}[{top}:, {left}:]"
 
     def open(self, index: int) -> tuple[Raw, bytes]:
         """Open the patch; return it with the pixels of both resolutions."""

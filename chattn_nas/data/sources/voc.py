@@ -19,7 +19,7 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import answers, is_image, part_of
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import CORNERS, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form
+from chattn_nas.data.sources.boxed import CORNERS, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form, sized
 from chattn_nas.data.tree import Entry, Tree
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural
@@ -67,7 +67,7 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     if max(map(max, corners), default=2) <= 1:
         raise DataError(f"all boxes of {root} lie in the first pixel of their image: they look like shares; Pascal VOC "
                         "has pixels", where=("path",))  # fmt: skip
-    refuse_other_form(every, root, CORNERS)
+    refuse_other_form(sized(tree, every), root, CORNERS)
     first = 0 if any(min(box[:2]) < 1 for box in corners) else 1
     said.append(f"pixels are counted from {first}, as {'in VOC' if first else 'some boxes begin before pixel 1'}")
     flat, order = Flat(settings), sorted(names)
