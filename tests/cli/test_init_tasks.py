@@ -166,7 +166,7 @@ def test_labels_stand_in_the_first_line(said, tmp_path):
     rows = "".join(f"{number}.png,{number % 2},{number % 3 % 2}\n" for number in range(12))
     (tmp_path / "set" / "labels.csv").write_text(f"file,ant,bee\n{rows}")
     said("init", "--data", "set/labels.csv", "--labels", "ant,bee", "--yes", "--out", "spec.yaml")
-    assert "init --data set/labels.csv --labels ant,bee\n" in Path("spec.yaml").read_text()
+    assert "for --data set/labels.csv --labels ant,bee\n" in Path("spec.yaml").read_text()
 
 
 def test_a_value_of_masks_that_no_class_has_is_ignored(said, tmp_path):
