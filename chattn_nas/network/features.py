@@ -84,7 +84,7 @@ def feature_extractor(
         strides: Strides of the wanted maps, such as ``(4, 8, 16, 32)``; of several at one stride the last is taken. By
             default the last map at every stride.
         indices: Instead of strides, the indices of the wanted maps, from 0.
-        finest: If neither is given, maps of a smaller stride are left out.
+        finest: If neither is given, maps of a smaller stride are left out; where all are smaller, all but the coarsest.
 
     Raises:
         BackboneError: The network has no maps, or none at such a stride.
@@ -179,7 +179,8 @@ def _chosen(
             raise BackboneError(f"{name} gives no map of stride {stride}", value=stride, choices=sorted(last))
     wanted = sorted(strides or [stride for stride in last if stride >= finest])
     if not wanted:
-        raise BackboneError(f"{name} gives no map of stride {finest} or more", value=finest, choices=sorted(last))
+        wanted = [max(last)]
+        log.warning("%s gives no map of stride %d or more: that of stride %d is taken", name, finest, *wanted)
     return [last[stride] for stride in wanted]
 
 

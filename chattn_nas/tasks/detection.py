@@ -44,7 +44,7 @@ class DetectionSettings(TaskSettings):
     Attributes:
         type: ``detection``.
         stride: Pixels per position of the finest map of the backbone that the head uses; much smaller objects are not
-            found.
+            found. Of a backbone whose maps are all finer it uses the coarsest.
         width: Channels of the head.
         nms: Overlap (IoU) above which the less confident of two boxes of one class is a duplicate.
 

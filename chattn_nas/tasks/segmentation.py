@@ -34,7 +34,8 @@ class SegmentationSettings(TaskSettings):
     Attributes:
         type: ``segmentation``.
         ignore_index: Value in the masks to ignore; ``None`` ignores only 255, which is always void.
-        stride: Pixels per position of the finest map of the backbone that the head uses.
+        stride: Pixels per position of the finest map of the backbone that the head uses; of a backbone whose maps are
+            all finer, the coarsest.
         width: Channels of the head.
 
     In a spec:

@@ -94,6 +94,12 @@ def test_it_is_copied_and_exported():
         torch.testing.assert_close(one, other)
 
 
+def test_of_a_network_of_fine_maps_alone_the_coarsest_is_taken_and_told(caplog):
+    """A spec by ``init --task detection --backbone cifar_resnet8`` was refused by ``plan``."""
+    assert [one.stride for one in extractor("cifar_resnet8", 16, finest=8).maps] == [4]
+    assert "cifar_resnet8 gives no map of stride 8 or more: that of stride 4 is taken" in caplog.text
+
+
 def test_strides_and_indices_that_are_not_there_are_refused():
     with pytest.raises(BackboneError, match=r"cifar_resnet8 gives no map of stride 8; possible: 1, 2, 4"):
         extractor("cifar_resnet8", 16, strides=(8,))
