@@ -60,6 +60,35 @@ class Tree(Protocol):
         """
 
 
+def content_of(tree: Tree, entry: Entry) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return tree.read(entry)
+    except OSError as error:
+        raise DataError(f"cannot read {tree.name(entry)}: {error.strerror or error}", where=("path",)) from None
+
+
+def text_of(tree: Tree, entry: Entry, what: str = "") -> str:
+    """Read a whole text file.
+
+    Args:
+        tree: The files.
+        entry: The file among them.
+        what: What it holds, for the error: ``"names of classes in "``.
+
+    Raises:
+        DataError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return content_of(tree, entry).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"cannot read {what}{tree.name(entry)}: it is not UTF-8 text", where=("path",)) from None
+
+
 def stamp_of(status: os.stat_result) -> str:
     """A stamp that identifies a file without reading it: changes show in its size or its times."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"

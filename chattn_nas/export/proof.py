@@ -46,8 +46,10 @@ def prove_source(network: nn.Module, folder: Path, images: torch.Tensor, *, max_
     largest = _largest(value for name, value in expected.items() if name.startswith("gradients."))
     for name, value in expected.items():
         part = name.partition(".")[0]
-        unit = largest if part == "gradients" else 1.0
-        differences[part] = max(differences.get(part, 0.0), difference(value / unit, answers[name] / unit))
+        answer = answers[name]
+        if part == "gradients":
+            value, answer = value / largest, answer / largest
+        differences[part] = max(differences.get(part, 0.0), difference(value, answer))
     for part, worst in differences.items():
         if not worst <= max_difference:
             raise ExportError(

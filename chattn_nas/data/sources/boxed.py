@@ -121,7 +121,28 @@ def refuse_other_form(images: Sequence[ImageBoxes], called: str, form: str) -> N
         )
 
 
-def sized(tree: Tree, images: Sequence[Boxed]) -> list[Boxed]:
+def refuse_other_numbers(tree: Tree, images: Sequence[Boxed], called: str, source: str, form: str) -> None:
+    """Refuse boxes in pixels that look like shares, or fit their pictures only in another form.
+
+    Args:
+        tree: The files.
+        images: The boxes.
+        called: The file or folder they are from.
+        source: The source's own name.
+        form: One of :data:`FORMS`, as the source has it.
+
+    Raises:
+        DataError: They are not what the source has.
+    """
+    if max((max(box.corners) for image in images for box in image.boxes), default=2) <= 1:
+        raise DataError(
+            f"all boxes of {called} lie in the first pixel of their image: they look like shares; {source} has pixels",
+            where=("path",),
+        )
+    refuse_other_form(_sized(tree, images), called, form)
+
+
+def _sized(tree: Tree, images: Sequence[Boxed]) -> list[Boxed]:
     """The same images, with the sizes of some pictures where the source tells no image's."""
     drawn = [one for one in images if one.boxes]
     if any(all(one.size) for one in drawn):

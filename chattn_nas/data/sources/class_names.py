@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chattn_nas.data.tree import Entry, Tree
+from chattn_nas.data.tree import Entry, Tree, text_of
 from chattn_nas.errors import DataError
 from chattn_nas.plural import repeated
 
@@ -15,14 +15,8 @@ def names_in(tree: Tree, entry: Entry) -> list[str]:
     Raises:
         DataError: The file cannot be read, is not UTF-8, or names two classes alike.
     """
-    called = tree.name(entry)
-    try:
-        text = tree.read(entry).decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
-    except UnicodeDecodeError:
-        raise DataError(f"cannot read names of classes in {called}: it is not UTF-8 text", where=("path",)) from None
-    return distinct([line.strip() for line in text.splitlines() if line.strip()], called)
+    lines = text_of(tree, entry, "names of classes in ").splitlines()
+    return distinct([line.strip() for line in lines if line.strip()], tree.name(entry))
 
 
 def distinct(names: Sequence[str], called: str) -> list[str]:

@@ -19,8 +19,8 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import PARTS, is_image
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import CORNER, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form, sized
-from chattn_nas.data.tree import Entry, Tree
+from chattn_nas.data.sources.boxed import CORNER, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_numbers
+from chattn_nas.data.tree import Entry, Tree, content_of
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural, repeated
 
@@ -157,9 +157,7 @@ def _content(tree: Tree, entry: Entry) -> Content:
     """
     called = tree.name(entry)
     try:
-        content = json.loads(tree.read(entry))
-    except OSError as error:
-        raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
+        content = json.loads(content_of(tree, entry))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{called} is no JSON: {error}", where=("path",)) from None
     for key in ("images", "annotations", "categories"):
@@ -236,12 +234,7 @@ def _part(
         elif image is not None:
             image.boxes.append(Box(corners, number[kind], at, bool(row.get("iscrowd"))))
     boxed = [image for image in by_id.values() if image is not None]
-    if max((max(box.corners) for image in boxed for box in image.boxes), default=2) <= 1:
-        raise DataError(
-            f"all boxes of {called} lie in the first pixel of their image: they look like shares; COCO has pixels",
-            where=("path",),
-        )
-    refuse_other_form(sized(tree, boxed), called, CORNER)
+    refuse_other_numbers(tree, boxed, called, "COCO", CORNER)
     return boxed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -131,7 +132,8 @@ def grouped(tree: Tree, root: str, said: list[str] | None = None) -> tuple[Group
     Raises:
         DataError: There are both, and two files have the same name.
     """
-    again: list[tuple[str, Entry, Entry]] = []
+    twice: list[tuple[Entry, Entry]] = []
+    plain_twice: dict[str, list[tuple[Entry, Entry]]] = defaultdict(list)
     images: Grouped = {}
     masks: Grouped = {}
     plain: Grouped = {}
@@ -151,15 +153,14 @@ def grouped(tree: Tree, root: str, said: list[str] | None = None) -> tuple[Group
         group = (images if kinds[0] is IMAGES else masks) if kinds else plain
         held = group.setdefault(part, {})
         if held.setdefault(key, entry) is not entry:
-            again.append(("" if kinds else part, held[key], entry))
+            (twice if kinds else plain_twice[part]).append((held[key], entry))
     for part, held in masks.items():  # train/ beside trainannot/ or train_masks/
         known = _without_words(held)
         if not images.get(part) and 2 * sum(_mask_of(key, known) is not None for key in plain.get(part, {})) > len(
             held
         ):
             images[part] = plain[part]
-            again = [("" if of == part else of, one, other) for of, one, other in again]
-    twice = [(one, other) for of, one, other in again if not of]
+            twice += plain_twice[part]
     if twice and images and masks:
         raise DataError(f"{root} holds {twice[0][0].path} and {twice[0][1].path}: which is it?", where=("path",))
     return images, masks, names

@@ -204,10 +204,11 @@ class _Source:
         self.failed: set[int] = set()
 
     def _opened(self, number: int) -> tuple[Image.Image, Image.Image | None]:
-        self.failed.add(number)
-        both = self._both(number)
-        self.failed.discard(number)
-        return both
+        try:
+            return self._both(number)
+        except Exception:
+            self.failed.add(number)
+            raise
 
     def _both(self, number: int) -> tuple[Image.Image, Image.Image | None]:
         high, low = self.pairs[number]

@@ -19,8 +19,8 @@ from chattn_nas.data.boxes import Box
 from chattn_nas.data.layout import answers, is_image, part_of
 from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
-from chattn_nas.data.sources.boxed import CORNERS, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form, sized
-from chattn_nas.data.tree import Entry, Tree
+from chattn_nas.data.sources.boxed import CORNERS, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_numbers
+from chattn_nas.data.tree import Entry, Tree, content_of, text_of
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural
 
@@ -63,12 +63,8 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
         if inside
     }
     every = [one for inside in boxed.values() for one in inside]
-    corners = [box.corners for one in every for box in one.boxes]
-    if max(map(max, corners), default=2) <= 1:
-        raise DataError(f"all boxes of {root} lie in the first pixel of their image: they look like shares; Pascal VOC "
-                        "has pixels", where=("path",))  # fmt: skip
-    refuse_other_form(sized(tree, every), root, CORNERS)
-    first = 0 if any(min(box[:2]) < 1 for box in corners) else 1
+    refuse_other_numbers(tree, every, root, "Pascal VOC", CORNERS)
+    first = 0 if any(min(box.corners[:2]) < 1 for one in every for box in one.boxes) else 1
     said.append(f"pixels are counted from {first}, as {'in VOC' if first else 'some boxes begin before pixel 1'}")
     flat, order = Flat(settings), sorted(names)
     number = {names[name]: index for index, name in enumerate(order)}
@@ -131,7 +127,7 @@ def listed_parts(
         found, missing = dict[str, Entry](), list[str]()
         for file in files:
             base = key_of("/".join([*PurePosixPath(file.path).parts[:-3], ""]))
-            for line in filter(None, map(str.strip, _text(tree, file).splitlines())):
+            for line in filter(None, map(str.strip, text_of(tree, file).splitlines())):
                 keys = [base + line, base + str(PurePosixPath(line).with_suffix("")), base + line.split()[0]]
                 found.update({one: known[one] for one in [one for one in keys if one in known][:1]})
                 missing += [] if known.keys() & set(keys) else [line]
@@ -181,20 +177,11 @@ def _left_out(problem: str, said: list[str], *, skip: bool) -> None:
     said.append(f"left out: {problem}")
 
 
-def _text(tree: Tree, entry: Entry) -> str:
-    try:
-        return tree.read(entry).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {tree.name(entry)}: {error}", where=("path",)) from None
-
-
 def _annotated(entry: Entry, file: Entry, tree: Tree, names: dict[str, int]) -> Boxed:
     """Read the annotation of an image; ``names`` takes those of classes, numbered as they come."""
     called = tree.name(file)
     try:
-        content = ElementTree.fromstring(tree.read(file))
-    except OSError as error:
-        raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
+        content = ElementTree.fromstring(content_of(tree, file))
     except (ElementTree.ParseError, ValueError) as error:
         raise DataError(f"{called} is no XML: {error}", where=("path",)) from None
     if content.tag != "annotation":

@@ -22,7 +22,7 @@ from chattn_nas.data.pictures import Found, Listing
 from chattn_nas.data.settings import DataSettings
 from chattn_nas.data.sources.boxed import MIDDLE, Boxed, Flat, find_boxed, listing_of_boxed, refuse_other_form
 from chattn_nas.data.sources.class_names import distinct, names_in
-from chattn_nas.data.tree import Entry, Tree
+from chattn_nas.data.tree import Entry, Tree, text_of
 from chattn_nas.errors import DataError
 from chattn_nas.plural import first_of, plural
 
@@ -76,15 +76,12 @@ def _listing(tree: Tree, root: str, settings: DataSettings) -> Listing:
     lines = _Lines(names, Flat(settings), _keypoints(data_yaml, said))
 
     def read(entry: Entry) -> Boxed:
+        """Read the boxes of an image."""
         label = labels[entry.path]
         if label is None:
             return Boxed(entry=entry, file=tree.name(entry))
         called = tree.name(texts[label])
-        try:
-            content = tree.read(texts[label])
-        except OSError as error:
-            raise DataError(f"cannot read {called}: {error.strerror or error}", where=("path",)) from None
-        return Boxed(entry=entry, file=called, boxes=lines.boxes(content, called))
+        return Boxed(entry=entry, file=called, boxes=lines.boxes(text_of(tree, texts[label]), called))
 
     with ThreadPoolExecutor() as pool:
         every = dict(zip(chosen, pool.map(read, chosen.values())))
@@ -323,17 +320,14 @@ class _Lines:
     keypoints: int
     outlines: list[int] = field(default_factory=list)
 
-    def boxes(self, content: bytes, called: str) -> list[Box]:
+    def boxes(self, text: str, called: str) -> list[Box]:
         """Read the objects of one image.
 
         Raises:
             DataError: A line is malformed.
         """
-        try:
-            lines = content.decode("utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            raise DataError(f"cannot read {called}: it is not UTF-8 text", where=("path",)) from None
-        every = [self._box(line.split(), f"{called}:{at}", at) for at, line in enumerate(lines, 1) if line.strip()]
+        lines = enumerate(text.splitlines(), 1)
+        every = [self._box(line.split(), f"{called}:{at}", at) for at, line in lines if line.strip()]
         return [box for box in every if box is not None]
 
     def _box(self, words: list[str], place: str, at: int) -> Box | None:
